@@ -1,0 +1,25 @@
+"""What holds for every test: nothing of the machine it runs on shows through."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_NAMES = {"NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty home folder, and an environment without settings, credentials, proxies and certificates."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            upper = name.upper()
+            if upper in _NAMES or upper.startswith(("WANDB_", "SSL_CERT_")) or upper.endswith("_PROXY"):
+                patch.delenv(name)
+        patch.setenv("HOME", str(folder))
+        patch.setenv("USERPROFILE", str(folder))
+        yield folder

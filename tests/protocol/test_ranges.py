@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._protocol.ranges import (
+    ContentRange,
+    Range,
+    parse_content_range,
+    parse_unsatisfied_range,
+    range_header,
+    split,
+)
+
+
+def test_the_header_includes_the_last_byte() -> None:
+    assert range_header(0, 1) == "bytes=0-0"
+    assert range_header(5, 10) == "bytes=5-9"
+
+
+def test_a_range_without_an_end_asks_for_the_rest() -> None:
+    assert range_header(5, None) == "bytes=5-"
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (5, 5), (6, 5), (-1, 5)])
+def test_an_empty_range_cannot_be_asked_for(start: int, stop: int) -> None:
+    with pytest.raises(ValueError, match="no bytes"):
+        range_header(start, stop)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bytes 0-0/1", ContentRange(0, 1, 1)),
+        ("bytes 5-9/100", ContentRange(5, 10, 100)),
+        ("Bytes 5-9/*", ContentRange(5, 10, None)),
+        (f"bytes 0-{2**63 - 2}/{2**63 - 1}", ContentRange(0, 2**63 - 1, 2**63 - 1)),
+    ],
+)
+def test_a_proper_content_range_is_read(value: str, expected: ContentRange) -> None:
+    assert parse_content_range(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "bytes",
+        "bytes 0--1/0",
+        "bytes */10",
+        "bytes *-1/10",
+        "bytes 0-*/10",
+        "bytes 5-4/10",
+        "bytes 0-9/9",
+        "bytes 0-9/",
+        "bytes 0-9",
+        "bytes=0-9/10",
+        "bytes 0-9/10\n",
+        " bytes 0-9/10",
+        "bytes  0-9/10",
+        "bytes 0 - 9/10",
+        "bytes +0-9/10",
+        "bytes 0-9/1_0",
+        "bytes ٠-٩/١٠",
+        "items 0-9/10",
+        "bytes 0-9/10, bytes 0-9/10",
+        f"bytes 0-1/{2**63}",
+        f"bytes 0-{2**63 - 1}/*",
+        "bytes 0-1/10000000000000000000",
+        "bytes 0-1/12345678901234567890",
+    ],
+)
+def test_a_malformed_content_range_is_none(value: str | None) -> None:
+    assert parse_content_range(value) is None
+
+
+@given(st.text() | st.from_regex(r"bytes [0-9*-]{1,22}-[0-9*]{1,22}/[0-9*]{1,22}"))
+def test_any_content_range_is_consistent_or_none(value: str) -> None:
+    parsed = parse_content_range(value)
+    assert parsed is None or 0 <= parsed.start < parsed.stop <= (parsed.total or 2**63 - 1) < 2**63
+
+
+@given(st.integers(0, 2**62), st.integers(1, 2**60), st.none() | st.integers(0, 2**60))
+def test_what_a_server_states_is_read_back(start: int, length: int, rest: int | None) -> None:
+    stop = start + length
+    total = None if rest is None else stop + rest
+    shown = "*" if total is None else total
+    assert parse_content_range(f"bytes {start}-{stop - 1}/{shown}") == ContentRange(start, stop, total)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bytes */0", 0),
+        ("bytes */1234", 1234),
+        (f"bytes */{2**63}", None),
+        ("bytes */*", None),
+        ("bytes 0-1/2", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_length_of_an_unsatisfied_range_is_read(value: str | None, expected: int | None) -> None:
+    assert parse_unsatisfied_range(value) == expected
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3_000))
+def test_parts_cover_the_file_exactly(size: int, part_size: int) -> None:
+    parts = list(split(size, part_size))
+    assert sum(part.length for part in parts) == size
+    assert all(one.stop == other.start for one, other in pairwise(parts))
+    assert all(0 < part.length <= part_size for part in parts)
+    assert all(part.length == part_size for part in parts[:-1])
+    assert not parts or (parts[0].start, parts[-1].stop) == (0, size)
+
+
+def test_parts_are_made_as_they_are_needed() -> None:
+    assert list(islice(split(2**62, 1), 2)) == [Range(0, 1), Range(1, 2)]
+
+
+@pytest.mark.parametrize(("size", "part_size"), [(-1, 1), (1, 0), (1, -1)])
+def test_sizes_that_make_no_sense_are_refused_at_once(size: int, part_size: int) -> None:
+    with pytest.raises(ValueError, match="cannot split"):
+        split(size, part_size)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, scrub, without_secrets
+from wbfiles_async.errors import ConfigurationError
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
+URLISH = st.text(alphabet="htps:/@?#[]%.\\ab1 =&", max_size=40).map("https://".__add__) | st.text()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.wandb.ai", "https://api.wandb.ai:443"),
+        ("HTTPS://API.wandb.AI:443/x?y#z", "https://api.wandb.ai:443"),
+        ("http://localhost", "http://localhost:80"),
+        ("http://user:pw@localhost:8080/", "http://localhost:8080"),
+        ("http://[0:0::1]:9/", "http://[::1]:9"),
+    ],
+)
+def test_an_origin_has_one_spelling(url: str, expected: str) -> None:
+    assert origin(url) == expected
+
+
+NOT_FETCHABLE = [
+    "",
+    "garbage",
+    "s3://bkt/key",
+    "file:///etc/passwd",
+    "ftp://host/x",
+    "//host/x",
+    "https://",
+    "https:///x",
+    "https://host:99999/",
+    "https://host:x/",
+    "https://[::1/",
+    "https://[v1.a:b]/",
+    "https://[fe80::1%25eth0]/",
+    "https://api.wandb.ai\\@evil.com/",
+    "https://ho st/",
+    "https://exa%6dple.com/",
+]
+
+
+@pytest.mark.parametrize("url", NOT_FETCHABLE)
+def test_what_has_no_clear_host_has_no_origin_and_is_not_fetched(url: str) -> None:
+    assert not is_fetchable(url)
+    with pytest.raises(ConfigurationError):
+        origin(url)
+
+
+def test_a_path_that_could_split_a_request_is_not_fetched() -> None:
+    assert not is_fetchable("https://host/\r\nX: y")
+    assert origin("https://host/\r\nX: y") == "https://host:443"
+
+
+@pytest.mark.parametrize("url", ["https://h/x", "http://127.0.0.1:1/", "https://[::1]/", "https://bücher.example/"])
+def test_http_urls_with_a_host_are_fetched(url: str) -> None:
+    assert is_fetchable(url)
+
+
+@pytest.mark.parametrize("url", [None, "https://user:pw@host/x", "https://user@host/x"])
+def test_urls_that_bring_their_own_credentials_are_not_fetched(url: str | None) -> None:
+    assert not is_fetchable(url)
+
+
+@given(URLISH)
+def test_no_url_makes_the_judges_fail(url: str) -> None:
+    is_signed(url)
+    shown = without_secrets(url)
+    assert "?" not in shown
+    assert "#" not in shown
+    if is_fetchable(url):
+        assert origin(origin(url)) == origin(url)
+        assert origin(shown) == origin(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/x?X-Amz-Signature=0",
+        "https://h/x?a=1&x-amz-security-token=0",
+        "https://h/x?X-Goog-Signature=0",
+        "https://h/x?Expires=1&Signature=0&AWSAccessKeyId=1",
+        "https://h/x?sv=1&SIG=0",
+        "https://h/x?%58-Amz-Signature=0",
+        "https://h/x?a=1;sig=0",
+        "https://h/x?sig",
+    ],
+)
+def test_a_signature_in_the_query_is_seen(url: str) -> None:
+    assert is_signed(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://h/x", "https://h/sig=0", "https://h/x?design=0", "https://h/x?a=sig", "https://h/x#?sig=0", ""],
+)
+def test_without_a_signature_in_the_query_a_url_is_not_signed(url: str) -> None:
+    assert not is_signed(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h:1/a/b?sig=0#f", "https://h:1/a/b"),
+        ("https://u:p@h/a@b", "https://h/a@b"),
+        ("https://u:p@[::1]:80/a", "https://[::1]:80/a"),
+        ("https://u:pa/ss@h/x", "https://***"),
+        ("https://u:p?w@h/x", "https://***"),
+        ("s3://bkt/key?versionId=1", "s3://bkt/key"),
+        ("//u:p@h/x", "//h/x"),
+        ("u:p@h/x?y", "h/x"),
+        ("e/p/r", "e/p/r"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
+    assert without_secrets(url) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key {KEY} is wrong",
+        f"key local-{KEY} is wrong",
+        f"at https://h/x?X-Amz-Signature={KEY}&y=1.",
+        "GET /x?X-Amz-Signature=S3CRET&X-Amz-Credential=S3CRET failed",
+        "GET /x?a=1\\u0026sig=S3CRET",
+        "https://me:S3CRET@h/x",
+        "xxxxxxxxxxxxxxxxxxxxxhttps://me:S3CRET@h/x",
+        "Authorization: S3CRET",
+        "authorization=Basic S3CRET",
+        '{"Authorization": "Bearer S3CRET"}',
+        "Authorization: AWS4-HMAC-SHA256 Credential=S3CRET, Signature=S3CRET",
+        "sent Bearer S3CRET0123456789abc",
+        f"token {JWT} expired",
+        '{"api_key": "S3CRET"}',
+        "x-amz-security-token: S3CRET",
+        "password=S3CRET",
+    ],
+)
+def test_secrets_are_taken_out_of_a_text(text: str) -> None:
+    shown = scrub(text)
+    assert "S3CRET" not in shown
+    assert KEY not in shown
+    assert JWT not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "permission denied to read e/p/runs/r",
+        "Basic authentication required",
+        "Make sure the value of Authorization header is formed correctly including the signature.",
+        "the file media/table/x.table.json does not exist at https://api.wandb.ai/graphql",
+        "md5 d41d8cd98f00b204e9800998ecf8427e",
+    ],
+)
+def test_a_text_without_secrets_stays(text: str) -> None:
+    assert scrub(text) == text
+
+
+@given(st.text(), st.text(), st.from_regex(r"[A-Za-z0-9_-]{40,80}", fullmatch=True))
+def test_a_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
+    assert key not in scrub(f"{before} {key} {after}")
+
+
+@given(st.text(alphabet='htps:/?=&sig.@ "Bearertoken0_-', max_size=200) | st.text())
+def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+    assert scrub(scrub(text)) == scrub(text)

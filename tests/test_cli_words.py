@@ -1,0 +1,142 @@
+"""The pure parts of the command line: words for people, and the counting behind the progress display."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._cli.tally import Tally
+from wbfiles_async._cli.text import clock, counted, local_time, printable, seconds_of, share_of, size_of
+from wbfiles_async._models import FileResult
+
+MIB = 1 << 20
+
+
+class TestWords:
+    @given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "L", "N"])))
+    def test_printable_text_is_one_line_that_steers_no_terminal(self, text: str) -> None:
+        shown = printable(text)
+        assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        shown.encode("utf-8")
+
+    @given(st.text(st.characters(categories=["L", "N", "P", "S"])))
+    def test_printable_leaves_ordinary_text_alone(self, text: str) -> None:
+        assert printable(text) == text
+
+    @pytest.mark.parametrize(
+        ("count", "words"),
+        [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1023.96 * 1024, "1.0 MiB"),
+            (64.14 * MIB, "64.1 MiB"),
+            (MIB * MIB, "1.0 TiB"),
+            (2**63, "8192.0 PiB"),
+        ],
+    )
+    def test_sizes_are_shown_in_the_unit_that_fits(self, count: float, words: str) -> None:
+        assert size_of(count) == words
+
+    def test_a_share_names_its_unit_once_where_it_is_the_same(self) -> None:
+        assert share_of(MIB, 2 * MIB) == "1.0 of 2.0 MiB"
+        assert share_of(0, 2 * MIB) == "0 B of 2.0 MiB"
+
+    def test_numbers_agree_with_their_noun(self) -> None:
+        assert [counted(n, "file") for n in (0, 1, 5000)] == ["0 files", "1 file", "5,000 files"]
+
+    def test_spans_of_time(self) -> None:
+        assert [seconds_of(s) for s in (0.04, 99.9, 125, 3600)] == ["0.0 s", "99.9 s", "2 min 05 s", "60 min 00 s"]
+        assert [clock(s) for s in (7.4, 127, 3727)] == ["0:07", "2:07", "1:02:07"]
+
+    def test_time_stamps_are_shown_in_local_time(self) -> None:
+        zoned = local_time("2026-01-31T12:00:00Z")
+        assert len(zoned) == len("2026-01-31 12:00")
+        assert local_time("2026-01-31T12:00:00") == zoned == local_time("2026-01-31T14:00:00+02:00")
+
+    def test_what_is_no_time_stamp_is_shown_as_it_is(self) -> None:
+        assert local_time("yester\x1bday") == "yester\\x1bday"
+        assert local_time(None) == "-"
+
+
+def result(name: str, size: int, *, status: str) -> FileResult:
+    assert status in ("downloaded", "kept", "failed")
+    return FileResult(name=name, size=size, status=status)  # type: ignore[arg-type]
+
+
+class TestTally:
+    def test_nothing_is_guessed_before_all_is_listed(self) -> None:
+        tally = Tally()
+        tally.expect(1, MIB)
+        tally.started("a", MIB)
+        for now in (0.0, 1.0):
+            tally.advanced("a", MIB // 4)
+            tally.remember(now)
+        assert tally.share is None
+        assert tally.seconds_left is None
+        assert tally.bytes_a_second == MIB // 4
+
+    def test_one_file_at_a_steady_rate_is_guessed_right(self) -> None:
+        tally = Tally()
+        tally.expect(1, 10 * MIB)
+        tally.listed = True
+        tally.started("a", 10 * MIB)
+        tally.remember(0.0)
+        tally.advanced("a", 4 * MIB)
+        tally.remember(2.0)
+        assert tally.share == pytest.approx(0.4)
+        assert tally.bytes_a_second == 2 * MIB
+        assert tally.seconds_left == pytest.approx(3.0)
+
+    def test_many_small_files_after_a_large_one_still_count(self) -> None:
+        tally = Tally()
+        tally.expect(101, 100 * MIB)
+        tally.listed = True
+        tally.started("large", 100 * MIB)
+        tally.advanced("large", 100 * MIB)
+        tally.finished("large")
+        tally.ended(result("large", 100 * MIB, status="downloaded"))
+        assert tally.share is not None
+        assert 0.5 < tally.share < 0.52
+
+    def test_the_end_is_all_done_whatever_became_of_the_files(self) -> None:
+        tally = Tally()
+        tally.expect(2, 2 * MIB)
+        tally.listed = True
+        tally.started("a", MIB)
+        tally.advanced("a", MIB)
+        tally.finished("a")
+        tally.ended(result("a", MIB, status="downloaded"))
+        tally.ended(result("b", MIB, status="kept"))
+        assert tally.share == 1.0
+        assert tally.bytes_done == 2 * MIB
+        assert tally.seconds_left is None
+
+    def test_bytes_of_a_file_that_failed_are_taken_back(self) -> None:
+        tally = Tally()
+        tally.started("a", MIB)
+        tally.advanced("a", 1000)
+        tally.failed("a", ValueError())
+        tally.ended(result("a", MIB, status="failed"))
+        assert tally.bytes_done == 0
+        assert tally.files_failed == 1
+
+    def test_two_files_of_one_name_do_no_harm(self) -> None:
+        tally = Tally()
+        tally.started("a", 1)
+        tally.started("a", 1)
+        tally.finished("a")
+        tally.advanced("a", 1)
+        tally.finished("a")
+        assert tally.largest(4, least=0) == []
+
+    def test_the_largest_under_way_come_first(self) -> None:
+        tally = Tally()
+        for name, total in {"s": 10, "m": 500, "l": 900, "unknown": None}.items():
+            tally.started(name, total)
+        tally.advanced("unknown", 700)
+        assert [transfer.name for transfer in tally.largest(2, least=100)] == ["l", "unknown"]
+        assert [transfer.name for transfer in tally.largest(9, least=100)] == ["l", "unknown", "m"]

@@ -1,0 +1,79 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wbfiles_async.testing import LocalServer
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+RUN = "my-team/my-project/1a2b3c4d"
+FILES = {
+    "config.yaml": b"learning_rate: 0.1\n",
+    "wandb-summary.json": b'{"loss": 0.1}',
+    "media/tables/confusion.json": b"[]",
+    "model.bin": bytes(300_000),
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def environment(wandb_server: LocalServer, home: Path) -> dict[str, str]:
+    for name, data in FILES.items():
+        wandb_server.add_file(RUN, name, data)
+    return os.environ | {"WANDB_BASE_URL": wandb_server.base_url, "WANDB_API_KEY": wandb_server.api_key}
+
+
+def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> str:
+    child = subprocess.run(
+        arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert child.returncode == 0, child.stdout + child.stderr
+    return child.stdout
+
+
+def test_the_async_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = (block for block in blocks("python") if "async def main" in block)
+    told = run([sys.executable, "-c", example + "\nimport asyncio\nasyncio.run(main())"], tmp_path, environment)
+    assert "wandb-summary.json 13 " in told
+    assert "2 fetched, 0 were there" in told
+    assert "learning_rate: 0.1" in told
+    assert (tmp_path / "data/media/tables/confusion.json").read_bytes() == b"[]"
+
+
+def test_the_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = (block for block in blocks("python") if "with file.download" in block)
+    told = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "config.yaml 19 characters" in told
+    assert "4 files, 4 verified" in told
+    for name, data in FILES.items():
+        assert (tmp_path / "data" / name).read_bytes() == data
+
+
+def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = (block for block in blocks("python") if "def test_" in block)
+    (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
+    assert "1 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path, environment)
+
+
+def test_every_python_example_is_tested() -> None:
+    assert len(blocks("python")) == 3
+
+
+def test_the_commands_on_a_run_work(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = (block for block in blocks("console") if "wbfiles get" in block)
+    for line in example.splitlines():
+        words = [word.strip("'") for word in line.split()]
+        assert words[0] == "wbfiles"
+        run([sys.executable, "-m", "wbfiles_async._cli", *words[1:]], tmp_path, environment)
+    fetched = {str(path.relative_to(tmp_path / "data")) for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert fetched == {"wandb-summary.json", "media/tables/confusion.json"}

@@ -1,0 +1,389 @@
+"""Settings: where each value comes from, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from wbfiles_async import __version__
+from wbfiles_async._settings import Settings, TransferOptions, expand_home, load_settings
+from wbfiles_async.errors import ConfigurationError
+
+
+@attrs.define
+class Machine:
+    """A home folder, a current folder and an environment of their own."""
+
+    home: Path
+    folder: Path
+    environ: dict[str, str] = attrs.field(factory=dict)
+
+    def load(
+        self,
+        overrides: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+        base_url: str | None = None,
+        entity: str | None = None,
+        project: str | None = None,
+    ) -> Settings:
+        return load_settings(
+            overrides,
+            timeout=timeout,
+            base_url=base_url,
+            entity=entity,
+            project=project,
+            environ=self.environ,
+            home=self.home,
+            folder=self.folder,
+        )
+
+    def write_user_file(self, text: str) -> Path:
+        return _write(self.home / ".config/wandb/settings", text)
+
+    def write_folder_file(self, text: str) -> Path:
+        return _write(self.folder / "wandb/settings", text)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Machine(tmp_path / "home", folder)
+
+
+class TestSources:
+    def test_defaults_without_any_source(self, machine: Machine) -> None:
+        assert machine.load() == Settings(
+            base_url="https://api.forge.coreweave.com",
+            entity=None,
+            project=None,
+            timeout=19.0,
+            user_agent=f"wbfiles-async/{__version__}",
+        )
+
+    def test_each_source_wins_over_those_before_it(self, machine: Machine) -> None:
+        seen: list[str | None] = []
+        machine.write_user_file("[default]\nentity = user-file\n")
+        seen.append(machine.load().entity)
+        machine.write_folder_file("[default]\nentity = folder-file\n")
+        seen.append(machine.load().entity)
+        machine.environ["WANDB_ENTITY"] = "environment"
+        seen.append(machine.load().entity)
+        seen.append(machine.load({"entity": "overrides"}).entity)
+        seen.append(machine.load({"entity": "overrides"}, entity="argument").entity)
+        assert seen == ["user-file", "folder-file", "environment", "overrides", "argument"]
+
+    @pytest.mark.parametrize("source", ["user file", "environment", "overrides", "argument"])
+    def test_every_name_can_come_from_every_trusted_source(self, machine: Machine, source: str) -> None:
+        url, entity, project = "http://wandb.local:8080", "team", "vision"
+        if source == "user file":
+            machine.write_user_file(f"[default]\nbase_url={url}\nentity={entity}\nproject={project}\n")
+            settings = machine.load()
+        elif source == "environment":
+            machine.environ |= {"WANDB_BASE_URL": url, "WANDB_ENTITY": entity, "WANDB_PROJECT": project}
+            settings = machine.load()
+        elif source == "overrides":
+            settings = machine.load({"base_url": url, "entity": entity, "project": project})
+        else:
+            settings = machine.load(base_url=url, entity=entity, project=project)
+        assert (settings.base_url, settings.entity, settings.project) == (url, entity, project)
+
+    def test_config_dir_replaces_the_users_folder(self, machine: Machine) -> None:
+        machine.write_user_file("[default]\nentity = not-this\n")
+        _write(machine.home / "elsewhere/settings", "[default]\nentity = this\n")
+        machine.environ["WANDB_CONFIG_DIR"] = "~/elsewhere"
+        assert machine.load().entity == "this"
+
+    @pytest.mark.parametrize("empty", ["", "  "])
+    def test_an_empty_value_counts_as_not_set(self, machine: Machine, empty: str) -> None:
+        machine.write_user_file("[default]\nentity = team\n")
+        machine.environ |= {"WANDB_ENTITY": empty, "WANDB_BASE_URL": empty, "WANDB_HTTP_TIMEOUT": empty}
+        settings = machine.load({"entity": empty}, entity=empty)
+        assert settings.entity == "team"
+        assert settings.base_url == "https://api.forge.coreweave.com"
+        assert settings.timeout == 19.0
+
+    def test_a_home_that_is_not_ours_to_read_is_passed_over_with_a_warning(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = machine.home / ".config/wandb/settings"
+        path.mkdir(parents=True)  # opening it fails for root too, unlike one without permissions
+        machine.environ["WANDB_ENTITY"] = "team"
+        assert machine.load().entity == "team"
+        assert str(path) in caplog.text
+
+    def test_a_file_in_place_of_the_wandb_folder_is_no_settings_file(self, machine: Machine) -> None:
+        (machine.folder / "wandb").write_text("a script")
+        assert machine.load().entity is None
+
+    def test_percent_signs_are_read_as_wandb_writes_them(self, machine: Machine) -> None:
+        machine.write_user_file("[default]\nproject = 50%%\n")
+        assert machine.load().project == "50%"
+
+    def test_a_byte_order_mark_does_not_matter(self, machine: Machine) -> None:
+        machine.write_user_file("\ufeff[default]\nentity = team\n")
+        assert machine.load().entity == "team"
+
+    def test_other_sections_and_keys_do_not_matter(self, machine: Machine) -> None:
+        machine.write_user_file("[other]\nentity = x\n[default]\nmode = %broken\nentity = team\n")
+        assert machine.load().entity == "team"
+
+    @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            ("entity = 5ecret\n", "line 1"),
+            ("[default]\nentity = team\n5ecret\n", "line 3"),
+            ("[default]\nentity = a\nentity = 5ecret\n", "line 3"),
+            ("[default]\n[default]\n", "line 2"),
+            ("[default]\nentity = 5ecret%\n", "at entity"),
+        ],
+    )
+    def test_a_malformed_file_is_named_with_its_place_and_not_quoted(
+        self, machine: Machine, text: str, place: str
+    ) -> None:
+        path = machine.write_user_file(text)
+        with pytest.raises(ConfigurationError) as caught:
+            machine.load()
+        assert str(path) in str(caught.value)
+        assert place in str(caught.value)
+        assert "5ecret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+    def test_a_file_that_is_no_text_is_named(self, machine: Machine) -> None:
+        path = machine.write_user_file("")
+        path.write_bytes(b"\xff\xfe[\x00")
+        with pytest.raises(ConfigurationError, match=r"settings is not UTF-8"):
+            machine.load()
+
+    def test_reads_files_as_wandb_does(self, machine: Machine) -> None:
+        from wandb.sdk.lib.settings_file import SettingsFiles
+
+        user, folder = machine.home / ".config/wandb/settings", machine.folder / "wandb/settings"
+        theirs = SettingsFiles(global_settings=user, local_settings=folder)
+        theirs.set("base_url", "http://wandb.local", globally=True)
+        theirs.set("entity", "global-team", globally=True)
+        theirs.set("entity", "team")
+        theirs.set("project", "täst project")
+        theirs.save()
+        ours = machine.load()
+        read_back = SettingsFiles(global_settings=user, local_settings=folder).all()
+        assert read_back == {"base_url": ours.base_url, "entity": ours.entity, "project": ours.project}
+
+
+class TestBaseUrl:
+    def test_a_folder_never_decides_on_the_server(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+        machine.write_folder_file("[default]\nbase_url = https://evil.example\nproject = vision\n")
+        settings = machine.load()
+        assert settings.base_url == "https://api.forge.coreweave.com"
+        assert settings.project == "vision"
+        assert "https://evil.example" in caplog.text
+
+    def test_a_folder_that_names_the_server_in_use_is_no_news(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        machine.write_folder_file("[default]\nbase_url = https://wandb.corp/\n")
+        with caplog.at_level(logging.DEBUG):
+            machine.load(base_url="https://wandb.corp")
+        assert not caplog.records
+
+    @pytest.mark.parametrize(
+        ("given", "meant"),
+        [
+            ("https://api.wandb.ai", "https://api.wandb.ai"),
+            ("https://api.wandb.ai/", "https://api.wandb.ai"),
+            ("https://api.forge.coreweave.com///", "https://api.forge.coreweave.com"),
+            ("https://forge.coreweave.com/api/wandb", "https://api.forge.coreweave.com"),
+            ("https://forge.coreweave.com/api/wandb/", "https://api.forge.coreweave.com"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("http://[::1]:8080/wandb", "http://[::1]:8080/wandb"),
+            ("https://acme.wandb.io", "https://acme.wandb.io"),
+            ("  https://wandb.corp \n", "https://wandb.corp"),
+        ],
+    )
+    def test_accepts_and_normalizes(self, machine: Machine, given: str, meant: str) -> None:
+        assert machine.load(base_url=given).base_url == meant
+
+    @pytest.mark.parametrize(
+        ("given", "reason"),
+        [
+            ("https://wandb.ai", "its API"),
+            ("https://app.wandb.ai", "its API"),
+            ("https://forge.coreweave.com", "its API"),
+            ("https://forge.coreweave.com/wandb", "its API"),
+            ("http://api.wandb.ai", "use https"),
+            ("http://API.WANDB.AI.", "use https"),
+            ("http://api.forge.coreweave.com", "use https"),
+            ("http://forge.coreweave.com/api/wandb", "use https"),
+            ("wandb.corp", "http or https"),
+            ("ftp://wandb.corp", "http or https"),
+            ("https://", "http or https"),
+            ("https://wandb.corp:port", "not a URL"),
+            ("https://[::1", "not a URL"),
+            ("https://wandb.corp\\@evil.example", "backslash"),
+            ("https://wandb .corp", "blank"),
+            ("https://wandb.\tcorp", "control"),
+        ],
+    )
+    def test_refuses(self, machine: Machine, given: str, reason: str) -> None:
+        with pytest.raises(ConfigurationError, match=reason):
+            machine.load(base_url=given)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "https://user:5ecret@wandb.corp",
+            "https://user:pa?5ecret@wandb.corp",
+            "https://wandb.corp?key=5ecret",
+            "https://wandb.corp?key=a@5ecret",
+            "https://wandb.corp/#5ecret",
+            "user:5ecret@wandb.corp",
+            "ftp://user:5ecret@wandb.corp",
+            "https://user:5ecret @wandb.corp",
+        ],
+    )
+    def test_refuses_what_holds_a_secret_without_showing_it(self, machine: Machine, given: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            machine.load(base_url=given)
+        assert "5ecret" not in str(caught.value)
+
+    def test_the_error_says_where_the_url_came_from(self, machine: Machine) -> None:
+        machine.environ["WANDB_BASE_URL"] = "wandb.corp"
+        with pytest.raises(ConfigurationError, match="WANDB_BASE_URL"):
+            machine.load()
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://api.wandb.ai",
+            "https://api.wandb.ai/",
+            "http://api.wandb.ai",
+            "https://wandb.ai",
+            "https://api.forge.coreweave.com",
+            "https://forge.coreweave.com/api/wandb/",
+            "https://forge.coreweave.com/wandb",
+            "http://localhost:8080/",
+            "wandb.corp",
+            "ftp://wandb.corp",
+        ],
+    )
+    def test_judges_and_normalizes_as_wandb_does(self, machine: Machine, url: str) -> None:
+        from wandb.sdk.lib.wbauth import HostUrl
+
+        def theirs() -> str | None:
+            try:
+                return HostUrl(url).url
+            except ValueError:
+                return None
+
+        def ours() -> str | None:
+            try:
+                return machine.load(base_url=url).base_url
+            except ConfigurationError:
+                return None
+
+        assert ours() == theirs()
+
+
+class TestOverrides:
+    def test_keys_of_wandb_that_concern_no_file_have_no_effect(self, machine: Machine) -> None:
+        assert machine.load({"organization": "org", "run": "abc"}) == machine.load()
+
+    def test_an_unknown_key_is_refused_with_the_valid_ones(self, machine: Machine) -> None:
+        with pytest.raises(ConfigurationError, match=r"'entitiy'; use base_url, entity, project, user_agent"):
+            machine.load({"entitiy": "team"})
+
+    def test_none_counts_as_not_set(self, machine: Machine) -> None:
+        overrides: dict[str, object] = {"entity": None, "project": "vision"}
+        settings = machine.load(overrides)  # type: ignore[arg-type]  # what untyped callers pass
+        assert (settings.entity, settings.project) == (None, "vision")
+
+    def test_a_value_that_is_no_text_is_refused(self, machine: Machine) -> None:
+        overrides: dict[str, object] = {"entity": 5}
+        with pytest.raises(ConfigurationError, match="must be a text, not int"):
+            machine.load(overrides)  # type: ignore[arg-type]  # what untyped callers pass
+
+    def test_user_agent_can_be_set(self, machine: Machine) -> None:
+        assert machine.load({"user_agent": "etl/1.0"}).user_agent == "etl/1.0"
+
+    @pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "bücher"])
+    def test_a_user_agent_that_would_break_the_header_is_refused(self, machine: Machine, text: str) -> None:
+        with pytest.raises(ConfigurationError, match="user_agent"):
+            machine.load({"user_agent": text})
+
+
+class TestTimeout:
+    def test_the_argument_wins_over_the_environment(self, machine: Machine) -> None:
+        machine.environ["WANDB_HTTP_TIMEOUT"] = "7.5"
+        assert machine.load().timeout == 7.5
+        assert machine.load(timeout=3).timeout == 3
+
+    @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+    def test_an_unusable_variable_is_named(self, machine: Machine, text: str) -> None:
+        machine.environ["WANDB_HTTP_TIMEOUT"] = text
+        with pytest.raises(ConfigurationError, match=f"WANDB_HTTP_TIMEOUT .*'{text}'"):
+            machine.load()
+
+    @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True])
+    def test_an_unusable_argument_is_refused(self, machine: Machine, seconds: float) -> None:
+        with pytest.raises(ConfigurationError, match="timeout"):
+            machine.load(timeout=seconds)
+
+    def test_the_default_is_the_one_of_wandb(self, machine: Machine) -> None:
+        from wandb import Api
+
+        assert machine.load().timeout == Api._HTTP_TIMEOUT
+
+
+class TestTransferOptions:
+    def test_is_immutable(self) -> None:
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            TransferOptions().connections = 1  # type: ignore[misc]  # that it is refused is the point
+
+    @pytest.mark.parametrize("name", ["connections", "part_size", "stall_bytes", "attempts"])
+    @pytest.mark.parametrize("value", [0, -1, 1.5, "8", True, None])
+    def test_counts_are_whole_numbers_from_1(self, name: str, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=rf"TransferOptions\.{name} "):
+            attrs.evolve(TransferOptions(), **{name: value})
+
+    @pytest.mark.parametrize("name", ["connect_timeout", "stall_seconds", "time_budget"])
+    @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "8", True, None])
+    def test_times_are_finite_and_above_0(self, name: str, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=rf"TransferOptions\.{name} "):
+            attrs.evolve(TransferOptions(), **{name: value})
+
+    @pytest.mark.parametrize("name", ["verify", "durable"])
+    @pytest.mark.parametrize("value", [0, 1, "no", None])
+    def test_switches_are_true_or_false(self, name: str, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=rf"TransferOptions\.{name} "):
+            attrs.evolve(TransferOptions(), **{name: value})
+
+    def test_whole_seconds_and_the_smallest_values_are_taken(self) -> None:
+        options = TransferOptions(
+            connections=1, part_size=1, stall_bytes=1, attempts=1, time_budget=1, stall_seconds=0.01
+        )
+        assert (options.part_size, options.time_budget, options.stall_seconds) == (1, 1, 0.01)
+
+    def test_every_option_is_documented(self) -> None:
+        text = TransferOptions.__doc__ or ""
+        assert [field.name for field in attrs.fields(TransferOptions) if f"\n        {field.name}: " not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "expanded"),
+    [("~", "/home/me"), ("~/a/b", "/home/me/a/b"), ("/a/~", "/a/~"), ("a", "a"), ("~other/a", "~other/a")],
+)
+def test_only_a_leading_tilde_means_home(path: str, expanded: str) -> None:
+    assert expand_home(path, Path("/home/me")) == Path(expanded)

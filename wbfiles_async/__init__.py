@@ -1,0 +1,60 @@
+"""Fast, safe, async-first access to the files of Weights & Biases runs."""
+
+from wbfiles_async._api import AsyncApi
+from wbfiles_async._file import AsyncFile
+from wbfiles_async._files import AsyncFiles
+from wbfiles_async._models import DownloadReport, FileResult
+from wbfiles_async._run import AsyncRun
+from wbfiles_async._settings import TransferOptions
+from wbfiles_async._sync import Api, File, Files, Run
+from wbfiles_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    DestinationExistsError,
+    IncompleteDownloadError,
+    IntegrityError,
+    LocalWriteError,
+    ObjectChangedError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RemoteFileNotFoundError,
+    RunNotFoundError,
+    TransferError,
+    UnsafePathError,
+    UnsupportedReferenceError,
+    WBFilesError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Api",
+    "ApiError",
+    "AsyncApi",
+    "AsyncFile",
+    "AsyncFiles",
+    "AsyncRun",
+    "AuthenticationError",
+    "ConfigurationError",
+    "DestinationExistsError",
+    "DownloadReport",
+    "File",
+    "FileResult",
+    "Files",
+    "IncompleteDownloadError",
+    "IntegrityError",
+    "LocalWriteError",
+    "ObjectChangedError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RemoteFileNotFoundError",
+    "Run",
+    "RunNotFoundError",
+    "TransferError",
+    "TransferOptions",
+    "UnsafePathError",
+    "UnsupportedReferenceError",
+    "WBFilesError",
+    "__version__",
+]

@@ -1,0 +1,254 @@
+"""What can be typed: the commands of ``wbfiles``, their options, and the words of their help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import click
+
+from wbfiles_async import AsyncApi, TransferOptions, WBFilesError, __version__
+from wbfiles_async._cli.chosen import Chosen
+from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_code_of, explain, run
+from wbfiles_async._cli.fetching import Fetch, get
+from wbfiles_async._cli.listing import list_files
+from wbfiles_async._cli.output import Output
+from wbfiles_async._models import EXISTING, Existing
+from wbfiles_async._protocol.selection import Selection
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_TRUE = {"1", "true", "t", "yes", "y", "on"}
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def start(arguments: Sequence[str] | None) -> int:
+    """Run the program and return its exit code; a user's mistake is told in words, never as a traceback."""
+    try:
+        return int(
+            program.main(arguments, prog_name="wbfiles", standalone_mode=False, windows_expand_args=False)
+            or ExitCode.DONE
+        )
+    except StoppedError as stopped:
+        return stopped.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"\nTry '{context.command_path} --help'." if context is not None else ""
+        complain(error.format_message() + hint)
+        return error.exit_code
+    except WBFilesError as error:
+        complain(explain(error))
+        return exit_code_of(error)
+    except OSError as error:
+        complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        return ExitCode.FAILED
+
+
+@attrs.define
+class Common:
+    """What can be given before a command and after it."""
+
+    base_url: str | None = None
+    quiet: bool = attrs.field(factory=lambda: os.environ.get("WANDB_SILENT", "").strip().lower() in _TRUE)
+
+
+def _remember_quiet(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.ensure_object(Common).quiet |= value
+
+
+def _remember_base_url(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    common = context.ensure_object(Common)
+    common.base_url = value or common.base_url
+
+
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, expose_value=False, callback=_remember_quiet,
+    help="Say nothing but errors; also by WANDB_SILENT=true.",
+)  # fmt: skip
+base_url_option = click.option(
+    "--base-url", metavar="URL", expose_value=False, callback=_remember_base_url,
+    help="W&B's server; else WANDB_BASE_URL, else W&B's cloud.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, for programs.")
+
+
+def _selecting(command: F) -> F:
+    """Add what chooses files of a run."""
+    for decorate in reversed(
+        (
+            click.argument("run_path", metavar="RUN"),
+            click.argument("names", metavar="[NAME]...", nargs=-1),
+            click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
+            click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
+            click.option("--pattern", metavar="LIKE", help="Only names like this SQL pattern; the server compares."),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+class _Program(click.Group):
+    """Lists the commands in the order in which one meets them, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Exit codes:
+    0  all done              3  credentials missing or not sufficient
+    1  some files failed     4  run or files not found
+    2  wrong usage         130  interrupted (143 by SIGTERM)
+""",
+)
+@base_url_option
+@quiet_option
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def program(context: click.Context) -> None:
+    """List and fetch the files of Weights & Biases runs.
+
+    RUN is entity/project/run_id, or the address of the run's page; a part that is left out comes from
+    WANDB_ENTITY, WANDB_PROJECT or W&B's settings files.
+
+    Credentials come from WANDB_API_KEY, WANDB_IDENTITY_TOKEN_FILE or the netrc file. There is no option for
+    them, since everybody on a machine can read the command lines of its processes.
+
+    No account at hand? `wbfiles demo` needs none.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@program.command("ls")
+@_selecting
+@json_option
+@base_url_option
+@quiet_option
+@click.pass_obj
+def ls_command(
+    common: Common,
+    run_path: str,
+    names: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    pattern: str | None,
+    as_json: bool,
+) -> int:
+    r"""List the files of RUN: all of them, or those of these exact NAMEs.
+
+    A table on a terminal. Elsewhere one line a file, with tabs between name, size in bytes, type, time of the
+    last change and md5; "-" where the server does not know. With --json the keys are name, size, md5, mimetype,
+    updated_at and path_uri.
+
+    Control characters in names are written as escapes, such as \x1b.
+    """
+    chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
+
+    async def work() -> int:
+        async with AsyncApi(base_url=common.base_url) as api:
+            return await list_files(api.run(run_path), chosen, output)
+
+    return run(work, quiet=common.quiet)
+
+
+@program.command("get")
+@_selecting
+@click.option(
+    "-o", "--root", type=_FOLDER, default=Path(), help="Folder the files go below.  [default: the current one]"
+)
+@click.option(
+    "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
+    help="A file that is there already: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only tell what would be fetched.")
+@click.option("--connections", metavar="N", type=click.IntRange(min=1), default=TransferOptions().connections,
+              show_default=True, help="Simultaneous requests, files and parts of files together.")  # fmt: skip
+@click.option("--no-verify", is_flag=True, help="Do not compare what is fetched with its md5.")
+@json_option
+@base_url_option
+@quiet_option
+@click.pass_obj
+def get_command(
+    common: Common,
+    run_path: str,
+    names: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    pattern: str | None,
+    root: Path,
+    existing: Existing,
+    dry_run: bool,
+    connections: int,
+    no_verify: bool,
+    as_json: bool,
+) -> int:
+    """Fetch the files of RUN: all of them, or those of these exact NAMEs.
+
+    Each file appears at its place only when it is whole and checked. One file's failure does not stop the others;
+    run the same command again to fetch what is missing.
+
+    A terminal shows the progress. Elsewhere stdout gets one line a file, with tabs between name, size in bytes and
+    status (downloaded, kept, planned). With --json it gets one object a file, with the keys name, status, path, size,
+    verified, parts and error, and at the end one with the key summary.
+
+    Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
+    """
+    chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
+    options = TransferOptions(connections=connections, verify=not no_verify)
+
+    async def work() -> int:
+        async with AsyncApi(base_url=common.base_url, options=options) as api:
+            fetch = Fetch(run=api.run(run_path), chosen=chosen, root=root, existing=existing, dry_run=dry_run)
+            return await get(fetch, output)
+
+    return run(work, quiet=common.quiet)
+
+
+@program.command("serve", short_help="Serve a folder as a W&B server would, for tests.")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API.  [default: a free one]")
+@click.option("--api-key", metavar="KEY", help="The key to accept, of your own making.  [default: a fake one]")
+@quiet_option
+@click.pass_obj
+def serve_command(common: Common, folder: Path, host: str, port: int, api_key: str | None) -> int:
+    """Serve DIR as a W&B server would, for tests and trials, until Ctrl-C.
+
+    The folder holds DIR/<entity>/<project>/<run>/<files>; what is put there is served at once. stdout gets the
+    lines that make wbfiles, and wandb itself, use this server. Whoever knows the key may change the folder.
+
+    Ctrl-C and SIGTERM are how it ends: exit code 0.
+    """
+    from wbfiles_async._cli.serving import serve
+
+    return serve(folder, host=host, port=port, api_key=api_key, output=Output(quiet=common.quiet))
+
+
+@program.command("demo", short_help="Fetch a sample run on this machine; needs no account.")
+@click.option("-o", "--root", type=_FOLDER, default=Path("wbfiles-demo"), show_default=True, help="Where to.")
+@quiet_option
+@click.pass_obj
+def demo_command(common: Common, root: Path) -> int:
+    """Fetch a sample run from a server on this machine; no account needed.
+
+    Serves a sample run on a free port, fetches it, and shows what happened. Nothing is left but the folder.
+    """
+    from wbfiles_async._cli.demo import demo
+
+    return demo(root, Output(quiet=common.quiet))
+
+
+def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:
+    if names and (include or exclude or pattern):
+        raise click.UsageError("Give NAMEs, or --include, --exclude and --pattern; not both.")
+    return Chosen(names, pattern, Selection(include, exclude))

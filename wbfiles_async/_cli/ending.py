@@ -1,0 +1,138 @@
+"""How a command ends: what the shell is told, what the user is told, and a clean stop when a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+
+from wbfiles_async._cli.text import printable
+from wbfiles_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    RemoteFileNotFoundError,
+    RunNotFoundError,
+    WBFilesError,
+)
+
+
+class ExitCode(enum.IntEnum):
+    """What the shell is told. A signal's code is 128 and its number: 130 for Ctrl-C, 143 for SIGTERM."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    NOT_FOUND = 4
+    PIPE_CLOSED = 141
+
+
+class StoppedError(Exception):
+    """A signal ended the work; it has cleaned up.
+
+    Attributes:
+        exit_code: What the shell is told.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.exit_code = 128 + number
+
+
+def exit_code_of(error: WBFilesError) -> ExitCode:
+    """Return what the shell is told of an error; the one table of it."""
+    match error:
+        case AuthenticationError() | PermissionDeniedError():
+            return ExitCode.CREDENTIALS
+        case RunNotFoundError() | RemoteFileNotFoundError():
+            return ExitCode.NOT_FOUND
+        case ConfigurationError():
+            return ExitCode.USAGE
+        case _:
+            return ExitCode.FAILED
+
+
+def explain(error: WBFilesError) -> str:
+    """Return what an error says, with the notes that were added on its way."""
+    return " ".join([error.message, *getattr(error, "__notes__", ())])
+
+
+def complain(message: str) -> None:
+    """Tell the user on stderr; names that came from a server can do no harm there."""
+    with suppress(OSError):  # the terminal may be gone
+        lines = "\n".join(map(printable, message.split("\n")))
+        print(f"wbfiles: {lines}", file=sys.stderr, flush=True)
+
+
+def run(work: Callable[[], Coroutine[object, object, int]], *, quiet: bool) -> int:
+    """Run a command's async work to its end and return its exit code.
+
+    The first Ctrl-C, SIGTERM or SIGHUP cancels the work and waits for its clean-up; further ones change nothing.
+
+    Args:
+        work: Makes the coroutine.
+        quiet: Whether the library's warnings are not shown.
+
+    Raises:
+        StoppedError: A signal ended it.
+        WBFilesError: What the work raised.
+    """
+    try:
+        with _warnings_on_stderr(quiet):
+            return asyncio.run(_stoppable(work))
+    except BrokenPipeError:
+        forget_stdout()
+        return ExitCode.PIPE_CLOSED
+
+
+def forget_stdout() -> None:
+    """Let what is still buffered for a reader that went away go nowhere, instead of failing at the exit."""
+    with suppress(OSError, ValueError):  # not a real file in a test
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+async def _stoppable(work: Callable[[], Coroutine[object, object, int]]) -> int:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work())
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        if not received:  # a second cancellation would break into the clean-up
+            task.cancel()
+        received.append(number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored stays ignored: nohup, and jobs in the background of a script.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            with suppress(NotImplementedError):  # Windows; asyncio.run knows Ctrl-C itself
+                loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if received:
+            raise StoppedError(received[0]) from None
+        raise
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
+@contextmanager
+def _warnings_on_stderr(quiet: bool) -> Iterator[None]:
+    logger, handler = logging.getLogger("wbfiles_async"), _OnStderr(logging.ERROR if quiet else logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

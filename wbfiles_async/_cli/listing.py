@@ -1,0 +1,102 @@
+"""``wbfiles ls``: the files of a run, page by page as they come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+
+import attrs
+from rich.table import Column, Table
+
+from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
+from wbfiles_async._cli.ending import complain
+from wbfiles_async._cli.output import Output, console, write_json, write_row
+from wbfiles_async._cli.text import counted, local_time, printable, size_of
+from wbfiles_async._file import AsyncFile
+from wbfiles_async._protocol.path_uri import path_uri
+from wbfiles_async._protocol.urls import is_signed, without_secrets
+from wbfiles_async._run import AsyncRun
+
+Write = Callable[[Sequence[AsyncFile]], None]
+
+
+async def list_files(run: AsyncRun, chosen: Chosen, output: Output) -> int:
+    """List what is chosen of a run.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        WBFilesError: The listing failed.
+    """
+    for_people = sys.stdout.isatty() and not output.json
+    write: Write = _write_json if output.json else _Tables() if for_people else _write_rows
+    absence = Absence(chosen.names)
+    files = size = 0
+    async with aclosing(chosen.of(run).pages()) as pages:
+        async for page in pages:
+            listed = [file for file in page if chosen.selection.accepts(file.name)]
+            if listed:
+                write(listed)
+            for file in listed:
+                absence.seen(file.name)
+                size += file.size
+            files += len(listed)
+    if files and for_people:
+        output.say(f"\n{counted(files, 'file')}, {size_of(size)}")
+    if not files and not absence:
+        output.say("No files.")
+    if absence:
+        for error in absence.errors(run):
+            complain(error.message)
+        output.say(NAMES_ARE_EXACT)
+    return absence.exit_code(found=files > 0)
+
+
+def _write_json(files: Sequence[AsyncFile]) -> None:
+    for file in files:
+        write_json(
+            {
+                "name": file.name,
+                "size": file.size_bytes,
+                "md5": file.md5,
+                "mimetype": file.mimetype,
+                "updated_at": file.updated_at,
+                "path_uri": _uri(file),
+            }
+        )
+
+
+def _write_rows(files: Sequence[AsyncFile]) -> None:
+    for file in files:
+        write_row(file.name, file.size_bytes, file.mimetype, file.updated_at, file.md5)
+
+
+@attrs.define
+class _Tables:
+    """Writes one table a page, the first with a heading, so that a long listing does not wait for its end."""
+
+    _begun: bool = False
+
+    def __call__(self, files: Sequence[AsyncFile]) -> None:
+        table = Table(
+            Column("Name", overflow="fold"),
+            Column("Size", justify="right", no_wrap=True),
+            Column("Type", max_width=18, no_wrap=True, overflow="ellipsis", style="dim"),
+            Column("Updated", no_wrap=True),
+            box=None,
+            show_header=not self._begun,
+            header_style="bold",
+            pad_edge=False,
+        )
+        for file in files:
+            size = "-" if file.size_bytes is None else size_of(file.size_bytes)
+            table.add_row(printable(file.name), size, printable(file.mimetype or "-"), local_time(file.updated_at))
+        console().print(table)
+        self._begun = True
+
+
+def _uri(file: AsyncFile) -> str | None:
+    uri = path_uri(file.url, file.direct_url)
+    return (without_secrets(uri) if is_signed(uri) else uri) or None

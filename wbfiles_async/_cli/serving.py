@@ -1,0 +1,102 @@
+"""``wbfiles serve``: a folder as a W&B server, until somebody stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wbfiles_async._cli.ending import ExitCode, complain, run
+from wbfiles_async._cli.output import Output
+from wbfiles_async._credentials import ApiKey
+from wbfiles_async.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    from wbfiles_async.testing import LocalServer
+
+
+def serve(folder: Path, *, host: str, port: int, api_key: str | None, output: Output) -> int:
+    """Serve until Ctrl-C or SIGTERM, which is how it is meant to end.
+
+    Args:
+        folder: Holds the runs.
+        host: The address to listen at.
+        port: The port of the API; 0 for one that is free.
+        api_key: The key to accept; ``None`` for the server's fake one.
+        output: What the user wants to see.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        click.ClickException: The address cannot be listened at, the key cannot be one, or a package is missing.
+    """
+    server_class = local_server()
+    if api_key is None:
+        server = server_class(folder, host=host, port=port)
+        if not _is_loopback(host):
+            complain(f"whoever reaches {host} can change {folder}, since the fake key is known; use --api-key.")
+    else:
+        server = server_class(folder, host=host, port=port, api_key=_checked(api_key))
+
+    async def work() -> int:
+        try:
+            server.start()
+        except OSError as error:
+            raise click.ClickException(f"cannot listen at {host}, port {port}: {error.strerror or error}.") from None
+        try:
+            output.say(f"Serving {folder} until Ctrl-C. In another terminal:\n")
+            print(f"export WANDB_BASE_URL={server.base_url}", flush=True)
+            if api_key is None:
+                print(f"export WANDB_API_KEY={server.api_key}", flush=True)
+            else:
+                output.say("export WANDB_API_KEY=...    # the key given by --api-key")
+            output.say(f"wbfiles ls {_example(folder)}\n")
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            output.say("Stopped.")
+        finally:
+            server.close()
+        return ExitCode.DONE
+
+    return run(work, quiet=output.quiet)
+
+
+def local_server() -> type[LocalServer]:
+    """Import the server.
+
+    Raises:
+        click.UsageError: The package it needs is not installed.
+    """
+    try:
+        from wbfiles_async.testing import LocalServer
+    except ModuleNotFoundError as error:
+        if error.name != "graphql":
+            raise
+        raise click.UsageError("the server needs graphql-core: pip install 'wbfiles-async[server]'") from None
+    return LocalServer
+
+
+def _checked(api_key: str) -> str:
+    try:
+        return ApiKey(api_key, "--api-key").value
+    except AuthenticationError as error:
+        raise click.UsageError(error.message) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _example(folder: Path) -> str:
+    """Name a run of the folder, or what a run's path looks like where there is none."""
+    for run_folder in folder.glob("[!.]*/[!.]*/[!.]*/"):
+        if run_folder.is_dir():
+            return run_folder.relative_to(folder).as_posix()
+    return "ENTITY/PROJECT/RUN"

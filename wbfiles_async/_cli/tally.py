@@ -1,0 +1,145 @@
+"""Counts what a download does and guesses when it will be done. Draws nothing, and performs no I/O."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+import attrs
+
+from wbfiles_async._models import FileResult
+
+MOMENTS = 30
+"""Moments that rates are averages over; at ten pictures a second three seconds, steady enough to be read."""
+
+
+@attrs.define
+class Transfer:
+    """A file under way.
+
+    Attributes:
+        name: Its name in the run.
+        total: Its length in bytes, where known.
+        arrived: Bytes that are here.
+    """
+
+    name: str
+    total: int | None
+    arrived: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much of it is here, from 0 to 1; 0 where its length is not known."""
+        return min(1.0, self.arrived / self.total) if self.total else 0.0
+
+    @property
+    def weight(self) -> int:
+        """Length in bytes as far as it is known."""
+        return self.arrived if self.total is None else self.total
+
+
+@attrs.frozen
+class _Moment:
+    time: float
+    arrived: int
+    share: float | None
+
+
+class Tally:
+    """What is done and what is left. Takes the part of ``Progress`` in a download.
+
+    Written in one thread and read in another: each number is right, if not all of the same instant.
+
+    Attributes:
+        listed: Whether all that there is to do is known.
+        files_expected: Files to deal with, as far as they are listed.
+        bytes_expected: Their length.
+        files_ended: Files dealt with.
+        files_failed: Those of them that could not be fetched.
+    """
+
+    def __init__(self) -> None:
+        self.listed = False
+        self.files_expected = self.bytes_expected = 0
+        self.files_ended = self.files_failed = 0
+        self._arrived = self._kept = 0
+        self._transfers: dict[str, Transfer] = {}
+        self._moments: deque[_Moment] = deque(maxlen=MOMENTS)
+
+    def expect(self, files: int, size: int) -> None:
+        """Note that there is more to do, in files and bytes."""
+        self.files_expected += files
+        self.bytes_expected += size
+
+    def ended(self, result: FileResult) -> None:
+        """Note that a file is dealt with."""
+        self.files_ended += 1
+        self.files_failed += result.status == "failed"
+        if result.status == "kept":
+            self._kept += result.size
+
+    def started(self, name: str, total: int | None) -> None:
+        """See ``Progress``."""
+        self._transfers[name] = Transfer(name, total)
+
+    def advanced(self, name: str, count: int) -> None:
+        """See ``Progress``."""
+        self._arrived += count
+        if transfer := self._transfers.get(name):  # none where a server lists two files of one name
+            transfer.arrived += count
+
+    def finished(self, name: str) -> None:
+        """See ``Progress``."""
+        self._transfers.pop(name, None)
+
+    def failed(self, name: str, error: Exception) -> None:
+        """See ``Progress``."""
+        if transfer := self._transfers.pop(name, None):
+            self._arrived -= transfer.arrived
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes that arrived or were there."""
+        return self._arrived + self._kept
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, from 0 to 1; ``None`` until all is listed.
+
+        The mean of files and bytes: many small files are few bytes, and one large file is few files.
+        """
+        if not self.listed:
+            return None
+        files = self.files_ended + sum(transfer.share for transfer in self._under_way())
+        of_files = min(1.0, files / max(1, self.files_expected))
+        of_bytes = min(1.0, self.bytes_done / self.bytes_expected) if self.bytes_expected else of_files
+        return (of_files + of_bytes) / 2
+
+    def remember(self, now: float) -> None:
+        """Note how things stand at a moment, in seconds of a monotonic clock; rates come from such notes."""
+        self._moments.append(_Moment(now, self._arrived, self.share))
+
+    @property
+    def bytes_a_second(self) -> float:
+        """How fast bytes arrived lately."""
+        if not self._moments:
+            return 0.0
+        first, last = self._moments[0], self._moments[-1]
+        return max(0, last.arrived - first.arrived) / (last.time - first.time or 1.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Guess when all is done, if it goes on as it did lately; ``None`` where nothing can be said."""
+        known = [(moment.time, moment.share) for moment in self._moments if moment.share is not None]
+        if len(known) < 2 or known[-1][1] <= known[0][1]:
+            return None
+        (then, before), (now, share) = known[0], known[-1]
+        return (1 - share) * (now - then) / (share - before)
+
+    def largest(self, count: int, *, least: int) -> list[Transfer]:
+        """Return the largest files under way, at most ``count`` of them and of at least so many bytes."""
+        large = [transfer for transfer in self._under_way() if transfer.weight >= least]
+        return heapq.nlargest(count, large, key=lambda transfer: transfer.weight)
+
+    def _under_way(self) -> list[Transfer]:
+        return list(self._transfers.values())  # in one step, while the other thread goes on

@@ -1,0 +1,248 @@
+"""What the objects of one client share: its settings, its session, and the questions they ask of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import httpx
+
+from wbfiles_async._credentials import Credentials
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._protocol.answers import check_deleted, parse_viewer
+from wbfiles_async._protocol.backoff import is_transient
+from wbfiles_async._protocol.files_page import FilesPage, parse_files_page
+from wbfiles_async._protocol.graphql import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, RUN_FILES, VIEWER
+from wbfiles_async._protocol.judging import Verdict
+from wbfiles_async._protocol.pages import Pages
+from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._settings import Settings, TransferOptions
+from wbfiles_async._transfer.bulk import BulkDownload
+from wbfiles_async._transfer.failures import Budget, Failure
+from wbfiles_async._transfer.graphql import ask
+from wbfiles_async._transfer.one import OneFile
+from wbfiles_async._transfer.progress import Progress
+from wbfiles_async._transfer.session import Session, open_session
+from wbfiles_async._transfer.source import Source
+from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoundError, TransferError
+
+log = logging.getLogger("wbfiles_async")
+
+MODEST_PAGE = 100
+"""Files a page that every server gives; asked for where a larger page is refused."""
+
+_inherited: list[Session] = []
+"""Sessions of a parent process. Kept, never closed: closing would speak on connections the parent uses."""
+
+
+class Gateway:
+    """One client's way to W&B. Belongs to one event loop from its first use on.
+
+    Args:
+        settings: Where the API is and who asks.
+        options: How transfers behave.
+        credentials: ``None`` where an injected client brings its own.
+        http_client: Used for everything if given.
+        transport: Used in place of our own if given.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: TransferOptions,
+        credentials: Credentials | None,
+        *,
+        http_client: httpx.AsyncClient | None,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self.settings = settings
+        self.options = options
+        self._credentials = credentials
+        self._http_client = http_client
+        self._transport = transport
+        self._session: Session | None = None
+        self._project_ids: dict[tuple[str, str], int | None] = {}
+        self._closed = False
+        self.default_entity = settings.entity or ""
+
+    def session(self) -> Session:
+        """Give the session of the running event loop, made at the first call.
+
+        Raises:
+            ConfigurationError: The client is closed, or belongs to another event loop.
+        """
+        if self._closed:
+            raise ConfigurationError("This client is closed. Make a new one, or close it later.")
+        if self._session is not None and self._session.inherited:
+            _inherited.append(self._session)
+            self._session = None
+        if self._session is None:
+            self._session = open_session(
+                self.settings,
+                self.options,
+                self._credentials,
+                http_client=self._http_client,
+                transport=self._transport,
+            )
+        self._session.check_loop()
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the session; a second call does nothing."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None and not session.inherited:
+            await session.aclose()
+
+    async def ask(self, query: str, variables: dict[str, object], *, repeat: bool = True) -> dict[str, object]:
+        """Ask the API; see ``graphql.ask``."""
+        return await ask(self.session(), query, variables, repeat=repeat)
+
+    async def resolve(self, run: RunPath) -> RunPath:
+        """Fill in the default entity, which is asked from the server once."""
+        if run.entity:
+            return run
+        async with self.session().entity_lock:
+            if not self.default_entity:
+                self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
+        return RunPath(self.default_entity, run.project, run.run_id)
+
+    async def pages(
+        self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
+    ) -> AsyncGenerator[tuple[FileAttributes, ...]]:
+        """Yield the files of a run, page by page; the next page is on its way while one is used.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails, or leads in circles.
+        """
+        walk = Pages(run=await self.resolve(run), per_page=per_page, names=names, pattern=pattern)
+        ahead = asyncio.create_task(self._page(walk))
+        try:
+            while True:
+                page = await ahead
+                files = walk.accept(page)
+                if page.skipped:
+                    log.warning("%s: the server listed %d files without a name; they are left out", run, page.skipped)
+                if walk.done:
+                    yield files
+                    return
+                ahead = asyncio.create_task(self._page(walk))
+                yield files
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _page(self, walk: Pages) -> FilesPage:
+        try:
+            data = await self.ask(RUN_FILES, walk.variables())
+        except ApiError as error:
+            if walk.per_page <= MODEST_PAGE or is_transient(error.status):
+                raise
+            log.info("%s: a page of %d files was refused, asking for %d", walk.run, walk.per_page, MODEST_PAGE)
+            walk.per_page = MODEST_PAGE
+            data = await self.ask(RUN_FILES, walk.variables())
+        page = parse_files_page(data, run=walk.run)
+        self._project_ids[walk.run.entity, walk.run.project] = page.project_id
+        return page
+
+    async def count_all(self, run: RunPath) -> int | None:
+        """Ask how many files the run has in all; ``None`` where the server does not count."""
+        return (await self._page(Pages(run=await self.resolve(run), per_page=1))).file_count
+
+    async def find(self, run: RunPath, name: str) -> FileAttributes | None:
+        """Ask for one file by its name; ``None`` where the run has none of that name."""
+        page = await self._page(Pages(run=await self.resolve(run), per_page=1, names=(name,)))
+        return next((file for file in page.files if file.name == name), None)
+
+    async def look_up(self, run: RunPath, name: str) -> FileAttributes:
+        """Ask for one file by its name.
+
+        Raises:
+            RemoteFileNotFoundError: The run has none of that name.
+        """
+        found = await self.find(run, name)
+        if found is None:
+            raise RemoteFileNotFoundError(
+                f"The run {run} has no file {name!r}. Names are case-sensitive and hold the folders; "
+                "list the run's files to see them.",
+                name=name,
+                run=str(run),
+            )
+        return found
+
+    async def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
+        """Make ready to transfer one file; asks for it anew where its signed URLs were taken out."""
+        if attributes.stripped and run is not None:
+            attributes = await self.look_up(run, attributes.name)
+        return OneFile(self.session(), self._source(attributes, run))
+
+    async def download_all(
+        self,
+        run: RunPath,
+        pages: AsyncIterator[Sequence[FileAttributes]],
+        root: Path,
+        *,
+        selection: Selection,
+        existing: Existing,
+        dry_run: bool,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> DownloadReport:
+        """Download many files of a run; see ``BulkDownload``."""
+        bulk = BulkDownload(
+            session=self.session(),
+            source_for=lambda attributes: self._source(attributes, run),
+            root=root,
+            selection=selection,
+            existing=existing,
+            dry_run=dry_run,
+            progress=progress,
+            on_result=on_result,
+        )
+        return await bulk.run(pages)
+
+    def _source(self, attributes: FileAttributes, run: RunPath | None) -> Source:
+        return Source(
+            attributes,
+            run=str(run or ""),
+            budget=Budget(self.options),
+            relist=None if run is None else lambda: self.look_up(run, attributes.name),
+        )
+
+    async def delete(self, run: RunPath, file: FileAttributes) -> None:
+        """Delete one file on the server.
+
+        When it is not known whether the server carried it out, the file is looked for before another try.
+
+        Raises:
+            ApiError: The server refuses, or does not say that it succeeded.
+        """
+        run = await self.resolve(run)
+        if (run.entity, run.project) not in self._project_ids:
+            await self.find(run, file.name)
+        budget = Budget(self.options)
+        while True:
+            round = budget.round
+            try:
+                return await self._delete_once(run, file)
+            except (TransferError, ApiError) as error:
+                if isinstance(error, ApiError) and not is_transient(error.status):
+                    raise
+                found = await self.find(run, file.name)
+                if found is None or found.id != file.id:
+                    return None
+                await budget.spend(Failure(Verdict.RETRY, error), round=round)
+
+    async def _delete_once(self, run: RunPath, file: FileAttributes) -> None:
+        variables: dict[str, object] = {"files": [file.id]}
+        project_id = self._project_ids[run.entity, run.project]
+        try:
+            data = await self.ask(DELETE_FILES, variables | {"projectId": project_id}, repeat=False)
+        except ApiError as error:
+            if not any("projectId" in message for message in error.messages):
+                raise
+            data = await self.ask(DELETE_FILES_WITHOUT_PROJECT, variables, repeat=False)
+        check_deleted(data)

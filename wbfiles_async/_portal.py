@@ -1,0 +1,153 @@
+"""The one thread in which blocking calls of this process have their event loop.
+
+Why not anyio's ``start_blocking_portal``: kept open, its thread hangs the interpreter at exit; and cancelling
+its futures does not wait for the task's clean-up, which Ctrl-C must.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
+
+from wbfiles_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+    from anyio.from_thread import BlockingPortal
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+EXIT_SECONDS = 5.0
+"""How long the interpreter's exit waits for clean-up; a disk that hangs longer does not hold it."""
+
+
+class Closable(Protocol):
+    """What is closed in the thread before it ends."""
+
+    async def aclose(self) -> None: ...
+
+
+class _Thread:
+    """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.clients: set[Closable] = set()
+        started: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
+        self._thread.start()
+        self.portal = started.result()
+
+    def _work(self, started: Future[BlockingPortal]) -> None:
+        import anyio
+        from anyio.from_thread import BlockingPortal
+
+        async def serve() -> None:
+            async with BlockingPortal() as portal:
+                started.set_result(portal)
+                await portal.sleep_until_stopped()
+            for client in self.clients:
+                await client.aclose()
+
+        anyio.run(serve)
+
+    @property
+    def is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def stop(self) -> None:
+        """Cancel what runs, close the clients, and end the thread."""
+        if self.process == os.getpid() and self._thread.is_alive():
+            self.portal.start_task_soon(self.portal.stop, True)
+            self._thread.join(EXIT_SECONDS)
+
+
+_lock = threading.Lock()
+_thread: _Thread | None = None
+
+
+def _current() -> _Thread:
+    global _thread
+    with _lock:
+        if _thread is None:
+            _thread = _Thread()
+            atexit.register(_thread.stop)
+        return _thread
+
+
+def _forget_parent() -> None:
+    global _lock, _thread
+    _lock, _thread = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
+def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run async work in the I/O thread and wait for it.
+
+    Works from any thread, also from one whose own event loop runs. When the waiting is interrupted (Ctrl-C), the
+    work is cancelled and its clean-up waited for before the interruption goes on; a second one does not wait.
+
+    Raises:
+        ConfigurationError: Called from the I/O thread itself, which would wait for itself for ever.
+    """
+    thread = _current()
+    if thread.is_current:
+        raise ConfigurationError(
+            "The blocking objects cannot be used inside their own callbacks (progress, on_result), which run in the "
+            "thread that does the work. Note what is needed there and call when the download has returned."
+        )
+    call = _Call(lambda: work(*args, **kwargs))
+    future = thread.portal.start_task_soon(call.run)
+    try:
+        return future.result()
+    except BaseException:
+        if not future.done():
+            thread.portal.start_task_soon(call.cancel)
+            future.exception()
+        raise
+
+
+class _Call(Generic[T]):
+    """Async work that another thread can cancel."""
+
+    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        self._work = work
+        self._scope: CancelScope | None = None
+
+    async def run(self) -> T:
+        from anyio import CancelScope
+
+        with CancelScope() as self._scope:
+            return await self._work()
+        raise InterruptedError  # seen by nobody: who cancelled is on the way out with an exception of its own
+
+    def cancel(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+
+
+def close_at_exit(client: Closable) -> None:
+    """Have a client closed before the thread ends."""
+    _current().clients.add(client)
+
+
+def close_soon(client: Closable) -> None:
+    """Close a client that nobody holds any more, without waiting for it."""
+    thread = _thread
+    if thread is not None and thread.process == os.getpid() and client in thread.clients:
+        thread.clients.discard(client)
+        thread.portal.start_task_soon(client.aclose)
+
+
+def close_now(client: Closable) -> None:
+    """Close a client and wait for it."""
+    _current().clients.discard(client)
+    run_blocking(client.aclose)

@@ -1,0 +1,150 @@
+"""Read the answers of W&B's GraphQL API: the data, or the right error. Performs no I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from wbfiles_async._protocol.messages import clean
+from wbfiles_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    RateLimitedError,
+)
+
+__all__ = ["MAX_ANSWER_BYTES", "check_deleted", "parse_answer", "parse_viewer"]
+
+# A page of a thousand files with their signed URLs has about 3 MB; parsing takes some ten times the body.
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+_MOST_MESSAGES: Final = 10
+_LONGEST_MESSAGE: Final = 500  # characters
+# More than `clean` reads, so that it is the one to cut.
+_LONGEST_PLAIN: Final = 100_000  # bytes
+_LONGEST_SUM: Final = 2000  # characters
+
+
+def parse_answer(status: int, body: bytes, *, host: str, retry_after: float | None = None) -> dict[str, object]:
+    """Return the ``data`` of a GraphQL answer.
+
+    Data that comes with an error is never taken for the whole.
+
+    Args:
+        status: The HTTP status.
+        body: The whole body.
+        host: Who answered, for messages.
+        retry_after: Seconds that the answer's headers ask to wait, for `RateLimitedError`.
+
+    Raises:
+        AuthenticationError: Status 401.
+        PermissionDeniedError: Status 403.
+        RateLimitedError: Status 429.
+        ApiError: Any other status but success, an error in the answer, or no GraphQL answer at all.
+    """
+    answer, flaw = _decode(body)
+    messages = _messages(answer)
+    if not 200 <= status <= 299:
+        raise _refusal(status, host, messages or _plain_message(body), retry_after)
+    if flaw:
+        raise ApiError(f"{host} answered HTTP {status} with {flaw}", status=status)
+    if messages:
+        raise ApiError(f"{host} answered with an error: {_join(messages)}", status=status, messages=messages)
+    data = answer.get("data")
+    if not isinstance(data, dict):
+        raise ApiError(f"{host} answered HTTP {status} without data", status=status)
+    return data
+
+
+def check_deleted(data: dict[str, object]) -> None:
+    """Check the answer to a deletion.
+
+    Raises:
+        ApiError: The server does not say that it succeeded.
+    """
+    outcome = data.get("deleteFiles")
+    if not isinstance(outcome, dict) or outcome.get("success") is not True:
+        raise ApiError("the server did not confirm that the files were deleted", status=200)
+
+
+def parse_viewer(data: dict[str, object]) -> str:
+    """Return the default entity of whoever asks.
+
+    Raises:
+        ConfigurationError: The account has none.
+    """
+    viewer = data.get("viewer")
+    if isinstance(viewer, dict):
+        entity = viewer.get("entity")
+        if isinstance(entity, str) and entity:
+            return entity
+    raise ConfigurationError(
+        "these credentials have no default entity: give entity/project/run_id, or set WANDB_ENTITY"
+    )
+
+
+def _decode(body: bytes) -> tuple[dict[str, object], str]:
+    """Return the answer and ``""``, or an empty one and what is wrong with the body."""
+    if len(body) > MAX_ANSWER_BYTES:
+        return {}, f"more than {MAX_ANSWER_BYTES} bytes"
+    if _is_markup(body):
+        return {}, "HTML instead of JSON: a proxy or a login page answered, or base_url is wrong"
+    try:
+        answer: object = json.loads(body)
+    except RecursionError:
+        return {}, "JSON that is nested too deeply"
+    except ValueError:
+        return {}, "what is no JSON, or only a part of it"
+    if not isinstance(answer, dict):
+        return {}, "JSON that is no GraphQL answer"
+    return answer, ""
+
+
+def _messages(answer: dict[str, object]) -> tuple[str, ...]:
+    """Return the texts of all errors in an answer, each of them in any shape W&B's servers give it."""
+    found: list[object] = []
+    for key in ("errors", "error"):
+        value = answer.get(key)
+        found += value if isinstance(value, list) else [value] if value else []
+    del found[_MOST_MESSAGES:]
+    texts = [error.get("message") if isinstance(error, dict) else error for error in found]
+    return tuple(
+        clean(text, _LONGEST_MESSAGE) if isinstance(text, str) and text.strip() else "an error without a message"
+        for text in texts
+    )
+
+
+def _plain_message(body: bytes) -> tuple[str, ...]:
+    """Return what a refusal says that does not come from the API itself but from something before it."""
+    if _is_markup(body):
+        return ("an HTML page",)
+    text = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)
+    return (text,) if text else ()
+
+
+def _is_markup(body: bytes) -> bool:
+    return body[:_LONGEST_PLAIN].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _join(messages: tuple[str, ...]) -> str:
+    joined = "; ".join(messages)
+    return joined if len(joined) <= _LONGEST_SUM else joined[: _LONGEST_SUM - 1] + "…"
+
+
+def _refusal(
+    status: int, host: str, messages: tuple[str, ...], retry_after: float | None
+) -> ApiError | AuthenticationError | PermissionDeniedError:
+    said = _join(messages) or "no reason given"
+    if status == 401:
+        return AuthenticationError(
+            f"{host} did not accept the credentials (HTTP 401: {said}); "
+            "give api_key, set WANDB_API_KEY, or run `wandb login` for this host"
+        )
+    if status == 403:
+        return PermissionDeniedError(f"{host} refused (HTTP 403: {said}); the account may lack access")
+    if status == 429:
+        return RateLimitedError(
+            f"{host} asks to slow down (HTTP 429: {said})", messages=messages, retry_after=retry_after
+        )
+    hint = "; base_url may be wrong" if 300 <= status <= 399 or status == 404 else ""
+    return ApiError(f"{host} answered HTTP {status}: {said}{hint}", status=status, messages=messages)

@@ -1,0 +1,45 @@
+"""The queries that are sent to W&B's API, as texts. Performs no I/O.
+
+Operations carry the names that W&B's own client gives them, since servers and their operators sort by those.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["DELETE_FILES", "DELETE_FILES_WITHOUT_PROJECT", "RUN_FILES", "VIEWER"]
+
+RUN_FILES: Final = """\
+query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor: String,
+               $fileLimit: Int = 50, $fileNames: [String] = [], $pattern: String) {
+  project(name: $project, entityName: $entity) {
+    internalId
+    run(name: $name) {
+      fileCount
+      files(names: $fileNames, after: $fileCursor, first: $fileLimit, pattern: $pattern) {
+        edges { node { id name url directUrl sizeBytes mimetype updatedAt md5 } cursor }
+        pageInfo { endCursor hasNextPage }
+      }
+    }
+  }
+}
+"""
+
+DELETE_FILES: Final = """\
+mutation deleteFiles($files: [ID!]!, $projectId: Int) {
+  deleteFiles(input: {files: $files, projectId: $projectId}) { success }
+}
+"""
+
+# For servers from before `projectId`, which refuse the argument.
+DELETE_FILES_WITHOUT_PROJECT: Final = """\
+mutation deleteFiles($files: [ID!]!) {
+  deleteFiles(input: {files: $files}) { success }
+}
+"""
+
+VIEWER: Final = """\
+query Viewer {
+  viewer { entity username }
+}
+"""

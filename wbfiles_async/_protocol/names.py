@@ -1,0 +1,120 @@
+r"""Judge remote file names, and name our own temporary files. Performs no I/O.
+
+A remote name is used literally or refused, never rewritten, and the verdict is the same on every system:
+what Windows cannot hold is refused on Linux too, so that a run that downloads on one machine downloads on
+all of them, and into the same files.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+from wbfiles_async.errors import UnsafePathError
+
+__all__ = ["collision_key", "is_temporary", "local_parts", "temporary_name"]
+
+# ext4, XFS, NTFS and APFS all hold this much; UTF-8 is never shorter than the UTF-16 that NTFS counts.
+_LONGEST_COMPONENT: Final = 255  # bytes
+# Linux takes paths of 4,095 bytes; this leaves a kilobyte for the root.
+_LONGEST_NAME: Final = 3072  # bytes
+
+# Source: "Naming Files, Paths, and Namespaces", Microsoft; "/" is the separator.
+_RESERVED_CHARACTERS: Final = frozenset('<>:"|?*\\')
+_DEVICES: Final = frozenset(
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
+)
+
+# Control, format (bidi overrides, invisible ones), surrogate, and the line separators.
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Scripts and emoji need these two; HFS+ ignores them when it compares names.
+_JOINERS: Final = "\u200c\u200d"
+
+_TEMPORARY_SUFFIX: Final = ".wbfiles-part"
+
+
+def local_parts(name: str) -> tuple[str, ...]:
+    """Split a remote file name into components that are safe to use literally below a root.
+
+    Raises:
+        UnsafePathError: The name breaks a rule of POSIX, Windows or this library; the message says which.
+    """
+    parts = tuple(name.split("/"))
+    reason = _reason_against_name(name) or next(filter(None, map(_reason_against_component, parts)), None)
+    if reason:
+        shown = name if len(name) <= 200 else name[:200] + "…"
+        raise UnsafePathError(f"the remote file {shown!r} cannot be written as it is named: {reason}", name=name)
+    return parts
+
+
+def _reason_against_name(name: str) -> str | None:
+    if not name:
+        return "the name is empty"
+    if name.startswith("/"):
+        return "the name is absolute"
+    # Surrogates are refused below; here they only have to be counted.
+    if len(name.encode(errors="replace")) > _LONGEST_NAME:
+        return f"the name is longer than {_LONGEST_NAME} bytes"
+    return None
+
+
+def _reason_against_component(component: str) -> str | None:
+    if not component:
+        return "a folder or the file has an empty name"
+    if component in (".", ".."):
+        return f"{component!r} would lead to another folder"
+    if not component.isprintable() and _has_hidden(component):
+        return f"{component!r} holds control or invisible characters"
+    if not _RESERVED_CHARACTERS.isdisjoint(component):
+        return f"{component!r} holds one of the characters {' '.join(sorted(_RESERVED_CHARACTERS))}"
+    if component[-1] in ". ":
+        return f"{component!r} ends with a dot or a blank, which Windows drops"
+    if component.partition(".")[0].rstrip(" ").upper() in _DEVICES:
+        return f"{component!r} is a device on Windows"
+    if len(component.encode()) > _LONGEST_COMPONENT:
+        return f"a folder or the file has a name longer than {_LONGEST_COMPONENT} bytes"
+    if is_temporary(collision_key(component)):
+        return f"names like {component!r} are kept for unfinished downloads"
+    return None
+
+
+def _has_hidden(characters: Iterable[str]) -> bool:
+    return any(unicodedata.category(c) in _HIDDEN and c not in _JOINERS for c in characters)
+
+
+def collision_key(name: str) -> str:
+    """Return a key that is equal for all names that some file system takes for the same file.
+
+    Case, canonical composition and the joiners are ignored, as NTFS, APFS, HFS+ and case-folding ext4 do
+    between them.
+
+    Source:
+        Unicode 15 section 3.13, definition D145 (canonical caseless matching).
+    """
+    if name.isascii():
+        return name.lower()
+    visible = "".join(c for c in name if c not in _JOINERS)
+    folded = unicodedata.normalize("NFD", visible).casefold()
+    return unicodedata.normalize("NFD", folded)
+
+
+def is_temporary(component: str) -> bool:
+    """Tell whether a local file's name is that of one of our unfinished downloads."""
+    return component.startswith(".") and component.endswith(_TEMPORARY_SUFFIX)
+
+
+def temporary_name(final: str, token: str) -> str:
+    """Return the name of a temporary sibling of the file ``final``.
+
+    Args:
+        final: The last component of the file's path.
+        token: Makes the name unique; ASCII without separators, such as ``secrets.token_hex(8)``.
+
+    Returns:
+        A hidden name that every system can hold: ``final`` is shortened where the whole would be too long.
+    """
+    room = _LONGEST_COMPONENT - len(f"..{token}{_TEMPORARY_SUFFIX}")
+    shortened = final.encode()[:room].decode(errors="ignore")
+    return f".{shortened}.{token}{_TEMPORARY_SUFFIX}"

@@ -1,0 +1,69 @@
+"""Read what an object store says when it refuses. Performs no I/O.
+
+The bodies are XML, and untrusted: bounded patterns read the few elements that matter, so that no entity is
+ever expanded.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from wbfiles_async._protocol.messages import clean
+
+__all__ = ["StoreError", "is_expired", "parse_store_error"]
+
+# More than `clean` reads, so that it is the one to cut. S3's longest answer is below 4 KiB.
+_LONGEST_BODY = 100_000  # bytes
+_LONGEST_MESSAGE = 500  # characters
+
+_CODE = re.compile(r"<Code(?:\s[^<>]{0,200})?>\s{0,20}([A-Za-z0-9._-]{1,100})\s{0,20}</Code>")
+# S3; GCS adds Details, Azure AuthenticationErrorDetail.
+_TEXT = re.compile(r"<(Message|Details|AuthenticationErrorDetail)(?:\s[^<>]{0,200})?>([^<]{1,4000})</\1>")
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&"))
+
+# R2 and NooBaa have codes of their own; STS tokens expire with status 400 on S3, signed URLs on GCS.
+_EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredRequest", "RequestExpired"})
+_EXPIRED_STATUSES = frozenset({400, 401, 403})
+
+
+@attrs.frozen
+class StoreError:
+    """Why a store refused.
+
+    Attributes:
+        code: The store's own word, such as ``AccessDenied``; empty where the body has none.
+        message: What it said, in one line and without secrets; may be empty.
+    """
+
+    code: str
+    message: str
+
+
+def parse_store_error(body: bytes) -> StoreError:
+    """Return code and message of an error body of S3, GCS, Azure or a server like them; never fails."""
+    text = body[:_LONGEST_BODY].decode("utf-8-sig", errors="replace")
+    code = _CODE.search(text)
+    said = " ".join(match[2].strip() for match in _TEXT.finditer(text))
+    if not said and "<" not in text and "\N{REPLACEMENT CHARACTER}" not in text:
+        said = text  # a proxy's plain "no healthy upstream"
+    for entity, character in _ENTITIES:
+        said = said.replace(entity, character)
+    return StoreError(code=code[1] if code else "", message=clean(said, _LONGEST_MESSAGE))
+
+
+def is_expired(status: int, error: StoreError) -> bool:
+    """Tell whether the signed URL was good once and a fresh one will do.
+
+    Decided by the store's own words: a status of 403 alone is also what a real refusal looks like.
+    """
+    if status not in _EXPIRED_STATUSES:
+        return False
+    if error.code == "AccessDenied":
+        return "request has expired" in error.message.lower()
+    if error.code == "AuthenticationFailed":
+        # Azure says the first of a time frame that it can read and the second of one that has become empty.
+        said = error.message.lower()
+        return "not valid in the specified time frame" in said or "signed expiry time" in said
+    return error.code in _EXPIRED_CODES

@@ -1,0 +1,168 @@
+"""Judge URLs, and take the secrets out of them. Performs no I/O.
+
+Every function is safe on garbage: what no client could fetch is refused or shown without its secret
+parts, and never raises anything but what is documented.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import lru_cache
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from wbfiles_async.errors import ConfigurationError
+
+__all__ = ["host_of", "is_fetchable", "is_signed", "origin", "scrub", "without_secrets"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# Clients disagree about such characters (some strip them, some take "\" for "/"), so that the host one
+# of them judges would not be the host another connects to.
+_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
+# International names too; no "%", which some clients decode.
+_HOST_NAME = re.compile(r"[\w.-]+")
+_BEFORE_PATH = re.compile(r"[^/?#]*(?://[^/?#]*)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+# Any one of these in a query means that the URL itself is the credential.
+# Source: AWS Signature Versions 2 and 4, GCS signed URLs V2 and V4, Azure SAS, CloudFront, OSS and COS.
+_SIGNATURE_NAMES = frozenset(
+    {
+        "awsaccesskeyid",
+        "googleaccessid",
+        "key-pair-id",
+        "ossaccesskeyid",
+        "q-signature",
+        "sig",
+        "signature",
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-goog-algorithm",
+        "x-goog-credential",
+        "x-goog-signature",
+        "x-oss-signature",
+    }
+)
+
+
+def _split(url: str) -> SplitResult | None:
+    """Split an http or https URL with a host that every client reads alike; ``None`` for all else."""
+    if _AMBIGUOUS.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # judged only when asked for
+    except ValueError:
+        return None
+    if parts.scheme not in _DEFAULT_PORTS or not _is_host(parts.hostname or ""):
+        return None
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return _HOST_NAME.fullmatch(host) is not None
+    try:
+        return ipaddress.IPv6Address(host).scope_id is None
+    except ValueError:
+        return False
+
+
+def origin(url: str) -> str:
+    """Return ``scheme://host:port`` of a URL, such that equal strings mean the same origin.
+
+    The port is always there, the host in lower case, an IPv6 address in its shortest form.
+
+    Raises:
+        ConfigurationError: It is no http or https URL with a host.
+
+    Source:
+        RFC 6454 section 4.
+    """
+    return _origin_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
+
+
+# Thousands of URLs are judged that differ in their paths only.
+@lru_cache(maxsize=256)
+def _origin_of(url: str) -> str:
+    parts = _split(url)
+    if parts is None:
+        raise ConfigurationError(f"{without_secrets(url)!r} is no http or https URL with a host")
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{ipaddress.IPv6Address(host).compressed}]"
+    port = parts.port if parts.port is not None else _DEFAULT_PORTS[parts.scheme]
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def host_of(url: str) -> str:
+    """Return a URL's host, for messages; empty where it has none."""
+    parts = _split(url)
+    return (parts.hostname or "") if parts else ""
+
+
+def without_secrets(url: str) -> str:
+    """Return the URL without query, fragment and user information, for messages and logs."""
+    bare = _CONTROL.sub("", re.split(r"[?#]", url, maxsplit=1)[0])
+    scheme, separator, rest = bare.partition("//")
+    if not separator or (scheme and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:", scheme)):
+        scheme, separator, rest = "", "", bare
+    slash = re.search(r"[/\\]", rest)
+    end = slash.start() if slash else len(rest)
+    host = rest[:end].rpartition("@")[2]
+    if separator and not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?", host):
+        # What looks like a port and is none may be the first half of a password with a "/" in it.
+        return f"{scheme}//***"
+    return f"{scheme}{separator}{host}{rest[end:]}"
+
+
+def is_signed(url: str) -> bool:
+    """Tell whether the URL's query carries a signature, so that no other credential belongs on it."""
+    query = url.partition("#")[0].partition("?")[2]
+    names = (field.partition("=")[0] for field in re.split(r"[&;]", query))
+    return any(unquote(name).strip().lower() in _SIGNATURE_NAMES for name in names)
+
+
+def is_fetchable(url: str | None) -> bool:
+    """Tell whether the URL can be fetched: http or https, with a host, and without user information.
+
+    User information is refused because clients turn it into an ``Authorization`` header.
+    """
+    parts = _split(url) if url else None
+    return parts is not None and "@" not in parts.netloc
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,15}://[^\s\"'<>]*", re.IGNORECASE)
+_AUTHORIZATION = re.compile(
+    r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
+    r"(?:(?:basic|bearer|digest|negotiate|token|aws4-hmac-sha256)\s{1,3})?[^\s\"'<>]+",
+    re.IGNORECASE,
+)
+# 16 characters: "Basic authentication required" is no credential.
+_SCHEME = re.compile(r"\b(basic|bearer)\s{1,3}[a-z0-9._~+/=-]{16,}", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"((?:x-(?:amz|goog|ms|oss)-[a-z-]{1,40}|awsaccesskeyid|googleaccessid|ossaccesskeyid|key-pair-id"
+    r"|credential|policy|(?<![a-z])sig|signature|token|api[_-]?key|password|secret)"
+    r"(?:%3d|[\"']?\s{0,3}[:=]\s{0,3}[\"']?))[^\s&\"'<>]+",
+    re.IGNORECASE,
+)
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# W&B's keys: `[prefix-]secret` of word characters, 40 or more of them.
+_KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
+
+
+def scrub(text: str) -> str:
+    """Take everything that could be a secret out of a text that somebody else wrote.
+
+    Queries and user information of URLs go, and whatever looks like a signature, an ``Authorization``
+    value, a JWT or an API key becomes ``***``. It rather takes too much than too little.
+    """
+    text = _URL.sub(lambda match: without_secrets(match[0]), text)
+    text = _AUTHORIZATION.sub(r"\1***", text)
+    text = _SCHEME.sub(r"\1 ***", text)
+    text = _ASSIGNED.sub(r"\1***", text)
+    text = _JWT.sub("***", text)
+    return _KEY.sub("***", text)

@@ -1,0 +1,369 @@
+"""The blocking objects: each holds its async counterpart, and each method is one call of it in the I/O thread."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+
+from wbfiles_async._api import AsyncApi
+from wbfiles_async._facts import FileFacts
+from wbfiles_async._file import AsyncFile
+from wbfiles_async._files import AsyncFiles
+from wbfiles_async._models import DownloadReport, Existing, FileResult
+from wbfiles_async._portal import close_at_exit, close_now, close_soon, run_blocking
+from wbfiles_async._run import AsyncRun
+from wbfiles_async._settings import PER_PAGE, TransferOptions
+
+if TYPE_CHECKING:
+    import httpx
+
+    from wbfiles_async._transfer.progress import Progress
+
+T = TypeVar("T")
+
+
+class Api:
+    """Blocking form of ``AsyncApi``; same arguments. Use it from any thread, also where an event loop runs.
+
+    Closing it is good manners, not a duty: it is closed when nobody holds it any more, and at exit.
+    """
+
+    def __init__(
+        self,
+        overrides: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        entity: str | None = None,
+        project: str | None = None,
+        options: TransferOptions | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._async = AsyncApi(
+            overrides,
+            timeout,
+            api_key,
+            base_url=base_url,
+            entity=entity,
+            project=project,
+            options=options,
+            http_client=http_client,
+            transport=transport,
+        )
+        close_at_exit(self._async)
+        weakref.finalize(self, close_soon, self._async).atexit = False
+
+    def __repr__(self) -> str:
+        return repr(self._async).replace("AsyncApi", "Api", 1)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("An Api holds credentials and connections and is not pickled; make one in each process.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Blocking form of ``AsyncApi.aclose``."""
+        close_now(self._async)
+
+    @property
+    def default_entity(self) -> str | None:
+        """User or team of paths that name none; ``None`` until it is known."""
+        return self._async.default_entity
+
+    def run(self, path: str) -> Run:
+        """Name a run, as ``AsyncApi.run`` does; same arguments. Makes no request."""
+        return Run(self, self._async.run(path))
+
+
+class Run:
+    """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client."""
+
+    __slots__ = ("_client", "_run")
+
+    def __init__(self, client: Api | None, run: AsyncRun) -> None:
+        self._client = client
+        self._run = run
+
+    def __eq__(self, other: object) -> bool:
+        return self._run == other._run if isinstance(other, Run) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._run)
+
+    def __repr__(self) -> str:
+        return repr(self._run).replace("AsyncRun", "Run", 1)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Run, (None, self._run)
+
+    @property
+    def entity(self) -> str:
+        """User or team; empty where it is the default entity and no request has been made yet."""
+        return self._run.entity
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self._run.project
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and id, as W&B's own ``Run.path`` gives them."""
+        return self._run.path
+
+    def files(
+        self,
+        names: Sequence[str] | None = None,
+        pattern: str | None = None,
+        per_page: int = PER_PAGE,
+        *,
+        match: Mapping[str, object] | None = None,
+    ) -> Files:
+        """Select files of the run, as ``AsyncRun.files`` does; same arguments. Makes no request."""
+        return Files(self, self._run.files(names, pattern, per_page, match=match))
+
+    def file(self, name: str) -> File:
+        """Blocking form of ``AsyncRun.file``; same arguments."""
+        return File._of(self._client, run_blocking(self._run.file, name), self)
+
+    def find(self, match: Mapping[str, object]) -> File:
+        """Blocking form of ``AsyncRun.find``; same arguments."""
+        return File._of(self._client, run_blocking(self._run.find, match), self)
+
+    def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Blocking form of ``AsyncRun.download``; same arguments."""
+        return run_blocking(
+            self._run.download,
+            root,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
+
+class Files:
+    """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
+
+    def __init__(self, run: Run, files: AsyncFiles) -> None:
+        self._run = run
+        self._files = files
+        self._listed: list[File] = []
+        self._ended = False
+        self._pages: AsyncGenerator[list[AsyncFile]] | None = None
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return repr(self._files).replace("AsyncFiles", "Files", 1)
+
+    def __iter__(self) -> Iterator[File]:
+        index = 0
+        while self._listed_beyond(index):
+            yield self._listed[index]
+            index += 1
+
+    def __len__(self) -> int:
+        # list() asks for the length too: for most runs the first page, needed anyway, answers.
+        self._listed_beyond(0)
+        return len(self._listed) if self._ended else self.count()
+
+    @overload
+    def __getitem__(self, index: int) -> File: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[File]: ...
+    def __getitem__(self, index: int | slice) -> File | list[File]:
+        needed = index if isinstance(index, int) else index.stop
+        from_start = needed is not None and needed >= 0
+        if isinstance(index, slice):
+            from_start = from_start and (index.start is None or index.start >= 0)
+        self._listed_beyond(needed if from_start and needed is not None else None)
+        return self._listed[index]
+
+    def pages(self) -> Iterator[list[File]]:
+        """Blocking form of ``AsyncFiles.pages``."""
+        for page in _iterate(self._files.pages()):
+            yield self._wrap(page)
+
+    def to_list(self) -> list[File]:
+        """Blocking form of ``AsyncFiles.to_list``."""
+        return self._wrap(run_blocking(self._files.to_list))
+
+    def first(self) -> File | None:
+        """Blocking form of ``AsyncFiles.first``."""
+        first = run_blocking(self._files.first)
+        return None if first is None else File._of(self._run._client, first, self._run)
+
+    def count(self) -> int:
+        """Blocking form of ``AsyncFiles.count``."""
+        return run_blocking(self._files.count)
+
+    def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Blocking form of ``AsyncFiles.download``; same arguments."""
+        return run_blocking(
+            self._files.download,
+            root,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
+    def _wrap(self, files: list[AsyncFile]) -> list[File]:
+        return [File._of(self._run._client, file, self._run) for file in files]
+
+    def _listed_beyond(self, index: int | None) -> bool:
+        """List until there is a file of this index, or to the end; tell whether there is one."""
+        with self._lock:
+            while not self._ended and (index is None or len(self._listed) <= index):
+                self._pages = self._pages or self._files.pages()
+                try:
+                    page = run_blocking(_next, self._pages)
+                except BaseException:
+                    # A listing that broke off cannot go on; the next use begins anew.
+                    self._pages, self._listed = None, []
+                    raise
+                if page is None:
+                    self._ended = True
+                else:
+                    self._listed += self._wrap(page)
+            return index is not None and index < len(self._listed)
+
+
+class File(FileFacts):
+    """Blocking form of ``AsyncFile``; same arguments, with an ``Api`` and a ``Run``. An immutable value.
+
+    Pickles without its client and without signed URLs; give ``api=`` to download it then.
+    """
+
+    __slots__ = ("_client", "_file", "_run")
+
+    _client: Api | None
+    _file: AsyncFile
+    _run: Run | None
+
+    def __init__(self, client: Api | None, attrs: Mapping[str, object], run: Run | None = None) -> None:
+        file = AsyncFile(None if client is None else client._async, attrs, None if run is None else run._run)
+        self._set(client, file, run)
+
+    @classmethod
+    def _of(cls, client: Api | None, file: AsyncFile, run: Run | None) -> File:
+        self = cls.__new__(cls)
+        self._set(client, file, run)
+        return self
+
+    def _set(self, client: Api | None, file: AsyncFile, run: Run | None) -> None:
+        super().__init__(file._attributes, file._run_path)
+        object.__setattr__(self, "_client", client)
+        object.__setattr__(self, "_file", file)
+        object.__setattr__(self, "_run", run)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return File._of, (None, self._file, self._run)
+
+    @property
+    def run(self) -> Run | None:
+        """The run it belongs to."""
+        return self._run
+
+    def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        replace: bool = False,
+        exist_ok: bool = False,
+        api: Api | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> io.TextIOWrapper:
+        """Blocking form of ``AsyncFile.download``; same arguments, and a text file as ``open`` gives it."""
+        path = run_blocking(self._file._fetch, root, replace, exist_ok, None if api is None else api._async, progress)
+        return path.open(encoding="utf-8")
+
+    def fetch(
+        self,
+        root: str | os.PathLike[str] = ".",
+        replace: bool = False,
+        exist_ok: bool = False,
+        *,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Blocking form of ``AsyncFile.fetch``; same arguments."""
+        return run_blocking(self._file.fetch, root, replace, exist_ok, progress=progress)
+
+    def read_bytes(self) -> bytes:
+        """Blocking form of ``AsyncFile.read_bytes``."""
+        return run_blocking(self._file.read_bytes)
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Blocking form of ``AsyncFile.read_text``; same arguments."""
+        return run_blocking(self._file.read_text, encoding, errors)
+
+    def stream(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Blocking form of ``AsyncFile.stream``; same arguments."""
+        return _iterate(self._file.stream(start, stop))
+
+    def delete(self) -> None:
+        """Blocking form of ``AsyncFile.delete``."""
+        return run_blocking(self._file.delete)
+
+    def refresh(self) -> File:
+        """Blocking form of ``AsyncFile.refresh``."""
+        return File._of(self._client, run_blocking(self._file.refresh), self._run)
+
+
+async def _next(values: AsyncGenerator[T]) -> T | None:
+    return await anext(values, None)
+
+
+def _iterate(values: AsyncGenerator[T]) -> Iterator[T]:
+    try:
+        while (value := run_blocking(_next, values)) is not None:
+            yield value
+    finally:
+        run_blocking(values.aclose)

@@ -1,0 +1,1 @@
+"""Moving bytes: bulk -> download -> store, sink -> session -> transport. Data flows one way."""

@@ -1,0 +1,215 @@
+"""Downloads one file: whole, checked, and in place, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import aclosing
+from functools import partial
+
+import anyio
+import attrs
+
+from wbfiles_async._models import FileResult
+from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._protocol.front import Front
+from wbfiles_async._protocol.ranges import Range, split
+from wbfiles_async._protocol.urls import origin
+from wbfiles_async._transfer.progress import Progress
+from wbfiles_async._transfer.session import Session
+from wbfiles_async._transfer.sink import Place, Temporary, write_whole
+from wbfiles_async._transfer.source import Source
+from wbfiles_async._transfer.store import read
+from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async._transfer.whole import check_md5, check_pieces, read_whole, until_whole
+
+WHOLE_BYTES = 1 << 20
+"""Files up to this size are held in memory, then written and published in one step."""
+
+WRITE_BYTES = 1 << 20
+"""Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
+
+DIGEST_BYTES = 8 << 20
+"""Bytes digested in one go: a thread is not held longer than about ten milliseconds."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Download:
+    """One file on its way to its place.
+
+    Attributes:
+        session: The means of the running event loop.
+        source: Where the bytes come from.
+        place: Where they go.
+        mode: The permissions of the new file.
+        replace: Whether a file that is there may be replaced.
+        progress: Who is told.
+    """
+
+    session: Session
+    source: Source
+    place: Place
+    mode: int
+    replace: bool
+    progress: Progress | None = None
+    _arrived: int = 0
+    _parts: int = 0
+
+    async def run(self) -> FileResult:
+        """Fetch, check and publish.
+
+        Raises:
+            WBFilesError: What ended it; the place is as it was.
+        """
+        name, size = self.source.name, self.source.size
+        self.source.url(self.session.unreachable)  # a reference that cannot be fetched leaves no trace on the disk
+        if self.progress is None:
+            return await until_whole(self.source, self._attempt)
+        self.progress.started(name, size)
+        try:
+            result = await until_whole(self.source, self._attempt)
+        except Exception as error:
+            self.progress.failed(name, error)
+            raise
+        self.progress.finished(name)
+        return result
+
+    async def _attempt(self) -> FileResult:
+        self._begin()
+        size = self.source.size
+        if size is not None and size <= WHOLE_BYTES:
+            verified = await self._in_memory()
+        else:
+            verified = await self._on_disk(size)
+        return FileResult(
+            name=self.source.name,
+            status="downloaded",
+            path=self.place.path,
+            size=self._arrived,
+            verified=verified,
+            parts=self._parts,
+        )
+
+    def _begin(self) -> None:
+        if self._arrived and self.progress is not None:
+            self.progress.advanced(self.source.name, -self._arrived)
+        self._arrived = self._parts = 0
+
+    def _count(self, length: int) -> None:
+        self._arrived += length
+        if self.progress is not None:
+            self.progress.advanced(self.source.name, length)
+
+    async def _in_memory(self) -> bool:
+        pieces = await read_whole(self.session, self.source, on_bytes=self._count)
+        self._parts = 1
+        verify = self._verify
+
+        def check_and_write() -> None:
+            if verify:
+                check_pieces(self.source, pieces)
+            durable = self.session.options.durable
+            write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
+
+        await self.session.disk.run_batched(check_and_write)
+        return verify
+
+    @property
+    def _verify(self) -> bool:
+        return self.session.options.verify and self.source.md5 is not None
+
+    async def _on_disk(self, size: int | None) -> bool:
+        run, options = self.session.disk.run, self.session.options
+        temporary = Temporary(self.place)
+        try:
+            await run(temporary.create, size=size)
+            verified = await self._fill(temporary, size)
+            await run(temporary.publish, mode=self.mode, replace=self.replace, durable=options.durable)
+        finally:
+            temporary.discard()
+        return verified
+
+    async def _fill(self, temporary: Temporary, size: int | None) -> bool:
+        """Write all bytes, the md5 following beside; tell whether it was compared."""
+        options, source = self.session.options, self.source
+        verify = self._verify
+        digest = _Digest(self.session, temporary)
+        ranged = size is not None and size > options.part_size and not self._unranged()
+        async with side_by_side() as group:
+            if verify:
+                group.start_soon(digest.follow)
+            async with side_by_side() as writers:
+                if size is not None and ranged:
+                    parts = split(size, options.part_size)
+                    for _ in range(min(options.connections, -(-size // options.part_size))):
+                        writers.start_soon(self._fetch_parts, parts, temporary, digest)
+                else:
+                    writers.start_soon(self._fetch_part, 0, size, temporary, digest)
+            digest.end()
+        if verify:
+            check_md5(source, digest.value)
+        return verify
+
+    def _unranged(self) -> bool:
+        session, source = self.session, self.source
+        return source.unranged or origin(source.url(session.unreachable)) in session.unranged
+
+    async def _fetch_parts(self, parts: Iterator[Range], temporary: Temporary, digest: _Digest) -> None:
+        for part in parts:  # one iterator for all tasks: each takes what is next
+            await self._fetch_part(part.start, part.stop, temporary, digest)
+
+    async def _fetch_part(self, start: int, stop: int | None, temporary: Temporary, digest: _Digest) -> None:
+        self._parts += 1
+        offset, held = start, 0
+        pieces: list[bytes] = []
+
+        async def write() -> None:
+            nonlocal offset, held, pieces
+            await self.session.disk.run(temporary.write, offset, pieces)
+            digest.written(offset, offset + held)
+            offset, held, pieces = offset + held, 0, []
+
+        async with aclosing(read(self.session, self.source, start, stop)) as body:
+            async for piece in body:
+                pieces.append(piece)
+                held += len(piece)
+                self._count(len(piece))
+                if held >= WRITE_BYTES:
+                    await write()
+        if pieces:
+            await write()
+
+
+class _Digest:
+    """The md5 of a file that is being written, following the front of what has no gap."""
+
+    def __init__(self, session: Session, temporary: Temporary) -> None:
+        self._session = session
+        self._temporary = temporary
+        self._front = Front()
+        self._digest = new_md5()
+        self._moved = anyio.Event()
+        self._ended = False
+
+    @property
+    def value(self) -> bytes:
+        return self._digest.digest()
+
+    def written(self, start: int, stop: int) -> None:
+        if self._front.written(start, stop):
+            self._moved.set()
+
+    def end(self) -> None:
+        """Say that nothing more will be written."""
+        self._ended = True
+        self._moved.set()
+
+    async def follow(self) -> None:
+        done = 0
+        while not self._ended or done < self._front.stop:
+            if done == self._front.stop:
+                self._moved = anyio.Event()
+                await self._moved.wait()
+                continue
+            stop = min(self._front.stop, done + DIGEST_BYTES)
+            await self._session.disk.run(partial(self._temporary.digest, self._digest), done, stop)
+            done = stop

@@ -1,0 +1,87 @@
+"""What can be done with one file: put it on the disk, read it into memory, or hand out its bytes as they come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._transfer.download import Download
+from wbfiles_async._transfer.failures import Failure
+from wbfiles_async._transfer.progress import Progress
+from wbfiles_async._transfer.session import Session
+from wbfiles_async._transfer.sink import already_exists, default_mode, place_for, prepare
+from wbfiles_async._transfer.source import Source
+from wbfiles_async._transfer.store import read_span
+from wbfiles_async._transfer.whole import check_md5, check_pieces, read_whole, until_whole
+from wbfiles_async.errors import ConfigurationError, DestinationExistsError
+
+
+@attrs.frozen(eq=False)
+class OneFile:
+    """One file, ready to be transferred; ``AsyncFile`` tells what its methods promise."""
+
+    _session: Session
+    _source: Source
+
+    async def fetch(
+        self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
+    ) -> Path:
+        """Download to ``root/name``."""
+        session, source = self._session, self._source
+        place = place_for(root, source.name)
+        taken = await session.disk.run(prepare, place)
+        if taken and not replace:
+            if exist_ok:
+                return place.path
+            raise already_exists(place.path)
+        download = Download(
+            session=session, source=source, place=place, mode=default_mode(), replace=replace, progress=progress
+        )
+        try:
+            await download.run()
+        except DestinationExistsError:  # somebody else made it meanwhile
+            if not exist_ok:
+                raise
+        return place.path
+
+    async def read_bytes(self) -> bytes:
+        """Read all of it into memory."""
+        session, source = self._session, self._source
+
+        async def attempt() -> bytes:
+            pieces = await read_whole(session, source)
+            if session.options.verify and source.md5 is not None:
+                await session.disk.run(check_pieces, source, pieces)
+            return b"".join(pieces)
+
+        return await until_whole(source, attempt)
+
+    async def stream(self, start: int, stop: int | None) -> AsyncGenerator[bytes]:
+        """Yield the bytes ``[start, stop)`` as they arrive."""
+        if start < 0 or (stop is not None and stop < start):
+            raise ConfigurationError(
+                f"stream reads bytes [start, stop) with 0 <= start <= stop, not [{start}, {stop})."
+            )
+        session, source = self._session, self._source
+        size = source.size
+        if size is not None:
+            stop = size if stop is None else min(stop, size)
+            if start >= stop and size:
+                return
+        whole = start == 0 and stop == size
+        digest = new_md5() if whole and source.md5 is not None and session.options.verify else None
+        try:
+            async with aclosing(read_span(session, source, start, stop)) as pieces:
+                async for piece in pieces:
+                    if digest is not None:
+                        await session.disk.run(digest.update, piece)
+                    yield piece
+        except Failure as failure:
+            raise failure.error from failure.__cause__
+        if digest is not None:
+            check_md5(source, digest.digest())

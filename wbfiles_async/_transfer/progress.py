@@ -1,0 +1,34 @@
+"""How a transfer tells of its progress, to whoever wants to show it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives what happens, file by file. Called in the event loop's thread, so it must return quickly.
+
+    An exception it raises ends the download it was told of.
+    """
+
+    def started(self, name: str, total: int | None) -> None:
+        """A file's transfer begins.
+
+        Args:
+            name: The file's name in the run.
+            total: Its length in bytes, where known.
+        """
+
+    def advanced(self, name: str, count: int) -> None:
+        """More bytes of a file arrived; negative where a file is begun anew.
+
+        Args:
+            name: The file's name in the run.
+            count: How many bytes more.
+        """
+
+    def finished(self, name: str) -> None:
+        """The file is in place."""
+
+    def failed(self, name: str, error: Exception) -> None:
+        """The file is not, and will not be."""

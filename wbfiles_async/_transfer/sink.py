@@ -1,0 +1,385 @@
+"""Puts files in place on the local disk: a unique temporary sibling, then one atomic publish.
+
+Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic
+links, and all names are resolved in the open folder, so that a parent swapped meanwhile cannot lead outside.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._protocol.names import local_parts, temporary_name
+from wbfiles_async.errors import DestinationExistsError, LocalWriteError, UnsafePathError, WBFilesError
+
+READ_BYTES = 1 << 20
+"""Bytes read back at a time for the digest: a size that fits the processor's caches."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PRIVATE = 0o600
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+@attrs.frozen
+class Place:
+    """Where one file goes.
+
+    Attributes:
+        root: The folder the caller named; may be a symbolic link itself.
+        parts: The remote name's components, used literally.
+    """
+
+    root: Path
+    parts: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file's local path."""
+        return self.root.joinpath(*self.parts)
+
+
+def place_for(root: str | os.PathLike[str], name: str) -> Place:
+    """Find where a remote name goes below ``root``.
+
+    Raises:
+        UnsafePathError: The name cannot be used literally below the root on every system.
+    """
+    return Place(Path(root), local_parts(name))
+
+
+def prepare(place: Place) -> bool:
+    """Look whether a file can go to the place, before any byte is asked for.
+
+    Returns:
+        Whether a regular file is there already.
+
+    Raises:
+        UnsafePathError: A symbolic link is in the way.
+        LocalWriteError: Something else is in the way, or the folder cannot be written to.
+    """
+    taken = exists(place)
+    check_writable(place.path.parent)
+    return taken
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be made in the folder, or that it can be made.
+
+    Raises:
+        LocalWriteError: They cannot, or it cannot.
+    """
+    with _failures_of(folder):
+        above = folder
+        while not os.path.lexists(above) and above != above.parent:
+            above = above.parent
+        if not os.access(above, os.W_OK | os.X_OK):
+            readonly = os.statvfs(above).f_flag & os.ST_RDONLY
+            reason = errno.EROFS if readonly else errno.EACCES
+            raise OSError(reason if above.is_dir() else errno.ENOTDIR, os.strerror(reason))
+
+
+def exists(place: Place) -> bool:
+    """Tell whether a regular file is at the place.
+
+    Raises:
+        UnsafePathError: A symbolic link is in the way.
+        LocalWriteError: Something else is in the way.
+    """
+    with _failures_of(place.path):
+        try:
+            folder = _open_folder(place, create=False)
+        except FileNotFoundError:
+            return False
+        try:
+            return _status(place, folder) is not None
+        finally:
+            os.close(folder)
+
+
+def has_content(place: Place, *, size: int | None, md5: bytes | None) -> bool:
+    """Tell whether the file at the place has this length and, where known, this md5."""
+    with _failures_of(place.path):
+        try:
+            folder = _open_folder(place, create=False)
+        except FileNotFoundError:
+            return False
+        try:
+            found = _status(place, folder)
+            if found is None or (size is not None and found.st_size != size) or (size is None and md5 is None):
+                return False
+            if md5 is None:
+                return True
+            file = os.open(place.parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            with open(file, "rb", buffering=0) as content:
+                return hashlib.file_digest(content, new_md5).digest() == md5
+        finally:
+            os.close(folder)
+
+
+@attrs.define(eq=False)
+class Temporary:
+    """A file in the making, private until it is published: ``create``, ``write``, ``publish``, always ``discard``."""
+
+    place: Place
+    _folder: int = -1
+    _name: str = ""
+    _file: int = -1
+
+    def create(self, *, size: int | None) -> None:
+        """Create the temporary sibling, and the folders above it.
+
+        Args:
+            size: Bytes that must fit on the disk, where known.
+
+        Raises:
+            UnsafePathError: A symbolic link is in the way.
+            LocalWriteError: The disk refuses, or has less free space than needed.
+        """
+        with _failures_of(self.place.path):
+            self._folder = folder = _open_folder(self.place, create=True)
+            _status(self.place, folder)
+            if size is not None:
+                disk = os.fstatvfs(folder)
+                free = disk.f_bavail * disk.f_frsize
+                if size > free:
+                    raise OSError(errno.ENOSPC, f"{size} bytes are needed, {free} are free")
+            name = temporary_name(self.place.parts[-1], secrets.token_hex(8))
+            self._file = os.open(name, _NEW_FILE, _PRIVATE, dir_fd=folder)
+            self._name = name
+
+    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+        """Write pieces one after the other from ``offset`` on.
+
+        Raises:
+            LocalWriteError: The disk refuses.
+        """
+        with _failures_of(self.place.path):
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    written = os.pwrite(self._file, rest, offset)
+                    offset += written
+                    rest = rest[written:]
+
+    def digest(self, digest: hashlib._Hash, start: int, stop: int) -> None:
+        """Feed bytes ``[start, stop)``, which must have been written, to a digest."""
+        with _failures_of(self.place.path):
+            while start < stop:
+                piece = os.pread(self._file, min(READ_BYTES, stop - start), start)
+                if not piece:
+                    raise OSError(errno.EIO, "the file being written lost bytes")
+                digest.update(piece)
+                start += len(piece)
+
+    def publish(self, *, mode: int, replace: bool, durable: bool) -> None:
+        """Give the file its name and its usual permissions, in one step.
+
+        Args:
+            mode: The permissions, from ``default_mode``.
+            replace: Whether a file of that name may be replaced.
+            durable: Whether to wait until the disk holds both content and name.
+
+        Raises:
+            DestinationExistsError: A file of that name has appeared, and ``replace`` is false.
+            LocalWriteError: The disk refuses. The target is as it was.
+        """
+        target = self.place.parts[-1]
+        with _failures_of(self.place.path):
+            os.fchmod(self._file, mode)
+            if durable:
+                os.fsync(self._file)
+            file, self._file = self._file, -1
+            os.close(file)
+            _status(self.place, self._folder)
+            if replace:
+                os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            else:
+                try:
+                    _rename_new(self._name, target, self._folder)
+                except FileExistsError:
+                    raise already_exists(self.place.path) from None
+            self._name = ""
+            if durable:
+                os.fsync(self._folder)
+
+    def discard(self) -> None:
+        """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
+        if self._name:
+            name, self._name = self._name, ""
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._folder)
+        if self._folder >= 0:
+            folder, self._folder = self._folder, -1
+            os.close(folder)
+
+
+def write_whole(place: Place, pieces: Sequence[bytes], *, mode: int, replace: bool, durable: bool) -> None:
+    """Write a small file and publish it, in one go.
+
+    Raises:
+        UnsafePathError, LocalWriteError, DestinationExistsError: As ``Temporary`` does.
+    """
+    temporary = Temporary(place)
+    try:
+        temporary.create(size=None)
+        temporary.write(0, pieces)
+        temporary.publish(mode=mode, replace=replace, durable=durable)
+    finally:
+        temporary.discard()
+
+
+def already_exists(path: Path) -> DestinationExistsError:
+    """Say that a file is in the way."""
+    return DestinationExistsError(
+        f"{path} already exists. Pass replace=True to overwrite it, or exist_ok=True to leave it as it is.",
+        path=path,
+    )
+
+
+def default_mode() -> int:
+    """Tell the permissions that a new file gets by the process's umask.
+
+    ``os.umask`` can only be read by setting it, for all threads, so Linux's status file is read instead, and
+    elsewhere a file is made to look at.
+    """
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"Umask:"):
+                    return 0o666 & ~int(line.split()[1], 8)
+    except OSError:
+        pass
+    with tempfile.TemporaryDirectory() as folder:
+        probe = os.open(os.path.join(folder, "probe"), _NEW_FILE, 0o666)
+        try:
+            return stat.S_IMODE(os.fstat(probe).st_mode)
+        finally:
+            os.close(probe)
+
+
+def _open_folder(place: Place, *, create: bool) -> int:
+    """Open the folder the file lies in, below the root only through folders that are no links."""
+    flags = _FOLDER & ~os.O_NOFOLLOW
+    try:
+        folder = os.open(place.root, flags)
+    except FileNotFoundError:
+        if not create:
+            raise
+        place.root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(place.root, flags)
+    for part in place.parts[:-1]:
+        try:
+            inner = _enter(place, folder, part, create=create)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
+
+
+def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
+    try:
+        return os.open(part, _FOLDER, dir_fd=folder)
+    except FileNotFoundError:
+        if not create:
+            raise
+        with suppress(FileExistsError):
+            os.mkdir(part, dir_fd=folder)
+        return os.open(part, _FOLDER, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
+            raise _through_link(place, part) from error
+        raise
+
+
+def _is_link(name: str, folder: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def _through_link(place: Place, part: str) -> UnsafePathError:
+    return UnsafePathError(
+        f"{place.path}: {part!r} is a symbolic link below the root {place.root}, and writing through it could leave "
+        "the root. Remove the link, or name the folder it leads to as the root.",
+        name="/".join(place.parts),
+    )
+
+
+def _status(place: Place, folder: int) -> os.stat_result | None:
+    """Look at the target without following it; anything but a regular file or nothing is refused."""
+    name = place.parts[-1]
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(found.st_mode):
+        return found
+    if stat.S_ISLNK(found.st_mode):
+        raise _through_link(place, name)
+    if stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EISDIR, "a folder of that name is in the way")
+    raise OSError(errno.EEXIST, "something that is no regular file is in the way")
+
+
+def _rename_new(name: str, target: str, folder: int) -> None:
+    """Rename in the folder, unless the target exists."""
+    try:
+        os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links: the check and the rename are two steps there.
+        with suppress(FileNotFoundError):
+            os.stat(target, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+    else:
+        os.unlink(name, dir_fd=folder)
+
+
+@contextmanager
+def _failures_of(path: Path) -> Iterator[None]:
+    """Turn what the operating system says into an error that says what to do."""
+    try:
+        yield
+    except WBFilesError:
+        raise
+    except OSError as error:
+        raise local_failure(error, path) from error
+
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or choose another root",
+    errno.EDQUOT: "your quota on that disk is used up; free some space or choose another root",
+    errno.EFBIG: "the file is larger than that disk or your limits allow; choose another root",
+    errno.EROFS: "that disk is read-only; choose another root",
+    errno.EACCES: "you may not write there; choose another root or change its permissions",
+    errno.EPERM: "you may not write there; choose another root or change its permissions",
+    errno.ENOTDIR: "a file is where a folder is needed; move it or choose another root",
+    errno.EISDIR: "a folder is where the file shall go; move it or choose another root",
+    errno.EEXIST: "something that is no regular file is where the file shall go; move it or choose another root",
+    errno.ENAMETOOLONG: "the path is too long for that disk; choose a shorter root",
+    errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n) or use fewer connections",
+    errno.EIO: "the disk reports an error; check it, or choose another root",
+}
+
+
+def local_failure(error: OSError, path: Path) -> LocalWriteError:
+    """Say what a refused file operation means for the download of ``path``."""
+    advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another root")
+    detail = error.strerror or type(error).__name__
+    return LocalWriteError(f"{path} cannot be written ({detail}): {advice}.", errno=error.errno, path=path)

@@ -1,0 +1,131 @@
+"""The part of W&B's GraphQL schema that concerns runs and their files, and its execution by graphql-core.
+
+Knows nothing of HTTP; what the fields mean is told by the objects behind them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import attrs
+
+from wbfiles_async.testing import _mutations as mutations
+from wbfiles_async.testing._names import snake_case
+from wbfiles_async.testing._nodes import Project, Request, open_project
+from wbfiles_async.testing._people import Entity, User
+
+try:
+    import graphql
+except ImportError as error:
+    raise ImportError("LocalServer executes GraphQL with graphql-core: pip install 'wbfiles-async[server]'") from error
+
+_DOCUMENTS = 64
+"""Query texts that are kept parsed and validated; a client sends a handful."""
+
+
+@attrs.frozen
+class ServerInfo:
+    """What the server can do beyond what every W&B server can: nothing."""
+
+    features: tuple[()] = ()
+
+
+@attrs.frozen
+class Root:
+    """The entry points of queries and mutations."""
+
+    request: Request
+
+    def viewer(self) -> User:
+        return User(self.request.site.entity)
+
+    def server_info(self) -> ServerInfo:
+        return ServerInfo()
+
+    def entity(self, name: str | None = None) -> Entity:
+        return Entity(name or self.request.site.entity)
+
+    def project(self, name: str | None = None, entity_name: str | None = None) -> Project | None:
+        return open_project(self.request, entity_name or self.request.site.entity, name or "")
+
+    def upsert_bucket(self, input: mutations.UpsertBucketInput) -> mutations.UpsertBucketPayload:
+        return mutations.upsert_bucket(self.request, input)
+
+    def create_run_files(self, input: mutations.CreateRunFilesInput) -> mutations.CreateRunFilesPayload:
+        return mutations.create_run_files(self.request, input)
+
+    def delete_files(self, input: mutations.DeleteFilesInput) -> mutations.DeleteFilesPayload:
+        return mutations.delete_files(self.request, input)
+
+
+@attrs.frozen
+class Answer:
+    """A GraphQL answer on its way to HTTP.
+
+    Attributes:
+        body: The JSON text.
+        is_valid: Whether the query was one that could be executed; errors while executing leave it true.
+        operation: The executed operation's name; empty where it has none.
+    """
+
+    body: bytes
+    is_valid: bool
+    operation: str = ""
+
+
+def execute(request: Request, query: str, variables: Mapping[str, object], operation: str | None) -> Answer:
+    """Validate and execute a query; errors are part of the answer."""
+    try:
+        document = _parse(query)
+    except graphql.GraphQLError as error:
+        return Answer(_dump({"errors": [error.formatted]}), is_valid=False)
+    result = graphql.execute_sync(
+        _schema(),
+        document,
+        root_value=Root(request),
+        variable_values=dict(variables),
+        operation_name=operation,
+        field_resolver=_resolve,
+    )
+    executed = graphql.get_operation_ast(document, operation)
+    name = executed.name.value if executed and executed.name else ""
+    return Answer(_dump(result.formatted), is_valid=result.data is not None, operation=name)
+
+
+@lru_cache(_DOCUMENTS)
+def _parse(query: str) -> graphql.DocumentNode:
+    document = graphql.parse(query)
+    for error in graphql.validate(_schema(), document):
+        raise error
+    return document
+
+
+@lru_cache(1)
+def _schema() -> graphql.GraphQLSchema:
+    text = resources.files("wbfiles_async.testing").joinpath("schema.graphql").read_text(encoding="utf-8")
+    schema = graphql.build_schema(text)
+    for type_ in schema.type_map.values():
+        if isinstance(type_, graphql.GraphQLInputObjectType):
+            for name, input_field in type_.fields.items():
+                input_field.out_name = snake_case(name)
+        elif isinstance(type_, graphql.GraphQLObjectType):
+            for field in type_.fields.values():
+                for name, argument in field.args.items():
+                    argument.out_name = snake_case(name)
+    return schema
+
+
+_attribute = lru_cache(maxsize=None)(snake_case)
+
+
+def _resolve(source: object, info: graphql.GraphQLResolveInfo[Any], **arguments: object) -> object:
+    value: object = getattr(source, _attribute(info.field_name))
+    return value(**arguments) if callable(value) else value
+
+
+def _dump(answer: object) -> bytes:
+    return json.dumps(answer, separators=(",", ":")).encode()

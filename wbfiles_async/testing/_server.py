@@ -1,0 +1,228 @@
+"""`LocalServer`: its life, and what tests do with it. What it answers is told elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import attrs
+from aiohttp import hdrs, web
+
+from wbfiles_async.testing._access import Access
+from wbfiles_async.testing._api import Api, GraphQLResponse
+from wbfiles_async.testing._digests import Digests
+from wbfiles_async.testing._names import parse_run
+from wbfiles_async.testing._records import RunRecords
+from wbfiles_async.testing._requests import RecordedRequest, RequestLog
+from wbfiles_async.testing._signatures import Signatures
+from wbfiles_async.testing._site import Site
+from wbfiles_async.testing._store import Store
+from wbfiles_async.testing._thread import Service, ServiceThread
+from wbfiles_async.testing._tree import Tree
+
+_FAKE_KEY = "fake" * 10
+"""Forty characters, as W&B's clients demand of a key."""
+
+
+@attrs.frozen
+class _Running:
+    thread: ServiceThread
+    base_url: str
+    store_url: str
+
+
+class LocalServer:
+    """A W&B server over a folder, ``ROOT/<entity>/<project>/<run>/<files>``, in a thread of its own.
+
+    It answers GraphQL queries about runs and their files, redirects ``/files/...`` to signed, expiring
+    addresses, serves and takes the files there, and lets `wandb` log runs. What the folder holds is what
+    there is: files may be put there and changed by any means, at any time. ``ROOT/.wbfiles`` is the server's
+    own. Symbolic links below the root are neither followed nor listed.
+
+    ::
+
+        with LocalServer("served") as server:
+            server.add_file("team/project/run1", "model.bin", b"...")
+            api = Api(base_url=server.base_url, api_key=server.api_key)
+
+    ``async with`` does the same.
+
+    Args:
+        root: The folder; made where it does not exist.
+        api_key: The one key that is accepted; by default one that no real server takes.
+        host: The address to listen at. Whoever reaches it and has the key can write below the root.
+        port: The port of the API; 0 for one that is free.
+        store_port: The port of the store; 0 for one that is free. The store is an origin of its own, as W&B's
+            buckets are: `wandb` sends the key to whatever is on the API's, and a signed address refuses it.
+        entity: The default entity, and the name of the one user.
+        url_lifetime: Seconds that a signed address stays valid.
+        token_lifetime: Seconds that an access token from ``/oidc/token`` is accepted.
+        remembered_requests: How many of the latest requests `requests` tells of; 0 for none.
+        clock: Tells the time by which addresses and tokens expire, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        api_key: str = _FAKE_KEY,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        store_port: int = 0,
+        entity: str = "local",
+        url_lifetime: int = 3600,
+        token_lifetime: int = 3600,
+        remembered_requests: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.root = Path(root)
+        self.api_key = api_key
+        self.entity = entity
+        self._host, self._port, self._store_port = host, port, store_port
+        self._tree = Tree(self.root)
+        self._records = RunRecords(self._tree.private / "runs")
+        secret = secrets.token_bytes(32)
+        self._signatures = Signatures(secret, url_lifetime, clock)
+        self._access = Access(api_key, secret, token_lifetime, clock)
+        self._log = RequestLog(remembered_requests)
+        self._running: _Running | None = None
+
+    def __repr__(self) -> str:
+        where = self.base_url if self._running else "not running"
+        return f"<LocalServer {str(self.root)!r} {where}>"
+
+    @property
+    def base_url(self) -> str:
+        """The server's address.
+
+        Raises:
+            RuntimeError: The server is not running.
+        """
+        return self._expect_running().base_url
+
+    @property
+    def store_url(self) -> str:
+        """The origin of the store's signed addresses.
+
+        Raises:
+            RuntimeError: The server is not running.
+        """
+        return self._expect_running().store_url
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        """The latest requests, oldest first; each is there before its answer's first byte is sent."""
+        return self._log.snapshot()
+
+    def clear_requests(self) -> None:
+        """Forget the requests so far."""
+        self._log.clear()
+
+    def add_run(self, path: str) -> Path:
+        """Make a run's folder where it does not exist.
+
+        Args:
+            path: ``entity/project/run_id``.
+
+        Returns:
+            The folder.
+        """
+        return self._tree.create_run(parse_run(path))
+
+    def add_file(self, run: str, name: str, data: bytes) -> Path:
+        """Put a file into a run, in place of one of that name; makes the run where it does not exist.
+
+        Args:
+            run: ``entity/project/run_id``.
+            name: The file's name in the run, with ``/`` between folders.
+            data: What it holds.
+
+        Returns:
+            Where the file lies.
+        """
+        temporary = self._tree.temporary()
+        temporary.write_bytes(data)
+        try:
+            return self._tree.publish(temporary, parse_run(run), name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def start(self) -> Self:
+        """Start to listen and to answer; return the server itself.
+
+        Raises:
+            RuntimeError: It is running already.
+            OSError: The address cannot be listened at.
+        """
+        if self._running is not None:
+            raise RuntimeError("LocalServer is running already")
+        services = self._services()
+        self._running = _Running(ServiceThread(services), *(service.origin for service in services))
+        return self
+
+    def close(self) -> None:
+        """Stop at once, breaking off what is under way; when it returns, no thread is left."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.thread.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def _expect_running(self) -> _Running:
+        if self._running is None:
+            raise RuntimeError("LocalServer is not running: use it in a with statement, or call start()")
+        return self._running
+
+    def _services(self) -> tuple[Service, Service]:
+        api_listener = _listen(self._host, self._port)
+        try:
+            store_listener = _listen(self._host, self._store_port)
+        except OSError:
+            api_listener.close()
+            raise
+        site = Site(self._tree, self._records, Digests(), self._signatures, self.entity)
+        api = Api(site, self._access, store_port=store_listener.getsockname()[1]).app()
+        store = Store(site).app()
+        for app in (api, store):
+            app.on_response_prepare.append(self._record)
+        return Service(api, api_listener), Service(store, store_listener)
+
+    async def _record(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._log.add(
+            RecordedRequest(
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                operation=response.operation if isinstance(response, GraphQLResponse) else "",
+                range=request.headers.get(hdrs.RANGE),
+                if_match=request.headers.get(hdrs.IF_MATCH),
+                if_range=request.headers.get(hdrs.IF_RANGE),
+                authorized=hdrs.AUTHORIZATION in request.headers,
+                user_agent=request.headers.get(hdrs.USER_AGENT),
+            )
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
