@@ -93,7 +93,9 @@ class Gateway:
         """Close the session; a second call does nothing."""
         self._closed = True
         session, self._session = self._session, None
-        if session is not None and not session.inherited:
+        if session is not None and session.inherited:
+            _inherited.append(session)
+        elif session is not None:
             await session.aclose()
 
     async def ask(self, query: str, variables: dict[str, object], *, repeat: bool = True) -> dict[str, object]:

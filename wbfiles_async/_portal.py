@@ -11,11 +11,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
 
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from anyio import CancelScope
     from anyio.from_thread import BlockingPortal
 
@@ -35,30 +38,49 @@ class Closable(Protocol):
 class _Thread:
     """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
 
+    _loop: asyncio.AbstractEventLoop
+
     def __init__(self) -> None:
         self.process = os.getpid()
         self.clients: set[Closable] = set()
+        self._closings: set[asyncio.Task[None]] = set()
         started: Future[BlockingPortal] = Future()
         self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
         self._thread.start()
         self.portal = started.result()
 
     def _work(self, started: Future[BlockingPortal]) -> None:
+        import asyncio
+
         import anyio
         from anyio.from_thread import BlockingPortal
 
         async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
             async with BlockingPortal() as portal:
                 started.set_result(portal)
                 await portal.sleep_until_stopped()
-            for client in self.clients:
-                await client.aclose()
+            while self.clients:
+                await self.clients.pop().aclose()
+            await asyncio.gather(*self._closings)
 
         anyio.run(serve)
 
     @property
     def is_current(self) -> bool:
         return threading.current_thread() is self._thread
+
+    def close_soon(self, client: Closable) -> None:
+        """Close a client without waiting. The collector calls this at any time in any thread, in this one too."""
+
+        def close() -> None:
+            closing = self._loop.create_task(client.aclose())
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+
+        self.clients.discard(client)
+        with suppress(RuntimeError):  # the loop has ended, and with it the client's connections
+            self._loop.call_soon_threadsafe(close)
 
     def stop(self) -> None:
         """Cancel what runs, close the clients, and end the thread."""
@@ -110,8 +132,17 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
         return future.result()
     except BaseException:
         if not future.done():
-            thread.portal.start_task_soon(call.cancel)
-            future.exception()
+            _cancel(thread, call, future)
+        raise
+
+
+def _cancel(thread: _Thread, call: _Call[T], future: Future[T]) -> None:
+    try:
+        thread.portal.start_task_soon(call.cancel)
+        future.exception()
+    except BaseException:
+        # Interrupted once more, perhaps before the work was cancelled. Cancelling twice is harmless.
+        thread.portal.start_task_soon(call.cancel)
         raise
 
 
@@ -142,9 +173,8 @@ def close_at_exit(client: Closable) -> None:
 def close_soon(client: Closable) -> None:
     """Close a client that nobody holds any more, without waiting for it."""
     thread = _thread
-    if thread is not None and thread.process == os.getpid() and client in thread.clients:
-        thread.clients.discard(client)
-        thread.portal.start_task_soon(client.aclose)
+    if thread is not None and client in thread.clients:
+        thread.close_soon(client)
 
 
 def close_now(client: Closable) -> None:

@@ -346,7 +346,7 @@ class File(FileFacts):
 
     def stream(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Blocking form of ``AsyncFile.stream``; same arguments."""
-        return _iterate(self._file.stream(start, stop))
+        yield from _iterate(self._file.stream(start, stop))  # and hold the client meanwhile
 
     def delete(self) -> None:
         """Blocking form of ``AsyncFile.delete``."""

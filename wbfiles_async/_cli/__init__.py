@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return start(arguments)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         print(
             f"wbfiles: the command line needs {' and '.join(_EXTRA)}: pip install 'wbfiles-async[cli]'",

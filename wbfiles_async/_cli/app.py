@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +29,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 def start(arguments: Sequence[str] | None) -> int:
     """Run the program and return its exit code; a user's mistake is told in words, never as a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the encoding lacks is still a name
     try:
         return int(
             program.main(arguments, prog_name="wbfiles", standalone_mode=False, windows_expand_args=False)
@@ -105,9 +109,10 @@ class _Program(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Exit codes:
-    0  all done              3  credentials missing or not sufficient
-    1  some files failed     4  run or files not found
-    2  wrong usage         130  interrupted (143 by SIGTERM)
+    0  all done                         3  credentials missing or refused
+    1  some files failed, or it could   4  run or files not found
+       not be done at all             130  interrupted (143 by SIGTERM)
+    2  wrong usage                    141  nobody reads the output any more
 """,
 )
 @base_url_option
@@ -216,8 +221,10 @@ def get_command(
 
 @program.command("serve", short_help="Serve a folder as a W&B server would, for tests.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API.  [default: a free one]")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), default=0, help="Port of the API.  [default: a free one]"
+)
 @click.option("--api-key", metavar="KEY", help="The key to accept, of your own making.  [default: a fake one]")
 @quiet_option
 @click.pass_obj

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from wbfiles_async import AsyncApi
 from wbfiles_async._cli.chosen import Chosen
-from wbfiles_async._cli.ending import ExitCode, complain, explain, run
-from wbfiles_async._cli.fetching import Fetch, download
+from wbfiles_async._cli.ending import ExitCode, run
+from wbfiles_async._cli.fetching import Fetch, download, tell_failures
 from wbfiles_async._cli.output import Output, console
 from wbfiles_async._cli.serving import local_server
 from wbfiles_async._cli.text import counted, printable, size_of
@@ -42,23 +42,28 @@ def demo(root: Path, output: Output) -> int:
         click.ClickException: ``root`` holds other files of the same names, or a package is missing.
     """
     server_class = local_server()
-    with tempfile.TemporaryDirectory(prefix="wbfiles-demo-") as folder, server_class(folder) as server:
-        for name, data in _sample():
-            _check_free(root / name, server.add_file(RUN, name, data))
 
-        async def work() -> int:
-            results: list[FileResult] = []
-            async with AsyncApi(base_url=server.base_url, api_key=server.api_key, timeout=TIMEOUT) as api:
-                fetch = Fetch(run=api.run(RUN), chosen=Chosen((), None, Selection((), ())), root=root)
-                report = await download(fetch, output, results.append)
-            for failure in report.failures:
-                complain(explain(failure.error) if failure.error else failure.name)
-            if not output.quiet:
-                _show(report, results, server.base_url)
-            return ExitCode.FAILED if report.failed else ExitCode.DONE
+    async def work() -> int:
+        with tempfile.TemporaryDirectory(prefix="wbfiles-demo-") as folder, server_class(folder) as server:
+            for name, data in _sample():
+                _check_free(root / name, server.add_file(RUN, name, data))
+            return await _fetch(server.base_url, server.api_key, root, output)
 
-        with _without_proxies():
-            return run(work, quiet=output.quiet)
+    with _without_proxies():
+        return run(work, quiet=output.quiet)
+
+
+async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int:
+    results: list[FileResult] = []
+    async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT) as api:
+        everything = Chosen((), None, Selection((), ()))
+        report = await download(Fetch(run=api.run(RUN), chosen=everything, root=root), output, results.append)
+    if report.failed:
+        tell_failures(report)
+        return ExitCode.FAILED
+    if not output.quiet:
+        _show(report, results, base_url)
+    return ExitCode.DONE
 
 
 def _sample() -> Iterator[tuple[str, bytes]]:

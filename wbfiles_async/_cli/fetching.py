@@ -72,7 +72,10 @@ async def get(fetch: Fetch, output: Output) -> int:
     if output.json:
         write_json({"summary": _summary(report)})
     else:
-        _tell(report, output)
+        if report.failed < report.files or not report.files:
+            output.say(_summarize(report))
+        if report.failed:
+            tell_failures(report)
         if report.failed > len(absent):
             output.say(_how_to_go_on(fetch.existing))
         if absence:
@@ -121,7 +124,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
         raise
 
 
-def summarize(report: DownloadReport) -> str:
+def _summarize(report: DownloadReport) -> str:
     """Say in one line what was done."""
     if not report.files:
         return "No files."
@@ -137,6 +140,15 @@ def summarize(report: DownloadReport) -> str:
         verified = "all verified" if report.verified == in_place else f"{report.verified or 'none'} verified"
         clauses += [verified, f"in {report.root}"]
     return ", ".join(clauses)
+
+
+def tell_failures(report: DownloadReport) -> None:
+    """Say which files failed and why."""
+    lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
+    lines += [f"  {_reason(result)}" for result in report.failures[:FAILURES_SHOWN]]
+    if report.failed > FAILURES_SHOWN:
+        lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
+    complain("\n".join(lines))
 
 
 def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:
@@ -174,17 +186,6 @@ def _ignore(result: FileResult) -> None:
 def _summary(report: DownloadReport) -> dict[str, object]:
     summary: dict[str, object] = attrs.asdict(report, filter=attrs.filters.exclude("failures"))
     return summary | {"root": str(report.root)}
-
-
-def _tell(report: DownloadReport, output: Output) -> None:
-    if report.failed < report.files or not report.files:
-        output.say(summarize(report))
-    if report.failed:
-        lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
-        lines += [f"  {_reason(result)}" for result in report.failures[:FAILURES_SHOWN]]
-        if report.failed > FAILURES_SHOWN:
-            lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
-        complain("\n".join(lines))
 
 
 def _reason(result: FileResult) -> str:

@@ -17,7 +17,7 @@ class Output:
     """What the user wants to see.
 
     Attributes:
-        quiet: Nothing but errors, and what was asked for by ``--json``.
+        quiet: Nothing but errors and results that were asked for.
         json: One JSON object a line on stdout, for programs.
     """
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from wbfiles_async.testing import LocalServer
 
 
+class MissingPackageError(click.ClickException):
+    """A package of the extra ``server`` is not installed."""
+
+    exit_code = ExitCode.USAGE
+
+
 def serve(folder: Path, *, host: str, port: int, api_key: str | None, output: Output) -> int:
     """Serve until Ctrl-C or SIGTERM, which is how it is meant to end.
 
@@ -69,14 +75,14 @@ def local_server() -> type[LocalServer]:
     """Import the server.
 
     Raises:
-        click.UsageError: The package it needs is not installed.
+        MissingPackageError: A package it needs is not installed.
     """
     try:
         from wbfiles_async.testing import LocalServer
-    except ModuleNotFoundError as error:
-        if error.name != "graphql":
+    except ImportError as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError):
             raise
-        raise click.UsageError("the server needs graphql-core: pip install 'wbfiles-async[server]'") from None
+        raise MissingPackageError(str(error)) from None  # which says how to install it
     return LocalServer
 
 

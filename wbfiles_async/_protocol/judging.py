@@ -95,6 +95,8 @@ def judge_body(
             return reject(Verdict.RESTART, f"the stored object has {part.total} bytes, where {size} were expected")
         if part.start != start or (stop is not None and part.stop > stop):
             return reject(Verdict.UNRANGED, f"bytes {part.start} to {part.stop} came for {start} to {stop}")
+        if stop is None and part.total is not None and part.stop != part.total:
+            return reject(Verdict.UNRANGED, f"bytes up to {part.stop} of {part.total} came, where all were asked for")
         if length is not None and length != part.stop - part.start:
             return reject(Verdict.UNRANGED, "Content-Length and Content-Range contradict each other")
         return Body(part.start, part.stop)

@@ -71,8 +71,8 @@ class OneFile:
         size = source.size
         if size is not None:
             stop = size if stop is None else min(stop, size)
-            if start >= stop and size:
-                return
+        if stop is not None and start >= stop and not start == size == 0:  # an empty file is asked for, to know of it
+            return
         whole = start == 0 and stop == size
         digest = new_md5() if whole and source.md5 is not None and session.options.verify else None
         try:

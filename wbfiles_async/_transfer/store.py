@@ -177,7 +177,10 @@ async def _request(session: Session, source: Source, start: int, stop: int | Non
 
 def _next_hop(source: Source, url: str, location: str) -> str:
     """Resolve a redirect's target (RFC 9110 §10.2.2); https never falls to http."""
-    target = urljoin(url, location)
+    target = location
+    if not is_fetchable(target):  # a relative one; urljoin drops some characters, which may be signed
+        with suppress(ValueError):
+            target = urljoin(url, location)
     if not is_fetchable(target):
         reason = "cannot be fetched by http"
     elif url.startswith("https:") and not target.startswith("https:"):

@@ -22,6 +22,7 @@ from wbfiles_async._protocol.messages import clean
 from wbfiles_async._transfer.disk import Disk
 from wbfiles_async._transfer.exchange import Answer, Times
 from wbfiles_async._transfer.network import ForbiddenAddressError, Proxies, create_ssl_context, open_socket
+from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -113,6 +114,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 ssl=await self._ssl_context() if target.scheme == "https" else True,
                 timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
             )
+        except ConfigurationError:  # of the environment's proxies and authorities; a ValueError too
+            raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             raise _as_httpx(error) from _safe_cause(error)
 
@@ -208,7 +211,7 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
             kind = httpx.ProxyError
         case aiohttp.ClientHttpProxyError():
             kind, text = httpx.ProxyError, f"the proxy answered {error.status} {_first_line(error.message)}"
-        case aiohttp.ClientSSLError():
+        case aiohttp.ClientConnectorCertificateError():
             kind = CertificateError
         case aiohttp.ClientConnectorError() if isinstance(cause, ForbiddenAddressError):
             kind = AddressError
@@ -231,7 +234,7 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
 
 def _first_line(text: str) -> str:
     """Leave out what the engine quotes of the other side's bytes, which may be megabytes of anything."""
-    return clean(text.partition("\n")[0], LONGEST_REASON)
+    return clean(text.partition("\n")[0].rstrip(":"), LONGEST_REASON)
 
 
 def _safe_cause(error: Exception) -> Exception | None:

@@ -1,0 +1,454 @@
+"""A scripted server for tests: each request is answered by a program, down to its bytes and how they end.
+
+It speaks raw HTTP/1.1 in the test's own event loop, keeps a log of every request, and plays the API (a listing
+of what was `put`) and the store at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import json
+import logging
+import pickle
+import re
+import socket
+import ssl
+import struct
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import attrs
+import pytest
+
+from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
+from wbfiles_async._transfer import failures
+
+Failed = TypeVar("Failed", bound=WBFilesError)
+
+API_KEY = "0123456789" * 4
+RUN = "team/project/run1"
+SIGNATURE = "0123456789abcdef-secret"
+"""What stands in for a signature in the URLs; must never show up in a message."""
+
+
+@attrs.frozen
+class Seen:
+    """A request as it came.
+
+    Attributes:
+        method: Such as ``GET``.
+        target: The request's target, exactly as it was on the wire.
+        headers: By name in lower case.
+        body: The whole body.
+        connection: Counts the connections; equal for requests that came over the same one.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    connection: int
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def range(self) -> tuple[int, int | None] | None:
+        """The range asked for as ``[start, stop)``, ``None`` where the whole was asked for."""
+        match = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", self.headers.get("range", ""))
+        return match and (int(match[1]), int(match[2]) + 1 if match[2] else None)
+
+
+End = Literal["keep", "close", "reset", "stall"]
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What is sent for one request.
+
+    Attributes:
+        status: The status of the status line.
+        headers: Besides those of the framing.
+        body: The whole body.
+        framing: ``length``: with a Content-Length; ``chunked``; ``none``: the connection's end is the body's.
+        length: The Content-Length to state, where it is not the body's.
+        head: Sent as it is instead of status line and headers.
+        cut: Bytes of the body after which nothing more is sent.
+        end: What becomes of the connection then: it is kept, closed, reset, or stays open and silent.
+        gate: Waited for before anything is sent.
+        gate_at: Bytes of the body after which the gate is waited for, instead of before the head.
+        piece: Bytes of the body to send at a time.
+        pause: Seconds between two pieces.
+        endless: Whether the body is sent over and over, for as long as somebody reads.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+    framing: Literal["length", "chunked", "none"] = "length"
+    length: int | None = None
+    head: bytes | None = None
+    cut: int | None = None
+    end: End = "keep"
+    gate: asyncio.Event | None = None
+    gate_at: int | None = None
+    piece: int = 1 << 16
+    pause: float = 0.0
+    endless: bool = False
+
+    def but(self, **changes: Any) -> Answer:
+        """Return the same answer with some things changed."""
+        return attrs.evolve(self, **changes)
+
+
+Program = Callable[[Seen], "Answer | Awaitable[Answer]"]
+Step = Answer | Program
+
+
+@attrs.define
+class Stored:
+    """A stored object, served as a good store does: ranges, If-Match and 416.
+
+    Attributes:
+        data: Its bytes.
+        etag: Its entity tag; ``None`` for a store that gives none.
+        ranges: Whether ranges are served; else the whole comes for each request.
+    """
+
+    data: bytes
+    etag: str | None = '"v1"'
+    ranges: bool = True
+
+    def __call__(self, seen: Seen) -> Answer:
+        """Answer one request."""
+        headers = {"ETag": self.etag} if self.etag else {}
+        expected = seen.headers.get("if-match")
+        if expected and expected != self.etag:
+            return refusal(412, "PreconditionFailed")
+        if seen.range is None or not self.ranges:
+            return Answer(headers=headers, body=self.data)
+        start, stop = seen.range
+        part = self.data[start:stop]
+        if not part:
+            return Answer(status=416, headers={"Content-Range": f"bytes */{len(self.data)}"}, body=b"no such range")
+        place = f"bytes {start}-{start + len(part) - 1}/{len(self.data)}"
+        return Answer(status=206, headers=headers | {"Content-Range": place}, body=part)
+
+    def but(self, **changes: Any) -> Program:
+        """Return a program that answers as this object does, with some things of the answer changed."""
+        return lambda seen: self(seen).but(**changes)
+
+
+def refusal(status: int, code: str, message: str = "No.", **headers: str) -> Answer:
+    """Return a store's refusal, with the XML that S3 sends."""
+    xml = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Answer(
+        status=status, body=xml.encode(), headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+
+
+def redirect(location: str, status: int = 302) -> Answer:
+    """Return a redirect."""
+    return Answer(status=status, headers={"Location": location})
+
+
+def graphql_answer(data: object, status: int = 200) -> Answer:
+    """Return an answer of the API that carries data."""
+    return Answer(status=status, headers={"Content-Type": "application/json"}, body=json.dumps({"data": data}).encode())
+
+
+def base64_md5(data: bytes) -> str:
+    """Return the md5 as W&B states it."""
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
+class ScriptedServer:
+    """Answers by programs. Use as an async context manager.
+
+    Args:
+        tls: Speaks TLS if given.
+
+    Attributes:
+        requests: All requests, oldest first.
+        files: The nodes that the listing of the run `RUN` gives; tests may change them at any time.
+        busy: Requests to the store that are not yet answered to the last byte.
+        most_busy: The largest that ``busy`` has been.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Seen] = []
+        self.files: dict[str, dict[str, object]] = {}
+        self.busy = self.most_busy = 0
+        self._tls = tls
+        self._scripts: dict[str, list[Step]] = {"/graphql": [self.list_files]}
+        self._numbers = itertools.count()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, limit=1 << 20)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    @property
+    def tasks(self) -> set[asyncio.Task[object]]:
+        """The server's own tasks, which a test that looks for left-over tasks leaves out."""
+        return set(self._tasks)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def base_url(self) -> str:
+        """Its origin, also of the API."""
+        return f"{'https' if self._tls else 'http'}://{'localhost' if self._tls else '127.0.0.1'}:{self.port}"
+
+    def url(self, path: str) -> str:
+        """Return the signed URL of a path."""
+        return f"{self.base_url}{path}?X-Amz-Signature={SIGNATURE}"
+
+    def on(self, path: str, *steps: Step) -> None:
+        """Answer the n-th request for a path by the n-th step, and all later ones by the last."""
+        self._scripts[path] = list(steps)
+
+    def put(self, name: str, data: bytes, *steps: Step, **attributes: object) -> dict[str, object]:
+        """Store an object and list it.
+
+        Args:
+            name: The file's name in the run.
+            data: What the listing states of it, and what is served where no steps are given.
+            steps: How its requests are answered.
+            attributes: Of the node, instead of the right ones.
+
+        Returns:
+            The node.
+        """
+        path = f"/store/{quote(name)}"
+        self.on(path, *(steps or (Stored(data),)))
+        node: dict[str, object] = {
+            "id": f"id-{name}",
+            "name": name,
+            "url": None,
+            "directUrl": self.url(path),
+            "sizeBytes": len(data),
+            "md5": base64_md5(data),
+            "mimetype": "application/octet-stream",
+            "updatedAt": "2026-01-01T00:00:00",
+        }
+        self.files[name] = node | attributes
+        return self.files[name]
+
+    def seen(self, path: str = "/store/") -> list[Seen]:
+        """Return the requests for a path, or for all below one that ends with ``/``."""
+        return [s for s in self.requests if s.path == path or (path.endswith("/") and s.path.startswith(path))]
+
+    def list_files(self, seen: Seen) -> Answer:
+        """Answer the API's query for the files of a run, from `files`."""
+        variables = json.loads(seen.body)["variables"]
+        names = variables.get("fileNames") or list(self.files)
+        edges = [{"node": self.files[name], "cursor": name} for name in names if name in self.files]
+        files = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
+        run = {"fileCount": len(self.files), "files": files}
+        return graphql_answer({"project": {"internalId": "7", "run": run}})
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        connection = next(self._numbers)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self._answer(await _read_request(reader, connection), reader, writer):
+                    pass
+        except asyncio.CancelledError:
+            pass  # the server is closed
+        finally:
+            writer.close()
+            with suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+            self._tasks.discard(task)
+
+    async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; tell whether the connection is good for another."""
+        self.requests.append(seen)
+        counted = seen.path.startswith("/store/")
+        self.busy += counted
+        self.most_busy = max(self.most_busy, self.busy)
+        try:
+            answer = await self._next_answer(seen)
+            if answer.gate is not None and answer.gate_at is None:
+                await _opened(answer.gate, reader)
+            writer.write(_head(answer))
+            await self._send_body(answer, reader, writer)
+        finally:
+            # Before the last byte can have been read: then the client may count on the slot.
+            self.busy -= counted
+        await writer.drain()
+        match answer.end:
+            case "reset":
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+            case "stall":
+                await reader.read(1)
+            case "keep":
+                return answer.framing != "none"
+        return False
+
+    async def _next_answer(self, seen: Seen) -> Answer:
+        steps = self._scripts.get(seen.path)
+        if not steps:
+            return Answer(status=404, body=b"nothing is scripted for this path")
+        step = steps.pop(0) if len(steps) > 1 else steps[0]
+        answer = step if isinstance(step, Answer) else step(seen)
+        return answer if isinstance(answer, Answer) else await answer
+
+    async def _send_body(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = answer.body if answer.cut is None else answer.body[: answer.cut]
+        gate_at = -1 if answer.gate is None or answer.gate_at is None else answer.gate_at
+        chunked = answer.framing == "chunked"
+        while True:
+            sent = 0
+            while sent < len(body):
+                if sent == gate_at and answer.gate is not None:
+                    await writer.drain()
+                    await _opened(answer.gate, reader)
+                step = min(answer.piece, len(body) - sent, gate_at - sent if sent < gate_at else len(body))
+                piece = body[sent : sent + step]
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                sent += step
+                if sent < len(body) or answer.endless:
+                    await writer.drain()
+                if answer.pause:
+                    await asyncio.sleep(answer.pause)
+            if not answer.endless:
+                break
+        if chunked and answer.cut is None:
+            writer.write(b"0\r\n\r\n")
+
+
+def client(server: ScriptedServer, **options: Any) -> AsyncApi:
+    """Return a client of the server that gives up quickly; options as for `TransferOptions`."""
+    return AsyncApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options))
+
+
+def quick(**options: Any) -> TransferOptions:
+    """Return options by which nothing takes long."""
+    return attrs.evolve(
+        TransferOptions(attempts=3, stall_seconds=2.0, connect_timeout=2.0, time_budget=20.0), **options
+    )
+
+
+def remote(api: AsyncApi, node: Mapping[str, object]) -> AsyncFile:
+    """Return the file of a node that `ScriptedServer.put` gave."""
+    return AsyncFile(api, node, api.run(RUN))
+
+
+async def error_of(kind: type[Failed], work: Awaitable[object]) -> Failed:
+    """Await work that must fail with this kind of error, and look for what an error must never hold.
+
+    Returns:
+        The error; it has a message, pickles, and shows no secret in any form.
+    """
+    with pytest.raises(kind) as caught:
+        await work
+    error = caught.value
+    assert str(error)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+    shown = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + repr(pickle.dumps(error))
+    assert not secrets_in(shown)
+    return error
+
+
+def secrets_in(text: str) -> list[str]:
+    """Return the secrets that a text shows: the key, as it is and as it is sent, and signatures."""
+    encoded = base64.b64encode(f"api:{API_KEY}".encode()).decode()
+    return [secret for secret in (API_KEY, encoded, SIGNATURE, "X-Amz-") if secret in text]
+
+
+def temporaries(root: Path) -> list[Path]:
+    """Return the unfinished downloads below a folder."""
+    return list(root.rglob(".*.wbfiles-part"))
+
+
+@pytest.fixture
+async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServer]:
+    """A scripted server for the length of one test, which must log no secret."""
+    caplog.set_level(logging.DEBUG)
+    async with ScriptedServer() as running:
+        yield running
+    assert not secrets_in(caplog.text)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that were waited before further tries; none of them passes."""
+    asked: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        asked.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(failures, "anyio", SimpleNamespace(sleep=sleep))
+    return asked
+
+
+async def _read_request(reader: asyncio.StreamReader, connection: int) -> Seen:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.split("\r\n")
+    method, target, _ = first.split(" ", 2)
+    fields = (line.partition(":") for line in lines if line)
+    headers = {name.lower(): value.strip() for name, _, value in fields}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Seen(method, target, headers, body, connection)
+
+
+def _head(answer: Answer) -> bytes:
+    if answer.head is not None:
+        return answer.head
+    headers = dict(answer.headers)
+    match answer.framing:
+        case "length":
+            headers["Content-Length"] = str(len(answer.body) if answer.length is None else answer.length)
+        case "chunked":
+            headers["Transfer-Encoding"] = "chunked"
+        case "none":
+            headers["Connection"] = "close"
+    lines = [f"HTTP/1.1 {answer.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+async def _opened(gate: asyncio.Event, reader: asyncio.StreamReader) -> None:
+    """Wait for the gate, or for the client to go."""
+    waits = {asyncio.ensure_future(gate.wait()), asyncio.ensure_future(reader.read(1))}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if not gate.is_set():
+            raise ConnectionResetError
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

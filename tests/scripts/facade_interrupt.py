@@ -1,0 +1,86 @@
+"""Is interrupted during a download, and tells what was caught, what is left, and what works then: SCENARIO ROOT."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from wbfiles_async import Api
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+RUN = "team/project/run"
+
+root = Path(sys.argv[2])
+api = Api()
+may_write = threading.Event()
+
+
+def during_file_download() -> None:
+    """One file, in the middle of its bytes."""
+    api.run(RUN).file("held.bin").download(root)
+
+
+def during_run_download() -> None:
+    """Many files, one of them in the middle of its bytes, the others in place."""
+    api.run(RUN).download(root)
+
+
+def during_stream() -> None:
+    """A file that is read piece by piece."""
+    for _ in api.run(RUN).file("held.bin").stream():
+        pass
+
+
+def twice_with_a_disk_that_hangs() -> None:
+    """One file whose write does not return: the first Ctrl-C waits for it, the second one does not."""
+    write_at_once = os.pwrite
+
+    def write(file: int, content: Buffer, offset: int, /) -> int:
+        print("writing", flush=True)
+        may_write.wait()
+        return write_at_once(file, content, offset)
+
+    os.pwrite = write
+    api.run(RUN).file("large.bin").download(root)
+
+
+def uncaught() -> None:
+    """As a script that does not expect it."""
+    api.run(RUN).file("held.bin").download(root)
+
+
+def interrupt(signal_number: int, frame: FrameType | None) -> None:
+    """Do what Python does, and say so first."""
+    print("interrupt", flush=True)
+    raise KeyboardInterrupt
+
+
+def names_below(folder: Path) -> Sequence[str]:
+    """List what is there, hidden files too."""
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+scenarios: dict[str, Callable[[], None]] = {
+    scenario.__name__: scenario
+    for scenario in (during_file_download, during_run_download, during_stream, twice_with_a_disk_that_hangs, uncaught)
+}
+signal.signal(signal.SIGINT, interrupt)
+try:
+    scenarios[sys.argv[1]]()
+except KeyboardInterrupt:
+    if sys.argv[1] == "uncaught":
+        raise
+    print("caught", flush=True)
+if sys.argv[1] == "twice_with_a_disk_that_hangs":
+    may_write.set()
+else:
+    print(*names_below(root))
+print(api.run(RUN).file("small-0.bin").fetch(root / "afterwards").stat().st_size)

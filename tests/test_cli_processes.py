@@ -1,0 +1,475 @@
+"""``wbfiles`` as people and scripts meet it: as a process, on a terminal, in a pipe, and stopped by signals."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from throttle import HoldingServer
+
+from wbfiles_async import Api
+from wbfiles_async.testing import LocalServer
+from wbfiles_async.testing._thread import Service
+
+RUN = "team/project/run1"
+MIB = 1 << 20
+SECONDS = 20.0
+"""How long anything here may take on a busy machine."""
+
+WBFILES = [sys.executable, "-m", "wbfiles_async._cli"]
+# Takes the terminal for its own, as a shell does for its jobs, so that Ctrl-C reaches it.
+ON_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from wbfiles_async._cli import main
+sys.exit(main())
+"""
+"""Runs ``wbfiles`` as if a package were not installed."""
+
+
+def environment(server: LocalServer) -> dict[str, str]:
+    environ = os.environ | {
+        "WANDB_BASE_URL": server.base_url,
+        "WANDB_API_KEY": server.api_key,
+        "TERM": "xterm-256color",
+    }
+    for name in ("COLUMNS", "PYTHONUNBUFFERED"):  # would hide what is not flushed
+        environ.pop(name, None)
+    return environ
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def start(arguments: list[str], server: LocalServer, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        WBFILES + arguments,
+        cwd=folder,
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def started(arguments: list[str], server: LocalServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    with start(arguments, server, folder) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def files_below(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+class Terminal:
+    """A child on a pseudo-terminal of 80 columns; `out` takes its stdout instead."""
+
+    def __init__(
+        self, arguments: list[str], environ: dict[str, str], folder: Path, *, out: IO[str] | None = None
+    ) -> None:
+        self._screen, line = pty.openpty()
+        fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", ON_TERMINAL, *WBFILES, *arguments],
+            cwd=folder,
+            env=environ,
+            stdin=line,
+            stdout=line if out is None else out,
+            stderr=line,
+            start_new_session=True,
+        )
+        os.close(line)
+        self.raw = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.kill()
+        self._child.wait()
+        os.close(self._screen)
+
+    @property
+    def text(self) -> str:
+        """What was written so far, without the codes that colour and move."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
+
+    def read_until(self, condition: Callable[[str], object]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not condition(self.text):
+            assert time.monotonic() < deadline, self.raw
+            assert self._read(), self.raw
+
+    def read_to_end(self) -> int:
+        """Return the exit code."""
+        while self._read():
+            pass
+        return self._child.wait(SECONDS)
+
+    def type(self, text: bytes) -> None:
+        os.write(self._screen, text)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._screen], [], [], SECONDS)
+        assert ready, self.raw
+        try:
+            piece = os.read(self._screen, 1 << 16)
+        except OSError:  # Linux's way to say that the other side is closed
+            piece = b""
+        self.raw += piece.decode("utf-8", "replace")
+        return bool(piece)
+
+
+class PagedServer(LocalServer):
+    """Holds back all pages of a listing but the first until `release` is called."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._pages = 0
+        self._gate: Future[None] = Future()
+
+    def release(self) -> None:
+        self._gate.set_result(None)
+
+    def _services(self) -> tuple[Service, Service]:
+        api, store = super()._services()
+        api.app.middlewares.append(self._hold)
+        return api, store
+
+    @web.middleware
+    async def _hold(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._pages += 1
+        if self._pages > 1:
+            await asyncio.shield(asyncio.wrap_future(self._gate))
+        return await handler(request)
+
+
+@pytest.fixture
+def holding(tmp_path: Path) -> Iterator[HoldingServer]:
+    """A run of one small file, and a large one that stops in its middle."""
+    with HoldingServer(tmp_path / "served") as server:
+        server.add_file(RUN, "small.txt", b"small")
+        server.add_file(RUN, "held/model.bin", bytes(4 * MIB))
+        yield server
+
+
+class TestTerminal:
+    def test_get_shows_what_is_under_way_and_then_a_summary(self, holding: HoldingServer, tmp_path: Path) -> None:
+        with Terminal(["get", RUN, "--root", "data"], environment(holding), tmp_path) as terminal:
+            terminal.read_until(lambda text: "1 of 2 files" in text and "2.0 of 4.0 MiB" in text)
+            assert "held/model.bin" in terminal.text
+            holding.release()
+            assert terminal.read_to_end() == 0
+        last = terminal.text.splitlines()[-1]
+        assert re.fullmatch(r"2 files, 4\.0 MiB in [0-9.]+ s, all verified, in data", last)
+        assert "downloaded" not in terminal.text
+        assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"
+        assert terminal.raw.rindex("\x1b[2K") > terminal.raw.rindex("━"), "the bars are gone"
+        assert all(len(line) <= 80 for line in terminal.text.replace("\r", "\n").splitlines())
+
+    def test_get_draws_while_its_lines_go_to_a_file(self, holding: HoldingServer, tmp_path: Path) -> None:
+        with (
+            (tmp_path / "lines").open("w+") as lines,
+            Terminal(["get", RUN, "--root", "data"], environment(holding), tmp_path, out=lines) as terminal,
+        ):
+            terminal.read_until(lambda text: "1 of 2 files" in text)
+            holding.release()
+            assert terminal.read_to_end() == 0
+            lines.seek(0)
+            assert lines.read() == "small.txt\t5\tdownloaded\nheld/model.bin\t4194304\tdownloaded\n"
+
+    def test_get_draws_nothing_when_quiet(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        wandb_server.add_file(RUN, "a.txt", b"a")
+        with Terminal(["get", RUN, "--quiet"], environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        assert terminal.raw == ""
+        assert (tmp_path / "a.txt").read_bytes() == b"a"
+
+    def test_get_writes_plain_lines_on_a_terminal_that_cannot_be_drawn_on(
+        self, wandb_server: LocalServer, tmp_path: Path
+    ) -> None:
+        wandb_server.add_file(RUN, "a.txt", b"a")
+        environ = environment(wandb_server) | {"TERM": "dumb"}
+        with Terminal(["get", RUN], environ, tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        assert "a.txt\t1\tdownloaded" in terminal.raw
+        assert "\x1b" not in terminal.raw
+
+    def test_ls_shows_a_table_and_no_name_can_steer_the_terminal(
+        self, wandb_server: LocalServer, tmp_path: Path
+    ) -> None:
+        wandb_server.add_file(RUN, "media/[red]image[/red].png", bytes(2048))
+        wandb_server.add_file(RUN, "evil\x1b]0;title\x07.txt", b"x")
+        wandb_server.add_file(RUN, "long/" + "x" * 100 + ".txt", b"x")
+        with Terminal(["ls", RUN], environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        heading, *_ = lines = terminal.text.splitlines()
+        assert heading.split() == ["Name", "Size", "Type", "Updated"]
+        (row,) = (line for line in lines if "image" in line)
+        assert row.startswith("media/[red]image[/red].png")
+        assert "2.0 KiB" in row
+        assert "evil\\x1b]0;title\\x07.txt" in terminal.text
+        assert "\x07" not in terminal.raw
+        assert all(len(line) <= 80 for line in lines)
+        assert lines[-1] == "3 files, 2.0 KiB"
+
+    def test_ctrl_c_stops_a_download_and_leaves_only_whole_files(self, holding: HoldingServer, tmp_path: Path) -> None:
+        data = tmp_path / "data"
+        with Terminal(["get", RUN, "--root", "data"], environment(holding), tmp_path) as terminal:
+            holding.wait_until_held()
+            terminal.read_until(lambda text: "1 of 2 files" in text)
+            assert len(files_below(data)) == 2, "a whole file and one in the making"
+            pressed = time.monotonic()
+            terminal.type(b"\x03")
+            assert terminal.read_to_end() == 130
+            assert time.monotonic() - pressed < 5
+        assert files_below(data) == {"small.txt"}
+        assert "wbfiles: stopped with 1 file in place in data.\n" in terminal.text
+        assert "Traceback" not in terminal.text
+        assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"
+
+
+class TestSignals:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_each_signal_cleans_up_and_has_its_exit_code(
+        self, holding: HoldingServer, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        data = tmp_path / "data"
+        with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
+            holding.wait_until_held()
+            wait_for(lambda: (data / "small.txt").exists() and len(files_below(data)) == 2)
+            child.send_signal(number)
+            out, err = child.communicate(timeout=SECONDS)
+        assert child.returncode == 128 + number
+        assert files_below(data) == {"small.txt"}
+        assert out == "small.txt\t5\tdownloaded\n"
+        assert err.startswith("wbfiles: stopped with 1 file in place in data.\n")
+
+    def test_impatience_changes_nothing(self, holding: HoldingServer, tmp_path: Path) -> None:
+        with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
+            holding.wait_until_held()
+            for _ in range(20):
+                child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=SECONDS)
+        assert child.returncode == 130
+        assert files_below(tmp_path / "data") <= {"small.txt"}
+        assert "Traceback" not in err
+
+
+class TestPipe:
+    def test_ls_gives_the_first_page_before_it_has_the_second(self, tmp_path: Path) -> None:
+        with PagedServer(tmp_path / "served") as server:
+            for number in range(1001):
+                server.add_file(RUN, f"{number:04}.txt", b"")
+            with started(["ls", RUN], server, tmp_path) as child:
+                assert child.stdout is not None
+                first = [child.stdout.readline() for _ in range(1000)]
+                server.release()
+                rest, err = child.communicate(timeout=SECONDS)
+        assert first[-1].startswith("0999.txt\t0\t")
+        assert rest.startswith("1000.txt\t0\t")
+        assert (child.returncode, err) == (0, "")
+
+    @pytest.mark.parametrize("arguments", [["ls", RUN], ["ls", RUN, "--json"], ["get", RUN, "--dry-run"]])
+    def test_a_reader_that_goes_away_ends_it_quietly(
+        self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]
+    ) -> None:
+        for number in range(600):  # more than a pipe holds
+            wandb_server.add_file(RUN, f"{number:04}-{'x' * 200}", b"")
+        with started(arguments, wandb_server, tmp_path) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            child.stdout.close()
+            assert child.stderr is not None
+            assert child.stderr.read() == ""
+            assert child.wait(SECONDS) == 141
+
+    def test_colours_asked_for_by_the_environment_do_not_make_a_pipe_a_terminal(
+        self, wandb_server: LocalServer, tmp_path: Path
+    ) -> None:
+        wandb_server.add_file(RUN, "a.txt", b"a")
+        environ = environment(wandb_server) | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+        child = subprocess.run([*WBFILES, "get", RUN], cwd=tmp_path, env=environ, capture_output=True, text=True)
+        assert child.stdout == "a.txt\t1\tdownloaded\n"
+        assert "\x1b" not in child.stderr
+
+    def test_names_are_written_whatever_the_encoding_of_the_output(
+        self, wandb_server: LocalServer, tmp_path: Path
+    ) -> None:
+        wandb_server.add_file(RUN, "höhe-日本.txt", b"a")
+        environ = environment(wandb_server) | {"PYTHONIOENCODING": "ascii"}
+        child = subprocess.run([*WBFILES, "ls", RUN], cwd=tmp_path, env=environ, capture_output=True)
+        assert child.returncode == 0
+        assert child.stdout.startswith(b"h\\xf6he-\\u65e5\\u672c.txt\t1\t")
+
+
+class TestServe:
+    def test_it_prints_what_clients_need_and_ends_well_on_ctrl_c(
+        self, wandb_server: LocalServer, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "runs"
+        (folder / RUN).mkdir(parents=True)
+        (folder / RUN / "a.txt").write_bytes(b"a")
+        with started(["serve", "runs"], wandb_server, tmp_path) as child:
+            base_url, api_key = exported(child.stdout)
+            assert base_url.startswith("http://127.0.0.1:")
+            with Api(base_url=base_url, api_key=api_key) as api:
+                assert api.run(RUN).file("a.txt").read_bytes() == b"a"
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=SECONDS)
+        assert child.returncode == 0
+        assert out == ""
+        assert f"wbfiles ls {RUN}" in err
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(base_url.rpartition(":")[2])))
+
+    def test_a_key_of_ones_own_is_accepted_and_not_printed(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        key = "mine" * 10
+        (tmp_path / "runs" / RUN).mkdir(parents=True)
+        with started(["serve", "runs", "--api-key", key], wandb_server, tmp_path) as child:
+            assert child.stdout is not None
+            base_url = child.stdout.readline().partition("=")[2].strip()
+            with Api(base_url=base_url, api_key=key) as api:
+                assert len(api.run(RUN).files()) == 0
+            child.send_signal(signal.SIGTERM)
+            out, err = child.communicate(timeout=SECONDS)
+        assert child.returncode == 0
+        assert key not in out + err
+
+    def test_a_port_that_is_taken_is_told_in_words(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        port = wandb_server.base_url.rpartition(":")[2]
+        with started(["serve", ".", "--port", port], wandb_server, tmp_path) as child:
+            _, err = child.communicate(timeout=SECONDS)
+        assert child.returncode == 1
+        assert err.startswith(f"wbfiles: cannot listen at 127.0.0.1, port {port}: Address already in use")
+        assert "Traceback" not in err
+
+
+def exported(out: IO[str] | None) -> tuple[str, str]:
+    assert out is not None
+    lines = [out.readline().strip(), out.readline().strip()]
+    (base_url,) = re.fullmatch(r"export WANDB_BASE_URL=(\S+)", lines[0]).groups()  # type: ignore[union-attr]
+    (api_key,) = re.fullmatch(r"export WANDB_API_KEY=(\w{40})", lines[1]).groups()  # type: ignore[union-attr]
+    return base_url, api_key
+
+
+class TestDemo:
+    @pytest.fixture
+    def environ(self, tmp_path: Path) -> dict[str, str]:
+        """A hostile one: settings of another server, a proxy that is not there, and a folder for what is temporary."""
+        (tmp_path / "temporary").mkdir()
+        return os.environ | {
+            "TMPDIR": str(tmp_path / "temporary"),
+            "WANDB_BASE_URL": "https://nowhere.invalid",
+            "WANDB_API_KEY": "0" * 40,
+            "WANDB_HTTP_TIMEOUT": "nonsense",
+            "HTTP_PROXY": "http://127.0.0.1:1",
+            "http_proxy": "http://127.0.0.1:1",
+            "TERM": "xterm",
+        }
+
+    def demo(self, folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*WBFILES, "demo", *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=60
+        )
+
+    def test_it_fetches_a_sample_and_leaves_only_its_folder(self, tmp_path: Path, environ: dict[str, str]) -> None:
+        folder = tmp_path / "here"
+        folder.mkdir()
+        first = self.demo(folder, environ)
+        assert (first.returncode, first.stderr) == (0, "")
+        assert [path.name for path in folder.iterdir()] == ["wbfiles-demo"]
+        assert list((tmp_path / "temporary").iterdir()) == []
+        assert "The files are in wbfiles-demo\n" in first.stdout
+        together = re.search(r"together +(\d+) +48\.0 MiB +(\d+) +(\d+) +[0-9.]+\n", first.stdout)
+        assert together is not None
+        files, parts, verified = map(int, together.groups())
+        names = files_below(folder / "wbfiles-demo")
+        assert files == verified == len(names)
+        assert parts == files + 5, "one file comes in six parts"
+        assert "metrics/train/epoch-00.csv" in names
+        second = self.demo(folder, environ)
+        assert second.returncode == 0
+        assert f"{files} files of an earlier demo" in second.stdout
+        assert files_below(folder / "wbfiles-demo") == names
+
+    def test_it_does_not_replace_files_of_others(self, tmp_path: Path, environ: dict[str, str]) -> None:
+        (tmp_path / "config.yaml").write_text("mine")
+        ending = self.demo(tmp_path, environ, "--root", ".")
+        assert ending.returncode == 2
+        assert ending.stderr.startswith("wbfiles: config.yaml exists and is not of this demo")
+        assert (tmp_path / "config.yaml").read_text() == "mine"
+        assert files_below(tmp_path) == {"config.yaml"}
+
+    def test_it_shows_its_progress_on_a_terminal(self, tmp_path: Path, environ: dict[str, str]) -> None:
+        with Terminal(["demo"], environ, tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        assert re.search(r"of 23 files|Listing the files", terminal.text)
+        assert "together" in terminal.text
+        assert all(len(line) <= 80 for line in terminal.text.replace("\r", "\n").splitlines())
+
+
+class TestMissingPackages:
+    def run(self, missing: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        program = WITHOUT.format(missing=missing)
+        return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+
+    @pytest.mark.parametrize("missing", ["click", "rich"])
+    def test_without_the_extra_cli_it_says_how_to_install_it(self, missing: str) -> None:
+        ending = self.run(missing, "--help")
+        assert ending.returncode == 2
+        assert len(ending.stderr.splitlines()) == 1
+        assert "pip install 'wbfiles-async[cli]'" in ending.stderr
+
+    @pytest.mark.parametrize("arguments", [["serve", "."], ["demo"]])
+    def test_without_the_extra_server_it_says_how_to_install_it(self, arguments: list[str]) -> None:
+        ending = self.run("graphql", *arguments)
+        assert ending.returncode == 2
+        assert len(ending.stderr.splitlines()) == 1
+        assert "pip install 'wbfiles-async[server]'" in ending.stderr
+
+    def test_listing_needs_no_server(self, wandb_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        wandb_server.add_file(RUN, "a.txt", b"a")
+        monkeypatch.setenv("WANDB_BASE_URL", wandb_server.base_url)
+        monkeypatch.setenv("WANDB_API_KEY", wandb_server.api_key)
+        assert self.run("graphql", "ls", RUN).returncode == 0
+
+    def test_the_library_imports_neither_click_nor_rich(self) -> None:
+        program = "import sys, wbfiles_async; sys.exit(bool({'click', 'rich'} & set(sys.modules)))"
+        assert subprocess.run([sys.executable, "-c", program]).returncode == 0

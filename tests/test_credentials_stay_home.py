@@ -1,0 +1,322 @@
+"""Credentials go to the API's exact origin and nowhere else, and no address is asked that should not be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from scripted_server import (
+    API_KEY,
+    RUN,
+    SIGNATURE,
+    Answer,
+    ScriptedServer,
+    Seen,
+    Stored,
+    client,
+    error_of,
+    quick,
+    redirect,
+    refusal,
+    remote,
+    secrets_in,
+)
+from scripted_server import server as server
+from scripted_server import waits as waits
+
+from wbfiles_async import (
+    AsyncApi,
+    IncompleteDownloadError,
+    RunNotFoundError,
+    TransferError,
+    UnsupportedReferenceError,
+    WBFilesError,
+)
+
+pytestmark = pytest.mark.usefixtures("waits")
+
+DATA = b"data" * 1000
+
+# What a store may learn of us, and no more.
+ALLOWED = {"host", "user-agent", "accept", "accept-encoding", "range", "if-match"}
+
+
+@asynccontextmanager
+async def api_and_store() -> AsyncIterator[tuple[ScriptedServer, ScriptedServer, AsyncApi]]:
+    """An API and a store at two origins."""
+    async with ScriptedServer() as api_server, ScriptedServer() as store, client(api_server) as api:
+        yield api_server, store, api
+
+
+def authorized(requests: list[Seen]) -> list[str]:
+    return [seen.path for seen in requests if "authorization" in seen.headers]
+
+
+async def test_the_key_goes_to_the_api_and_a_store_sees_nothing_but_what_it_needs() -> None:
+    async with api_and_store() as (api_server, store, api):
+        stored = Stored(DATA)
+        store.on("/store/a", stored.but(cut=10, end="close"), stored)
+        api_server.on("/files/a", redirect(store.url("/store/a")))
+        api_server.put("a", DATA, directUrl=None, url=f"{api_server.base_url}/files/a")
+        assert await (await api.run(RUN).file("a")).read_bytes() == DATA
+    assert authorized(api_server.requests) == ["/graphql", "/files/a", "/files/a"]
+    assert len(store.requests) == 2
+    for seen in store.requests:
+        assert set(seen.headers) <= ALLOWED
+
+
+async def test_a_signed_url_gets_no_credentials_even_on_the_apis_own_host(server: ScriptedServer) -> None:
+    nodes = [
+        server.put("aws", DATA, directUrl=f"{server.base_url}/store/aws?X-Amz-Signature={SIGNATURE}"),
+        server.put("gcs", DATA, directUrl=f"{server.base_url}/store/gcs?X-Goog-Signature={SIGNATURE}"),
+        server.put("azure", DATA, directUrl=f"{server.base_url}/store/azure?se=1&sig={SIGNATURE}"),
+        server.put("redirected", DATA, directUrl=None, url=f"{server.base_url}/files/redirected"),
+    ]
+    server.on("/files/redirected", redirect(server.url("/store/redirected")))
+    async with client(server) as api:
+        for node in nodes:
+            assert await remote(api, node).read_bytes() == DATA
+    assert authorized(server.requests) == ["/files/redirected"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["http://localhost:{port}", "http://127.0.0.1.:{port}", "http://127.1:{port}", "http://[::ffff:127.0.0.1]:{port}"],
+)
+async def test_another_name_for_the_apis_host_is_another_origin(server: ScriptedServer, other: str) -> None:
+    url = other.format(port=server.port) + "/store/a"
+    node = server.put("a", DATA, directUrl=None, url=url)
+    async with client(server) as api:
+        with suppress(WBFilesError):  # some systems do not connect to such names at all
+            await remote(api, node).read_bytes()
+    assert authorized(server.requests) == []
+
+
+async def test_another_port_is_another_origin() -> None:
+    async with api_and_store() as (_, store, api):
+        node = store.put("a", DATA, directUrl=None, url=f"{store.base_url}/store/a")
+        assert await remote(api, node).read_bytes() == DATA
+    assert authorized(store.requests) == []
+
+
+async def test_a_redirect_away_and_back_gets_the_key_on_the_apis_origin_only() -> None:
+    async with api_and_store() as (api_server, store, api):
+        store.on("/away", redirect(f"{api_server.base_url}/files/b"))
+        api_server.on("/files/a", redirect(f"{store.base_url}/away"))
+        api_server.on("/files/b", Answer(body=DATA))
+        node = api_server.put("a", DATA, directUrl=None, url=f"{api_server.base_url}/files/a")
+        assert await remote(api, node).read_bytes() == DATA
+    assert authorized(store.requests) == []
+
+
+async def test_cookies_that_anybody_sets_are_never_sent_to_a_store() -> None:
+    async with api_and_store() as (api_server, store, api):
+        cookie = {"Set-Cookie": "session=secret; Path=/"}
+        store.on("/store/a", Stored(DATA).but(headers=cookie))
+        api_server.on(
+            "/files/a", redirect(store.url("/store/a")).but(headers=cookie | {"Location": store.url("/store/a")})
+        )
+        api_server.put("a", DATA, directUrl=None, url=f"{api_server.base_url}/files/a")
+        for _ in range(2):
+            assert await (await api.run(RUN).file("a")).read_bytes() == DATA
+    assert not [seen for seen in store.requests if "cookie" in seen.headers]
+
+
+async def test_the_api_itself_is_never_followed_elsewhere_with_a_query() -> None:
+    async with api_and_store() as (api_server, store, api):
+        api_server.on("/graphql", redirect(f"{store.base_url}/graphql", status=307))
+        await error_of(WBFilesError, api.run(RUN).file("a"))
+    assert store.requests == []
+
+
+async def test_netrc_and_urls_with_a_user_never_add_credentials(server: ScriptedServer, home: Path) -> None:
+    (home / ".netrc").write_text("default login somebody password secretsecret\n")
+    with_user = server.base_url.replace("http://", "http://somebody:secretsecret@")
+    plain = server.put("plain", DATA)
+    refused = server.put("refused", DATA, directUrl=f"{with_user}/store/refused")
+    redirected = server.put("redirected", DATA, redirect(f"{with_user}/store/plain"))
+    async with client(server) as api:
+        assert await remote(api, plain).read_bytes() == DATA
+        for node in (refused, redirected):
+            error = await error_of(WBFilesError, remote(api, node).read_bytes())
+            assert "secretsecret" not in str(error)
+    assert authorized(server.requests) == []
+    assert len(server.seen()) == 2
+
+
+# Redirects
+
+
+async def test_redirects_are_followed_five_times_and_not_for_ever(server: ScriptedServer) -> None:
+    near = server.put("near", DATA, *(redirect(server.url("/store/near")) for _ in range(5)), Stored(DATA))
+    loop = server.put("loop", DATA, redirect(server.url("/store/loop")))
+    async with client(server) as api:
+        assert await remote(api, near).read_bytes() == DATA
+        error = await error_of(TransferError, remote(api, loop).read_bytes())
+    assert "redirects more than 5 times" in str(error)
+    assert len(server.seen("/store/loop")) == 6
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["/store/b?sig=1", "b?sig=1", "//127.0.0.1:{port}/store/b?sig=1"])
+async def test_relative_redirects_are_resolved(server: ScriptedServer, status: int, location: str) -> None:
+    node = server.put("a", DATA, redirect(location.format(port=server.port), status))
+    server.put("b", DATA)
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "file:///etc/passwd",
+        "s3://bucket/key",
+        "ftp://127.0.0.1/x",
+        "gopher://127.0.0.1/x",
+        "javascript:alert(1)",
+        "http://user:pass@127.0.0.1/x",
+        "http://127.0.0.1\\@elsewhere/x",
+        "http://127.0.0.1:99999/x",
+        "http://127.0.0.1/a b",
+        "http://[::1/x",
+    ],
+)
+async def test_a_redirect_to_what_is_no_clear_http_url_is_refused(server: ScriptedServer, location: str) -> None:
+    node = server.put("a", DATA, redirect(location))
+    async with client(server) as api:
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert "redirects to" in str(error)
+    assert len(server.requests) == 1
+
+
+async def test_the_body_of_a_redirect_is_neither_read_nor_taken_for_the_file(server: ScriptedServer) -> None:
+    bomb = redirect(server.url("/store/b")).but(body=b"x" * (1 << 20), endless=True, framing="chunked")
+    node = server.put("a", DATA, bomb)
+    server.put("b", DATA)
+    async with client(server) as api, asyncio.timeout(5):
+        assert await remote(api, node).read_bytes() == DATA
+
+
+async def test_a_redirect_without_a_target_is_no_answer(server: ScriptedServer) -> None:
+    node = server.put("a", DATA, Answer(status=302, body=DATA))
+    async with client(server) as api:
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert "302" in str(error)
+
+
+async def test_https_never_falls_to_http() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url.copy_with(query=None)))
+        return httpx.Response(302, headers={"Location": f"http://store.example/a?sig={SIGNATURE}"})
+
+    async with AsyncApi(
+        base_url="https://api.example", api_key=API_KEY, transport=httpx.MockTransport(handler), options=quick()
+    ) as api:
+        node = {"name": "a", "url": "https://api.example/files/a", "sizeBytes": 4}
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert asked == ["https://api.example/files/a"]
+    assert "not protected" in str(error)
+
+
+# Addresses that are never asked
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/key", "gs://bucket/key", "file:///etc/passwd", "ftp://127.0.0.1/x", "abc"]
+)
+async def test_a_reference_that_http_cannot_fetch_is_told_with_its_place(server: ScriptedServer, uri: str) -> None:
+    node = server.put("a", DATA, url=uri, directUrl=uri)
+    async with client(server) as api:
+        error = await error_of(UnsupportedReferenceError, remote(api, node).read_bytes())
+    assert error.uri == uri
+    assert uri in str(error)
+    assert server.requests == []
+
+
+LINK_LOCAL = [
+    "http://169.254.169.254/latest/meta-data/",
+    "http://[::ffff:169.254.169.254]/latest/meta-data/",
+    "http://[fe80::1]/x",
+    "http://2852039166/latest/meta-data/",
+    "http://169.254.43518/latest/meta-data/",
+    "http://0xa9fea9fe/latest/meta-data/",
+]
+
+
+@pytest.mark.parametrize("url", LINK_LOCAL)
+async def test_a_link_local_address_is_never_connected_to(
+    server: ScriptedServer, url: str, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    connected: list[object] = []
+    connect = asyncio.SelectorEventLoop.sock_connect
+
+    async def watched(self: asyncio.SelectorEventLoop, sock: socket.socket, address: object) -> None:
+        connected.append(address)
+        await connect(self, sock, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", watched)
+    nodes = [server.put("a", DATA, directUrl=url), server.put("b", DATA, redirect(url))]
+    async with client(server) as api:
+        for node in nodes:
+            error = await error_of(TransferError, remote(api, node).read_bytes())
+            assert "cannot be asked" in str(error)
+    assert waits == []
+    assert all("169.254" not in str(address) and "fe80" not in str(address) for address in connected)
+    assert connected
+
+
+async def test_the_address_that_a_name_leads_to_counts_and_not_the_name(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("169.254.169.254", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    node = server.put("a", DATA, directUrl=f"http://innocent.example/a?sig={SIGNATURE}")
+    async with client(server) as api:
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert "link-local" in str(error)
+
+
+# Messages, logs and texts
+
+
+async def test_no_text_shows_the_key_or_a_signature(
+    server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    quoted = f"The key {API_KEY} and {server.url('/store/a')} are not what they were."
+    steps = (
+        refusal(403, "AccessDenied", quoted),
+        refusal(400, "Bad", quoted),
+        refusal(500, "InternalError", quoted),
+        redirect(f"ftp://elsewhere/x?X-Amz-Signature={SIGNATURE}"),
+        Answer(head=f"HTTP/1.1 {quoted}\r\n\r\n".encode()),
+        Answer(body=b"too short"),
+    )
+    nodes = [server.put(str(n), DATA, step) for n, step in enumerate(steps)]
+    async with client(server) as api:
+        for node in nodes:
+            file = remote(api, node)
+            await error_of(WBFilesError, file.read_bytes())
+            assert not secrets_in(repr(file) + str(file))
+        await error_of(IncompleteDownloadError, api.run(RUN).download(tmp_path))
+        assert not secrets_in(repr(api) + repr(api.run(RUN)) + repr(await api.run(RUN).files().to_list()))
+        server.on("/graphql", Answer(status=400, body=quoted.encode()))
+        await error_of(WBFilesError, api.run(RUN).file("a"))
+    assert not secrets_in(caplog.text)
+
+
+async def test_a_run_that_is_not_found_is_told_without_the_query(server: ScriptedServer) -> None:
+    async with client(server) as api:
+        server.on("/graphql", Answer(body=b'{"data": {"project": null}}'))
+        error = await error_of(RunNotFoundError, api.run(f"{server.base_url}/team/project/runs/r?secret=1").file("a"))
+    assert error.run == "team/project/r"

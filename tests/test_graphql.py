@@ -1,0 +1,520 @@
+"""How the API is asked: retries, credentials, the server's pace, and every kind of answer that is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import attrs
+import httpx
+import pytest
+import respx
+from scripted_server import API_KEY, RUN, Answer, ScriptedServer, client, error_of, graphql_answer, quick
+from scripted_server import server as server
+from scripted_server import waits as waits
+
+from wbfiles_async import (
+    ApiError,
+    AsyncApi,
+    AsyncFile,
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RemoteFileNotFoundError,
+    RunNotFoundError,
+    TransferError,
+    WBFilesError,
+)
+from wbfiles_async._transfer import graphql
+
+BASE_URL = "https://api.example"
+
+Reply = httpx.Response | Exception | Callable[[dict[str, object]], httpx.Response]
+
+
+@attrs.define
+class Api:
+    """A scripted API: each request is answered by the next reply, and the last one stays."""
+
+    replies: list[Reply]
+    asked: list[dict[str, object]] = attrs.field(factory=list)
+    requests: list[httpx.Request] = attrs.field(factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        self.asked.append(asked["variables"] | {"operation": asked["query"].split("(")[0].split()[1]})
+        self.requests.append(request)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, Exception):
+            raise reply
+        if callable(reply):
+            return reply(self.asked[-1])
+        # A response can be sent once only.
+        return httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
+
+    @property
+    def operations(self) -> list[object]:
+        return [asked["operation"] for asked in self.asked]
+
+
+def talking_to(api: Api, **options: object) -> AsyncApi:
+    return AsyncApi(base_url=BASE_URL, api_key=API_KEY, transport=httpx.MockTransport(api), options=quick(**options))
+
+
+def data(value: object, status: int = 200, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"data": value}, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def node(name: str, **attributes: object) -> dict[str, object]:
+    return {"id": f"id-{name}", "name": name, "sizeBytes": 4, "md5": "x", "updatedAt": "t"} | attributes
+
+
+def page(*names: str, cursor: str | None = None, more: bool = False, count: int = 100) -> httpx.Response:
+    edges = [{"node": node(name), "cursor": cursor or name} for name in names]
+    files = {"edges": edges, "pageInfo": {"endCursor": cursor, "hasNextPage": more}}
+    return data({"project": {"internalId": "7", "run": {"fileCount": count, "files": files}}})
+
+
+def listing(api: AsyncApi, **how: int) -> Awaitable[list[AsyncFile]]:
+    return api.run(RUN).files(**how).to_list()
+
+
+@pytest.fixture(autouse=True)
+def paces(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> list[float]:
+    """The seconds that were waited for the server's rate limit; none of them passes."""
+    asked: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            asked.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(graphql, "anyio", SimpleNamespace(sleep=sleep))
+    return asked
+
+
+# Requests
+
+
+async def test_a_request_carries_the_key_as_wandb_does_and_an_honest_name() -> None:
+    api = Api([page("a")])
+    async with talking_to(api) as client:
+        await listing(client)
+    request = api.requests[0]
+    assert (request.method, str(request.url)) == ("POST", f"{BASE_URL}/graphql")
+    assert request.headers["authorization"] == httpx.BasicAuth("api", API_KEY)._auth_header
+    assert request.headers["user-agent"].startswith("wbfiles-async/")
+    assert "use-admin-privileges" not in request.headers
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 522, 524])
+async def test_a_passing_failure_is_repeated(status: int, waits: list[float]) -> None:
+    api = Api([httpx.Response(status), httpx.ConnectError("x"), httpx.ReadTimeout("x"), page("a")])
+    async with talking_to(api, attempts=4) as client:
+        assert [file.name for file in await listing(client)] == ["a"]
+    assert len(waits) == 3
+
+
+async def test_a_lasting_failure_is_repeated_as_often_as_the_options_say() -> None:
+    api = Api([httpx.Response(503, text="no healthy upstream")])
+    async with talking_to(api, attempts=3) as client:
+        error = await error_of(ApiError, listing(client))
+    assert len(api.asked) == 3
+    assert error.status == 503
+    assert "no healthy upstream" in str(error)
+    assert "api.example" in str(error)
+
+
+async def test_a_lasting_failure_of_the_network_says_what_to_check() -> None:
+    api = Api([httpx.ConnectError("connection refused")])
+    async with talking_to(api, attempts=2) as client:
+        error = await error_of(TransferError, listing(client))
+    assert len(api.asked) == 2
+    assert error.host == "api.example"
+    assert "Check the network" in str(error)
+
+
+STATUSES: dict[int, type[WBFilesError]] = {
+    400: ApiError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: ApiError,
+    409: ApiError,
+    422: ApiError,
+    501: ApiError,
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), STATUSES.items())
+async def test_a_lasting_refusal_is_asked_once_and_is_the_contracts_error(
+    status: int, kind: type[WBFilesError]
+) -> None:
+    api = Api([httpx.Response(status, json={"errors": [{"message": "because of it"}]})])
+    async with talking_to(api) as client:
+        error = await error_of(kind, client.run(RUN).file("a"))
+    assert len(api.asked) == 1
+    assert status == 401 or "because of it" in str(error)
+    assert getattr(error, "status", status) == status
+
+
+async def test_a_respx_router_with_a_base_url_plugs_in() -> None:
+    router = respx.MockRouter(base_url=BASE_URL)
+    route = router.post("/graphql")
+    route.side_effect = [httpx.Response(500), page("a")]
+    transport = httpx.MockTransport(router.async_handler)
+    async with AsyncApi(base_url=BASE_URL, api_key=API_KEY, transport=transport) as client:
+        assert len(await listing(client)) == 1
+    assert route.call_count == 2
+
+
+# The server's pace
+
+
+async def test_429_is_repeated_after_the_time_it_asks_for(waits: list[float]) -> None:
+    api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "3"}), page("a")])
+    async with talking_to(api) as client:
+        await listing(client)
+    assert len(waits) == 1
+    assert 3 <= waits[0] <= 3.5
+
+
+async def test_429_that_asks_for_more_than_the_time_budget_is_told_at_once() -> None:
+    api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "200"})])
+    async with talking_to(api, time_budget=100.0) as client:
+        error = await error_of(RateLimitedError, listing(client))
+    assert len(api.asked) == 1
+    assert (error.status, error.retry_after) == (429, 200)
+    assert "rate limit exceeded" in str(error)
+
+
+async def test_all_tasks_of_a_client_wait_where_the_limit_is_used_up(paces: list[float]) -> None:
+    used_up = page("a")
+    used_up.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "7"})
+    api = Api([used_up, page("a")])
+    async with talking_to(api) as client:
+        await listing(client)
+        assert paces == []
+        await asyncio.gather(*(client.run(RUN).file("a") for _ in range(3)))
+    assert len(paces) == 3
+    assert all(6 < pace <= 7 for pace in paces)
+
+
+async def test_a_limit_that_is_not_used_up_or_makes_no_sense_delays_nothing(paces: list[float]) -> None:
+    for remaining, reset in (("1", "30"), ("0", "soon"), ("0", "-5"), ("", "30"), ("0", "")):
+        answer = page("a")
+        answer.headers.update({"RateLimit-Remaining": remaining, "RateLimit-Reset": reset})
+        async with talking_to(Api([answer])) as client:
+            await listing(client)
+            await listing(client)
+    assert paces == []
+
+
+async def test_a_reset_far_away_is_not_believed(paces: list[float]) -> None:
+    answer = page("a")
+    answer.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "1000000"})
+    async with talking_to(Api([answer, page("a")])) as client:
+        await listing(client)
+        await listing(client)
+    assert [round(pace) for pace in paces] == [60]
+
+
+# Answers that are none
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "HTML": (b"<!doctype html><title>Log in</title>", "HTML"),
+    "nothing": (b"", "no JSON"),
+    "half of it": (page("a").content[:-20], "only a part"),
+    "a list": (b"[]", "no GraphQL answer"),
+    "no data": (b"{}", "without data"),
+    "null data": (b'{"data": null}', "without data"),
+    "nested without end": (b"[" * 200_000, "JSON"),
+    "no text": (b"\xff\xfe\x00", "JSON"),
+}
+
+
+@pytest.mark.parametrize(("body", "told"), BROKEN.values(), ids=BROKEN.keys())
+async def test_what_is_no_answer_is_told_as_that_and_never_as_an_empty_list(body: bytes, told: str) -> None:
+    api = Api([httpx.Response(200, content=body)])
+    async with talking_to(api) as client:
+        error = await error_of(ApiError, client.run(RUN).file("a"))
+    assert told in str(error)
+    assert "api.example" in str(error)
+
+
+async def test_an_answer_without_end_is_cut_off(server: ScriptedServer) -> None:
+    server.on("/graphql", Answer(body=b" " * (1 << 20), piece=1 << 20, endless=True, framing="chunked"))
+    async with client(server) as api:
+        error = await error_of(ApiError, listing(api))
+    assert "MiB" in str(error)
+
+
+ERRORS = {
+    "objects": ({"errors": [{"message": "one"}, {"message": "two", "path": ["x"]}]}, ("one", "two")),
+    "texts": ({"errors": ["one", "two"]}, ("one", "two")),
+    "an error": ({"error": "one"}, ("one",)),
+    "an error object": ({"error": {"message": "one"}}, ("one",)),
+    "a text for the list": ({"errors": "one"}, ("one",)),
+    "without a message": ({"errors": [{}]}, ("an error without a message",)),
+}
+
+
+@pytest.mark.parametrize(("body", "messages"), ERRORS.values(), ids=ERRORS.keys())
+@pytest.mark.parametrize("partial", [False, True])
+async def test_an_answer_with_errors_is_an_error_with_all_their_messages_whatever_data_is_beside(
+    body: dict[str, object], messages: tuple[str, ...], partial: bool
+) -> None:
+    whole = json.loads(page("a").content)
+    api = Api([httpx.Response(200, json=body | (whole if partial else {"data": None}))])
+    async with talking_to(api) as client:
+        error = await error_of(ApiError, client.run(RUN).file("a"))
+    assert error.messages == messages
+    assert all(message in str(error) for message in messages)
+
+
+@pytest.mark.parametrize("answer", [{"project": None}, {"project": {"run": None}}, {}])
+async def test_a_project_or_run_that_is_null_is_not_found_and_no_empty_list(answer: dict[str, object]) -> None:
+    for work in (
+        lambda run: run.files().to_list(),
+        lambda run: run.files().count(),
+        lambda run: run.files().first(),
+        lambda run: run.file("a"),
+        lambda run: run.find({"name": "a"}),
+    ):
+        async with talking_to(Api([data(answer)])) as client:
+            error = await error_of(RunNotFoundError, work(client.run(RUN)))
+        assert error.run == RUN
+        assert isinstance(error, LookupError)
+
+
+async def test_a_placeholder_for_an_unknown_name_is_not_a_file() -> None:
+    placeholder = node("a", sizeBytes=0, md5="0", updatedAt=None)
+    answer = {"project": {"run": {"files": {"edges": [{"node": placeholder, "cursor": "c"}], "pageInfo": {}}}}}
+    async with talking_to(Api([data(answer)])) as client:
+        error = await error_of(RemoteFileNotFoundError, client.run(RUN).file("a"))
+    assert isinstance(error, FileNotFoundError)
+
+
+# Pages
+
+
+async def test_pages_are_walked_to_the_end_with_the_cursors_the_server_gives() -> None:
+    api = Api([page("a", "b", cursor="1", more=True), page("c", cursor="2", more=True), page("d", cursor="3")])
+    async with talking_to(api) as client:
+        assert [file.name for file in await listing(client)] == ["a", "b", "c", "d"]
+    assert [asked["fileCursor"] for asked in api.asked] == [None, "1", "2"]
+
+
+async def test_the_next_page_is_asked_for_while_one_is_used_and_no_further() -> None:
+    api = Api([page("a", cursor="1", more=True), page("b", cursor="2", more=True), page("c", cursor="3")])
+    async with talking_to(api) as client:
+        pages = client.run(RUN).files().pages()
+        await anext(pages)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(api.asked) == 2
+        await pages.aclose()
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [page("b", cursor="1", more=True), page("b", cursor=None, more=True), page(cursor="1", more=True)],
+    ids=["the same cursor", "a cursor of before", "an empty page"],
+)
+async def test_a_cursor_that_stands_still_is_an_error_and_no_loop(repeated: httpx.Response) -> None:
+    api = Api([page("a", cursor="1", more=True), repeated, repeated])
+    async with talking_to(api) as client, asyncio.timeout(5):
+        error = await error_of(ApiError, listing(client))
+    assert "cursor" in str(error)
+    assert len(api.asked) <= 4
+
+
+async def test_a_server_that_always_says_there_is_more_is_left() -> None:
+    def more(asked: dict[str, object]) -> httpx.Response:
+        return page(cursor=str(int(str(asked["fileCursor"] or 0)) + 1), more=True)
+
+    api = Api([more])
+    async with talking_to(api) as client, asyncio.timeout(10):
+        await error_of(ApiError, listing(client))
+    assert len(api.asked) < 200
+
+
+async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
+    api = Api([page("a", "b", cursor="1", more=True), page("b", "c", cursor="2")])
+    async with talking_to(api) as client:
+        assert [file.name for file in await listing(client)] == ["a", "b", "c"]
+
+
+async def test_a_page_size_that_is_refused_falls_back_to_one_that_every_server_gives() -> None:
+    def strict(asked: dict[str, object]) -> httpx.Response:
+        if int(str(asked["fileLimit"])) > 100:
+            return httpx.Response(200, json={"errors": ["first must be at most 100"]})
+        return page("a", cursor="1") if asked["fileCursor"] else page("z", cursor="0", more=True)
+
+    api = Api([strict])
+    async with talking_to(api) as client:
+        assert [file.name for file in await listing(client, per_page=5000)] == ["z", "a"]
+    assert [asked["fileLimit"] for asked in api.asked] == [5000, 100, 100]
+
+
+async def test_a_refusal_that_is_not_about_the_page_size_is_told_after_the_fall_back() -> None:
+    api = Api([httpx.Response(400, json={"errors": ["no such field"]})])
+    async with talking_to(api) as client:
+        await error_of(ApiError, listing(client, per_page=5000))
+        assert len(api.asked) == 2
+        await error_of(ApiError, listing(client, per_page=50))
+    assert len(api.asked) == 3
+
+
+# The default entity
+
+
+async def test_the_default_entity_is_asked_for_once_for_all_tasks() -> None:
+    def answer(asked: dict[str, object]) -> httpx.Response:
+        return page("a") if asked["operation"] == "RunFiles" else data({"viewer": {"entity": "me", "username": "m"}})
+
+    api = Api([answer])
+    async with talking_to(api) as client:
+        runs = [client.run("project/run1") for _ in range(5)]
+        assert [run.entity for run in runs] == [""] * 5
+        await asyncio.gather(*(run.file("a") for run in runs))
+        await client.run("project/run2").file("a")
+    assert api.operations.count("Viewer") == 1
+    assert {asked["entity"] for asked in api.asked if asked["operation"] == "RunFiles"} == {"me"}
+    assert runs[0].path == ["me", "project", "run1"]
+
+
+async def test_an_account_without_a_default_entity_says_what_to_do() -> None:
+    async with talking_to(Api([data({"viewer": {"entity": None}})])) as client:
+        error = await error_of(ConfigurationError, client.run("project/run1").file("a"))
+    assert "WANDB_ENTITY" in str(error)
+
+
+async def test_a_viewer_that_failed_is_asked_for_again_the_next_time() -> None:
+    def answer(asked: dict[str, object]) -> httpx.Response:
+        return page("a") if asked["operation"] == "RunFiles" else data({"viewer": {"entity": "me"}})
+
+    api = Api([httpx.Response(400), answer])
+    async with talking_to(api) as client:
+        await error_of(ApiError, client.run("project/run1").file("a"))
+        assert (await client.run("project/run1").file("a")).name == "a"
+
+
+# Deleting
+
+DONE = data({"deleteFiles": {"success": True}})
+
+
+@contextmanager
+def deleting(*replies: Reply) -> Iterator[tuple[Api, Callable[[AsyncApi], Awaitable[None]]]]:
+    """An API that lists the file ``a`` first, and then gives these replies to what its deletion asks."""
+    api = Api([page("a"), *replies])
+
+    async def delete(client: AsyncApi) -> None:
+        await (await client.run(RUN).file("a")).delete()
+
+    yield api, delete
+
+
+async def test_a_deletion_names_the_file_by_its_id_and_its_project_by_its_number() -> None:
+    with deleting(DONE) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert api.operations == ["RunFiles", "deleteFiles"]
+    assert (api.asked[1]["files"], api.asked[1]["projectId"]) == (["id-a"], 7)
+
+
+async def test_the_number_of_the_project_is_asked_for_where_it_is_not_known() -> None:
+    api = Api([page("a"), DONE])
+    async with talking_to(api) as client:
+        await AsyncFile(client, node("a"), client.run(RUN)).delete()
+    assert api.operations == ["RunFiles", "deleteFiles"]
+    assert api.asked[1]["projectId"] == 7
+
+
+@pytest.mark.parametrize(
+    "answer", [{"deleteFiles": {"success": False}}, {"deleteFiles": None}, {}, {"deleteFiles": {"success": "true"}}]
+)
+async def test_a_deletion_that_is_not_confirmed_is_an_error_and_not_repeated(answer: dict[str, object]) -> None:
+    with deleting(data(answer)) as (api, delete):
+        async with talking_to(api) as client:
+            await error_of(ApiError, delete(client))
+    assert api.operations.count("deleteFiles") == 1
+
+
+LOST: dict[str, Reply] = {
+    "the connection broke": httpx.ReadError("broke"),
+    "no answer in time": httpx.ReadTimeout("late"),
+    "a gateway failed": httpx.Response(502),
+}
+each_loss = pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
+
+
+@each_loss
+async def test_a_deletion_whose_answer_got_lost_is_done_where_the_file_is_gone(lost: Reply) -> None:
+    with deleting(lost, page()) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert api.operations == ["RunFiles", "deleteFiles", "RunFiles"]
+
+
+@each_loss
+async def test_a_deletion_whose_answer_got_lost_is_repeated_only_where_the_file_is_still_there(lost: Reply) -> None:
+    with deleting(lost, page("a"), DONE) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert api.operations == ["RunFiles", "deleteFiles", "RunFiles", "deleteFiles"]
+
+
+async def test_a_file_of_the_same_name_that_was_made_meanwhile_is_not_deleted() -> None:
+    edges = [{"node": node("a", id="another"), "cursor": "c"}]
+    again = data({"project": {"internalId": "7", "run": {"files": {"edges": edges, "pageInfo": {}}}}})
+    with deleting(httpx.ReadError("broke"), again) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert api.operations.count("deleteFiles") == 1
+
+
+async def test_a_deletion_that_never_gets_an_answer_ends_with_the_attempts() -> None:
+    def answer(asked: dict[str, object]) -> httpx.Response:
+        if asked["operation"] == "deleteFiles":
+            raise httpx.ReadError("broke")
+        return page("a")
+
+    api = Api([answer])
+    async with talking_to(api, attempts=3) as client:
+        await error_of(TransferError, (await client.run(RUN).file("a")).delete())
+    assert api.operations.count("deleteFiles") == 3
+
+
+async def test_a_deletion_that_is_to_slow_down_is_repeated_without_looking() -> None:
+    with deleting(httpx.Response(429, headers={"Retry-After": "1"}), DONE) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert api.operations == ["RunFiles", "deleteFiles", "deleteFiles"]
+
+
+async def test_a_server_from_before_project_numbers_is_asked_without_one() -> None:
+    old = httpx.Response(400, json={"errors": ['Unknown argument "projectId" on deleteFiles']})
+    with deleting(old, DONE) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert "projectId" in api.asked[1]
+    assert "projectId" not in api.asked[2]
+
+
+# Time
+
+
+async def test_an_answer_that_trickles_does_not_hold_a_caller_for_ever(server: ScriptedServer) -> None:
+    body = graphql_answer({"project": None}).body
+    server.on("/graphql", Answer(body=b" " * 1000 + body, piece=1, pause=0.05, framing="chunked"))
+    options = quick(attempts=2, stall_seconds=0.2)
+    began = time.monotonic()
+    async with AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=0.4, options=options) as api:
+        await error_of(TransferError, api.run(RUN).file("a"))
+    assert time.monotonic() - began < 5

@@ -1,0 +1,489 @@
+"""The wire below the transfers: exact URLs, TLS, proxies, broken HTTP, and transports and clients that are injected."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import respx
+import trustme
+from scripted_server import (
+    API_KEY,
+    RUN,
+    SIGNATURE,
+    Answer,
+    ScriptedServer,
+    Seen,
+    Stored,
+    base64_md5,
+    client,
+    error_of,
+    graphql_answer,
+    quick,
+    refusal,
+    remote,
+)
+from scripted_server import server as server
+from scripted_server import waits as waits
+
+from wbfiles_async import AsyncApi, ConfigurationError, TransferError
+
+pytestmark = pytest.mark.usefixtures("waits")
+
+MIB = 1 << 20
+DATA = bytes(range(256)) * 4096 * 2 + b"the end"
+
+# URLs as they are
+
+ODD = (
+    "/store/a%2Fb/c",
+    "/store/plus+plus%2Bplus",
+    "/store/tilde~%7E%7e",
+    "/store/quote'%27",
+    "/store/marks!$&'()*,;=:@",
+    "/store/lower%c3%a4upper%C3%A4",
+    "/store/double//slash//",
+    "/store/dot/./dot/../dot",
+    "/store/blank%20blank%2520",
+    "/store/end;",
+)
+QUERIES = (
+    f"X-Amz-Signature={SIGNATURE}&X-Amz-Credential=AKIA%2F20260101%2Fus-east-1%2fs3%2Faws4_request",
+    f"sig={SIGNATURE}%2b%2B+~!'()*;:@/?$,&se=2026-01-01T00%3A00%3A00Z&empty=&&flag",
+    f"Signature={SIGNATURE}&Expires=1&response-content-disposition=attachment%3B+filename%3D%22a%20b.txt%22",
+)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("path", ODD)
+async def test_a_signed_url_reaches_the_wire_byte_for_byte(server: ScriptedServer, path: str, query: str) -> None:
+    target = f"{path}?{query}"
+    server.on(path, Stored(b"data"))
+    node = server.put("a", b"data", directUrl=server.base_url + target)
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+    assert [seen.target for seen in server.requests] == [target]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("path", ODD)
+async def test_a_signed_url_that_a_redirect_gives_reaches_the_wire_byte_for_byte(
+    server: ScriptedServer, path: str, query: str
+) -> None:
+    target = f"{path}?{query}"
+    server.on(path, Stored(b"data"))
+    server.on("/files/a", Answer(status=307, headers={"Location": server.base_url + target}))
+    node = server.put("a", b"data", directUrl=None, url=f"{server.base_url}/files/a")
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+    assert server.requests[-1].target == target
+
+
+# Connections
+
+
+async def test_a_kept_connection_that_the_store_had_closed_costs_no_try(server: ScriptedServer) -> None:
+    stored = Stored(b"data")
+    node = server.put("a", b"data", stored, Answer(head=b"", end="close"), stored)
+    async with client(server, attempts=1) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+        assert await remote(api, node).read_bytes() == b"data"
+    first, unanswered, replayed = server.seen()
+    assert unanswered.connection == first.connection
+    assert replayed.connection != first.connection
+
+
+async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) -> None:
+    nodes = [server.put(str(n), b"data") for n in range(10)]
+    async with client(server, connections=2) as api:
+        await asyncio.gather(*(remote(api, node).read_bytes() for node in nodes))
+    assert len({seen.connection for seen in server.seen()}) <= 2
+
+
+async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(server: ScriptedServer) -> None:
+    node = server.put("a", b"data", Answer(head=b"", end="close"))
+    async with client(server, attempts=2) as api:
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert "without an answer" in str(error)
+    # The engine itself repeats a GET once, on another connection, where not a byte of an answer came.
+    assert len(server.seen()) <= 2 * 2
+
+
+GARBAGE = {
+    "no HTTP": b"220 smtp.example.com ESMTP\r\n\r\n",
+    "a status of letters": b"HTTP/1.1 OK 200\r\n\r\n",
+    "two contradicting lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n",
+    "a length of letters": b"HTTP/1.1 200 OK\r\nContent-Length: four\r\n\r\n",
+    "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n",
+    "a null in a header": b"HTTP/1.1 200 OK\r\nX-A: \0\r\nContent-Length: 4\r\n\r\n",
+    "a header without end": b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 200_000,
+}
+
+
+@pytest.mark.parametrize("head", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short_line(
+    server: ScriptedServer, head: bytes
+) -> None:
+    garbage = Answer(head=head, body=b"data", end="close")
+    once = server.put("once", b"data", garbage, Stored(b"data"))
+    always = server.put("always", b"data", garbage)
+    async with client(server, attempts=2) as api:
+        assert await remote(api, once).read_bytes() == b"data"
+        error = await error_of(TransferError, remote(api, always).read_bytes())
+    assert len(str(error)) < 400
+    assert "\n" not in str(error)
+    assert len(server.seen("/store/always")) == 2
+
+
+@pytest.mark.parametrize(
+    "informational", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 102 P\r\n\r\n"]
+)
+async def test_informational_answers_are_passed_over(server: ScriptedServer, informational: bytes) -> None:
+    head = informational + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+    node = server.put("a", b"data", Answer(head=head, body=b"data"))
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+
+
+async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_port: int) -> None:
+    async with ScriptedServer() as server, client(server, attempts=2) as api:
+        node = server.put("a", b"data", directUrl=f"http://127.0.0.1:{unused_port}/a?sig={SIGNATURE}")
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert error.host == "127.0.0.1"
+    assert "cannot be reached" in str(error)
+
+
+async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_remembered(
+    server: ScriptedServer, unused_port: int
+) -> None:
+    direct = f"http://127.0.0.1:{unused_port}/a?sig={SIGNATURE}"
+    server.on("/files/a", Answer(body=b"data"))
+    node = server.put("a", b"data", directUrl=direct, url=f"{server.base_url}/files/a")
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+        assert await remote(api, node).read_bytes() == b"data"
+    assert [seen.path for seen in server.requests] == ["/files/a", "/files/a"]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@asynccontextmanager
+async def tls_server(certificate: trustme.LeafCert) -> AsyncIterator[ScriptedServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    async with ScriptedServer(tls=context) as server:
+        yield server
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+async def test_the_authorities_that_the_environment_names_are_trusted(
+    authority: trustme.CA, bundle: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(bundle))
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server) as api:
+        server.put("a", DATA)
+        assert await (await api.run(RUN).file("a")).read_bytes() == DATA
+
+
+def expired(authority: trustme.CA) -> trustme.LeafCert:
+    then, later = datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC)
+    return authority.issue_cert("localhost", not_before=then, not_after=later)
+
+
+UNTRUSTED: dict[str, Callable[[trustme.CA], trustme.LeafCert]] = {
+    "self-signed": lambda _: trustme.CA().issue_cert("localhost"),
+    "of another host": lambda authority: authority.issue_cert("elsewhere.example"),
+    "expired": expired,
+}
+
+
+@pytest.mark.parametrize("certificate", UNTRUSTED.values(), ids=UNTRUSTED.keys())
+async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
+    authority: trustme.CA,
+    bundle: Path,
+    certificate: Callable[[trustme.CA], trustme.LeafCert],
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    async with tls_server(certificate(authority)) as server, client(server) as api:
+        node = server.put("a", b"data")
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+        await error_of(TransferError, api.run(RUN).file("a"))
+    assert "certificate of localhost is not trusted" in str(error)
+    assert "SSL_CERT_FILE" in str(error)
+    assert server.requests == []
+    assert waits == []
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 This is no TLS\r\n\r\n"], ids=["silence", "no TLS"])
+async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> None:
+    connections = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.read(1)
+        writer.write(reply)
+        writer.close()
+
+    listener = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with listener, ScriptedServer() as server, client(server, attempts=3) as api:
+        port = listener.sockets[0].getsockname()[1]
+        node = server.put("a", b"data", directUrl=f"https://localhost:{port}/a?sig={SIGNATURE}")
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert connections >= 3
+    assert "not trusted" not in str(error)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+async def test_authorities_that_cannot_be_read_are_told_with_the_variable_that_names_them(
+    authority: trustme.CA, tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "missing.pem"))
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server) as api:
+        node = server.put("a", b"data")
+        for work in (remote(api, node).read_bytes, lambda: api.run(RUN).file("a")):
+            error = await error_of(ConfigurationError, work())
+            assert "missing.pem" in str(error)
+            assert variable in str(error)
+
+
+# Proxies
+
+
+@asynccontextmanager
+async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
+    """A proxy that understands CONNECT only; gives its URL and the log of what it was asked for."""
+    asked: list[str] = []
+
+    async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while piece := await source.read(1 << 16):
+                sink.write(piece)
+                await sink.drain()
+        sink.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append(request)
+        if refused:
+            writer.write(refused)
+            writer.close()
+            return
+        host, _, port = request.split(" ")[1].rpartition(":")
+        upstream, onward = await asyncio.open_connection("127.0.0.1" if host == "localhost" else host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(pipe(reader, onward), pipe(upstream, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        yield f"http://user:password@127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+
+
+async def test_https_goes_through_the_proxy_of_the_environment_as_a_tunnel(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    async with tls_server(authority.issue_cert("localhost")) as server, tunnel() as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        server.put("a", DATA)
+        async with client(server) as api:
+            assert await (await api.run(RUN).file("a")).read_bytes() == DATA
+        assert asked
+        assert all(request.startswith(f"CONNECT localhost:{server.port} ") for request in asked)
+        assert all("Proxy-Authorization: Basic" in request for request in asked)
+        # The proxy sees neither what is asked for nor with what key.
+        assert not any("sig" in request.lower().replace("signature", "sig") or "/a" in request for request in asked)
+        assert not any("proxy-authorization" in seen.headers for seen in server.requests)
+
+
+async def test_http_goes_through_the_proxy_of_the_environment_with_the_url_as_it_is(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.base_url)
+    url = f"http://store.example/a%2Fb+c~'?X-Amz-Signature={SIGNATURE}"
+    server.on(url.partition("?")[0], Answer(body=b"data"))
+    node = server.put("a", b"data", directUrl=url)
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+    assert [seen.target for seen in server.requests] == [url]
+
+
+async def test_a_host_in_no_proxy_is_asked_directly(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    node = server.put("a", b"data")
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "502"),
+    ],
+)
+async def test_a_proxy_that_fails_is_told_apart_from_the_store(
+    answer: bytes, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
+        async with client(server, attempts=2) as api:
+            error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert told in str(error).lower()
+    assert "password" not in str(error)
+    assert len(asked) == 2
+
+
+async def test_a_proxy_of_a_kind_that_cannot_be_used_is_told(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    node = server.put("a", b"data")
+    async with client(server) as api:
+        for work in (remote(api, node).read_bytes, lambda: api.run(RUN).file("a")):
+            error = await error_of(ConfigurationError, work())
+            assert "socks5" in str(error)
+
+
+# Injected transports and clients
+
+
+class Counting(httpx.AsyncHTTPTransport):
+    """httpx's own transport, which counts the requests and how often it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[str] = []
+        self.closed = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request.url.path)
+        return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        await super().aclose()
+
+
+def injected(server: ScriptedServer, **how: object) -> AsyncApi:
+    options = quick(part_size=MIB, connections=3)
+    return AsyncApi(base_url=server.base_url, api_key=API_KEY, options=options, **how)  # type: ignore[arg-type]
+
+
+async def test_httpx_s_own_transport_works_in_place_of_ours(server: ScriptedServer, tmp_path: Path) -> None:
+    stored = Stored(DATA)
+    server.put("large", DATA, stored.but(cut=1000, end="reset"), refusal(503, "SlowDown"), stored)
+    server.put("small", b"data")
+    transport = Counting()
+    async with injected(server, transport=transport) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert report.downloaded == 2
+    assert (tmp_path / "large").read_bytes() == DATA
+    assert len(transport.requests) == len(server.requests)
+    assert transport.closed == 1
+
+
+async def test_an_injected_client_is_used_for_everything_and_never_closed(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.put("large", DATA)
+    transport = Counting()
+    async with httpx.AsyncClient(transport=transport) as http_client:
+        async with injected(server, http_client=http_client) as api:
+            assert await (await api.run(RUN).file("large")).fetch(tmp_path) == tmp_path / "large"
+        assert not http_client.is_closed
+        assert transport.closed == 0
+        assert len(transport.requests) == len(server.requests) == 4
+    assert (tmp_path / "large").read_bytes() == DATA
+
+
+async def test_an_injected_client_keeps_its_credentials_cookies_and_redirects_away_from_the_store(
+    server: ScriptedServer,
+) -> None:
+    node = server.put("a", b"data", Answer(status=307, headers={"Location": server.url("/store/b")}))
+    server.put("b", b"data")
+    cookies = {"session": "secret"}
+    theirs = httpx.AsyncClient(auth=("user", "secret"), cookies=cookies, follow_redirects=True)
+    async with theirs, injected(server, http_client=theirs) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+    for seen in server.seen():
+        assert not {"authorization", "cookie", "referer"} & set(seen.headers)
+
+
+async def test_an_injected_client_may_bring_the_credentials_itself(server: ScriptedServer) -> None:
+    server.put("a", b"data")
+    theirs = httpx.AsyncClient(auth=("api", API_KEY))
+    async with theirs, AsyncApi(base_url=server.base_url, http_client=theirs) as api:
+        assert await (await api.run(RUN).file("a")).read_bytes() == b"data"
+    assert "authorization" in server.seen("/graphql")[0].headers
+    assert "authorization" not in server.seen()[0].headers
+
+
+async def test_a_mock_transport_answers_everything(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.host}{request.url.path}")
+        if request.url.path == "/graphql":
+            return httpx.Response(200, content=graphql_answer(listing("a.txt", DATA)).body)
+        seen = Seen("GET", str(request.url), dict(request.headers), b"", 0)
+        answer = Stored(DATA)(seen)
+        return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body)
+
+    transport = httpx.MockTransport(handler)
+    async with AsyncApi(
+        base_url="http://api.example", api_key=API_KEY, transport=transport, options=quick(part_size=MIB)
+    ) as api:
+        path = await (await api.run(RUN).file("a.txt")).fetch(tmp_path)
+    assert path.read_bytes() == DATA
+    assert asked == ["POST api.example/graphql", *["GET store.example/a.txt"] * 3]
+
+
+async def test_a_respx_router_plugs_in_as_a_transport(tmp_path: Path) -> None:
+    async with respx.MockRouter(assert_all_called=True) as router:
+        router.post("http://api.example/graphql").respond(json={"data": listing("a.txt", b"data")})
+        store = router.get(url__startswith="http://store.example/a.txt")
+        store.side_effect = [httpx.Response(500), httpx.ReadError("broke"), httpx.Response(200, content=b"data")]
+        transport = httpx.MockTransport(router.async_handler)
+        async with AsyncApi(base_url="http://api.example", api_key=API_KEY, transport=transport) as api:
+            path = await (await api.run(RUN).file("a.txt")).fetch(tmp_path)
+        assert store.call_count == 3
+    assert path.read_bytes() == b"data"
+
+
+def listing(name: str, data: bytes) -> dict[str, object]:
+    url = f"http://store.example/{name}?X-Amz-Signature={SIGNATURE}"
+    node = {"id": "1", "name": name, "directUrl": url, "sizeBytes": len(data), "md5": base64_md5(data)}
+    files = {"edges": [{"node": node, "cursor": "c"}], "pageInfo": {"endCursor": "c", "hasNextPage": False}}
+    return {"project": {"internalId": "7", "run": {"fileCount": 1, "files": files}}}
