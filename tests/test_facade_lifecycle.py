@@ -116,10 +116,35 @@ def below(root: Path) -> list[str]:
 
 
 class TestExit:
-    @pytest.mark.parametrize("scenario", ["without_requests", "after_requests"])
+    @pytest.mark.parametrize("scenario", ["without_requests", "after_requests", "with_much_half_read"])
     def test_needs_no_close(self, server: HoldingServer, scenario: str) -> None:
         with running(server, "facade_exit.py", scenario) as child:
             assert child.end_in_silence() == []
+
+    @pytest.mark.parametrize(
+        "scenario",
+        [
+            "during_a_download_of_a_daemon_thread",
+            "during_a_download_of_a_daemon_thread_with_a_client_of_its_own",
+        ],
+    )
+    def test_undoes_the_download_of_a_daemon_thread(self, server: HoldingServer, root: Path, scenario: str) -> None:
+        with running(server, "facade_exit.py", scenario, root) as child:
+            server.wait_until_held()
+            assert [name.endswith(".bin") for name in below(root)] == [False], "a temporary file is being written"
+            child.go_on()
+            assert child.end_in_silence() == []
+        assert below(root) == []
+
+    def test_finishes_the_downloads_that_a_pool_has_to_do(self, server: HoldingServer, root: Path) -> None:
+        with running(server, "facade_exit.py", "with_downloads_pending_in_a_pool", root) as child:
+            lines = child.end_in_silence()
+        assert sorted(lines) == sorted(f"{name} {len(content)}" for name, content in SMALL.items())
+        assert below(root) == sorted(SMALL)
+
+    def test_finishes_the_download_of_a_thread(self, server: HoldingServer, root: Path) -> None:
+        with running(server, "facade_exit.py", "with_a_thread_left", root) as child:
+            assert child.end_in_silence() == ["small-0.bin 1000"]
 
 
 @posix
@@ -187,6 +212,15 @@ class TestFork:
         with running(server, "facade_fork.py", scenario, root) as child:
             said = child.end_in_silence()
         assert said == ["parent small-0.bin 1000", "child ended with 0", "parent small-2.bin 1002"]
+
+    def test_leaves_what_is_half_read_to_the_parent(self, server: HoldingServer, root: Path) -> None:
+        with running(server, "facade_fork.py", "half_read", root) as child:
+            assert child.end_in_silence() == [
+                "parent small-0.bin and a piece",
+                "child 20 ConfigurationError",
+                "child ended with 0",
+                f"parent 20 {len(LARGE)}",
+            ]
 
     def test_leaves_a_download_under_way_to_the_parent(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "during_a_download", root) as child:

@@ -80,8 +80,8 @@ def page(*names: str, cursor: str | None = None, more: bool = False, count: int 
     return data({"project": {"internalId": "7", "run": {"fileCount": count, "files": files}}})
 
 
-def listing(api: AsyncApi, **how: int) -> Awaitable[list[AsyncFile]]:
-    return api.run(RUN).files(**how).to_list()
+def listing(api: AsyncApi, per_page: int = 1000) -> Awaitable[list[AsyncFile]]:
+    return api.run(RUN).files(per_page=per_page).to_list()
 
 
 @pytest.fixture(autouse=True)
@@ -278,17 +278,13 @@ async def test_an_answer_with_errors_is_an_error_with_all_their_messages_whateve
 
 @pytest.mark.parametrize("answer", [{"project": None}, {"project": {"run": None}}, {}])
 async def test_a_project_or_run_that_is_null_is_not_found_and_no_empty_list(answer: dict[str, object]) -> None:
-    for work in (
-        lambda run: run.files().to_list(),
-        lambda run: run.files().count(),
-        lambda run: run.files().first(),
-        lambda run: run.file("a"),
-        lambda run: run.find({"name": "a"}),
-    ):
-        async with talking_to(Api([data(answer)])) as client:
-            error = await error_of(RunNotFoundError, work(client.run(RUN)))
-        assert error.run == RUN
-        assert isinstance(error, LookupError)
+    async with talking_to(Api([data(answer)])) as client:
+        run = client.run(RUN)
+        files = run.files()
+        for work in (files.to_list(), files.count(), files.first(), run.file("a"), run.find({"name": "a"})):
+            error = await error_of(RunNotFoundError, work)
+            assert error.run == RUN
+            assert isinstance(error, LookupError)
 
 
 async def test_a_placeholder_for_an_unknown_name_is_not_a_file() -> None:

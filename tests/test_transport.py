@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -271,8 +272,8 @@ async def test_authorities_that_cannot_be_read_are_told_with_the_variable_that_n
     monkeypatch.setenv(variable, str(tmp_path / "missing.pem"))
     async with tls_server(authority.issue_cert("localhost")) as server, client(server) as api:
         node = server.put("a", b"data")
-        for work in (remote(api, node).read_bytes, lambda: api.run(RUN).file("a")):
-            error = await error_of(ConfigurationError, work())
+        for work in (remote(api, node).read_bytes(), api.run(RUN).file("a")):
+            error = await error_of(ConfigurationError, work)
             assert "missing.pem" in str(error)
             assert variable in str(error)
 
@@ -282,7 +283,7 @@ async def test_authorities_that_cannot_be_read_are_told_with_the_variable_that_n
 
 @asynccontextmanager
 async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
-    """A proxy that understands CONNECT only; gives its URL and the log of what it was asked for."""
+    """A proxy that understands CONNECT only, and takes all hosts for this one; gives its URL and what it was asked."""
     asked: list[str] = []
 
     async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -299,8 +300,8 @@ async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
             writer.write(refused)
             writer.close()
             return
-        host, _, port = request.split(" ")[1].rpartition(":")
-        upstream, onward = await asyncio.open_connection("127.0.0.1" if host == "localhost" else host, int(port))
+        port = int(request.split(" ")[1].rpartition(":")[2])
+        upstream, onward = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await asyncio.gather(pipe(reader, onward), pipe(upstream, writer))
 
@@ -309,20 +310,21 @@ async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def test_https_goes_through_the_proxy_of_the_environment_as_a_tunnel(
-    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    async with tls_server(authority.issue_cert("localhost")) as server, tunnel() as (proxy, asked):
+    async with tls_server(authority.issue_cert("store.example")) as store, tunnel() as (proxy, asked):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-        server.put("a", DATA)
+        store.on("/store/secret-name", Stored(DATA))
+        url = f"https://store.example:{store.port}/store/secret-name?X-Amz-Signature={SIGNATURE}"
+        node = server.put("a", DATA, directUrl=url)
         async with client(server) as api:
-            assert await (await api.run(RUN).file("a")).read_bytes() == DATA
-        assert asked
-        assert all(request.startswith(f"CONNECT localhost:{server.port} ") for request in asked)
-        assert all("Proxy-Authorization: Basic" in request for request in asked)
-        # The proxy sees neither what is asked for nor with what key.
-        assert not any("sig" in request.lower().replace("signature", "sig") or "/a" in request for request in asked)
-        assert not any("proxy-authorization" in seen.headers for seen in server.requests)
+            assert await remote(api, node).read_bytes() == DATA
+        assert len(asked) == 1
+        assert asked[0].startswith(f"CONNECT store.example:{store.port} ")
+        assert "Proxy-Authorization: Basic" in asked[0]
+        assert "secret" not in asked[0]  # what is asked for is nothing to the proxy
+        assert not any("proxy-authorization" in seen.headers for seen in store.requests)
 
 
 async def test_http_goes_through_the_proxy_of_the_environment_with_the_url_as_it_is(
@@ -338,8 +340,21 @@ async def test_http_goes_through_the_proxy_of_the_environment_with_the_url_as_it
 
 
 async def test_a_host_in_no_proxy_is_asked_directly(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "elsewhere.example,store.example")
+    node = server.put("a", b"data", directUrl=f"http://store.example:{server.port}/store/a?sig={SIGNATURE}")
+    async with client(server) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+
+
+async def test_this_machine_is_never_asked_through_a_proxy(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     node = server.put("a", b"data")
     async with client(server) as api:
         assert await remote(api, node).read_bytes() == b"data"
@@ -369,10 +384,10 @@ async def test_a_proxy_of_a_kind_that_cannot_be_used_is_told(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    node = server.put("a", b"data")
-    async with client(server) as api:
-        for work in (remote(api, node).read_bytes, lambda: api.run(RUN).file("a")):
-            error = await error_of(ConfigurationError, work())
+    node = server.put("a", b"data", directUrl=f"http://store.example/a?sig={SIGNATURE}")
+    async with client(server) as api, AsyncApi(base_url="http://api.example", api_key=API_KEY) as elsewhere:
+        for work in (remote(api, node).read_bytes(), elsewhere.run(RUN).file("a")):
+            error = await error_of(ConfigurationError, work)
             assert "socks5" in str(error)
 
 
@@ -396,6 +411,13 @@ class Counting(httpx.AsyncHTTPTransport):
         await super().aclose()
 
 
+@pytest.fixture
+def quiet_httpx(caplog: pytest.LogCaptureFixture) -> None:
+    """Do as users of an injected client must: at the level INFO, httpx's clients log each URL with its query."""
+    caplog.set_level(logging.WARNING, "httpx")
+    caplog.set_level(logging.WARNING, "httpcore")
+
+
 def injected(server: ScriptedServer, **how: object) -> AsyncApi:
     options = quick(part_size=MIB, connections=3)
     return AsyncApi(base_url=server.base_url, api_key=API_KEY, options=options, **how)  # type: ignore[arg-type]
@@ -414,6 +436,7 @@ async def test_httpx_s_own_transport_works_in_place_of_ours(server: ScriptedServ
     assert transport.closed == 1
 
 
+@pytest.mark.usefixtures("quiet_httpx")
 async def test_an_injected_client_is_used_for_everything_and_never_closed(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -428,6 +451,7 @@ async def test_an_injected_client_is_used_for_everything_and_never_closed(
     assert (tmp_path / "large").read_bytes() == DATA
 
 
+@pytest.mark.usefixtures("quiet_httpx")
 async def test_an_injected_client_keeps_its_credentials_cookies_and_redirects_away_from_the_store(
     server: ScriptedServer,
 ) -> None:
@@ -441,6 +465,7 @@ async def test_an_injected_client_keeps_its_credentials_cookies_and_redirects_aw
         assert not {"authorization", "cookie", "referer"} & set(seen.headers)
 
 
+@pytest.mark.usefixtures("quiet_httpx")
 async def test_an_injected_client_may_bring_the_credentials_itself(server: ScriptedServer) -> None:
     server.put("a", b"data")
     theirs = httpx.AsyncClient(auth=("api", API_KEY))

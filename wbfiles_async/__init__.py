@@ -1,5 +1,7 @@
 """Fast, safe, async-first access to the files of Weights & Biases runs."""
 
+import logging
+
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
@@ -27,6 +29,9 @@ from wbfiles_async.errors import (
 )
 
 __version__ = "0.1.0"
+
+# The application decides what is shown; without this, Python would print warnings of its own accord.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Api",

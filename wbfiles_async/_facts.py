@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Self
 
 import attrs
 
@@ -13,7 +14,7 @@ from wbfiles_async._protocol.path_uri import path_uri
 from wbfiles_async._protocol.urls import is_signed, without_secrets
 from wbfiles_async.errors import ConfigurationError
 
-log = logging.getLogger("wbfiles_async")
+log = logging.getLogger(__name__)
 
 
 def without_signatures(attributes: FileAttributes) -> FileAttributes:
@@ -68,6 +69,12 @@ class FileFacts:
 
     def __hash__(self) -> int:
         return hash((self._attributes, self._run_path))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
 
     def __repr__(self) -> str:
         where = f"{self._run_path}: " if self._run_path else ""

@@ -28,7 +28,7 @@ from wbfiles_async._transfer.session import Session, open_session
 from wbfiles_async._transfer.source import Source
 from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoundError, TransferError
 
-log = logging.getLogger("wbfiles_async")
+log = logging.getLogger(__name__)
 
 MODEST_PAGE = 100
 """Files a page that every server gives; asked for where a larger page is refused."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
@@ -32,7 +33,7 @@ EXIT_SECONDS = 5.0
 class Closable(Protocol):
     """What is closed in the thread before it ends."""
 
-    async def aclose(self) -> None: ...
+    def aclose(self) -> Coroutine[object, object, None]: ...
 
 
 class _Thread:
@@ -42,7 +43,9 @@ class _Thread:
 
     def __init__(self) -> None:
         self.process = os.getpid()
+        self.ending = False
         self.clients: set[Closable] = set()
+        self.generators: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._closings: set[asyncio.Task[None]] = set()
         started: Future[BlockingPortal] = Future()
         self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
@@ -55,11 +58,17 @@ class _Thread:
         import anyio
         from anyio.from_thread import BlockingPortal
 
+        from wbfiles_async._transfer.disk import LastingThreads
+
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
+            self._loop.set_default_executor(LastingThreads(thread_name_prefix="wbfiles-loop"))  # looks up host names
             async with BlockingPortal() as portal:
                 started.set_result(portal)
                 await portal.sleep_until_stopped()
+            # From their outer ends; the loop would close those inside of them at the same moment, and fail.
+            while self.generators:
+                await self.generators.pop().aclose()
             while self.clients:
                 await self.clients.pop().aclose()
             await asyncio.gather(*self._closings)
@@ -70,21 +79,37 @@ class _Thread:
     def is_current(self) -> bool:
         return threading.current_thread() is self._thread
 
-    def close_soon(self, client: Closable) -> None:
-        """Close a client without waiting. The collector calls this at any time in any thread, in this one too."""
+    def close_soon(self, closable: Closable) -> None:
+        """Close without waiting. The collector calls this at any time in any thread, in this one too."""
 
         def close() -> None:
-            closing = self._loop.create_task(client.aclose())
+            closing = self._loop.create_task(closable.aclose())
             self._closings.add(closing)
             closing.add_done_callback(self._closings.discard)
 
-        self.clients.discard(client)
-        with suppress(RuntimeError):  # the loop has ended, and with it the client's connections
+        with suppress(RuntimeError):  # the loop has ended, and with it the connections
             self._loop.call_soon_threadsafe(close)
+
+    def close_generator(self, values: Closable) -> None:
+        """Close a generator that may be half read, unless the thread does or did so, or it is a parent process's."""
+        if self.process == os.getpid() and not self.ending and values in self.generators:
+            self.generators.discard(values)
+            if self.is_current:
+                self.close_soon(values)
+            else:
+                run_blocking(values.aclose)
+
+    def leave_if_ending(self) -> None:
+        """Keep a daemon thread whose work the exit cut off: all that it could still do is print a traceback."""
+        if self.ending:
+            if threading.current_thread() is not threading.main_thread():
+                threading.Event().wait()
+            raise ConfigurationError("The interpreter exits; the blocking objects can no longer be used.")
 
     def stop(self) -> None:
         """Cancel what runs, close the clients, and end the thread."""
         if self.process == os.getpid() and self._thread.is_alive():
+            self.ending = True
             self.portal.start_task_soon(self.portal.stop, True)
             self._thread.join(EXIT_SECONDS)
 
@@ -127,10 +152,15 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             "thread that does the work. Note what is needed there and call when the download has returned."
         )
     call = _Call(lambda: work(*args, **kwargs))
-    future = thread.portal.start_task_soon(call.run)
+    try:
+        future = thread.portal.start_task_soon(call.run)
+    except RuntimeError:
+        thread.leave_if_ending()
+        raise
     try:
         return future.result()
     except BaseException:
+        thread.leave_if_ending()
         if not future.done():
             _cancel(thread, call, future)
         raise
@@ -144,6 +174,33 @@ def _cancel(thread: _Thread, call: _Call[T], future: Future[T]) -> None:
         # Interrupted once more, perhaps before the work was cancelled. Cancelling twice is harmless.
         thread.portal.start_task_soon(call.cancel)
         raise
+
+
+async def _next(values: AsyncGenerator[T]) -> T | None:
+    return await anext(values, None)
+
+
+def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
+    """Iterate async values in the I/O thread. Where the iteration stops early, and at exit, the generator is closed.
+
+    Raises:
+        ConfigurationError: The iteration was begun before the process was forked.
+    """
+    thread = _current()
+    thread.generators.add(values)
+    try:
+        while True:
+            if thread is not _current():
+                raise ConfigurationError(
+                    "This iteration was begun before the process was forked, on a connection of the parent process. "
+                    "Begin it anew."
+                )
+            value = run_blocking(_next, values)
+            if value is None:
+                return
+            yield value
+    finally:
+        thread.close_generator(values)
 
 
 class _Call(Generic[T]):
@@ -174,6 +231,7 @@ def close_soon(client: Closable) -> None:
     """Close a client that nobody holds any more, without waiting for it."""
     thread = _thread
     if thread is not None and client in thread.clients:
+        thread.clients.discard(client)
         thread.close_soon(client)
 
 

@@ -6,17 +6,17 @@ import io
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Self, overload
 
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._facts import FileFacts
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DownloadReport, Existing, FileResult
-from wbfiles_async._portal import close_at_exit, close_now, close_soon, run_blocking
+from wbfiles_async._portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import PER_PAGE, TransferOptions
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import httpx
 
     from wbfiles_async._transfer.progress import Progress
-
-T = TypeVar("T")
 
 
 class Api:
@@ -183,7 +181,8 @@ class Files:
         self._files = files
         self._listed: list[File] = []
         self._ended = False
-        self._pages: AsyncGenerator[list[AsyncFile]] | None = None
+        self._pages: Iterator[list[AsyncFile]] | None = None
+        self._process = os.getpid()
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -214,7 +213,7 @@ class Files:
 
     def pages(self) -> Iterator[list[File]]:
         """Blocking form of ``AsyncFiles.pages``."""
-        for page in _iterate(self._files.pages()):
+        for page in iterate_blocking(self._files.pages()):
             yield self._wrap(page)
 
     def to_list(self) -> list[File]:
@@ -261,10 +260,13 @@ class Files:
     def _listed_beyond(self, index: int | None) -> bool:
         """List until there is a file of this index, or to the end; tell whether there is one."""
         with self._lock:
+            if self._process != os.getpid() and not self._ended:
+                # What was begun goes on in the parent process, over the parent's connections.
+                self._process, self._pages, self._listed = os.getpid(), None, []
             while not self._ended and (index is None or len(self._listed) <= index):
-                self._pages = self._pages or self._files.pages()
+                self._pages = self._pages or iterate_blocking(self._files.pages())
                 try:
-                    page = run_blocking(_next, self._pages)
+                    page = next(self._pages, None)
                 except BaseException:
                     # A listing that broke off cannot go on; the next use begins anew.
                     self._pages, self._listed = None, []
@@ -346,7 +348,7 @@ class File(FileFacts):
 
     def stream(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Blocking form of ``AsyncFile.stream``; same arguments."""
-        yield from _iterate(self._file.stream(start, stop))  # and hold the client meanwhile
+        yield from iterate_blocking(self._file.stream(start, stop))  # and hold the client meanwhile
 
     def delete(self) -> None:
         """Blocking form of ``AsyncFile.delete``."""
@@ -355,15 +357,3 @@ class File(FileFacts):
     def refresh(self) -> File:
         """Blocking form of ``AsyncFile.refresh``."""
         return File._of(self._client, run_blocking(self._file.refresh), self._run)
-
-
-async def _next(values: AsyncGenerator[T]) -> T | None:
-    return await anext(values, None)
-
-
-def _iterate(values: AsyncGenerator[T]) -> Iterator[T]:
-    try:
-        while (value := run_blocking(_next, values)) is not None:
-            yield value
-    finally:
-        run_blocking(values.aclose)

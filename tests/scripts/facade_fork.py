@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from wbfiles_async import Api, File
+from wbfiles_async import Api, ConfigurationError, File
 
 RUN = "team/project/run"
 
@@ -75,6 +75,25 @@ def without_use_in_the_child() -> None:
     fetch("small-2.bin", "parent")
 
 
+def half_read() -> None:
+    """A listing and a stream are half read: the child lists anew and is told of the stream, the parent goes on."""
+    files = api.run(RUN).files(pattern="small%", per_page=7)
+    stream = api.run(RUN).file("large.bin").stream()
+    print("parent", files[0].name, end=" ")
+    begun = len(next(stream))
+    print("and a piece", flush=True)
+
+    def use() -> None:
+        print("child", len([*files]), end=" ")
+        try:
+            next(stream)
+        except ConfigurationError:
+            print("ConfigurationError", flush=True)
+
+    fork(use)
+    print("parent", len([*files]), begun + sum(map(len, stream)), flush=True)
+
+
 def during_a_download() -> None:
     """Another thread of the parent is in the middle of a download while the child comes and goes."""
     download = threading.Thread(target=fetch, args=["held.bin", "parent"])
@@ -122,6 +141,7 @@ if __name__ == "__main__":
             closed_in_the_child,
             dropped_in_the_child,
             without_use_in_the_child,
+            half_read,
             during_a_download,
             multiprocessing_fork,
             multiprocessing_spawn,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import filecmp
-import os
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -49,8 +47,7 @@ def demo(root: Path, output: Output) -> int:
                 _check_free(root / name, server.add_file(RUN, name, data))
             return await _fetch(server.base_url, server.api_key, root, output)
 
-    with _without_proxies():
-        return run(work, quiet=output.quiet)
+    return run(work, quiet=output.quiet)
 
 
 async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int:
@@ -80,19 +77,6 @@ def _check_free(target: Path, sample: Path) -> None:
     """Refuse to replace a file that is not of an earlier demo."""
     if target.exists() and not (target.is_file() and filecmp.cmp(target, sample, shallow=False)):
         raise click.UsageError(f"{target} exists and is not of this demo; name another folder by --root.")
-
-
-@contextmanager
-def _without_proxies() -> Iterator[None]:
-    """Speak to this machine directly, whatever the environment says of proxies."""
-    before = os.environ.get("no_proxy")
-    os.environ["no_proxy"] = "*"
-    try:
-        yield
-    finally:
-        del os.environ["no_proxy"]
-        if before is not None:
-            os.environ["no_proxy"] = before
 
 
 def _show(report: DownloadReport, results: list[FileResult], base_url: str) -> None:

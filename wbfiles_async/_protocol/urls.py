@@ -22,6 +22,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 # International names too; no "%", which some clients decode.
 _HOST_NAME = re.compile(r"[\w.-]+")
+# What nearly all URLs of stores are, judged in one go: they are judged once for each file.
+_PLAIN = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,4})?/[!-\[\]-~]*")
 _BEFORE_PATH = re.compile(r"[^/?#]*(?://[^/?#]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -131,7 +133,9 @@ def is_fetchable(url: str | None) -> bool:
 
     User information is refused because clients turn it into an ``Authorization`` header.
     """
-    parts = _split(url) if url else None
+    if not url or _PLAIN.fullmatch(url):
+        return bool(url)
+    parts = _split(url)
     return parts is not None and "@" not in parts.netloc
 
 

@@ -7,8 +7,9 @@ descriptor may be closed, and a file removed, only when no thread uses them any 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -25,6 +26,31 @@ _Job = Callable[[], Callable[[], None]]
 """Does its work in a thread, and gives what tells the waiting task of it in the loop."""
 
 
+class LastingThreads(ThreadPoolExecutor):
+    """A pool that serves to the interpreter's very end.
+
+    All pools refuse work from when the main thread has returned, while other threads of a program may still
+    download; from then on each piece of work has a thread of its own.
+    """
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have ``work`` run in a thread."""
+        try:
+            return super().submit(work, *args, **kwargs)
+        except RuntimeError:
+            future: Future[T] = Future()
+            threading.Thread(target=_fulfil, args=(future, partial(work, *args, **kwargs)), daemon=True).start()
+            return future
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(work())
+        except BaseException as error:  # raised where it is awaited
+            future.set_exception(error)
+
+
 class Disk:
     """A few threads of one client's own, so that a slow disk holds up neither the loop nor other clients.
 
@@ -32,7 +58,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="wbfiles-disk")
+        self._threads = LastingThreads(THREADS, thread_name_prefix="wbfiles-disk")
         self._waiting: list[_Job] = []
         self._batch: asyncio.Future[list[Callable[[], None]]] | None = None
 

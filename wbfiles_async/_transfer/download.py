@@ -61,7 +61,6 @@ class Download:
             WBFilesError: What ended it; the place is as it was.
         """
         name, size = self.source.name, self.source.size
-        self.source.url(self.session.unreachable)  # a reference that cannot be fetched leaves no trace on the disk
         if self.progress is None:
             return await until_whole(self.source, self._attempt)
         self.progress.started(name, size)
@@ -119,6 +118,7 @@ class Download:
 
     async def _on_disk(self, size: int | None) -> bool:
         run, options = self.session.disk.run, self.session.options
+        self.source.url(self.session.unreachable)  # a reference that cannot be fetched leaves no trace on the disk
         temporary = Temporary(self.place)
         try:
             await run(temporary.create, size=size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 
@@ -100,6 +101,11 @@ def rejection_failure(
     return Failure(rejection.verdict, error, rejection.retry_after)
 
 
+log = logging.getLogger(__name__)
+
+LOUD_FAILURES = 4
+"""The failure in a row that is worth a warning: by then somebody has been waiting for a second."""
+
 REFUND_BYTES = 1 << 20
 """A try that moved this many bytes was no failure: a long transfer over a bad link goes on while it moves."""
 
@@ -153,4 +159,6 @@ class Budget:
                 tries = "one try" if self._failures == 1 else f"{self._failures} tries"
                 failure.error.add_note(f"Gave up after {tries} in {now - self._since:.1f} s.")
                 raise failure.error from failure.__cause__
+            level = logging.WARNING if self._failures == LOUD_FAILURES else logging.INFO
+            log.log(level, "%s Trying again (%d of %d).", failure.error, self._failures + 1, self._attempts)
         await anyio.sleep(max(0.0, self._resume_at - now))

@@ -12,6 +12,7 @@ from wbfiles_async._protocol.answers import MAX_ANSWER_BYTES, parse_answer
 from wbfiles_async._protocol.backoff import is_transient, parse_retry_after
 from wbfiles_async._protocol.judging import Verdict
 from wbfiles_async._protocol.urls import host_of
+from wbfiles_async._settings import TransferOptions
 from wbfiles_async._transfer.failures import Budget, Failure, network_failure
 from wbfiles_async._transfer.session import Session
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
@@ -69,7 +70,7 @@ async def _ask_once(session: Session, query: str, variables: Mapping[str, object
         )
         response = await session.client.send(request, stream=True, follow_redirects=False)
         try:
-            body = await _body_of(response)
+            body = await _body_of(response, session.options)
         finally:
             await response.aclose()
     except httpx.TransportError as error:
@@ -86,8 +87,9 @@ async def _ask_once(session: Session, query: str, variables: Mapping[str, object
         raise _transient_or_final(error) from None
 
 
-async def _body_of(response: httpx.Response) -> bytes:
+async def _body_of(response: httpx.Response, options: TransferOptions) -> bytes:
     pieces, length = [], 0
+    since, before = time.monotonic(), 0
     async for piece in response.aiter_bytes():
         pieces.append(piece)
         length += len(piece)
@@ -97,6 +99,10 @@ async def _body_of(response: httpx.Response) -> bytes:
                 "was asked. Check base_url, or ask for fewer files a page (per_page).",
                 status=response.status_code,
             )
+        if time.monotonic() - since >= options.stall_seconds:
+            if length - before < options.stall_bytes:
+                raise httpx.ReadTimeout(f"only {length - before} bytes in {options.stall_seconds:g} s")
+            since, before = time.monotonic(), length
     return b"".join(pieces)
 
 

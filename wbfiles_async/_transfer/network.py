@@ -21,7 +21,7 @@ class Proxies:
     by_scheme: Mapping[str, str] = attrs.field(factory=getproxies, repr=False)
 
     def choose(self, scheme: str, host: str) -> str | None:
-        """Choose the proxy for a URL.
+        """Choose the proxy for a URL. This machine is always spoken to directly, as Go's clients do.
 
         Args:
             scheme: ``http`` or ``https``.
@@ -34,7 +34,7 @@ class Proxies:
             ConfigurationError: The proxy is of a kind that cannot be used.
         """
         proxy = self.by_scheme.get(scheme) or self.by_scheme.get("all")
-        if not proxy or proxy_bypass(host):
+        if not proxy or _is_this_machine(host) or proxy_bypass(host):
             return None
         if "://" not in proxy:
             proxy = "http://" + proxy
@@ -45,6 +45,16 @@ class Proxies:
                 "supported. Change HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or list the host in NO_PROXY."
             )
         return proxy
+
+
+def _is_this_machine(host: str) -> bool:
+    name = host.rpartition(":")[0].strip("[]")
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
