@@ -737,6 +737,19 @@ async def test_bytes_of_a_replaced_object_are_never_mixed(
 
 
 @each_shape
+@pytest.mark.parametrize("heeds_if_match", [False, True])
+async def test_where_no_md5_is_known_the_tags_alone_keep_two_objects_apart(
+    server: ScriptedServer, tmp_path: Path, shape: Shape, heeds_if_match: bool
+) -> None:
+    old, new = Stored(shape.data, '"v1"'), Stored(content(shape.size, seed=1), '"v2"')
+    program = changing(server, old, new, listed=False, heeds_if_match=heeds_if_match)
+    node = server.put("a.bin", old.data, program, md5=None)
+    async with client(server, part_size=shape.part_size) as api:
+        path = await remote(api, node).fetch(tmp_path)
+    assert path.read_bytes() == new.data
+
+
+@each_shape
 async def test_an_object_that_was_stored_anew_with_the_same_bytes_is_fetched(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
