@@ -190,6 +190,17 @@ async def test_exist_ok_gives_what_is_there_without_a_request(server: ScriptedSe
     assert server.requests == []
 
 
+async def test_what_is_there_needs_no_request_for_a_pickled_file_either(server: ScriptedServer, tmp_path: Path) -> None:
+    node = server.put("a.txt", b"new")
+    (tmp_path / "a.txt").write_bytes(b"old")
+    async with client(server) as api:
+        again: AsyncFile = pickle.loads(pickle.dumps(remote(api, node)))
+        async with await again.download(tmp_path, exist_ok=True, api=api) as text:
+            assert await text.read() == "old"
+        await error_of(DestinationExistsError, again.download(tmp_path, api=api))
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("exist_ok", [False, True])
 async def test_replace_overwrites_whether_or_not_existing_is_fine(
     server: ScriptedServer, tmp_path: Path, exist_ok: bool

@@ -135,8 +135,7 @@ class AsyncFile(FileFacts):
         api: AsyncApi | None,
         progress: Progress | None,
     ) -> Path:
-        file = await self._opened(api)
-        return await file.fetch(root, replace=replace, exist_ok=exist_ok, progress=progress)
+        return await self._opened(api).fetch(root, replace=replace, exist_ok=exist_ok, progress=progress)
 
     async def read_bytes(self) -> bytes:
         """Read the whole file into memory. Nothing touches the disk.
@@ -144,7 +143,7 @@ class AsyncFile(FileFacts):
         Raises:
             WBFilesError: As ``download`` does.
         """
-        return await (await self._opened()).read_bytes()
+        return await self._opened().read_bytes()
 
     async def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Read the whole file into memory as text. Nothing touches the disk.
@@ -176,8 +175,7 @@ class AsyncFile(FileFacts):
             ConfigurationError: The range is none: negative, or its end before its start.
             WBFilesError: As ``download`` does.
         """
-        file = await self._opened()
-        async with aclosing(file.stream(start, stop)) as pieces:
+        async with aclosing(self._opened().stream(start, stop)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -222,5 +220,5 @@ class AsyncFile(FileFacts):
             )
         return self._run
 
-    async def _opened(self, api: AsyncApi | None = None) -> OneFile:
-        return await self._gateway(api).open(self._attributes, self._run_path)
+    def _opened(self, api: AsyncApi | None = None) -> OneFile:
+        return self._gateway(api).open(self._attributes, self._run_path)

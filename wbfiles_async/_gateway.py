@@ -175,11 +175,15 @@ class Gateway:
             )
         return found
 
-    async def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
-        """Make ready to transfer one file; asks for it anew where its signed URLs were taken out."""
-        if attributes.stripped and run is not None:
-            attributes = await self.look_up(run, attributes.name)
-        return OneFile(self.session(), self._source(attributes, run))
+    def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
+        """Make ready to transfer one file. Makes no request."""
+
+        async def source() -> Source:
+            if attributes.stripped and run is not None:  # it was pickled, and has no signed URLs any more
+                return self._source(await self.look_up(run, attributes.name), run)
+            return self._source(attributes, run)
+
+        return OneFile(self.session(), attributes.name, source)
 
     async def download_all(
         self,

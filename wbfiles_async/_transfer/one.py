@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -26,21 +26,27 @@ class OneFile:
     """One file, ready to be transferred; ``AsyncFile`` tells what its methods promise."""
 
     _session: Session
-    _source: Source
+    _name: str
+    _source: Callable[[], Awaitable[Source]]
 
     async def fetch(
         self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
     ) -> Path:
         """Download to ``root/name``."""
-        session, source = self._session, self._source
-        place = place_for(root, source.name)
+        session = self._session
+        place = place_for(root, self._name)
         taken = await session.disk.run(prepare, place)
         if taken and not replace:
             if exist_ok:
                 return place.path
             raise already_exists(place.path)
         download = Download(
-            session=session, source=source, place=place, mode=default_mode(), replace=replace, progress=progress
+            session=session,
+            source=await self._source(),
+            place=place,
+            mode=default_mode(),
+            replace=replace,
+            progress=progress,
         )
         try:
             await download.run()
@@ -51,7 +57,7 @@ class OneFile:
 
     async def read_bytes(self) -> bytes:
         """Read all of it into memory."""
-        session, source = self._session, self._source
+        session, source = self._session, await self._source()
 
         async def attempt() -> bytes:
             pieces = await read_whole(session, source)
@@ -67,7 +73,7 @@ class OneFile:
             raise ConfigurationError(
                 f"stream reads bytes [start, stop) with 0 <= start <= stop, not [{start}, {stop})."
             )
-        session, source = self._session, self._source
+        session, source = self._session, await self._source()
         size = source.size
         if size is not None:
             stop = size if stop is None else min(stop, size)

@@ -13,8 +13,8 @@ from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, withou
 from wbfiles_async._transfer.failures import Budget, Failure
 from wbfiles_async.errors import UnsupportedReferenceError
 
-RENEWALS = 2
-"""URLs renewed in a row without a byte moved: once because it expired, once more for a store whose clock differs."""
+RENEWALS = 1
+"""URLs renewed in a row without a byte moved: if a fresh one is refused too, time is not the reason."""
 
 
 @attrs.define(eq=False)
