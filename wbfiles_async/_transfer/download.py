@@ -28,6 +28,9 @@ WHOLE_BYTES = 1 << 20
 WRITE_BYTES = 1 << 20
 """Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
 
+KEPT_BYTES = 256 << 10
+"""Pieces smaller than this are copied and gathered; larger ones are written at once."""
+
 DIGEST_BYTES = 8 << 20
 """Bytes digested in one go: a thread is not held longer than about ten milliseconds."""
 
@@ -160,20 +163,22 @@ class Download:
     async def _fetch_part(self, start: int, stop: int | None, temporary: Temporary, digest: _Digest) -> None:
         self._parts += 1
         offset, held = start, 0
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
 
         async def write() -> None:
-            nonlocal offset, held, pieces
+            nonlocal offset, held
             await self.session.disk.run(temporary.write, offset, pieces)
             digest.written(offset, offset + held)
-            offset, held, pieces = offset + held, 0, []
+            offset, held = offset + held, 0
+            pieces.clear()
 
         async with aclosing(read(self.session, self.source, start, stop)) as body:
             async for piece in body:
-                pieces.append(piece)
+                # A large piece is written while it is lent to us, a small one kept until there are more.
+                pieces.append(piece if len(piece) >= KEPT_BYTES else bytes(piece))
                 held += len(piece)
                 self._count(len(piece))
-                if held >= WRITE_BYTES:
+                if held >= WRITE_BYTES or len(piece) >= KEPT_BYTES:
                     await write()
         if pieces:
             await write()

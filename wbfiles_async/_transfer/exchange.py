@@ -22,8 +22,8 @@ class Answer(Protocol):
         """The headers; names without regard to case."""
         ...
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Iterate over the raw body.
+    def pieces(self) -> AsyncIterator[bytes | memoryview]:
+        """Iterate over the raw body. A piece can be used until the next one is asked for.
 
         Raises:
             httpx.TransportError: The connection failed.

@@ -86,7 +86,7 @@ class OneFile:
                 async for piece in pieces:
                     if digest is not None:
                         await session.disk.run(digest.update, piece)
-                    yield piece
+                    yield bytes(piece)
         except Failure as failure:
             raise failure.error from failure.__cause__
         if digest is not None:

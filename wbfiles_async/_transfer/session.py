@@ -15,6 +15,7 @@ from wbfiles_async._credentials import ApiKey, Credentials, refused_credentials
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.disk import Disk
+from wbfiles_async._transfer.engine import Engine
 from wbfiles_async._transfer.exchange import Get, Send, Times, get_by
 from wbfiles_async._transfer.transport import AiohttpTransport
 from wbfiles_async.errors import AuthenticationError, ConfigurationError
@@ -55,6 +56,7 @@ class Session:
     unranged: set[str] = attrs.field(factory=set)
     api_resumes_at: float = 0.0
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock)
+    _engine: Engine | None = attrs.field(alias="engine")
     _owns_client: bool = attrs.field(alias="owns_client")
     _process: int = attrs.field(factory=os.getpid)
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
@@ -80,6 +82,8 @@ class Session:
 
     async def aclose(self) -> None:
         """Close what is ours."""
+        if self._engine is not None:
+            await self._engine.aclose()
         if self._owns_client:
             await self.client.aclose()
         self.disk.close()
@@ -104,6 +108,7 @@ def open_session(
     """
     disk = Disk()
     send: Send
+    engine: Engine | None = None
     if http_client is not None:
         client = http_client
         send = partial(client.send, stream=True, auth=None, follow_redirects=False)
@@ -113,7 +118,11 @@ def open_session(
         carrier = transport or AiohttpTransport(disk)
         client = httpx.AsyncClient(transport=carrier, trust_env=False)
         send = carrier.handle_async_request
-        get = carrier.get if isinstance(carrier, AiohttpTransport) else get_by(send)
+        if isinstance(carrier, AiohttpTransport):
+            engine = Engine(carrier)
+            get = engine.get
+        else:
+            get = get_by(send)
     authenticator: Authenticator | None
     match credentials:
         case None:
@@ -133,5 +142,6 @@ def open_session(
         limiter=anyio.Semaphore(options.connections, fast_acquire=True),
         api_origin=origin(settings.base_url),
         times=Times(options.connect_timeout, options.stall_seconds),
+        engine=engine,
         owns_client=http_client is None,
     )

@@ -158,7 +158,7 @@ class Temporary:
             self._file = os.open(name, _NEW_FILE, _PRIVATE, dir_fd=folder)
             self._name = name
 
-    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         """Write pieces one after the other from ``offset`` on.
 
         Raises:

@@ -28,9 +28,10 @@ REFUSAL_BYTES = 16 << 10
 """Bytes read of an answer that is an error: enough for its code."""
 
 
-async def read(session: Session, source: Source, start: int, stop: int | None) -> AsyncGenerator[bytes]:
+async def read(session: Session, source: Source, start: int, stop: int | None) -> AsyncGenerator[bytes | memoryview]:
     """Yield bytes ``[start, stop)`` of the file, in order, each once, going on after what can be survived.
 
+    A piece can be used until the next one is asked for.
     One place of the limiter is held while bytes flow, and none while waiting for another try.
 
     Args:
@@ -72,7 +73,9 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
                 raise
 
 
-async def read_span(session: Session, source: Source, start: int, stop: int | None) -> AsyncGenerator[bytes]:
+async def read_span(
+    session: Session, source: Source, start: int, stop: int | None
+) -> AsyncGenerator[bytes | memoryview]:
     """Yield bytes ``[start, stop)`` as ``read`` does, also from a store that serves whole files only."""
     begun = False
     try:
@@ -95,7 +98,9 @@ async def read_span(session: Session, source: Source, start: int, stop: int | No
                 return
 
 
-async def _read_once(session: Session, source: Source, start: int, stop: int | None) -> AsyncGenerator[bytes]:
+async def _read_once(
+    session: Session, source: Source, start: int, stop: int | None
+) -> AsyncGenerator[bytes | memoryview]:
     """Yield what one request gives of ``[start, stop)``; a body that ends early raises ``Failure``."""
     options = session.options
     answer, url = await _request(session, source, start, stop)

@@ -1,10 +1,8 @@
-"""The engine that every client shares by default: aiohttp, as a transport of httpx and for the stores directly.
+"""The transport of our httpx client, on aiohttp: it asks the API, and the stores where a proxy is in the way.
 
 Why not httpx's own: under concurrency it costs about six times the CPU a request, reads bodies in small
-pieces, and a cancelled request can eat a slot of its pool for ever. Why stores are asked directly: httpx
-parses and quotes each URL anew, which takes longer than the rest of the request, and a signed URL must
-reach the wire as it was signed. Sends what it is given and nothing else: knows no retries, no redirects,
-no cookies, no credentials.
+pieces, and a cancelled request can eat a slot of its pool for ever. Sends what it is given and nothing else:
+knows no retries, no redirects, no cookies, no credentials.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._proxies = Proxies()
+        self.proxies = Proxies()
         self._session: aiohttp.ClientSession | None = None
         self._ssl: ssl.SSLContext | None = None
         self._ssl_lock = anyio.Lock()
@@ -110,8 +108,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                proxy=self._proxy(target) if self._proxies.by_scheme else None,
-                ssl=await self._ssl_context() if target.scheme == "https" else True,
+                proxy=self._proxy(target) if self.proxies.by_scheme else None,
+                ssl=await self.ssl_context() if target.scheme == "https" else True,
                 timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
             )
         except ConfigurationError:  # of the environment's proxies and authorities; a ValueError too
@@ -133,9 +131,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
     def _proxy(self, target: URL) -> str | None:
-        return self._proxies.choose(target.scheme, f"{target.host}:{target.port}")
+        return self.proxies.choose(target.scheme, f"{target.host}:{target.port}")
 
-    async def _ssl_context(self) -> ssl.SSLContext:
+    async def ssl_context(self) -> ssl.SSLContext:
+        """Give what checks servers' certificates; read once, off the loop."""
         if self._ssl is None:
             async with self._ssl_lock:
                 if self._ssl is None:

@@ -72,7 +72,7 @@ async def read_whole(session: Session, source: Source, *, on_bytes: Callable[[in
     pieces: list[bytes] = []
     async with aclosing(read(session, source, 0, source.size)) as body:
         async for piece in body:
-            pieces.append(piece)
+            pieces.append(bytes(piece))  # which copies what is lent only
             if on_bytes is not None:
                 on_bytes(len(piece))
     return pieces

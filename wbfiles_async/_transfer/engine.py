@@ -1,0 +1,157 @@
+"""Asks the stores over connections of our own, kept and used again. Knows no redirects and no retries.
+
+Below httpx, since that parses and quotes each URL anew, which takes longer than all the rest of a request, and a
+signed URL must reach the wire as it was signed. What a store's GET hardly ever needs, proxies and hosts beyond
+ASCII, is left to the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import attrs
+import httpx
+
+from wbfiles_async._protocol.http1 import Head, request_text
+from wbfiles_async._protocol.urls import origin
+from wbfiles_async._transfer.connection import Connection, StaleError
+from wbfiles_async._transfer.exchange import Answer, Times
+from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
+from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
+
+PATIENCE_BETWEEN_ADDRESSES = 0.25
+"""Seconds until a host's next address is tried beside the first (RFC 8305)."""
+
+
+class Engine:
+    """Sends GETs, the URL and headers exactly as given.
+
+    Connections are not limited here; the caller's limiter does that.
+
+    Args:
+        transport: Knows proxies and certificates, and asks in our place where we cannot.
+    """
+
+    def __init__(self, transport: AiohttpTransport) -> None:
+        self._transport = transport
+        self._idle: dict[str, list[Connection]] = {}
+
+    async def get(self, url: str, headers: Mapping[str, str], times: Times) -> Answer:
+        """Send a GET.
+
+        Raises:
+            httpx.TransportError: It failed; the subclass says how.
+        """
+        parts = urlsplit(url)
+        if not url.isascii() or self._transport.proxies.by_scheme:
+            return await self._transport.get(url, headers, times)
+        where = origin(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
+        request = request_text(target, parts.netloc, headers)
+        while True:
+            connection = self._take_idle(where)
+            if connection is None:
+                connection = await self._connect(parts.scheme, parts.hostname or "", parts.port, times.connect)
+            try:
+                head = await connection.exchange(request, times.read)
+            except StaleError:
+                continue
+            except BaseException:
+                connection.close()
+                raise
+            return _Answer(self, where, connection, head, times.read)
+
+    def _take_idle(self, where: str) -> Connection | None:
+        idle = self._idle.get(where)
+        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+        while idle:
+            connection = idle.pop()
+            if connection.is_free and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
+
+    def give_back(self, where: str, connection: Connection) -> None:
+        """Keep a connection for the next request."""
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.setdefault(where, []).append(connection)
+
+    async def _connect(self, scheme: str, host: str, port: int | None, seconds: float) -> Connection:
+        import aiohappyeyeballs
+
+        context = await self._transport.ssl_context() if scheme == "https" else None
+        try:
+            async with asyncio.timeout(seconds):
+                addresses = await _look_up(host, port or (443 if context else 80))
+                opened = await aiohappyeyeballs.start_connection(
+                    addresses, happy_eyeballs_delay=PATIENCE_BETWEEN_ADDRESSES, socket_factory=open_socket
+                )
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, sock=opened, ssl=context, server_hostname=host if context else None
+                )
+        except (OSError, ValueError) as error:
+            raise _connect_failure(error) from error
+        return connection
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept."""
+        idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                connection.close()
+        await asyncio.sleep(0)  # the loop closes the sockets at its next turn
+
+
+@attrs.define(eq=False)
+class _Answer:
+    _engine: Engine
+    _where: str
+    _connection: Connection
+    _head: Head
+    _silence: float
+
+    @property
+    def status(self) -> int:
+        return self._head.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._head.headers
+
+    def pieces(self) -> AsyncIterator[memoryview | bytes]:
+        return self._connection.body(self._head, self._silence)
+
+    async def aclose(self) -> None:
+        if self._head.keep_alive and self._connection.is_free:
+            self._engine.give_back(self._where, self._connection)
+        else:
+            self._connection.close()
+
+
+async def _look_up(host: str, port: int) -> list[AddrInfoType]:
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return [*await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]  # needs no thread
+
+
+def _connect_failure(error: Exception) -> httpx.TransportError:
+    match error:
+        case TimeoutError():
+            return httpx.ConnectTimeout("no connection in time")
+        case ssl.SSLCertVerificationError():
+            return CertificateError(error.verify_message)
+        case ForbiddenAddressError():
+            return AddressError(str(error))
+        case _:
+            return httpx.ConnectError(str(error) or type(error).__name__)
