@@ -106,6 +106,11 @@ class _Thread:
                 threading.Event().wait()
             raise ConfigurationError("The interpreter exits; the blocking objects can no longer be used.")
 
+    def cancel(self, call: _Call[T]) -> None:
+        """Cancel a call, without waiting."""
+        with suppress(RuntimeError):  # the loop has ended, and with it the call
+            self.portal.start_task_soon(call.cancel)
+
     def stop(self) -> None:
         """Cancel what runs, close the clients, and end the thread."""
         if self.process == os.getpid() and self._thread.is_alive():
@@ -160,19 +165,14 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
     try:
         return future.result()
     except BaseException:
-        thread.leave_if_ending()
-        if not future.done():
-            _cancel(thread, call, future)
-        raise
-
-
-def _cancel(thread: _Thread, call: _Call[T], future: Future[T]) -> None:
-    try:
-        thread.portal.start_task_soon(call.cancel)
-        future.exception()
-    except BaseException:
-        # Interrupted once more, perhaps before the work was cancelled. Cancelling twice is harmless.
-        thread.portal.start_task_soon(call.cancel)
+        try:  # at once: where a second interruption can come, it must not keep the work from being cancelled
+            thread.leave_if_ending()
+            if not future.done():
+                thread.cancel(call)
+                future.exception()
+        except BaseException:
+            thread.cancel(call)  # perhaps for the second time, which is harmless
+            raise
         raise
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from wbfiles_async import Api
+from wbfiles_async import Api, _portal
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -21,6 +21,12 @@ RUN = "team/project/run"
 root = Path(sys.argv[2])
 api = Api()
 may_write = threading.Event()
+
+
+def say(what: str) -> None:
+    """Write a line in one piece, since other threads write too."""
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
 
 
 def during_file_download() -> None:
@@ -48,7 +54,14 @@ def twice_with_a_disk_that_hangs() -> None:
         may_write.wait()
         return write_at_once(file, content, offset)
 
+    cancel_at_once = _portal._Call.cancel
+
+    def cancel(call: _portal._Call[object]) -> None:
+        cancel_at_once(call)
+        say("cancelled")
+
     os.pwrite = write
+    _portal._Call.cancel = cancel  # type: ignore[method-assign, assignment]  # tells when the first interruption has arrived
     api.run(RUN).file("large.bin").download(root)
 
 
@@ -78,7 +91,7 @@ try:
 except KeyboardInterrupt:
     if sys.argv[1] == "uncaught":
         raise
-    print("caught", flush=True)
+    say("caught")
 if sys.argv[1] == "twice_with_a_disk_that_hangs":
     may_write.set()
 else:

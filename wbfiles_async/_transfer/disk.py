@@ -38,9 +38,13 @@ class LastingThreads(ThreadPoolExecutor):
         try:
             return super().submit(work, *args, **kwargs)
         except RuntimeError:
-            future: Future[T] = Future()
-            threading.Thread(target=_fulfil, args=(future, partial(work, *args, **kwargs)), daemon=True).start()
-            return future
+            return _in_new_thread(partial(work, *args, **kwargs))
+
+
+def _in_new_thread(work: Callable[[], T]) -> Future[T]:
+    future: Future[T] = Future()
+    threading.Thread(target=_fulfil, args=(future, work), name="wbfiles-work", daemon=True).start()
+    return future
 
 
 def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
@@ -65,6 +69,10 @@ class Disk:
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a thread of its own."""
         return await finished(self._hand_over(partial(work, *args, **kwargs)))
+
+    async def follow(self, work: Callable[[], T]) -> T:
+        """Run ``work`` that waits for other work, in a thread beside the pool; the exit does not wait for it."""
+        return await finished(asyncio.wrap_future(_in_new_thread(work)))
 
     async def run_batched(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run short ``work`` together with what else waits: handing over to a thread costs more than it does."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing
-from functools import partial
 
-import anyio
 import attrs
 
 from wbfiles_async._models import FileResult
@@ -31,8 +30,8 @@ WRITE_BYTES = 1 << 20
 KEPT_BYTES = 256 << 10
 """Pieces smaller than this are copied and gathered; larger ones are written at once."""
 
-DIGEST_BYTES = 8 << 20
-"""Bytes digested in one go: a thread is not held longer than about ten milliseconds."""
+DIGEST_BYTES = 2 << 20
+"""Bytes digested in one go: few enough for the processor's caches, many enough to seldom ask for Python's lock."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -133,24 +132,30 @@ class Download:
 
     async def _fill(self, temporary: Temporary, size: int | None) -> bool:
         """Write all bytes, the md5 following beside; tell whether it was compared."""
-        options, source = self.session.options, self.source
         verify = self._verify
-        digest = _Digest(self.session, temporary)
-        ranged = size is not None and size > options.part_size and not self._unranged()
+        digest = _Digest(temporary)
         async with side_by_side() as group:
             if verify:
-                group.start_soon(digest.follow)
-            async with side_by_side() as writers:
-                if size is not None and ranged:
-                    parts = split(size, options.part_size)
-                    for _ in range(min(options.connections, -(-size // options.part_size))):
-                        writers.start_soon(self._fetch_parts, parts, temporary, digest)
-                else:
-                    writers.start_soon(self._fetch_part, 0, size, temporary, digest)
-            digest.end()
+                group.start_soon(self.session.disk.follow, digest.follow)
+            whole = False
+            try:
+                await self._write_parts(temporary, size, digest)
+                whole = True
+            finally:
+                digest.end(abandoned=not whole)
         if verify:
-            check_md5(source, digest.value)
+            check_md5(self.source, digest.value)
         return verify
+
+    async def _write_parts(self, temporary: Temporary, size: int | None, digest: _Digest) -> None:
+        options = self.session.options
+        if size is None or size <= options.part_size or self._unranged():
+            await self._fetch_part(0, size, temporary, digest)
+            return
+        parts = split(size, options.part_size)
+        async with side_by_side() as writers:
+            for _ in range(min(options.connections, -(-size // options.part_size))):
+                writers.start_soon(self._fetch_parts, parts, temporary, digest)
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source
@@ -185,36 +190,40 @@ class Download:
 
 
 class _Digest:
-    """The md5 of a file that is being written, following the front of what has no gap."""
+    """The md5 of a file that is being written, following the front of what has no gap in a thread of its own."""
 
-    def __init__(self, session: Session, temporary: Temporary) -> None:
-        self._session = session
+    def __init__(self, temporary: Temporary) -> None:
         self._temporary = temporary
         self._front = Front()
         self._digest = new_md5()
-        self._moved = anyio.Event()
-        self._ended = False
+        self._news = threading.Condition()
+        self._ended = self._abandoned = False
 
     @property
     def value(self) -> bytes:
         return self._digest.digest()
 
     def written(self, start: int, stop: int) -> None:
-        if self._front.written(start, stop):
-            self._moved.set()
+        with self._news:
+            if self._front.written(start, stop):
+                self._news.notify()
 
-    def end(self) -> None:
-        """Say that nothing more will be written."""
-        self._ended = True
-        self._moved.set()
+    def end(self, *, abandoned: bool) -> None:
+        """Say that nothing more will be written, or that nobody wants to know."""
+        with self._news:
+            self._ended, self._abandoned = True, abandoned
+            self._news.notify()
 
-    async def follow(self) -> None:
+    def follow(self) -> None:
+        """Digest what is written, until the end. Blocks."""
         done = 0
-        while not self._ended or done < self._front.stop:
-            if done == self._front.stop:
-                self._moved = anyio.Event()
-                await self._moved.wait()
-                continue
-            stop = min(self._front.stop, done + DIGEST_BYTES)
-            await self._session.disk.run(partial(self._temporary.digest, self._digest), done, stop)
+        buffer = memoryview(bytearray(DIGEST_BYTES))
+        while not self._abandoned:
+            with self._news:
+                while self._front.stop - done < DIGEST_BYTES and not self._ended:
+                    self._news.wait()
+                stop = min(self._front.stop, done + DIGEST_BYTES)
+            if done == stop:
+                return
+            self._temporary.digest(self._digest, done, buffer[: stop - done])
             done = stop

@@ -22,9 +22,6 @@ from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._protocol.names import local_parts, temporary_name
 from wbfiles_async.errors import DestinationExistsError, LocalWriteError, UnsafePathError, WBFilesError
 
-READ_BYTES = 1 << 20
-"""Bytes read back at a time for the digest: a size that fits the processor's caches."""
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = 0o600
@@ -172,15 +169,16 @@ class Temporary:
                     offset += written
                     rest = rest[written:]
 
-    def digest(self, digest: hashlib._Hash, start: int, stop: int) -> None:
-        """Feed bytes ``[start, stop)``, which must have been written, to a digest."""
+    def digest(self, digest: hashlib._Hash, start: int, buffer: memoryview) -> None:
+        """Feed what was written from ``start`` on, as much as fits into the buffer, to a digest."""
         with _failures_of(self.place.path):
-            while start < stop:
-                piece = os.pread(self._file, min(READ_BYTES, stop - start), start)
-                if not piece:
+            filled = 0
+            while filled < len(buffer):
+                count = os.preadv(self._file, [buffer[filled:]], start + filled)
+                if not count:
                     raise OSError(errno.EIO, "the file being written lost bytes")
-                digest.update(piece)
-                start += len(piece)
+                filled += count
+            digest.update(buffer)
 
     def publish(self, *, mode: int, replace: bool, durable: bool) -> None:
         """Give the file its name and its usual permissions, in one step.
