@@ -3,7 +3,7 @@
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "tests", "bench_smoke"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -35,3 +35,17 @@ def tests(session: nox.Session) -> None:
     """All tests; arguments go to pytest."""
     install(session, "test")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def bench_smoke(session: nox.Session) -> None:
+    """Whether the benchmarks work: everything tiny and once, right results demanded."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", "--smoke")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, side by side with peers; arguments go to ``python -m benchmarks``."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)

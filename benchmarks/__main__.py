@@ -1,0 +1,13 @@
+"""All benchmarks: ``python -m benchmarks [--only NAME,...] [--runs N] [--smoke] [--write]``."""
+
+from benchmarks.command import main
+from benchmarks.facade import FACADE
+from benchmarks.imports import IMPORTS
+from benchmarks.large import LARGE, LIMITED, TLS
+from benchmarks.listing import LISTING
+from benchmarks.many import MANY
+from benchmarks.scale import SCALE
+from benchmarks.small import SMALL
+
+if __name__ == "__main__":
+    main([SMALL, LARGE, TLS, LIMITED, LISTING, IMPORTS, MANY, FACADE, *SCALE])

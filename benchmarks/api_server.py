@@ -1,0 +1,144 @@
+"""Answers what the contenders ask of W&B's GraphQL API, from pages that are built once. One process of its own.
+
+python -m benchmarks.api_server RUNS_JSON SOCKET_NUMBER
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+from functools import cache
+from pathlib import Path
+
+import attrs
+from aiohttp import web
+
+from benchmarks.data import StagedRun, name_of
+
+_SIGNATURE = (
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=BENCHMARK%2F20240101%2Fus-east-1%2Fs3%2Faws4_request"
+    "&X-Amz-Date=20240101T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=" + 64 * "5"
+)
+
+_PERSON = {
+    "viewer": {
+        "id": "VXNlcjox",
+        "entity": "bench",
+        "username": "bench",
+        "email": "bench@localhost",
+        "flags": "{}",
+        "teams": {"edges": []},
+    }
+}
+
+_RUN = {
+    "id": "UnVuOjE=",
+    "projectId": "1",
+    "displayName": "bench",
+    "state": "finished",
+    "config": "{}",
+    "systemMetrics": "{}",
+    "summaryMetrics": "{}",
+    "historyKeys": None,
+    "historyLineCount": 0,
+    "tags": [],
+    "readOnly": False,
+    "createdAt": "2024-01-01T00:00:00",
+    "heartbeatAt": "2024-01-01T00:00:00",
+    "user": {"name": "bench", "username": "bench"},
+} | dict.fromkeys(("sweepName", "group", "jobType", "commit", "description", "notes"))
+
+
+def signed(url: str) -> str:
+    """Return the URL with a signature of the usual length, which opens nothing."""
+    return f"{url}?{_SIGNATURE}"
+
+
+@attrs.frozen
+class Listing:
+    """The files of one run, as the API lists them.
+
+    Attributes:
+        run: The run.
+        store: Where the store is, as ``http://host:port``.
+        md5s: The md5 of each file, or one for all.
+    """
+
+    run: StagedRun
+    store: str
+    md5s: list[str]
+
+    def page(self, start: int, stop: int) -> bytes:
+        """Return the answer that lists the files ``[start, stop)``."""
+        return self._answer([self._edge(index) for index in range(start, min(stop, self.run.files))])
+
+    def of_names(self, names: list[str]) -> bytes:
+        """Return the answer that lists the files of these names."""
+        indices = (int(name[1:-4]) for name in names if re.fullmatch(r"f\d{6,}\.bin", name))
+        return self._answer([self._edge(index) for index in indices if index < self.run.files], complete=True)
+
+    def _edge(self, index: int) -> dict[str, object]:
+        name = name_of(index)
+        node = {
+            "id": f"RmlsZTo{index}",
+            "name": name,
+            "url": signed(self.store + self.run.url_path(name)),
+            "directUrl": signed(self.store + self.run.url_path(name)) + "&direct=1",
+            "sizeBytes": str(self.run.size),
+            "mimetype": "application/octet-stream",
+            "updatedAt": "2024-01-01T00:00:00",
+            "md5": self.md5s[index % len(self.md5s)],
+        }
+        return {"node": node, "cursor": str(index + 1)}
+
+    def _answer(self, edges: list[dict[str, object]], *, complete: bool = False) -> bytes:
+        end = str(edges[-1]["cursor"]) if edges else None
+        more = not complete and end is not None and int(end) < self.run.files
+        files = {"edges": edges, "pageInfo": {"endCursor": end, "hasNextPage": more}}
+        run = {"fileCount": self.run.files, "files": files}
+        return json.dumps({"data": {"project": {"internalId": "1", "run": run}}}).encode()
+
+
+class Answers:
+    """Answers requests; a page that was asked for once is kept."""
+
+    def __init__(self, listings: dict[str, Listing]) -> None:
+        self._listings = listings
+        self._page = cache(lambda run_id, start, stop: listings[run_id].page(start, stop))
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one request to ``/graphql``; what no contender asks for is refused."""
+        asked = await request.json()
+        variables = asked.get("variables") or {}
+        match = re.search(r"query\s+(\w+)", asked["query"])
+        operation = match[1] if match else None
+        if operation in ("Viewer", "GetDefaultEntity"):
+            return web.json_response({"data": _PERSON})
+        listing = self._listings.get(variables.get("name", ""))
+        if listing is None or operation not in ("Run", "RunFiles") or variables.get("pattern"):
+            return web.json_response({"errors": [{"message": "the benchmark does not ask this"}]}, status=400)
+        if listing.run.latency:
+            await asyncio.sleep(listing.run.latency)
+        if operation == "Run":
+            return web.json_response({"data": {"project": {"run": _RUN | {"name": listing.run.run_id}}}})
+        if variables.get("fileNames"):
+            body = listing.of_names(variables["fileNames"])
+        else:
+            start = int(variables.get("fileCursor") or 0)
+            body = self._page(listing.run.run_id, start, start + variables["fileLimit"])
+        return web.Response(body=body, content_type="application/json")
+
+
+def _main(runs: Path, number: int) -> None:
+    given = json.loads(runs.read_text())
+    listings = [Listing(StagedRun(**each["run"]), each["store"], each["md5s"]) for each in given]
+    app = web.Application()
+    app.router.add_post("/graphql", Answers({listing.run.run_id: listing for listing in listings}).answer)
+    web.run_app(app, sock=socket.socket(fileno=number), access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), int(sys.argv[2]))

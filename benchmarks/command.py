@@ -1,0 +1,111 @@
+"""The command line that all benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.comparison import Result
+from benchmarks.data import StagedRun
+from benchmarks.stage import Stage, staged
+from benchmarks.table import replace_rest
+
+_README = Path(__file__).with_name("README.md")
+_LAST = "# The last tables"
+
+
+class Benchmark(Protocol):
+    """What can be run: a comparison, or a question of scale."""
+
+    @property
+    def name(self) -> str:
+        """How the command line calls it."""
+        ...
+
+    def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
+        """Return the runs that must be there."""
+        ...
+
+    def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
+        """Do it; ``smoke`` means with tiny runs."""
+        ...
+
+
+def main(benchmarks: Sequence[Benchmark]) -> None:
+    """Run the benchmarks that the command line asks for, and print their tables.
+
+    Exits with 1 where anybody did wrong.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, and so cleans up
+    names = [benchmark.name for benchmark in benchmarks]
+    parser = argparse.ArgumentParser(description="Measures wbfiles_async beside its peers.")
+    parser.add_argument("--only", metavar="NAME,...", help=f"some of {', '.join(names)}")
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions of each (default: 5)")
+    parser.add_argument("--smoke", action="store_true", help="everything tiny and once: does it work?")
+    parser.add_argument("--write", action="store_true", help="put the tables into this folder's README.md")
+    given = parser.parse_args()
+    only = given.only.split(",") if given.only else names
+    if unknown := set(only) - set(names):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
+    if given.runs < 1:
+        parser.error("--runs must be 1 or more")
+    chosen = [benchmark for benchmark in benchmarks if benchmark.name in only]
+    texts = [_surroundings(smoke=given.smoke)]
+    problems: list[str] = []
+    print(texts[0], flush=True)
+    runs = [run for benchmark in chosen for run in benchmark.staged_runs(smoke=given.smoke)]
+    with staged(runs) as stage:
+        for benchmark in chosen:
+            result = benchmark.measure(stage, repetitions=1 if given.smoke else given.runs, smoke=given.smoke)
+            print(result.text, flush=True)
+            texts.append(result.text)
+            problems += result.problems
+    if given.write:
+        replace_rest(_README, _LAST, "\n".join(texts))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+def _surroundings(*, smoke: bool) -> str:
+    """Tell where and with what is measured."""
+    packages = [f"{name} {_version(name)}" for name in ("wbfiles-async", "wandb", "httpx", "aiohttp", "anyio")]
+    tools = [_tool(name, option) for name, option in (("nginx", "-v"), ("curl", "--version"), ("aria2c", "--version"))]
+    note = " A smoke run: all is tiny, so the figures mean nothing." if smoke else ""
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {_processor()}, {os.cpu_count()} cores, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}; {', '.join(packages + tools)}.{note}\n"
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _tool(name: str, option: str) -> str:
+    if shutil.which(name) is None:
+        return f"{name} not installed" + (", a slow server in Python stands in" if name == "nginx" else "")
+    said = subprocess.run([name, option], capture_output=True, text=True, check=False)
+    number = re.search(r"\d+(\.\d+)+", said.stdout or said.stderr)
+    return f"{name} {number[0] if number else 'of an unknown version'}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

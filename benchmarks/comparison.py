@@ -1,0 +1,120 @@
+"""Contenders side by side on one run: one repetition of each in turn, and a table of what came out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import attrs
+
+from benchmarks.data import StagedRun
+from benchmarks.stage import Stage
+from benchmarks.table import mebibytes, milliseconds, render, seconds
+from benchmarks.trial import Contender, Trial, run_trial
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """One question, and who is asked.
+
+    Attributes:
+        name: How the command line calls it.
+        title: Heading of the table.
+        says: What is measured, and what has to be reached.
+        run: The files.
+        smoke: A tiny run for a check that all of it works.
+        contenders: Who; the first one is what the others are compared with.
+        most: Repetitions that are enough for it.
+        rehearse: Whether each does it once unmeasured, where first times differ (compiled modules).
+    """
+
+    name: str
+    title: str
+    says: str
+    run: StagedRun
+    smoke: StagedRun
+    contenders: Sequence[Contender]
+    most: int = 100
+    rehearse: bool = False
+
+    def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
+        """Return the runs that must be there."""
+        return [self.smoke if smoke else self.run]
+
+    def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
+        """Let everybody do it."""
+        run = self.smoke if smoke else self.run
+        heading = f"## {self.title}: {run}" if run.size else f"## {self.title}"
+        if reason := stage.obstacle(run):
+            return Result(f"{heading}\n\nSkipped: {reason}.\n", [])
+        present = [contender for contender in self.contenders if not contender.missing]
+        trials: dict[str, list[Trial]] = {contender.title: [] for contender in present}
+        if self.rehearse:
+            for contender in present:
+                run_trial(contender, run, stage)
+        for _ in range(min(repetitions, self.most)):
+            for contender in present:
+                trials[contender.title].append(run_trial(contender, run, stage))
+        absent = [contender.title for contender in self.contenders if contender.missing]
+        problems = [
+            f"{self.name}: {title}: {trial.problem}"
+            for title, done in trials.items()
+            for trial in done
+            if trial.problem
+        ]
+        return Result(f"{heading}\n\n{self.says}\n\n{self._table(run, trials)}{_notes(absent)}", problems)
+
+    def _table(self, run: StagedRun, trials: dict[str, list[Trial]]) -> str:
+        base = trials.get(self.contenders[0].title)
+        rows = [_row(title, done, base, run) for title, done in trials.items()]
+        rate = "files/s" if run.files > 1 else "MB/s"
+        header = ("", "seconds", "min to max", rate, "ratio", "peak MiB", "stall, ms", "process, s", "CPU, s")
+        return render(header, rows)
+
+
+@attrs.frozen
+class Result:
+    """What a measurement gave.
+
+    Attributes:
+        text: The table, as Markdown.
+        problems: What went wrong, a line each.
+    """
+
+    text: str
+    problems: list[str]
+
+
+def _row(title: str, trials: list[Trial], base: list[Trial] | None, run: StagedRun) -> list[str]:
+    good = [trial for trial in trials if not trial.problem]
+    if not good:
+        return [f"{title}, wrong: {trials[0].problem}", *[""] * 8]
+    times = [trial.seconds for trial in good]
+    median = statistics.median(times)
+    bad = len(trials) - len(good)
+    return [
+        title + (f" ({bad} of {len(trials)} wrong)" if bad else ""),
+        seconds(median),
+        f"{seconds(min(times))} to {seconds(max(times))}",
+        _rate(run, median),
+        _ratio(base, median),
+        mebibytes(max(trial.usage.peak for trial in good)),
+        milliseconds(max((trial.stall for trial in good if trial.stall is not None), default=None)),
+        seconds(statistics.median(trial.whole for trial in good)),
+        seconds(statistics.median(trial.usage.cpu for trial in good)),
+    ]
+
+
+def _notes(absent: list[str]) -> str:
+    return f"\nNot installed here, so not measured: {'; '.join(absent)}.\n" if absent else ""
+
+
+def _rate(run: StagedRun, median: float) -> str:
+    if run.files > 1:
+        return f"{run.files / median:,.0f}"
+    return f"{run.size / 1e6 / median:,.0f}" if run.size else ""
+
+
+def _ratio(base: list[Trial] | None, median: float) -> str:
+    good = [trial.seconds for trial in base or [] if not trial.problem]
+    return f"{statistics.median(good) / median:.2f}×" if good else ""

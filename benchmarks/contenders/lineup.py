@@ -1,0 +1,81 @@
+"""The contenders by name, and how each is started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from benchmarks.trial import Contender, Job
+
+_OURS = "import wbfiles_async"
+_WANDB = "import wandb"
+
+
+def _module(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"benchmarks.contenders.{name}", *arguments]
+
+
+def _place(job: Job) -> tuple[str, str, str]:
+    return job.stage.base_url, job.path, str(job.root)
+
+
+def ours(title: str, work: str, *, verify: bool = True) -> Contender:
+    """Make a contender of ``AsyncApi``; ``work`` is one of ``download``, ``fetch`` and ``list``."""
+    trust = "verify" if verify else "trust"
+    return Contender(
+        title, lambda job: _module("ours", work, trust, *_place(job)), needs=_OURS, downloads=work != "list"
+    )
+
+
+def ours_blocking(title: str, threads: int) -> Contender:
+    """Make a contender of ``Api``: one call for all files, or with more threads than one a call for each."""
+    return Contender(title, lambda job: _module("ours_blocking", str(threads), *_place(job)), needs=_OURS)
+
+
+def wandb(title: str, work: str = "download", *, threads: int = 1, per_page: int = 1000) -> Contender:
+    """Make a contender of ``wandb.Api``; ``work`` is ``download`` or ``list``."""
+    return Contender(
+        title,
+        lambda job: _module("wandb_client", work, str(threads), str(per_page), *_place(job)),
+        needs=_WANDB,
+        downloads=work != "list",
+    )
+
+
+def statement(title: str, text: str, needs: str) -> Contender:
+    """Make a contender that is a whole Python process with one statement."""
+    return Contender(title, lambda job: [sys.executable, "-c", text], needs=needs, reports=False, downloads=False)
+
+
+def _httpx(job: Job) -> Sequence[str]:
+    urls = job.root.parent / "urls"
+    urls.write_text("\n".join(job.stage.urls(job.run).values()))
+    return _module("plain_httpx", str(urls), str(job.root))
+
+
+def _curl(job: Job) -> Sequence[str]:
+    transfers = job.root.parent / "curl.conf"
+    with transfers.open("w") as file:
+        for name, url in job.stage.urls(job.run).items():
+            file.write(f'url = "{url}"\noutput = "{job.root / name}"\n')
+    authority = str(job.stage.authority)
+    options = ("--parallel", "--parallel-max", "16", "--create-dirs", "--fail", "--silent", "--show-error")
+    return ["curl", "--disable", *options, "--cacert", authority, "--config", str(transfers)]
+
+
+def _aria2c(job: Job) -> Sequence[str]:
+    urls = job.root.parent / "aria2.list"
+    with urls.open("w") as file:
+        for name, url in job.stage.urls(job.run).items():
+            file.write(f"{url}\n  out={name}\n")
+    # Sixteen connections, as for all: for one file in as many parts, for many files one file each.
+    spread = ("-j1", "-s16", "-x16", "-k1M") if job.run.files == 1 else ("-j16", "-s1", "-x16")
+    options = ("--no-conf", "--file-allocation=none", "--quiet", f"--ca-certificate={job.stage.authority}")
+    return ["aria2c", *options, *spread, f"--dir={job.root}", f"--input-file={urls}"]
+
+
+HTTPX = Contender("plain httpx, 16 at a time", _httpx, needs="import httpx")
+CURL = Contender("`curl -Z`, 16 at a time", _curl, needs="curl", reports=False)
+ARIA2C = Contender("aria2c, 16 connections", _aria2c, needs="aria2c", reports=False)
+WANDB = wandb("wandb")
+WANDB_16 = wandb("wandb, 16 threads", threads=16)

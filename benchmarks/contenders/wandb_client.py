@@ -1,0 +1,39 @@
+"""W&B's own client, as its documentation shows it; with 1000 files a page, or as many as it asks for by itself.
+
+python -m benchmarks.contenders.wandb_client download|list THREADS PER_PAGE BASE_URL RUN ROOT
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import wandb
+from wandb.apis.public import File
+
+from benchmarks.contenders.reporting import Stopwatch, report
+
+
+def _main(work: str, threads: int, per_page: int, base_url: str, path: str, root: str) -> None:
+    os.environ["WANDB_BASE_URL"] = base_url
+    run = wandb.Api(api_key="b" * 40).run(path)
+    files = run.files(per_page=per_page)
+
+    def download(file: File) -> bool:
+        with file.download(root, replace=True) as opened:
+            return opened.readable()
+
+    with Stopwatch() as watch:
+        if work == "list":
+            done = len(list(files))
+        elif threads == 1:
+            done = sum(map(download, files))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                done = sum(pool.map(download, files))
+    report(watch.seconds, files=done)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

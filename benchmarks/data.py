@@ -1,0 +1,113 @@
+"""What the benchmarks' runs hold: files of known size and content. Knows of no server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+MIB = 1 << 20
+
+Door = Literal["http", "https", "limited"]
+"""The store's ways in: plain, over TLS, or with a rate limit on each connection."""
+
+
+@attrs.frozen
+class StagedRun:
+    """A run of the benchmarks.
+
+    Attributes:
+        files: How many.
+        size: Bytes of each.
+        distinct: Whether each has a content of its own; else one file on the disk answers for all of them.
+        sparse: Whether the content is zeros that take no place on the disk.
+        door: Which way into the store the files' URLs lead.
+        latency: Seconds that the API takes longer for each answer on this run.
+    """
+
+    files: int = 1
+    size: int = MIB
+    distinct: bool = True
+    sparse: bool = False
+    door: Door = "http"
+    latency: float = 0.0
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that the store has them in; runs of the same content share it."""
+        return f"{self.files if self.distinct else 1}x{self.size}{'-sparse' if self.sparse else ''}"
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return f"{self.files}x{self.size}-{self.folder}-{self.door}-{self.latency * 1000:.0f}ms"
+
+    def __str__(self) -> str:
+        unit, name = (MIB, "MiB") if self.size >= MIB else (1024, "KiB") if self.size >= 1024 else (1, "bytes")
+        latency = f", {self.latency * 1000:.0f} ms" if self.latency else ""
+        return f"{self.files:,} × {self.size // unit:,} {name}{latency}"
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files."""
+        return self.files * self.size
+
+    def url_path(self, name: str) -> str:
+        """Return the path under which the store has the file of this name."""
+        return f"/{self.folder}/{name}" if self.distinct else f"/same/{self.folder}/{name}"
+
+
+def name_of(index: int) -> str:
+    """Return the name of a run's file."""
+    return f"f{index:06d}.bin"
+
+
+def write_files(run: StagedRun, folder: Path) -> list[str]:
+    """Write the files of a run.
+
+    Returns:
+        The md5 of each file, as W&B states it; one for all where they are not distinct.
+    """
+    folder.mkdir(exist_ok=True)
+    return [_write_file(run, folder / name_of(index)) for index in range(run.files if run.distinct else 1)]
+
+
+def _write_file(run: StagedRun, path: Path) -> str:
+    digest = hashlib.md5()
+    with path.open("xb") as file:
+        if run.sparse:
+            file.truncate(run.size)
+        for piece in _pieces(run):
+            digest.update(piece)
+            if not run.sparse:
+                file.write(piece)
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _pieces(run: StagedRun) -> Iterator[memoryview]:
+    block = memoryview(bytes(MIB) if run.sparse else os.urandom(min(MIB, run.size)))
+    for start in range(0, run.size, MIB):
+        yield block[: run.size - start]
+
+
+def check_files(run: StagedRun, root: Path, md5s: list[str]) -> str:
+    """Compare what was downloaded with what was to be.
+
+    Returns:
+        What is wrong, or an empty text.
+    """
+    there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    wanted = {name_of(index) for index in range(run.files)}
+    if there != wanted:
+        return f"{len(wanted - there)} files missing, {len(there - wanted)} too many"
+    for index in range(run.files):
+        with (root / name_of(index)).open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").digest()
+        if base64.b64encode(digest).decode() != md5s[index % len(md5s)]:
+            return f"{name_of(index)} has other bytes"
+    return ""

@@ -1,0 +1,36 @@
+"""Stands in for nginx where there is none: good enough to see that everything works, too slow to compare by.
+
+python -m benchmarks.plain_store DATA CERTIFICATE HTTP_SOCKET LIMITED_SOCKET HTTPS_SOCKET
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from benchmarks.data import name_of
+
+
+async def _main(data: Path, certificate: Path, http: int, limited: int, https: int) -> None:
+    async def same(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(data / request.match_info["folder"] / name_of(0))
+
+    app = web.Application()
+    app.router.add_get("/same/{folder}/{name}", same)
+    app.router.add_static("/", data)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    for number, tls in ((http, None), (limited, None), (https, context)):
+        await web.SockSite(runner, socket.socket(fileno=number), ssl_context=tls).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))

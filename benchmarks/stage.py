@@ -1,0 +1,86 @@
+"""What stands around a measurement: the data, the store and the API. Started once, and taken down whatever happens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from benchmarks import store
+from benchmarks.api_server import signed
+from benchmarks.data import MIB, Door, StagedRun, name_of, write_files
+
+_MEMORY_DISK = Path("/dev/shm")
+
+
+@attrs.frozen
+class Stage:
+    """The surroundings of the measurements.
+
+    Attributes:
+        folder: Where all of it lies.
+        base_url: The API.
+        origins: The store's origins.
+        md5s: The md5 of each run's files, by the run's folder.
+    """
+
+    folder: Path
+    base_url: str
+    origins: Mapping[Door, str]
+    md5s: dict[str, list[str]]
+
+    @property
+    def authority(self) -> Path:
+        """The certificate authority to trust."""
+        return self.folder / "authority.pem"
+
+    def urls(self, run: StagedRun) -> dict[str, str]:
+        """Return the URL of each file of the run, by its name."""
+        names = map(name_of, range(run.files))
+        return {name: signed(self.origins[run.door] + run.url_path(name)) for name in names}
+
+    def obstacle(self, run: StagedRun) -> str:
+        """Tell why the run cannot be downloaded here; an empty text if it can."""
+        needed = run.total + run.files * 4096  # each file in whole pages
+        if needed * 1.2 > shutil.disk_usage(self.folder).free:
+            return f"{self.folder.parent} has no room for {run.total / MIB:,.0f} MiB"
+        if run.door == "limited" and not store.can_limit():
+            return "only Linux can limit the rate of each connection"
+        return ""
+
+
+@contextmanager
+def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
+    """Have these runs at an API and a store.
+
+    Everything lies on a disk in memory where there is one, so that no disk is measured.
+    """
+    place = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="wbfiles-bench-", dir=place) as name:
+        folder = Path(name)
+        data = folder / "data"
+        data.mkdir()
+        contents = {run.folder: run for run in runs}
+        md5s = {content: write_files(run, data / content) for content, run in contents.items()}
+        with store.serve(data, folder) as origins, _api(folder, runs, origins, md5s) as base_url:
+            yield Stage(folder, base_url, origins, md5s)
+
+
+@contextmanager
+def _api(
+    folder: Path, runs: Sequence[StagedRun], origins: Mapping[Door, str], md5s: dict[str, list[str]]
+) -> Iterator[str]:
+    listings = [{"run": attrs.asdict(run), "store": origins[run.door], "md5s": md5s[run.folder]} for run in runs]
+    file = folder / "runs.json"
+    file.write_text(json.dumps(listings))
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        command = [sys.executable, "-m", "benchmarks.api_server", str(file), str(listener.fileno())]
+        with store.running(command, pass_fds=[listener.fileno()]):
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"

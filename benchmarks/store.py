@@ -1,0 +1,134 @@
+"""The store of the benchmarks: serves a folder at loopback, plain, over TLS, and with a limit on each connection."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import trustme
+
+from benchmarks.data import Door
+
+LIMIT = 32_000_000
+"""Bytes per second that the limited door gives one connection."""
+
+_SO_MAX_PACING_RATE = 47
+"""Linux's socket option, which Python does not name. nginx's own ``limit_rate`` would not do: it counts by
+the request and lets each begin with a second's worth at once, so that parts of a file are not limited at all."""
+
+_CONFIGURATION = """\
+daemon off;
+{user}
+worker_processes 2;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    ssl_certificate {folder}/server.pem;
+    ssl_certificate_key {folder}/server.pem;
+    server {{
+        listen {http};
+        listen {limited};
+        listen {https} ssl;
+        root {data};
+        location ~ ^/same/([^/]+)/ {{ try_files /$1/f000000.bin =404; }}
+    }}
+}}
+"""
+
+
+def can_limit() -> bool:
+    """Tell whether this system can limit the rate of each connection."""
+    return sys.platform == "linux"
+
+
+@contextmanager
+def serve(data: Path, folder: Path) -> Iterator[Mapping[Door, str]]:
+    """Serve the folder ``data`` by nginx; by a slower server in Python where there is none.
+
+    Args:
+        data: What is served.
+        folder: Where configuration, certificates and logs go; ``authority.pem`` is the one to trust.
+
+    Yields:
+        The store's origins.
+    """
+    with ExitStack() as stack:
+        # Listening before the server starts: nobody else can take the ports, and nothing needs to be waited for.
+        doors = {door: stack.enter_context(_listen()) for door in ("http", "https", "limited")}
+        if can_limit():
+            doors["limited"].setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, LIMIT)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(folder / "authority.pem")
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        command, environment = (_nginx if shutil.which("nginx") else _python)(data, folder, doors)
+        numbers = [listener.fileno() for listener in doors.values()]
+        stack.enter_context(running(command, pass_fds=numbers, environment=environment))
+        yield {
+            "http": f"http://{_address(doors['http'])}",
+            "https": f"https://{_address(doors['https'])}",
+            "limited": f"http://{_address(doors['limited'])}",
+        }
+
+
+def _listen() -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    # nginx believes that of a socket it inherits; else two workers take one connection, and one waits for the next.
+    listener.setblocking(False)
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"{host}:{port}"
+
+
+def _nginx(data: Path, folder: Path, doors: Mapping[str, socket.socket]) -> tuple[list[str], dict[str, str]]:
+    # Started by root, nginx would give up the right to read what only root may.
+    owner = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
+    user = f"user {owner};" if os.geteuid() == 0 else ""
+    addresses = {door: _address(listener) for door, listener in doors.items()}
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, data=data, **addresses))
+    # The variable is how nginx hands its own listening sockets over to a new version of itself.
+    inherited = "".join(f"{listener.fileno()};" for listener in doors.values())
+    command = ["nginx", "-p", str(folder), "-c", str(configuration), "-e", str(folder / "nginx.log")]
+    return command, {"NGINX": inherited}
+
+
+def _python(data: Path, folder: Path, doors: Mapping[str, socket.socket]) -> tuple[list[str], dict[str, str]]:
+    numbers = [str(doors[door].fileno()) for door in ("http", "limited", "https")]
+    return [sys.executable, "-m", "benchmarks.plain_store", str(data), str(folder / "server.pem"), *numbers], {}
+
+
+@contextmanager
+def running(
+    command: list[str], *, pass_fds: list[int], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a server run beside us, and end it."""
+    with subprocess.Popen(command, pass_fds=pass_fds, env=os.environ | (environment or {})) as server:
+        try:
+            yield server
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                server.kill()
