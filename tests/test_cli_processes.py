@@ -273,10 +273,13 @@ class TestSignals:
         data = tmp_path / "data"
         with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
             holding.wait_until_held()
-            wait_for(lambda: (data / "small.txt").exists() and len(files_below(data)) == 2)
+            assert child.stdout is not None
+            out = child.stdout.readline()  # the file is there a moment before it is told of
+            wait_for(lambda: len(files_below(data)) == 2)
             child.send_signal(number)
-            out, err = child.communicate(timeout=SECONDS)
+            more, err = child.communicate(timeout=SECONDS)
         assert child.returncode == 128 + number
+        assert more == ""
         assert files_below(data) == {"small.txt"}
         assert out == "small.txt\t5\tdownloaded\n"
         assert err.startswith("wbfiles: stopped with 1 file in place in data.\n")
