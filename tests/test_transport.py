@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -212,6 +213,24 @@ async def test_the_authorities_that_the_environment_names_are_trusted(
     async with tls_server(authority.issue_cert("localhost")) as server, client(server) as api:
         server.put("a", DATA)
         assert await (await api.run(RUN).file("a")).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+async def test_a_large_file_comes_whole_over_tls(
+    authority: trustme.CA, bundle: Path, framing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    data = random.Random(1).randbytes(5 * MIB + 1)
+    stored = Stored(data)
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server, part_size=2 * MIB) as api:
+        # One that breaks off, and a small one between that must find its connection usable.
+        small, node = (
+            server.put("b", DATA),
+            server.put("a", data, stored.but(framing=framing, cut=MIB), stored.but(framing=framing)),
+        )
+        path = await remote(api, node).fetch(tmp_path)
+        assert await remote(api, small).read_bytes() == DATA
+    assert path.read_bytes() == data
 
 
 def expired(authority: trustme.CA) -> trustme.LeafCert:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import islice, pairwise
+from collections import deque
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -8,11 +9,12 @@ from hypothesis import strategies as st
 
 from wbfiles_async._protocol.ranges import (
     ContentRange,
+    Gaps,
     Range,
+    gaps_of,
     parse_content_range,
     parse_unsatisfied_range,
     range_header,
-    split,
 )
 
 
@@ -108,21 +110,36 @@ def test_the_length_of_an_unsatisfied_range_is_read(value: str | None, expected:
     assert parse_unsatisfied_range(value) == expected
 
 
-@given(st.integers(0, 10_000), st.integers(1, 3_000))
-def test_parts_cover_the_file_exactly(size: int, part_size: int) -> None:
-    parts = list(split(size, part_size))
+MIB = 1 << 20
+
+
+def taken(gaps: Gaps, part_size: int, readers: int) -> list[Range]:
+    return list(iter(lambda: gaps.take(part_size, readers), None))
+
+
+@given(st.integers(0, 2**40), st.integers(2**33, 2**34), st.integers(1, 64))
+def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int) -> None:
+    gaps = gaps_of(size)
+    parts = taken(gaps, part_size, readers)
     assert sum(part.length for part in parts) == size
     assert all(one.stop == other.start for one, other in pairwise(parts))
     assert all(0 < part.length <= part_size for part in parts)
-    assert all(part.length == part_size for part in parts[:-1])
-    assert not parts or (parts[0].start, parts[-1].stop) == (0, size)
+    assert gaps.left == 0
 
 
-def test_parts_are_made_as_they_are_needed() -> None:
-    assert list(islice(split(2**62, 1), 2)) == [Range(0, 1), Range(1, 2)]
+def test_parts_are_as_large_as_they_may_be_until_the_end_is_near() -> None:
+    parts = taken(gaps_of(1024 * MIB), 8 * MIB, 4)
+    assert {part.length for part in parts[:100]} == {8 * MIB}
+    assert parts[-1].length == 2 * MIB
+    assert all(one.length >= other.length for one, other in pairwise(parts))
 
 
-@pytest.mark.parametrize(("size", "part_size"), [(-1, 1), (1, 0), (1, -1)])
-def test_sizes_that_make_no_sense_are_refused_at_once(size: int, part_size: int) -> None:
-    with pytest.raises(ValueError, match="cannot split"):
-        split(size, part_size)
+def test_a_part_is_never_cut_so_small_that_its_request_weighs_more() -> None:
+    assert [part.length for part in taken(gaps_of(6 * MIB), 8 * MIB, 64)] == [2 * MIB] * 3
+    assert [part.length for part in taken(gaps_of(300), 100, 64)] == [100] * 3
+
+
+def test_what_is_there_already_is_not_taken() -> None:
+    gaps = Gaps(deque([Range(0, 5), Range(10, 25), Range(30, 31)]))
+    assert gaps.left == 21
+    assert taken(gaps, 10, 1) == [Range(0, 5), Range(10, 20), Range(20, 25), Range(30, 31)]

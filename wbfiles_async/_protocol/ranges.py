@@ -7,14 +7,17 @@ Ranges are ``[start, stop)`` everywhere; HTTP's inclusive form exists in `range_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import deque
 
 import attrs
 
-__all__ = ["ContentRange", "Range", "parse_content_range", "parse_unsatisfied_range", "range_header", "split"]
+__all__ = ["ContentRange", "Gaps", "Range", "gaps_of", "parse_content_range", "parse_unsatisfied_range", "range_header"]
 
 # Offsets are signed 64-bit numbers on every system; a larger one is an attack or a bug.
 _TOO_LARGE = 2**63
+
+_SMALLEST_PART = 2 << 20
+"""Bytes below which the request would weigh too much beside what it brings."""
 
 # [0-9], since \d also takes the digits of other scripts. Leading zeros do no harm.
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
@@ -82,12 +85,44 @@ def parse_unsatisfied_range(value: str | None) -> int | None:
     return total if total < _TOO_LARGE else None
 
 
-def split(size: int, part_size: int) -> Iterator[Range]:
-    """Return, lazily, the ranges that together are ``[0, size)``, each of ``part_size`` bytes but the last.
+@attrs.define
+class Gaps:
+    """What of a file nobody has taken on yet.
 
-    Raises:
-        ValueError: ``size`` is negative or ``part_size`` not positive.
+    Attributes:
+        left: Bytes of it.
     """
-    if size < 0 or part_size < 1:
-        raise ValueError(f"cannot split {size} bytes into parts of {part_size}")
-    return (Range(start, min(start + part_size, size)) for start in range(0, size, part_size))
+
+    _gaps: deque[Range]
+    left: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.left = sum(gap.length for gap in self._gaps)
+
+    def take(self, part_size: int, readers: int) -> Range | None:
+        """Take on the next part.
+
+        Towards the end parts become smaller, so that all readers end at about the same time.
+
+        Args:
+            part_size: Bytes of a part, at most.
+            readers: How many take parts side by side.
+
+        Returns:
+            The part; ``None`` where nothing is left.
+        """
+        if not self._gaps:
+            return None
+        share = self.left // readers // _SMALLEST_PART * _SMALLEST_PART
+        length = min(part_size, max(share, _SMALLEST_PART))
+        gap = self._gaps.popleft()
+        part = Range(gap.start, min(gap.stop, gap.start + length))
+        if part.stop < gap.stop:
+            self._gaps.appendleft(Range(part.stop, gap.stop))
+        self.left -= part.length
+        return part
+
+
+def gaps_of(size: int) -> Gaps:
+    """Return all of a file of ``size`` bytes as not taken on yet."""
+    return Gaps(deque([Range(0, size)] if size else []))

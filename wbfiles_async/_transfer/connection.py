@@ -3,44 +3,60 @@
 Why our own and not an HTTP library's: the libraries at hand cost more processor time for a small file than
 all the rest of its download, and copy a large body several times on its way. Only what a GET of a store needs
 is here. Knows no redirects, no retries, no pool.
+
+Heads and small bodies are received by the event loop. A large body is received by a thread: receiving,
+decrypting and writing let go of Python's lock, so that several processors work and the loop stays free.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncGenerator
-from typing import cast
 
+import anyio
 import httpx
 
 from wbfiles_async._protocol.http1 import MAX_HEAD_BYTES, Chunks, Head, MalformedError, parse_head
+from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._transfer.disk import finished, in_new_thread
+from wbfiles_async._transfer.exchange import Take
+from wbfiles_async._transfer.receiver import Receiver, broken
 
 SMALL_BUFFER = 128 << 10
 """Bytes of a connection's buffer at first, which is all that heads and small files need."""
 
 LARGE_BUFFER = 1 << 20
-"""Bytes of each of the two buffers that a large body comes in: while one is written, the other fills."""
+"""Bytes of the buffer that a large body comes in: smaller ones cost more calls, larger ones the processor's caches.
+Where the body is handed out in the loop there are two: while one is used, the other fills."""
 
 PATIENCE = 0.05
-"""Seconds that the bytes of a slow connection wait for more to come along."""
+"""Seconds that the bytes of a slow connection wait in the loop for more to come along."""
 
 _END_OF_HEAD = b"\r\n\r\n"
+_NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class StaleError(Exception):
     """The other side closed a connection that had lain idle, before it saw the request."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection:
     """Carries one exchange at a time.
+
+    Args:
+        opened: Connected and not blocking; for TLS its handshake is done. Closed by the connection.
 
     Attributes:
         idle_since: When it became free, in the loop's time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._socket = opened
+        self._number = opened.fileno()
+        self._encrypted = isinstance(opened, ssl.SSLSocket)
         # What has arrived and is not handed out yet is _buffer[_start:_stop].
         self._buffer = memoryview(bytearray(SMALL_BUFFER))
         self._start = self._stop = 0
@@ -49,11 +65,12 @@ class Connection(asyncio.BufferedProtocol):
         self._expecting = False
         self._ended = False
         self._cause: Exception | None = None
-        self._paused = False
+        self._watching = False
         self._wanted = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._used = False
         self.idle_since = 0.0
+        self._watch()
 
     @property
     def is_free(self) -> bool:
@@ -62,45 +79,66 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close at once, without the farewells of TLS."""
-        self._ended = True
-        if self._transport is not None:
-            self._transport.abort()
+        self._end(None)
 
     # Called by the event loop.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+    def _on_readable(self) -> None:
+        while True:
+            try:
+                count = self._socket.recv_into(self._buffer[self._stop :])
+            except _NOTHING_YET:
+                return
+            except OSError as error:
+                self._end(error)
+                return
+            if not count:
+                self._end(None)
+                return
+            self._on_bytes(count)
+            if not (self._encrypted and self._watching):  # what is decrypted already wakes nobody
+                return
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._ended = True
-        self._cause = self._cause or exc
-        self._wake()
-
-    def eof_received(self) -> bool:
-        self._ended = True
-        self._wake()
-        return False
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer[self._stop :]
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def _on_bytes(self, count: int) -> None:
         if not self._expecting:  # nobody asked for it, and what is handed out must not be touched
             self.close()
             return
-        self._stop += nbytes
+        self._stop += count
         held = self._stop - self._start
         if self._stop == len(self._buffer):
-            self._pause()
+            self._unwatch()
             self._wake()
         elif held >= self._wanted:
             self._wake()
-        elif held == nbytes:
+        elif held == count:
             self._loop.call_later(PATIENCE, self._wake)
 
-    def _wake(self) -> None:
+    def _end(self, cause: Exception | None) -> None:
+        self._ended = True
+        self._cause = self._cause or cause
+        self._unwatch()
+        self._socket.close()
+        self._wake()
+
+    def _wake(self, in_time: bool = True) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(in_time)
+
+    def _watch(self) -> None:
+        if not self._watching and not self._ended:
+            self._watching = True
+            self._loop.add_reader(self._number, self._on_readable)
+            if self._encrypted:
+                self._loop.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        if self._watching:
+            self._on_readable()
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._loop.remove_reader(self._number)
 
     # Called by who reads.
 
@@ -115,12 +153,11 @@ class Connection(asyncio.BufferedProtocol):
             StaleError: Nothing was lost; send it again on a new connection.
             httpx.TransportError: It failed.
         """
-        assert self._transport is not None  # noqa: S101
         stale, self._used = self._used, True
         self._start = self._stop = 0
         self._expecting = True
-        self._resume()
-        self._transport.write(request)
+        self._watch()
+        await self._send(request, silence)
         while True:
             arrived = bytes(self._buffer[self._start : min(self._stop, self._start + MAX_HEAD_BYTES)])
             end = arrived.find(_END_OF_HEAD)
@@ -140,6 +177,19 @@ class Connection(asyncio.BufferedProtocol):
                 raise self._malformed("a head without an end")
             else:
                 await self._arrival(self._stop - self._start + 1, silence)
+
+    async def _send(self, request: bytes, silence: float) -> None:
+        rest = memoryview(request)
+        while rest and not self._ended:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except _NOTHING_YET:
+                with anyio.move_on_after(silence) as scope:
+                    await anyio.wait_writable(self._socket)
+                if scope.cancelled_caught:
+                    raise httpx.WriteTimeout("nothing could be sent in time") from None
+            except OSError as error:
+                self._end(error)
 
     async def body(self, head: Head, silence: float) -> AsyncGenerator[memoryview | bytes]:
         """Receive the body. A piece can be used until the next one is asked for.
@@ -172,11 +222,37 @@ class Connection(asyncio.BufferedProtocol):
                 rest -= len(taken)
                 yield taken
 
+    async def drain(self, length: int, take: Take, pace: Pace) -> None:
+        """Receive a body of this length in a thread, and have it taken there.
+
+        Raises:
+            httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
+        """
+        self._unwatch()  # the loop must not touch the socket while the thread does
+        if len(self._buffer) < LARGE_BUFFER:
+            self._enlarge()
+        held = self._stop - self._start
+        self._buffer[:held] = self._buffer[self._start : self._stop]
+        self._start = self._stop = 0
+        receiver = Receiver(self._socket, self._buffer, held, length, take, pace)
+        try:
+            await finished(asyncio.wrap_future(in_new_thread(receiver.run)), interrupt=receiver.interrupt)
+        except BaseException:
+            self.close()
+            raise
+        self._expecting = False
+        self._socket.setblocking(False)
+        if held > length:  # more than was announced
+            self.close()
+        else:
+            self._watch()
+
     async def _take(self, rest: int | None, silence: float) -> memoryview:
         """Hand out what has arrived, ``rest`` bytes at the most; wait until it is worth it."""
         self._take_back()
         if (rest is None or rest > len(self._buffer) - self._start) and len(self._buffer) < LARGE_BUFFER:
             self._enlarge()
+            self._watch()
         capacity = len(self._buffer) - self._start
         wanted = capacity if rest is None else min(rest, capacity)
         held = self._stop - self._start
@@ -201,7 +277,7 @@ class Connection(asyncio.BufferedProtocol):
             self._lent, self._buffer = self._buffer, self._spare or memoryview(bytearray(len(self._buffer)))
             self._spare = None
             self._start = self._stop = 0
-            self._resume()
+            self._watch()
         return piece
 
     def _take_back(self) -> None:
@@ -213,7 +289,6 @@ class Connection(asyncio.BufferedProtocol):
         larger = memoryview(bytearray(LARGE_BUFFER))
         larger[:held] = self._buffer[self._start : self._stop]
         self._buffer, self._spare, self._start, self._stop = larger, None, 0, held
-        self._resume()
 
     async def _arrival(self, wanted: int, silence: float) -> int:
         """Wait until so many bytes are held, or a few for a while, or no more come; give how many are held."""
@@ -221,26 +296,16 @@ class Connection(asyncio.BufferedProtocol):
             return self._stop - self._start
         self._wanted = wanted
         self._waiter = self._loop.create_future()
+        alarm = self._loop.call_later(silence, self._wake, False)
         try:
-            async with asyncio.timeout(silence):
-                await self._waiter
-        except TimeoutError:
-            raise httpx.ReadTimeout("no bytes in time") from None
+            in_time = await self._waiter
         finally:
+            alarm.cancel()
             self._waiter = None
             self._wanted = 0
+        if not in_time:
+            raise httpx.ReadTimeout("no bytes in time")
         return self._stop - self._start
-
-    def _pause(self) -> None:
-        if not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._paused and self._transport is not None:
-            self._paused = False
-            if not self._ended:
-                self._transport.resume_reading()
 
     def _parse(self, text: bytes) -> Head:
         try:
@@ -252,6 +317,4 @@ class Connection(asyncio.BufferedProtocol):
         return httpx.RemoteProtocolError(f"not HTTP as it should be: {reason}")
 
     def _broken(self, reason: str) -> httpx.ReadError:
-        error = httpx.ReadError(f"{reason} ({self._cause})" if self._cause else reason)
-        error.__cause__ = self._cause
-        return error
+        return broken(reason, self._cause)

@@ -38,10 +38,11 @@ class LastingThreads(ThreadPoolExecutor):
         try:
             return super().submit(work, *args, **kwargs)
         except RuntimeError:
-            return _in_new_thread(partial(work, *args, **kwargs))
+            return in_new_thread(partial(work, *args, **kwargs))
 
 
-def _in_new_thread(work: Callable[[], T]) -> Future[T]:
+def in_new_thread(work: Callable[[], T]) -> Future[T]:
+    """Have ``work`` run in a thread of its own, which the interpreter's exit does not wait for."""
     future: Future[T] = Future()
     threading.Thread(target=_fulfil, args=(future, work), name="wbfiles-work", daemon=True).start()
     return future
@@ -72,7 +73,7 @@ class Disk:
 
     async def follow(self, work: Callable[[], T]) -> T:
         """Run ``work`` that waits for other work, in a thread beside the pool; the exit does not wait for it."""
-        return await finished(asyncio.wrap_future(_in_new_thread(work)))
+        return await finished(asyncio.wrap_future(in_new_thread(work)))
 
     async def run_batched(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run short ``work`` together with what else waits: handing over to a thread costs more than it does."""
@@ -110,11 +111,13 @@ class Disk:
         self._threads.shutdown(wait=False)
 
 
-async def finished(outcome: asyncio.Future[T]) -> T:
-    """Await the outcome; when cancelled meanwhile, only once it is there."""
+async def finished(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:
+    """Await the outcome; when cancelled meanwhile, only once it is there. ``interrupt`` can bring that about."""
     try:
         return await asyncio.shield(outcome)
     except asyncio.CancelledError:
+        if interrupt is not None:
+            interrupt()
         with anyio.CancelScope(shield=True):
             while not outcome.done():
                 with suppress(asyncio.CancelledError):  # cancelled once more; the thread still works

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 
+import anyio
 import attrs
 
 from wbfiles_async._models import FileResult
 from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._protocol.front import Front
-from wbfiles_async._protocol.ranges import Range, split
+from wbfiles_async._protocol.ranges import Gaps, gaps_of
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import Place, Temporary, write_whole
 from wbfiles_async._transfer.source import Source
-from wbfiles_async._transfer.store import read
+from wbfiles_async._transfer.store import copy
 from wbfiles_async._transfer.tasks import side_by_side
 from wbfiles_async._transfer.whole import check_md5, check_pieces, read_whole, until_whole
 
 WHOLE_BYTES = 1 << 20
 """Files up to this size are held in memory, then written and published in one step."""
 
-WRITE_BYTES = 1 << 20
-"""Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
+FEW_READERS = 4
+"""Connections that a large file begins with: as many as the fastest links need."""
 
-KEPT_BYTES = 256 << 10
-"""Pieces smaller than this are copied and gathered; larger ones are written at once."""
+LOOK_SECONDS = 0.025
+"""How often it is judged whether they are enough."""
+
+FAST_READER = 100_000_000
+"""Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
 
 DIGEST_BYTES = 2 << 20
 """Bytes digested in one go: few enough for the processor's caches, many enough to seldom ask for Python's lock."""
@@ -148,45 +151,51 @@ class Download:
         return verify
 
     async def _write_parts(self, temporary: Temporary, size: int | None, digest: _Digest) -> None:
-        options = self.session.options
+        session, options = self.session, self.session.options
+
+        def write(offset: int, piece: bytes | memoryview) -> None:
+            temporary.write(offset, (piece,))
+            digest.written(offset, offset + len(piece))
+
+        async def fetch(start: int, stop: int | None) -> None:
+            self._parts += 1
+            await copy(session, self.source, start, stop, write, self._count)
+
         if size is None or size <= options.part_size or self._unranged():
-            await self._fetch_part(0, size, temporary, digest)
-            return
-        parts = split(size, options.part_size)
-        async with side_by_side() as writers:
-            for _ in range(min(options.connections, -(-size // options.part_size))):
-                writers.start_soon(self._fetch_parts, parts, temporary, digest)
+            await fetch(0, size)
+        else:
+            await self._side_by_side(gaps_of(size), fetch)
+
+    async def _side_by_side(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
+        """Fetch the parts of a file, over more connections while those at work are slow."""
+        options = self.session.options
+        readers = reading = 0
+        ended = anyio.Event()
+
+        async def read_parts() -> None:
+            nonlocal reading
+            while part := gaps.take(options.part_size, readers):
+                await fetch(part.start, part.stop)
+            reading -= 1
+            if not reading:
+                ended.set()
+
+        async with side_by_side() as group:
+            wanted = FEW_READERS
+            while gaps.left and not ended.is_set():
+                while readers < min(wanted, options.connections):
+                    readers += 1
+                    reading += 1
+                    group.start_soon(read_parts)
+                before = self._arrived
+                with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
+                    await ended.wait()
+                if self._arrived - before < readers * LOOK_SECONDS * FAST_READER:
+                    wanted = 2 * readers
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source
         return source.unranged or origin(source.url(session.unreachable)) in session.unranged
-
-    async def _fetch_parts(self, parts: Iterator[Range], temporary: Temporary, digest: _Digest) -> None:
-        for part in parts:  # one iterator for all tasks: each takes what is next
-            await self._fetch_part(part.start, part.stop, temporary, digest)
-
-    async def _fetch_part(self, start: int, stop: int | None, temporary: Temporary, digest: _Digest) -> None:
-        self._parts += 1
-        offset, held = start, 0
-        pieces: list[bytes | memoryview] = []
-
-        async def write() -> None:
-            nonlocal offset, held
-            await self.session.disk.run(temporary.write, offset, pieces)
-            digest.written(offset, offset + held)
-            offset, held = offset + held, 0
-            pieces.clear()
-
-        async with aclosing(read(self.session, self.source, start, stop)) as body:
-            async for piece in body:
-                # A large piece is written while it is lent to us, a small one kept until there are more.
-                pieces.append(piece if len(piece) >= KEPT_BYTES else bytes(piece))
-                held += len(piece)
-                self._count(len(piece))
-                if held >= WRITE_BYTES or len(piece) >= KEPT_BYTES:
-                    await write()
-        if pieces:
-            await write()
 
 
 class _Digest:

@@ -11,17 +11,21 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import anyio
 import attrs
 import httpx
 
 from wbfiles_async._protocol.http1 import Head, request_text
+from wbfiles_async._protocol.pace import Pace
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.connection import Connection, StaleError
-from wbfiles_async._transfer.exchange import Answer, Times
+from wbfiles_async._transfer.exchange import Answer, Take, Times
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
 from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
 
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
 
 PATIENCE_BETWEEN_ADDRESSES = 0.25
 """Seconds until a host's next address is tried beside the first (RFC 8305)."""
+
+
+WORTH_A_THREAD = 1 << 20
+"""Bytes of a body that are received in a thread; fewer are there before it has begun."""
 
 
 class Engine:
@@ -95,20 +103,19 @@ class Engine:
                 opened = await aiohappyeyeballs.start_connection(
                     addresses, happy_eyeballs_delay=PATIENCE_BETWEEN_ADDRESSES, socket_factory=open_socket
                 )
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, sock=opened, ssl=context, server_hostname=host if context else None
-                )
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if context is not None:
+                    opened = await _encrypted(opened, context, host)
         except (OSError, ValueError) as error:
             raise _connect_failure(error) from error
-        return connection
+        return Connection(opened)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the connections that are kept."""
         idle, self._idle = self._idle, {}
         for connections in idle.values():
             for connection in connections:
                 connection.close()
-        await asyncio.sleep(0)  # the loop closes the sockets at its next turn
 
 
 @attrs.define(eq=False)
@@ -130,6 +137,13 @@ class _Answer:
     def pieces(self) -> AsyncIterator[memoryview | bytes]:
         return self._connection.body(self._head, self._silence)
 
+    @property
+    def drain(self) -> Callable[[Take, Pace], Awaitable[None]] | None:
+        length = self._head.length
+        if length is None or length < WORTH_A_THREAD:
+            return None
+        return partial(self._connection.drain, length)
+
     async def aclose(self) -> None:
         if self._head.keep_alive and self._connection.is_free:
             self._engine.give_back(self._where, self._connection)
@@ -143,6 +157,26 @@ async def _look_up(host: str, port: int) -> list[AddrInfoType]:
     except ValueError:
         return [*await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]  # needs no thread
+
+
+async def _encrypted(opened: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """Begin TLS on a connected socket, which is closed where that fails."""
+    with ExitStack() as undo:
+        # A body that ends without TLS's farewell has been cut, and must not look as if it were whole.
+        encrypted = context.wrap_socket(
+            opened, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+        undo.callback(encrypted.close)
+        while True:
+            try:
+                encrypted.do_handshake()
+            except ssl.SSLWantReadError:
+                await anyio.wait_readable(encrypted)
+            except ssl.SSLWantWriteError:
+                await anyio.wait_writable(encrypted)
+            else:
+                undo.pop_all()
+                return encrypted
 
 
 def _connect_failure(error: Exception) -> httpx.TransportError:

@@ -8,6 +8,11 @@ from typing import Protocol
 import attrs
 import httpx
 
+from wbfiles_async._protocol.pace import Pace
+
+Take = Callable[[bytes | memoryview], None]
+"""Uses a piece of a body before it returns. Called in order and in worker threads, since it may block."""
+
 
 class Answer(Protocol):
     """An answer whose body is not read yet."""
@@ -27,6 +32,15 @@ class Answer(Protocol):
 
         Raises:
             httpx.TransportError: The connection failed.
+        """
+        ...
+
+    @property
+    def drain(self) -> Callable[[Take, Pace], Awaitable[None]] | None:
+        """The quick way for a large body: receives it in a thread and has it taken there; ``None`` where there is none.
+
+        Raises:
+            httpx.TransportError: The connection failed, or stalled; what came before is taken.
         """
         ...
 
@@ -68,6 +82,7 @@ def get_by(send: Send) -> Get:
 @attrs.frozen
 class _HttpxAnswer:
     _response: httpx.Response
+    drain: None = None
 
     @property
     def status(self) -> int:

@@ -83,7 +83,7 @@ class Session:
     async def aclose(self) -> None:
         """Close what is ours."""
         if self._engine is not None:
-            await self._engine.aclose()
+            self._engine.close()
         if self._owns_client:
             await self.client.aclose()
         self.disk.close()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from urllib.parse import urljoin
 
 import attrs
 import httpx
 
 from wbfiles_async._protocol.judging import Rejection, Verdict, judge_body, judge_refusal, strong_etag
+from wbfiles_async._protocol.pace import Pace
 from wbfiles_async._protocol.ranges import range_header
 from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
+from wbfiles_async._settings import TransferOptions
 from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
 from wbfiles_async._transfer.session import Session
@@ -23,6 +26,11 @@ REDIRECTS = 5
 """Hops that are followed: the API needs one, a load balancer adds one or two."""
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+
+WRITE_BYTES = 1 << 20
+"""Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
+
+Write = Callable[[int, bytes | memoryview], None]
 
 REFUSAL_BYTES = 16 << 10
 """Bytes read of an answer that is an error: enough for its code."""
@@ -44,33 +52,105 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
         Failure: With the verdict ``RESTART`` or ``UNRANGED``: what came so far cannot be completed this way.
         WBFilesError: All else that ends the reading.
     """
-    offset, begun = start, source.object
-    while True:
-        if source.object != begun:
+    reading = _Reading(source, start, stop)
+    while reading.goes_on:
+        try:
+            async with (
+                session.limiter,
+                _answered(session, reading) as body,
+                aclosing(body.pieces(session.options)) as pieces,
+            ):
+                async for piece in pieces:
+                    reading.moved(len(piece))
+                    yield piece
+            reading.complete()
+        except Failure as failure:
+            await reading.survive(failure)
+
+
+async def copy(
+    session: Session, source: Source, start: int, stop: int | None, write: Write, on_bytes: Callable[[int], None]
+) -> None:
+    """Have bytes ``[start, stop)`` of the file written as they arrive; else as ``read``.
+
+    Args:
+        session: The means of the running event loop.
+        source: The file; shared with other readers of it.
+        start: First byte.
+        stop: End, exclusive; ``None`` for the end of the file where its length is unknown.
+        write: Writes a piece at an offset. Called in worker threads.
+        on_bytes: Told of the length of each piece that is written.
+
+    Raises:
+        Failure, WBFilesError: As ``read`` does.
+    """
+    reading = _Reading(source, start, stop)
+
+    def written(count: int) -> None:
+        reading.moved(count)
+        on_bytes(count)
+
+    while reading.goes_on:
+        try:
+            async with session.limiter, _answered(session, reading) as body:
+                await body.copy(session, reading.offset, write, written)
+            reading.complete()
+        except Failure as failure:
+            await reading.survive(failure)
+
+
+@attrs.define(eq=False)
+class _Reading:
+    """How far the reading of ``[start, stop)`` has come, over as many requests as it takes.
+
+    Attributes:
+        goes_on: Whether another request is needed.
+    """
+
+    source: Source
+    start: int
+    stop: int | None
+    offset: int = attrs.field(init=False)
+    goes_on: bool = attrs.field(default=True, init=False)
+    _object: int = attrs.field(init=False)
+    _generation: int = attrs.field(default=0, init=False)
+    _round: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.offset, self._object = self.start, self.source.object
+
+    def begin(self) -> None:
+        """Begin a request."""
+        source = self.source
+        if source.object != self._object:
             raise Failure(
                 Verdict.RESTART,
                 ObjectChangedError(f"{source.name}: the file was replaced while it was being read.", name=source.name),
             )
-        generation, round = source.generation, source.budget.round
-        try:
-            async with session.limiter, aclosing(_read_once(session, source, offset, stop)) as pieces:
-                async for piece in pieces:
-                    offset += len(piece)
-                    source.moved(len(piece))
-                    yield piece
-            if stop is None or offset >= stop:
-                return
-        except Failure as failure:
-            if stop is not None and start < stop <= offset:
-                return  # every byte came; only the end of the message did not
-            if failure.verdict is Verdict.RENEW:
-                await source.renew(failure, generation=generation)
-            elif failure.verdict is Verdict.RETRY and (stop is not None or offset == start):
-                await source.budget.spend(failure, round=round)
-            elif failure.verdict is Verdict.FINAL:
-                raise failure.error from failure.__cause__
-            else:
-                raise
+        self._generation, self._round = source.generation, source.budget.round
+
+    def moved(self, count: int) -> None:
+        """Note that bytes came."""
+        self.offset += count
+        self.source.moved(count)
+
+    def complete(self) -> None:
+        """Note that an answer came to its end."""
+        self.goes_on = self.stop is not None and self.offset < self.stop
+
+    async def survive(self, failure: Failure) -> None:
+        """Do what lets the next request succeed, or raise."""
+        source, stop = self.source, self.stop
+        if stop is not None and self.start < stop <= self.offset:
+            self.goes_on = False  # every byte came; only the end of the message did not
+        elif failure.verdict is Verdict.RENEW:
+            await source.renew(failure, generation=self._generation)
+        elif failure.verdict is Verdict.RETRY and (stop is not None or self.offset == self.start):
+            await source.budget.spend(failure, round=self._round)
+        elif failure.verdict is Verdict.FINAL:
+            raise failure.error from failure.__cause__
+        else:
+            raise failure
 
 
 async def read_span(
@@ -98,41 +178,89 @@ async def read_span(
                 return
 
 
-async def _read_once(
-    session: Session, source: Source, start: int, stop: int | None
-) -> AsyncGenerator[bytes | memoryview]:
-    """Yield what one request gives of ``[start, stop)``; a body that ends early raises ``Failure``."""
-    options = session.options
-    answer, url = await _request(session, source, start, stop)
-    offset = start
+@asynccontextmanager
+async def _answered(session: Session, reading: _Reading) -> AsyncIterator[_Body]:
+    """Ask for what is missing; give the body of an answer that holds just that."""
+    reading.begin()
+    source, start = reading.source, reading.offset
+    answer, url = await _request(session, source, start, reading.stop)
     try:
-        body = judge_body(answer.status, answer.headers, start=start, stop=stop, size=source.size, etag=source.etag)
-        if isinstance(body, Rejection):
-            if body.verdict is Verdict.UNRANGED:
+        judged = judge_body(
+            answer.status, answer.headers, start=start, stop=reading.stop, size=source.size, etag=source.etag
+        )
+        if isinstance(judged, Rejection):
+            if judged.verdict is Verdict.UNRANGED:
                 session.unranged.add(origin(url))
-            raise _rejected(body, source, url, start)
+            raise _rejected(judged, source, url, start)
         source.etag = source.etag or strong_etag(answer.headers)
-        waited, moved, since = 0.0, 0, time.monotonic()
-        async for piece in answer.pieces():
-            now = time.monotonic()
-            offset += len(piece)
-            if body.stop is not None and offset > body.stop:
-                raise _too_long(source, host_of(url), body.stop)
-            yield piece
-            # Only waiting for the network counts, not what the reader does with the bytes.
-            waited, moved = waited + now - since, moved + len(piece)
-            if waited >= options.stall_seconds:
-                if moved < options.stall_bytes:
-                    reason = f"sent only {moved} bytes in {waited:.0f} s, up to byte {offset}"
-                    raise _broken_off(source, host_of(url), offset, reason)
-                waited, moved = 0.0, 0
-            since = time.monotonic()
-        if body.stop is not None and offset < body.stop:
-            raise _broken_off(source, host_of(url), offset, f"ended the body at byte {offset} of {body.stop}")
-    except httpx.TransportError as error:
-        raise network_failure(error, name=source.name, host=host_of(url), offset=offset) from error
+        try:
+            yield _Body(answer, source, host_of(url), start, judged.stop)
+        except httpx.TransportError as error:
+            raise network_failure(error, name=source.name, host=host_of(url), offset=reading.offset) from error
     finally:
         await answer.aclose()
+
+
+@attrs.frozen(eq=False)
+class _Body:
+    """The bytes ``[start, stop)`` that one answer brings; ``stop`` is ``None`` where no length is known."""
+
+    _answer: Answer
+    _source: Source
+    _host: str
+    _start: int
+    _stop: int | None
+
+    async def pieces(self, options: TransferOptions) -> AsyncGenerator[bytes | memoryview]:
+        """Iterate over them. A piece can be used until the next one is asked for.
+
+        Raises:
+            httpx.TransportError: The connection failed, or stalled.
+            Failure: They ended early.
+            IntegrityError: There are more.
+        """
+        pace, offset = Pace(options.stall_seconds, options.stall_bytes), self._start
+        since = time.monotonic()
+        async for piece in self._answer.pieces():
+            waited = time.monotonic() - since  # for the network, not for what the reader does with the bytes
+            offset += len(piece)
+            if self._stop is not None and offset > self._stop:
+                raise _too_long(self._source, self._host, self._stop)
+            yield piece
+            if reason := pace.stall(waited, len(piece)):
+                raise httpx.ReadTimeout(reason)
+            since = time.monotonic()
+        if self._stop is not None and offset < self._stop:
+            raise _broken_off(self._source, self._host, offset, f"ended the body at byte {offset} of {self._stop}")
+
+    async def copy(self, session: Session, offset: int, write: Write, on_bytes: Callable[[int], None]) -> None:
+        """Have them written from ``offset`` on.
+
+        Raises:
+            httpx.TransportError, Failure, IntegrityError: As ``pieces`` does; what came before is written.
+            LocalWriteError: The disk refuses.
+        """
+        loop, options = asyncio.get_running_loop(), session.options
+
+        def take(piece: bytes | memoryview) -> None:
+            nonlocal offset
+            write(offset, piece)
+            offset += len(piece)
+            loop.call_soon_threadsafe(on_bytes, len(piece))
+
+        if self._answer.drain is not None:
+            await self._answer.drain(take, Pace(options.stall_seconds, options.stall_bytes))
+            return
+        gathered = bytearray()
+        try:
+            async for piece in self.pieces(options):
+                gathered += piece
+                if len(gathered) >= WRITE_BYTES:
+                    full, gathered = gathered, bytearray()
+                    await session.disk.run(take, memoryview(full))
+        finally:
+            if gathered:
+                await session.disk.run(take, memoryview(gathered))
 
 
 async def _request(session: Session, source: Source, start: int, stop: int | None) -> tuple[Answer, str]:

@@ -155,6 +155,8 @@ class _Answer:
 
     __slots__ = ("_answer", "headers", "status")
 
+    drain = None
+
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
         self.status = answer.status

@@ -1,0 +1,92 @@
+"""Receives a large body in a thread, by blocking calls: all but a few lines of it run without Python's lock."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+
+import httpx
+
+from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._transfer.exchange import Take
+
+PATIENCE = 0.25
+"""Seconds that the bytes of a slow connection wait for more: short enough for somebody who watches the progress."""
+
+
+class Receiver:
+    """The body of one answer on its way from a socket to who takes it.
+
+    Args:
+        connected: Its socket, which the loop leaves alone meanwhile.
+        buffer: Where it arrives.
+        held: Bytes of it, or more, that are there already, at the buffer's beginning.
+        length: Bytes of the whole body.
+        take: Uses what arrived.
+        pace: Tells when the connection has stalled.
+    """
+
+    def __init__(
+        self, connected: socket.socket, buffer: memoryview, held: int, length: int, take: Take, pace: Pace
+    ) -> None:
+        self._socket = connected
+        self._buffer = buffer
+        self._rest = length
+        self._held = min(held, length)
+        self._take = take
+        self._pace = pace
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Make ``run`` return soon. For other threads."""
+        self._interrupted = True
+        with suppress(OSError):  # the other side was quicker
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own would go on as if in plain text
+
+    def run(self) -> None:
+        """Receive all of the body. Blocks.
+
+        Raises:
+            httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
+        """
+        self._socket.settimeout(min(PATIENCE, self._pace.seconds))
+        while self._rest:
+            failure = self._fill()
+            if self._held:
+                self._take(self._buffer[: self._held])
+                self._rest -= self._held
+                self._held = 0
+            if failure is not None:
+                raise failure
+
+    def _fill(self) -> httpx.TransportError | None:
+        """Receive until it is worth taking; give what ended it."""
+        most = min(len(self._buffer), self._rest)
+        enough = min(len(self._buffer) // 2, self._rest)
+        began = now = heard = time.monotonic()
+        while self._held < enough and (now < began + PATIENCE or not self._held):
+            before, count = now, 0
+            try:
+                count = self._socket.recv_into(self._buffer[self._held : most])
+                if not count or self._interrupted:
+                    return broken("the body ended before it was whole")
+            except TimeoutError:
+                if self._interrupted or time.monotonic() >= heard + self._pace.seconds:
+                    return httpx.ReadTimeout("no bytes in time")
+            except OSError as error:
+                return broken("the connection broke", error)
+            now = time.monotonic()
+            if count:
+                self._held += count
+                heard = now
+            if reason := self._pace.stall(now - before, count):
+                return httpx.ReadTimeout(reason)
+        return None
+
+
+def broken(reason: str, cause: Exception | None = None) -> httpx.ReadError:
+    """Say that a connection broke in the middle of an answer."""
+    error = httpx.ReadError(f"{reason} ({cause})" if cause else reason)
+    error.__cause__ = cause
+    return error
