@@ -359,9 +359,9 @@ def client(server: ScriptedServer, **options: Any) -> AsyncApi:
 
 
 def quick(**options: Any) -> TransferOptions:
-    """Return options by which nothing takes long."""
+    """Return options by which nothing takes long, and what is interrupted leaves nothing to go on from."""
     return attrs.evolve(
-        TransferOptions(attempts=3, stall_seconds=2.0, connect_timeout=2.0, time_budget=20.0), **options
+        TransferOptions(attempts=3, stall_seconds=2.0, connect_timeout=2.0, time_budget=20.0, resume=False), **options
     )
 
 

@@ -81,6 +81,7 @@ class FileResult:
         size: Length in bytes, 0 where unknown.
         verified: Whether the local bytes were compared with the server's md5.
         parts: Requests that the bytes came in; 0 where none was made.
+        resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
     """
 
@@ -90,6 +91,7 @@ class FileResult:
     size: int = 0
     verified: bool = False
     parts: int = 0
+    resumed: int = 0
     error: WBFilesError | None = None
 
 
@@ -107,6 +109,7 @@ class DownloadReport:
         bytes: Bytes of the fetched files (of the planned ones in a dry run).
         verified: Files whose bytes were compared with the server's md5.
         parts: Requests to the stores that delivered bytes.
+        resumed: Fetched files that went on from what an earlier, interrupted download had brought.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
     """
@@ -120,5 +123,6 @@ class DownloadReport:
     bytes: int = 0
     verified: int = 0
     parts: int = 0
+    resumed: int = 0
     seconds: float = 0.0
     failures: tuple[FileResult, ...] = ()

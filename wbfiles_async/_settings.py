@@ -68,6 +68,9 @@ class TransferOptions:
             cheap beside its bytes, lose little with a broken connection, and still split a medium file.
         verify: Compare the md5 of the file with the server's. Takes a core at some 900 MB/s, more than most
             links bring, and nothing else notices a flipped bit.
+        resume: Keep what has come of a large file when its download is interrupted, and go on from there the next
+            time, in another process too. Only where the store states a strong ETag and the server an md5, which is
+            compared over the whole file. On, since the left-over is hidden, and removed when it is of no use.
         durable: Flush file and folder to the disk before the file counts as written. Off, since each file
             then waits for the disk, and one that a power cut took can be fetched again.
         connect_timeout: Seconds in which a connection must stand. Long enough for TCP to repeat its first
@@ -85,6 +88,7 @@ class TransferOptions:
     connections: int = attrs.field(default=16, validator=_count)
     part_size: int = attrs.field(default=8 * 1024 * 1024, validator=_count)
     verify: bool = attrs.field(default=True, validator=_switch)
+    resume: bool = attrs.field(default=True, validator=_switch)
     durable: bool = attrs.field(default=False, validator=_switch)
     connect_timeout: float = attrs.field(default=10.0, validator=_seconds)
     stall_seconds: float = attrs.field(default=30.0, validator=_seconds)

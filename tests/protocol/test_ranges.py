@@ -11,7 +11,7 @@ from wbfiles_async._protocol.ranges import (
     ContentRange,
     Gaps,
     Range,
-    gaps_of,
+    gaps_in,
     parse_content_range,
     parse_unsatisfied_range,
     range_header,
@@ -119,7 +119,7 @@ def taken(gaps: Gaps, part_size: int, readers: int) -> list[Range]:
 
 @given(st.integers(0, 2**40), st.integers(2**33, 2**34), st.integers(1, 64))
 def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int) -> None:
-    gaps = gaps_of(size)
+    gaps = gaps_in(size)
     parts = taken(gaps, part_size, readers)
     assert sum(part.length for part in parts) == size
     assert all(one.stop == other.start for one, other in pairwise(parts))
@@ -128,15 +128,21 @@ def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int) -
 
 
 def test_parts_are_as_large_as_they_may_be_until_the_end_is_near() -> None:
-    parts = taken(gaps_of(1024 * MIB), 8 * MIB, 4)
+    parts = taken(gaps_in(1024 * MIB), 8 * MIB, 4)
     assert {part.length for part in parts[:100]} == {8 * MIB}
     assert parts[-1].length == 2 * MIB
     assert all(one.length >= other.length for one, other in pairwise(parts))
 
 
 def test_a_part_is_never_cut_so_small_that_its_request_weighs_more() -> None:
-    assert [part.length for part in taken(gaps_of(6 * MIB), 8 * MIB, 64)] == [2 * MIB] * 3
-    assert [part.length for part in taken(gaps_of(300), 100, 64)] == [100] * 3
+    assert [part.length for part in taken(gaps_in(6 * MIB), 8 * MIB, 64)] == [2 * MIB] * 3
+    assert [part.length for part in taken(gaps_in(300), 100, 64)] == [100] * 3
+
+
+def test_what_is_done_is_no_gap() -> None:
+    assert taken(gaps_in(10, [Range(0, 2), Range(4, 6)]), 100, 1) == [Range(2, 4), Range(6, 10)]
+    assert taken(gaps_in(10, [Range(3, 10)]), 100, 1) == [Range(0, 3)]
+    assert taken(gaps_in(10, [Range(0, 10)]), 100, 1) == []
 
 
 def test_what_is_there_already_is_not_taken() -> None:

@@ -7,13 +7,14 @@ all of them, and into the same files.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
 from wbfiles_async.errors import UnsafePathError
 
-__all__ = ["collision_key", "is_temporary", "local_parts", "temporary_name"]
+__all__ = ["collision_key", "is_temporary", "local_parts", "part_name", "temporary_name"]
 
 # ext4, XFS, NTFS and APFS all hold this much; UTF-8 is never shorter than the UTF-16 that NTFS counts.
 _LONGEST_COMPONENT: Final = 255  # bytes
@@ -103,6 +104,18 @@ def collision_key(name: str) -> str:
 def is_temporary(component: str) -> bool:
     """Tell whether a local file's name is that of one of our unfinished downloads."""
     return component.startswith(".") and component.endswith(_TEMPORARY_SUFFIX)
+
+
+def part_name(final: str) -> str:
+    """Return the name under which the unfinished download of the file ``final`` is found again.
+
+    Args:
+        final: The last component of the file's path.
+    """
+    name = f".{final}{_TEMPORARY_SUFFIX}"
+    if len(name.encode()) <= _LONGEST_COMPONENT:
+        return name
+    return temporary_name(final, hashlib.md5(final.encode(), usedforsecurity=False).hexdigest()[:16])
 
 
 def temporary_name(final: str, token: str) -> str:

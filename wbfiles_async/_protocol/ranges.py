@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterable
 
 import attrs
 
-__all__ = ["ContentRange", "Gaps", "Range", "gaps_of", "parse_content_range", "parse_unsatisfied_range", "range_header"]
+__all__ = ["ContentRange", "Gaps", "Range", "gaps_in", "parse_content_range", "parse_unsatisfied_range", "range_header"]
 
 # Offsets are signed 64-bit numbers on every system; a larger one is an attack or a bug.
 _TOO_LARGE = 2**63
@@ -123,6 +124,14 @@ class Gaps:
         return part
 
 
-def gaps_of(size: int) -> Gaps:
-    """Return all of a file of ``size`` bytes as not taken on yet."""
-    return Gaps(deque([Range(0, size)] if size else []))
+def gaps_in(size: int, done: Iterable[Range] = ()) -> Gaps:
+    """Return what of a file of ``size`` bytes is not ``done``; the ranges of that are in order and do not overlap."""
+    gaps: deque[Range] = deque()
+    start = 0
+    for part in done:
+        if start < part.start:
+            gaps.append(Range(start, part.start))
+        start = part.stop
+    if start < size:
+        gaps.append(Range(start, size))
+    return Gaps(gaps)

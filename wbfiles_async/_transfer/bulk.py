@@ -135,7 +135,13 @@ class BulkDownload:
         return FileResult(name=source.name, status="kept", path=place.path, size=source.size or 0, verified=verified)
 
     def _account(self, result: FileResult) -> None:
-        counts = {"files": 1, result.status: 1, "verified": int(result.verified), "parts": result.parts}
+        counts = {
+            "files": 1,
+            result.status: 1,
+            "verified": int(result.verified),
+            "parts": result.parts,
+            "resumed": int(result.resumed > 0),
+        }
         if result.status in ("downloaded", "planned"):
             counts["bytes"] = result.size
         for key, count in counts.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +13,8 @@ import attrs
 from wbfiles_async._models import FileResult
 from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._protocol.front import Front
-from wbfiles_async._protocol.ranges import Gaps, gaps_of
+from wbfiles_async._protocol.journal import Journal
+from wbfiles_async._protocol.ranges import Gaps, Range, gaps_in
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
@@ -20,6 +23,15 @@ from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.store import copy
 from wbfiles_async._transfer.tasks import side_by_side
 from wbfiles_async._transfer.whole import check_md5, check_pieces, read_whole, until_whole
+from wbfiles_async.errors import (
+    ApiError,
+    IntegrityError,
+    ObjectChangedError,
+    RemoteFileNotFoundError,
+    TransferError,
+)
+
+log = logging.getLogger(__name__)
 
 WHOLE_BYTES = 1 << 20
 """Files up to this size are held in memory, then written and published in one step."""
@@ -58,6 +70,7 @@ class Download:
     progress: Progress | None = None
     _arrived: int = 0
     _parts: int = 0
+    _resumed: int = 0
 
     async def run(self) -> FileResult:
         """Fetch, check and publish.
@@ -91,12 +104,13 @@ class Download:
             size=self._arrived,
             verified=verified,
             parts=self._parts,
+            resumed=self._resumed,
         )
 
     def _begin(self) -> None:
         if self._arrived and self.progress is not None:
             self.progress.advanced(self.source.name, -self._arrived)
-        self._arrived = self._parts = 0
+        self._arrived = self._parts = self._resumed = 0
 
     def _count(self, length: int) -> None:
         self._arrived += length
@@ -126,14 +140,28 @@ class Download:
         self.source.url(self.session.unreachable)  # a reference that cannot be fetched leaves no trace on the disk
         temporary = Temporary(self.place)
         try:
-            await run(temporary.create, size=size)
-            verified = await self._fill(temporary, size)
+            journal = await run(temporary.create, size=size, md5=self.source.md5 if self._may_resume else None)
+            verified = await self._fill(temporary, size, journal)
             await run(temporary.publish, mode=self.mode, replace=self.replace, durable=options.durable)
+        except BaseException as error:
+            if self._may_resume and temporary.can_be_kept and _leaves_a_use(error):
+                told = f"What has come of it is kept in {temporary.keep()}; the next download goes on from there."
+                error.add_note(told)
+                log.info("%s: %s", self.source.name, told)
+            raise
         finally:
             temporary.discard()
         return verified
 
-    async def _fill(self, temporary: Temporary, size: int | None) -> bool:
+    @property
+    def _may_resume(self) -> bool:
+        """Whether an interrupted download can be gone on with later: in parts, and checked as a whole."""
+        size, options = self.source.size, self.session.options
+        return (
+            options.resume and self._verify and size is not None and size > options.part_size and not self._unranged()
+        )
+
+    async def _fill(self, temporary: Temporary, size: int | None, journal: Journal | None) -> bool:
         """Write all bytes, the md5 following beside; tell whether it was compared."""
         verify = self._verify
         digest = _Digest(temporary)
@@ -142,7 +170,7 @@ class Download:
                 group.start_soon(self.session.disk.follow, digest.follow)
             whole = False
             try:
-                await self._write_parts(temporary, size, digest)
+                await self._write_parts(temporary, size, digest, journal)
                 whole = True
             finally:
                 digest.end(abandoned=not whole)
@@ -150,8 +178,10 @@ class Download:
             check_md5(self.source, digest.value)
         return verify
 
-    async def _write_parts(self, temporary: Temporary, size: int | None, digest: _Digest) -> None:
-        session, options = self.session, self.session.options
+    async def _write_parts(
+        self, temporary: Temporary, size: int | None, digest: _Digest, journal: Journal | None
+    ) -> None:
+        session, source, options = self.session, self.source, self.session.options
 
         def write(offset: int, piece: bytes | memoryview) -> None:
             temporary.write(offset, (piece,))
@@ -159,12 +189,24 @@ class Download:
 
         async def fetch(start: int, stop: int | None) -> None:
             self._parts += 1
-            await copy(session, self.source, start, stop, write, self._count)
+            await copy(session, source, start, stop, write, self._count)
+
+        async def fetch_and_note(start: int, stop: int) -> None:
+            await fetch(start, stop)
+            if source.etag and self._may_resume:
+                await session.disk.run(temporary.note, Range(start, stop), source.etag)
 
         if size is None or size <= options.part_size or self._unranged():
             await fetch(0, size)
-        else:
-            await self._side_by_side(gaps_of(size), fetch)
+            return
+        done = journal.parts if journal is not None else ()
+        if journal is not None:
+            source.etag = journal.header.etag
+            for part in done:
+                digest.written(part.start, part.stop)
+                self._resumed += part.length
+            self._count(self._resumed)
+        await self._side_by_side(gaps_in(size, done), fetch_and_note)
 
     async def _side_by_side(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
         """Fetch the parts of a file, over more connections while those at work are slow."""
@@ -196,6 +238,17 @@ class Download:
     def _unranged(self) -> bool:
         session, source = self.session, self.source
         return source.unranged or origin(source.url(session.unreachable)) in session.unranged
+
+
+def _leaves_a_use(error: BaseException) -> bool:
+    """Tell whether what has come so far is worth keeping: it was interrupted, and nothing is wrong with it."""
+    match error:
+        case IntegrityError() | ObjectChangedError() | RemoteFileNotFoundError():
+            return False
+        case TransferError() | ApiError() | PermissionError() | asyncio.CancelledError():
+            return True
+        case _:
+            return False
 
 
 class _Digest:

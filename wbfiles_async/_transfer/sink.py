@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,12 +18,14 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._protocol.checksums import new_md5
-from wbfiles_async._protocol.names import local_parts, temporary_name
+from wbfiles_async._protocol.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
+from wbfiles_async._protocol.names import local_parts
+from wbfiles_async._protocol.ranges import Range
+from wbfiles_async._transfer.left_over import header_for, open_temporary
 from wbfiles_async.errors import DestinationExistsError, LocalWriteError, UnsafePathError, WBFilesError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_PRIVATE = 0o600
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -132,12 +133,19 @@ class Temporary:
     _folder: int = -1
     _name: str = ""
     _file: int = -1
+    _size: int | None = None
+    _header: Header | None = None
+    _parts: int = 0
 
-    def create(self, *, size: int | None) -> None:
-        """Create the temporary sibling, and the folders above it.
+    def create(self, *, size: int | None, md5: bytes | None = None) -> Journal | None:
+        """Create the temporary sibling, and the folders above it; or take up what is left of an earlier one.
 
         Args:
-            size: Bytes that must fit on the disk, where known.
+            size: Length of the whole file, which must fit on the disk, where known.
+            md5: Its md5; without it nothing is taken up.
+
+        Returns:
+            What is taken up; ``None`` where nothing is.
 
         Raises:
             UnsafePathError: A symbolic link is in the way.
@@ -146,14 +154,56 @@ class Temporary:
         with _failures_of(self.place.path):
             self._folder = folder = _open_folder(self.place, create=True)
             _status(self.place, folder)
+            opened = open_temporary(self.place.parts[-1], folder, size=size, md5=md5)
+            self._file, self._name = opened.file, opened.name
             if size is not None:
-                disk = os.fstatvfs(folder)
-                free = disk.f_bavail * disk.f_frsize
-                if size > free:
-                    raise OSError(errno.ENOSPC, f"{size} bytes are needed, {free} are free")
-            name = temporary_name(self.place.parts[-1], secrets.token_hex(8))
-            self._file = os.open(name, _NEW_FILE, _PRIVATE, dir_fd=folder)
-            self._name = name
+                self._size = size
+                self._begin_journal(opened.journal, md5)
+                self._check_space(size)
+            return opened.journal
+
+    def _begin_journal(self, journal: Journal | None, md5: bytes | None) -> None:
+        """Write behind the last byte what the file is, or take up what is written there."""
+        assert self._size is not None  # noqa: S101
+        if journal is None:
+            self._header = header_for(self._size, md5, None)
+            os.pwrite(self._file, encode_header(self._header), self._size)
+        else:
+            self._header = journal.header
+            self._parts = len(journal.parts)
+            os.ftruncate(self._file, self._size + HEADER_BYTES)
+            os.pwrite(self._file, b"".join(map(encode_part, journal.parts)), self._size + HEADER_BYTES)
+
+    def _check_space(self, size: int) -> None:
+        disk, file = os.fstatvfs(self._file), os.fstat(self._file)
+        needed, free = size - file.st_blocks * 512, disk.f_bavail * disk.f_frsize
+        if needed > free:
+            raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free} are free")
+
+    def note(self, part: Range, etag: str) -> None:
+        """Note in the file that a part of it is written, so that a later process can go on from there.
+
+        Args:
+            part: The part.
+            etag: The strong validator of the object that it is a part of.
+
+        Raises:
+            LocalWriteError: The disk refuses.
+        """
+        assert self._size is not None  # noqa: S101
+        assert self._header is not None  # noqa: S101
+        with _failures_of(self.place.path):
+            if self._header.etag != etag:
+                self._header = attrs.evolve(self._header, etag=etag)
+                os.pwrite(self._file, encode_header(self._header), self._size)
+            entry = encode_part(part)
+            os.pwrite(self._file, entry, self._size + HEADER_BYTES + self._parts * len(entry))
+            self._parts += 1
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether a later download could go on from what is there."""
+        return self._parts > 0 and self._file >= 0
 
     def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         """Write pieces one after the other from ``offset`` on.
@@ -194,11 +244,13 @@ class Temporary:
         """
         target = self.place.parts[-1]
         with _failures_of(self.place.path):
+            if self._size is not None:
+                os.ftruncate(self._file, self._size)
             os.fchmod(self._file, mode)
             if durable:
                 os.fsync(self._file)
-            file, self._file = self._file, -1
-            os.close(file)
+            # Closing can fail, which must be known before; but while we have it open nobody takes it for left over.
+            os.close(os.dup(self._file))
             _status(self.place, self._folder)
             if replace:
                 os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -211,15 +263,20 @@ class Temporary:
             if durable:
                 os.fsync(self._folder)
 
+    def keep(self) -> Path:
+        """Leave what is there for a later download, and give its path; ``discard`` does not remove it then."""
+        name, self._name = self._name, ""
+        return self.place.path.with_name(name)
+
     def discard(self) -> None:
         """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
-        if self._file >= 0:
-            file, self._file = self._file, -1
-            os.close(file)
         if self._name:
             name, self._name = self._name, ""
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._folder)
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
         if self._folder >= 0:
             folder, self._folder = self._folder, -1
             os.close(folder)

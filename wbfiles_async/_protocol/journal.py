@@ -1,0 +1,98 @@
+"""What an unfinished file says of itself, behind its last byte: which object it is of, and which parts are written.
+
+Performs no I/O. It is trusted for what it saves, never for what is right: the md5 of the whole file decides.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+
+import attrs
+
+from wbfiles_async._protocol.ranges import Range
+
+__all__ = ["HEADER_BYTES", "Header", "Journal", "encode_header", "encode_part", "parse_journal"]
+
+HEADER_BYTES = 4096
+"""Bytes of the header, which is padded so that it can be written anew in place; parts follow."""
+
+_PART = struct.Struct("<QQ")
+_FORMAT = 1
+
+
+@attrs.frozen(kw_only=True)
+class Header:
+    """What the unfinished file is.
+
+    Attributes:
+        size: Length of the whole file in bytes.
+        md5: Its md5.
+        etag: The strong validator of the stored object; empty while no answer gave one.
+        host: Name of the machine that writes it.
+        boot: When that was started, as its own id: a process of another one cannot be looked for.
+    """
+
+    size: int
+    md5: bytes
+    etag: str
+    host: str
+    boot: str
+
+
+@attrs.frozen
+class Journal:
+    """A header, and the parts that are written: in order, without overlap, inside the file."""
+
+    header: Header
+    parts: tuple[Range, ...]
+
+
+def encode_header(header: Header) -> bytes:
+    """Return a header of ``HEADER_BYTES``; one whose validator is too long for it states none."""
+    fields = attrs.asdict(header) | {"md5": header.md5.hex(), "format": _FORMAT}
+    text = json.dumps(fields).encode()
+    if len(text) > HEADER_BYTES:
+        text = json.dumps(fields | {"etag": ""}).encode()
+    return text.ljust(HEADER_BYTES)
+
+
+def encode_part(part: Range) -> bytes:
+    """Return the entry of a part that is written."""
+    return _PART.pack(part.start, part.stop)
+
+
+def parse_journal(text: bytes) -> Journal | None:
+    """Read what follows the last byte of an unfinished file; ``None`` where it is no journal of ours.
+
+    An entry that was cut off, or makes no sense, counts as not there.
+    """
+    try:
+        fields = json.loads(text[:HEADER_BYTES])
+        if fields.pop("format") != _FORMAT:
+            return None
+        header = Header(**fields | {"md5": bytes.fromhex(fields["md5"])})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    texts = (header.etag, header.host, header.boot)
+    if type(header.size) is not int or header.size < 0 or not all(isinstance(each, str) for each in texts):
+        return None
+    entries = text[HEADER_BYTES:]
+    whole = entries[: len(entries) // _PART.size * _PART.size]
+    parts = (Range(start, stop) for start, stop in _PART.iter_unpack(whole) if start < stop <= header.size)
+    return Journal(header, tuple(_merged(parts)))
+
+
+def _merged(parts: Iterator[Range]) -> Iterator[Range]:
+    """Give the same bytes as few ranges in order."""
+    waiting: Range | None = None
+    for part in sorted(parts, key=lambda part: part.start):
+        if waiting is None or part.start > waiting.stop:
+            if waiting is not None:
+                yield waiting
+            waiting = part
+        else:
+            waiting = Range(waiting.start, max(waiting.stop, part.stop))
+    if waiting is not None:
+        yield waiting
