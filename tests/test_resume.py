@@ -39,7 +39,7 @@ def half(stored: Callable[[Seen], object]) -> Callable[[Seen], Answer]:
         given = stored(seen)
         assert isinstance(given, Answer)
         start = seen.range[0] if seen.range else 0
-        return given if start < len(DATA) // 2 else given.but(cut=10)
+        return given if start < len(DATA) // 2 else given.but(cut=10, end="close")
 
     return answer
 
