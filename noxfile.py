@@ -3,7 +3,7 @@
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests", "bench_smoke"]
+nox.options.sessions = ["lint", "types", "tests", "tests_uvloop", "bench_smoke"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -35,6 +35,16 @@ def tests(session: nox.Session) -> None:
     """All tests; arguments go to pytest."""
     install(session, "test")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def tests_uvloop(session: nox.Session) -> None:
+    """The tests of what uses uvloop where it is installed: the blocking objects and the command line."""
+    install(session, "test")
+    session.install("uvloop")
+    session.run(
+        "pytest", *(f"tests/test_{name}.py" for name in ("uvloop", "cli_processes", "facade_lifecycle", "readme"))
+    )
 
 
 @nox.session

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
 
 from wbfiles_async.errors import ConfigurationError
@@ -34,6 +35,11 @@ class Closable(Protocol):
     """What is closed in the thread before it ends."""
 
     def aclose(self) -> Coroutine[object, object, None]: ...
+
+
+def has_uvloop() -> bool:
+    """Tell whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
+    return find_spec("uvloop") is not None
 
 
 class _Thread:
@@ -73,7 +79,7 @@ class _Thread:
                 await self.clients.pop().aclose()
             await asyncio.gather(*self._closings)
 
-        anyio.run(serve)
+        anyio.run(serve, backend_options={"use_uvloop": has_uvloop()})
 
     @property
     def is_current(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 
 from wbfiles_async._cli.text import printable
+from wbfiles_async._portal import has_uvloop
 from wbfiles_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -83,9 +84,11 @@ def run(work: Callable[[], Coroutine[object, object, int]], *, quiet: bool) -> i
         StoppedError: A signal ended it.
         WBFilesError: What the work raised.
     """
+    import anyio  # not needed for --help
+
     try:
         with _warnings_on_stderr(quiet):
-            return asyncio.run(_stoppable(work))
+            return anyio.run(_stoppable, work, backend_options={"use_uvloop": has_uvloop()})
     except BrokenPipeError:
         forget_stdout()
         return ExitCode.PIPE_CLOSED
