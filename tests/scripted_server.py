@@ -17,6 +17,7 @@ import re
 import socket
 import ssl
 import struct
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -29,7 +30,7 @@ import attrs
 import pytest
 
 from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
-from wbfiles_async._transfer import failures
+from wbfiles_async._transfer import failures, origins
 
 Failed = TypeVar("Failed", bound=WBFilesError)
 
@@ -410,14 +411,23 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServ
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited before further tries; none of them passes."""
+    """The seconds that were waited before further tries; none of them passes, but the library's clock says so."""
     asked: list[float] = []
+    ahead = 0.0
 
     async def sleep(seconds: float) -> None:
+        nonlocal ahead
+        until = monotonic() + seconds
         asked.append(seconds)
         await asyncio.sleep(0)
+        ahead += max(0.0, until - monotonic())  # of those who wait side by side each waits in the same time
 
-    monkeypatch.setattr(failures, "anyio", SimpleNamespace(sleep=sleep))
+    def monotonic() -> float:
+        return time.monotonic() + ahead
+
+    for module in (failures, origins):
+        monkeypatch.setattr(module, "anyio", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
     return asked
 
 

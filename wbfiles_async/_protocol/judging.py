@@ -13,7 +13,7 @@ import attrs
 
 from wbfiles_async._protocol.backoff import is_transient, parse_retry_after
 from wbfiles_async._protocol.ranges import parse_content_range
-from wbfiles_async._protocol.store_answers import is_expired, parse_store_error
+from wbfiles_async._protocol.store_answers import is_expired, is_throttle, parse_store_error
 
 
 class Verdict(enum.Enum):
@@ -43,12 +43,14 @@ class Rejection:
         reason: For people; holds no secret.
         retry_after: Seconds the server asked to wait.
         status: The HTTP status.
+        throttled: Whether the server asks to be asked less.
     """
 
     verdict: Verdict
     reason: str
     status: int
     retry_after: float | None = None
+    throttled: bool = False
 
 
 def strong_etag(headers: Mapping[str, str]) -> str | None:
@@ -131,7 +133,8 @@ def judge_refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: 
         verdict = Verdict.RETRY
     else:
         verdict = Verdict.FINAL
-    return Rejection(verdict, reason, status, retry_after)
+    throttled = verdict is Verdict.RETRY and is_throttle(status, error)
+    return Rejection(verdict, reason, status, retry_after, throttled)
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 import attrs
 
@@ -57,11 +57,11 @@ class Source:
         """The 16 bytes of the md5, where known."""
         return parse_md5(self.attributes.md5)
 
-    def url(self, unreachable: set[str]) -> str:
+    def url(self, unreachable: Container[str]) -> str:
         """Choose the URL to ask: the store's own, which spares the API a request, else the API's.
 
         Args:
-            unreachable: Origins that could not be connected to.
+            unreachable: Origins that are not asked while another way is left.
 
         Raises:
             UnsupportedReferenceError: Neither can be fetched by http.

@@ -12,12 +12,12 @@ import httpx
 
 from wbfiles_async._protocol.judging import Rejection, Verdict, judge_body, judge_refusal, strong_etag
 from wbfiles_async._protocol.ranges import range_header
-from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
+from wbfiles_async._protocol.urls import host_of, is_fetchable, without_secrets
 from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.source import Source, takes_credentials
-from wbfiles_async.errors import AuthenticationError, IntegrityError, ObjectChangedError, TransferError
+from wbfiles_async.errors import AuthenticationError, IntegrityError, ObjectChangedError, TransferError, WBFilesError
 
 REDIRECTS = 5
 """Hops that are followed: the API needs one, a load balancer adds one or two."""
@@ -32,7 +32,7 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
     """Yield bytes ``[start, stop)`` of the file, in order, each once, going on after what can be survived.
 
     A piece can be used until the next one is asked for.
-    One place of the limiter is held while bytes flow, and none while waiting for another try.
+    One turn at the origin is held while bytes flow, and none while waiting for another try.
 
     Args:
         session: The means of the running event loop.
@@ -52,21 +52,30 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
                 ObjectChangedError(f"{source.name}: the file was replaced while it was being read.", name=source.name),
             )
         generation, round = source.generation, source.budget.round
+        where, began = session.origins.of(source.url(session.unreachable)), time.monotonic()
+        turn = where.turn(source.name)
         try:
-            async with session.limiter, aclosing(_read_once(session, source, offset, stop)) as pieces:
+            async with turn, aclosing(_read_once(session, source, offset, stop)) as pieces:
+                source.budget.stood_in_line(began)
                 async for piece in pieces:
                     offset += len(piece)
                     source.moved(len(piece))
                     yield piece
+            turn.passed()
             if stop is None or offset >= stop:
                 return
         except Failure as failure:
+            pause = turn.throttled(failure.retry_after) if failure.throttled else None
             if stop is not None and start < stop <= offset:
                 return  # every byte came; only the end of the message did not
             if failure.verdict is Verdict.RENEW:
                 await source.renew(failure, generation=generation)
             elif failure.verdict is Verdict.RETRY and (stop is not None or offset == start):
-                await source.budget.spend(failure, round=round)
+                try:
+                    await source.budget.spend(failure, round=round, pause=pause)
+                except WBFilesError as error:
+                    where.gave_up((source.run, source.name), error)
+                    raise
             elif failure.verdict is Verdict.FINAL:
                 raise failure.error from failure.__cause__
             else:
@@ -109,7 +118,7 @@ async def _read_once(
         body = judge_body(answer.status, answer.headers, start=start, stop=stop, size=source.size, etag=source.etag)
         if isinstance(body, Rejection):
             if body.verdict is Verdict.UNRANGED:
-                session.unranged.add(origin(url))
+                session.origins.of(url).ranged = False
             raise _rejected(body, source, url, start)
         source.etag = source.etag or strong_etag(answer.headers)
         waited, moved, since = 0.0, 0, time.monotonic()
@@ -157,10 +166,10 @@ async def _request(session: Session, source: Source, start: int, stop: int | Non
             answer = await session.get(url, headers, session.times)
         except httpx.TransportError as error:
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-                session.unreachable.add(origin(url))
+                session.origins.of(url).reachable = False
             raise network_failure(error, name=source.name, host=host_of(url), offset=start) from error
         if 200 <= answer.status < 300:
-            session.unreachable.discard(origin(url))
+            session.origins.of(url).reachable = True
             return answer, url
         try:
             if answer.status in REDIRECT_STATUSES and "location" in answer.headers:
