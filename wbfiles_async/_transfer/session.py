@@ -17,6 +17,7 @@ from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.disk import Disk
 from wbfiles_async._transfer.engine import Engine
 from wbfiles_async._transfer.exchange import Get, Send, Times, get_by
+from wbfiles_async._transfer.network import PrivateStores
 from wbfiles_async._transfer.origins import Origins
 from wbfiles_async._transfer.transport import AiohttpTransport
 from wbfiles_async.errors import AuthenticationError, ConfigurationError
@@ -37,6 +38,7 @@ class Session:
         limiter: Simultaneous requests to the stores; files and parts share it.
         api_origin: The only origin that ever receives our credentials.
         times: How long a request to a store waits.
+        private_stores: Whether stores may lie at private addresses.
         origins: What was learnt of each store, and whose turn it is there.
         api_resumes_at: When the API's rate limit lets requests through again, in monotonic seconds.
         entity_lock: Held while the default entity is asked for.
@@ -52,6 +54,7 @@ class Session:
     limiter: anyio.Semaphore
     api_origin: str
     times: Times
+    private_stores: PrivateStores
     origins: Origins
     api_resumes_at: float = 0.0
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock)
@@ -118,6 +121,7 @@ def open_session(
     disk = Disk()
     send: Send
     engine: Engine | None = None
+    private_stores = PrivateStores(True)  # what is injected connects by its own rules
     if http_client is not None:
         client = http_client
         send = partial(client.send, stream=True, auth=None, follow_redirects=False)
@@ -130,6 +134,8 @@ def open_session(
         if isinstance(carrier, AiohttpTransport):
             engine = Engine(carrier)
             get = engine.get
+            if not options.private_stores:
+                private_stores = PrivateStores.of_server(settings.base_url, carrier.proxies)
         else:
             get = get_by(send)
     authenticator: Authenticator | None
@@ -150,6 +156,7 @@ def open_session(
         authenticator=authenticator,
         disk=disk,
         limiter=limiter,
+        private_stores=private_stores,
         origins=Origins(options, limiter),
         api_origin=origin(settings.base_url),
         times=Times(options.connect_timeout, options.stall_seconds),

@@ -12,9 +12,10 @@ import httpx
 
 from wbfiles_async._protocol.judging import Rejection, Verdict, judge_body, judge_refusal, strong_etag
 from wbfiles_async._protocol.ranges import range_header
-from wbfiles_async._protocol.urls import host_of, is_fetchable, without_secrets
+from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
 from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
+from wbfiles_async._transfer.network import private_peers
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.source import Source, takes_credentials
 from wbfiles_async.errors import AuthenticationError, IntegrityError, ObjectChangedError, TransferError, WBFilesError
@@ -163,7 +164,8 @@ async def _request(session: Session, source: Source, start: int, stop: int | Non
         if authenticator is not None:
             headers |= await authenticator.headers()
         try:
-            answer = await session.get(url, headers, session.times)
+            with private_peers(allowed=origin(url) == session.api_origin or await session.private_stores.known()):
+                answer = await session.get(url, headers, session.times)
         except httpx.TransportError as error:
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 session.origins.of(url).reachable = False
