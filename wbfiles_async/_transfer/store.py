@@ -13,6 +13,7 @@ import httpx
 from wbfiles_async._protocol.judging import Rejection, Verdict, judge_body, judge_refusal, strong_etag
 from wbfiles_async._protocol.ranges import range_header
 from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
+from wbfiles_async._transfer.decoding import decoded
 from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
 from wbfiles_async._transfer.network import private_peers
@@ -56,7 +57,7 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
         where, began = session.origins.of(source.url(session.unreachable)), time.monotonic()
         turn = where.turn(source.name)
         try:
-            async with turn, aclosing(_read_once(session, source, offset, stop)) as pieces:
+            async with turn, aclosing(_pieces(session, source, offset, stop)) as pieces:
                 source.budget.stood_in_line(began)
                 async for piece in pieces:
                     offset += len(piece)
@@ -83,29 +84,42 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
                 raise
 
 
+def _pieces(
+    session: Session, source: Source, start: int, stop: int | None
+) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
+    """Yield what one request gives of ``[start, stop)``, decompressed where the file is compressed."""
+    pieces = _read_once(session, source, start, stop)
+    if not source.encoded:
+        return pieces
+    return decoded(source, pieces, host=host_of(source.url(session.unreachable)), verify=session.options.verify)
+
+
 async def read_span(
     session: Session, source: Source, start: int, stop: int | None
 ) -> AsyncGenerator[bytes | memoryview]:
     """Yield bytes ``[start, stop)`` as ``read`` does, also from a store that serves whole files only."""
-    begun = False
-    try:
-        async with aclosing(read(session, source, start, stop)) as pieces:
-            async for piece in pieces:
-                begun = True
-                yield piece
-        return
-    except Failure as failure:
-        if failure.verdict is not Verdict.UNRANGED or begun:
-            raise
-    offset = 0
-    async with aclosing(read(session, source, 0, source.size)) as pieces:
-        async for piece in pieces:
-            wanted = piece[max(0, start - offset) : None if stop is None else max(0, stop - offset)]
-            offset += len(piece)
-            if wanted:
-                yield wanted
-            if stop is not None and offset >= stop:
-                return
+    whole = begun = False
+    while True:
+        first = offset = 0 if whole else start
+        size = source.size
+        last = size if whole or stop is None else stop if size is None else min(stop, size)
+        try:
+            async with aclosing(read(session, source, first, last)) as pieces:
+                async for piece in pieces:
+                    wanted = piece[max(0, start - offset) : None if stop is None else max(0, stop - offset)]
+                    offset += len(piece)
+                    if wanted:
+                        begun = True
+                        yield wanted
+                    if whole and stop is not None and offset >= stop:
+                        break
+            return
+        except Failure as failure:
+            if begun or failure.verdict not in (Verdict.UNRANGED, Verdict.ENCODED):
+                raise
+            if whole and failure.verdict is Verdict.UNRANGED:
+                raise
+            whole, source.encoded = True, failure.verdict is Verdict.ENCODED
 
 
 async def _read_once(
@@ -116,9 +130,17 @@ async def _read_once(
     answer, url = await _request(session, source, start, stop)
     offset = start
     try:
-        body = judge_body(answer.status, answer.headers, start=start, stop=stop, size=source.size, etag=source.etag)
+        body = judge_body(
+            answer.status,
+            answer.headers,
+            start=start,
+            stop=stop,
+            size=source.size,
+            etag=source.etag,
+            encoded=source.encoded,
+        )
         if isinstance(body, Rejection):
-            if body.verdict is Verdict.UNRANGED:
+            if body.everywhere:
                 session.origins.of(url).ranged = False
             raise _rejected(body, source, url, start)
         source.etag = source.etag or strong_etag(answer.headers)
@@ -155,7 +177,11 @@ async def _request(session: Session, source: Source, start: int, stop: int | Non
     url = source.url(session.unreachable)
     for _ in range(REDIRECTS + 1):
         # Each hop builds its headers afresh from what it may see.
-        headers = {"User-Agent": session.settings.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {
+            "User-Agent": session.settings.user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip" if source.encoded else "identity",
+        }
         if not whole:
             headers["Range"] = range_header(start, stop)
             if source.etag:
