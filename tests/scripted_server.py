@@ -354,9 +354,30 @@ class ScriptedServer:
             writer.write(b"0\r\n\r\n")
 
 
+class LastingApi(AsyncApi):
+    """A client that shows at the end of its `async with` that it still works, whatever happened in it.
+
+    It fetches another file, of another store, with every connection free; the tests' server does not see it.
+    """
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            session = None if error else self._gateway._session
+            if session is not None:  # it has asked for something, and is not closed
+                async with ScriptedServer() as other, asyncio.timeout(10):
+                    while session.origins.under_way:  # noqa: ASYNC110  # of tasks that the test leaves to the end
+                        await asyncio.sleep(0.001)
+                    assert session.limiter.value == session.options.connections
+                    assert await remote(self, other.put("another", b"file")).read_bytes() == b"file"
+        finally:
+            await super().__aexit__(kind, error, trace)
+
+
 def client(server: ScriptedServer, **options: Any) -> AsyncApi:
     """Return a client of the server that gives up quickly; options as for `TransferOptions`."""
-    return AsyncApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options))
+    return LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options))
 
 
 def quick(**options: Any) -> TransferOptions:

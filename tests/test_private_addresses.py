@@ -183,8 +183,10 @@ async def test_the_servers_own_host_is_asked_wherever_it_lies(server: ScriptedSe
     server.on("/files/a", Answer(body=DATA))
     node = server.put("a", DATA, directUrl=None, url=f"{server.base_url}/files/a")
     async with client(server) as api:
-        api._gateway.session().private_stores.allowed = False
+        stores = api._gateway.session().private_stores
+        stores.allowed = False
         assert await remote(api, node).read_bytes() == DATA
+        stores.allowed = True
 
 
 async def test_a_private_proxy_is_what_the_user_chose(
