@@ -250,4 +250,5 @@ def _safe_cause(error: Exception) -> Exception | None:
     """Give the cause to chain, unless its text would show the URL and so a signature."""
     import aiohttp
 
-    return None if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL) else error
+    telling = aiohttp.ClientResponseError | aiohttp.InvalidURL | aiohttp.ServerTimeoutError
+    return None if isinstance(error, telling) else error
