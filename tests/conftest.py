@@ -1,4 +1,4 @@
-"""What holds for every test: nothing of the machine it runs on shows through."""
+"""What holds for every test: nothing of the machine it runs on shows through, and no secret shows anywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from leaks import pytest_configure as pytest_configure
+from leaks import pytest_runtest_makereport as pytest_runtest_makereport
+from leaks import pytest_runtest_setup as pytest_runtest_setup
 
 _NAMES = {"NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 

@@ -17,6 +17,7 @@ import re
 import socket
 import ssl
 import struct
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -29,7 +30,7 @@ import attrs
 import pytest
 
 from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
-from wbfiles_async._transfer import failures
+from wbfiles_async._transfer import failures, origins
 
 Failed = TypeVar("Failed", bound=WBFilesError)
 
@@ -353,9 +354,30 @@ class ScriptedServer:
             writer.write(b"0\r\n\r\n")
 
 
+class LastingApi(AsyncApi):
+    """A client that shows at the end of its `async with` that it still works, whatever happened in it.
+
+    It fetches another file, of another store, with every connection free; the tests' server does not see it.
+    """
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            session = None if error else self._gateway._session
+            if session is not None:  # it has asked for something, and is not closed
+                async with ScriptedServer() as other, asyncio.timeout(10):
+                    while session.origins.under_way:  # noqa: ASYNC110  # of tasks that the test leaves to the end
+                        await asyncio.sleep(0.001)
+                    assert session.limiter.value == session.options.connections
+                    assert await remote(self, other.put("another", b"file")).read_bytes() == b"file"
+        finally:
+            await super().__aexit__(kind, error, trace)
+
+
 def client(server: ScriptedServer, **options: Any) -> AsyncApi:
     """Return a client of the server that gives up quickly; options as for `TransferOptions`."""
-    return AsyncApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options))
+    return LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options))
 
 
 def quick(**options: Any) -> TransferOptions:
@@ -410,14 +432,23 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServ
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited before further tries; none of them passes."""
+    """The seconds that were waited before further tries; none of them passes, but the library's clock says so."""
     asked: list[float] = []
+    ahead = 0.0
 
     async def sleep(seconds: float) -> None:
+        nonlocal ahead
+        until = monotonic() + seconds
         asked.append(seconds)
         await asyncio.sleep(0)
+        ahead += max(0.0, until - monotonic())  # of those who wait side by side each waits in the same time
 
-    monkeypatch.setattr(failures, "anyio", SimpleNamespace(sleep=sleep))
+    def monotonic() -> float:
+        return time.monotonic() + ahead
+
+    for module in (failures, origins):
+        monkeypatch.setattr(module, "anyio", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
     return asked
 
 

@@ -134,7 +134,8 @@ class Watch:
         """Assert that nothing is left, and that the client works."""
         assert not temporaries(self._root)
         assert open_files() == self._files
-        assert self._api._gateway.session().limiter.value == CONNECTIONS
+        session = self._api._gateway.session()
+        assert (session.limiter.value, session.origins.under_way) == (CONNECTIONS, 0)
         await settled(lambda: not self.strays())
         async with asyncio.timeout(5):
             assert await remote(self._api, self._other).read_bytes() == SMALL
@@ -261,7 +262,7 @@ async def test_a_download_cancelled_while_the_store_is_silent_leaves_nothing(
 async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connection_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, stop: Stop
 ) -> None:
-    waiting = server.put("waiting", SMALL, refusal(503, "SlowDown", Retry_After="15"))
+    waiting = server.put("waiting", SMALL, refusal(500, "InternalError", Retry_After="15"))
     held = server.put("held", SMALL, Answer(gate=asyncio.Event()))
     async with watched(server, tmp_path, stall_seconds=30) as (api, watch):
 

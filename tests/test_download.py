@@ -823,6 +823,20 @@ async def test_a_refusal_that_will_not_change_is_not_tried_again(
     assert len(server.requests) == 1
 
 
+@each_shape
+async def test_a_range_that_the_store_does_not_have_is_listed_anew_and_then_told_without_waiting(
+    server: ScriptedServer, tmp_path: Path, shape: Shape, waits: list[float]
+) -> None:
+    node = server.put("a.bin", shape.data, refusal(416, "InvalidRange"))
+    async with client(server, part_size=shape.part_size, attempts=50) as api:
+        error = await error_of(ObjectChangedError, remote(api, node).fetch(tmp_path))
+    assert "416 InvalidRange" in str(error)
+    assert 1 <= len(server.seen("/graphql")) <= 2
+    assert len(server.seen()) <= 3 * shape.parts
+    assert waits == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 522, 524])
 async def test_a_passing_refusal_is_tried_again_as_often_as_the_options_say(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int

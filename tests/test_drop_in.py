@@ -31,6 +31,9 @@ SECONDS = 60
 """A script that has not ended by then hangs; `wandb` starts a service of its own, which takes a while."""
 
 
+pytestmark = pytest.mark.shows_secrets("the scripts print the URLs, to compare them")
+
+
 @attrs.frozen
 class Difference:
     """What a script sees differently."""

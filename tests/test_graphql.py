@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -253,6 +255,27 @@ async def test_an_answer_without_end_is_cut_off(server: ScriptedServer) -> None:
     assert "MiB" in str(error)
 
 
+async def test_a_compressed_answer_is_read_and_one_that_grows_without_end_is_cut_off(
+    server: ScriptedServer,
+) -> None:
+    body = gzip.compress(graphql_answer({"project": None}).body)
+    compressed = Answer(headers={"Content-Encoding": "gzip"}, body=body)
+    bomb = gzip.compress(b" " * (200 << 20), 9)
+    async with client(server) as api:
+        server.on("/graphql", compressed)
+        await error_of(RunNotFoundError, listing(api))
+        server.on("/graphql", compressed.but(body=bomb))
+        tracemalloc.start()
+        try:
+            error = await error_of(ApiError, listing(api))
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20
+        finally:
+            tracemalloc.stop()
+        server.on("/graphql", compressed.but(body=body[:-6] + b"broken"))
+        await error_of(TransferError, listing(api))
+    assert "32 MiB" in str(error)
+
+
 ERRORS = {
     "objects": ({"errors": [{"message": "one"}, {"message": "two", "path": ["x"]}]}, ("one", "two")),
     "texts": ({"errors": ["one", "two"]}, ("one", "two")),
@@ -343,6 +366,19 @@ async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("b", "c", cursor="2")])
     async with talking_to(api) as client:
         assert [file.name for file in await listing(client)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("count", "told"), [(3, False), (2, False), (5, True)])
+async def test_files_that_the_server_counts_and_does_not_list_are_told_of(
+    caplog: pytest.LogCaptureFixture, count: int, told: bool
+) -> None:
+    api = Api([page("a", "b", cursor="1", more=True, count=count), page("c", cursor="2", count=count)])
+    async with talking_to(api) as client:
+        await listing(client)
+        assert ("counts 2 files more than it listed" in caplog.text) is told
+        caplog.clear()
+        await client.run(RUN).files(pattern="%").to_list()
+    assert "more than it listed" not in caplog.text
 
 
 async def test_a_page_size_that_is_refused_falls_back_to_one_that_every_server_gives() -> None:

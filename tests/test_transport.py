@@ -174,6 +174,43 @@ async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_re
     assert [seen.path for seen in server.requests] == ["/files/a", "/files/a"]
 
 
+async def test_a_name_is_looked_up_anew_for_each_try(
+    server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(address: str, port: int) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))]
+
+    answers = iter([None, found("127.0.0.1", unused_port), found("127.0.0.1", server.port)])
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        answer = next(answers)
+        if answer is None:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return answer
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    node = server.put("a", b"data", directUrl=f"http://store.example/store/a?sig={SIGNATURE}")
+    async with client(server, attempts=3) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+
+
+async def test_a_name_that_nobody_knows_is_told_after_as_many_tries_as_the_options_say(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def resolve(host: object, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    node = server.put("a", b"data", directUrl=f"http://nowhere.example/store/a?sig={SIGNATURE}")
+    async with client(server, attempts=3) as api:
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert "nowhere.example cannot be reached" in str(error)
+    assert asked == ["nowhere.example"] * 3
+
+
 @pytest.fixture
 def unused_port() -> int:
     """A port at which nobody listens."""
@@ -397,6 +434,40 @@ async def test_a_proxy_that_fails_is_told_apart_from_the_store(
     assert told in str(error).lower()
     assert "password" not in str(error)
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * (1 << 20),
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: a\r\n" * 100_000,
+        b"SOCKS5\r\n\r\n",
+    ],
+    ids=["a header without end", "headers without end", "no HTTP"],
+)
+async def test_a_proxy_that_answers_with_what_is_no_answer_is_bounded_and_told_in_one_short_line(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
+        async with client(server, attempts=2) as api, asyncio.timeout(10):
+            error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert len(str(error)) < 500
+    assert "password" not in str(error)
+    assert 1 <= len(asked) <= 2 * 2
+
+
+async def test_a_proxy_that_never_answers_is_given_up_in_the_time_for_connecting(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("store.example:443", Answer(gate=asyncio.Event()))
+    monkeypatch.setenv("HTTPS_PROXY", server.base_url)
+    node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
+    async with client(server, attempts=2, connect_timeout=0.2) as api, asyncio.timeout(10):
+        error = await error_of(TransferError, remote(api, node).read_bytes())
+    assert "proxy settings" in str(error)
+    assert [seen.method for seen in server.requests] == ["CONNECT", "CONNECT"]
 
 
 async def test_a_proxy_of_a_kind_that_cannot_be_used_is_told(

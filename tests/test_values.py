@@ -23,6 +23,7 @@ from wbfiles_async.errors import (
     RateLimitedError,
     RemoteFileNotFoundError,
     RunNotFoundError,
+    StoreUnavailableError,
     TransferError,
     UnsafePathError,
     UnsupportedReferenceError,
@@ -281,6 +282,9 @@ EXPECTATIONS = (
         (TransferError, OSError),
     ),
     Expectation(ObjectChangedError("changed", name="a.png", host="bucket.example", offset=5), (TransferError, OSError)),
+    Expectation(
+        StoreUnavailableError("down", name="a.png", host="bucket.example", retry_after=5.0), (TransferError, OSError)
+    ),
     Expectation(LocalWriteError("the disk is full", errno=28, path=Path("there/a.png")), (OSError,)),
     Expectation(IncompleteDownloadError("1 of 3 files failed", report=REPORT), ()),
 )

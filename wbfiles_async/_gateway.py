@@ -129,6 +129,8 @@ class Gateway:
                 if page.skipped:
                     log.warning("%s: the server listed %d files without a name; they are left out", run, page.skipped)
                 if walk.done:
+                    if walk.missing:
+                        log.warning("%s: the server counts %d files more than it listed", run, walk.missing)
                     yield files
                     return
                 ahead = asyncio.create_task(self._page(walk))

@@ -83,6 +83,10 @@ class TransferOptions:
             of a minute: a link that was down for half of one is survived.
         time_budget: Seconds that one file, or one call of the API, may go on failing without progress. Five
             minutes outlast a restart on the way, and nobody waits longer for a server that stays away.
+        private_stores: Fetch from stores at private addresses (of a network of your own, or of this machine) also
+            where the configured server has a public one. Off, since the server's answers, which others write,
+            would else reach into your network; needed where a bucket is reached by a private endpoint. Where the
+            server lies at a private address itself, stores may anyway.
     """
 
     connections: int = attrs.field(default=16, validator=_count)
@@ -95,6 +99,7 @@ class TransferOptions:
     stall_bytes: int = attrs.field(default=1024, validator=_count)
     attempts: int = attrs.field(default=10, validator=_count)
     time_budget: float = attrs.field(default=300.0, validator=_seconds)
+    private_stores: bool = attrs.field(default=False, validator=_switch)
 
 
 PER_PAGE = 1000

@@ -15,7 +15,8 @@
     ├── UnsupportedReferenceError   ValueError
     ├── TransferError               OSError
     │   ├── IntegrityError
-    │   └── ObjectChangedError
+    │   ├── ObjectChangedError
+    │   └── StoreUnavailableError
     ├── LocalWriteError             OSError
     └── IncompleteDownloadError
 
@@ -44,6 +45,7 @@ __all__ = [
     "RateLimitedError",
     "RemoteFileNotFoundError",
     "RunNotFoundError",
+    "StoreUnavailableError",
     "TransferError",
     "UnsafePathError",
     "UnsupportedReferenceError",
@@ -222,6 +224,20 @@ class IntegrityError(TransferError):
 
 class ObjectChangedError(TransferError):
     """The stored object was replaced while it was being read, more often than we follow."""
+
+
+class StoreUnavailableError(TransferError):
+    """The store was not asked, because many files in a row failed there and none came through.
+
+    Attributes:
+        retry_after: Seconds until it is asked again.
+    """
+
+    def __init__(
+        self, message: str, *, name: str = "", host: str = "", offset: int | None = None, retry_after: float = 0.0
+    ) -> None:
+        super().__init__(message, name=name, host=host, offset=offset)
+        self.retry_after = retry_after
 
 
 class LocalWriteError(WBFilesError, OSError):

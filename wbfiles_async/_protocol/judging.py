@@ -13,7 +13,7 @@ import attrs
 
 from wbfiles_async._protocol.backoff import is_transient, parse_retry_after
 from wbfiles_async._protocol.ranges import parse_content_range
-from wbfiles_async._protocol.store_answers import is_expired, parse_store_error
+from wbfiles_async._protocol.store_answers import is_expired, is_throttle, parse_store_error
 
 
 class Verdict(enum.Enum):
@@ -23,6 +23,7 @@ class Verdict(enum.Enum):
     RENEW = "ask the API for the file anew: its URL expired, or the object is gone"
     RESTART = "this is not the object that was begun: begin anew"
     UNRANGED = "ranges are not served properly here: fetch the whole in one piece"
+    ENCODED = "what is stored is compressed: fetch the stored bytes and decompress them here"
     FINAL = "no other try can help"
 
 
@@ -43,12 +44,16 @@ class Rejection:
         reason: For people; holds no secret.
         retry_after: Seconds the server asked to wait.
         status: The HTTP status.
+        throttled: Whether the server asks to be asked less.
+        everywhere: Whether other files of this origin would meet with the same.
     """
 
     verdict: Verdict
     reason: str
     status: int
     retry_after: float | None = None
+    throttled: bool = False
+    everywhere: bool = False
 
 
 def strong_etag(headers: Mapping[str, str]) -> str | None:
@@ -65,8 +70,13 @@ def judge_body(
     stop: int | None,
     size: int | None,
     etag: str | None,
+    encoded: bool = False,
 ) -> Body | Rejection:
     """Judge a 2xx answer to a request for bytes ``[start, stop)``.
+
+    What is compressed on its way though nobody asked for it is used as it came only where its length is that of
+    the file: then it is stored so (S3, Azure). GCS would rather decompress it on the way, without a length and
+    beside the md5; there, and where a proxy compresses, the compressed bytes are asked for (``encoded``).
 
     Args:
         status: The HTTP status.
@@ -75,18 +85,31 @@ def judge_body(
         stop: End of what was asked for, exclusive; ``None`` for up to the end.
         size: The object's length in bytes as the API states it; ``None`` where unknown.
         etag: The strong validator of an earlier answer for the same object.
+        encoded: Whether the compressed form of the whole was asked for; its length is nobody's but its own.
     """
+    encoding = headers.get("content-encoding", "").strip().lower() or "identity"
 
     def reject(verdict: Verdict, reason: str) -> Rejection:
-        return Rejection(verdict, reason, status)
+        everywhere = verdict is Verdict.UNRANGED and encoding == "identity"
+        return Rejection(verdict, reason, status, everywhere=everywhere)
 
     whole = start == 0 and (stop is None or stop == size)
     length = _content_length(headers)
     given = strong_etag(headers)
     if etag and given and etag != given:
         return reject(Verdict.RESTART, "the stored object was replaced meanwhile (its ETag changed)")
-    if not whole and headers.get("content-encoding", "identity").lower() != "identity":
-        return reject(Verdict.UNRANGED, "the range was sent in an encoding of its own")
+    if encoded:
+        if status == 200 and encoding in _GZIP and "content-range" not in headers:
+            return Body(0, length)
+        return reject(Verdict.RESTART, "the file was sent compressed at first, and then not any more")
+    if headers.get("x-goog-stored-content-encoding", "").lower() in _GZIP:
+        return reject(Verdict.ENCODED, "the store decompresses the file on its way")
+    if encoding != "identity":
+        if not whole:
+            return reject(Verdict.UNRANGED, "the range was sent in an encoding of its own")
+        if length is None or length != size:
+            verdict = Verdict.ENCODED if encoding in _GZIP else Verdict.FINAL
+            return reject(verdict, f"it was sent in an encoding that was not asked for ({encoding[:20]!r})")
     if status == 206 or (status == 200 and "content-range" in headers):
         part = parse_content_range(headers.get("content-range"))
         if part is None:
@@ -131,7 +154,11 @@ def judge_refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: 
         verdict = Verdict.RETRY
     else:
         verdict = Verdict.FINAL
-    return Rejection(verdict, reason, status, retry_after)
+    throttled = verdict is Verdict.RETRY and is_throttle(status, error)
+    return Rejection(verdict, reason, status, retry_after, throttled)
+
+
+_GZIP = frozenset({"gzip", "x-gzip"})
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:

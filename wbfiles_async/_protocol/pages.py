@@ -45,6 +45,8 @@ class Pages:
     # One short text a page: a megabyte for a million files at the usual page size.
     _cursors: set[str] = attrs.field(factory=set, init=False, repr=False)
     _pages: int = attrs.field(default=0, init=False)
+    _listed: int = attrs.field(default=0, init=False)
+    _counted: int | None = attrs.field(default=None, init=False)
     _barren: int = attrs.field(default=0, init=False)
     _recent_ids: dict[str, None] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -68,12 +70,21 @@ class Pages:
         """
         self._pages += 1
         fresh = tuple(file for file in page.files if self._is_new(file))
+        self._listed += len(fresh)
+        self._counted = page.file_count
         self._barren = 0 if fresh else self._barren + 1
         if page.has_next:
             self._advance(page)
         else:
             self.done = True
         return fresh
+
+    @property
+    def missing(self) -> int:
+        """Files that the server counts and did not list, after the last page; 0 where not all were asked for."""
+        if self.names or self.pattern is not None or self._counted is None:
+            return 0
+        return max(0, self._counted - self._listed)
 
     def _is_new(self, file: FileAttributes) -> bool:
         identity = file.id or file.name

@@ -12,7 +12,7 @@ import attrs
 
 from wbfiles_async._protocol.messages import clean
 
-__all__ = ["StoreError", "is_expired", "parse_store_error"]
+__all__ = ["StoreError", "is_expired", "is_throttle", "parse_store_error"]
 
 # More than `clean` reads, so that it is the one to cut. S3's longest answer is below 4 KiB.
 _LONGEST_BODY = 100_000  # bytes
@@ -26,6 +26,10 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&
 # R2 and NooBaa have codes of their own; STS tokens expire with status 400 on S3, signed URLs on GCS.
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredRequest", "RequestExpired"})
 _EXPIRED_STATUSES = frozenset({400, 401, 403})
+
+_THROTTLE_STATUSES = frozenset({429, 503})
+# With other statuses too, on stores that speak S3 or Azure's language.
+_THROTTLE_CODES = frozenset({"SlowDown", "ServerBusy", "Throttling", "ThrottlingException", "TooManyRequests"})
 
 
 @attrs.frozen
@@ -67,3 +71,8 @@ def is_expired(status: int, error: StoreError) -> bool:
         said = error.message.lower()
         return "not valid in the specified time frame" in said or "signed expiry time" in said
     return error.code in _EXPIRED_CODES
+
+
+def is_throttle(status: int, error: StoreError) -> bool:
+    """Tell whether the store has too much to do, so that all should ask it less, not only who was refused."""
+    return status in _THROTTLE_STATUSES or error.code in _THROTTLE_CODES

@@ -19,7 +19,7 @@ import anyio
 import httpx
 
 from wbfiles_async._protocol.http1 import MAX_HEAD_BYTES, Chunks, Head, MalformedError, parse_head
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._transfer.disk import finished, in_new_thread
 from wbfiles_async._transfer.exchange import Take
 from wbfiles_async._transfer.receiver import Receiver, broken
@@ -222,7 +222,7 @@ class Connection:
                 rest -= len(taken)
                 yield taken
 
-    async def drain(self, length: int, take: Take, pace: Pace) -> None:
+    async def drain(self, length: int, take: Take, speed: LowSpeed) -> None:
         """Receive a body of this length in a thread, and have it taken there.
 
         Raises:
@@ -234,7 +234,7 @@ class Connection:
         held = self._stop - self._start
         self._buffer[:held] = self._buffer[self._start : self._stop]
         self._start = self._stop = 0
-        receiver = Receiver(self._socket, self._buffer, held, length, take, pace)
+        receiver = Receiver(self._socket, self._buffer, held, length, take, speed)
         try:
             await finished(asyncio.wrap_future(in_new_thread(receiver.run)), interrupt=receiver.interrupt)
         except BaseException:

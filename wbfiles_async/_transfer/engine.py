@@ -22,7 +22,7 @@ import attrs
 import httpx
 
 from wbfiles_async._protocol.http1 import Head, request_text
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
@@ -138,7 +138,7 @@ class _Answer:
         return self._connection.body(self._head, self._silence)
 
     @property
-    def drain(self) -> Callable[[Take, Pace], Awaitable[None]] | None:
+    def drain(self) -> Callable[[Take, LowSpeed], Awaitable[None]] | None:
         length = self._head.length
         if length is None or length < WORTH_A_THREAD:
             return None

@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 import httpx
 
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.low_speed import LowSpeed
 
 Take = Callable[[bytes | memoryview], None]
 """Uses a piece of a body before it returns. Called in order and in worker threads, since it may block."""
@@ -36,7 +36,7 @@ class Answer(Protocol):
         ...
 
     @property
-    def drain(self) -> Callable[[Take, Pace], Awaitable[None]] | None:
+    def drain(self) -> Callable[[Take, LowSpeed], Awaitable[None]] | None:
         """The quick way for a large body: receives it in a thread and has it taken there; ``None`` where there is none.
 
         Raises:

@@ -30,13 +30,17 @@ class Failure(Exception):  # noqa: N818  # no caller sees it
         verdict: What to do next.
         error: What the caller is told if nothing helps.
         retry_after: Seconds the other side asked to wait.
+        throttled: Whether the other side asks to be asked less, by everybody.
     """
 
-    def __init__(self, verdict: Verdict, error: WBFilesError, retry_after: float | None = None) -> None:
+    def __init__(
+        self, verdict: Verdict, error: WBFilesError, retry_after: float | None = None, *, throttled: bool = False
+    ) -> None:
         super().__init__(str(error))
         self.verdict = verdict
         self.error = error
         self.retry_after = retry_after
+        self.throttled = throttled
 
 
 def network_failure(error: httpx.TransportError, *, name: str, host: str, offset: int | None) -> Failure:
@@ -98,7 +102,7 @@ def rejection_failure(
             error = TransferError(
                 f"{name}: no usable answer at byte {offset}, {told}.", name=name, host=host, offset=offset
             )
-    return Failure(rejection.verdict, error, rejection.retry_after)
+    return Failure(rejection.verdict, error, rejection.retry_after, throttled=rejection.throttled)
 
 
 log = logging.getLogger(__name__)
@@ -136,12 +140,23 @@ class Budget:
             if self._moved >= REFUND_BYTES:
                 self._failures = self._moved = 0
 
-    async def spend(self, failure: Failure, *, round: int) -> None:
+    def stood_in_line(self, began: float) -> None:
+        """Leave out the time since ``began`` (monotonic seconds), in which the file waited for others' sake.
+
+        What it had to wait for its own failure's sake counts.
+        """
+        now = time.monotonic()
+        if self._failures:
+            self._since = min(now, self._since + max(0.0, now - max(began, self._resume_at)))
+
+    async def spend(self, failure: Failure, *, round: int, pause: float | None = None) -> None:
         """Wait before the next try.
 
         Args:
             failure: What went wrong.
             round: The value of ``round`` when the failed request began.
+            pause: Seconds in which the origin is asked by nobody, where it throttles; they are not waited for
+                here, but by all together, before their next turn.
 
         Raises:
             WBFilesError: The failure's own error, when no try is left or the wait would be too long.
@@ -154,11 +169,12 @@ class Budget:
             if self._failures == 1:
                 self._since = now
             wait = delay(self._failures, retry_after=failure.retry_after, jitter=random.random())
-            self._resume_at = now + wait
+            self._resume_at = now + (wait if pause is None else max(pause, failure.retry_after or 0.0))
             if self._failures >= self._attempts or self._resume_at > self._since + self._seconds:
                 tries = "one try" if self._failures == 1 else f"{self._failures} tries"
                 failure.error.add_note(f"Gave up after {tries} in {now - self._since:.1f} s.")
                 raise failure.error from failure.__cause__
             level = logging.WARNING if self._failures == LOUD_FAILURES else logging.INFO
             log.log(level, "%s Trying again (%d of %d).", failure.error, self._failures + 1, self._attempts)
-        await anyio.sleep(max(0.0, self._resume_at - now))
+        if pause is None:
+            await anyio.sleep(max(0.0, self._resume_at - now))

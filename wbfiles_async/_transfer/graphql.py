@@ -10,6 +10,7 @@ import httpx
 
 from wbfiles_async._protocol.answers import MAX_ANSWER_BYTES, parse_answer
 from wbfiles_async._protocol.backoff import is_transient, parse_retry_after
+from wbfiles_async._protocol.gzipped import CorruptError, Gunzip
 from wbfiles_async._protocol.judging import Verdict
 from wbfiles_async._protocol.urls import host_of
 from wbfiles_async._settings import TransferOptions
@@ -57,7 +58,7 @@ async def ask(
 
 async def _ask_once(session: Session, query: str, variables: Mapping[str, object]) -> dict[str, object]:
     url = session.settings.base_url + "/graphql"
-    headers = {"User-Agent": session.settings.user_agent, "Accept": "application/json"}
+    headers = {"User-Agent": session.settings.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
     try:
         if session.authenticator is not None:
             headers |= await session.authenticator.headers()
@@ -75,7 +76,10 @@ async def _ask_once(session: Session, query: str, variables: Mapping[str, object
             await response.aclose()
     except httpx.TransportError as error:
         raise network_failure(error, name="", host=host_of(url), offset=None) from error
-    except ApiError as error:  # of the identity token's exchange
+    except CorruptError as error:
+        broken = httpx.ReadError(str(error))
+        raise network_failure(broken, name="", host=host_of(url), offset=None) from error
+    except ApiError as error:  # of the identity token's exchange, or of an answer without end
         raise _transient_or_final(error) from error
     _keep_pace(session, response)
     retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
@@ -88,22 +92,30 @@ async def _ask_once(session: Session, query: str, variables: Mapping[str, object
 
 
 async def _body_of(response: httpx.Response, options: TransferOptions) -> bytes:
-    pieces, length = [], 0
-    since, before = time.monotonic(), 0
-    async for piece in response.aiter_bytes():
-        pieces.append(piece)
+    """Read the body, decompressed in small steps: httpx would do it in one, however much a few bytes grow to."""
+    body, gunzip = bytearray(), _gunzip_for(response)
+    since, before, length = time.monotonic(), 0, 0
+    # Not aiter_raw: it refuses a body that came with the answer, as mocks send it.
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101
+    async for piece in response.stream:
         length += len(piece)
-        if length > MAX_ANSWER_BYTES:
-            raise ApiError(
-                f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, which is no answer to what "
-                "was asked. Check base_url, or ask for fewer files a page (per_page).",
-                status=response.status_code,
-            )
+        for step in (piece,) if gunzip is None else gunzip.feed(piece):
+            body += step
+            if len(body) > MAX_ANSWER_BYTES:
+                raise ApiError(
+                    f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, which is no answer to "
+                    "what was asked. Check base_url, or ask for fewer files a page (per_page).",
+                    status=response.status_code,
+                )
         if time.monotonic() - since >= options.stall_seconds:
             if length - before < options.stall_bytes:
                 raise httpx.ReadTimeout(f"only {length - before} bytes in {options.stall_seconds:g} s")
             since, before = time.monotonic(), length
-    return b"".join(pieces)
+    return bytes(body)
+
+
+def _gunzip_for(response: httpx.Response) -> Gunzip | None:
+    return Gunzip() if response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip") else None
 
 
 def _keep_pace(session: Session, response: httpx.Response) -> None:

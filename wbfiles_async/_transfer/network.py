@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
 import attrs
 
+from wbfiles_async._protocol.addresses import reach_of
 from wbfiles_async.errors import ConfigurationError
 
 
@@ -85,19 +92,81 @@ def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 
 class ForbiddenAddressError(OSError):
-    """A name led to a link-local address, where clouds keep their credentials."""
+    """A name led to an address that is not spoken to. The text names none, so that of several each says the same."""
+
+
+_private_peers: ContextVar[bool] = ContextVar("private_peers", default=False)
+
+
+@contextmanager
+def private_peers(*, allowed: bool) -> Iterator[None]:
+    """Say whether sockets that are opened inside, in this task and those it starts, may go to private addresses."""
+    token = _private_peers.set(allowed)
+    try:
+        yield
+    finally:
+        _private_peers.reset(token)
 
 
 def open_socket(address_info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
     """Open a socket for an address a name resolved to; the address counts, not the name.
 
     Raises:
-        ForbiddenAddressError: The address is link-local (169.254.0.0/16, fe80::/10, also as IPv4-mapped IPv6).
+        ForbiddenAddressError: The address is link-local or one of a cloud's metadata; or it is private (this
+            machine's included), and `private_peers` does not allow that here.
     """
     family, kind, protocol, _, endpoint = address_info
-    address = ipaddress.ip_address(str(endpoint[0]).partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_link_local:
-        raise ForbiddenAddressError(f"{address} is a link-local address; no file is ever fetched from one")
+    match reach_of(str(endpoint[0])):
+        case "forbidden":
+            raise ForbiddenAddressError(
+                "its address is link-local or of a cloud's metadata, and no file is ever fetched from there"
+            )
+        case "private" if not _private_peers.get():
+            raise ForbiddenAddressError(
+                "its address is of a private network or of this machine, where the configured server's is public. "
+                "If your store does lie in your own network, use TransferOptions(private_stores=True)"
+            )
     return socket.socket(family, kind, protocol)
+
+
+@attrs.define(eq=False)
+class PrivateStores:
+    """Whether stores may lie at private addresses: where the configured server does, or where it was said so.
+
+    Attributes:
+        allowed: The answer; ``None`` while it is not known.
+    """
+
+    allowed: bool | None
+    _host: str = ""
+    _port: int = 0
+    _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
+
+    @classmethod
+    def of_server(cls, base_url: str, proxies: Proxies) -> Self:
+        """Decide by where the server lies, as soon as somebody asks.
+
+        A server behind a proxy counts as public: its name may mean nothing here.
+        """
+        parts = urlsplit(base_url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            return cls(reach_of(host) == "private")
+        except ValueError:
+            pass
+        return cls(False if proxies.choose(parts.scheme, f"{host}:{port}") else None, host, port)
+
+    async def known(self) -> bool:
+        """Give the answer; looks up the server's name once."""
+        if self.allowed is None:
+            async with self._lock:
+                if self.allowed is None:
+                    self.allowed = await self._is_server_private()
+        return bool(self.allowed)
+
+    async def _is_server_private(self) -> bool | None:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return None  # for this time
+        return any(reach_of(str(endpoint[0])) == "private" for *_, endpoint in found)

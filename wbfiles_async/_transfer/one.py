@@ -75,11 +75,10 @@ class OneFile:
             )
         session, source = self._session, await self._source()
         size = source.size
-        if size is not None:
-            stop = size if stop is None else min(stop, size)
-        if stop is not None and start >= stop and not start == size == 0:  # an empty file is asked for, to know of it
+        end = stop if size is None else size if stop is None else min(stop, size)
+        if end is not None and start >= end and not start == size == 0:  # an empty file is asked for, to know of it
             return
-        whole = start == 0 and stop == size
+        whole = start == 0 and end == size
         digest = new_md5() if whole and source.md5 is not None and session.options.verify else None
         try:
             async with aclosing(read_span(session, source, start, stop)) as pieces:

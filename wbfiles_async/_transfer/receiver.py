@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import httpx
 
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._transfer.exchange import Take
 
 PATIENCE = 0.25
@@ -24,18 +24,18 @@ class Receiver:
         held: Bytes of it, or more, that are there already, at the buffer's beginning.
         length: Bytes of the whole body.
         take: Uses what arrived.
-        pace: Tells when the connection has stalled.
+        speed: Tells when the connection has stalled.
     """
 
     def __init__(
-        self, connected: socket.socket, buffer: memoryview, held: int, length: int, take: Take, pace: Pace
+        self, connected: socket.socket, buffer: memoryview, held: int, length: int, take: Take, speed: LowSpeed
     ) -> None:
         self._socket = connected
         self._buffer = buffer
         self._rest = length
         self._held = min(held, length)
         self._take = take
-        self._pace = pace
+        self._speed = speed
         self._interrupted = False
 
     def interrupt(self) -> None:
@@ -50,7 +50,7 @@ class Receiver:
         Raises:
             httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
         """
-        self._socket.settimeout(min(PATIENCE, self._pace.seconds))
+        self._socket.settimeout(min(PATIENCE, self._speed.seconds))
         while self._rest:
             failure = self._fill()
             if self._held:
@@ -72,7 +72,7 @@ class Receiver:
                 if not count or self._interrupted:
                     return broken("the body ended before it was whole")
             except TimeoutError:
-                if self._interrupted or time.monotonic() >= heard + self._pace.seconds:
+                if self._interrupted or time.monotonic() >= heard + self._speed.seconds:
                     return httpx.ReadTimeout("no bytes in time")
             except OSError as error:
                 return broken("the connection broke", error)
@@ -80,7 +80,7 @@ class Receiver:
             if count:
                 self._held += count
                 heard = now
-            if reason := self._pace.stall(now - before, count):
+            if reason := self._speed.stall(now - before, count):
                 return httpx.ReadTimeout(reason)
         return None
 

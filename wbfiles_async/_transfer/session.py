@@ -17,6 +17,8 @@ from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.disk import Disk
 from wbfiles_async._transfer.engine import Engine
 from wbfiles_async._transfer.exchange import Get, Send, Times, get_by
+from wbfiles_async._transfer.network import PrivateStores
+from wbfiles_async._transfer.origins import Origins
 from wbfiles_async._transfer.transport import AiohttpTransport
 from wbfiles_async.errors import AuthenticationError, ConfigurationError
 
@@ -36,8 +38,8 @@ class Session:
         limiter: Simultaneous requests to the stores; files and parts share it.
         api_origin: The only origin that ever receives our credentials.
         times: How long a request to a store waits.
-        unreachable: Origins that could not be connected to while another way was left.
-        unranged: Origins that do not serve ranges properly.
+        private_stores: Whether stores may lie at private addresses.
+        origins: What was learnt of each store, and whose turn it is there.
         api_resumes_at: When the API's rate limit lets requests through again, in monotonic seconds.
         entity_lock: Held while the default entity is asked for.
     """
@@ -52,8 +54,8 @@ class Session:
     limiter: anyio.Semaphore
     api_origin: str
     times: Times
-    unreachable: set[str] = attrs.field(factory=set)
-    unranged: set[str] = attrs.field(factory=set)
+    private_stores: PrivateStores
+    origins: Origins
     api_resumes_at: float = 0.0
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock)
     _engine: Engine | None = attrs.field(alias="engine")
@@ -73,6 +75,16 @@ class Session:
                 "This AsyncApi was first used in another event loop, and its connections belong to that one. "
                 "Make one AsyncApi for each loop (`async with AsyncApi() as api` inside it), or use the blocking Api."
             )
+
+    @property
+    def unreachable(self) -> frozenset[str]:
+        """Origins that are not asked while another way is left."""
+        return self.origins.avoided
+
+    @property
+    def unranged(self) -> frozenset[str]:
+        """Origins that do not serve ranges properly."""
+        return self.origins.unranged
 
     def refused(self) -> AuthenticationError | None:
         """Give the error for credentials that the server did not accept, where they are ours."""
@@ -109,6 +121,7 @@ def open_session(
     disk = Disk()
     send: Send
     engine: Engine | None = None
+    private_stores = PrivateStores(True)  # what is injected connects by its own rules
     if http_client is not None:
         client = http_client
         send = partial(client.send, stream=True, auth=None, follow_redirects=False)
@@ -121,6 +134,8 @@ def open_session(
         if isinstance(carrier, AiohttpTransport):
             engine = Engine(carrier)
             get = engine.get
+            if not options.private_stores:
+                private_stores = PrivateStores.of_server(settings.base_url, carrier.proxies)
         else:
             get = get_by(send)
     authenticator: Authenticator | None
@@ -131,6 +146,7 @@ def open_session(
             authenticator = ApiKeyAuth(credentials)
         case _:
             authenticator = IdentityTokenAuth(credentials, settings, send)
+    limiter = anyio.Semaphore(options.connections, fast_acquire=True)
     return Session(
         settings=settings,
         options=options,
@@ -139,7 +155,9 @@ def open_session(
         credentials=credentials,
         authenticator=authenticator,
         disk=disk,
-        limiter=anyio.Semaphore(options.connections, fast_acquire=True),
+        limiter=limiter,
+        private_stores=private_stores,
+        origins=Origins(options, limiter),
         api_origin=origin(settings.base_url),
         times=Times(options.connect_timeout, options.stall_seconds),
         engine=engine,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 import attrs
 
@@ -29,6 +29,9 @@ class Source:
         generation: Counts the renewals.
         unranged: Whether parts of it cannot be asked for.
         object: Counts the objects: bytes of different ones must not be mixed.
+        encoded: Whether the stored bytes are compressed, and what is handed out is what is in them.
+        decoded_md5: The md5 of what was handed out, where that is not what the API states: once the stored bytes
+            were found right.
     """
 
     attributes: FileAttributes
@@ -39,6 +42,8 @@ class Source:
     generation: int = 0
     object: int = 0
     unranged: bool = False
+    encoded: bool = False
+    decoded_md5: bytes | None = None
     _renewals: int = 0
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
@@ -49,19 +54,29 @@ class Source:
 
     @property
     def size(self) -> int | None:
-        """Length in bytes, where known."""
-        return self.attributes.size_bytes
+        """Length in bytes of what is handed out, where known; the API states that of what is stored."""
+        return None if self.encoded else self.attributes.size_bytes
 
     @property
     def md5(self) -> bytes | None:
-        """The 16 bytes of the md5, where known."""
+        """The 16 bytes of the md5 of what is handed out, where known."""
+        return self.decoded_md5 or self.stated_md5
+
+    @property
+    def stated_md5(self) -> bytes | None:
+        """The 16 bytes of the md5 that the API states, which is that of what is stored."""
         return parse_md5(self.attributes.md5)
 
-    def url(self, unreachable: set[str]) -> str:
+    def begin_anew(self) -> None:
+        """Forget what was learnt of the object: it may be another one."""
+        self.encoded = False
+        self.decoded_md5 = None
+
+    def url(self, unreachable: Container[str]) -> str:
         """Choose the URL to ask: the store's own, which spares the API a request, else the API's.
 
         Args:
-            unreachable: Origins that could not be connected to.
+            unreachable: Origins that are not asked while another way is left.
 
         Raises:
             UnsupportedReferenceError: Neither can be fetched by http.

@@ -12,15 +12,18 @@ import attrs
 import httpx
 
 from wbfiles_async._protocol.judging import Rejection, Verdict, judge_body, judge_refusal, strong_etag
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.ranges import range_header
 from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
 from wbfiles_async._settings import TransferOptions
+from wbfiles_async._transfer.decoding import decoded
 from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
+from wbfiles_async._transfer.network import private_peers
+from wbfiles_async._transfer.origins import Origin, Turn
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.source import Source, takes_credentials
-from wbfiles_async.errors import AuthenticationError, IntegrityError, ObjectChangedError, TransferError
+from wbfiles_async.errors import AuthenticationError, IntegrityError, ObjectChangedError, TransferError, WBFilesError
 
 REDIRECTS = 5
 """Hops that are followed: the API needs one, a load balancer adds one or two."""
@@ -40,7 +43,7 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
     """Yield bytes ``[start, stop)`` of the file, in order, each once, going on after what can be survived.
 
     A piece can be used until the next one is asked for.
-    One place of the limiter is held while bytes flow, and none while waiting for another try.
+    One turn at the origin is held while bytes flow, and none while waiting for another try.
 
     Args:
         session: The means of the running event loop.
@@ -52,20 +55,21 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
         Failure: With the verdict ``RESTART`` or ``UNRANGED``: what came so far cannot be completed this way.
         WBFilesError: All else that ends the reading.
     """
-    reading = _Reading(source, start, stop)
+    reading = _Reading(session, source, start, stop)
     while reading.goes_on:
+        turn = reading.begin()
         try:
             async with (
-                session.limiter,
+                turn,
                 _answered(session, reading) as body,
                 aclosing(body.pieces(session.options)) as pieces,
             ):
                 async for piece in pieces:
                     reading.moved(len(piece))
                     yield piece
-            reading.complete()
+            reading.complete(turn)
         except Failure as failure:
-            await reading.survive(failure)
+            await reading.survive(failure, turn)
 
 
 async def copy(
@@ -84,19 +88,20 @@ async def copy(
     Raises:
         Failure, WBFilesError: As ``read`` does.
     """
-    reading = _Reading(source, start, stop)
+    reading = _Reading(session, source, start, stop)
 
     def written(count: int) -> None:
         reading.moved(count)
         on_bytes(count)
 
     while reading.goes_on:
+        turn = reading.begin()
         try:
-            async with session.limiter, _answered(session, reading) as body:
+            async with turn, _answered(session, reading) as body:
                 await body.copy(session, reading.offset, write, written)
-            reading.complete()
+            reading.complete(turn)
         except Failure as failure:
-            await reading.survive(failure)
+            await reading.survive(failure, turn)
 
 
 @attrs.define(eq=False)
@@ -107,6 +112,7 @@ class _Reading:
         goes_on: Whether another request is needed.
     """
 
+    session: Session
     source: Source
     start: int
     stop: int | None
@@ -115,12 +121,14 @@ class _Reading:
     _object: int = attrs.field(init=False)
     _generation: int = attrs.field(default=0, init=False)
     _round: int = attrs.field(default=0, init=False)
+    _lined_up: float = attrs.field(default=0.0, init=False)
+    _origin: Origin = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.offset, self._object = self.start, self.source.object
 
-    def begin(self) -> None:
-        """Begin a request."""
+    def begin(self) -> Turn:
+        """Line up for a request."""
         source = self.source
         if source.object != self._object:
             raise Failure(
@@ -128,25 +136,38 @@ class _Reading:
                 ObjectChangedError(f"{source.name}: the file was replaced while it was being read.", name=source.name),
             )
         self._generation, self._round = source.generation, source.budget.round
+        self._lined_up = time.monotonic()
+        self._origin = self.session.origins.of(source.url(self.session.unreachable))
+        return self._origin.turn(source.name)
+
+    def send(self) -> None:
+        """Note that the turn has come."""
+        self.source.budget.stood_in_line(self._lined_up)
 
     def moved(self, count: int) -> None:
         """Note that bytes came."""
         self.offset += count
         self.source.moved(count)
 
-    def complete(self) -> None:
+    def complete(self, turn: Turn) -> None:
         """Note that an answer came to its end."""
+        turn.passed()
         self.goes_on = self.stop is not None and self.offset < self.stop
 
-    async def survive(self, failure: Failure) -> None:
+    async def survive(self, failure: Failure, turn: Turn) -> None:
         """Do what lets the next request succeed, or raise."""
         source, stop = self.source, self.stop
+        pause = turn.throttled(failure.retry_after) if failure.throttled else None
         if stop is not None and self.start < stop <= self.offset:
             self.goes_on = False  # every byte came; only the end of the message did not
         elif failure.verdict is Verdict.RENEW:
             await source.renew(failure, generation=self._generation)
         elif failure.verdict is Verdict.RETRY and (stop is not None or self.offset == self.start):
-            await source.budget.spend(failure, round=self._round)
+            try:
+                await source.budget.spend(failure, round=self._round, pause=pause)
+            except WBFilesError as error:
+                self._origin.gave_up((source.run, source.name), error)
+                raise
         elif failure.verdict is Verdict.FINAL:
             raise failure.error from failure.__cause__
         else:
@@ -157,40 +178,49 @@ async def read_span(
     session: Session, source: Source, start: int, stop: int | None
 ) -> AsyncGenerator[bytes | memoryview]:
     """Yield bytes ``[start, stop)`` as ``read`` does, also from a store that serves whole files only."""
-    begun = False
-    try:
-        async with aclosing(read(session, source, start, stop)) as pieces:
-            async for piece in pieces:
-                begun = True
-                yield piece
-        return
-    except Failure as failure:
-        if failure.verdict is not Verdict.UNRANGED or begun:
-            raise
-    offset = 0
-    async with aclosing(read(session, source, 0, source.size)) as pieces:
-        async for piece in pieces:
-            wanted = piece[max(0, start - offset) : None if stop is None else max(0, stop - offset)]
-            offset += len(piece)
-            if wanted:
-                yield wanted
-            if stop is not None and offset >= stop:
-                return
+    whole = begun = False
+    while True:
+        first = offset = 0 if whole else start
+        size = source.size
+        last = size if whole or stop is None else stop if size is None else min(stop, size)
+        try:
+            async with aclosing(read(session, source, first, last)) as pieces:
+                async for piece in pieces:
+                    wanted = piece[max(0, start - offset) : None if stop is None else max(0, stop - offset)]
+                    offset += len(piece)
+                    if wanted:
+                        begun = True
+                        yield wanted
+                    if whole and stop is not None and offset >= stop:
+                        break
+            return
+        except Failure as failure:
+            if begun or failure.verdict not in (Verdict.UNRANGED, Verdict.ENCODED):
+                raise
+            if whole and failure.verdict is Verdict.UNRANGED:
+                raise
+            whole, source.encoded = True, failure.verdict is Verdict.ENCODED
 
 
 @asynccontextmanager
 async def _answered(session: Session, reading: _Reading) -> AsyncIterator[_Body]:
     """Ask for what is missing; give the body of an answer that holds just that."""
-    reading.begin()
+    reading.send()
     source, start = reading.source, reading.offset
     answer, url = await _request(session, source, start, reading.stop)
     try:
         judged = judge_body(
-            answer.status, answer.headers, start=start, stop=reading.stop, size=source.size, etag=source.etag
+            answer.status,
+            answer.headers,
+            start=start,
+            stop=reading.stop,
+            size=source.size,
+            etag=source.etag,
+            encoded=source.encoded,
         )
         if isinstance(judged, Rejection):
-            if judged.verdict is Verdict.UNRANGED:
-                session.unranged.add(origin(url))
+            if judged.everywhere:
+                session.origins.of(url).ranged = False
             raise _rejected(judged, source, url, start)
         source.etag = source.etag or strong_etag(answer.headers)
         try:
@@ -211,15 +241,19 @@ class _Body:
     _start: int
     _stop: int | None
 
-    async def pieces(self, options: TransferOptions) -> AsyncGenerator[bytes | memoryview]:
-        """Iterate over them. A piece can be used until the next one is asked for.
+    def pieces(self, options: TransferOptions) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
+        """Iterate over them, decompressed where the file is compressed. A piece can be used until the next one.
 
         Raises:
             httpx.TransportError: The connection failed, or stalled.
             Failure: They ended early.
             IntegrityError: There are more.
         """
-        pace, offset = Pace(options.stall_seconds, options.stall_bytes), self._start
+        pieces = self._as_sent(options)
+        return decoded(self._source, pieces, host=self._host, verify=options.verify) if self._source.encoded else pieces
+
+    async def _as_sent(self, options: TransferOptions) -> AsyncGenerator[bytes | memoryview]:
+        speed, offset = LowSpeed(options.stall_seconds, options.stall_bytes), self._start
         since = time.monotonic()
         async for piece in self._answer.pieces():
             waited = time.monotonic() - since  # for the network, not for what the reader does with the bytes
@@ -227,7 +261,7 @@ class _Body:
             if self._stop is not None and offset > self._stop:
                 raise _too_long(self._source, self._host, self._stop)
             yield piece
-            if reason := pace.stall(waited, len(piece)):
+            if reason := speed.stall(waited, len(piece)):
                 raise httpx.ReadTimeout(reason)
             since = time.monotonic()
         if self._stop is not None and offset < self._stop:
@@ -248,8 +282,8 @@ class _Body:
             offset += len(piece)
             loop.call_soon_threadsafe(on_bytes, len(piece))
 
-        if self._answer.drain is not None:
-            await self._answer.drain(take, Pace(options.stall_seconds, options.stall_bytes))
+        if self._answer.drain is not None and not self._source.encoded:
+            await self._answer.drain(take, LowSpeed(options.stall_seconds, options.stall_bytes))
             return
         gathered = bytearray()
         try:
@@ -273,7 +307,11 @@ async def _request(session: Session, source: Source, start: int, stop: int | Non
     url = source.url(session.unreachable)
     for _ in range(REDIRECTS + 1):
         # Each hop builds its headers afresh from what it may see.
-        headers = {"User-Agent": session.settings.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {
+            "User-Agent": session.settings.user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip" if source.encoded else "identity",
+        }
         if not whole:
             headers["Range"] = range_header(start, stop)
             if source.etag:
@@ -282,13 +320,14 @@ async def _request(session: Session, source: Source, start: int, stop: int | Non
         if authenticator is not None:
             headers |= await authenticator.headers()
         try:
-            answer = await session.get(url, headers, session.times)
+            with private_peers(allowed=origin(url) == session.api_origin or await session.private_stores.known()):
+                answer = await session.get(url, headers, session.times)
         except httpx.TransportError as error:
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-                session.unreachable.add(origin(url))
+                session.origins.of(url).reachable = False
             raise network_failure(error, name=source.name, host=host_of(url), offset=start) from error
         if 200 <= answer.status < 300:
-            session.unreachable.discard(origin(url))
+            session.origins.of(url).reachable = True
             return answer, url
         try:
             if answer.status in REDIRECT_STATUSES and "location" in answer.headers:

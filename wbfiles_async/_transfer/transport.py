@@ -11,6 +11,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +20,13 @@ import httpx
 from wbfiles_async._protocol.messages import clean
 from wbfiles_async._transfer.disk import Disk
 from wbfiles_async._transfer.exchange import Answer, Times
-from wbfiles_async._transfer.network import ForbiddenAddressError, Proxies, create_ssl_context, open_socket
+from wbfiles_async._transfer.network import (
+    ForbiddenAddressError,
+    Proxies,
+    create_ssl_context,
+    open_socket,
+    private_peers,
+)
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,9 +84,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """
         waits = request.extensions.get("timeout", {})
         body = await _body(request)
-        answer = await self._send(
-            request.method, str(request.url), request.headers, body, waits.get("connect"), waits.get("read")
-        )
+        with private_peers(allowed=True):  # this is how the API is asked, wherever it lies
+            answer = await self._send(
+                request.method, str(request.url), request.headers, body, waits.get("connect"), waits.get("read")
+            )
         return httpx.Response(
             answer.status,
             headers=answer.raw_headers,
@@ -102,16 +110,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session = self._session or self._open()
         try:
             target = URL(url, encoded=True)  # encoded: quoting it again would break a signature
-            return await session.request(
-                method,
-                target,
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                proxy=self._proxy(target) if self.proxies.by_scheme else None,
-                ssl=await self.ssl_context() if target.scheme == "https" else True,
-                timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
-            )
+            proxy = self._proxy(target) if self.proxies.by_scheme else None
+            with private_peers(allowed=True) if proxy else nullcontext():  # a proxy is what the user chose
+                return await session.request(
+                    method,
+                    target,
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    proxy=proxy,
+                    ssl=await self.ssl_context() if target.scheme == "https" else True,
+                    timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
+                )
         except ConfigurationError:  # of the environment's proxies and authorities; a ValueError too
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
@@ -242,4 +252,5 @@ def _safe_cause(error: Exception) -> Exception | None:
     """Give the cause to chain, unless its text would show the URL and so a signature."""
     import aiohttp
 
-    return None if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL) else error
+    telling = aiohttp.ClientResponseError | aiohttp.InvalidURL | aiohttp.ServerTimeoutError
+    return None if isinstance(error, telling) else error

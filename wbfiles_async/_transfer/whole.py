@@ -45,16 +45,21 @@ async def until_whole(source: Source, attempt: Callable[[], Awaitable[T]]) -> T:
             if failure.verdict is Verdict.UNRANGED and not source.unranged:
                 source.unranged = True
                 continue
+            if failure.verdict is Verdict.ENCODED:
+                source.encoded = True
+                continue
             restarts += 1
             if restarts > RESTARTS:
                 raise failure.error from failure.__cause__
             await source.renew(failure, generation=generation)
+            source.begin_anew()
         except IntegrityError as error:
             mismatches += 1
             if mismatches == MISMATCHES:
                 raise
             if source.relist is not None:
                 await source.renew(Failure(Verdict.RESTART, error), generation=generation)
+            source.begin_anew()
 
 
 async def read_whole(session: Session, source: Source, *, on_bytes: Callable[[int], None] | None = None) -> list[bytes]:

@@ -1,0 +1,173 @@
+"""Looks for secrets in everything that a test made the library say; a pytest plugin.
+
+It learns the secrets where they come in: each key, each credential that is sent. Signatures, tokens and
+``Authorization`` values are known by their form as well. After each test it searches what was logged (at level
+DEBUG), printed or read by the test, each error in every form (text, attributes, traceback with causes and notes,
+pickle), and the texts and pickles of the public objects. A test that shows a secret on purpose is marked
+``shows_secrets("why")``.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import logging
+import pickle
+import re
+import subprocess
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import pytest
+
+from wbfiles_async import (
+    AsyncApi,
+    AsyncFile,
+    AsyncFiles,
+    AsyncRun,
+    DownloadReport,
+    FileResult,
+    _auth,
+    _credentials,
+    errors,
+)
+
+MOST = 200
+"""Errors, and objects of each kind, that are kept of one test: the hundredth looks like the first."""
+
+FORMS = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        r"(?:X-(?:Amz|Goog|Ms)-(?:Signature|Credential|Security-Token)|AWSAccessKeyId)(?:=|%3D)[\w%+/.-]{4,}",
+        r"[?&;](?:sig|signature|token)=[\w%+/.-]{4,}",
+        r"\b(?:basic|bearer)\s+[A-Za-z0-9._~+/=-]{16,}",
+        r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
+    )
+)
+
+
+@attrs.define
+class Watch:
+    """What one test made known, and what it made the library say."""
+
+    secrets: set[str] = attrs.field(factory=set)
+    texts: list[tuple[str, str]] = attrs.field(factory=list)
+    errors: list[BaseException] = attrs.field(factory=list)
+    objects: dict[type, list[object]] = attrs.field(factory=dict)
+
+    def learn(self, secret: str) -> None:
+        """Take a text for a secret, and what it looks like when it is sent."""
+        self.secrets |= {secret, base64.b64encode(f"api:{secret}".encode()).decode()}
+
+    def say(self, where: str, *said: str | bytes | None) -> None:
+        """Take something that was said."""
+        for text in said:
+            if text:
+                self.texts.append((where, text.decode("utf-8", "replace") if isinstance(text, bytes) else text))
+
+    def keep(self, made: object) -> None:
+        """Take an object to look at later."""
+        kept = self.errors if isinstance(made, BaseException) else self.objects.setdefault(type(made), [])
+        if len(kept) < MOST:
+            kept.append(made)  # type: ignore[arg-type]
+
+    def leaks(self) -> list[str]:
+        """Search everything; tell where a secret was found, and the beginning of it."""
+        found = []
+        for where, text in [*self.texts, *self._shown()]:
+            found += [f"{where} shows {secret[:6]}..." for secret in self.secrets if secret in text]
+            found += [f"{where} shows {match[0][:20]}..." for form in FORMS if (match := form.search(text))]
+        return list(dict.fromkeys(found))
+
+    def _shown(self) -> Iterable[tuple[str, str]]:
+        for error in self.errors:
+            for form, text in texts_of(error).items():
+                yield f"the {form} of a {type(error).__name__}", text
+        for kind, objects in self.objects.items():
+            for one in objects:
+                yield f"the repr of a {kind.__name__}", repr(one)
+                yield f"the pickle of a {kind.__name__}", _pickled(one)
+
+
+def texts_of(error: BaseException) -> dict[str, str]:
+    """Return all forms in which somebody may come to see an error."""
+    return {
+        "text": str(error),
+        "repr": repr(error),
+        "attributes": repr(vars(error)),
+        "traceback": "".join(traceback.format_exception(error)),
+        "pickle": _pickled(error),
+    }
+
+
+def _pickled(one: object) -> str:
+    with suppress(TypeError, AttributeError, pickle.PicklingError):
+        return pickle.dumps(one).decode("latin-1")
+    return ""
+
+
+class _Ear(logging.Handler):
+    """Hears what the library logs; not what httpx logs of a client that a test brought along."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        current.say("the log", logging.Formatter("%(name)s %(message)s").format(record))
+
+
+current = Watch()
+_ear = _Ear(logging.DEBUG)
+
+
+def _after(owner: type, name: str, tell: Callable[..., None]) -> None:
+    """Have ``tell`` called with the result and the arguments of each call of a method."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        tell(result, *args)
+        return result
+
+    setattr(owner, name, told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to listen."""
+    config.addinivalue_line("markers", "shows_secrets(why): the test shows a secret on purpose")
+    for kind in (AsyncApi, AsyncRun, AsyncFiles, AsyncFile, DownloadReport, FileResult):
+        _after(kind, "__init__", lambda _, made, *__: current.keep(made))
+    _after(errors.WBFilesError, "__init__", lambda _, error, *__: current.keep(error))
+    _after(_credentials.ApiKey, "__init__", lambda _, key, *__: current.learn(key.value))
+    _after(_auth._AccessToken, "__init__", lambda _, token, *__: current.learn(token.value))
+    _after(subprocess.Popen, "communicate", lambda said, *_: current.say("a child process", *said))
+    _after(pytest.CaptureFixture, "readouterr", lambda said, *_: current.say("the output", *said))
+    logger = logging.getLogger("wbfiles_async")
+    logger.addHandler(_ear)
+    logger.setLevel(logging.DEBUG)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin a test with nothing known and nothing said."""
+    global current
+    current = Watch()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Search when all is over, and fail where something was found."""
+    report = yield
+    if report.when != "teardown" or item.get_closest_marker("shows_secrets"):
+        return report
+    for where, text in report.sections:
+        if "log" not in where:  # which is heard by ourselves, without what others log
+            current.say(where, text)
+    leaks = current.leaks()
+    if leaks and report.outcome == "passed":
+        report.outcome = "failed"
+        report.longrepr = "\n".join(["Secrets were shown:", *leaks])
+    return report

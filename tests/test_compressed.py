@@ -1,0 +1,339 @@
+"""Files that are compressed where they are stored, or on their way."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import random
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_server import (
+    RUN,
+    Answer,
+    Program,
+    ScriptedServer,
+    Seen,
+    Stored,
+    base64_md5,
+    client,
+    error_of,
+    remote,
+    temporaries,
+)
+from scripted_server import server as server
+from scripted_server import waits as waits
+
+from wbfiles_async import IntegrityError, TransferError
+from wbfiles_async._protocol import gzipped
+from wbfiles_async._protocol.gzipped import CorruptError, Gunzip
+from wbfiles_async._protocol.judging import Body, Rejection, Verdict, judge_body
+
+pytestmark = pytest.mark.usefixtures("waits")
+
+MIB = 1 << 20
+SMALL = b"a line of text\n" * 500
+LARGE = random.Random(5).randbytes(3 * MIB) + SMALL  # which stays large when it is compressed
+each_size = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+
+
+def packed(data: bytes) -> bytes:
+    """Compress, to the same bytes at any time of the day."""
+    return gzip.compress(data, mtime=0)
+
+
+# The stream
+
+
+def unpacked(stream: bytes, *, piece: int = 1000) -> bytes:
+    gunzip = Gunzip()
+    given = b"".join(b"".join(gunzip.feed(stream[at : at + piece])) for at in range(0, len(stream), piece))
+    if not gunzip.is_whole:
+        raise EOFError
+    assert (gunzip.taken, gunzip.given) == (len(stream), len(given))
+    return given
+
+
+@given(st.binary(max_size=5000), st.integers(1, 7000))
+def test_a_stream_gives_what_was_put_in_however_it_arrives(data: bytes, piece: int) -> None:
+    assert unpacked(packed(data), piece=piece) == data
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.integers(0, 600), st.integers(1, 2000))
+def test_several_members_and_padding_are_one_stream(parts: list[bytes], padding: int, piece: int) -> None:
+    assert unpacked(b"".join(map(packed, parts)) + bytes(padding), piece=piece) == b"".join(parts)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 10**6), st.integers(0, 7))
+def test_a_flipped_bit_is_noticed_or_does_no_harm(at: int, bit: int) -> None:
+    stream = bytearray(packed(SMALL))
+    at = 10 + at % (len(stream) - 10)  # the head holds a time and a system, which nothing depends on
+    stream[at] ^= 1 << bit
+    with suppress(CorruptError, EOFError):
+        assert unpacked(bytes(stream)) == SMALL  # some bits mean nothing
+
+
+@pytest.mark.parametrize("cut", [1, 9, 10, 20, -1, -8])
+def test_a_stream_that_ends_too_early_is_not_whole(cut: int) -> None:
+    with pytest.raises(EOFError):
+        unpacked(packed(SMALL)[:cut])
+
+
+def test_a_bomb_is_given_up_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gzipped, "_MOST_UNCOMPRESSED", 2 * MIB)
+    gunzip, given = Gunzip(), 0
+    steps = gunzip.feed(packed(bytes(64 * MIB)))
+    with suppress(CorruptError):
+        for step in steps:
+            assert len(step) <= 256 << 10
+            given += len(step)
+        pytest.fail("took a bomb")
+    assert given <= 7 * MIB
+
+
+def test_a_stream_of_nothing_without_end_is_given_up() -> None:
+    gunzip, empty = Gunzip(), packed(b"") * 1000
+    while gunzip.taken + len(empty) <= MIB:
+        assert list(gunzip.feed(empty)) == []
+    with pytest.raises(CorruptError, match="hold only"):
+        list(gunzip.feed(empty))
+
+
+# The answer
+
+ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
+    "plain": ({"content-length": "1000"}, False, Body(0, 1000)),
+    "stored so on S3": ({"content-length": "1000", "content-encoding": "gzip"}, False, Body(0, 1000)),
+    "compressed on its way": ({"content-encoding": "gzip"}, False, Verdict.ENCODED),
+    "compressed on its way, with a length": (
+        {"content-encoding": "x-gzip", "content-length": "9"}, False, Verdict.ENCODED),
+    "decompressed by GCS": ({"x-goog-stored-content-encoding": "gzip"}, False, Verdict.ENCODED),
+    "plain on GCS": ({"x-goog-stored-content-encoding": "identity"}, False, Body(0, 1000)),
+    "in an encoding nobody asked for": ({"content-encoding": "br"}, False, Verdict.FINAL),
+    "in two encodings": ({"content-encoding": "gzip, gzip"}, False, Verdict.FINAL),
+    "compressed as asked for": ({"content-encoding": "gzip", "content-length": "9"}, True, Body(0, 9)),
+    "compressed as asked for, without a length": ({"content-encoding": "gzip"}, True, Body(0, None)),
+    "plain, though it was compressed before": ({"content-length": "1000"}, True, Verdict.RESTART),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "encoded", "expected"), ANSWERS.values(), ids=ANSWERS.keys())
+def test_an_encoded_answer_is_judged_by_who_encoded_it(
+    headers: dict[str, str], encoded: bool, expected: object
+) -> None:
+    size = None if encoded else 1000
+    judged = judge_body(200, headers, start=0, stop=size, size=size, etag=None, encoded=encoded)
+    assert (judged.verdict if isinstance(judged, Rejection) else judged) == expected
+
+
+def test_an_encoded_range_says_nothing_of_the_stores_other_files() -> None:
+    place = {"content-range": "bytes 5-9/1000"}
+    encoded = judge_body(206, place | {"content-encoding": "gzip"}, start=5, stop=10, size=1000, etag=None)
+    ignored = judge_body(200, {}, start=5, stop=10, size=1000, etag=None)
+    assert isinstance(encoded, Rejection)
+    assert isinstance(ignored, Rejection)
+    assert encoded.verdict is ignored.verdict is Verdict.UNRANGED
+    assert (encoded.everywhere, ignored.everywhere) == (False, True)
+
+
+# Stores
+
+
+def gcs(data: bytes, stream: bytes | None = None) -> Program:
+    """A file that GCS holds compressed: decompressed on its way, but where gzip is accepted."""
+    stored = {"x-goog-stored-content-encoding": "gzip", "x-goog-stored-content-length": "1", "ETag": '"v1"'}
+    compressed = packed(data) if stream is None else stream
+
+    def answer(seen: Seen) -> Answer:
+        if "gzip" in seen.headers["accept-encoding"]:
+            return Answer(headers=stored | {"Content-Encoding": "gzip"}, body=compressed)
+        return Answer(headers=stored | {"Warning": "214 UploadServer gunzipped"}, body=data, framing="chunked")
+
+    return answer
+
+
+def compressing(data: bytes) -> Program:
+    """A proxy that compresses on the way, whoever asked for it."""
+    return lambda seen: Answer(headers={"Content-Encoding": "gzip"}, body=packed(data), framing="chunked")
+
+
+def put_on_gcs(server: ScriptedServer, data: bytes, **attributes: object) -> dict[str, object]:
+    stored = packed(data)
+    stated: dict[str, object] = {"sizeBytes": len(stored), "md5": base64_md5(stored)}
+    return server.put("a.txt", data, gcs(data), **(stated | attributes))
+
+
+UNKNOWN: dict[str, object] = {"sizeBytes": None, "md5": None}
+
+
+@each_size
+@pytest.mark.parametrize("known", [{}, {"md5": None}, {"sizeBytes": None}, UNKNOWN], ids=str)
+async def test_what_gcs_holds_compressed_is_checked_as_it_is_stored_and_written_as_it_is_meant(
+    server: ScriptedServer, tmp_path: Path, data: bytes, known: dict[str, object]
+) -> None:
+    put_on_gcs(server, data, **known)
+    async with client(server, part_size=MIB) as api:
+        report = await api.run(RUN).download(tmp_path)
+        assert await (await api.run(RUN).file("a.txt")).read_bytes() == data
+    assert (tmp_path / "a.txt").read_bytes() == data
+    assert (report.downloaded, report.verified) == (1, int("md5" not in known))
+    last = server.seen()[-1]
+    assert last.headers["accept-encoding"] == "gzip"
+    assert last.range is None
+    assert not temporaries(tmp_path)
+
+
+@each_size
+async def test_stored_bytes_that_are_not_the_stated_ones_are_never_written(
+    server: ScriptedServer, tmp_path: Path, data: bytes
+) -> None:
+    node = put_on_gcs(server, data)
+    server.on("/store/a.txt", gcs(data, packed(data[:-1] + b"!")))
+    (tmp_path / "a.txt").write_bytes(b"old")
+    async with client(server, part_size=MIB) as api:
+        error = await error_of(IntegrityError, remote(api, node).fetch(tmp_path, replace=True))
+    assert str(node["sizeBytes"]) in str(error) or hashlib.md5(packed(data)).hexdigest() in str(error)
+    assert [seen.headers["accept-encoding"] for seen in server.seen()].count("gzip") == 2
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.txt", b"old")]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a wrong checksum": lambda stream: stream[:-8] + b"\0\0\0\0" + stream[-4:],
+    "a broken block": lambda stream: stream[:100] + bytes([0xFF] * 50) + stream[150:],
+    "no gzip at all": lambda stream: bytes(len(stream)),
+    "something after the end": lambda stream: stream + b"and more",
+}
+
+
+@each_size
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+async def test_a_damaged_stream_is_an_error_and_nothing_is_written(
+    server: ScriptedServer, tmp_path: Path, data: bytes, damage: Callable[[bytes], bytes]
+) -> None:
+    node = server.put("a.txt", data, gcs(data, damage(packed(data))), **UNKNOWN)
+    async with client(server, part_size=MIB) as api:
+        await error_of(TransferError, remote(api, node).fetch(tmp_path))
+        await error_of(TransferError, remote(api, node).read_bytes())
+    assert len(server.seen()) <= 8
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gzipped, "_MOST_UNCOMPRESSED", 4 * MIB)
+    node = put_on_gcs(server, bytes(64 * MIB))
+    server.on("/store/a.txt", gcs(b"small", packed(bytes(64 * MIB))))
+    async with client(server) as api:
+        error = await error_of(IntegrityError, remote(api, node).fetch(tmp_path))
+    assert "grow to more than" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_size
+@pytest.mark.parametrize("framing", ["length", "none"])
+async def test_a_compressed_stream_that_breaks_off_is_begun_anew(
+    server: ScriptedServer, tmp_path: Path, data: bytes, framing: str
+) -> None:
+    node, stored = put_on_gcs(server, data), gcs(data)
+    answers = iter(range(10))
+
+    def breaking(seen: Seen) -> Answer:
+        answer = stored(seen)
+        assert isinstance(answer, Answer)
+        if "gzip" in seen.headers["accept-encoding"] and next(answers) < 1:
+            return answer.but(cut=50, end="close", framing=framing)
+        return answer
+
+    server.on("/store/a.txt", breaking)
+    async with client(server, part_size=MIB) as api:
+        await remote(api, node).fetch(tmp_path)
+    assert (tmp_path / "a.txt").read_bytes() == data
+
+
+async def test_a_compressed_stream_that_always_breaks_off_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
+    node = server.put("a.txt", SMALL, gcs(SMALL, packed(SMALL)[:-20]), **UNKNOWN)
+    async with client(server, attempts=3) as api:
+        error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert "ended the compressed stream too early" in str(error)
+    assert [seen.headers["accept-encoding"] for seen in server.seen()].count("gzip") == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_size
+@pytest.mark.parametrize("known", [{}, {"md5": None}, UNKNOWN], ids=str)
+async def test_what_a_proxy_compresses_on_the_way_is_checked_and_written_as_it_was_before(
+    server: ScriptedServer, tmp_path: Path, data: bytes, known: dict[str, object]
+) -> None:
+    node = server.put("a.txt", data, compressing(data), **known)
+    async with client(server, part_size=MIB) as api:
+        await remote(api, node).fetch(tmp_path)
+    assert (tmp_path / "a.txt").read_bytes() == data
+
+
+@each_size
+async def test_what_s3_holds_compressed_is_written_as_it_is_stored_in_one_piece(
+    server: ScriptedServer, tmp_path: Path, data: bytes
+) -> None:
+    """Its length and md5 are the logged file's: it was compressed before it was logged."""
+    stream = packed(data)
+    stored = Stored(stream)
+
+    def s3(seen: Seen) -> Answer:
+        answer = stored(seen)
+        return answer.but(headers=dict(answer.headers) | {"Content-Encoding": "gzip"})
+
+    zipped, plain = server.put("a.txt.gz", stream, s3), server.put("plain", LARGE)
+    async with client(server, part_size=MIB) as api:
+        await remote(api, zipped).fetch(tmp_path)
+        await remote(api, plain).fetch(tmp_path)
+    assert (tmp_path / "a.txt.gz").read_bytes() == stream
+    assert server.seen("/store/a.txt.gz")[-1].range is None
+    assert {seen.headers["accept-encoding"] for seen in server.seen()} == {"identity"}
+    assert len(server.seen("/store/plain")) == 4  # whose parts are still fetched side by side
+
+
+async def test_an_encoding_that_nobody_can_undo_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
+    node = server.put("a", SMALL, Answer(headers={"Content-Encoding": "br"}, body=b"?" * 10), **UNKNOWN)
+    async with client(server) as api:
+        error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert "'br'" in str(error)
+    assert len(server.seen()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_store_that_cannot_decide_is_an_error_after_a_bounded_number_of_tries(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    marked = {"x-goog-stored-content-encoding": "gzip"}
+    node = server.put("a", SMALL, Answer(headers=marked, body=SMALL))  # also where gzip is asked for
+    async with client(server) as api:
+        error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert "compressed" in str(error)
+    assert len(server.seen()) <= 6
+
+
+@each_size
+@pytest.mark.parametrize(("start", "stop"), [(0, None), (7, None), (0, 100), (1000, 3000), (7400, 10**9)])
+async def test_a_stream_gives_the_same_bytes_as_a_download(
+    server: ScriptedServer, data: bytes, start: int, stop: int | None
+) -> None:
+    node = put_on_gcs(server, data) if data is LARGE else put_on_gcs(server, data, sizeBytes=None)
+    async with client(server) as api:
+        given = [piece async for piece in remote(api, node).stream(start, stop)]
+    assert b"".join(given) == data[start:stop]
+
+
+def test_steps_never_hold_more_than_they_say() -> None:
+    """Also where a little input is a lot of output: zlib keeps the rest, and gives it at the next step."""
+    stream = zlib.compress(bytes(10 * MIB), wbits=31)
+    gunzip = Gunzip()
+    lengths = [len(step) for byte in stream for step in gunzip.feed(bytes([byte]))]
+    assert sum(lengths) == 10 * MIB
+    assert max(lengths) <= 256 << 10

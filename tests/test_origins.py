@@ -1,0 +1,352 @@
+"""What is learnt of an origin: transfers slow down together, and spare a host that is down."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_server import (
+    RUN,
+    Answer,
+    ScriptedServer,
+    Seen,
+    Stored,
+    client,
+    error_of,
+    refusal,
+    remote,
+    temporaries,
+)
+from scripted_server import server as server
+from scripted_server import waits as waits
+
+from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, TransferError
+from wbfiles_async._protocol.circuit import FILES, Circuit
+from wbfiles_async._protocol.pace import Pace
+
+MIB = 1 << 20
+MOST = 16
+
+
+def throttle(pace: Pace, number: int, *, now: float = 0.0, retry_after: float | None = None) -> None:
+    pace.throttled(number, now=now, retry_after=retry_after, longest=300.0, jitter=0.0)
+
+
+def busy(pace: Pace, requests: int) -> list[int]:
+    """Have so many requests under way, and give their numbers."""
+    pace.under_way = requests
+    return [pace.send() for _ in range(requests)]
+
+
+# Pace
+
+
+def test_an_origin_that_throttles_is_asked_half_as_many_at_once_however_many_answers_say_so() -> None:
+    pace = Pace(MOST)
+    for number in busy(pace, MOST):
+        pace.under_way -= 1
+        throttle(pace, number)
+    assert pace.allowed == MOST // 2
+
+
+def test_each_round_of_throttling_halves_down_to_one() -> None:
+    pace, allowed = Pace(MOST), []
+    for _ in range(6):
+        numbers = busy(pace, pace.allowed)
+        pace.under_way -= 1
+        throttle(pace, numbers[0])
+        allowed.append(pace.allowed)
+    assert allowed == [8, 4, 2, 1, 1, 1]
+
+
+def test_half_of_what_was_under_way_counts_where_that_was_less_than_allowed() -> None:
+    pace = Pace(MOST)
+    numbers = busy(pace, 4)
+    pace.under_way -= 1
+    throttle(pace, numbers[0])
+    assert pace.allowed == 2
+
+
+def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
+    pace = Pace(4)
+    throttle(pace, busy(pace, 4)[0])
+    assert pace.allowed == 2
+    grown = []
+    for _ in range(8):
+        pace.passed(pace.send())
+        grown.append(pace.allowed)
+    assert grown == [2, 3, 3, 3, 4, 4, 4, 4]
+
+
+def test_pauses_grow_while_nothing_comes_through_and_begin_anew_after_a_success() -> None:
+    pace, pauses = Pace(MOST), []
+    for _ in range(4):
+        throttle(pace, pace.send(), now=pace.resumes_at)
+        pauses.append(pace.resumes_at)
+    lengths = [later - earlier for earlier, later in itertools.pairwise([0.0, *pauses])]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] > lengths[0]
+    pace.passed(pace.send())
+    throttle(pace, pace.send(), now=100.0)
+    assert pace.resumes_at - 100.0 == pytest.approx(lengths[0])
+
+
+def test_a_pause_is_as_long_as_asked_for_and_bounded() -> None:
+    pace = Pace(MOST)
+    throttle(pace, pace.send(), now=50.0, retry_after=7.0)
+    assert pace.resumes_at == pytest.approx(57.0)
+    throttle(pace, pace.send(), now=50.0, retry_after=1.0)  # a shorter one takes nothing back
+    assert pace.resumes_at == pytest.approx(57.0)
+    pace.throttled(pace.send(), now=50.0, retry_after=1e9, longest=20.0, jitter=0.5)
+    assert pace.resumes_at == pytest.approx(70.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["send", "pass", "throttle"]), st.floats(0, 400)), max_size=200))
+def test_no_story_makes_a_pace_that_stands_still_or_goes_too_fast(story: list[tuple[str, float]]) -> None:
+    pace, sent, now = Pace(MOST), [0], 0.0
+    for event, seconds in story:
+        now += seconds
+        if event == "send" and pace.has_room:
+            pace.under_way += 1
+            sent.append(pace.send())
+        elif event != "send" and pace.under_way:
+            pace.under_way -= 1
+            if event == "pass":
+                pace.passed(sent[-1])
+            else:
+                throttle(pace, sent[-1], now=now, retry_after=seconds)
+        assert 1 <= pace.allowed <= MOST
+        assert pace.resumes_at <= now + 300.0
+
+
+# Circuit
+
+
+def opened() -> Circuit:
+    circuit = Circuit()
+    assert [circuit.gave_up(n, 100.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
+    return circuit
+
+
+def test_a_circuit_opens_after_different_files_have_given_up_in_a_row() -> None:
+    circuit = Circuit()
+    for _ in range(3 * FILES):
+        circuit.gave_up("the same file", 0.0)
+    for n in range(FILES - 2):
+        circuit.gave_up(n, 0.0)
+    assert not circuit.wait(0.0)
+    circuit.passed()
+    circuit.gave_up("another", 0.0)
+    assert not circuit.wait(0.0)
+    assert opened().wait(100.0)
+
+
+def test_one_request_in_a_while_finds_out_whether_the_origin_is_back() -> None:
+    circuit, now, sent = opened(), 100.0, []
+    while now < 100.0 + 3600:
+        if not circuit.wait(now):
+            circuit.sent(now)
+            sent.append(now)
+        now += 1.0
+    assert sent[0] - 100.0 == pytest.approx(5.0)
+    assert all(later - earlier >= 10.0 for earlier, later in itertools.pairwise(sent))
+    assert 55 <= len(sent) <= 65  # an hour, once a minute
+    assert 0 < circuit.wait(sent[-1]) <= 60
+
+
+def test_the_first_success_closes_the_circuit() -> None:
+    circuit = opened()
+    assert circuit.wait(101.0)
+    circuit.passed()
+    assert not circuit.wait(101.0)
+    assert not circuit.gave_up("one more", 101.0)
+
+
+# All together
+
+
+async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_is_used_up(
+    server: ScriptedServer, tmp_path: Path, waits: list[float]
+) -> None:
+    """The files that wait for the store have a single try each."""
+    throttled = Answer(status=503, headers={"Retry-After": "7"}, body=b"<Error><Code>SlowDown</Code></Error>")
+    first = asyncio.Event()
+
+    def refuse(seen: Seen) -> Answer:
+        first.set()
+        return throttled
+
+    server.put("first", b"data", refuse, throttled, Stored(b"data"))
+    others = [server.put(str(n), b"data") for n in range(50)]
+    async with client(server, connections=4, attempts=3) as api, client(server, attempts=1) as single:
+        single._gateway.session().origins = api._gateway.session().origins
+        leading = asyncio.create_task(remote(api, server.files["first"]).fetch(tmp_path))
+        await first.wait()
+        while api._gateway.session().origins.of(server.base_url).pace.allowed == 4:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await asyncio.gather(*(remote(single, node).fetch(tmp_path) for node in others))
+        await leading
+    assert len(list(tmp_path.iterdir())) == 51
+    assert max(waits) >= 6.9
+    assert len(server.seen()) == 53
+
+
+async def test_fewer_requests_go_on_at_once_after_throttling(
+    server: ScriptedServer, tmp_path: Path, waits: list[float]
+) -> None:
+    """The store takes four at once and says so; the client finds that out and stays near it."""
+    refused = 0
+
+    async def serve(seen: Seen) -> Answer:
+        nonlocal refused
+        if server.busy > 4:
+            refused += 1
+            return refusal(503, "SlowDown")
+        await asyncio.sleep(0.002)
+        return Answer(body=b"data")
+
+    for n in range(300):
+        server.put(str(n), b"data", serve)
+    async with client(server, connections=16, attempts=8) as api:
+        report = await api.run(RUN).download(tmp_path)
+        allowed = api._gateway.session().origins.of(server.base_url).pace.allowed
+    assert report.downloaded == 300
+    assert allowed <= 8
+    assert refused < 100  # unheeded it would be most of the time
+
+
+async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_path: Path) -> None:
+    async with ScriptedServer() as other, client(server, connections=2) as api:
+        slow = server.put("slow", b"data", refusal(503, "SlowDown", Retry_After="15"), Stored(b"data"))
+        quick = other.put("quick", b"data")
+        waiting = [asyncio.create_task(remote(api, slow | {"name": str(n)}).fetch(tmp_path)) for n in range(5)]
+        while not api._gateway.session().origins.of(server.base_url).pace.resumes_at:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await remote(api, quick).fetch(tmp_path)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        session = api._gateway.session()
+        assert (session.limiter.value, session.origins.under_way) == (2, 0)
+    assert len(server.seen()) <= 2
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_place_that_is_given_to_one_who_is_cancelled_goes_to_the_next(
+    server: ScriptedServer, tmp_path: Path, turns: int
+) -> None:
+    gate = asyncio.Event()
+    server.put("held", b"data", Answer(body=b"data", gate=gate))
+    nodes = [server.put(str(n), b"data") for n in range(3)]
+    async with client(server, connections=1) as api:
+        held = asyncio.create_task(remote(api, server.files["held"]).fetch(tmp_path))
+        while not server.busy:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        one, *others = [asyncio.create_task(remote(api, node).fetch(tmp_path)) for node in nodes]
+        while len(api._gateway.session().origins.of(server.base_url)._line) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        gate.set()
+        await held
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        one.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(one, return_exceptions=True)
+            await asyncio.gather(*others)
+        session = api._gateway.session()
+        assert (session.limiter.value, session.origins.under_way) == (1, 0)
+
+
+async def test_a_store_that_always_throttles_ends_with_the_tries_and_is_told(
+    server: ScriptedServer, tmp_path: Path, waits: list[float]
+) -> None:
+    node = server.put("a", b"data", refusal(503, "SlowDown"))
+    async with client(server, attempts=6) as api:
+        error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert "503 SlowDown" in str(error)
+    assert len(server.seen()) == 6
+    assert sum(waits) < 6.0
+
+
+# A host that is down
+
+
+@pytest.mark.parametrize("fault", [refusal(500, "InternalError"), refusal(503, "x"), Answer(head=b"", end="close")])
+async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_waits_in_full(
+    server: ScriptedServer, tmp_path: Path, waits: list[float], fault: Answer
+) -> None:
+    connections, attempts = 4, 3
+    for n in range(1000):
+        server.put(str(n), b"data", fault)
+    async with client(server, connections=connections, attempts=attempts) as api:
+        began = time.monotonic()
+        report = await api.run(RUN).download(tmp_path, raise_on_error=False)
+        assert time.monotonic() - began < 30
+        assert report.failed == 1000
+        spared = [failure.error for failure in report.failures if isinstance(failure.error, StoreUnavailableError)]
+        assert len(spared) >= 1000 - FILES - 2 * connections
+        for error in spared:
+            assert error.host == "127.0.0.1"
+            assert 0 < error.retry_after <= 60
+            assert "not asked" in str(error)
+        # Each of those that gave up, and those that were under way with them, in all their tries; and replays.
+        assert len(server.seen()) <= 2 * attempts * (FILES + 2 * connections)
+        assert not temporaries(tmp_path)
+
+
+async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds_it_back(
+    server: ScriptedServer, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up = False
+
+    def serve(seen: Seen) -> Answer:
+        return Stored(b"data")(seen) if up else refusal(500, "InternalError")
+
+    nodes = [server.put(str(n), b"data", serve) for n in range(FILES + 1)]
+    async with client(server, attempts=1) as api:
+        for node in nodes[:FILES]:
+            error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
+            assert not isinstance(error, StoreUnavailableError)
+        asked = len(server.seen())
+        await error_of(StoreUnavailableError, remote(api, nodes[-1]).fetch(tmp_path))
+        unavailable = await error_of(StoreUnavailableError, remote(api, nodes[-1]).read_bytes())
+        assert len(server.seen()) == asked
+        up = True
+        # As if the time that the error tells had passed.
+        origin = api._gateway.session().origins.of(server.base_url)
+        monkeypatch.setattr(origin.circuit, "_probe_at", time.monotonic() - unavailable.retry_after)
+        for node in nodes:
+            await remote(api, node).fetch(tmp_path)
+    assert len(server.seen()) == asked + len(nodes)
+
+
+async def test_broken_files_among_good_ones_do_not_take_the_store_for_dead(
+    server: ScriptedServer, tmp_path: Path, waits: list[float]
+) -> None:
+    for n in range(60):
+        server.put(str(n), b"data", *([refusal(500, "InternalError")] if n % 2 else []))
+    async with client(server, attempts=2, connections=2) as api:
+        with pytest.raises(IncompleteDownloadError) as caught:
+            await api.run(RUN).download(tmp_path)
+    assert caught.value.report.downloaded == 30
+    assert not any(isinstance(failure.error, StoreUnavailableError) for failure in caught.value.report.failures)
+
+
+async def test_where_one_way_to_a_file_is_known_to_be_down_the_other_one_is_taken(
+    server: ScriptedServer, tmp_path: Path, waits: list[float]
+) -> None:
+    async with ScriptedServer() as dead, client(server, attempts=1) as api:
+        for n in range(FILES):
+            node = dead.put(str(n), b"data", refusal(500, "InternalError"))
+            await error_of(TransferError, remote(api, node).fetch(tmp_path))
+        server.on("/files/a", Answer(body=b"data"))
+        node = dead.put("a", b"data", url=f"{server.base_url}/files/a", directUrl=dead.url("/store/a"))
+        await remote(api, node).fetch(tmp_path)
+        assert not dead.seen("/store/a")
+    assert [seen.path for seen in server.requests] == ["/files/a"]
