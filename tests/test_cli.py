@@ -16,7 +16,9 @@ import pytest
 from wbfiles_async import errors
 from wbfiles_async._cli import main
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
+from wbfiles_async._protocol.pace import Pace
 from wbfiles_async._settings import TransferOptions
+from wbfiles_async._transfer import session
 from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"
@@ -87,7 +89,7 @@ class TestProgram:
         assert ending == wbfiles("--help")
 
     def test_help_needs_no_more_than_80_columns(self, wbfiles: Wbfiles) -> None:
-        for command in ([], ["ls"], ["get"], ["serve"], ["demo"]):
+        for command in ([], ["ls"], ["get"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
             ending = wbfiles(*command, "--help")
             assert ending.code == 0
             assert max(map(len, ending.lines)) <= 80
@@ -102,10 +104,10 @@ class TestProgram:
 
         assert wbfiles("--version").out == f"wbfiles {__version__}\n"
 
-    @pytest.mark.parametrize("command", ["ls", "get"])
+    @pytest.mark.parametrize("command", ["ls", "get", "cat", "rm"])
     def test_no_option_takes_credentials(self, wbfiles: Wbfiles, command: str) -> None:
         options = re.findall(r"--[a-z-]+", wbfiles(command, "--help").out)
-        assert "--root" in options or "--pattern" in options
+        assert "--base-url" in options
         assert not [option for option in options if re.search("key|token|password|user|netrc", option)]
 
     @pytest.mark.parametrize(
@@ -116,6 +118,7 @@ class TestProgram:
             (["ls", RUN, "--nonsense"], "--nonsense"),
             (["get", RUN, "--existing", "perhaps"], "perhaps"),
             (["get", RUN, "--connections", "0"], "connections"),
+            (["get", RUN, "--limit-rate", "fast"], "limit-rate"),
             (["get", "a/b/c/d"], "a/b/c/d"),
             (["get", RUN, "--include", ""], "pattern"),
             (["get", RUN, "config.yaml", "--include", "*"], "not both"),
@@ -338,6 +341,18 @@ class TestGet:
         assert Path("config.yaml").read_bytes() == b"mine"
         assert "downloaded" in wbfiles("get", RUN, "config.yaml", "--existing", "replace").out
         assert Path("config.yaml").read_bytes() == FILES["config.yaml"]
+
+    def test_the_rate_can_be_limited(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+        rates: list[float] = []
+
+        class Noting(Pace):
+            def __init__(self, rate: float) -> None:
+                super().__init__(rate)
+                rates.append(rate)
+
+        monkeypatch.setattr(session, "Pace", Noting)
+        assert wbfiles("get", RUN, "config.yaml", "--limit-rate", "1.5M").code == 0
+        assert rates == [1.5 * (1 << 20)]
 
     def test_without_verification_nothing_is_called_verified(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "model.bin", "--no-verify")

@@ -15,7 +15,7 @@ from wbfiles_async._cli.display import displayed
 from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.output import Output, write_json, write_row
 from wbfiles_async._cli.text import counted, printable, seconds_of, size_of
-from wbfiles_async._models import DownloadReport, Existing, FileResult
+from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
 from wbfiles_async.errors import DestinationExistsError, WBFilesError
 
@@ -142,7 +142,7 @@ def _summarize(report: DownloadReport) -> str:
     return ", ".join(clauses)
 
 
-def tell_failures(report: DownloadReport) -> None:
+def tell_failures(report: DownloadReport | DeletionReport) -> None:
     """Say which files failed and why."""
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
     lines += [f"  {_reason(result)}" for result in report.failures[:FAILURES_SHOWN]]
