@@ -186,6 +186,7 @@ class AsyncFiles:
             AuthenticationError: The credentials are not accepted; nothing was deleted.
             PermissionDeniedError: They do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
+            TransferError: The same, for want of any answer.
         """
         doomed = await self._doomed(Selection(include, exclude))
         deletion = self._gateway().deletion(self._run._path, on_result)
