@@ -18,7 +18,7 @@ from test_bad_input import mount as mount
 from wbfiles_async import errors
 from wbfiles_async._cli import main
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.rate import RateLimit
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._transfer import session
 from wbfiles_async.testing import LocalServer
@@ -381,12 +381,12 @@ class TestGet:
     def test_the_rate_can_be_limited(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         rates: list[float] = []
 
-        class Noting(Pace):
+        class Noting(RateLimit):
             def __init__(self, rate: float) -> None:
                 super().__init__(rate)
                 rates.append(rate)
 
-        monkeypatch.setattr(session, "Pace", Noting)
+        monkeypatch.setattr(session, "RateLimit", Noting)
         assert wbfiles("get", RUN, "config.yaml", "--limit-rate", "1.5M").code == 0
         assert rates == [1.5 * (1 << 20)]
 

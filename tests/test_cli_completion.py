@@ -16,7 +16,7 @@ from test_cli import wbfiles as wbfiles
 
 from wbfiles_async.testing import LocalServer
 
-BASH = shutil.which("bash")
+BASH = shutil.which("bash") or ""
 
 # Does what readline does when the key is pressed behind the last word.
 PRESS = """
@@ -34,7 +34,7 @@ Press = Callable[..., set[str]]
 @pytest.fixture
 def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
     """Type these words behind ``wbfiles`` and press the key; give what is offered."""
-    if BASH is None:
+    if not BASH:
         pytest.skip("there is no bash")
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -9,7 +9,7 @@ import pytest
 from scripted_server import RUN, ScriptedServer, client, remote
 from scripted_server import server as server
 
-from wbfiles_async._protocol.pace import BURST_SECONDS
+from wbfiles_async._protocol.rate import BURST_SECONDS
 from wbfiles_async._transfer import store
 
 MIB = 1 << 20
@@ -17,7 +17,7 @@ RATE = 100_000
 
 
 class Clock:
-    """Time passes only by waiting for the pace."""
+    """Time passes only by waiting for the rate."""
 
     def __init__(self) -> None:
         self.now = 1000.0

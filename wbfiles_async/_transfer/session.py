@@ -12,7 +12,7 @@ import httpx
 
 from wbfiles_async._auth import ApiKeyAuth, Authenticator, IdentityTokenAuth
 from wbfiles_async._credentials import ApiKey, Credentials, refused_credentials
-from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._protocol.rate import RateLimit
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.disk import Disk
@@ -35,7 +35,7 @@ class Session:
         authenticator: Gives the API's credentials; ``None`` where an injected client brings its own.
         disk: Threads for file work.
         limiter: Simultaneous requests to the stores; files and parts share it.
-        pace: Keeps all connections to the stores together to a rate; ``None`` for no limit.
+        rate_limit: Keeps all connections to the stores together to a rate; ``None`` for no limit.
         api_origin: The only origin that ever receives our credentials.
         times: How long a request to a store waits.
         unreachable: Origins that could not be connected to while another way was left.
@@ -52,7 +52,7 @@ class Session:
     authenticator: Authenticator | None
     disk: Disk
     limiter: anyio.Semaphore
-    pace: Pace | None
+    rate_limit: RateLimit | None
     api_origin: str
     times: Times
     unreachable: set[str] = attrs.field(factory=set)
@@ -143,7 +143,7 @@ def open_session(
         authenticator=authenticator,
         disk=disk,
         limiter=anyio.Semaphore(options.connections, fast_acquire=True),
-        pace=None if options.limit_rate is None else Pace(options.limit_rate),
+        rate_limit=None if options.limit_rate is None else RateLimit(options.limit_rate),
         api_origin=origin(settings.base_url),
         times=Times(options.connect_timeout, options.stall_seconds),
         engine=engine,

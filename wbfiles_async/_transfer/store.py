@@ -119,8 +119,8 @@ async def _read_once(
             offset += len(piece)
             if body.stop is not None and offset > body.stop:
                 raise _too_long(source, host_of(url), body.stop)
-            if session.pace is not None:
-                await anyio.sleep(session.pace.draw(len(piece), now))
+            if session.rate_limit is not None:
+                await anyio.sleep(session.rate_limit.draw(len(piece), now))
             yield piece
             # Only waiting for the network counts, not what the reader does with the bytes.
             waited, moved = waited + now - since, moved + len(piece)

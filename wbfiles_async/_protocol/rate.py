@@ -6,13 +6,13 @@ import math
 import threading
 from typing import Final
 
-__all__ = ["BURST_SECONDS", "Pace"]
+__all__ = ["BURST_SECONDS", "RateLimit"]
 
 # What may come at once after a pause: enough that a late wake-up costs no speed, too little for a link to notice.
 BURST_SECONDS: Final = 0.25
 
 
-class Pace:
+class RateLimit:
     """A token bucket that all connections of a client draw from, whichever threads they are in.
 
     Bytes are drawn once they are here, and the reader then waits before it takes more, so that TCP holds the sender
