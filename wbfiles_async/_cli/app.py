@@ -354,7 +354,7 @@ def completion_command(shell: str) -> int:
     """Print what makes a shell complete commands, options, and the names of a run's files.
 
     Names are asked of the server at each press of the tabulator key, with the credentials that are there; where it
-    does not answer within two seconds there are none.
+    does not answer within three seconds there are none.
     """
     click.echo(completion_script(shell, program))
     return ExitCode.DONE

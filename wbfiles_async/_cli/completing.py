@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import aclosing
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
 
-SECONDS = 2.0
-"""How long somebody who pressed the tabulator key waits."""
+SECONDS = 3.0
+"""How long somebody who pressed the tabulator key waits for the server."""
 
 MOST_NAMES = 100
 """As many as anybody reads."""
@@ -32,17 +33,19 @@ def complete_names(run_path: str | None, incomplete: str, base_url: str | None) 
     if not run_path:
         return []
     try:
-        names = asyncio.run(asyncio.wait_for(_names(run_path, incomplete, base_url), SECONDS))
+        names = asyncio.run(_names(run_path, incomplete, base_url))
     except (WBFilesError, TimeoutError, OSError):
         return []  # a message would land in the line that is being typed
     return [CompletionItem(name) for name in names]
 
 
 async def _names(run_path: str, incomplete: str, base_url: str | None) -> list[str]:
-    options = TransferOptions(attempts=1, connect_timeout=SECONDS)
+    options = TransferOptions(attempts=1)
     like = re.sub(r"([%_\\])", r"\\\1", incomplete) + "%"
-    async with AsyncApi(base_url=base_url, timeout=SECONDS, options=options) as api:
-        async for page in api.run(run_path).files(pattern=like, per_page=MOST_NAMES).pages():
-            names = (file.name for file in page)
-            return [name for name in names if name.startswith(incomplete) and _HARMLESS.fullmatch(name)]
-    return []
+    async with (
+        AsyncApi(base_url=base_url, options=options) as api,
+        asyncio.timeout(SECONDS),
+        aclosing(api.run(run_path).files(pattern=like, per_page=MOST_NAMES).pages()) as pages,
+    ):
+        names = [file.name for file in await anext(pages)]
+    return [name for name in names if name.startswith(incomplete) and _HARMLESS.fullmatch(name)]
