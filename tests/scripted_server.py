@@ -369,7 +369,7 @@ class LastingApi(AsyncApi):
                 async with ScriptedServer() as other, asyncio.timeout(10):
                     while session.origins.under_way:  # noqa: ASYNC110  # of tasks that the test leaves to the end
                         await asyncio.sleep(0.001)
-                    assert session.limiter.value == session.options.connections
+                    assert session.limiter.value == session.connections
                     assert await remote(self, other.put("another", b"file")).read_bytes() == b"file"
         finally:
             await super().__aexit__(kind, error, trace)

@@ -12,10 +12,14 @@ from typing import Any
 
 import attrs
 import pytest
+from scripted_server import waits as waits
+from test_bad_input import mount as mount
 
 from wbfiles_async import errors
 from wbfiles_async._cli import main
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
+from wbfiles_async._protocol.rate import RateLimit
+from wbfiles_async._transfer import session
 from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"
@@ -86,7 +90,7 @@ class TestProgram:
         assert ending == wbfiles("--help")
 
     def test_help_needs_no_more_than_80_columns(self, wbfiles: Wbfiles) -> None:
-        for command in ([], ["ls"], ["get"], ["serve"], ["demo"]):
+        for command in ([], ["ls"], ["get"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
             ending = wbfiles(*command, "--help")
             assert ending.code == 0
             assert max(map(len, ending.lines)) <= 80
@@ -101,10 +105,10 @@ class TestProgram:
 
         assert wbfiles("--version").out == f"wbfiles {__version__}\n"
 
-    @pytest.mark.parametrize("command", ["ls", "get"])
+    @pytest.mark.parametrize("command", ["ls", "get", "cat", "rm"])
     def test_no_option_takes_credentials(self, wbfiles: Wbfiles, command: str) -> None:
         options = re.findall(r"--[a-z-]+", wbfiles(command, "--help").out)
-        assert "--root" in options or "--pattern" in options
+        assert "--base-url" in options
         assert not [option for option in options if re.search("key|token|password|user|netrc", option)]
 
     @pytest.mark.parametrize(
@@ -115,6 +119,7 @@ class TestProgram:
             (["ls", RUN, "--nonsense"], "--nonsense"),
             (["get", RUN, "--existing", "perhaps"], "perhaps"),
             (["get", RUN, "--connections", "0"], "connections"),
+            (["get", RUN, "--limit-rate", "fast"], "limit-rate"),
             (["get", "a/b/c/d"], "a/b/c/d"),
             (["get", RUN, "--include", ""], "pattern"),
             (["get", RUN, "config.yaml", "--include", "*"], "not both"),
@@ -162,6 +167,28 @@ class TestProgram:
         assert ending.code == 3
         assert "WANDB_API_KEY" in ending.err
         assert "wrongwrong" not in ending.err
+
+    @pytest.mark.usefixtures("waits")
+    @pytest.mark.parametrize("arguments", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]])
+    def test_a_server_that_cannot_be_reached_is_told_in_one_line(
+        self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    ) -> None:
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+        ending = wbfiles(*arguments, "--quiet")
+        assert (ending.code, ending.out) == (1, "")
+        assert len(ending.err.splitlines()) == 1
+        assert ending.err.startswith("wbfiles: 127.0.0.1 cannot be reached")
+        assert "Check the network" in ending.err
+
+    @pytest.mark.parametrize("arguments", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]])
+    def test_a_wrong_key_is_told_in_one_line(
+        self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    ) -> None:
+        monkeypatch.setenv("WANDB_API_KEY", "wrong" * 8)
+        ending = wbfiles(*arguments)
+        assert (ending.code, ending.out) == (3, "")
+        assert len(ending.err.splitlines()) == 1
+        assert "get a new one from" in ending.err
 
     @pytest.mark.parametrize("command", ["ls", "get"])
     def test_a_run_that_does_not_exist_is_exit_code_4(self, wbfiles: Wbfiles, command: str) -> None:
@@ -291,7 +318,8 @@ class TestGet:
         assert "1 of 5 files failed:\n" in ending.err
         assert "evil\\x1b[31m\\n.txt" in ending.err
         assert "\x1b" not in ending.err
-        assert "Run the same command again" in ending.err
+        assert "wbfiles cat RUN NAME > FILE" in ending.err
+        assert "again" not in ending.err, "which would not help"
 
     def test_only_the_first_failures_are_named(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         for number in range(12):
@@ -300,6 +328,17 @@ class TestGet:
         assert ending.code == 1
         assert ending.err.count("\n  the remote file") == 10
         assert "and 2 more" in ending.err
+
+    def test_many_failures_of_one_kind_hide_no_other(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        for number in range(12):
+            wandb_server.add_file(RUN, f"no:{number}", b"x")
+        Path("config.yaml").mkdir()
+        ending = wbfiles("get", RUN)
+        assert ending.code == 1
+        first, second = ending.err.partition("failed:\n")[2].splitlines()[:2]
+        assert "'no:0'" in first + second
+        assert "config.yaml" in first + second
+        assert ending.err.endswith("Run the same command again to fetch what is missing.\n")
 
     def test_names_that_the_run_lacks_are_failures(self, wbfiles: Wbfiles) -> None:
         some = wbfiles("get", RUN, "config.yaml", "absent.txt", "media")
@@ -339,6 +378,18 @@ class TestGet:
         assert "downloaded" in wbfiles("get", RUN, "config.yaml", "--existing", "replace").out
         assert Path("config.yaml").read_bytes() == FILES["config.yaml"]
 
+    def test_the_rate_can_be_limited(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+        rates: list[float] = []
+
+        class Noting(RateLimit):
+            def __init__(self, rate: float) -> None:
+                super().__init__(rate)
+                rates.append(rate)
+
+        monkeypatch.setattr(session, "RateLimit", Noting)
+        assert wbfiles("get", RUN, "config.yaml", "--limit-rate", "1.5M").code == 0
+        assert rates == [1.5 * (1 << 20)]
+
     def test_without_verification_nothing_is_called_verified(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "model.bin", "--no-verify")
         assert ending.code == 0
@@ -349,6 +400,24 @@ class TestGet:
         ending = wbfiles("get", RUN, "-o", "taken")
         assert ending.code == 2
         assert "taken" in ending.err
+
+    def test_a_full_disk_is_told_with_the_files_that_did_not_fit(
+        self, wbfiles: Wbfiles, mount: Callable[[str], Path]
+    ) -> None:
+        disk = mount("size=64k")
+        ending = wbfiles("get", RUN, "-o", str(disk))
+        assert ending.code == 1
+        assert fetched(disk) == {name: data for name, data in FILES.items() if name != "model.bin"}
+        failure, how = ending.err.splitlines()[-2:]
+        assert "model.bin" in failure
+        assert "free some space" in failure
+        assert how == "Run the same command again to fetch what is missing."
+
+    def test_a_read_only_disk_is_told_in_one_line(self, wbfiles: Wbfiles, mount: Callable[[str], Path]) -> None:
+        ending = wbfiles("get", RUN, "-o", str(mount("ro") / "below"))
+        assert (ending.code, ending.out) == (1, "")
+        assert len(ending.err.splitlines()) == 1
+        assert "read-only" in ending.err
 
     def test_quiet_says_nothing(self, wbfiles: Wbfiles) -> None:
         for arguments in (["--quiet", "get", RUN], ["get", RUN, "-q"]):

@@ -24,6 +24,7 @@ from typing import IO, Self
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from rich.cells import cell_len
 from throttle import HoldingServer
 
 from wbfiles_async import Api
@@ -248,6 +249,23 @@ class TestTerminal:
         assert "\x07" not in terminal.raw
         assert all(len(line) <= 80 for line in lines)
         assert lines[-1] == "3 files, 2.0 KiB"
+
+    def test_wide_characters_fit_into_80_columns(self, tmp_path: Path) -> None:
+        name = "媒体/" + "日本語のとても長いファイル名" * 3 + ".png"
+        with HoldingServer(tmp_path / "served") as server:
+            server.add_file(RUN, f"held{name}", bytes(4 * MIB))
+            server.add_file(RUN, "no:" + name, b"a name that no file gets")
+            with Terminal(["ls", RUN], environment(server), tmp_path) as table:
+                assert table.read_to_end() == 0
+            with Terminal(["get", RUN, "--root", "data"], environment(server), tmp_path) as bars:
+                bars.read_until(lambda text: "2.0 of 4.0 MiB" in text and "1 failed" in text)
+                drawn = bars.text
+                server.release()
+                assert bars.read_to_end() == 1
+        assert "held媒体/日本語" in table.text
+        assert "held媒体/日本語" in drawn
+        for text in (table.text, drawn):
+            assert max(cell_len(line) for line in text.replace("\r", "\n").splitlines()) <= 80
 
     def test_ctrl_c_stops_a_download_and_leaves_only_whole_files(self, holding: HoldingServer, tmp_path: Path) -> None:
         data = tmp_path / "data"

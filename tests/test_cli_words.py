@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wbfiles_async._cli.amounts import parse_bytes, parse_range
 from wbfiles_async._cli.tally import Tally
 from wbfiles_async._cli.text import clock, counted, local_time, printable, seconds_of, share_of, size_of
 from wbfiles_async._models import FileResult
@@ -60,6 +61,44 @@ class TestWords:
     def test_what_is_no_time_stamp_is_shown_as_it_is(self) -> None:
         assert local_time("yester\x1bday") == "yester\\x1bday"
         assert local_time(None) == "-"
+
+
+class TestAmounts:
+    @pytest.mark.parametrize(
+        ("text", "count"),
+        [
+            ("1", 1),
+            ("1500", 1500),
+            ("500k", 500 << 10),
+            ("500K", 500 << 10),
+            ("2M", 2 * MIB),
+            ("2MiB", 2 * MIB),
+            ("2MB", 2 * MIB),
+            (" 1.5G ", 3 << 29),
+            ("1T", 1 << 40),
+            ("7b", 7),
+        ],
+    )
+    def test_bytes_have_the_units_of_curl(self, text: str, count: int) -> None:
+        assert parse_bytes(text) == count
+
+    @pytest.mark.parametrize(
+        "text", ["", "0", "0.4", "-1", "k", "1x", "1 k", "1e3", "1,5M", "nan", "inf", "²", "9" * 99]
+    )
+    def test_what_is_no_number_of_bytes_is_refused_with_examples(self, text: str) -> None:
+        with pytest.raises(ValueError, match="500k"):
+            parse_bytes(text)
+
+    @given(st.integers(0, 10**17), st.integers(0, 10**17))
+    def test_ranges_are_read_as_they_are_written(self, start: int, length: int) -> None:
+        assert parse_range(f"{start}:{start + length}") == (start, start + length)
+        assert parse_range(f"{start}:") == (start, None)
+        assert parse_range(f":{length}") == (0, length)
+
+    @pytest.mark.parametrize("text", ["", "5", "5-6", "6:5", "-5:", ":-5", "1:2:3", "a:", "1k:2k"])
+    def test_what_is_no_range_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"range|ends"):
+            parse_range(text)
 
 
 def result(name: str, size: int, *, status: str) -> FileResult:

@@ -472,10 +472,17 @@ async def test_the_number_of_the_project_is_asked_for_where_it_is_not_known() ->
     "answer", [{"deleteFiles": {"success": False}}, {"deleteFiles": None}, {}, {"deleteFiles": {"success": "true"}}]
 )
 async def test_a_deletion_that_is_not_confirmed_is_an_error_and_not_repeated(answer: dict[str, object]) -> None:
-    with deleting(data(answer)) as (api, delete):
+    with deleting(data(answer), page("a")) as (api, delete):
         async with talking_to(api) as client:
             await error_of(ApiError, delete(client))
     assert api.operations.count("deleteFiles") == 1
+
+
+async def test_a_deletion_that_is_not_confirmed_is_done_where_the_file_is_gone() -> None:
+    with deleting(data({"deleteFiles": {"success": False}}), page()) as (api, delete):
+        async with talking_to(api) as client:
+            await delete(client)
+    assert api.operations == ["RunFiles", "deleteFiles", "RunFiles"]
 
 
 LOST: dict[str, Reply] = {

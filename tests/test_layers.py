@@ -20,7 +20,7 @@ PACKAGE = Path(wbfiles_async.__file__).parent
 LAYERS = (
     ("testing", "_cli"),
     ("_sync", "_portal"),
-    ("_api", "_run", "_runs", "_files", "_file", "_gateway", "_facts", "_handle"),
+    ("_api", "_run", "_runs", "_files", "_file", "_deletion", "_gateway", "_facts", "_handle"),
     ("_transfer",),
     ("_auth", "_credentials"),
     ("_protocol",),

@@ -358,6 +358,13 @@ class TestTransferOptions:
         with pytest.raises(ConfigurationError, match=rf"TransferOptions\.{name} "):
             attrs.evolve(TransferOptions(), **{name: value})
 
+    @pytest.mark.parametrize("value", [0, -1, 1.5, "8", True])
+    def test_a_limit_of_the_rate_is_a_whole_number_from_1_or_none(self, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"TransferOptions\.limit_rate "):
+            TransferOptions(limit_rate=value)
+        assert TransferOptions(limit_rate=1).limit_rate == 1
+        assert TransferOptions().limit_rate is None
+
     @pytest.mark.parametrize("name", ["connect_timeout", "stall_seconds", "time_budget"])
     @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "8", True, None])
     def test_times_are_finite_and_above_0(self, name: str, value: Any) -> None:

@@ -9,12 +9,24 @@ from pathlib import Path
 import attrs
 import pytest
 
-from wbfiles_async import Api, AsyncApi, AsyncFile, AsyncRun, DownloadReport, File, FileResult, Run, errors
+from wbfiles_async import (
+    Api,
+    AsyncApi,
+    AsyncFile,
+    AsyncRun,
+    DeletionReport,
+    DownloadReport,
+    File,
+    FileResult,
+    Run,
+    errors,
+)
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
     ConfigurationError,
     DestinationExistsError,
+    IncompleteDeletionError,
     IncompleteDownloadError,
     IntegrityError,
     LocalWriteError,
@@ -251,6 +263,7 @@ REPORT = DownloadReport(
     root=Path("there"), files=3, downloaded=1, kept=1, failed=1, bytes=17, verified=2, parts=4, seconds=1.5,
     failures=(RESULT,),
 )  # fmt: skip
+LEFT = DeletionReport(files=3, deleted=2, failed=1, bytes=34, seconds=1.5, failures=(RESULT,))
 
 
 @attrs.frozen
@@ -287,6 +300,7 @@ EXPECTATIONS = (
     ),
     Expectation(LocalWriteError("the disk is full", errno=28, path=Path("there/a.png")), (OSError,)),
     Expectation(IncompleteDownloadError("1 of 3 files failed", report=REPORT), ()),
+    Expectation(IncompleteDeletionError("1 of 3 files is left", report=LEFT), ()),
 )
 
 every_error = pytest.mark.parametrize("expected", EXPECTATIONS, ids=str)
@@ -332,19 +346,19 @@ def known(value: object) -> object:
     """What a value holds, through errors too, which are equal to themselves alone."""
     if isinstance(value, WBFilesError):
         return type(value), getattr(value, "errno", None), {name: known(it) for name, it in vars(value).items()}
-    if isinstance(value, FileResult | DownloadReport):
+    if isinstance(value, FileResult | DownloadReport | DeletionReport):
         return {field.name: known(getattr(value, field.name)) for field in attrs.fields(type(value))}
     return [known(it) for it in value] if isinstance(value, tuple) else value
 
 
-@pytest.mark.parametrize("value", [RESULT, REPORT], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", [RESULT, REPORT, LEFT], ids=lambda value: type(value).__name__)
 @protocols
 def test_results_pickle_with_their_errors(value: object, protocol: int) -> None:
     assert known(pickle.loads(pickle.dumps(value, protocol))) == known(value)
 
 
-@pytest.mark.parametrize("value", [RESULT, REPORT], ids=lambda value: type(value).__name__)
-def test_results_cannot_be_changed(value: FileResult | DownloadReport) -> None:
+@pytest.mark.parametrize("value", [RESULT, REPORT, LEFT], ids=lambda value: type(value).__name__)
+def test_results_cannot_be_changed(value: FileResult | DownloadReport | DeletionReport) -> None:
     for field in attrs.fields(type(value)):
         with pytest.raises(AttributeError):
             setattr(value, field.name, None)

@@ -15,6 +15,7 @@ from wbfiles_async import (
     AsyncFile,
     AsyncFiles,
     AsyncRun,
+    DeletionReport,
     DownloadReport,
     File,
     Files,
@@ -40,6 +41,7 @@ def blocking() -> None:
         assert_type(files.pages(), Iterator[list[File]])
         assert_type(files.download("there", existing="keep"), DownloadReport)
         assert_type(run.download(dry_run=True), DownloadReport)
+        assert_type(files.delete(include=["*.tmp"]), DeletionReport)
         assert_type(run.find({"name": "a"}), File)
         for file in files:
             assert_type(file, File)
@@ -73,6 +75,7 @@ async def asynchronous() -> None:
         assert_type(files.pages(), AsyncGenerator[list[AsyncFile]])
         assert_type(await files.download("there", existing="keep"), DownloadReport)
         assert_type(await run.download(dry_run=True), DownloadReport)
+        assert_type(await files.delete(dry_run=True), DeletionReport)
         assert_type(await run.find({"name": "a"}), AsyncFile)
         async for file in files:
             assert_type(file, AsyncFile)

@@ -5,7 +5,7 @@ import logging
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
-from wbfiles_async._models import DownloadReport, FileResult
+from wbfiles_async._models import DeletionReport, DownloadReport, FileResult
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._sync import Api, File, Files, Run
@@ -14,6 +14,7 @@ from wbfiles_async.errors import (
     AuthenticationError,
     ConfigurationError,
     DestinationExistsError,
+    IncompleteDeletionError,
     IncompleteDownloadError,
     IntegrityError,
     LocalWriteError,
@@ -43,11 +44,13 @@ __all__ = [
     "AsyncRun",
     "AuthenticationError",
     "ConfigurationError",
+    "DeletionReport",
     "DestinationExistsError",
     "DownloadReport",
     "File",
     "FileResult",
     "Files",
+    "IncompleteDeletionError",
     "IncompleteDownloadError",
     "IntegrityError",
     "LocalWriteError",

@@ -180,14 +180,14 @@ class AsyncFile(FileFacts):
                 yield piece
 
     async def delete(self) -> None:
-        """Delete the file on the server.
+        """Delete the file on the server. One that has gone already counts as deleted.
 
         Raises:
             ConfigurationError: The file was made without its run.
-            ApiError: The server refuses, or does not say that it succeeded.
+            ApiError: The server refuses, or does not say that it succeeded and still has the file.
             TransferError: The server cannot be reached, or it is not known whether it carried it out.
         """
-        await self._gateway().delete(self._needed_run()._path, self._attributes)
+        await self._gateway().deletion(self._needed_run()._path).one(self._attributes)
 
     async def refresh(self) -> AsyncFile:
         """Ask the server for the file anew.

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from wbfiles_async._file import AsyncFile
-from wbfiles_async._models import EXISTING, DownloadReport, Existing, FileAttributes, FileResult
+from wbfiles_async._models import EXISTING, DeletionReport, DownloadReport, Existing, FileAttributes, FileResult
 from wbfiles_async._protocol.attributes import Match
+from wbfiles_async._protocol.doomed import Doomed
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
 
@@ -151,6 +152,53 @@ class AsyncFiles:
         if report.failed and raise_on_error:
             raise IncompleteDownloadError(_summary(report), report=report)
         return report
+
+    async def delete(
+        self,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        dry_run: bool = False,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DeletionReport:
+        """Delete all files on the server, in batches.
+
+        They are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
+        where the server does not say that all of it was deleted, or its answer got lost, the files are looked for
+        before anything is tried again. A file that has gone already counts as deleted.
+
+        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations under way may or may not be carried out;
+        deleting again goes on with what is left.
+
+        Args:
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all.
+            exclude: Shell patterns of names to leave out.
+            dry_run: Whether to only tell what would be deleted.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done; all that was to be deleted is gone.
+
+        Raises:
+            IncompleteDeletionError: Files are left, or may be; it names them and carries the report.
+            ConfigurationError: A pattern cannot be used.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            AuthenticationError: The credentials are not accepted; nothing was deleted.
+            PermissionDeniedError: They do not suffice; nothing was deleted.
+            ApiError: The listing failed; nothing was deleted.
+            TransferError: The same, for want of any answer.
+        """
+        doomed = await self._doomed(Selection(include, exclude))
+        deletion = self._gateway().deletion(self._run._path, on_result)
+        return deletion.tell(doomed) if dry_run else await deletion.carry_out(doomed)
+
+    async def _doomed(self, selection: Selection) -> Doomed:
+        # To the end: what is deleted between two pages moves later files to where the cursor has passed already.
+        doomed = Doomed()
+        async with aclosing(self._attributes()) as pages:
+            async for page in pages:
+                doomed.add(file for file in page if selection.accepts(file.name))
+        return doomed
 
     async def _attributes(self) -> AsyncGenerator[list[FileAttributes]]:
         names, match = self._names, self._match

@@ -10,23 +10,23 @@ from pathlib import Path
 import httpx
 
 from wbfiles_async._credentials import Credentials
+from wbfiles_async._deletion import Deletion
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
-from wbfiles_async._protocol.answers import check_deleted, parse_viewer
+from wbfiles_async._protocol.answers import parse_viewer
 from wbfiles_async._protocol.backoff import is_transient
 from wbfiles_async._protocol.files_page import FilesPage, parse_files_page
-from wbfiles_async._protocol.graphql import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, RUN_FILES, VIEWER
-from wbfiles_async._protocol.judging import Verdict
+from wbfiles_async._protocol.graphql import RUN_FILES, VIEWER
 from wbfiles_async._protocol.pages import Pages
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.bulk import BulkDownload
-from wbfiles_async._transfer.failures import Budget, Failure
+from wbfiles_async._transfer.failures import Budget
 from wbfiles_async._transfer.graphql import ask
 from wbfiles_async._transfer.one import OneFile
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session, open_session
 from wbfiles_async._transfer.source import Source
-from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoundError, TransferError
+from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,9 @@ class Gateway:
         credentials: ``None`` where an injected client brings its own.
         http_client: Used for everything if given.
         transport: Used in place of our own if given.
+
+    Attributes:
+        names_projects: Whether the server takes a project's number in deletions; cleared by whoever finds out.
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class Gateway:
         self._http_client = http_client
         self._transport = transport
         self._session: Session | None = None
-        self._project_ids: dict[tuple[str, str], int | None] = {}
+        self._project_numbers: dict[tuple[str, str], int | None] = {}
+        self.names_projects = True
         self._closed = False
         self.default_entity = settings.entity or ""
 
@@ -149,7 +153,7 @@ class Gateway:
             walk.per_page = MODEST_PAGE
             data = await self.ask(RUN_FILES, walk.variables())
         page = parse_files_page(data, run=walk.run)
-        self._project_ids[walk.run.entity, walk.run.project] = page.project_id
+        self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
 
     async def count_all(self, run: RunPath) -> int | None:
@@ -220,37 +224,13 @@ class Gateway:
             relist=None if run is None else lambda: self.look_up(run, attributes.name),
         )
 
-    async def delete(self, run: RunPath, file: FileAttributes) -> None:
-        """Delete one file on the server.
+    def deletion(self, run: RunPath, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
+        """Make ready to delete files of a run. Makes no request."""
+        return Deletion(self, run, on_result)
 
-        When it is not known whether the server carried it out, the file is looked for before another try.
-
-        Raises:
-            ApiError: The server refuses, or does not say that it succeeded.
-        """
+    async def project_number(self, run: RunPath) -> int | None:
+        """Give the number of the run's project, which deletions name; ``None`` where the server gives none."""
         run = await self.resolve(run)
-        if (run.entity, run.project) not in self._project_ids:
-            await self.find(run, file.name)
-        budget = Budget(self.options)
-        while True:
-            round = budget.round
-            try:
-                return await self._delete_once(run, file)
-            except (TransferError, ApiError) as error:
-                if isinstance(error, ApiError) and not is_transient(error.status):
-                    raise
-                found = await self.find(run, file.name)
-                if found is None or found.id != file.id:
-                    return None
-                await budget.spend(Failure(Verdict.RETRY, error), round=round)
-
-    async def _delete_once(self, run: RunPath, file: FileAttributes) -> None:
-        variables: dict[str, object] = {"files": [file.id]}
-        project_id = self._project_ids[run.entity, run.project]
-        try:
-            data = await self.ask(DELETE_FILES, variables | {"projectId": project_id}, repeat=False)
-        except ApiError as error:
-            if not any("projectId" in message for message in error.messages):
-                raise
-            data = await self.ask(DELETE_FILES_WITHOUT_PROJECT, variables, repeat=False)
-        check_deleted(data)
+        if (run.entity, run.project) not in self._project_numbers:
+            await self._page(Pages(run=run, per_page=1))
+        return self._project_numbers[run.entity, run.project]

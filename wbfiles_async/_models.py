@@ -67,17 +67,18 @@ Existing = Literal["verify", "keep", "replace", "error"]
 
 EXISTING: tuple[Existing, ...] = get_args(Existing)
 
-FileStatus = Literal["downloaded", "kept", "planned", "failed"]
+FileStatus = Literal["downloaded", "kept", "deleted", "planned", "failed"]
 
 
 @attrs.frozen(kw_only=True)
 class FileResult:
-    """What became of one file of a bulk download.
+    """What became of one file of a bulk download or deletion.
 
     Attributes:
         name: The file's name in the run.
-        status: ``downloaded``; ``kept``, it was there already; ``planned``, a dry run would fetch it; ``failed``.
-        path: The local file; ``None`` where the name could not be used.
+        status: ``downloaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``, what a dry run
+            would fetch or delete; ``failed``.
+        path: The local file; ``None`` where the name could not be used, and in a deletion.
         size: Length in bytes, 0 where unknown.
         verified: Whether the local bytes were compared with the server's md5.
         parts: Requests that the bytes came in; 0 where none was made.
@@ -124,5 +125,28 @@ class DownloadReport:
     verified: int = 0
     parts: int = 0
     resumed: int = 0
+    seconds: float = 0.0
+    failures: tuple[FileResult, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class DeletionReport:
+    """What a bulk deletion did. Its size does not grow with the number of files that were deleted.
+
+    Attributes:
+        files: Files that were considered, after ``include`` and ``exclude``.
+        deleted: Files that are gone from the server; one that somebody else deleted meanwhile counts too.
+        planned: Files that a dry run would have deleted.
+        failed: Files that are left, or of which it is not known whether they are.
+        bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.
+        seconds: Wall time, without that of the listing.
+        failures: The failed files, each with its error; the first thousand where there are more.
+    """
+
+    files: int = 0
+    deleted: int = 0
+    planned: int = 0
+    failed: int = 0
+    bytes: int = 0
     seconds: float = 0.0
     failures: tuple[FileResult, ...] = ()

@@ -43,6 +43,13 @@ def _count(options: object, field: attrs.Attribute[int], value: object) -> None:
         raise ConfigurationError(f"TransferOptions.{field.name} must be a whole number of at least 1, not {value!r}.")
 
 
+def _optional_count(options: object, field: attrs.Attribute[int | None], value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigurationError(
+            f"TransferOptions.{field.name} must be a whole number of at least 1, or None, not {value!r}."
+        )
+
+
 def _seconds(options: object, field: attrs.Attribute[float], value: object) -> None:
     if not _is_seconds(value):
         raise ConfigurationError(f"TransferOptions.{field.name} must be a number of seconds above 0, not {value!r}.")
@@ -79,6 +86,9 @@ class TransferOptions:
             busy store thinks, short enough to notice a peer that vanished.
         stall_bytes: Bytes; a connection that delivers fewer in a window is given up. So few that a slow but
             healthy link, of 1 Mbit/s say, is never taken for a fault.
+        limit_rate: Bytes a second that all connections of a client together receive from the stores, on average; never
+            more than a quarter of a second's worth beyond. ``None``, the default, for no limit: who shares a line
+            with others knows better than we do what is left for them.
         attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
             of a minute: a link that was down for half of one is survived.
         time_budget: Seconds that one file, or one call of the API, may go on failing without progress. Five
@@ -97,6 +107,7 @@ class TransferOptions:
     connect_timeout: float = attrs.field(default=10.0, validator=_seconds)
     stall_seconds: float = attrs.field(default=30.0, validator=_seconds)
     stall_bytes: int = attrs.field(default=1024, validator=_count)
+    limit_rate: int | None = attrs.field(default=None, validator=_optional_count)
     attempts: int = attrs.field(default=10, validator=_count)
     time_budget: float = attrs.field(default=300.0, validator=_seconds)
     private_stores: bool = attrs.field(default=False, validator=_switch)

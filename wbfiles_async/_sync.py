@@ -15,7 +15,7 @@ from wbfiles_async._api import AsyncApi
 from wbfiles_async._facts import FileFacts
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
-from wbfiles_async._models import DownloadReport, Existing, FileResult
+from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import PER_PAGE, TransferOptions
@@ -253,6 +253,17 @@ class Files:
             progress=progress,
             on_result=on_result,
         )
+
+    def delete(
+        self,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        dry_run: bool = False,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DeletionReport:
+        """Blocking form of ``AsyncFiles.delete``; same arguments."""
+        return run_blocking(self._files.delete, include=include, exclude=exclude, dry_run=dry_run, on_result=on_result)
 
     def _wrap(self, files: list[AsyncFile]) -> list[File]:
         return [File._of(self._run._client, file, self._run) for file in files]

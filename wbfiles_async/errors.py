@@ -18,7 +18,8 @@
     │   ├── ObjectChangedError
     │   └── StoreUnavailableError
     ├── LocalWriteError             OSError
-    └── IncompleteDownloadError
+    ├── IncompleteDownloadError
+    └── IncompleteDeletionError
 
 Each class is also the builtin that a caller would expect. Messages say what was wrong, what was
 expected and what to do; they never hold a key, a token or the query of a signed URL. All pickle.
@@ -30,13 +31,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wbfiles_async._models import DownloadReport
+    from wbfiles_async._models import DeletionReport, DownloadReport
 
 __all__ = [
     "ApiError",
     "AuthenticationError",
     "ConfigurationError",
     "DestinationExistsError",
+    "IncompleteDeletionError",
     "IncompleteDownloadError",
     "IntegrityError",
     "LocalWriteError",
@@ -268,3 +270,17 @@ class IncompleteDownloadError(WBFilesError):
     def __init__(self, message: str, *, report: DownloadReport) -> None:
         super().__init__(message)
         self.report = report
+
+
+class IncompleteDeletionError(WBFilesError):
+    """Some files of a bulk deletion are left, or may be; the others are gone.
+
+    Attributes:
+        report: What was done, and each file that is left with its reason.
+        names: The files that are left; the first thousand where there are more.
+    """
+
+    def __init__(self, message: str, *, report: DeletionReport) -> None:
+        super().__init__(message)
+        self.report = report
+        self.names = tuple(failure.name for failure in report.failures)

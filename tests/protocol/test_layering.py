@@ -12,7 +12,7 @@ OURS = ("wbfiles_async._protocol", "wbfiles_async._models", "wbfiles_async.error
 # Whatever is not here is a client, does I/O, or makes `import wbfiles_async` slow (email, xml, http).
 OTHERS = {
     "__future__", "attrs", "binascii", "collections", "datetime", "enum", "fnmatch", "functools", "hashlib", "heapq",
-    "ipaddress", "itertools", "json", "re", "struct", "typing", "unicodedata", "urllib", "zlib",
+    "ipaddress", "itertools", "json", "math", "re", "struct", "threading", "typing", "unicodedata", "urllib", "zlib",
 }  # fmt: skip
 
 

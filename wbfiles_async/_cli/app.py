@@ -11,17 +11,23 @@ from typing import TypeVar
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError, __version__
+from wbfiles_async._cli.amounts import parse_bytes, parse_range
 from wbfiles_async._cli.chosen import Chosen
+from wbfiles_async._cli.completing import complete_names, completion_script
 from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_code_of, explain, run
 from wbfiles_async._cli.fetching import Fetch, get
 from wbfiles_async._cli.listing import list_files
 from wbfiles_async._cli.output import Output
+from wbfiles_async._cli.removing import Removal, remove
+from wbfiles_async._cli.writing import write_file
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._protocol.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., object])
+T = TypeVar("T")
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -81,12 +87,28 @@ base_url_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, for programs.")
 
 
+def _read_by(parse: Callable[[str], T]) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """Make an option's callback of a function that raises ``ValueError``."""
+
+    def read(context: click.Context, option: click.Parameter, text: str | None) -> T | None:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from None
+
+    return read
+
+
+def _names_beginning_with(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return complete_names(context.params.get("run_path"), incomplete, context.ensure_object(Common).base_url)
+
+
 def _selecting(command: F) -> F:
     """Add what chooses files of a run."""
     for decorate in reversed(
         (
             click.argument("run_path", metavar="RUN"),
-            click.argument("names", metavar="[NAME]...", nargs=-1),
+            click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_names_beginning_with),
             click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
             click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
             click.option("--pattern", metavar="LIKE", help="Only names like this SQL pattern; the server compares."),
@@ -120,7 +142,7 @@ Exit codes:
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def program(context: click.Context) -> None:
-    """List and fetch the files of Weights & Biases runs.
+    """List, fetch and delete the files of Weights & Biases runs.
 
     RUN is entity/project/run_id, or the address of the run's page; a part that is left out comes from
     WANDB_ENTITY, WANDB_PROJECT or W&B's settings files.
@@ -178,6 +200,8 @@ def ls_command(
 @click.option("--dry-run", is_flag=True, help="Only tell what would be fetched.")
 @click.option("--connections", metavar="N", type=click.IntRange(min=1), default=TransferOptions().connections,
               show_default=True, help="Simultaneous requests, files and parts of files together.")  # fmt: skip
+@click.option("--limit-rate", metavar="RATE", callback=_read_by(parse_bytes),
+              help="Bytes a second of all connections together, such as 500k or 2M.  [default: no limit]")  # fmt: skip
 @click.option("--no-verify", is_flag=True, help="Do not compare what is fetched with its md5.")
 @json_option
 @base_url_option
@@ -194,6 +218,7 @@ def get_command(
     existing: Existing,
     dry_run: bool,
     connections: int,
+    limit_rate: int | None,
     no_verify: bool,
     as_json: bool,
 ) -> int:
@@ -209,7 +234,7 @@ def get_command(
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
     """
     chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
-    options = TransferOptions(connections=connections, verify=not no_verify)
+    options = TransferOptions(connections=connections, limit_rate=limit_rate, verify=not no_verify)
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url, options=options) as api:
@@ -217,6 +242,70 @@ def get_command(
             return await get(fetch, output)
 
     return run(work, quiet=common.quiet)
+
+
+@program.command("cat", short_help="Write the bytes of one file to stdout.")
+@click.argument("run_path", metavar="RUN")
+@click.argument("name", metavar="NAME", shell_complete=_names_beginning_with)
+@click.option("--range", "span", metavar="START:STOP", callback=_read_by(parse_range),
+              help="Only these bytes, from START, counted from 0, to before STOP; each may be left out.")  # fmt: skip
+@base_url_option
+@quiet_option
+@click.pass_obj
+def cat_command(common: Common, run_path: str, name: str, span: tuple[int, int | None] | None) -> int:
+    """Write the bytes of the file NAME of RUN to stdout, as they come and unchanged.
+
+    At the end the md5 of a whole file is compared. Where it is wrong the exit code is 1, and what was written must
+    not be used; `wbfiles get` would not have put the file in place.
+    """
+    start, stop = span or (0, None)
+
+    async def work() -> int:
+        async with AsyncApi(base_url=common.base_url) as api:
+            return await write_file(await api.run(run_path).file(name), start, stop)
+
+    return run(work, quiet=common.quiet)
+
+
+@program.command("rm", short_help="Delete files of a run on the server.")
+@_selecting
+@click.option("--all", "everything", is_flag=True, help="All files of the run.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@base_url_option
+@quiet_option
+@click.pass_obj
+def rm_command(
+    common: Common,
+    run_path: str,
+    names: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    pattern: str | None,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Delete files of RUN on the server: those of these exact NAMEs, or those that the options choose.
+
+    Asks before it deletes, with the number of the files and their size; what is added meanwhile is not deleted. Where
+    nobody can be asked, --yes is needed. A file that has gone already counts as deleted.
+
+    stdout gets one line a file, with tabs between name, size in bytes and status (deleted, planned), unless it is a
+    terminal that shows the progress. With --json it gets one object a file, with the keys name, status, size and
+    error, and at the end one with the key summary.
+    """
+    chosen = _choose(names, include, exclude, pattern)
+    if everything is any((names, include, exclude, pattern)):
+        raise click.UsageError(
+            "Give --all, or what chooses some files; not both."
+            if everything
+            else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files of the run."
+        )
+    removal = Removal(run=run_path, chosen=chosen, base_url=common.base_url, dry_run=dry_run, yes=yes)
+    return remove(removal, Output(quiet=common.quiet, json=as_json))
 
 
 @program.command("serve", short_help="Serve a folder as a W&B server would, for tests.")
@@ -253,6 +342,22 @@ def demo_command(common: Common, root: Path) -> int:
     from wbfiles_async._cli.demo import demo
 
     return demo(root, Output(quiet=common.quiet))
+
+
+@program.command("completion", short_help="Print what makes a shell complete wbfiles.", epilog="""\b
+bash:  eval "$(wbfiles completion bash)"   in ~/.bashrc
+zsh:   eval "$(wbfiles completion zsh)"    in ~/.zshrc, after compinit
+fish:  wbfiles completion fish | source    in ~/.config/fish/config.fish
+""")  # fmt: skip
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion_command(shell: str) -> int:
+    """Print what makes a shell complete commands, options, and the names of a run's files.
+
+    Names are asked of the server at each press of the tabulator key, with the credentials that are there; where it
+    does not answer within three seconds there are none.
+    """
+    click.echo(completion_script(shell, program))
+    return ExitCode.DONE
 
 
 def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:

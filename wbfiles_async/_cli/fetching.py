@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from operator import itemgetter
 from pathlib import Path
 
 import attrs
@@ -15,12 +17,16 @@ from wbfiles_async._cli.display import displayed
 from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.output import Output, write_json, write_row
 from wbfiles_async._cli.text import counted, printable, seconds_of, size_of
-from wbfiles_async._models import DownloadReport, Existing, FileResult
+from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
-from wbfiles_async.errors import DestinationExistsError, WBFilesError
+from wbfiles_async.errors import DestinationExistsError, UnsafePathError, UnsupportedReferenceError, WBFilesError
 
 FAILURES_SHOWN = 10
 """Failures that people are told of by name; ``--json`` tells of all."""
+
+
+HOPELESS: set[type[object]] = {UnsafePathError, UnsupportedReferenceError}
+"""Failures that another try will meet again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +82,10 @@ async def get(fetch: Fetch, output: Output) -> int:
             output.say(_summarize(report))
         if report.failed:
             tell_failures(report)
-        if report.failed > len(absent):
+        kinds = {type(failure.error) for failure in report.failures if failure not in absent}
+        if UnsafePathError in kinds:
+            output.say("A file whose name cannot be used here: wbfiles cat RUN NAME > FILE")
+        if kinds - HOPELESS:
             output.say(_how_to_go_on(fetch.existing))
         if absence:
             output.say(NAMES_ARE_EXACT)
@@ -142,13 +151,24 @@ def _summarize(report: DownloadReport) -> str:
     return ", ".join(clauses)
 
 
-def tell_failures(report: DownloadReport) -> None:
+def tell_failures(report: DownloadReport | DeletionReport) -> None:
     """Say which files failed and why."""
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
-    lines += [f"  {_reason(result)}" for result in report.failures[:FAILURES_SHOWN]]
+    lines += [f"  {_reason(result)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]
     if report.failed > FAILURES_SHOWN:
         lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
     complain("\n".join(lines))
+
+
+def _of_each_kind(failures: Sequence[FileResult]) -> list[FileResult]:
+    """Put the first failure of each kind first, then the second of each, so that many of one hide no other."""
+    seen: Counter[type] = Counter()
+    ranked: list[tuple[int, FileResult]] = []
+    for failure in failures:
+        kind = type(failure.error)
+        ranked.append((seen[kind], failure))
+        seen[kind] += 1
+    return [failure for _, failure in sorted(ranked, key=itemgetter(0))]
 
 
 def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:

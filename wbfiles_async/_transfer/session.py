@@ -12,6 +12,7 @@ import httpx
 
 from wbfiles_async._auth import ApiKeyAuth, Authenticator, IdentityTokenAuth
 from wbfiles_async._credentials import ApiKey, Credentials, refused_credentials
+from wbfiles_async._protocol.rate import RateLimit
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.disk import Disk
@@ -35,7 +36,9 @@ class Session:
         credentials: Who asks, for messages; ``None`` where an injected client brings its own.
         authenticator: Gives the API's credentials; ``None`` where an injected client brings its own.
         disk: Threads for file work.
+        connections: Places of the limiter; fewer than the options' where a rate limit leaves so many nothing to do.
         limiter: Simultaneous requests to the stores; files and parts share it.
+        rate_limit: Keeps all connections to the stores together to a rate; ``None`` for no limit.
         api_origin: The only origin that ever receives our credentials.
         times: How long a request to a store waits.
         private_stores: Whether stores may lie at private addresses.
@@ -51,7 +54,9 @@ class Session:
     credentials: Credentials | None
     authenticator: Authenticator | None
     disk: Disk
+    connections: int
     limiter: anyio.Semaphore
+    rate_limit: RateLimit | None
     api_origin: str
     times: Times
     private_stores: PrivateStores
@@ -101,6 +106,10 @@ class Session:
         self.disk.close()
 
 
+SLOWEST = 256 << 10
+"""Bytes a second that a connection must be left of a rate limit: stores drop one that takes too little."""
+
+
 def open_session(
     settings: Settings,
     options: TransferOptions,
@@ -146,7 +155,8 @@ def open_session(
             authenticator = ApiKeyAuth(credentials)
         case _:
             authenticator = IdentityTokenAuth(credentials, settings, send)
-    limiter = anyio.Semaphore(options.connections, fast_acquire=True)
+    connections = _connections(options)
+    limiter = anyio.Semaphore(connections, fast_acquire=True)
     return Session(
         settings=settings,
         options=options,
@@ -155,11 +165,20 @@ def open_session(
         credentials=credentials,
         authenticator=authenticator,
         disk=disk,
+        connections=connections,
         limiter=limiter,
         private_stores=private_stores,
         origins=Origins(options, limiter),
+        rate_limit=None if options.limit_rate is None else RateLimit(options.limit_rate),
         api_origin=origin(settings.base_url),
         times=Times(options.connect_timeout, options.stall_seconds),
         engine=engine,
         owns_client=http_client is None,
     )
+
+
+def _connections(options: TransferOptions) -> int:
+    """Tell how many connections the options give something to do."""
+    if options.limit_rate is None:
+        return options.connections
+    return max(1, min(options.connections, int(options.limit_rate) // SLOWEST))

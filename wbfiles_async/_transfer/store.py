@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from urllib.parse import urljoin
 
+import anyio
 import attrs
 import httpx
 
@@ -15,7 +16,6 @@ from wbfiles_async._protocol.judging import Rejection, Verdict, judge_body, judg
 from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.ranges import range_header
 from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
-from wbfiles_async._settings import TransferOptions
 from wbfiles_async._transfer.decoding import decoded
 from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
@@ -62,7 +62,7 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
             async with (
                 turn,
                 _answered(session, reading) as body,
-                aclosing(body.pieces(session.options)) as pieces,
+                aclosing(body.pieces(session)) as pieces,
             ):
                 async for piece in pieces:
                     reading.moved(len(piece))
@@ -241,7 +241,7 @@ class _Body:
     _start: int
     _stop: int | None
 
-    def pieces(self, options: TransferOptions) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
+    def pieces(self, session: Session) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
         """Iterate over them, decompressed where the file is compressed. A piece can be used until the next one.
 
         Raises:
@@ -249,17 +249,25 @@ class _Body:
             Failure: They ended early.
             IntegrityError: There are more.
         """
-        pieces = self._as_sent(options)
-        return decoded(self._source, pieces, host=self._host, verify=options.verify) if self._source.encoded else pieces
+        pieces = self._as_sent(session)
+        return (
+            decoded(self._source, pieces, host=self._host, verify=session.options.verify)
+            if self._source.encoded
+            else pieces
+        )
 
-    async def _as_sent(self, options: TransferOptions) -> AsyncGenerator[bytes | memoryview]:
+    async def _as_sent(self, session: Session) -> AsyncGenerator[bytes | memoryview]:
+        options = session.options
         speed, offset = LowSpeed(options.stall_seconds, options.stall_bytes), self._start
         since = time.monotonic()
         async for piece in self._answer.pieces():
-            waited = time.monotonic() - since  # for the network, not for what the reader does with the bytes
+            now = time.monotonic()
+            waited = now - since  # for the network, not for what the reader does with the bytes
             offset += len(piece)
             if self._stop is not None and offset > self._stop:
                 raise _too_long(self._source, self._host, self._stop)
+            if session.rate_limit is not None:
+                await anyio.sleep(session.rate_limit.draw(len(piece), now))
             yield piece
             if reason := speed.stall(waited, len(piece)):
                 raise httpx.ReadTimeout(reason)
@@ -282,12 +290,13 @@ class _Body:
             offset += len(piece)
             loop.call_soon_threadsafe(on_bytes, len(piece))
 
-        if self._answer.drain is not None and not self._source.encoded:
+        # In the loop, where a rate is kept: nobody who limits it is in a hurry.
+        if self._answer.drain is not None and session.rate_limit is None and not self._source.encoded:
             await self._answer.drain(take, LowSpeed(options.stall_seconds, options.stall_bytes))
             return
         gathered = bytearray()
         try:
-            async for piece in self.pieces(options):
+            async for piece in self.pieces(session):
                 gathered += piece
                 if len(gathered) >= WRITE_BYTES:
                     full, gathered = gathered, bytearray()

@@ -1,0 +1,106 @@
+"""What the tabulator key brings, in a real bash."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_cli import RUN, Wbfiles
+from test_cli import wbfiles as wbfiles
+
+from wbfiles_async.testing import LocalServer
+
+BASH = shutil.which("bash") or ""
+
+# Does what readline does when the key is pressed behind the last word.
+PRESS = """
+eval "$(wbfiles completion bash)"
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+function=$(complete -p wbfiles); function=${function##*-F }
+compopt() { :; }  # which only works while a key is being pressed
+"${function%% *}" wbfiles
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+Press = Callable[..., set[str]]
+
+
+@pytest.fixture
+def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
+    """Type these words behind ``wbfiles`` and press the key; give what is offered."""
+    if not BASH:
+        pytest.skip("there is no bash")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / "wbfiles"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m wbfiles_async._cli "$@"\n')
+    program.chmod(0o755)
+    environ = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "WANDB_BASE_URL": wandb_server.base_url,
+        "WANDB_API_KEY": wandb_server.api_key,
+    }
+
+    def run(*words: str, **changes: str) -> set[str]:
+        child = subprocess.run(
+            [BASH, "--norc", "-c", PRESS, "bash", "wbfiles", *words],
+            cwd=tmp_path, env=environ | changes, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (child.returncode, child.stderr) == (0, "")
+        return set(child.stdout.split("\n")) - {""}
+
+    return run
+
+
+def test_commands_and_options_and_their_values_are_completed(press: Press) -> None:
+    assert press("") == {"ls", "get", "cat", "rm", "serve", "demo", "completion"}
+    assert press("rm", RUN, "--in") == {"--include"}
+    assert press("get", "--existing", "re") == {"replace"}
+    assert press("completion", "f") == {"fish"}
+
+
+def test_names_of_the_runs_files_are_completed(press: Press, wandb_server: LocalServer) -> None:
+    for name in ("media/a.png", "media/b.png", "Media.txt", "m%_x.bin", "mzzx.bin", "two words", "$(reboot)", "x:y"):
+        wandb_server.add_file(RUN, name, b"x")
+    assert press("rm", RUN, "m") == {"media/a.png", "media/b.png", "m%_x.bin", "mzzx.bin"}
+    assert press("cat", RUN, "media/b") == {"media/b.png"}
+    assert press("get", RUN, "config.yaml", "media/b") == {"media/b.png"}
+    assert press("cat", RUN, "m%_") == {"m%_x.bin"}, "what is typed is no pattern"
+    assert press("cat", RUN, "") == {"media/a.png", "media/b.png", "Media.txt", "m%_x.bin", "mzzx.bin"}, (
+        "names that the shell would split or run are left out"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"WANDB_API_KEY": ""}, {"WANDB_API_KEY": "wrong" * 8}, {"WANDB_BASE_URL": "http://127.0.0.1:1"}],
+    ids=["no credentials", "wrong credentials", "no server"],
+)
+def test_where_the_server_does_not_say_there_is_nothing_and_no_message(
+    press: Press, wandb_server: LocalServer, changes: dict[str, str]
+) -> None:
+    wandb_server.add_file(RUN, "media/a.png", b"x")
+    assert press("cat", RUN, "m", **changes) == set()
+    assert press("cat", "team/project/absent", "m") == set()
+
+
+@pytest.mark.parametrize(
+    ("shell", "shown"), [("bash", "complete -o"), ("zsh", "#compdef wbfiles"), ("fish", "--command wbfiles")]
+)
+def test_each_shell_gets_its_script(wbfiles: Wbfiles, shell: str, shown: str) -> None:
+    ending = wbfiles("completion", shell)
+    assert ending.code == 0
+    assert shown in ending.out
+    assert "_WBFILES_COMPLETE" in ending.out
+
+
+def test_other_shells_are_wrong_usage(wbfiles: Wbfiles) -> None:
+    ending = wbfiles("completion", "tcsh")
+    assert (ending.code, ending.out) == (2, "")
+    assert "tcsh" in ending.err

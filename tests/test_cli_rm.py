@@ -1,0 +1,276 @@
+"""``wbfiles rm``: what it deletes, what it asks, and what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from test_cli import FILES, RUN, UNSAFE, Wbfiles
+from test_cli import wbfiles as wbfiles
+from test_cli_processes import SECONDS, Terminal, environment, started
+
+from wbfiles_async import Api
+from wbfiles_async._protocol.doomed import BATCH
+from wbfiles_async.testing import LocalServer
+from wbfiles_async.testing._thread import Service
+
+PNGS = {"media/images/a.png", "media/images/b.png"}
+
+
+def left(server: LocalServer, run: str = RUN) -> set[str]:
+    with Api(base_url=server.base_url, api_key=server.api_key) as api:
+        return {file.name for file in api.run(run).files()}
+
+
+class MutatingServer(LocalServer):
+    """A server whose deletions are answered by a handler of the test's; listings are as they should be."""
+
+    def __init__(self, root: Path, mutate: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(root)
+        self._mutate = mutate
+
+    def _services(self) -> tuple[Service, Service]:
+        api, store = super()._services()
+        api.app.middlewares.append(self._divert)
+        return api, store
+
+    @web.middleware
+    async def _divert(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if "mutation" in await request.text():
+            return await self._mutate(request, handler)
+        return await handler(request)
+
+
+def refusing(root: Path, status: int, answer: dict[str, object]) -> MutatingServer:
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return web.json_response(answer, status=status)
+
+    return MutatingServer(root, refuse)
+
+
+def answering_once(root: Path) -> MutatingServer:
+    begun = itertools.count()
+
+    async def answer_the_first(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if next(begun):
+            await asyncio.Event().wait()
+        return await handler(request)
+
+    return MutatingServer(root, answer_the_first)
+
+
+class TestSelection:
+    def test_names_are_deleted_and_told_of(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        ending = wbfiles("rm", RUN, *sorted(PNGS), "--yes")
+        assert ending.code == 0
+        assert ending.lines == ["media/images/a.png\t2000\tdeleted", "media/images/b.png\t3000\tdeleted"]
+        assert ending.err.startswith("2 files, 4.9 KiB, deleted in ")
+        assert left(wandb_server) == FILES.keys() - PNGS
+
+    @pytest.mark.parametrize(
+        ("options", "deleted"),
+        [
+            (["--include", "*.png", "--exclude", "*/b.*"], {"media/images/a.png"}),
+            (["--pattern", "media/%"], PNGS),
+            (["--exclude", "*.png"], FILES.keys() - PNGS),
+            (["--all"], set(FILES)),
+        ],
+    )
+    def test_options_select_as_for_get(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer, options: list[str], deleted: set[str]
+    ) -> None:
+        assert wbfiles("rm", RUN, "-y", *options).code == 0
+        assert left(wandb_server) == FILES.keys() - deleted
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ([], "--all"),
+            (["--all", "config.yaml"], "not both"),
+            (["--all", "--include", "*"], "not both"),
+            (["config.yaml", "--include", "*"], "not both"),
+            (["--include", ""], "pattern"),
+        ],
+    )
+    def test_it_must_be_clear_which(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str], told: str
+    ) -> None:
+        ending = wbfiles("rm", RUN, "--yes", *arguments)
+        assert (ending.code, ending.out) == (2, "")
+        assert told in ending.err
+        assert left(wandb_server) == set(FILES)
+
+    def test_a_dry_run_asks_nothing_and_deletes_nothing(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        ending = wbfiles("rm", RUN, "--all", "--dry-run")
+        assert ending.code == 0
+        assert sorted(ending.lines) == sorted(f"{name}\t{len(data)}\tplanned" for name, data in FILES.items())
+        assert ending.err == "4 files, 9.0 MiB, would be deleted.\n"
+        assert left(wandb_server) == set(FILES)
+
+    def test_names_that_the_run_lacks_are_told_and_the_others_deleted(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer
+    ) -> None:
+        some = wbfiles("rm", RUN, "config.yaml", "absent.txt", "--yes")
+        assert some.code == 1
+        assert some.lines == ["config.yaml\t8\tdeleted"]
+        assert "has no file 'absent.txt'" in some.err
+        assert left(wandb_server) == FILES.keys() - {"config.yaml"}
+        none = wbfiles("rm", RUN, "absent.txt", "--yes")
+        assert (none.code, none.out) == (4, "")
+        assert "deleted" not in none.err
+
+    def test_a_pattern_that_matches_nothing_is_no_failure(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("rm", RUN, "--include", "*.gif", "--yes")
+        assert (ending.code, ending.out, ending.err) == (0, "", "No files.\n")
+
+    def test_a_run_that_does_not_exist_is_exit_code_4(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("rm", "team/project/other", "--all", "--yes")
+        assert ending.code == 4
+        assert "team/project/other" in ending.err
+
+
+class TestTelling:
+    def test_json_tells_of_each_file_and_then_of_all(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.add_file(RUN, UNSAFE, b"x")
+        ending = wbfiles("rm", RUN, "--json", "--yes", "config.yaml", UNSAFE, "absent")
+        assert (ending.code, ending.err) == (1, "")
+        *results, last = ending.objects
+        described = {each.pop("name"): each for each in results}
+        assert described["config.yaml"] == {"status": "deleted", "size": 8, "error": None}
+        assert described[UNSAFE] == {"status": "deleted", "size": 1, "error": None}
+        assert described["absent"]["error"]["type"] == "RemoteFileNotFoundError"
+        summary = last["summary"]
+        assert (summary["files"], summary["deleted"], summary["failed"], summary["bytes"]) == (3, 2, 1, 9)
+
+    def test_quiet_says_nothing(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("rm", RUN, "--all", "--yes", "--quiet")
+        assert (ending.code, ending.out, ending.err) == (0, "", "")
+
+    def test_control_characters_of_names_are_escaped(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.add_file(RUN, UNSAFE, b"x")
+        ending = wbfiles("rm", RUN, "--include", "evil*", "--yes")
+        assert ending.out == "evil\\x1b[31m\\n.txt\t1\tdeleted\n"
+
+    def test_what_the_server_keeps_is_named(
+        self, wbfiles: Wbfiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with refusing(tmp_path / "kept", 200, {"data": {"deleteFiles": {"success": False}}}) as server:
+            for number in range(12):
+                server.add_file(RUN, f"{number:02}", b"x")
+            monkeypatch.setenv("WANDB_BASE_URL", server.base_url)
+            plain = wbfiles("rm", RUN, "--all", "--yes")
+            exact = wbfiles("rm", RUN, "--all", "--yes", "--json")
+        assert (plain.code, plain.out) == (1, "")
+        assert "12 of 12 files failed:\n  00: the server did not confirm" in plain.err
+        assert "and 2 more; --json tells of all." in plain.err
+        assert plain.err.endswith("Run the same command again to go on with what is left.\n")
+        assert {each["status"] for each in exact.objects[:-1]} == {"failed"}
+        assert exact.code == 1
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_who_may_not_delete_is_told_so_in_one_line(
+        self, wbfiles: Wbfiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+    ) -> None:
+        with refusing(tmp_path / "kept", status, {"errors": [{"message": "permission denied"}]}) as server:
+            server.add_file(RUN, "a", b"x")
+            monkeypatch.setenv("WANDB_BASE_URL", server.base_url)
+            ending = wbfiles("rm", RUN, "--all", "--yes")
+        assert (ending.code, ending.out) == (3, "")
+        assert len(ending.err.splitlines()) == 1
+        assert ending.err.startswith("wbfiles: ")
+
+
+class TestAsking:
+    def test_where_nobody_can_be_asked_it_refuses_before_any_request(
+        self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+        ending = wbfiles("rm", RUN, "config.yaml")
+        assert (ending.code, ending.out) == (2, "")
+        assert ending.err.startswith("wbfiles: rm asks before it deletes, and here is nobody to ask: give --yes")
+
+    @pytest.fixture
+    def run(self, wandb_server: LocalServer) -> LocalServer:
+        for number in range(12):
+            wandb_server.add_file(RUN, f"{number:02}.txt", bytes(1024))
+        return wandb_server
+
+    def test_the_question_names_number_size_and_run(self, run: LocalServer, tmp_path: Path) -> None:
+        with Terminal(["rm", RUN, "--all"], environment(run), tmp_path) as terminal:
+            terminal.read_until(lambda text: "[y/N]" in text)
+            *names, more, question = terminal.text.splitlines()
+            assert names == [f"  {number:02}.txt" for number in range(10)]
+            assert more == "  and 2 more"
+            assert question.startswith(f"Delete 12 files, 12.0 KiB, of {RUN}?")
+            assert len(question) < 80
+            run.add_file(RUN, "late.txt", b"added after the question")
+            terminal.type(b"y\n")
+            assert terminal.read_to_end() == 0
+        assert "12 files, 12.0 KiB, deleted in " in terminal.text
+        assert left(run) == {"late.txt"}
+
+    @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x03", 130), (b"\x04", 130)])
+    def test_any_other_answer_deletes_nothing(self, run: LocalServer, tmp_path: Path, answer: bytes, code: int) -> None:
+        with Terminal(["rm", RUN, "00.txt"], environment(run), tmp_path) as terminal:
+            terminal.read_until(lambda text: "[y/N]" in text)
+            terminal.type(answer)
+            assert terminal.read_to_end() == code
+        assert len(left(run)) == 12
+        assert "Traceback" not in terminal.text
+
+    def test_nothing_to_delete_is_no_question(self, run: LocalServer, tmp_path: Path) -> None:
+        with Terminal(["rm", RUN, "--include", "*.gif"], environment(run), tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        assert terminal.text == "No files.\n"
+
+    def test_a_question_that_would_not_be_seen_is_not_asked(self, run: LocalServer, tmp_path: Path) -> None:
+        with started(["rm", RUN, "--all"], run, tmp_path) as child:
+            _, err = child.communicate(timeout=SECONDS)
+        assert child.returncode == 2
+        assert "--yes" in err
+        assert len(left(run)) == 12
+
+
+class TestStopping:
+    def test_ctrl_c_tells_how_far_it_came(self, tmp_path: Path) -> None:
+        with answering_once(tmp_path / "served") as server:
+            for number in range(BATCH * 8):
+                server.add_file(RUN, f"{number:04}", b"")
+            with started(["rm", RUN, "--all", "--yes"], server, tmp_path) as child:
+                assert child.stdout is not None
+                told = [child.stdout.readline() for _ in range(BATCH)]
+                child.send_signal(signal.SIGINT)
+                more, err = child.communicate(timeout=SECONDS)
+        assert told[-1].endswith("\tdeleted\n")
+        assert (child.returncode, more) == (130, "")
+        assert err == (
+            "wbfiles: stopped with 100 of 800 files deleted; those under way may be gone too.\n"
+            "Run the same command again to go on with what is left.\n"
+        )
+
+    def test_what_is_deleted_is_told_in_a_pipe_that_is_closed(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        for number in range(600):
+            wandb_server.add_file(RUN, f"{number:04}-{'x' * 200}", b"")
+        with started(["rm", RUN, "--all", "--yes"], wandb_server, tmp_path) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            child.stdout.close()
+            assert child.stderr is not None
+            assert child.stderr.read() == ""
+            assert child.wait(SECONDS) == 141
+
+
+def test_the_terminal_shows_a_count_and_no_lines(wandb_server: LocalServer, tmp_path: Path) -> None:
+    for number in range(BATCH + 1):
+        wandb_server.add_file(RUN, f"{number:03}", b"")
+    with Terminal(["rm", RUN, "--all", "--yes"], environment(wandb_server), tmp_path) as terminal:
+        assert terminal.read_to_end() == 0
+    assert "\tdeleted" not in terminal.text
+    assert terminal.text.splitlines()[-1].startswith(f"{BATCH + 1} files, 0 B, deleted in ")
+    assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"

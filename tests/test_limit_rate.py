@@ -1,0 +1,66 @@
+"""The limit on the rate: shared by all connections of a client, and never taken for a fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from scripted_server import RUN, ScriptedServer, client, remote
+from scripted_server import server as server
+
+from wbfiles_async._protocol.rate import BURST_SECONDS
+from wbfiles_async._transfer import store
+
+MIB = 1 << 20
+RATE = 100_000
+
+
+class Clock:
+    """Time passes only by waiting for the rate."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waits = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.waits += 1
+
+    @property
+    def passed(self) -> float:
+        return self.now - 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(store, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(store, "anyio", SimpleNamespace(sleep=clock.sleep))
+    return clock
+
+
+async def test_files_and_parts_together_keep_to_the_rate(server: ScriptedServer, clock: Clock, tmp_path: Path) -> None:
+    server.put("large.bin", bytes(3 * MIB))
+    for number in range(5):
+        server.put(f"{number}.bin", bytes(MIB))
+    async with client(server, limit_rate=RATE, part_size=MIB, connections=3) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert (report.downloaded, report.parts) == (6, 8)
+    # Readers side by side wait at the same time, which a clock that adds up their waits does not know.
+    assert clock.passed >= 8 * MIB / RATE - BURST_SECONDS - 1e-6
+
+
+async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(server: ScriptedServer, clock: Clock) -> None:
+    node = server.put("a.bin", bytes(4 * MIB))
+    async with client(server, limit_rate=RATE, stall_seconds=1.0, stall_bytes=1 << 40) as api:
+        assert len(await remote(api, node).read_bytes()) == 4 * MIB
+    assert clock.passed == pytest.approx(4 * MIB / RATE - BURST_SECONDS)
+    assert len(server.seen()) == 1
+
+
+async def test_a_client_without_a_limit_never_waits(server: ScriptedServer, clock: Clock) -> None:
+    node = server.put("a.bin", bytes(4 * MIB))
+    async with client(server) as api:
+        await remote(api, node).read_bytes()
+    assert clock.waits == 0

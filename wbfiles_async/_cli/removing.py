@@ -1,0 +1,206 @@
+"""``wbfiles rm``: delete files of a run on the server, after asking."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import attrs
+import click
+from rich.console import Console
+from rich.text import Text
+
+from wbfiles_async import AsyncApi
+from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
+from wbfiles_async._cli.ending import ExitCode, complain, explain, run
+from wbfiles_async._cli.fetching import tell_failures
+from wbfiles_async._cli.output import Output, write_json, write_row
+from wbfiles_async._cli.text import counted, printable, seconds_of, size_of
+from wbfiles_async._models import DeletionReport, FileResult
+from wbfiles_async._protocol.doomed import Doomed
+from wbfiles_async.errors import IncompleteDeletionError, RemoteFileNotFoundError
+
+NAMES_SHOWN = 10
+"""Files that the question names; it gives the number of all."""
+
+
+@attrs.frozen(kw_only=True)
+class Removal:
+    """What is to be deleted, and whether to ask.
+
+    Attributes:
+        run: The run's path, as it was typed.
+        chosen: Which of its files.
+        base_url: W&B's server; ``None`` for that of the settings.
+        dry_run: Whether to only tell what would be done.
+        yes: Whether the answer to the question is known.
+    """
+
+    run: str
+    chosen: Chosen
+    base_url: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+
+
+@attrs.frozen
+class _Found:
+    """What the listing brought: exactly this is asked about and deleted, and nothing that came later.
+
+    Attributes:
+        run: The run's path with all its parts.
+        doomed: The files.
+        absent: An error for each name that the run does not have.
+    """
+
+    run: str
+    doomed: Doomed
+    absent: list[RemoteFileNotFoundError]
+
+
+def remove(removal: Removal, output: Output) -> int:
+    """List, ask, delete, and tell what became of it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        click.UsageError: Nobody is there to be asked.
+        WBFilesError: The listing failed, or nothing may be deleted.
+    """
+    asks = not (removal.yes or removal.dry_run)
+    if asks and not _somebody_is_there():
+        raise click.UsageError(
+            "rm asks before it deletes, and here is nobody to ask: give --yes, or --dry-run to see what it would do."
+        )
+    found = _list(removal, output)
+    if found.doomed.files and asks and not _confirmed(found):  # in between, since no loop may wait for a person
+        complain("nothing was deleted.")
+        return ExitCode.FAILED
+
+    async def work() -> int:
+        return _tell_of_all(await _carry_out(removal, found, output), found.absent, output)
+
+    return run(work, quiet=output.quiet)
+
+
+def _somebody_is_there() -> bool:
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+
+
+def _list(removal: Removal, output: Output) -> _Found:
+    found: list[_Found] = []
+
+    async def work() -> int:
+        async with AsyncApi(base_url=removal.base_url) as api:
+            of = api.run(removal.run)
+            doomed = await removal.chosen.of(of)._doomed(removal.chosen.selection)
+            absence = Absence(removal.chosen.names)
+            if absence:
+                for file in doomed:
+                    absence.seen(file.name)
+            found.append(_Found("/".join(of.path), doomed, absence.errors(of)))
+        return ExitCode.DONE
+
+    run(work, quiet=output.quiet)
+    return found[0]
+
+
+def _confirmed(found: _Found) -> bool:
+    doomed = found.doomed
+    for file in islice(doomed, NAMES_SHOWN):
+        print(f"  {printable(file.name)}", file=sys.stderr)
+    if doomed.files > NAMES_SHOWN:
+        print(f"  and {doomed.files - NAMES_SHOWN:,} more", file=sys.stderr)
+    what = f"{counted(doomed.files, 'file')}, {size_of(doomed.bytes)}, of {printable(found.run)}"
+    return click.confirm(f"Delete {what}? There is no way back.", err=True)
+
+
+async def _carry_out(removal: Removal, found: _Found, output: Output) -> DeletionReport:
+    async with AsyncApi(base_url=removal.base_url) as api:
+        with _shown(found.doomed, removal, output) as on_result:
+            deletion = api._gateway.deletion(api.run(found.run)._path, on_result)
+            try:
+                return deletion.tell(found.doomed) if removal.dry_run else await deletion.carry_out(found.doomed)
+            except IncompleteDeletionError as error:
+                return error.report
+
+
+def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], output: Output) -> ExitCode:
+    if output.json:
+        for error in absent:
+            _write_json(FileResult(name=error.name, status="failed", error=error))
+        counts = attrs.asdict(report, filter=attrs.filters.exclude("failures"))
+        failed = report.failed + len(absent)
+        write_json({"summary": counts | {"files": report.files + len(absent), "failed": failed}})
+    else:
+        if report.files > report.failed or not (absent or report.files):
+            output.say(_summarize(report))
+        if report.failed:
+            tell_failures(report)
+            output.say("Run the same command again to go on with what is left.")
+        if absent:
+            complain("\n".join(error.message for error in absent))
+            output.say(NAMES_ARE_EXACT)
+    if absent and not report.files:
+        return ExitCode.NOT_FOUND
+    return ExitCode.FAILED if absent or report.failed else ExitCode.DONE
+
+
+@contextmanager
+def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
+    """Tell of each file where lines are read, else count on the terminal; say where an interruption came."""
+    tell, deleted = _tell(output), 0
+    counts = output.shows_progress and sys.stdout.isatty() and not removal.dry_run and doomed.files > 0
+    status = Console(stderr=True).status(Text("Deleting")) if counts else None
+
+    def note(result: FileResult) -> None:
+        nonlocal deleted
+        deleted += result.status == "deleted"
+        if status is not None:
+            status.update(Text(f"{deleted:,} of {counted(doomed.files, 'file')} deleted"))
+        else:
+            tell(result)
+
+    try:
+        if status is None:
+            yield note
+        else:
+            with status:
+                yield note
+    except asyncio.CancelledError:
+        complain(
+            f"stopped with {deleted:,} of {counted(doomed.files, 'file')} deleted; those under way may be gone too.\n"
+            "Run the same command again to go on with what is left."
+        )
+        raise
+
+
+def _tell(output: Output) -> Callable[[FileResult], None]:
+    return _write_json if output.json else _ignore if output.quiet else _write_line
+
+
+def _write_json(result: FileResult) -> None:
+    error = result.error
+    told = None if error is None else {"type": type(error).__name__, "message": explain(error)}
+    write_json({"name": result.name, "status": result.status, "size": result.size, "error": told})
+
+
+def _write_line(result: FileResult) -> None:
+    if result.error is None:
+        write_row(result.name, result.size, result.status)
+
+
+def _ignore(result: FileResult) -> None:
+    pass
+
+
+def _summarize(report: DeletionReport) -> str:
+    if not report.files:
+        return "No files."
+    if report.planned:
+        return f"{counted(report.planned, 'file')}, {size_of(report.bytes)}, would be deleted."
+    return f"{counted(report.deleted, 'file')}, {size_of(report.bytes)}, deleted in {seconds_of(report.seconds)}."
