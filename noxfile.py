@@ -38,6 +38,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """The tests that make things go wrong, and their table: writes docs/faults.md."""
+    install(session, "test")
+    session.run("python", "tests/fault_table.py", *session.posargs)
+
+
+@nox.session
 def bench_smoke(session: nox.Session) -> None:
     """Whether the benchmarks work: everything tiny and once, right results demanded."""
     install(session, "bench")
