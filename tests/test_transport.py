@@ -90,6 +90,7 @@ async def test_a_signed_url_that_a_redirect_gives_reaches_the_wire_byte_for_byte
 # Connections
 
 
+@pytest.mark.fault(7)
 async def test_a_kept_connection_that_the_store_had_closed_costs_no_try(server: ScriptedServer) -> None:
     stored = Stored(b"data")
     node = server.put("a", b"data", stored, Answer(head=b"", end="close"), stored)
@@ -108,6 +109,7 @@ async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) ->
     assert len({seen.connection for seen in server.seen()}) <= 2
 
 
+@pytest.mark.fault(7)
 async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(server: ScriptedServer) -> None:
     node = server.put("a", b"data", Answer(head=b"", end="close"))
     async with client(server, attempts=2) as api:
@@ -128,6 +130,7 @@ GARBAGE = {
 }
 
 
+@pytest.mark.fault(16, 17)
 @pytest.mark.parametrize("head", GARBAGE.values(), ids=GARBAGE.keys())
 async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short_line(
     server: ScriptedServer, head: bytes
@@ -143,6 +146,7 @@ async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short
     assert len(server.seen("/store/always")) == 2
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(
     "informational", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 102 P\r\n\r\n"]
 )
@@ -153,6 +157,7 @@ async def test_informational_answers_are_passed_over(server: ScriptedServer, inf
         assert await remote(api, node).read_bytes() == b"data"
 
 
+@pytest.mark.fault(54)
 async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_port: int) -> None:
     async with ScriptedServer() as server, client(server, attempts=2) as api:
         node = server.put("a", b"data", directUrl=f"http://127.0.0.1:{unused_port}/a?sig={SIGNATURE}")
@@ -161,6 +166,7 @@ async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_p
     assert "cannot be reached" in str(error)
 
 
+@pytest.mark.fault(54)
 async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_remembered(
     server: ScriptedServer, unused_port: int
 ) -> None:
@@ -226,6 +232,7 @@ UNTRUSTED: dict[str, Callable[[trustme.CA], trustme.LeafCert]] = {
 }
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize("certificate", UNTRUSTED.values(), ids=UNTRUSTED.keys())
 async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
     authority: trustme.CA,
@@ -245,6 +252,7 @@ async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
     assert waits == []
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 This is no TLS\r\n\r\n"], ids=["silence", "no TLS"])
 async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> None:
     connections = 0
@@ -360,6 +368,7 @@ async def test_this_machine_is_never_asked_through_a_proxy(
         assert await remote(api, node).read_bytes() == b"data"
 
 
+@pytest.mark.fault(59)
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
