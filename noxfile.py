@@ -45,6 +45,16 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Thousands of random programs of faults, then kills at random steps; arguments go to ``python -m soak``."""
+    install(session, "test")
+    session.chdir("tests")
+    session.run("python", "-m", "soak", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "soak.kills", "--kills", "200")
+
+
+@nox.session
 def bench_smoke(session: nox.Session) -> None:
     """Whether the benchmarks work: everything tiny and once, right results demanded."""
     install(session, "bench")

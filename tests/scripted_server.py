@@ -411,13 +411,18 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServ
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited before further tries; none of them passes."""
+    return skip_waits(monkeypatch)
+
+
+def skip_waits(patch: pytest.MonkeyPatch) -> list[float]:
+    """Let no time pass before further tries; return where the seconds asked for are noted."""
     asked: list[float] = []
 
     async def sleep(seconds: float) -> None:
         asked.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(failures, "anyio", SimpleNamespace(sleep=sleep))
+    patch.setattr(failures, "anyio", SimpleNamespace(sleep=sleep))
     return asked
 
 

@@ -132,6 +132,19 @@ async def test_a_closed_client_says_so(server: ScriptedServer, tmp_path: Path) -
     assert "closed" in str(error)
 
 
+async def test_a_client_that_is_closed_while_it_lists_says_so(server: ScriptedServer) -> None:
+    answered = asyncio.Event()
+    server.on("/graphql", Answer(gate=answered, status=503), Answer(status=503))
+    api = small_parts(server)
+    task = asyncio.create_task(api.run(RUN).files().to_list())
+    while not server.requests:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await api.aclose()
+    answered.set()
+    error = await error_of(ConfigurationError, task)
+    assert "closed" in str(error)
+
+
 @pytest.mark.fault(99)
 def test_a_client_of_another_event_loop_says_so() -> None:
     async def first() -> AsyncApi:

@@ -476,6 +476,18 @@ async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(2, 50)
+async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_anew_for_ever(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    # What cannot be taken up where it broke was no progress, however many bytes have come.
+    node = server.put("a.bin", content(LARGE), Stored(content(LARGE)).but(cut=LARGE - 1, end="close"), sizeBytes=None)
+    async with client(server, attempts=3) as api, asyncio.timeout(20):
+        await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert len(server.seen()) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.fault(13)
 @each_shape
 async def test_a_trickle_is_given_up_and_taken_up_anew(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:

@@ -125,6 +125,7 @@ class Budget:
         self._attempts = options.attempts
         self._seconds = options.time_budget
         self._failures = 0
+        self._lost = 0
         self._since = 0.0
         self._resume_at = 0.0
         self._moved = 0
@@ -136,12 +137,13 @@ class Budget:
             if self._moved >= REFUND_BYTES:
                 self._failures = self._moved = 0
 
-    async def spend(self, failure: Failure, *, round: int) -> None:
+    async def spend(self, failure: Failure, *, round: int, lost: bool = False) -> None:
         """Wait before the next try.
 
         Args:
             failure: What went wrong.
             round: The value of ``round`` when the failed request began.
+            lost: Whether all that was moved must be moved again, so that it was no progress, however much it was.
 
         Raises:
             WBFilesError: The failure's own error, when no try is left or the wait would be too long.
@@ -149,7 +151,8 @@ class Budget:
         now = time.monotonic()
         if round == self.round:
             self.round += 1
-            self._failures += 1
+            self._lost += lost
+            self._failures = max(self._failures + 1, self._lost)
             self._moved = 0
             if self._failures == 1:
                 self._since = now

@@ -89,6 +89,11 @@ class Session:
         self.disk.close()
 
 
+def closed_client() -> ConfigurationError:
+    """Say that the client was closed before its work was done."""
+    return ConfigurationError("This client is closed. Make a new one, or close it later.")
+
+
 def open_session(
     settings: Settings,
     options: TransferOptions,
