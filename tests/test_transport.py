@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -187,6 +188,26 @@ def unused_port() -> int:
     return port
 
 
+@pytest.mark.fault(53)
+async def test_a_name_is_looked_up_anew_at_each_try(
+    server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    # No answer, an address where nobody listens, the right one.
+    answers: list[int | None] = [None, unused_port, server.port]
+
+    def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
+        now = answers.pop(0)
+        if now is None:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", now))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    node = server.put("a", b"data", directUrl=f"http://store.example/store/a?sig={SIGNATURE}")
+    async with client(server, attempts=3) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+    assert answers == []
+
+
 # TLS
 
 
@@ -271,6 +292,57 @@ async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> N
         error = await error_of(TransferError, remote(api, node).read_bytes())
     assert connections >= 3
     assert "not trusted" not in str(error)
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+async def test_a_tls_connection_that_ends_without_a_farewell_is_taken_up_where_it_broke(
+    authority: trustme.CA,
+    bundle: Path,
+    end: Literal["close", "reset"],
+    framing: Literal["length", "chunked", "none"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    stored = Stored(DATA)
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server) as api:
+        node = server.put("a", DATA, stored.but(cut=10, end=end, framing=framing), stored)
+        assert await remote(api, node).read_bytes() == DATA
+
+
+@pytest.mark.fault(58)
+async def test_a_tls_record_that_is_corrupted_on_the_way_is_asked_for_again(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    data = bytes(300_000)
+    flips = [200_000]  # well behind the handshake, and once
+
+    async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, flip: bool) -> None:
+        count = 0
+        with suppress(ConnectionError):
+            while piece := await source.read(1 << 14):
+                if flip and flips and count + len(piece) > flips[0]:
+                    at = flips.pop() - count
+                    piece = piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
+                count += len(piece)
+                sink.write(piece)
+                await sink.drain()
+        sink.close()
+
+    async with tls_server(authority.issue_cert("localhost")) as store, ScriptedServer() as server:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            upstream, onward = await asyncio.open_connection("127.0.0.1", store.port)
+            await asyncio.gather(pipe(reader, onward, flip=False), pipe(upstream, writer, flip=True))
+
+        store.put("a", data)
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy, client(server) as api:
+            url = f"https://localhost:{proxy.sockets[0].getsockname()[1]}/store/a?X-Amz-Signature={SIGNATURE}"
+            assert await remote(api, server.put("a", data, directUrl=url)).read_bytes() == data
+    assert flips == []
+    assert len(store.requests) == 2
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
