@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fault_table import Outcome, Row, Test, marked, rows, table
+from fault_table import DOCUMENT, Outcome, Row, Test, marked, rows, table
 
 ROW = Row(7, 0, "it breaks", "it is mended")
 TEST = Test("test_a.py", "TestIt::test_is_mended")
@@ -11,6 +11,17 @@ TEST = Test("test_a.py", "TestIt::test_is_mended")
 
 def test_a_marker_names_only_rows_that_there_are() -> None:
     assert set(marked()) <= set(rows())
+
+
+def test_every_row_that_matters_is_held_by_a_test_or_says_why_not() -> None:
+    held = marked()
+    assert [row for row in rows().values() if row.priority <= 1 and row.number not in held and not row.reason] == []
+
+
+def test_the_document_names_the_tests_that_hold_each_row() -> None:
+    told = [line.rsplit(" | ", 1)[0] for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
+    now = [line.rsplit(" | ", 1)[0] for line in table(rows(), marked(), {}).splitlines() if line.startswith("| ")]
+    assert told == now, "nox -s faults writes it anew"
 
 
 @pytest.mark.parametrize(
