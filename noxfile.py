@@ -45,6 +45,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def differential(session: nox.Session) -> None:
+    """What ``wandb`` and we do about the same faults: prints the README's table."""
+    install(session, "test")
+    session.run("python", "tests/differential.py")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Thousands of random programs of faults, then kills at random steps; arguments go to ``python -m soak``."""
     install(session, "test")

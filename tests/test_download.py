@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gzip
 import os
 import pickle
 import random
@@ -741,6 +742,19 @@ async def test_a_store_that_gives_less_than_a_part_at_a_time_is_asked_on(
     assert path.read_bytes() == content(LARGE)
 
 
+@pytest.mark.fault(35, 37)
+@each_shape
+async def test_a_compressed_body_that_is_corrupt_is_an_error_and_never_the_file(
+    server: ScriptedServer, tmp_path: Path, shape: Shape
+) -> None:
+    body = gzip.compress(shape.data, 1)
+    corrupt = Answer(headers={"Content-Encoding": "gzip"}, body=body[:100] + bytes(20) + body[120:])
+    node = server.put("a.bin", shape.data, corrupt)
+    async with client(server, part_size=shape.part_size) as api:
+        await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 # The object is replaced meanwhile
 
 
@@ -840,7 +854,7 @@ async def test_the_text_of_a_refusal_is_never_in_the_file(server: ScriptedServer
     assert path.read_bytes() == shape.data
 
 
-@pytest.mark.fault(34, 49)
+@pytest.mark.fault(33, 34, 49)
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 410, 416, 451, 500, 501, 503, 505])
 async def test_a_lasting_refusal_is_an_error_with_the_stores_own_words_and_no_file(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int

@@ -109,7 +109,6 @@ def test_accepted_parts_are_plain_components_on_posix_and_windows(name: str) -> 
     assert all(0 < len(part.encode()) <= 255 for part in parts)
 
 
-@pytest.mark.fault(97)
 @pytest.mark.parametrize(
     ("one", "other"),
     [
