@@ -132,16 +132,20 @@ async def test_a_closed_client_says_so(server: ScriptedServer, tmp_path: Path) -
     assert "closed" in str(error)
 
 
-async def test_a_client_that_is_closed_while_it_lists_says_so(server: ScriptedServer) -> None:
-    answered = asyncio.Event()
-    server.on("/graphql", Answer(gate=answered, status=503), Answer(status=503))
-    api = small_parts(server)
-    task = asyncio.create_task(api.run(RUN).files().to_list())
-    while not server.requests:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-    await api.aclose()
-    answered.set()
-    error = await error_of(ConfigurationError, task)
+@pytest.mark.parametrize("gate_at", [None, 10], ids=["before the answer", "within it"])
+async def test_a_client_that_is_closed_while_it_lists_says_so(
+    server: ScriptedServer, waits: list[float], gate_at: int | None
+) -> None:
+    asked = Answer(gate=asyncio.Event(), gate_at=gate_at, body=b'{"data": {"project": null}}')
+    server.on("/graphql", asked)
+    async with small_parts(server) as api, asyncio.timeout(10):
+        task = asyncio.create_task(api.run(RUN).files().to_list())
+        while not server.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await api.aclose()
+        error = await error_of(ConfigurationError, task)
     assert "closed" in str(error)
 
 

@@ -26,7 +26,7 @@ from wbfiles_async._transfer.one import OneFile
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session, closed_client, open_session
 from wbfiles_async._transfer.source import Source
-from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoundError, TransferError
+from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, TransferError
 
 log = logging.getLogger(__name__)
 

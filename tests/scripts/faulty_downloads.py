@@ -1,6 +1,6 @@
 """Downloads files that a faulty store serves, with `wandb` or with us, and tells as JSON what became of each.
 
-`faulty_downloads.py MODULE RUN FOLDER NAME...`, with the server in the environment. Each file has an older one in its way.
+`faulty_downloads.py MODULE RUN FOLDER NAME...`, the server in the environment. An older file lies in the way of each.
 """
 
 from __future__ import annotations

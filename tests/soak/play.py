@@ -201,9 +201,13 @@ class Performance:
         program = self._program
         times = 2 if program.work.twice else 1
         if program.work.kind == "bulk":
-            await asyncio.gather(*(self._bulk() for _ in range(times)))
+            all_work = [self._bulk() for _ in range(times)]
         else:
-            await asyncio.gather(*(self._one(plan) for plan in program.files for _ in range(times)))
+            all_work = [self._one(plan) for plan in program.files for _ in range(times)]
+        # The failure of one ends nothing but itself: what comes after must find all of them ended.
+        for error in await asyncio.gather(*all_work, return_exceptions=True):
+            if error is not None:
+                raise error
 
     async def _bulk(self) -> None:
         def note(result: FileResult) -> None:
