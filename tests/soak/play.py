@@ -259,12 +259,18 @@ async def _usable(api: AsyncApi, server: ScriptedServer, program: Program) -> It
     found = []
     if (free := api._gateway.session().limiter.value) != program.options.connections:
         found.append(f"{free} of {program.options.connections} connections are free after the work")
-    try:
-        async with asyncio.timeout(10):
-            if await remote(api, server.put("a good one", OLD)).read_bytes() != OLD:
-                found.append("the client reads a good file wrong afterwards")
-    except (WBFilesError, TimeoutError) as error:
-        found.append(f"the client cannot read a good file afterwards: {error!r}")
+    # What a store sent beyond a body may reach a kept connection late and spoil the next answer, which costs a try.
+    tries = 2 if program.options.attempts == 1 else 1
+    good = remote(api, server.put("a good one", OLD))
+    for rest in reversed(range(tries)):
+        try:
+            async with asyncio.timeout(10):
+                if await good.read_bytes() != OLD:
+                    found.append("the client reads a good file wrong afterwards")
+            break
+        except (WBFilesError, TimeoutError) as error:
+            if not rest:
+                found.append(f"the client cannot read a good file afterwards: {error!r}")
     return iter(found)
 
 
