@@ -42,9 +42,32 @@ def tests_uvloop(session: nox.Session) -> None:
     """The tests of what uses uvloop where it is installed: the blocking objects and the command line."""
     install(session, "test")
     session.install("uvloop")
-    session.run(
-        "pytest", *(f"tests/test_{name}.py" for name in ("uvloop", "cli_processes", "facade_lifecycle", "readme"))
-    )
+    # The life-cycle tests are not among them: in a forked child uvloop warns of the parent's connections.
+    session.run("pytest", *(f"tests/test_{name}.py" for name in ("uvloop", "cli_processes", "readme")))
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The tests that make things go wrong, and their table: writes docs/faults.md."""
+    install(session, "test")
+    session.run("python", "tests/fault_table.py", *session.posargs)
+
+
+@nox.session
+def differential(session: nox.Session) -> None:
+    """What ``wandb`` and we do about the same faults: prints the README's table."""
+    install(session, "test")
+    session.run("python", "tests/differential.py")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Thousands of random programs of faults, then kills at random steps; arguments go to ``python -m soak``."""
+    install(session, "test")
+    session.chdir("tests")
+    session.run("python", "-m", "soak", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "soak.kills", "--kills", "200")
 
 
 @nox.session

@@ -433,6 +433,11 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServ
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited before further tries; none of them passes, but the library's clock says so."""
+    return skip_waits(monkeypatch)
+
+
+def skip_waits(patch: pytest.MonkeyPatch) -> list[float]:
+    """Let no time pass before further tries; return where the seconds asked for are noted."""
     asked: list[float] = []
     ahead = 0.0
 
@@ -447,8 +452,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return time.monotonic() + ahead
 
     for module in (failures, origins):
-        monkeypatch.setattr(module, "anyio", SimpleNamespace(sleep=sleep))
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
+        patch.setattr(module, "anyio", SimpleNamespace(sleep=sleep))
+        patch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
     return asked
 
 

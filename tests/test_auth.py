@@ -218,6 +218,7 @@ class TestExchange:
         await auth.headers()
         assert server.requests[0].extensions["timeout"] == httpx.Timeout(19.0).as_dict()
 
+    @pytest.mark.fault(77)
     async def test_gives_up_on_a_server_that_trickles(self, server: Server, token_file: Path) -> None:
         server.answer = Gate(httpx.Response(200))
         auth = IdentityTokenAuth(IdentityToken(token_file), settings(timeout=0.01), server.send)
@@ -243,6 +244,7 @@ class TestExchange:
 
 
 class TestRenewal:
+    @pytest.mark.fault(77, 103)
     async def test_happens_with_five_minutes_left(self, auth: IdentityTokenAuth, clock: Clock) -> None:
         seen: list[str] = []
         for seconds in (0, 3299, 1, 3299, 1):
@@ -272,6 +274,7 @@ class TestRefusal:
         seen.append(await bearer(auth))
         assert seen == ["access-1", "access-2"]
 
+    @pytest.mark.fault(77)
     async def test_of_many_tasks_with_one_token_brings_one_new_token(
         self, auth: IdentityTokenAuth, clock: Clock
     ) -> None:
@@ -409,6 +412,7 @@ class TestSharedFile:
 
 
 class TestFailure:
+    @pytest.mark.fault(77)
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
     async def test_a_rejected_identity_token_is_final_and_told_with_the_reason(
         self, auth: IdentityTokenAuth, server: Server, token_file: Path, status: int
@@ -433,12 +437,14 @@ class TestFailure:
         assert shown in str(caught.value)
         assert "<" not in str(caught.value)
 
+    @pytest.mark.fault(77)
     async def test_429_says_how_long_to_wait(self, auth: IdentityTokenAuth, server: Server) -> None:
         server.always(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "7"})
         with pytest.raises(RateLimitedError, match="rate limit exceeded") as caught:
             await auth.headers()
         assert (caught.value.status, caught.value.retry_after) == (429, 7)
 
+    @pytest.mark.fault(77)
     @pytest.mark.parametrize("status", [204, 302, 500, 503])
     async def test_any_other_status_is_left_to_the_caller(
         self, auth: IdentityTokenAuth, server: Server, status: int
@@ -531,6 +537,7 @@ class TestFailure:
 
 
 class TestSecrecy:
+    @pytest.mark.fault(110)
     @pytest.mark.parametrize("status", [400, 429, 500])
     @pytest.mark.parametrize(
         "said", [JWT, f"bad token {JWT}", "signature c2lnbmF0dXJl is wrong", "payload eyJwYXlsb2Fk"]

@@ -56,6 +56,7 @@ def small_parts(server: ScriptedServer) -> AsyncApi:
 # Against a server that knows what it has
 
 
+@pytest.mark.fault(68)
 async def test_an_unknown_run_project_or_file_is_each_told_by_its_name(wandb_server: LocalServer) -> None:
     wandb_server.add_file(RUN, "a.txt", b"data")
     async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
@@ -70,6 +71,7 @@ async def test_an_unknown_run_project_or_file_is_each_told_by_its_name(wandb_ser
     assert "'A.txt'" in str(missing)
 
 
+@pytest.mark.fault(73)
 async def test_an_unknown_key_is_one_refused_request_and_is_told_with_where_it_came_from(
     wandb_server: LocalServer,
 ) -> None:
@@ -130,6 +132,24 @@ async def test_a_closed_client_says_so(server: ScriptedServer, tmp_path: Path) -
     assert "closed" in str(error)
 
 
+@pytest.mark.parametrize("gate_at", [None, 10], ids=["before the answer", "within it"])
+async def test_a_client_that_is_closed_while_it_lists_says_so(
+    server: ScriptedServer, waits: list[float], gate_at: int | None
+) -> None:
+    asked = Answer(gate=asyncio.Event(), gate_at=gate_at, body=b'{"data": {"project": null}}')
+    server.on("/graphql", asked)
+    async with small_parts(server) as api, asyncio.timeout(10):
+        task = asyncio.create_task(api.run(RUN).files().to_list())
+        while not server.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await api.aclose()
+        error = await error_of(ConfigurationError, task)
+    assert "closed" in str(error)
+
+
+@pytest.mark.fault(99)
 def test_a_client_of_another_event_loop_says_so() -> None:
     async def first() -> AsyncApi:
         async with ScriptedServer() as server:
@@ -146,6 +166,7 @@ def test_a_client_of_another_event_loop_says_so() -> None:
         asyncio.run(api.run(RUN).file("a"))
 
 
+@pytest.mark.fault(65, 87)
 async def test_a_reference_is_told_with_its_place_and_the_old_file_stays(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -182,6 +203,7 @@ LITERAL = [
 ]
 
 
+@pytest.mark.fault(106)
 @pytest.mark.parametrize("name", UNSAFE)
 async def test_an_unsafe_name_is_refused_before_any_request_and_nothing_is_made(
     server: ScriptedServer, tmp_path: Path, name: str
@@ -196,6 +218,7 @@ async def test_an_unsafe_name_is_refused_before_any_request_and_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(106)
 @pytest.mark.parametrize("name", LITERAL)
 async def test_an_odd_but_safe_name_is_used_literally(server: ScriptedServer, tmp_path: Path, name: str) -> None:
     node = server.put("a", SMALL) | {"name": name}
@@ -205,6 +228,7 @@ async def test_an_odd_but_safe_name_is_used_literally(server: ScriptedServer, tm
     assert path.read_bytes() == SMALL
 
 
+@pytest.mark.fault(106)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([*"ab./\\:~%\0\u202e．", "..", "con", "x" * 130]), min_size=1, max_size=6).map("".join))
 @example("a/../b")
@@ -235,6 +259,7 @@ def outside(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.fault(107)
 @each_size
 async def test_a_link_below_the_root_is_never_followed(
     server: ScriptedServer, tmp_path: Path, outside: Path, data: bytes
@@ -267,6 +292,7 @@ async def test_a_root_that_is_a_link_itself_is_fine(server: ScriptedServer, tmp_
     assert (outside / "b.txt").read_bytes() == SMALL
 
 
+@pytest.mark.fault(108)
 @each_size
 async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
     server: ScriptedServer, tmp_path: Path, outside: Path, data: bytes
@@ -291,6 +317,7 @@ async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
 # The disk
 
 
+@pytest.mark.fault(85)
 @each_size
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
 async def test_what_is_no_regular_file_is_never_replaced(
@@ -307,6 +334,7 @@ async def test_what_is_no_regular_file_is_never_replaced(
     assert server.requests == []
 
 
+@pytest.mark.fault(85)
 @each_size
 async def test_a_file_where_a_folder_is_needed_is_told(server: ScriptedServer, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "folder").write_bytes(b"a file")
@@ -343,6 +371,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.fault(78, 87)
 async def test_a_full_disk_is_told_the_old_file_stays_and_the_network_is_not_blamed(
     server: ScriptedServer, mount: Callable[[str], Path], waits: list[float]
 ) -> None:
@@ -358,6 +387,7 @@ async def test_a_full_disk_is_told_the_old_file_stays_and_the_network_is_not_bla
     assert waits == []
 
 
+@pytest.mark.fault(90)
 async def test_a_large_file_that_cannot_fit_is_told_before_any_request(
     server: ScriptedServer, mount: Callable[[str], Path]
 ) -> None:
@@ -370,6 +400,7 @@ async def test_a_large_file_that_cannot_fit_is_told_before_any_request(
     assert server.requests == []
 
 
+@pytest.mark.fault(79)
 async def test_a_disk_without_room_for_another_name_is_told(
     server: ScriptedServer, mount: Callable[[str], Path]
 ) -> None:
@@ -382,6 +413,7 @@ async def test_a_disk_without_room_for_another_name_is_told(
     assert [path.name for path in disk.iterdir()] == ["one"]
 
 
+@pytest.mark.fault(84)
 @each_size
 @pytest.mark.parametrize("below", ["", "new/folder"])
 async def test_a_read_only_disk_is_told_before_any_request(
@@ -396,6 +428,7 @@ async def test_a_read_only_disk_is_told_before_any_request(
     assert server.requests == []
 
 
+@pytest.mark.fault(84)
 async def test_a_folder_that_may_not_be_written_to_is_told_before_any_request(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -420,6 +453,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.fault(78, 80, 82, 87, 88)
 @pytest.mark.parametrize("number", REFUSALS.values(), ids=REFUSALS.keys())
 @pytest.mark.parametrize(
     ("data", "operation", "nth"),
@@ -464,6 +498,7 @@ async def test_a_disk_that_refuses_half_way_leaves_the_old_file_and_nothing_else
     assert (tmp_path / "a").read_bytes() == data
 
 
+@pytest.mark.fault(80)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the limit on the size of files")
 def test_the_process_survives_its_own_limit_on_the_size_of_files(tmp_path: Path) -> None:
     script = f"""

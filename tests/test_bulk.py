@@ -271,6 +271,7 @@ class Endless:
         return {"id": name, "name": name, "url": None, "directUrl": url, "sizeBytes": 4, "md5": base64_md5(b"same")}
 
 
+@pytest.mark.fault(101)
 async def test_pages_are_asked_for_only_as_files_are_worked_off(server: ScriptedServer, tmp_path: Path) -> None:
     gate = asyncio.Event()
     listing = Endless(server, pages=12)
@@ -288,6 +289,7 @@ async def test_pages_are_asked_for_only_as_files_are_worked_off(server: Scripted
     assert listing.asked == 11
 
 
+@pytest.mark.fault(101)
 async def test_memory_does_not_grow_with_the_number_of_files(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +328,7 @@ async def test_the_report_lists_a_bounded_number_of_failures_and_counts_all(
     assert len(report.failures) == 1000
 
 
+@pytest.mark.fault(73)
 async def test_a_listing_that_fails_half_way_is_told_and_leaves_nothing_half_done(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -338,6 +341,7 @@ async def test_a_listing_that_fails_half_way_is_told_and_leaves_nothing_half_don
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(68)
 async def test_an_unknown_run_is_an_error_and_no_empty_report(server: ScriptedServer, tmp_path: Path) -> None:
     server.on("/graphql", graphql_answer({"project": {"internalId": "7", "run": None}}))
     async with client(server) as api:
@@ -345,6 +349,7 @@ async def test_an_unknown_run_is_an_error_and_no_empty_report(server: ScriptedSe
     assert error.run == RUN
 
 
+@pytest.mark.fault(105)
 async def test_a_callback_that_raises_ends_the_download_as_itself(server: ScriptedServer, tmp_path: Path) -> None:
     put_many(server, 20)
 

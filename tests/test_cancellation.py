@@ -160,6 +160,7 @@ def moments(first: int, step: float) -> Iterator[int]:
     raise AssertionError("the work is never done")
 
 
+@pytest.mark.fault(94)
 @each_way
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
 async def test_a_download_cancelled_after_any_turn_of_the_loop_leaves_nothing(
@@ -185,6 +186,7 @@ async def test_a_download_cancelled_after_any_turn_of_the_loop_leaves_nothing(
     assert target.read_bytes() == data
 
 
+@pytest.mark.fault(94)
 @each_way
 async def test_a_bulk_download_cancelled_after_any_turn_of_the_loop_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, stop: Stop
@@ -210,6 +212,7 @@ async def test_a_bulk_download_cancelled_after_any_turn_of_the_loop_leaves_nothi
     assert {path.name for path in tmp_path.iterdir()} == set(contents)
 
 
+@pytest.mark.fault(94)
 @each_way
 async def test_a_stream_cancelled_after_any_turn_of_the_loop_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, stop: Stop
@@ -239,6 +242,7 @@ def silent_within_a_refusal(data: bytes) -> Step:
     return refusal(500, "x").but(gate=asyncio.Event(), gate_at=5)
 
 
+@pytest.mark.fault(94)
 @each_way
 @pytest.mark.parametrize("step", [silent_before_the_answer, silent_within_the_body, silent_within_a_refusal])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
@@ -258,6 +262,7 @@ async def test_a_download_cancelled_while_the_store_is_silent_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(94)
 @each_way
 async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connection_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, stop: Stop
@@ -281,6 +286,7 @@ async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connecti
     assert server.most_busy <= CONNECTIONS
 
 
+@pytest.mark.fault(93, 94)
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_the_file(
@@ -315,6 +321,7 @@ async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_th
     assert failures == []
 
 
+@pytest.mark.fault(96)
 async def test_when_one_part_fails_the_others_stop_at_once_and_one_error_comes_out(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -327,6 +334,7 @@ async def test_when_one_part_fails_the_others_stop_at_once_and_one_error_comes_o
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(94)
 async def test_closing_the_client_leaves_no_descriptor_task_or_thread(server: ScriptedServer, tmp_path: Path) -> None:
     nodes = [server.put(str(n), LARGE) for n in range(4)]
     tasks, threads, before = asyncio.all_tasks(), set(threading.enumerate()), descriptors()

@@ -284,6 +284,7 @@ class TestTerminal:
 
 
 class TestSignals:
+    @pytest.mark.fault(93)
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_each_signal_cleans_up_and_has_its_exit_code(
         self, holding: HoldingServer, tmp_path: Path, number: signal.Signals
@@ -302,6 +303,7 @@ class TestSignals:
         assert out == "small.txt\t5\tdownloaded\n"
         assert err.startswith("wbfiles: stopped with 1 file in place in data.\n")
 
+    @pytest.mark.fault(93)
     def test_impatience_changes_nothing(self, holding: HoldingServer, tmp_path: Path) -> None:
         with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
             holding.wait_until_held()

@@ -121,6 +121,7 @@ class TestNetrc:
         machine.write_netrc({"elsewhere.example": KEYS["other"], entry: KEYS["netrc"]})
         assert machine.key(base_url) == KEYS["netrc"]
 
+    @pytest.mark.fault(111)
     @pytest.mark.parametrize(
         ("base_url", "entry"),
         [
@@ -136,6 +137,7 @@ class TestNetrc:
         machine.write_netrc({entry: KEYS["other"]})
         assert machine.find(base_url) is None
 
+    @pytest.mark.fault(111)
     @pytest.mark.parametrize("base_url", [LOCAL, CLOUD, "http://default"])
     def test_never_takes_the_default_entry(self, machine: Machine, base_url: str) -> None:
         machine.write(".netrc", f"default login user password {KEYS['other']}\n")

@@ -58,6 +58,7 @@ def authorized(requests: list[Seen]) -> list[str]:
     return [seen.path for seen in requests if "authorization" in seen.headers]
 
 
+@pytest.mark.fault(35, 60)
 async def test_the_key_goes_to_the_api_and_a_store_sees_nothing_but_what_it_needs() -> None:
     async with api_and_store() as (api_server, store, api):
         stored = Stored(DATA)
@@ -71,6 +72,7 @@ async def test_the_key_goes_to_the_api_and_a_store_sees_nothing_but_what_it_need
         assert set(seen.headers) <= ALLOWED
 
 
+@pytest.mark.fault(64)
 async def test_a_signed_url_gets_no_credentials_even_on_the_apis_own_host(server: ScriptedServer) -> None:
     nodes = [
         server.put("aws", DATA, directUrl=f"{server.base_url}/store/aws?X-Amz-Signature={SIGNATURE}"),
@@ -85,6 +87,7 @@ async def test_a_signed_url_gets_no_credentials_even_on_the_apis_own_host(server
     assert authorized(server.requests) == ["/files/redirected"]
 
 
+@pytest.mark.fault(61)
 @pytest.mark.parametrize(
     "other",
     ["http://localhost:{port}", "http://127.0.0.1.:{port}", "http://127.1:{port}", "http://[::ffff:127.0.0.1]:{port}"],
@@ -98,6 +101,7 @@ async def test_another_name_for_the_apis_host_is_another_origin(server: Scripted
     assert authorized(server.requests) == []
 
 
+@pytest.mark.fault(61)
 async def test_another_port_is_another_origin() -> None:
     async with api_and_store() as (_, store, api):
         node = store.put("a", DATA, directUrl=None, url=f"{store.base_url}/store/a")
@@ -105,6 +109,7 @@ async def test_another_port_is_another_origin() -> None:
     assert authorized(store.requests) == []
 
 
+@pytest.mark.fault(60)
 async def test_a_redirect_away_and_back_gets_the_key_on_the_apis_origin_only() -> None:
     async with api_and_store() as (api_server, store, api):
         store.on("/away", redirect(f"{api_server.base_url}/files/b"))
@@ -115,6 +120,7 @@ async def test_a_redirect_away_and_back_gets_the_key_on_the_apis_origin_only() -
     assert authorized(store.requests) == []
 
 
+@pytest.mark.fault(60)
 async def test_cookies_that_anybody_sets_are_never_sent_to_a_store() -> None:
     async with api_and_store() as (api_server, store, api):
         cookie = {"Set-Cookie": "session=secret; Path=/"}
@@ -128,6 +134,7 @@ async def test_cookies_that_anybody_sets_are_never_sent_to_a_store() -> None:
     assert not [seen for seen in store.requests if "cookie" in seen.headers]
 
 
+@pytest.mark.fault(61)
 async def test_the_api_itself_is_never_followed_elsewhere_with_a_query() -> None:
     async with api_and_store() as (api_server, store, api):
         api_server.on("/graphql", redirect(f"{store.base_url}/graphql", status=307))
@@ -135,6 +142,7 @@ async def test_the_api_itself_is_never_followed_elsewhere_with_a_query() -> None
     assert store.requests == []
 
 
+@pytest.mark.fault(62, 111)
 async def test_netrc_and_urls_with_a_user_never_add_credentials(server: ScriptedServer, home: Path) -> None:
     (home / ".netrc").write_text("default login somebody password secretsecret\n")
     with_user = server.base_url.replace("http://", "http://somebody:secretsecret@")
@@ -153,6 +161,7 @@ async def test_netrc_and_urls_with_a_user_never_add_credentials(server: Scripted
 # Redirects
 
 
+@pytest.mark.fault(62)
 async def test_redirects_are_followed_five_times_and_not_for_ever(server: ScriptedServer) -> None:
     near = server.put("near", DATA, *(redirect(server.url("/store/near")) for _ in range(5)), Stored(DATA))
     loop = server.put("loop", DATA, redirect(server.url("/store/loop")))
@@ -163,6 +172,7 @@ async def test_redirects_are_followed_five_times_and_not_for_ever(server: Script
     assert len(server.seen("/store/loop")) == 6
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("location", ["/store/b?sig=1", "b?sig=1", "//127.0.0.1:{port}/store/b?sig=1"])
 async def test_relative_redirects_are_resolved(server: ScriptedServer, status: int, location: str) -> None:
@@ -172,6 +182,7 @@ async def test_relative_redirects_are_resolved(server: ScriptedServer, status: i
         assert await remote(api, node).read_bytes() == DATA
 
 
+@pytest.mark.fault(61, 62)
 @pytest.mark.parametrize(
     "location",
     [
@@ -195,6 +206,7 @@ async def test_a_redirect_to_what_is_no_clear_http_url_is_refused(server: Script
     assert len(server.requests) == 1
 
 
+@pytest.mark.fault(63)
 async def test_the_body_of_a_redirect_is_neither_read_nor_taken_for_the_file(server: ScriptedServer) -> None:
     bomb = redirect(server.url("/store/b")).but(body=b"x" * (1 << 20), endless=True, framing="chunked")
     node = server.put("a", DATA, bomb)
@@ -203,6 +215,7 @@ async def test_the_body_of_a_redirect_is_neither_read_nor_taken_for_the_file(ser
         assert await remote(api, node).read_bytes() == DATA
 
 
+@pytest.mark.fault(40)
 async def test_a_redirect_without_a_target_is_no_answer(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Answer(status=302, body=DATA))
     async with client(server) as api:
@@ -210,6 +223,7 @@ async def test_a_redirect_without_a_target_is_no_answer(server: ScriptedServer) 
     assert "302" in str(error)
 
 
+@pytest.mark.fault(61)
 async def test_https_never_falls_to_http() -> None:
     asked: list[str] = []
 
@@ -229,6 +243,7 @@ async def test_https_never_falls_to_http() -> None:
 # Addresses that are never asked
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize(
     "uri", ["s3://bucket/key", "gs://bucket/key", "file:///etc/passwd", "ftp://127.0.0.1/x", "abc"]
 )
@@ -251,6 +266,7 @@ LINK_LOCAL = [
 ]
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize("url", LINK_LOCAL)
 async def test_a_link_local_address_is_never_connected_to(
     server: ScriptedServer, url: str, monkeypatch: pytest.MonkeyPatch, waits: list[float]
@@ -273,6 +289,7 @@ async def test_a_link_local_address_is_never_connected_to(
     assert connected
 
 
+@pytest.mark.fault(65)
 async def test_the_address_that_a_name_leads_to_counts_and_not_the_name(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +306,7 @@ async def test_the_address_that_a_name_leads_to_counts_and_not_the_name(
 # Messages, logs and texts
 
 
+@pytest.mark.fault(110)
 async def test_no_text_shows_the_key_or_a_signature(
     server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

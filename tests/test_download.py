@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gzip
 import os
 import pickle
 import random
@@ -138,6 +139,7 @@ async def test_a_small_file_costs_one_request_to_the_store_and_none_to_the_api(
     assert "range" not in server.requests[0].headers
 
 
+@pytest.mark.fault(32)
 async def test_an_empty_file_is_written_and_never_asked_for_with_a_range(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -227,6 +229,7 @@ async def test_the_api_argument_stands_in_for_the_client_that_a_pickled_file_los
     assert [seen.path for seen in server.requests] == ["/graphql", "/store/a.txt"]
 
 
+@pytest.mark.fault(109)
 async def test_the_new_file_has_the_permissions_that_the_umask_gives(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(LARGE))
     (tmp_path / "usual").touch()
@@ -253,6 +256,7 @@ async def test_progress_is_told_of_a_failure(server: ScriptedServer, tmp_path: P
     assert told.events == ["started a.bin 5", "failed a.bin IntegrityError"]
 
 
+@pytest.mark.fault(92)
 @each_shape
 async def test_durable_flushes_the_file_before_and_the_folder_after_it_is_published(
     server: ScriptedServer, tmp_path: Path, shape: Shape, monkeypatch: pytest.MonkeyPatch
@@ -275,6 +279,7 @@ async def test_durable_flushes_the_file_before_and_the_folder_after_it_is_publis
 # The disk, the loop, and other clients
 
 
+@pytest.mark.fault(102)
 @each_shape
 async def test_file_work_is_never_done_on_the_loops_thread(
     server: ScriptedServer, tmp_path: Path, shape: Shape, monkeypatch: pytest.MonkeyPatch
@@ -306,6 +311,7 @@ async def test_file_work_is_never_done_on_the_loops_thread(
     assert [name for name, on_loop in calls if on_loop] == []
 
 
+@pytest.mark.fault(102)
 async def test_a_slow_disk_holds_up_neither_the_loop_nor_another_client(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +363,7 @@ async def test_two_clients_with_different_keys_and_servers_work_side_by_side(tmp
 # One temporary file, one publish
 
 
+@pytest.mark.fault(109)
 @each_shape
 async def test_until_it_is_whole_there_is_a_private_sibling_and_the_old_file(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -380,6 +387,7 @@ async def test_until_it_is_whole_there_is_a_private_sibling_and_the_old_file(
     assert (tmp_path / "a.bin").read_bytes() == shape.data
 
 
+@pytest.mark.fault(86)
 @each_shape
 @pytest.mark.parametrize("exist_ok", [False, True])
 async def test_a_file_that_appears_meanwhile_is_never_overwritten_without_replace(
@@ -401,6 +409,7 @@ async def test_a_file_that_appears_meanwhile_is_never_overwritten_without_replac
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(97)
 @each_shape
 async def test_of_two_downloads_to_one_place_one_is_there_whole(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -429,6 +438,7 @@ BROKEN: dict[str, dict[str, object]] = {
 each_break = pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN.keys())
 
 
+@pytest.mark.fault(1, 2, 3, 6, 12)
 @each_shape
 @each_break
 async def test_a_body_that_breaks_off_is_taken_up_where_it_broke(
@@ -447,6 +457,7 @@ async def test_a_body_that_breaks_off_is_taken_up_where_it_broke(
     assert again[0].headers["if-match"] == '"v1"'
 
 
+@pytest.mark.fault(1, 2, 3, 6, 12, 87)
 @each_shape
 @each_break
 async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
@@ -467,6 +478,19 @@ async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(2, 50)
+async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_anew_for_ever(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    # What cannot be taken up where it broke was no progress, however many bytes have come.
+    node = server.put("a.bin", content(LARGE), Stored(content(LARGE)).but(cut=LARGE - 1, end="close"), sizeBytes=None)
+    async with client(server, attempts=3) as api, asyncio.timeout(20):
+        await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert len(server.seen()) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault(13)
 @each_shape
 async def test_a_trickle_is_given_up_and_taken_up_anew(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     stored = Stored(shape.data)
@@ -477,6 +501,7 @@ async def test_a_trickle_is_given_up_and_taken_up_anew(server: ScriptedServer, t
     assert len(server.seen()) == shape.parts + 1
 
 
+@pytest.mark.fault(15)
 async def test_a_slow_connection_that_moves_enough_is_no_fault(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(20), Answer(body=content(20), piece=1, pause=0.02))
     async with client(server, stall_seconds=0.1, stall_bytes=2) as api:
@@ -484,6 +509,7 @@ async def test_a_slow_connection_that_moves_enough_is_no_fault(server: ScriptedS
     assert len(server.seen()) == 1
 
 
+@pytest.mark.fault(14)
 @each_shape
 async def test_an_answer_that_does_not_begin_is_asked_for_on_a_new_connection(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -496,6 +522,7 @@ async def test_an_answer_that_does_not_begin_is_asked_for_on_a_new_connection(
     assert silent.connection not in {seen.connection for seen in rest}
 
 
+@pytest.mark.fault(13)
 async def test_a_refusal_that_trickles_is_given_up_like_a_body_that_does(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -506,6 +533,7 @@ async def test_a_refusal_that_trickles_is_given_up_like_a_body_that_does(
     assert len(server.seen()) == 2
 
 
+@pytest.mark.fault(5)
 @each_shape
 @pytest.mark.parametrize("framing", ["chunked", "none"])
 async def test_a_body_longer_than_the_file_is_cut_off_and_the_disk_does_not_fill(
@@ -536,6 +564,7 @@ def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
+@pytest.mark.fault(9)
 @each_shape
 async def test_a_flipped_bit_is_noticed_and_the_whole_file_fetched_once_more(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -549,6 +578,7 @@ async def test_a_flipped_bit_is_noticed_and_the_whole_file_fetched_once_more(
     assert len(server.seen()) == 2 * shape.parts
 
 
+@pytest.mark.fault(9, 10, 87)
 @each_shape
 async def test_wrong_bytes_twice_are_an_error_that_tells_both_digests(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -576,6 +606,7 @@ async def test_wrong_bytes_go_unnoticed_only_when_verification_is_switched_off(
     assert path.read_bytes() == wrong
 
 
+@pytest.mark.fault(2, 4, 24)
 @each_shape
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
 async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_anew_and_never_published(
@@ -589,6 +620,7 @@ async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_anew_and_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(24, 28)
 @each_shape
 async def test_a_listing_that_was_out_of_date_is_renewed(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     new = content(shape.size + 10, seed=1)
@@ -603,6 +635,7 @@ async def test_a_listing_that_was_out_of_date_is_renewed(server: ScriptedServer,
 # Ranges that are not served as asked
 
 
+@pytest.mark.fault(19)
 @each_shape
 async def test_a_store_that_ignores_ranges_gives_the_file_in_one_piece_and_that_is_remembered(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -617,6 +650,7 @@ async def test_a_store_that_ignores_ranges_gives_the_file_in_one_piece_and_that_
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(19)
 async def test_a_cut_body_of_a_store_that_ignores_ranges_is_begun_anew(server: ScriptedServer, tmp_path: Path) -> None:
     whole = Stored(content(SMALL), ranges=False)
     node = server.put("a.bin", content(SMALL), whole.but(cut=1000, end="close"), whole)
@@ -639,6 +673,7 @@ MISPLACED = {
 }
 
 
+@pytest.mark.fault(21, 27)
 @pytest.mark.parametrize("place", MISPLACED.values(), ids=MISPLACED.keys())
 async def test_a_partial_answer_that_does_not_say_properly_what_it_is_gives_way_to_the_whole(
     server: ScriptedServer, tmp_path: Path, place: str | None
@@ -659,6 +694,7 @@ async def test_a_partial_answer_that_does_not_say_properly_what_it_is_gives_way_
     assert server.seen()[-1].range is None
 
 
+@pytest.mark.fault(25)
 async def test_several_ranges_in_one_answer_give_way_to_the_whole(server: ScriptedServer, tmp_path: Path) -> None:
     stored = Stored(content(LARGE))
 
@@ -674,6 +710,7 @@ async def test_several_ranges_in_one_answer_give_way_to_the_whole(server: Script
     assert path.read_bytes() == content(LARGE)
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize("longer", [-10, 10])
 async def test_a_partial_answer_whose_length_contradicts_its_place_gives_way_to_the_whole(
     server: ScriptedServer, tmp_path: Path, longer: int
@@ -706,6 +743,19 @@ async def test_a_store_that_gives_less_than_a_part_at_a_time_is_asked_on(
     assert path.read_bytes() == content(LARGE)
 
 
+@pytest.mark.fault(35, 37)
+@each_shape
+async def test_a_compressed_body_that_is_corrupt_is_an_error_and_never_the_file(
+    server: ScriptedServer, tmp_path: Path, shape: Shape
+) -> None:
+    body = gzip.compress(shape.data, 1)
+    corrupt = Answer(headers={"Content-Encoding": "gzip"}, body=body[:100] + bytes(20) + body[120:])
+    node = server.put("a.bin", shape.data, corrupt)
+    async with client(server, part_size=shape.part_size) as api:
+        await error_of(TransferError, remote(api, node).fetch(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 # The object is replaced meanwhile
 
 
@@ -735,6 +785,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.fault(28, 29, 30)
 @each_shape
 @pytest.mark.parametrize(("before", "after", "heeds_if_match"), CHANGES.values(), ids=CHANGES.keys())
 async def test_bytes_of_a_replaced_object_are_never_mixed(
@@ -748,6 +799,7 @@ async def test_bytes_of_a_replaced_object_are_never_mixed(
     assert len(server.seen("/graphql")) == 1
 
 
+@pytest.mark.fault(28, 29)
 @each_shape
 @pytest.mark.parametrize("heeds_if_match", [False, True])
 async def test_where_no_md5_is_known_the_tags_alone_keep_two_objects_apart(
@@ -772,6 +824,7 @@ async def test_an_object_that_was_stored_anew_with_the_same_bytes_is_fetched(
     assert path.read_bytes() == shape.data
 
 
+@pytest.mark.fault(28)
 @each_shape
 async def test_an_object_that_never_holds_still_is_an_error_after_two_restarts(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -790,6 +843,7 @@ async def test_an_object_that_never_holds_still_is_an_error_after_two_restarts(
 # Refusals
 
 
+@pytest.mark.fault(34)
 @each_shape
 async def test_the_text_of_a_refusal_is_never_in_the_file(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     refused = refusal(500, "InternalError", "x" * 3000)
@@ -801,6 +855,7 @@ async def test_the_text_of_a_refusal_is_never_in_the_file(server: ScriptedServer
     assert path.read_bytes() == shape.data
 
 
+@pytest.mark.fault(33, 34, 49)
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 410, 416, 451, 500, 501, 503, 505])
 async def test_a_lasting_refusal_is_an_error_with_the_stores_own_words_and_no_file(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int
@@ -813,6 +868,7 @@ async def test_a_lasting_refusal_is_an_error_with_the_stores_own_words_and_no_fi
     assert len(server.seen()) <= 3
 
 
+@pytest.mark.fault(49)
 @pytest.mark.parametrize("status", [400, 405, 451, 501, 505])
 async def test_a_refusal_that_will_not_change_is_not_tried_again(
     server: ScriptedServer, tmp_path: Path, status: int
@@ -837,6 +893,7 @@ async def test_a_range_that_the_store_does_not_have_is_listed_anew_and_then_told
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(49, 50)
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 522, 524])
 async def test_a_passing_refusal_is_tried_again_as_often_as_the_options_say(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int
@@ -849,6 +906,7 @@ async def test_a_passing_refusal_is_tried_again_as_often_as_the_options_say(
     assert 0 < waits[0] < waits[-1]
 
 
+@pytest.mark.fault(50)
 async def test_a_lasting_fault_ends_with_the_time_budget(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"data", refusal(503, "SlowDown"))
     async with client(server, attempts=1000, time_budget=0.5) as api, asyncio.timeout(3):
@@ -857,6 +915,7 @@ async def test_a_lasting_fault_ends_with_the_time_budget(server: ScriptedServer,
     assert 2 <= len(server.requests) < 15
 
 
+@pytest.mark.fault(48)
 async def test_throttled_parts_all_arrive_in_the_end(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
@@ -881,6 +940,7 @@ WAITS = {
 }
 
 
+@pytest.mark.fault(47)
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("value", "least", "most"), WAITS.values(), ids=WAITS.keys())
 async def test_the_store_is_given_the_time_it_asks_for_in_any_of_http_s_forms(
@@ -894,6 +954,7 @@ async def test_the_store_is_given_the_time_it_asks_for_in_any_of_http_s_forms(
     assert least <= waits[0] <= most
 
 
+@pytest.mark.fault(47, 103)
 async def test_a_wait_beyond_the_time_budget_is_not_begun(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
@@ -932,6 +993,7 @@ def expiring(server: ScriptedServer, stored: Stored, expired: Answer) -> Program
     return answer
 
 
+@pytest.mark.fault(41, 42, 104)
 @each_shape
 @pytest.mark.parametrize("expired", EXPIRED.values(), ids=EXPIRED.keys())
 async def test_an_expired_url_is_renewed_once_for_all_parts(
@@ -944,6 +1006,7 @@ async def test_an_expired_url_is_renewed_once_for_all_parts(
     assert len(server.seen("/graphql")) == 1
 
 
+@pytest.mark.fault(41)
 @each_shape
 async def test_after_a_renewal_the_rest_is_fetched_of_the_same_object(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -960,6 +1023,7 @@ async def test_after_a_renewal_the_rest_is_fetched_of_the_same_object(
     assert {seen.headers.get("if-match") for seen in resumed} == {'"v1"'}
 
 
+@pytest.mark.fault(43)
 @each_shape
 async def test_a_real_refusal_is_told_after_a_bounded_number_of_renewals(
     server: ScriptedServer, tmp_path: Path, shape: Shape
@@ -972,6 +1036,7 @@ async def test_a_real_refusal_is_told_after_a_bounded_number_of_renewals(
     assert len(server.seen()) <= 3 * shape.parts
 
 
+@pytest.mark.fault(44)
 async def test_a_key_that_the_api_does_not_take_for_a_file_is_one_request(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -983,6 +1048,7 @@ async def test_a_key_that_the_api_does_not_take_for_a_file_is_one_request(
     assert len(server.requests) == 1
 
 
+@pytest.mark.fault(46)
 async def test_a_file_that_was_deleted_meanwhile_is_not_found(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"data", refusal(404, "NoSuchKey"))
     server.files.clear()
@@ -992,6 +1058,7 @@ async def test_a_file_that_was_deleted_meanwhile_is_not_found(server: ScriptedSe
     assert len(server.seen()) == 1
 
 
+@pytest.mark.fault(46)
 async def test_a_file_that_is_listed_still_is_asked_for_once_more_where_the_store_did_not_find_it(
     server: ScriptedServer, tmp_path: Path
 ) -> None:

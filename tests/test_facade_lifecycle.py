@@ -116,11 +116,13 @@ def below(root: Path) -> list[str]:
 
 
 class TestExit:
+    @pytest.mark.fault(99)
     @pytest.mark.parametrize("scenario", ["without_requests", "after_requests", "with_much_half_read"])
     def test_needs_no_close(self, server: HoldingServer, scenario: str) -> None:
         with running(server, "facade_exit.py", scenario) as child:
             assert child.end_in_silence() == []
 
+    @pytest.mark.fault(99)
     @pytest.mark.parametrize(
         "scenario",
         [
@@ -142,6 +144,7 @@ class TestExit:
         assert sorted(lines) == sorted(f"{name} {len(content)}" for name, content in SMALL.items())
         assert below(root) == sorted(SMALL)
 
+    @pytest.mark.fault(99)
     def test_finishes_the_download_of_a_thread(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_exit.py", "with_a_thread_left", root) as child:
             assert child.end_in_silence() == ["small-0.bin 1000"]
@@ -151,6 +154,7 @@ class TestExit:
 class TestInterrupt:
     """Ctrl-C reaches the caller at once, and when it does everything is undone already."""
 
+    @pytest.mark.fault(93)
     @pytest.mark.parametrize(
         ("scenario", "left"),
         [
@@ -168,6 +172,7 @@ class TestInterrupt:
             child.interrupt()
             assert child.end_in_silence() == ["interrupt", "caught", left, "1000"]
 
+    @pytest.mark.fault(93)
     def test_does_not_wait_for_the_disk_when_repeated(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_interrupt.py", "twice_with_a_disk_that_hangs", root) as child:
             assert child.read_line() == "writing"
@@ -194,6 +199,7 @@ class TestInterrupt:
 
 @posix
 class TestFork:
+    @pytest.mark.fault(99)
     @pytest.mark.parametrize("scenario", ["after_use", "multiprocessing_fork"])
     def test_gives_parent_and_child_a_client_that_works(self, server: HoldingServer, root: Path, scenario: str) -> None:
         with running(server, "facade_fork.py", scenario, root) as child:
@@ -204,10 +210,12 @@ class TestFork:
                 "parent small-2.bin 1002",
             ]
 
+    @pytest.mark.fault(99)
     def test_may_come_before_the_first_use(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "before_use", root) as child:
             assert child.end_in_silence() == ["child small-1.bin 1001", "child ended with 0", "parent small-2.bin 1002"]
 
+    @pytest.mark.fault(99)
     @pytest.mark.parametrize("scenario", ["without_use_in_the_child", "closed_in_the_child", "dropped_in_the_child"])
     def test_leaves_the_connections_to_the_parent(self, server: HoldingServer, root: Path, scenario: str) -> None:
         with running(server, "facade_fork.py", scenario, root) as child:
@@ -223,6 +231,7 @@ class TestFork:
                 f"parent 20 {len(LARGE)}",
             ]
 
+    @pytest.mark.fault(99)
     def test_leaves_a_download_under_way_to_the_parent(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "during_a_download", root) as child:
             server.wait_until_held()

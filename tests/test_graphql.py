@@ -114,6 +114,7 @@ async def test_a_request_carries_the_key_as_wandb_does_and_an_honest_name() -> N
     assert "use-admin-privileges" not in request.headers
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 522, 524])
 async def test_a_passing_failure_is_repeated(status: int, waits: list[float]) -> None:
     api = Api([httpx.Response(status), httpx.ConnectError("x"), httpx.ReadTimeout("x"), page("a")])
@@ -152,6 +153,7 @@ STATUSES: dict[int, type[WBFilesError]] = {
 }
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
 async def test_a_lasting_refusal_is_asked_once_and_is_the_contracts_error(
     status: int, kind: type[WBFilesError]
@@ -177,6 +179,7 @@ async def test_a_respx_router_with_a_base_url_plugs_in() -> None:
 # The server's pace
 
 
+@pytest.mark.fault(47)
 async def test_429_is_repeated_after_the_time_it_asks_for(waits: list[float]) -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "3"}), page("a")])
     async with talking_to(api) as client:
@@ -185,6 +188,7 @@ async def test_429_is_repeated_after_the_time_it_asks_for(waits: list[float]) ->
     assert 3 <= waits[0] <= 3.5
 
 
+@pytest.mark.fault(47)
 async def test_429_that_asks_for_more_than_the_time_budget_is_told_at_once() -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "200"})])
     async with talking_to(api, time_budget=100.0) as client:
@@ -194,6 +198,7 @@ async def test_429_that_asks_for_more_than_the_time_budget_is_told_at_once() -> 
     assert "rate limit exceeded" in str(error)
 
 
+@pytest.mark.fault(74)
 async def test_all_tasks_of_a_client_wait_where_the_limit_is_used_up(paces: list[float]) -> None:
     used_up = page("a")
     used_up.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "7"})
@@ -206,6 +211,7 @@ async def test_all_tasks_of_a_client_wait_where_the_limit_is_used_up(paces: list
     assert all(6 < pace <= 7 for pace in paces)
 
 
+@pytest.mark.fault(74)
 async def test_a_limit_that_is_not_used_up_or_makes_no_sense_delays_nothing(paces: list[float]) -> None:
     for remaining, reset in (("1", "30"), ("0", "soon"), ("0", "-5"), ("", "30"), ("0", "")):
         answer = page("a")
@@ -216,6 +222,7 @@ async def test_a_limit_that_is_not_used_up_or_makes_no_sense_delays_nothing(pace
     assert paces == []
 
 
+@pytest.mark.fault(74)
 async def test_a_reset_far_away_is_not_believed(paces: list[float]) -> None:
     answer = page("a")
     answer.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "1000000"})
@@ -239,6 +246,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize(("body", "told"), BROKEN.values(), ids=BROKEN.keys())
 async def test_what_is_no_answer_is_told_as_that_and_never_as_an_empty_list(body: bytes, told: str) -> None:
     api = Api([httpx.Response(200, content=body)])
@@ -248,6 +256,7 @@ async def test_what_is_no_answer_is_told_as_that_and_never_as_an_empty_list(body
     assert "api.example" in str(error)
 
 
+@pytest.mark.fault(67)
 async def test_an_answer_without_end_is_cut_off(server: ScriptedServer) -> None:
     server.on("/graphql", Answer(body=b" " * (1 << 20), piece=1 << 20, endless=True, framing="chunked"))
     async with client(server) as api:
@@ -286,6 +295,7 @@ ERRORS = {
 }
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize(("body", "messages"), ERRORS.values(), ids=ERRORS.keys())
 @pytest.mark.parametrize("partial", [False, True])
 async def test_an_answer_with_errors_is_an_error_with_all_their_messages_whatever_data_is_beside(
@@ -299,6 +309,7 @@ async def test_an_answer_with_errors_is_an_error_with_all_their_messages_whateve
     assert all(message in str(error) for message in messages)
 
 
+@pytest.mark.fault(68)
 @pytest.mark.parametrize("answer", [{"project": None}, {"project": {"run": None}}, {}])
 async def test_a_project_or_run_that_is_null_is_not_found_and_no_empty_list(answer: dict[str, object]) -> None:
     async with talking_to(Api([data(answer)])) as client:
@@ -310,6 +321,7 @@ async def test_a_project_or_run_that_is_null_is_not_found_and_no_empty_list(answ
             assert isinstance(error, LookupError)
 
 
+@pytest.mark.fault(68)
 async def test_a_placeholder_for_an_unknown_name_is_not_a_file() -> None:
     placeholder = node("a", sizeBytes=0, md5="0", updatedAt=None)
     answer = {"project": {"run": {"files": {"edges": [{"node": placeholder, "cursor": "c"}], "pageInfo": {}}}}}
@@ -339,6 +351,7 @@ async def test_the_next_page_is_asked_for_while_one_is_used_and_no_further() -> 
         await pages.aclose()
 
 
+@pytest.mark.fault(69)
 @pytest.mark.parametrize(
     "repeated",
     [page("b", cursor="1", more=True), page("b", cursor=None, more=True), page(cursor="1", more=True)],
@@ -352,6 +365,7 @@ async def test_a_cursor_that_stands_still_is_an_error_and_no_loop(repeated: http
     assert len(api.asked) <= 4
 
 
+@pytest.mark.fault(69)
 async def test_a_server_that_always_says_there_is_more_is_left() -> None:
     def more(asked: dict[str, object]) -> httpx.Response:
         return page(cursor=str(int(str(asked["fileCursor"] or 0)) + 1), more=True)
@@ -362,6 +376,7 @@ async def test_a_server_that_always_says_there_is_more_is_left() -> None:
     assert len(api.asked) < 200
 
 
+@pytest.mark.fault(70, 71)
 async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("b", "c", cursor="2")])
     async with talking_to(api) as client:
@@ -468,6 +483,7 @@ async def test_the_number_of_the_project_is_asked_for_where_it_is_not_known() ->
     assert api.asked[1]["projectId"] == 7
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize(
     "answer", [{"deleteFiles": {"success": False}}, {"deleteFiles": None}, {}, {"deleteFiles": {"success": "true"}}]
 )
@@ -493,6 +509,7 @@ LOST: dict[str, Reply] = {
 each_loss = pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
 
 
+@pytest.mark.fault(75, 76)
 @each_loss
 async def test_a_deletion_whose_answer_got_lost_is_done_where_the_file_is_gone(lost: Reply) -> None:
     with deleting(lost, page()) as (api, delete):
@@ -501,6 +518,7 @@ async def test_a_deletion_whose_answer_got_lost_is_done_where_the_file_is_gone(l
     assert api.operations == ["RunFiles", "deleteFiles", "RunFiles"]
 
 
+@pytest.mark.fault(75)
 @each_loss
 async def test_a_deletion_whose_answer_got_lost_is_repeated_only_where_the_file_is_still_there(lost: Reply) -> None:
     with deleting(lost, page("a"), DONE) as (api, delete):
@@ -509,6 +527,7 @@ async def test_a_deletion_whose_answer_got_lost_is_repeated_only_where_the_file_
     assert api.operations == ["RunFiles", "deleteFiles", "RunFiles", "deleteFiles"]
 
 
+@pytest.mark.fault(75)
 async def test_a_file_of_the_same_name_that_was_made_meanwhile_is_not_deleted() -> None:
     edges = [{"node": node("a", id="another"), "cursor": "c"}]
     again = data({"project": {"internalId": "7", "run": {"files": {"edges": edges, "pageInfo": {}}}}})
@@ -518,6 +537,7 @@ async def test_a_file_of_the_same_name_that_was_made_meanwhile_is_not_deleted() 
     assert api.operations.count("deleteFiles") == 1
 
 
+@pytest.mark.fault(75)
 async def test_a_deletion_that_never_gets_an_answer_ends_with_the_attempts() -> None:
     def answer(asked: dict[str, object]) -> httpx.Response:
         if asked["operation"] == "deleteFiles":
@@ -549,6 +569,7 @@ async def test_a_server_from_before_project_numbers_is_asked_without_one() -> No
 # Time
 
 
+@pytest.mark.fault(13)
 async def test_an_answer_that_trickles_does_not_hold_a_caller_for_ever(server: ScriptedServer) -> None:
     body = graphql_answer({"project": None}).body
     server.on("/graphql", Answer(body=b" " * 1000 + body, piece=1, pause=0.05, framing="chunked"))

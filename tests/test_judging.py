@@ -27,6 +27,7 @@ def headers(**given: str | None) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in given.items() if value is not None}
 
 
+@pytest.mark.fault(19, 21, 24, 26, 27, 38)
 @given(
     status=st.sampled_from([200, 201, 203, 204, 205, 206, 207, 226]),
     place=st.none() | content_range,
@@ -115,6 +116,7 @@ REJECTIONS = {
 }
 
 
+@pytest.mark.fault(19, 21, 24, 26, 38, 40)
 @pytest.mark.parametrize(("status", "answer", "verdict"), REJECTIONS.values(), ids=REJECTIONS.keys())
 def test_what_is_not_used_says_what_to_do_instead(status: int, answer: dict[str, str], verdict: Verdict) -> None:
     rejection = judge_body(status, answer, start=5, stop=10, size=SIZE, etag='"a"')
@@ -149,6 +151,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.fault(41, 42, 49)
 @pytest.mark.parametrize(("status", "body", "verdict"), REFUSALS)
 def test_a_refusal_is_judged_by_the_stores_code_and_its_status(status: int, body: bytes, verdict: Verdict) -> None:
     assert judge_refusal(status, {}, body, now=0.0).verdict is verdict

@@ -184,6 +184,7 @@ class TestSources:
 
 
 class TestBaseUrl:
+    @pytest.mark.fault(111)
     def test_a_folder_never_decides_on_the_server(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
         machine.write_folder_file("[default]\nbase_url = https://evil.example\nproject = vision\n")
         settings = machine.load()

@@ -56,6 +56,7 @@ async def test_read_bytes_and_read_text_give_the_whole_file_and_write_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(32)
 async def test_an_empty_file_reads_as_nothing(server: ScriptedServer) -> None:
     file_node = server.put("empty", b"")
     async with client(server) as api:
@@ -91,6 +92,7 @@ async def test_a_stream_beyond_the_end_is_cut_to_the_file(server: ScriptedServer
     assert len(server.seen()) == 1
 
 
+@pytest.mark.fault(6)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.integers(0, len(DATA) + 5),
@@ -127,6 +129,7 @@ async def test_a_part_is_asked_for_as_a_range_and_only_that_part_comes(server: S
     assert [seen.range for seen in server.seen()] == [(100, 200)]
 
 
+@pytest.mark.fault(6)
 async def test_a_stream_that_breaks_goes_on_where_it_broke_with_the_same_object(server: ScriptedServer) -> None:
     stored = Stored(DATA)
     node = server.put("a", DATA, stored.but(cut=500, end="reset"), stored)
@@ -138,6 +141,7 @@ async def test_a_stream_that_breaks_goes_on_where_it_broke_with_the_same_object(
     assert resumed.headers["if-match"] == '"v1"'
 
 
+@pytest.mark.fault(29)
 async def test_a_stream_of_an_object_that_was_replaced_ends_with_an_error(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA).but(cut=500, end="close"), Stored(DATA[::-1], '"v2"'))
     got = b""
@@ -152,6 +156,7 @@ async def test_a_stream_of_an_object_that_was_replaced_ends_with_an_error(server
     assert DATA.startswith(got)
 
 
+@pytest.mark.fault(9)
 async def test_a_whole_stream_of_wrong_bytes_ends_with_an_error(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA[::-1]))
     async with client(server) as api:
@@ -159,6 +164,7 @@ async def test_a_whole_stream_of_wrong_bytes_ends_with_an_error(server: Scripted
     assert error.expected != error.actual
 
 
+@pytest.mark.fault(9, 10)
 async def test_bytes_read_into_memory_are_fetched_once_more_before_that_is_an_error(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA[::-1]), Stored(DATA))
     bad = server.put("b", DATA, Stored(DATA[::-1]))
@@ -168,6 +174,7 @@ async def test_bytes_read_into_memory_are_fetched_once_more_before_that_is_an_er
     assert len(server.seen("/store/b")) == 2
 
 
+@pytest.mark.fault(5)
 async def test_a_longer_body_than_asked_for_is_never_handed_out(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA).but(endless=True, framing="chunked"))
     got = b""
@@ -198,6 +205,7 @@ async def test_failures_come_as_the_contracts_errors(server: ScriptedServer) -> 
             await error_of(kind, remote(api, node).read_bytes())
 
 
+@pytest.mark.fault(94)
 async def test_a_stream_that_is_left_early_frees_its_connection_slot(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA).but(end="stall", cut=5000))
     other = server.put("b", DATA)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -91,6 +92,7 @@ async def test_a_signed_url_that_a_redirect_gives_reaches_the_wire_byte_for_byte
 # Connections
 
 
+@pytest.mark.fault(7)
 async def test_a_kept_connection_that_the_store_had_closed_costs_no_try(server: ScriptedServer) -> None:
     stored = Stored(b"data")
     node = server.put("a", b"data", stored, Answer(head=b"", end="close"), stored)
@@ -109,6 +111,7 @@ async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) ->
     assert len({seen.connection for seen in server.seen()}) <= 2
 
 
+@pytest.mark.fault(7)
 async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(server: ScriptedServer) -> None:
     node = server.put("a", b"data", Answer(head=b"", end="close"))
     async with client(server, attempts=2) as api:
@@ -129,6 +132,7 @@ GARBAGE = {
 }
 
 
+@pytest.mark.fault(16, 17)
 @pytest.mark.parametrize("head", GARBAGE.values(), ids=GARBAGE.keys())
 async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short_line(
     server: ScriptedServer, head: bytes
@@ -144,6 +148,7 @@ async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short
     assert len(server.seen("/store/always")) == 2
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(
     "informational", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 102 P\r\n\r\n"]
 )
@@ -154,6 +159,7 @@ async def test_informational_answers_are_passed_over(server: ScriptedServer, inf
         assert await remote(api, node).read_bytes() == b"data"
 
 
+@pytest.mark.fault(54)
 async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_port: int) -> None:
     async with ScriptedServer() as server, client(server, attempts=2) as api:
         node = server.put("a", b"data", directUrl=f"http://127.0.0.1:{unused_port}/a?sig={SIGNATURE}")
@@ -162,6 +168,7 @@ async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_p
     assert "cannot be reached" in str(error)
 
 
+@pytest.mark.fault(54)
 async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_remembered(
     server: ScriptedServer, unused_port: int
 ) -> None:
@@ -217,6 +224,26 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+@pytest.mark.fault(53)
+async def test_a_name_is_looked_up_anew_at_each_try(
+    server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    # No answer, an address where nobody listens, the right one.
+    answers: list[int | None] = [None, unused_port, server.port]
+
+    def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
+        now = answers.pop(0)
+        if now is None:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", now))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    node = server.put("a", b"data", directUrl=f"http://store.example/store/a?sig={SIGNATURE}")
+    async with client(server, attempts=3) as api:
+        assert await remote(api, node).read_bytes() == b"data"
+    assert answers == []
 
 
 # TLS
@@ -282,6 +309,7 @@ UNTRUSTED: dict[str, Callable[[trustme.CA], trustme.LeafCert]] = {
 }
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize("certificate", UNTRUSTED.values(), ids=UNTRUSTED.keys())
 async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
     authority: trustme.CA,
@@ -301,6 +329,7 @@ async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
     assert waits == []
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 This is no TLS\r\n\r\n"], ids=["silence", "no TLS"])
 async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> None:
     connections = 0
@@ -319,6 +348,57 @@ async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> N
         error = await error_of(TransferError, remote(api, node).read_bytes())
     assert connections >= 3
     assert "not trusted" not in str(error)
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+async def test_a_tls_connection_that_ends_without_a_farewell_is_taken_up_where_it_broke(
+    authority: trustme.CA,
+    bundle: Path,
+    end: Literal["close", "reset"],
+    framing: Literal["length", "chunked", "none"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    stored = Stored(DATA)
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server) as api:
+        node = server.put("a", DATA, stored.but(cut=10, end=end, framing=framing), stored)
+        assert await remote(api, node).read_bytes() == DATA
+
+
+@pytest.mark.fault(58)
+async def test_a_tls_record_that_is_corrupted_on_the_way_is_asked_for_again(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    data = bytes(300_000)
+    flips = [200_000]  # well behind the handshake, and once
+
+    async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, flip: bool) -> None:
+        count = 0
+        with suppress(ConnectionError):
+            while piece := await source.read(1 << 14):
+                if flip and flips and count + len(piece) > flips[0]:
+                    at = flips.pop() - count
+                    piece = piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
+                count += len(piece)
+                sink.write(piece)
+                await sink.drain()
+        sink.close()
+
+    async with tls_server(authority.issue_cert("localhost")) as store, ScriptedServer() as server:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            upstream, onward = await asyncio.open_connection("127.0.0.1", store.port)
+            await asyncio.gather(pipe(reader, onward, flip=False), pipe(upstream, writer, flip=True))
+
+        store.put("a", data)
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy, client(server) as api:
+            url = f"https://localhost:{proxy.sockets[0].getsockname()[1]}/store/a?X-Amz-Signature={SIGNATURE}"
+            assert await remote(api, server.put("a", data, directUrl=url)).read_bytes() == data
+    assert flips == []
+    assert len(store.requests) == 2
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
@@ -416,6 +496,7 @@ async def test_this_machine_is_never_asked_through_a_proxy(
         assert await remote(api, node).read_bytes() == b"data"
 
 
+@pytest.mark.fault(59)
 @pytest.mark.parametrize(
     ("answer", "told"),
     [

@@ -164,6 +164,7 @@ class TestFile:
         assert copy.run is not None
         assert copy.run._client is None
 
+    @pytest.mark.fault(110)
     @pytest.mark.parametrize("store", SIGNATURES)
     @protocols
     def test_pickles_without_secrets(self, make: Make, store: str, protocol: int) -> None:
@@ -181,6 +182,7 @@ class TestFile:
         assert copy == make.file_alone()
         assert copy.run is None
 
+    @pytest.mark.fault(110)
     def test_shows_its_name_and_no_secret(self, make: Make) -> None:
         shown = repr(make.file())
         assert shown == f"<{type(make.file()).__name__} team/project/run: media/a.png (image/png, 17 bytes)>"

@@ -24,9 +24,9 @@ from wbfiles_async._transfer.failures import Budget
 from wbfiles_async._transfer.graphql import ask
 from wbfiles_async._transfer.one import OneFile
 from wbfiles_async._transfer.progress import Progress
-from wbfiles_async._transfer.session import Session, open_session
+from wbfiles_async._transfer.session import Session, closed_client, open_session
 from wbfiles_async._transfer.source import Source
-from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoundError
+from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Gateway:
             ConfigurationError: The client is closed, or belongs to another event loop.
         """
         if self._closed:
-            raise ConfigurationError("This client is closed. Make a new one, or close it later.")
+            raise closed_client()
         if self._session is not None and self._session.inherited:
             _inherited.append(self._session)
             self._session = None

@@ -29,6 +29,7 @@ def test_data_without_errors_is_returned(extra: dict[str, object]) -> None:
     assert answer(200, {"data": {"a": 1}, **extra}) == {"a": 1}
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize(
     ("content", "messages"),
     [
@@ -117,6 +118,7 @@ def test_a_rate_limit_carries_the_wait() -> None:
     assert caught.value.status == 429
 
 
+@pytest.mark.fault(110)
 @pytest.mark.parametrize("status", [200, 401, 403, 429, 500])
 def test_messages_are_without_secrets_and_bounded(status: int) -> None:
     texts = [f"bad key {KEY} at https://h/x?sig=S3CRET " + "x " * 5000] * 100
@@ -130,6 +132,7 @@ def test_messages_are_without_secrets_and_bounded(status: int) -> None:
         assert KEY not in "".join(caught.value.messages)
 
 
+@pytest.mark.fault(67)
 @given(
     st.integers(100, 599),
     st.binary() | st.recursive(st.text(), st.lists).map(lambda v: json.dumps(v).encode()),

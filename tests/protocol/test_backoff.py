@@ -48,11 +48,13 @@ def test_a_year_of_two_digits_far_ahead_is_in_the_past() -> None:
     assert parse_retry_after("Thursday, 01-Jan-26 00:00:09 GMT", now) == 9.0
 
 
+@pytest.mark.fault(47, 103)
 @pytest.mark.parametrize("value", ["1000000000", "9" * 64, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_wait_that_never_ends_is_bounded(value: str) -> None:
     assert parse_retry_after(value, MOMENT) == MAX_RETRY_AFTER
 
 
+@pytest.mark.fault(47)
 @pytest.mark.parametrize(
     "value",
     [
@@ -81,6 +83,7 @@ def test_what_makes_no_sense_is_none(value: str | None) -> None:
     assert parse_retry_after(value, MOMENT) is None
 
 
+@pytest.mark.fault(47)
 @given(st.text() | st.from_regex(r"[A-Za-z]{3,9},? [0-9]{2}[ -][A-Za-z]{3}[ -][0-9]{2,4} [0-9:]{8} GMT"))
 def test_any_header_is_a_bounded_wait_or_none(value: str) -> None:
     wait = parse_retry_after(value, MOMENT)
@@ -116,6 +119,7 @@ def test_a_wait_is_never_shorter_than_the_server_asks_but_bounded(
     assert wait >= delay(failures, retry_after=None, jitter=jitter)
 
 
+@pytest.mark.fault(48)
 def test_clients_that_are_told_the_same_time_come_back_apart() -> None:
     assert delay(1, retry_after=60, jitter=0.9) > delay(1, retry_after=60, jitter=0.1)
 

@@ -49,6 +49,7 @@ def test_a_page_is_read() -> None:
     assert page == FilesPage(files=(FILE,), end_cursor="c0", has_next=True, file_count=9, project_id=7, skipped=0)
 
 
+@pytest.mark.fault(68)
 @pytest.mark.parametrize(
     "answer",
     [{}, {"project": None}, {"project": {"internalId": 1}}, {"project": {"internalId": 1, "run": None}}],
@@ -59,6 +60,7 @@ def test_a_missing_run_or_project_is_not_an_empty_list(answer: dict[str, object]
     assert caught.value.run == "e/p/r"
 
 
+@pytest.mark.fault(70)
 @pytest.mark.parametrize("files", [None, {}, {"edges": None, "pageInfo": None}, {"edges": {}}, []])
 def test_null_files_are_an_empty_page(files: object) -> None:
     page = parse_files_page(data(files), run=RUN)
@@ -67,6 +69,7 @@ def test_null_files_are_an_empty_page(files: object) -> None:
     assert page.end_cursor is None
 
 
+@pytest.mark.fault(70)
 def test_entries_that_are_no_files_are_counted() -> None:
     listed = edges(NODE, None, {"id": "x"}, {"name": ""}, {"name": 7}, "text")
     listed["edges"] = [*listed["edges"], None, "text"]  # type: ignore[misc]
@@ -112,6 +115,7 @@ def test_the_projects_number_is_read_in_each_form(given_id: object, expected: in
     assert parse_files_page(data(None, internalId=given_id), run=RUN).project_id == expected
 
 
+@pytest.mark.fault(72)
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
@@ -151,6 +155,7 @@ def test_snake_case_and_unknown_keys_are_read_too() -> None:
     assert parse_file_attributes(node) == FileAttributes(id="5", name="x", direct_url="d", size_bytes=1, updated_at="u")
 
 
+@pytest.mark.fault(70, 72)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

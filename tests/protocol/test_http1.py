@@ -61,6 +61,7 @@ def test_the_same_length_twice_is_one_length() -> None:
     assert head("HTTP/1.1 200 OK", "Content-Length: 5", "Content-Length: 5").length == 5
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize(
     "lines",
     [
@@ -88,6 +89,7 @@ def test_a_head_that_could_be_read_in_two_ways_is_refused(lines: list[str]) -> N
         head(*lines)
 
 
+@pytest.mark.fault(16)
 @given(st.binary(max_size=300))
 def test_no_head_does_worse_than_be_refused(text: bytes) -> None:
     read = None
@@ -115,6 +117,7 @@ def test_chunks_give_the_body_however_they_arrive(bodies: list[bytes], sizes: li
     assert b"".join(got) == b"".join(bodies)
 
 
+@pytest.mark.fault(3, 16)
 @pytest.mark.parametrize(
     "text", [b"x\r\n", b"-1\r\n", b"3\r\nabcd\r\n", b"0\r\n\r\nmore", b"1" * 20 + b"\r\n", b"1;" + b"a" * 5000]
 )

@@ -40,6 +40,7 @@ def test_a_name_that_every_system_can_hold_is_used_literally(name: str) -> None:
     assert "/".join(local_parts(name)) == name
 
 
+@pytest.mark.fault(106)
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -90,6 +91,7 @@ def test_a_name_that_breaks_a_rule_is_refused_and_the_rule_is_named(name: str, r
     assert caught.value.message.isprintable()
 
 
+@pytest.mark.fault(106)
 @given(HOSTILE)
 def test_accepted_parts_are_plain_components_on_posix_and_windows(name: str) -> None:
     try:

@@ -51,6 +51,7 @@ def test_the_page_size_can_be_changed_on_the_way() -> None:
     assert pages.variables()["fileLimit"] == 1000
 
 
+@pytest.mark.fault(70)
 def test_a_file_that_comes_twice_is_handed_out_once() -> None:
     pages = Pages(RUN, per_page=2)
     assert pages.accept(page(1, 2, 2, cursor="a")) == (file(1), file(2))
@@ -63,6 +64,7 @@ def test_files_without_an_id_are_told_apart_by_name() -> None:
     assert [f.name for f in Pages(RUN, per_page=9).accept(listing)] == ["a", "b"]
 
 
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b", "a"]])
 def test_a_cursor_that_comes_again_is_an_error(cursors: list[str]) -> None:
     pages = Pages(RUN, per_page=1)
@@ -72,6 +74,7 @@ def test_a_cursor_that_comes_again_is_an_error(cursors: list[str]) -> None:
         pages.accept(page(9, cursor=cursors[-1]))
 
 
+@pytest.mark.fault(69)
 def test_more_without_a_cursor_is_an_error() -> None:
     with pytest.raises(ApiError, match="no cursor"):
         Pages(RUN, per_page=1).accept(page(1))
@@ -87,6 +90,7 @@ def accepted_until_error(count: int | None, *, fresh: bool) -> int:
     raise AssertionError("the walk never ended")
 
 
+@pytest.mark.fault(69)
 def test_pages_far_beyond_the_count_end_in_an_error() -> None:
     assert 500 <= accepted_until_error(500, fresh=True) <= 2000
 
@@ -102,6 +106,7 @@ def test_a_count_that_is_too_small_does_not_end_a_walk_that_gets_on() -> None:
     assert sum(map(len, got)) == 500
 
 
+@pytest.mark.fault(70)
 def test_memory_of_ids_is_bounded() -> None:
     pages = Pages(RUN, per_page=1000)
     for start in range(0, 50_000, 1000):

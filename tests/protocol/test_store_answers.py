@@ -42,6 +42,7 @@ AZURE_EMPTY_FRAME = azure(
 AZURE_MISMATCH = azure("Signature did not match. String to sign used was r")
 
 
+@pytest.mark.fault(41, 42)
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -58,6 +59,7 @@ def test_an_expired_signature_is_recognised(status: int, body: bytes) -> None:
     assert is_expired(status, parse_store_error(body))
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize(
     ("status", "body"),
     [

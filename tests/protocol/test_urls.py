@@ -63,6 +63,7 @@ def test_http_urls_with_a_host_are_fetched(url: str) -> None:
     assert is_fetchable(url)
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize("url", [None, "https://user:pw@host/x", "https://user@host/x"])
 def test_urls_that_bring_their_own_credentials_are_not_fetched(url: str | None) -> None:
     assert not is_fetchable(url)
@@ -123,6 +124,7 @@ def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
     assert without_secrets(url) == expected
 
 
+@pytest.mark.fault(110)
 @pytest.mark.parametrize(
     "text",
     [
@@ -165,6 +167,7 @@ def test_a_text_without_secrets_stays(text: str) -> None:
     assert scrub(text) == text
 
 
+@pytest.mark.fault(110)
 @given(st.text(), st.text(), st.from_regex(r"[A-Za-z0-9_-]{40,80}", fullmatch=True))
 def test_a_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
     assert key not in scrub(f"{before} {key} {after}")

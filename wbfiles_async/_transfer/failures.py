@@ -129,6 +129,7 @@ class Budget:
         self._attempts = options.attempts
         self._seconds = options.time_budget
         self._failures = 0
+        self._lost = 0
         self._since = 0.0
         self._resume_at = 0.0
         self._moved = 0
@@ -149,12 +150,13 @@ class Budget:
         if self._failures:
             self._since = min(now, self._since + max(0.0, now - max(began, self._resume_at)))
 
-    async def spend(self, failure: Failure, *, round: int, pause: float | None = None) -> None:
+    async def spend(self, failure: Failure, *, round: int, lost: bool = False, pause: float | None = None) -> None:
         """Wait before the next try.
 
         Args:
             failure: What went wrong.
             round: The value of ``round`` when the failed request began.
+            lost: Whether all that was moved must be moved again, so that it was no progress, however much it was.
             pause: Seconds in which the origin is asked by nobody, where it throttles; they are not waited for
                 here, but by all together, before their next turn.
 
@@ -164,7 +166,8 @@ class Budget:
         now = time.monotonic()
         if round == self.round:
             self.round += 1
-            self._failures += 1
+            self._lost += lost
+            self._failures = max(self._failures + 1, self._lost)
             self._moved = 0
             if self._failures == 1:
                 self._since = now

@@ -15,7 +15,7 @@ from wbfiles_async._protocol.judging import Verdict
 from wbfiles_async._protocol.urls import host_of
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._transfer.failures import Budget, Failure, network_failure
-from wbfiles_async._transfer.session import Session
+from wbfiles_async._transfer.session import Session, closed_client
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 
 LONGEST_PACE = 60.0
@@ -38,6 +38,7 @@ async def ask(
         PermissionDeniedError: They were, and do not suffice.
         ApiError: The server says no, or what came is no answer.
         TransferError: No answer came.
+        ConfigurationError: The client was closed meanwhile.
     """
     budget = Budget(session.options)
     renewed = False
@@ -69,6 +70,8 @@ async def _ask_once(session: Session, query: str, variables: Mapping[str, object
             headers=headers,
             timeout=httpx.Timeout(session.settings.timeout, connect=session.options.connect_timeout),
         )
+        if session.client.is_closed:  # while this waited
+            raise closed_client()
         response = await session.client.send(request, stream=True, follow_redirects=False)
         try:
             body = await _body_of(response, session.options)

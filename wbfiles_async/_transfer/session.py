@@ -110,6 +110,11 @@ SLOWEST = 256 << 10
 """Bytes a second that a connection must be left of a rate limit: stores drop one that takes too little."""
 
 
+def closed_client() -> ConfigurationError:
+    """Say that the client was closed before its work was done."""
+    return ConfigurationError("This client is closed. Make a new one, or close it later.")
+
+
 def open_session(
     settings: Settings,
     options: TransferOptions,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._disk = disk
         self.proxies = Proxies()
         self._session: aiohttp.ClientSession | None = None
+        self._answers: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
         self._ssl: ssl.SSLContext | None = None
         self._ssl_lock = anyio.Lock()
 
@@ -112,7 +114,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             target = URL(url, encoded=True)  # encoded: quoting it again would break a signature
             proxy = self._proxy(target) if self.proxies.by_scheme else None
             with private_peers(allowed=True) if proxy else nullcontext():  # a proxy is what the user chose
-                return await session.request(
+                answer = await session.request(
                     method,
                     target,
                     headers=headers,
@@ -122,6 +124,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     ssl=await self.ssl_context() if target.scheme == "https" else True,
                     timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
                 )
+            self._answers.add(answer)
+            return answer
         except ConfigurationError:  # of the environment's proxies and authorities; a ValueError too
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
@@ -154,8 +158,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections."""
         if self._session is not None:
+            import aiohttp
+
             session, self._session = self._session, None
             await session.close()
+            # aiohttp tells nobody who reads a body that its connection is gone, and drops the time limit too.
+            for answer in self._answers:
+                answer.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
             # aiohttp closes sockets at the loop's next turn; without it they would outlive the client.
             await asyncio.sleep(0)
 

@@ -40,7 +40,7 @@ async def until_whole(source: Source, attempt: Callable[[], Awaitable[T]]) -> T:
             return await attempt()
         except Failure as failure:
             if failure.verdict is Verdict.RETRY:
-                await source.budget.spend(failure, round=round)
+                await source.budget.spend(failure, round=round, lost=True)
                 continue
             if failure.verdict is Verdict.UNRANGED and not source.unranged:
                 source.unranged = True

@@ -1,0 +1,30 @@
+"""Downloads one file and tells how it ended as JSON: `one_download.py BASE_URL KEY NAME ROOT [replace]`.
+
+The name of the temporary file is no chance here, so that calls on it can be picked out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+
+from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
+
+
+async def main(base_url: str, key: str, name: str, root: str, *replace: str) -> None:
+    end: dict[str, object] = {"error": None, "errno": None}
+    options = TransferOptions(durable=True, part_size=1 << 20)
+    async with AsyncApi(base_url=base_url, api_key=key, options=options) as api:
+        file = await api.run("team/project/run1").file(name)
+        secrets.token_hex = lambda nbytes=None: "0" * 16
+        try:
+            await file.fetch(root, replace=bool(replace))
+        except WBFilesError as error:
+            end = {"error": type(error).__name__, "errno": getattr(error, "errno", None)}
+    print(json.dumps(end))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

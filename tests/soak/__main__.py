@@ -1,0 +1,49 @@
+"""`python -m soak`, in this folder's parent: plays programs and prints the seed of each that broke a promise."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from os import cpu_count
+from time import monotonic
+
+from soak.run import make_program, play_all
+
+BATCH = 100
+
+
+def main() -> int:
+    """Play; returns how many programs broke a promise, at most 1."""
+    parser = argparse.ArgumentParser(prog="soak", description="Play random programs of faults.")
+    parser.add_argument("--seed", type=int, help="the first program's seed; default: a random one")
+    parser.add_argument("--programs", type=int, default=10_000, metavar="N", help="default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=cpu_count() or 1, help="processes; default: %(default)s")
+    arguments = parser.parse_args()
+    first = random.randrange(10**9) if arguments.seed is None else arguments.seed
+    print(f"{arguments.programs} programs from seed {first}")
+    if arguments.programs == 1:
+        print(make_program(first))
+    batches = [
+        range(n, min(n + BATCH, first + arguments.programs)) for n in range(first, first + arguments.programs, BATCH)
+    ]
+    tally: Counter[str] = Counter()
+    broken, began = 0, monotonic()
+    with ProcessPoolExecutor(min(arguments.jobs, len(batches))) as pool:
+        for counted, violations in pool.map(play_all, batches):
+            tally += counted
+            broken += len(violations)
+            for seed, told in violations.items():
+                print(f"\nseed {seed}: {make_program(seed)}", *told, sep="\n  ")
+                print(f"  again: nox -s soak -- --seed {seed} --programs 1", flush=True)
+    seconds = monotonic() - began
+    print(f"\n{arguments.programs} programs in {seconds:.0f} s ({arguments.programs / seconds:.0f} a second): ", end="")
+    print(f"{broken} broke a promise")
+    print(", ".join(f"{name} {count}" for name, count in tally.most_common()))
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Plays programs one after the other in one event loop, and looks after each for what it left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from scripted_server import skip_waits
+
+from soak import program
+from soak.listings import API, LISTINGS
+from soak.play import play
+from soak.program import Program
+from soak.stores import STORE
+from soak.watch import Complaints, Watch
+
+
+def make_program(seed: int) -> Program:
+    """Make the program of a seed, from the whole repertoire."""
+    return program.make(seed, list(STORE), list(API), LISTINGS)
+
+
+def play_all(seeds: Iterable[int]) -> tuple[Counter[str], dict[int, list[str]]]:
+    """Play the programs of these seeds, with no time passing before further tries.
+
+    Returns:
+        How often what happened, and by seed what should not have.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        skip_waits(patch)
+        return asyncio.run(_play_all(seeds))
+
+
+async def _play_all(seeds: Iterable[int]) -> tuple[Counter[str], dict[int, list[str]]]:
+    tally: Counter[str] = Counter()
+    violations: dict[int, list[str]] = {}
+    gc.collect()
+    gc.freeze()  # what is loaded need not be looked at again and again
+    complaints = Complaints()
+    complaints.listen()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in seeds:
+            watch, root = Watch(), Path(folder) / str(seed)
+            root.mkdir()
+            outcome = await play(make_program(seed), root)
+            told = [*outcome.violations, *await watch.left(), *complaints.take()]
+            tally += outcome.tally
+            if told:
+                violations[seed] = told
+    return tally, violations

@@ -1,0 +1,85 @@
+"""What is scarce or does not do what it says: descriptors, memory beside a slow disk, locks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scripted_server import ScriptedServer, client, remote, temporaries
+from scripted_server import server as server
+
+from wbfiles_async import DestinationExistsError
+from wbfiles_async.testing import LocalServer
+
+MIB = 1 << 20
+
+
+@pytest.mark.fault(100)
+def test_few_descriptors_suffice_for_many_files(wandb_server: LocalServer, tmp_path: Path) -> None:
+    count = 500
+    for number in range(count):
+        wandb_server.add_file("team/project/run1", f"{number % 7}/{number}.txt", b"%d" % number)
+    command = [sys.executable, str(Path(__file__).parent / "scripts" / "many_files.py")]
+    command += [wandb_server.base_url, wandb_server.api_key, str(tmp_path / "root")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.split() == [str(count), "0"], done.stderr
+    assert sum(path.is_file() for path in (tmp_path / "root").rglob("*")) == count
+
+
+@pytest.mark.fault(101)
+async def test_memory_does_not_grow_with_the_size_of_a_file_however_slow_the_disk_is(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+
+    def slow(descriptor: int, piece: bytes, offset: int) -> int:
+        time.sleep(0.002)  # the disk is what is slow
+        return pwrite(descriptor, piece, offset)
+
+    async def peak(size: int) -> int:
+        node = server.put("a", bytes(size))
+        async with client(server, connections=4, part_size=4 * MIB, stall_seconds=30) as api:
+            tracemalloc.start()
+            try:
+                await remote(api, node).fetch(tmp_path, replace=True)
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest keeps what is logged
+    assert await peak(96 * MIB) < await peak(24 * MIB) + 8 * MIB
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.fault(97, 98)
+@pytest.mark.parametrize("lock", [lambda *_: None, refuse], ids=["locks nothing", "refuses"])
+@pytest.mark.parametrize("size", [5000, 3 * MIB])
+async def test_two_downloads_to_one_place_need_no_locks(
+    server: ScriptedServer, tmp_path: Path, lock: Callable[..., None], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, lock)
+    contents = [bytes([n]) * size for n in (1, 2)]
+    nodes = [server.put(str(n), data) | {"name": "same"} for n, data in enumerate(contents)]
+    async with client(server, part_size=MIB) as one, client(server, part_size=MIB) as two:
+        files = [remote(one, nodes[0]), remote(two, nodes[1])]
+        await asyncio.gather(*(file.fetch(tmp_path, replace=True) for file in files))
+        assert (tmp_path / "same").read_bytes() in contents
+        ends = await asyncio.gather(*(file.fetch(tmp_path / "new") for file in files), return_exceptions=True)
+    assert [type(end) for end in ends].count(DestinationExistsError) == 1
+    assert (tmp_path / "new" / "same").read_bytes() in contents
+    assert not temporaries(tmp_path)
