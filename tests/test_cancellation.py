@@ -343,3 +343,17 @@ async def test_closing_the_client_leaves_no_descriptor_task_or_thread(server: Sc
     await settled(lambda: not (asyncio.all_tasks() - tasks - server.tasks))
     await settled(lambda: len(descriptors()) == len(before))
     await settled(lambda: set(threading.enumerate()) <= threads)
+
+
+async def test_a_client_closed_in_the_middle_keeps_no_connection(server: ScriptedServer) -> None:
+    gate = asyncio.Event()
+    node = server.put("a", b"data", Stored(b"data").but(gate=gate))
+    before = len(descriptors())
+    api = client(server)
+    task = asyncio.create_task(remote(api, node).read_bytes())
+    await settled(lambda: server.busy)
+    await api.aclose()
+    gate.set()
+    await asyncio.wait([task])
+    del task
+    await settled(lambda: len(descriptors()) <= before + 1)  # the server's own end, until it is closed

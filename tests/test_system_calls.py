@@ -90,7 +90,7 @@ def test_a_file_system_without_hard_links_does_as_well(
 @each_size
 def test_a_close_that_fails_is_not_ignored(served: LocalServer, tmp_path: Path, name: str) -> None:
     """A network file system tells of a failed write only then."""
-    temporary = tmp_path / "root" / f".{name}.{'0' * 16}.wbfiles-part"
+    temporary = tmp_path / "root" / f".{name}.wbfiles-part"
     end, calls = traced(served, tmp_path / "root", name, "-P", str(temporary), *injected("close", "EIO"))
     assert any("(INJECTED)" in line for line in calls)
     assert end == {"error": "LocalWriteError", "errno": errno.EIO}
@@ -119,7 +119,7 @@ def test_a_durable_file_is_flushed_then_renamed_then_its_folder_is_flushed(
         "-e",
         "trace=pwrite64,fsync,close,renameat",
         "-P",
-        *(str(tmp_path / "root" / f".{name}.{'0' * 16}.wbfiles-part"), "-P", str(tmp_path / "root")),
+        *(str(tmp_path / "root" / f".{name}.wbfiles-part"), "-P", str(tmp_path / "root")),
     )
     assert end["error"] is None
     order = [match[1] for line in calls if (match := re.search(r"\d+ +(\w+)\(", line)) and "unfinished" not in line]

@@ -159,6 +159,22 @@ async def test_informational_answers_are_passed_over(server: ScriptedServer, inf
         assert await remote(api, node).read_bytes() == b"data"
 
 
+@pytest.mark.fault(17)
+async def test_informational_answers_without_end_are_given_up(server: ScriptedServer) -> None:
+    heads = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000
+    node = server.put("a", b"data", Answer(head=heads, body=b"", end="close"))
+    async with client(server, attempts=2) as api, asyncio.timeout(10):
+        await error_of(TransferError, remote(api, node).read_bytes())
+
+
+@pytest.mark.fault(14, 17)
+async def test_informational_answers_do_not_lengthen_the_wait_for_the_real_one(server: ScriptedServer) -> None:
+    hint = Answer(head=b"", body=b"HTTP/1.1 103 Hi\r\n\r\n", framing="none", pause=0.05, endless=True)
+    node = server.put("a", b"data", hint)
+    async with client(server, attempts=2, stall_seconds=0.2) as api, asyncio.timeout(10):
+        await error_of(TransferError, remote(api, node).read_bytes())
+
+
 @pytest.mark.fault(54)
 async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_port: int) -> None:
     async with ScriptedServer() as server, client(server, attempts=2) as api:

@@ -7,7 +7,7 @@ import base64
 import random
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from soak.program import FilePlan, Program
 from soak.stores import STORE, Scene
 from soak.watch import settled
 from wbfiles_async import AsyncApi, FileResult, IncompleteDownloadError, WBFilesError
+from wbfiles_async._protocol.journal import parse_journal
+from wbfiles_async._protocol.names import part_name
 
 SECONDS = 30.0
 """Seconds that a program may take; its own limits, on silence and tries, are far below."""
@@ -72,8 +74,32 @@ async def play(program: Program, root: Path) -> Outcome:
         await api.aclose()
         if len(server.requests) > _most_requests(program):
             outcome.violations.append(f"{len(server.requests)} requests")
-    outcome.violations.extend(_judged(program, scenes, before, performance, root))
+        outcome.violations.extend(_judged(program, scenes, before, performance, root))
+        for path in temporaries(root):
+            outcome.tally["kept to go on from"] += 1
+            outcome.violations.extend([reason async for reason in _taken_up(path, program, server, root)])
     return outcome
+
+
+async def _taken_up(path: Path, program: Program, server: ScriptedServer, root: Path) -> AsyncIterator[str]:
+    """Tell what is wrong with what a download left to go on from, and with the one that goes on."""
+    plan = next((plan for plan in program.files if part_name(Path(plan.name).name) == path.name), None)
+    if plan is None:
+        yield f"a temporary file is left that nobody would find again: {path.name}"
+        return
+    with path.open("rb") as left:
+        left.seek(plan.size)
+        journal = parse_journal(left.read())
+    if not program.options.resume or journal is None or not journal.parts or not journal.header.etag:
+        yield f"a temporary file is left that nobody can go on from: {path.name}"
+        return
+    node = server.put(plan.name, _content(plan))
+    async with AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options) as api:
+        await remote(api, node).fetch(root, replace=True)
+    if (root / plan.name).read_bytes() != _content(plan):
+        yield f"{plan.name}: wrong bytes after going on"
+    if path.exists():
+        yield f"{path.name} is still there after going on"
 
 
 def _content(plan: FilePlan) -> bytes:
@@ -283,9 +309,8 @@ def _judged(
 ) -> Iterator[str]:
     """Tell what is wrong with the files in place, with the bytes handed out, and with the errors."""
     plans = {plan.name: plan for plan in program.files}
-    for path in temporaries(root):
-        yield f"a temporary file is left: {path.name}"
-    strange = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} - set(plans)
+    found = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))  # which are looked at later
+    strange = {path.relative_to(root).as_posix() for path in found} - set(plans)
     if strange:
         yield f"files nobody asked for: {strange}"
     written = {"fetch", "download", "bulk"}

@@ -353,7 +353,7 @@ def garbage(chance: random.Random, scene: Scene) -> Step:
         b"HTTP/1.1 200 OK\r\nX-A: \0\r\nContent-Length: 4\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n",
         b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 200_000,
-        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000,
         chance.randbytes(300),
     ]
     return Answer(head=chance.choice(heads), body=b"data", end="close")

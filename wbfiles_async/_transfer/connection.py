@@ -147,7 +147,7 @@ class Connection:
 
         Args:
             request: The request's text.
-            silence: Seconds without a byte after which it has failed.
+            silence: Seconds without a head after which it has failed; informational ones do not count.
 
         Raises:
             StaleError: Nothing was lost; send it again on a new connection.
@@ -157,9 +157,10 @@ class Connection:
         self._start = self._stop = 0
         self._expecting = True
         self._watch()
+        deadline = self._loop.time() + silence
         await self._send(request, silence)
         while True:
-            arrived = bytes(self._buffer[self._start : min(self._stop, self._start + MAX_HEAD_BYTES)])
+            arrived = bytes(self._buffer[self._start : min(self._stop, MAX_HEAD_BYTES)])
             end = arrived.find(_END_OF_HEAD)
             if end >= 0:
                 head = self._parse(arrived[:end])
@@ -173,10 +174,10 @@ class Connection:
                 if stale and not self._stop:
                     raise StaleError
                 raise self._broken("the server closed the connection without an answer")
-            elif len(arrived) >= MAX_HEAD_BYTES:
+            elif self._stop >= MAX_HEAD_BYTES:
                 raise self._malformed("a head without an end")
             else:
-                await self._arrival(self._stop - self._start + 1, silence)
+                await self._arrival(self._stop - self._start + 1, max(0.0, deadline - self._loop.time()))
 
     async def _send(self, request: bytes, silence: float) -> None:
         rest = memoryview(request)

@@ -52,6 +52,7 @@ class Engine:
     def __init__(self, transport: AiohttpTransport) -> None:
         self._transport = transport
         self._idle: dict[str, list[Connection]] = {}
+        self._closed = False
 
     async def get(self, url: str, headers: Mapping[str, str], times: Times) -> Answer:
         """Send a GET.
@@ -90,6 +91,9 @@ class Engine:
 
     def give_back(self, where: str, connection: Connection) -> None:
         """Keep a connection for the next request."""
+        if self._closed:
+            connection.close()
+            return
         connection.idle_since = asyncio.get_running_loop().time()
         self._idle.setdefault(where, []).append(connection)
 
@@ -111,7 +115,8 @@ class Engine:
         return Connection(opened)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept; those in use are closed when they are given back."""
+        self._closed = True
         idle, self._idle = self._idle, {}
         for connections in idle.values():
             for connection in connections:

@@ -19,7 +19,7 @@ import attrs
 
 from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._protocol.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
-from wbfiles_async._protocol.names import local_parts
+from wbfiles_async._protocol.names import local_parts, part_name
 from wbfiles_async._protocol.ranges import Range
 from wbfiles_async._transfer.left_over import header_for, open_temporary
 from wbfiles_async.errors import DestinationExistsError, LocalWriteError, UnsafePathError, WBFilesError
@@ -203,7 +203,7 @@ class Temporary:
     @property
     def can_be_kept(self) -> bool:
         """Whether a later download could go on from what is there."""
-        return self._parts > 0 and self._file >= 0
+        return self._parts > 0 and self._name == part_name(self.place.parts[-1])
 
     def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         """Write pieces one after the other from ``offset`` on.
@@ -276,7 +276,8 @@ class Temporary:
                 os.unlink(name, dir_fd=self._folder)
         if self._file >= 0:
             file, self._file = self._file, -1
-            os.close(file)
+            with suppress(OSError):  # of what is published it was asked before, and of the rest nobody wants to know
+                os.close(file)
         if self._folder >= 0:
             folder, self._folder = self._folder, -1
             os.close(folder)
