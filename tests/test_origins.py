@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,9 +27,13 @@ from scripted_server import (
 from scripted_server import server as server
 from scripted_server import waits as waits
 
-from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, TransferError
+from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, TransferError, TransferOptions
 from wbfiles_async._protocol.circuit import FILES, Circuit
+from wbfiles_async._protocol.judging import Verdict
 from wbfiles_async._protocol.pace import Pace
+from wbfiles_async._transfer import failures
+from wbfiles_async._transfer.failures import Budget, Failure
+from wbfiles_async._transfer.origins import Origins
 
 MIB = 1 << 20
 MOST = 16
@@ -237,30 +243,41 @@ async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_pat
     assert len(server.seen()) <= 2
 
 
-@pytest.mark.parametrize("turns", range(12))
-async def test_a_place_that_is_given_to_one_who_is_cancelled_goes_to_the_next(
-    server: ScriptedServer, tmp_path: Path, turns: int
+async def test_a_place_that_is_given_to_one_who_is_cancelled_at_that_moment_goes_to_the_next() -> None:
+    limiter = anyio.Semaphore(1)
+    origins = Origins(TransferOptions(connections=1), limiter)
+    entered: list[str] = []
+
+    async def take(name: str) -> None:
+        async with origins.of("http://store.example/a").turn(name):
+            entered.append(name)
+
+    async with origins.of("http://store.example/b").turn("first"):
+        others = [asyncio.create_task(take(name)) for name in ("cancelled in line", "cancelled on its turn", "last")]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        others[0].cancel()
+    others[1].cancel()  # the place has just been given to it, and it does not know yet
+    async with asyncio.timeout(5):
+        await asyncio.gather(*others, return_exceptions=True)
+    assert entered == ["last"]
+    assert (limiter.value, origins.under_way) == (1, 0)
+
+
+async def test_time_in_line_for_others_sake_is_not_taken_from_a_files_budget(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = asyncio.Event()
-    server.put("held", b"data", Answer(body=b"data", gate=gate))
-    nodes = [server.put(str(n), b"data") for n in range(3)]
-    async with client(server, connections=1) as api:
-        held = asyncio.create_task(remote(api, server.files["held"]).fetch(tmp_path))
-        while not server.busy:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        one, *others = [asyncio.create_task(remote(api, node).fetch(tmp_path)) for node in nodes]
-        while len(api._gateway.session().origins.of(server.base_url)._line) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        gate.set()
-        await held
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        one.cancel()
-        async with asyncio.timeout(5):
-            await asyncio.gather(one, return_exceptions=True)
-            await asyncio.gather(*others)
-        session = api._gateway.session()
-        assert (session.limiter.value, session.origins.under_way) == (1, 0)
+    now = 0.0
+    monkeypatch.setattr(failures, "time", SimpleNamespace(monotonic=lambda: now))
+    budget = Budget(TransferOptions(time_budget=20.0))
+    failure = Failure(Verdict.RETRY, TransferError("broken"))
+    await budget.spend(failure, round=budget.round)
+    began, now = now, 1000.0
+    budget.stood_in_line(began)
+    await budget.spend(failure, round=budget.round)
+    now = 2000.0
+    with pytest.raises(TransferError):
+        await budget.spend(failure, round=budget.round)
 
 
 async def test_a_store_that_always_throttles_ends_with_the_tries_and_is_told(
