@@ -18,6 +18,7 @@ from wbfiles_async.errors import (
     IncompleteDownloadError,
     IntegrityError,
     LocalWriteError,
+    NameCollisionError,
     ObjectChangedError,
     PermissionDeniedError,
     RateLimitedError,
@@ -274,6 +275,7 @@ EXPECTATIONS = (
     Expectation(RateLimitedError("slow down", messages=("rate limit exceeded",), retry_after=2.5), (ApiError,)),
     Expectation(DestinationExistsError("there", path=Path("there/a.png")), (FileExistsError, ValueError, OSError)),
     Expectation(UnsafePathError("leads outside", name="../a.png"), (ValueError,)),
+    Expectation(NameCollisionError("one file with a.PNG", name="a.png", other="a.PNG"), (UnsafePathError, ValueError)),
     Expectation(UnsupportedReferenceError("a reference", uri="gs://bucket/a.png"), (ValueError,)),
     Expectation(TransferError("broke", name="a.png", host="bucket.example", offset=5), (OSError,)),
     Expectation(
