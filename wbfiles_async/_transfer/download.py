@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -45,6 +46,7 @@ class Download:
         mode: The permissions of the new file.
         replace: Whether a file that is there may be replaced.
         progress: Who is told.
+        published: The new file's status; see ``Temporary.published``.
     """
 
     session: Session
@@ -53,8 +55,14 @@ class Download:
     mode: int
     replace: bool
     progress: Progress | None = None
+    published: os.stat_result | None = attrs.field(default=None, init=False)
     _arrived: int = 0
     _parts: int = 0
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that came so far."""
+        return self._arrived
 
     async def run(self) -> FileResult:
         """Fetch, check and publish.
@@ -109,7 +117,7 @@ class Download:
             if verify:
                 check_pieces(self.source, pieces)
             durable = self.session.options.durable
-            write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
+            self.published = write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
 
         await self.session.disk.run_batched(check_and_write)
         return verify
@@ -126,6 +134,7 @@ class Download:
             await run(temporary.create, size=size)
             verified = await self._fill(temporary, size)
             await run(temporary.publish, mode=self.mode, replace=self.replace, durable=options.durable)
+            self.published = temporary.published
         finally:
             temporary.discard()
         return verified
