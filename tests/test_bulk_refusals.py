@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -120,7 +123,8 @@ async def test_pages_that_fit_are_fetched_before_the_one_that_does_not_ends_it(m
             server.add_file(RUN, f"{n}", bytes(40 * KIB))
         async with AsyncApi(base_url=server.base_url, api_key=server.api_key) as api:
             report = await api.run(RUN).files(per_page=3).download(disk, raise_on_error=False)
-    assert (report.downloaded, report.failed, report.skipped) == (6, 1, 2)
+    assert (report.downloaded, report.failed + report.skipped) == (6, 3)
+    assert isinstance(report.stopped, LocalWriteError)
     assert set(written(disk)) == {f"{n}" for n in range(6)}
 
 
@@ -216,3 +220,26 @@ def test_bytes_of_a_file_that_have_come_are_not_counted_twice() -> None:
 )
 def test_what_a_disk_does_not_state_is_not_held_against_it(tmp_path: Path, free: Free, fits: bool) -> None:
     assert (free.shortage(Need(10, 1), tmp_path) is None) is fits
+
+
+def test_the_command_line_says_what_ended_the_work_and_how_to_go_on(mount: Mount, tmp_path: Path) -> None:
+    disk = mount("size=64k")
+    with LocalServer(tmp_path / "served") as server:
+        for n in range(5):
+            server.add_file(RUN, f"{n}", bytes(40 * KIB))
+        environ = os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key}
+
+        def get(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "wbfiles_async._cli", "get", RUN, "-o", str(disk), *arguments]
+            return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+        told, described = get(), get("--json")
+    assert (told.returncode, described.returncode) == (1, 1)
+    assert "200.0 KiB are needed, 64.0 KiB are free" in told.stderr
+    assert "1 failed, 4 not begun" in told.stderr
+    assert "Run the same command again" in told.stderr
+    assert "Traceback" not in told.stderr
+    *_, last = described.stdout.splitlines()
+    summary = json.loads(last)["summary"]
+    assert (summary["failed"], summary["skipped"], summary["rate"]) == (1, 4, 0)
+    assert summary["stopped"]["type"] == "LocalWriteError"

@@ -27,7 +27,7 @@ from wbfiles_async._transfer.sink import (
     place_for,
 )
 from wbfiles_async._transfer.source import Source
-from wbfiles_async._transfer.space import Ahead, Free, Need, ends_all
+from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
 from wbfiles_async._transfer.survey import Item, Survey
 from wbfiles_async._transfer.tasks import side_by_side
 from wbfiles_async.errors import UnsafePathError, WBFilesError
@@ -112,25 +112,31 @@ class BulkDownload:
                     items.append(Item(attributes, place_for(self.root, attributes.name)))
                 except UnsafePathError as error:
                     self._account(_failed(attributes, None, error))
-            free = await self.session.disk.run(self._survey.look, items)
+            await self.session.disk.run(self._survey.look, items)
             for item in items:
                 if item.collision is not None:
                     self._account(_failed(item.attributes, item.place, item.collision.error(item.attributes.name)))
             items = [item for item in items if item.collision is None]
             if self._stopped is None and not self.dry_run:
-                self._check_space(items, free)
+                await self._check_space(items)
             if self._stopped is not None:
                 self._skip(len(items))
                 return
             yield items
 
-    def _check_space(self, items: list[Item], free: Free) -> None:
+    async def _check_space(self, items: list[Item]) -> None:
         """Plan the files, or stop before the first of them where not all of them can fit."""
         need = sum((item.need for item in items), Need())
-        shortage = free.shortage(self._ahead.need + need, self.root) if need != Need() else None
-        if shortage is None:
-            self._ahead.plan(need)
+        if need == Need():
             return
+        shortage = None
+        while shortage is None:  # what is written just now may count twice: as not free, and as needed
+            before = self._ahead.need + need
+            free = await self.session.disk.run(free_below, self.root)
+            if free.shortage(before, self.root) is None:
+                self._ahead.plan(need)
+                return
+            shortage = free.shortage(self._ahead.need + need, self.root)
         self._stopped = shortage
         first = next(item for item in items if item.need != Need())
         items.remove(first)

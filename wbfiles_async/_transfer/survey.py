@@ -13,7 +13,7 @@ from wbfiles_async._protocol.checksums import parse_md5
 from wbfiles_async._protocol.collisions import Collision, Collisions
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.sink import Place, statuses
-from wbfiles_async._transfer.space import Free, Need, free_below
+from wbfiles_async._transfer.space import Need
 
 
 @attrs.define(eq=False)
@@ -57,8 +57,8 @@ class Survey:
     _remembered: Remembered
     _collisions: Collisions = attrs.field(factory=Collisions)
 
-    def look(self, items: Sequence[Item]) -> Free:
-        """Fill in all but the first two attributes of each item; tell how much the disk takes."""
+    def look(self, items: Sequence[Item]) -> None:
+        """Fill in all but the first two attributes of each item."""
         places = [item.place for item in items]
         for item, collision in zip(items, self._collisions.admit([place.parts for place in places]), strict=True):
             item.collision = collision
@@ -69,7 +69,6 @@ class Survey:
                 item.need = Need.of_file(item.attributes.size_bytes, status)
         if self._existing == "verify":
             self._recognise(found)
-        return free_below(self._root)
 
     def _recognise(self, found: Sequence[tuple[Item, os.stat_result | None]]) -> None:
         candidates, contents = [], []
