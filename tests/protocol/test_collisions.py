@@ -12,7 +12,7 @@ PAGE = 1000
 
 
 def judged(*pages: list[str]) -> list[list[Collision | None]]:
-    collisions = Collisions()
+    collisions = Collisions(b"secret")
     return [collisions.admit([tuple(name.split("/")) for name in page]) for page in pages]
 
 
@@ -69,7 +69,7 @@ def test_no_admitted_file_is_another_one_or_its_folder(pages: list[list[str]]) -
 
 
 def test_a_name_takes_24_bytes_at_most() -> None:
-    collisions = Collisions()
+    collisions = Collisions(b"secret")
     count = 50 * PAGE
     names: list[tuple[str, ...]] = []
     tracemalloc.start()

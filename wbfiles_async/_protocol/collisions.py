@@ -7,7 +7,6 @@ a file with the table's free room, where the names themselves would take 100 and
 from __future__ import annotations
 
 import hashlib
-import secrets
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -59,12 +58,14 @@ class Collisions:
     Of names that collide and come together none is admitted; one that collides with a name admitted before is
     refused, and the earlier one stays, since it may be in place by then. So no file ever replaces another one.
 
-    Two different names are taken for one with a probability of 3 in 10⁸ in a million files. The digests depend on
-    a secret, so that nobody can choose names for it.
+    Two different names are taken for one with a probability of 3 in 10⁸ in a million files.
+
+    Args:
+        secret: Random bytes on which the digests depend, so that nobody can choose names that are taken for one.
     """
 
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(16)
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
         self._tables = [_Table() for _ in range(_TABLES)]
 
     def admit(self, paths: Sequence[tuple[str, ...]]) -> list[Collision | None]:

@@ -8,10 +8,9 @@ that is expected now, or it says nothing. That makes any damage, mixture or forg
 from __future__ import annotations
 
 import hashlib
-import os
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["BUCKET", "MAGIC", "find", "fingerprint", "number_of", "room", "split"]
+__all__ = ["BUCKET", "MAGIC", "Status", "find", "fingerprint", "number_of", "room", "split"]
 
 MAGIC: Final = b"wbfiles state 1\n"
 """What the first bucket begins with; in the others this much stays zero."""
@@ -23,7 +22,31 @@ _TAG, _RECORD = 8, 24
 _EMPTY: Final = bytes(_TAG)
 
 
-def fingerprint(path: str, status: os.stat_result, md5: bytes) -> bytes:
+class Status(Protocol):
+    """What ``os.stat`` says of a file."""
+
+    @property
+    def st_dev(self) -> int:
+        """The device."""
+
+    @property
+    def st_ino(self) -> int:
+        """The inode."""
+
+    @property
+    def st_size(self) -> int:
+        """The length in bytes."""
+
+    @property
+    def st_mtime_ns(self) -> int:
+        """When the content was changed, in nanoseconds."""
+
+    @property
+    def st_ctime_ns(self) -> int:
+        """When anything was changed, in nanoseconds; nobody can set it."""
+
+
+def fingerprint(path: str, status: Status, md5: bytes) -> bytes:
     """Return the record of a file: eight bytes that stand for its path, sixteen for all there is to know of it.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class Survey:
     _root: Path
     _existing: Existing
     _remembered: Remembered
-    _collisions: Collisions = attrs.field(factory=Collisions)
+    _collisions: Collisions = attrs.field(factory=lambda: Collisions(secrets.token_bytes(16)))
 
     def look(self, items: Sequence[Item]) -> None:
         """Fill in all but the first two attributes of each item."""
