@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, Protocol
 
-__all__ = ["BUCKET", "MAGIC", "Status", "find", "fingerprint", "number_of", "room", "split"]
+__all__ = ["BUCKET", "MAGIC", "find", "fingerprint", "number_of", "room", "split"]
 
 MAGIC: Final = b"wbfiles state 1\n"
 """What the first bucket begins with; in the others this much stays zero."""
@@ -22,31 +22,22 @@ _TAG, _RECORD = 8, 24
 _EMPTY: Final = bytes(_TAG)
 
 
-class Status(Protocol):
-    """What ``os.stat`` says of a file."""
+class _Status(Protocol):
+    """What ``os.stat`` says of a file; nobody can set the last of these."""
 
     @property
-    def st_dev(self) -> int:
-        """The device."""
-
+    def st_dev(self) -> int: ...
     @property
-    def st_ino(self) -> int:
-        """The inode."""
-
+    def st_ino(self) -> int: ...
     @property
-    def st_size(self) -> int:
-        """The length in bytes."""
-
+    def st_size(self) -> int: ...
     @property
-    def st_mtime_ns(self) -> int:
-        """When the content was changed, in nanoseconds."""
-
+    def st_mtime_ns(self) -> int: ...
     @property
-    def st_ctime_ns(self) -> int:
-        """When anything was changed, in nanoseconds; nobody can set it."""
+    def st_ctime_ns(self) -> int: ...
 
 
-def fingerprint(path: str, status: Status, md5: bytes) -> bytes:
+def fingerprint(path: str, status: _Status, md5: bytes) -> bytes:
     """Return the record of a file: eight bytes that stand for its path, sixteen for all there is to know of it.
 
     Args:
