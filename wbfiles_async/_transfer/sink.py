@@ -232,7 +232,7 @@ class Temporary:
         target = self.place.parts[-1]
         with _failures_of(self.place.path):
             os.fchmod(self._file, mode)
-            written = _marked(self._file)
+            marked = _marked(self._file)
             if durable:
                 os.fsync(self._file)
             file, self._file = self._file, -1
@@ -246,7 +246,7 @@ class Temporary:
                 except FileExistsError:
                     raise already_exists(self.place.path) from None
             self._name = ""
-            self.published = _unchanged(target, self._folder, written)
+            self.published = _unchanged(target, self._folder, marked)
             if durable:
                 os.fsync(self._folder)
 
@@ -376,25 +376,29 @@ def _status(place: Place, folder: int) -> os.stat_result | None:
     raise OSError(errno.EEXIST, "something that is no regular file is in the way")
 
 
-def _marked(file: int) -> os.stat_result:
-    """Give a file a time of modification of its own, a microsecond ago.
+def _marked(file: int) -> tuple[int, int, int, int]:
+    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
 
     The clock of most file systems stands still for some milliseconds, and a change right after the publishing
     could leave all times as they are. But every change sets both times, of modification and of status, to
     the same; so as long as the first is the earlier one, there was none.
+
+    Returns:
+        Device, inode, length, and time of modification in nanoseconds.
     """
     written = os.fstat(file)
+    modified = written.st_mtime_ns - 1000
     with suppress(OSError):  # a file system that keeps no such times
-        os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns - 1000))
-    return os.fstat(file)
+        os.utime(file, ns=(written.st_atime_ns, modified))
+    return written.st_dev, written.st_ino, written.st_size, modified
 
 
-def _unchanged(name: str, folder: int, written: os.stat_result) -> os.stat_result | None:
+def _unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
     """Look at a published file; ``None`` where it may be another one, or have been changed, already."""
     with suppress(OSError):  # moved away by now
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        same = [(it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns) for it in (written, found)]
-        if same[0] == same[1] and found.st_mtime_ns < found.st_ctime_ns:
+        same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
+        if same and found.st_mtime_ns < found.st_ctime_ns:
             return found
     return None
 
