@@ -401,17 +401,15 @@ class TestGet:
         assert ending.code == 2
         assert "taken" in ending.err
 
-    def test_a_full_disk_is_told_with_the_files_that_did_not_fit(
+    def test_what_does_not_fit_on_the_disk_is_told_before_anything_is_fetched(
         self, wbfiles: Wbfiles, mount: Callable[[str], Path]
     ) -> None:
         disk = mount("size=64k")
         ending = wbfiles("get", RUN, "-o", str(disk))
         assert ending.code == 1
-        assert fetched(disk) == {name: data for name, data in FILES.items() if name != "model.bin"}
-        failure, how = ending.err.splitlines()[-2:]
-        assert "model.bin" in failure
-        assert "free some space" in failure
-        assert how == "Run the same command again to fetch what is missing."
+        assert fetched(disk) == {}
+        assert "free some space" in ending.err
+        assert ending.err.splitlines()[-1] == "Run the same command again to fetch what is missing."
 
     def test_a_read_only_disk_is_told_in_one_line(self, wbfiles: Wbfiles, mount: Callable[[str], Path]) -> None:
         ending = wbfiles("get", RUN, "-o", str(mount("ro") / "below"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import pty
 import re
@@ -302,6 +303,24 @@ class TestSignals:
         assert files_below(data) == {"small.txt"}
         assert out == "small.txt\t5\tdownloaded\n"
         assert err.startswith("wbfiles: stopped with 1 file in place in data.\n")
+        assert "Run the same command again to fetch what is missing." in err
+
+    @pytest.mark.parametrize(
+        ("existing", "again"), [("verify", "the same command again"), ("replace", "it again with")]
+    )
+    def test_a_program_is_told_line_by_line_and_a_person_how_to_go_on(
+        self, holding: HoldingServer, tmp_path: Path, existing: str, again: str
+    ) -> None:
+        arguments = ["get", RUN, "--root", "data", "--json", "--existing", existing]
+        with started(arguments, holding, tmp_path) as child:
+            holding.wait_until_held()
+            assert child.stdout is not None
+            first = json.loads(child.stdout.readline())
+            child.send_signal(signal.SIGTERM)
+            more, err = child.communicate(timeout=SECONDS)
+        assert (first["name"], first["status"], more) == ("small.txt", "downloaded", "")
+        assert child.returncode == 143
+        assert f"Run {again}" in err
 
     @pytest.mark.fault(93)
     def test_impatience_changes_nothing(self, holding: HoldingServer, tmp_path: Path) -> None:

@@ -25,12 +25,13 @@ LAYERS = (
     ("_auth", "_credentials"),
     ("_protocol",),
     ("_models", "_settings", "errors"),
+    ("_wording",),
 )
 """From the top down. Modules of one layer may know each other."""
 
 LEVELS = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 IO = {"aiofiles", "aiohttp", "anyio", "asyncio", "httpx", "socket", "ssl", "yarl"}
-PURE = {"_protocol", "_models", "_settings", "errors"}
+PURE = {"_protocol", "_models", "_settings", "errors", "_wording"}
 
 
 @attrs.frozen(order=True)

@@ -30,6 +30,7 @@ from wbfiles_async.errors import (
     IncompleteDownloadError,
     IntegrityError,
     LocalWriteError,
+    NameCollisionError,
     ObjectChangedError,
     PermissionDeniedError,
     RateLimitedError,
@@ -290,6 +291,7 @@ EXPECTATIONS = (
     Expectation(RateLimitedError("slow down", messages=("rate limit exceeded",), retry_after=2.5), (ApiError,)),
     Expectation(DestinationExistsError("there", path=Path("there/a.png")), (FileExistsError, ValueError, OSError)),
     Expectation(UnsafePathError("leads outside", name="../a.png"), (ValueError,)),
+    Expectation(NameCollisionError("one file with a.PNG", name="a.png", other="a.PNG"), (UnsafePathError, ValueError)),
     Expectation(UnsupportedReferenceError("a reference", uri="gs://bucket/a.png"), (ValueError,)),
     Expectation(TransferError("broke", name="a.png", host="bucket.example", offset=5), (OSError,)),
     Expectation(
@@ -364,3 +366,41 @@ def test_results_cannot_be_changed(value: FileResult | DownloadReport | Deletion
     for field in attrs.fields(type(value)):
         with pytest.raises(AttributeError):
             setattr(value, field.name, None)
+
+
+THERE = Path("there")
+
+
+class TestReport:
+    @pytest.mark.parametrize(
+        ("report", "text"),
+        [
+            (DownloadReport(root=THERE), "No files."),
+            (
+                DownloadReport(root=THERE, files=5, downloaded=3, kept=2, verified=5, bytes=2048, seconds=0.5),
+                "3 files, 2.0 KiB in 0.5 s, 2 files already there, all verified, in there",
+            ),
+            (
+                DownloadReport(root=THERE, files=9, downloaded=1, failed=1, skipped=7, bytes=5, seconds=125.0),
+                "1 file, 5 B in 2 min 05 s, none verified, in there, 1 failed, 7 not begun",
+            ),
+            (
+                DownloadReport(root=THERE, files=3, planned=2, kept=1, bytes=5),
+                "2 files, 5 B, would be fetched, 1 file already there",
+            ),
+            (DownloadReport(root=THERE, files=1200, failed=1200), "1,200 failed"),
+        ],
+    )
+    def test_says_in_one_line_what_was_done(self, report: DownloadReport, text: str) -> None:
+        assert str(report) == text
+
+    def test_shows_all_but_the_failures_one_by_one(self) -> None:
+        shown = repr(attrs.evolve(REPORT, failures=(RESULT,) * 1000))
+        assert "downloaded=1, kept=1" in shown
+        assert "failures=<1000 listed>" in shown
+        assert len(shown) < 300
+
+    def test_knows_its_rate_where_there_is_one(self) -> None:
+        assert attrs.evolve(REPORT, bytes=300, seconds=1.5).rate == 200
+        assert attrs.evolve(REPORT, seconds=0.0).rate == 0
+        assert attrs.evolve(REPORT, downloaded=0, planned=1).rate == 0

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import attrs
 
+from wbfiles_async._wording import counted, seconds_of, size_of
 from wbfiles_async.errors import WBFilesError
 
 
@@ -80,7 +81,8 @@ class FileResult:
             would fetch or delete; ``failed``.
         path: The local file; ``None`` where the name could not be used, and in a deletion.
         size: Length in bytes, 0 where unknown.
-        verified: Whether the local bytes were compared with the server's md5.
+        verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
+            unchanged since.
         parts: Requests that the bytes came in; 0 where none was made.
         resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
@@ -107,12 +109,15 @@ class DownloadReport:
         kept: Files that were there already and were left as they are.
         planned: Files that a dry run would have fetched.
         failed: Files that could not be fetched.
+        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` tells what.
         bytes: Bytes of the fetched files (of the planned ones in a dry run).
-        verified: Files whose bytes were compared with the server's md5.
+        verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.
         parts: Requests to the stores that delivered bytes.
         resumed: Fetched files that went on from what an earlier, interrupted download had brought.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
+        stopped: What ended the work early, such as a full disk; ``None`` where all that was listed was tried. There
+            may be files that were not even listed by then.
     """
 
     root: Path
@@ -121,12 +126,42 @@ class DownloadReport:
     kept: int = 0
     planned: int = 0
     failed: int = 0
+    skipped: int = 0
     bytes: int = 0
     verified: int = 0
     parts: int = 0
     resumed: int = 0
     seconds: float = 0.0
-    failures: tuple[FileResult, ...] = ()
+    failures: tuple[FileResult, ...] = attrs.field(default=(), repr=lambda failures: f"<{len(failures)} listed>")
+    stopped: WBFilesError | None = None
+
+    @property
+    def rate(self) -> float:
+        """Bytes fetched in a second, over the whole call; 0 where it took no time."""
+        return self.bytes / self.seconds if self.downloaded and self.seconds else 0.0
+
+    def __str__(self) -> str:
+        """Say in one line what was done."""
+        if not self.files:
+            return "No files."
+        clauses = []
+        if self.planned:
+            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be fetched")
+        if self.downloaded:
+            clauses.append(f"{counted(self.downloaded, 'file')}, {size_of(self.bytes)} in {seconds_of(self.seconds)}")
+        if self.resumed:
+            clauses.append(f"{self.resumed:,} resumed")
+        if self.kept:
+            clauses.append(f"{counted(self.kept, 'file')} already there")
+        in_place = self.downloaded + self.kept
+        if in_place and not self.planned:
+            verified = "all verified" if self.verified == in_place else f"{self.verified or 'none'} verified"
+            clauses += [verified, f"in {self.root}"]
+        if self.failed:
+            clauses.append(f"{self.failed:,} failed")
+        if self.skipped:
+            clauses.append(f"{self.skipped:,} not begun")
+        return ", ".join(clauses)
 
 
 @attrs.frozen(kw_only=True)

@@ -80,6 +80,9 @@ class TransferOptions:
             compared over the whole file. On, since the left-over is hidden, and removed when it is of no use.
         durable: Flush file and folder to the disk before the file counts as written. Off, since each file
             then waits for the disk, and one that a power cut took can be fetched again.
+        remember: Remember, in the file ``.wbfiles-state`` below the root of a bulk download, which files were found
+            right, so that the next one does not read them again while they are unchanged. Reading a terabyte to
+            learn that it is still there takes half an hour.
         connect_timeout: Seconds in which a connection must stand. Long enough for TCP to repeat its first
             packet three times.
         stall_seconds: Seconds of the window in which a connection must deliver ``stall_bytes``. Longer than a
@@ -104,6 +107,7 @@ class TransferOptions:
     verify: bool = attrs.field(default=True, validator=_switch)
     resume: bool = attrs.field(default=True, validator=_switch)
     durable: bool = attrs.field(default=False, validator=_switch)
+    remember: bool = attrs.field(default=True, validator=_switch)
     connect_timeout: float = attrs.field(default=10.0, validator=_seconds)
     stall_seconds: float = attrs.field(default=30.0, validator=_seconds)
     stall_bytes: int = attrs.field(default=1024, validator=_count)

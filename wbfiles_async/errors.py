@@ -12,6 +12,7 @@
     │   └── RateLimitedError
     ├── DestinationExistsError      FileExistsError, ValueError
     ├── UnsafePathError             ValueError
+    │   └── NameCollisionError
     ├── UnsupportedReferenceError   ValueError
     ├── TransferError               OSError
     │   ├── IntegrityError
@@ -42,6 +43,7 @@ __all__ = [
     "IncompleteDownloadError",
     "IntegrityError",
     "LocalWriteError",
+    "NameCollisionError",
     "ObjectChangedError",
     "PermissionDeniedError",
     "RateLimitedError",
@@ -173,6 +175,18 @@ class UnsafePathError(WBFilesError, ValueError):
         self.name = name
 
 
+class NameCollisionError(UnsafePathError):
+    """Two remote names would be one local file, or one a folder that the other is a file of, on some system.
+
+    Attributes:
+        other: The other name; empty where it was listed too long ago to be known.
+    """
+
+    def __init__(self, message: str, *, name: str, other: str = "") -> None:
+        super().__init__(message, name=name)
+        self.other = other
+
+
 class UnsupportedReferenceError(WBFilesError, ValueError):
     """The file is a reference to something that cannot be fetched by http.
 
@@ -262,6 +276,8 @@ class LocalWriteError(WBFilesError, OSError):
 
 class IncompleteDownloadError(WBFilesError):
     """Some files of a bulk download failed; the others are in place.
+
+    Where something ended the work early, such as a full disk, that error is its ``__cause__`` too.
 
     Attributes:
         report: What was done, and each failure with its reason.

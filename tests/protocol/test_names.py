@@ -82,6 +82,8 @@ def test_a_name_that_every_system_can_hold_is_used_literally(name: str) -> None:
         (".x.0123456789abcdef.wbfiles-part", "unfinished downloads"),
         (".X.0123456789abcdef.WBFILES-PART", "unfinished downloads"),
         (".x.wbfiles\u200d-part/y", "unfinished downloads"),
+        (".wbfiles-state", "remembered"),
+        ("a/.WBFILES-State/b", "remembered"),
     ],
 )
 def test_a_name_that_breaks_a_rule_is_refused_and_the_rule_is_named(name: str, reason: str) -> None:

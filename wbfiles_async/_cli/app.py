@@ -203,6 +203,11 @@ def ls_command(
 @click.option("--limit-rate", metavar="RATE", callback=_read_by(parse_bytes),
               help="Bytes a second of all connections together, such as 500k or 2M.  [default: no limit]")  # fmt: skip
 @click.option("--no-verify", is_flag=True, help="Do not compare what is fetched with its md5.")
+@click.option(
+    "--no-remember",
+    is_flag=True,
+    help="Read every file that is there, though unchanged since it was right; keep no .wbfiles-state.",
+)
 @json_option
 @base_url_option
 @quiet_option
@@ -220,6 +225,7 @@ def get_command(
     connections: int,
     limit_rate: int | None,
     no_verify: bool,
+    no_remember: bool,
     as_json: bool,
 ) -> int:
     """Fetch the files of RUN: all of them, or those of these exact NAMEs.
@@ -234,7 +240,9 @@ def get_command(
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
     """
     chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
-    options = TransferOptions(connections=connections, limit_rate=limit_rate, verify=not no_verify)
+    options = TransferOptions(
+        connections=connections, limit_rate=limit_rate, verify=not no_verify, remember=not no_remember
+    )
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url, options=options) as api:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from wbfiles_async import AsyncApi
+from wbfiles_async import AsyncApi, TransferOptions
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.ending import ExitCode, run
 from wbfiles_async._cli.fetching import Fetch, download, tell_failures
@@ -52,7 +52,8 @@ def demo(root: Path, output: Output) -> int:
 
 async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int:
     results: list[FileResult] = []
-    async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT) as api:
+    options = TransferOptions(remember=False)  # the folder shall hold the sample and nothing else
+    async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT, options=options) as api:
         everything = Chosen((), None, Selection((), ()))
         report = await download(Fetch(run=api.run(RUN), chosen=everything, root=root), output, results.append)
     if report.failed:

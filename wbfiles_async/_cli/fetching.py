@@ -16,7 +16,7 @@ from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.display import displayed
 from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.output import Output, write_json, write_row
-from wbfiles_async._cli.text import counted, printable, seconds_of, size_of
+from wbfiles_async._cli.text import counted, printable
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
 from wbfiles_async.errors import DestinationExistsError, UnsafePathError, UnsupportedReferenceError, WBFilesError
@@ -79,7 +79,7 @@ async def get(fetch: Fetch, output: Output) -> int:
         write_json({"summary": _summary(report)})
     else:
         if report.failed < report.files or not report.files:
-            output.say(_summarize(report))
+            output.say(str(report))
         if report.failed:
             tell_failures(report)
         kinds = {type(failure.error) for failure in report.failures if failure not in absent}
@@ -128,27 +128,10 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
             )
     except (asyncio.CancelledError, WBFilesError) as error:
         if in_place or isinstance(error, asyncio.CancelledError):
-            how = f"\n{_how_to_go_on(fetch.existing)}" if in_place else ""
-            complain(f"stopped with {counted(in_place, 'file')} in place in {fetch.root}.{how}")
+            complain(
+                f"stopped with {counted(in_place, 'file')} in place in {fetch.root}.\n{_how_to_go_on(fetch.existing)}"
+            )
         raise
-
-
-def _summarize(report: DownloadReport) -> str:
-    """Say in one line what was done."""
-    if not report.files:
-        return "No files."
-    clauses = []
-    if report.planned:
-        clauses.append(f"{counted(report.planned, 'file')}, {size_of(report.bytes)}, would be fetched")
-    if report.downloaded:
-        clauses.append(f"{counted(report.downloaded, 'file')}, {size_of(report.bytes)} in {seconds_of(report.seconds)}")
-    if report.kept:
-        clauses.append(f"{counted(report.kept, 'file')} already there")
-    in_place = report.downloaded + report.kept
-    if in_place and not report.planned:
-        verified = "all verified" if report.verified == in_place else f"{report.verified or 'none'} verified"
-        clauses += [verified, f"in {report.root}"]
-    return ", ".join(clauses)
 
 
 def tell_failures(report: DownloadReport | DeletionReport) -> None:
@@ -157,6 +140,8 @@ def tell_failures(report: DownloadReport | DeletionReport) -> None:
     lines += [f"  {_reason(result)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]
     if report.failed > FAILURES_SHOWN:
         lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
+    if isinstance(report, DownloadReport) and report.stopped is not None:
+        lines.append("Nothing more was begun, since every further file would fail likewise.")
     complain("\n".join(lines))
 
 
@@ -180,7 +165,6 @@ def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:
 
 
 def _write_json(result: FileResult) -> None:
-    error = result.error
     write_json(
         {
             "name": result.name,
@@ -189,7 +173,7 @@ def _write_json(result: FileResult) -> None:
             "size": result.size,
             "verified": result.verified,
             "parts": result.parts,
-            "error": None if error is None else {"type": type(error).__name__, "message": explain(error)},
+            "error": _described(result.error),
         }
     )
 
@@ -205,7 +189,11 @@ def _ignore(result: FileResult) -> None:
 
 def _summary(report: DownloadReport) -> dict[str, object]:
     summary: dict[str, object] = attrs.asdict(report, filter=attrs.filters.exclude("failures"))
-    return summary | {"root": str(report.root)}
+    return summary | {"root": str(report.root), "rate": report.rate, "stopped": _described(report.stopped)}
+
+
+def _described(error: WBFilesError | None) -> dict[str, str] | None:
+    return None if error is None else {"type": type(error).__name__, "message": explain(error)}
 
 
 def _reason(result: FileResult) -> str:

@@ -14,7 +14,10 @@ from typing import Final
 
 from wbfiles_async.errors import UnsafePathError
 
-__all__ = ["collision_key", "is_temporary", "local_parts", "part_name", "temporary_name"]
+__all__ = ["STATE_NAME", "collision_key", "is_temporary", "local_parts", "part_name", "temporary_name"]
+
+STATE_NAME: Final = ".wbfiles-state"
+"""The file below a root in which it is remembered which files were found right."""
 
 # ext4, XFS, NTFS and APFS all hold this much; UTF-8 is never shorter than the UTF-16 that NTFS counts.
 _LONGEST_COMPONENT: Final = 255  # bytes
@@ -76,8 +79,11 @@ def _reason_against_component(component: str) -> str | None:
         return f"{component!r} is a device on Windows"
     if len(component.encode()) > _LONGEST_COMPONENT:
         return f"a folder or the file has a name longer than {_LONGEST_COMPONENT} bytes"
-    if is_temporary(collision_key(component)):
+    key = collision_key(component)
+    if is_temporary(key):
         return f"names like {component!r} are kept for unfinished downloads"
+    if key == STATE_NAME:
+        return f"the name {component!r} is kept for what is remembered of downloaded files"
     return None
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import attrs
 
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult
 from wbfiles_async._protocol.selection import Selection
-from wbfiles_async._transfer.download import Download
+from wbfiles_async._transfer.download import WHOLE_BYTES, Download
 from wbfiles_async._transfer.progress import Progress
+from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import (
     Place,
@@ -27,6 +27,8 @@ from wbfiles_async._transfer.sink import (
     place_for,
 )
 from wbfiles_async._transfer.source import Source
+from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
+from wbfiles_async._transfer.survey import Item, Survey
 from wbfiles_async._transfer.tasks import side_by_side
 from wbfiles_async.errors import UnsafePathError, WBFilesError
 
@@ -63,9 +65,17 @@ class BulkDownload:
     _mode: int = attrs.field(factory=default_mode)
     _totals: dict[str, int] = attrs.field(factory=dict)
     _failures: list[FileResult] = attrs.field(factory=list)
+    _stopped: WBFilesError | None = None
+    _ahead: Ahead = attrs.field(factory=Ahead)
+    _remembered: Remembered = attrs.field(init=False)
+    _survey: Survey = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._remembered = Remembered(self.root, self.session.options.remember)
+        self._survey = Survey(self.root, self.existing, self._remembered)
 
     async def run(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> DownloadReport:
-        """Download what the pages list; one file's failure does not stop the others.
+        """Download what the pages list; one file's failure does not stop the others, a full disk does.
 
         Raises:
             LocalWriteError: Nothing can be written below the root.
@@ -74,65 +84,119 @@ class BulkDownload:
         if not self.dry_run:
             await self.session.disk.run(check_writable, self.root)
         began = time.monotonic()
-        async with aclosing(self._arranged(pages)) as arranged, side_by_side() as group:
-            files = _Feed(arranged)
-            for _ in range(self.session.options.connections * FILES_PER_CONNECTION):
-                group.start_soon(self._work, files)
+        try:
+            async with aclosing(self._arranged(pages)) as arranged, side_by_side() as group:
+                files = _Feed(arranged)
+                for _ in range(self.session.options.connections * FILES_PER_CONNECTION):
+                    group.start_soon(self._work, files)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.session.disk.run(self._remembered.close)
+        self._skip(files.left)
         return DownloadReport(
-            root=self.root, seconds=time.monotonic() - began, failures=tuple(self._failures), **self._totals
+            root=self.root,
+            seconds=time.monotonic() - began,
+            failures=tuple(self._failures),
+            stopped=self._stopped,
+            **self._totals,
         )
 
-    async def _arranged(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> AsyncGenerator[list[_Item]]:
-        """Find the place of each file that is wanted, and look, a page at a time, which are taken."""
+    async def _arranged(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> AsyncGenerator[list[Item]]:
+        """Decide, a page at a time, what can be decided of each wanted file before it is worked on."""
         async for page in pages:
             items = []
             for attributes in page:
                 if not self.selection.accepts(attributes.name):
                     continue
                 try:
-                    items.append(_Item(attributes, place_for(self.root, attributes.name)))
+                    items.append(Item(attributes, place_for(self.root, attributes.name)))
                 except UnsafePathError as error:
                     self._account(_failed(attributes, None, error))
-            await self.session.disk.run(_look_at_places, items)
+            await self.session.disk.run(self._survey.look, items)
+            for item in items:
+                if item.collision is not None:
+                    self._account(_failed(item.attributes, item.place, item.collision.error(item.attributes.name)))
+            items = [item for item in items if item.collision is None]
+            if self._stopped is None and not self.dry_run:
+                await self._check_space(items)
+            if self._stopped is not None:
+                self._skip(len(items))
+                return
             yield items
+
+    async def _check_space(self, items: list[Item]) -> None:
+        """Plan the files, or stop before the first of them where not all of them can fit."""
+        need = sum((item.need for item in items), Need())
+        if need == Need():
+            return
+        shortage = None
+        while shortage is None:  # what is written just now may count twice: as not free, and as needed
+            before = self._ahead.need + need
+            free = await self.session.disk.run(free_below, self.root)
+            if free.shortage(before, self.root) is None:
+                self._ahead.plan(need)
+                return
+            shortage = free.shortage(self._ahead.need + need, self.root)
+        self._stopped = shortage
+        first = next(item for item in items if item.need != Need())
+        items.remove(first)
+        self._account(_failed(first.attributes, first.place, shortage))
 
     async def _work(self, files: _Feed) -> None:
         while (item := await files.next()) is not None:
+            self._ahead.begin(item.need)
             try:
                 result = await self._result_of(item)
             except WBFilesError as error:
                 result = _failed(item.attributes, item.place, error)
+                if ends_all(error):
+                    self._stopped = self._stopped or error
+                    files.stop()
             self._account(result)
 
-    async def _result_of(self, item: _Item) -> FileResult:
+    async def _result_of(self, item: Item) -> FileResult:
+        if item.known:
+            return _kept(item, verified=True)
         source, place = self.source_for(item.attributes), item.place
-        if item.taken and self.existing != "replace":
-            kept = await self._kept(source, place)
-            if kept is not None:
-                return kept
+        if item.taken and self.existing != "replace" and (kept := await self._kept(item, source)) is not None:
+            return kept
         if self.dry_run:
             return FileResult(name=source.name, status="planned", path=place.path, size=source.size or 0)
-        return await Download(
+        download = Download(
             session=self.session,
             source=source,
             place=place,
             mode=self._mode,
             replace=self.existing in ("replace", "verify"),
             progress=self.progress,
-        ).run()
+        )
+        with self._ahead.writing(item.need, lambda: download.arrived):
+            result = await download.run()
+        if result.verified and download.published is not None and source.md5 is not None:
+            await self._remember(Content(item.path, download.published, source.md5))
+        return result
 
-    async def _kept(self, source: Source, place: Place) -> FileResult | None:
+    async def _kept(self, item: Item, source: Source) -> FileResult | None:
         """Decide whether the file at the place stays as it is."""
-        run, verified = self.session.disk.run, False
+        disk, place = self.session.disk, item.place
         if self.existing == "verify":
-            verified = await run(has_content, place, size=source.size, md5=source.md5)
-            if not verified:
+            run = disk.run_batched if source.size is not None and source.size <= WHOLE_BYTES else disk.run
+            began = time.monotonic()
+            status = await run(has_content, place, size=source.size, md5=source.md5)
+            if status is None:
                 return None
-        elif not await run(exists, place):
+            if source.md5 is not None and not self.dry_run:
+                await self._remember(Content(item.path, status, source.md5, read_at=began))
+            return _kept(item, verified=source.md5 is not None)
+        if not await disk.run(exists, place):
             return None
-        elif self.existing == "error":
+        if self.existing == "error":
             raise already_exists(place.path)
-        return FileResult(name=source.name, status="kept", path=place.path, size=source.size or 0, verified=verified)
+        return _kept(item, verified=False)
+
+    async def _remember(self, file: Content) -> None:
+        if batch := self._remembered.note(file):
+            await self.session.disk.run(self._remembered.write, batch)
 
     def _account(self, result: FileResult) -> None:
         counts = {
@@ -144,26 +208,23 @@ class BulkDownload:
         }
         if result.status in ("downloaded", "planned"):
             counts["bytes"] = result.size
-        for key, count in counts.items():
-            self._totals[key] = self._totals.get(key, 0) + count
+        self._count(counts)
         if result.error is not None and len(self._failures) < FAILURES_KEPT:
             self._failures.append(result)
         if self.on_result is not None:
             self.on_result(result)
 
+    def _skip(self, files: int) -> None:
+        self._count({"files": files, "skipped": files})
 
-@attrs.define(eq=False)
-class _Item:
-    """One file to download; ``taken`` where something lies at its place."""
-
-    attributes: FileAttributes
-    place: Place
-    taken: bool = False
+    def _count(self, counts: Mapping[str, int]) -> None:
+        for key, count in counts.items():
+            self._totals[key] = self._totals.get(key, 0) + count
 
 
-def _look_at_places(items: Sequence[_Item]) -> None:
-    for item in items:
-        item.taken = os.path.lexists(item.place.path)
+def _kept(item: Item, *, verified: bool) -> FileResult:
+    size = item.attributes.size_bytes or 0
+    return FileResult(name=item.attributes.name, status="kept", path=item.place.path, size=size, verified=verified)
 
 
 def _failed(attributes: FileAttributes, place: Place | None, error: WBFilesError) -> FileResult:
@@ -179,16 +240,25 @@ def _failed(attributes: FileAttributes, place: Place | None, error: WBFilesError
 class _Feed:
     """Hands what is listed to the workers, one page at a time."""
 
-    def __init__(self, pages: AsyncIterator[list[_Item]]) -> None:
+    def __init__(self, pages: AsyncIterator[list[Item]]) -> None:
         self._pages = pages
-        self._items: deque[_Item] = deque()
+        self._items: deque[Item] = deque()
         self._lock = anyio.Lock()
-        self._ended = False
+        self._ended = self._stopped = False
 
-    async def next(self) -> _Item | None:
-        while not self._items:
+    @property
+    def left(self) -> int:
+        """Files that were listed and never handed out."""
+        return len(self._items)
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        self._stopped = True
+
+    async def next(self) -> Item | None:
+        while not (self._items or self._stopped):
             async with self._lock:
-                if self._items:
+                if self._items or self._stopped:
                     continue
                 if self._ended:
                     return None
@@ -196,4 +266,4 @@ class _Feed:
                     self._items.extend(await anext(self._pages))
                 except StopAsyncIteration:
                     self._ended = True
-        return self._items.popleft()
+        return None if self._stopped else self._items.popleft()

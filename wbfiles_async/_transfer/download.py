@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -60,6 +61,7 @@ class Download:
         mode: The permissions of the new file.
         replace: Whether a file that is there may be replaced.
         progress: Who is told.
+        published: The new file's status; see ``Temporary.published``.
     """
 
     session: Session
@@ -68,9 +70,15 @@ class Download:
     mode: int
     replace: bool
     progress: Progress | None = None
+    published: os.stat_result | None = attrs.field(default=None, init=False)
     _arrived: int = 0
     _parts: int = 0
     _resumed: int = 0
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that came so far."""
+        return self._arrived
 
     async def run(self) -> FileResult:
         """Fetch, check and publish.
@@ -126,7 +134,7 @@ class Download:
             if verify:
                 check_pieces(self.source, pieces)
             durable = self.session.options.durable
-            write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
+            self.published = write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
 
         await self.session.disk.run_batched(check_and_write)
         return verify
@@ -143,6 +151,7 @@ class Download:
             journal = await run(temporary.create, size=size, md5=self.source.md5 if self._may_resume else None)
             verified = await self._fill(temporary, size, journal)
             await run(temporary.publish, mode=self.mode, replace=self.replace, durable=options.durable)
+            self.published = temporary.published
         except BaseException as error:
             if self._may_resume and temporary.can_be_kept and _leaves_a_use(error):
                 told = f"What has come of it is kept in {temporary.keep()}; the next download goes on from there."

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -105,31 +105,68 @@ def exists(place: Place) -> bool:
             os.close(folder)
 
 
-def has_content(place: Place, *, size: int | None, md5: bytes | None) -> bool:
-    """Tell whether the file at the place has this length and, where known, this md5."""
+def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
+    """Tell whether the file at the place has this length and, where known, this md5.
+
+    Returns:
+        Its status from before it was read; ``None`` where it has not.
+    """
     with _failures_of(place.path):
         try:
             folder = _open_folder(place, create=False)
         except FileNotFoundError:
-            return False
+            return None
         try:
             found = _status(place, folder)
             if found is None or (size is not None and found.st_size != size) or (size is None and md5 is None):
-                return False
+                return None
             if md5 is None:
-                return True
+                return found
             file = os.open(place.parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             with open(file, "rb", buffering=0) as content:
-                return hashlib.file_digest(content, new_md5).digest() == md5
+                found = os.fstat(file)
+                return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
         finally:
+            os.close(folder)
+
+
+def statuses(places: Iterable[Place]) -> Iterator[os.stat_result | None]:
+    """Look at the regular files at many places; quickest where those of one folder follow one another.
+
+    Yields:
+        The file's status; ``None`` where none is, or where it cannot be reached without following links.
+    """
+    folder, opened = -1, None
+    try:
+        for place in places:
+            if opened != (above := (place.root, place.parts[:-1])):
+                if folder >= 0:
+                    os.close(folder)
+                folder, opened = -1, above
+                with suppress(OSError, UnsafePathError):
+                    folder = _open_folder(place, create=False)
+            found = None
+            if folder >= 0:
+                with suppress(OSError):
+                    found = os.stat(place.parts[-1], dir_fd=folder, follow_symlinks=False)
+            yield found if found is not None and stat.S_ISREG(found.st_mode) else None
+    finally:
+        if folder >= 0:
             os.close(folder)
 
 
 @attrs.define(eq=False)
 class Temporary:
-    """A file in the making, private until it is published: ``create``, ``write``, ``publish``, always ``discard``."""
+    """A file in the making, private until it is published: ``create``, ``write``, ``publish``, always ``discard``.
+
+    Attributes:
+        place: Where it goes.
+        published: Its status at its place, by which any change made there since can be noticed; ``None`` before
+            that, and where a change could not be noticed.
+    """
 
     place: Place
+    published: os.stat_result | None = None
     _folder: int = -1
     _name: str = ""
     _file: int = -1
@@ -247,6 +284,7 @@ class Temporary:
             if self._size is not None:
                 os.ftruncate(self._file, self._size)
             os.fchmod(self._file, mode)
+            marked = _marked(self._file)
             if durable:
                 os.fsync(self._file)
             # Closing can fail, which must be known before; but while we have it open nobody takes it for left over.
@@ -260,6 +298,7 @@ class Temporary:
                 except FileExistsError:
                     raise already_exists(self.place.path) from None
             self._name = ""
+            self.published = _unchanged(target, self._folder, marked)
             if durable:
                 os.fsync(self._folder)
 
@@ -283,8 +322,13 @@ class Temporary:
             os.close(folder)
 
 
-def write_whole(place: Place, pieces: Sequence[bytes], *, mode: int, replace: bool, durable: bool) -> None:
+def write_whole(
+    place: Place, pieces: Sequence[bytes], *, mode: int, replace: bool, durable: bool
+) -> os.stat_result | None:
     """Write a small file and publish it, in one go.
+
+    Returns:
+        As ``Temporary.published``.
 
     Raises:
         UnsafePathError, LocalWriteError, DestinationExistsError: As ``Temporary`` does.
@@ -296,6 +340,7 @@ def write_whole(place: Place, pieces: Sequence[bytes], *, mode: int, replace: bo
         temporary.publish(mode=mode, replace=replace, durable=durable)
     finally:
         temporary.discard()
+    return temporary.published
 
 
 def already_exists(path: Path) -> DestinationExistsError:
@@ -387,6 +432,33 @@ def _status(place: Place, folder: int) -> os.stat_result | None:
     if stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EISDIR, "a folder of that name is in the way")
     raise OSError(errno.EEXIST, "something that is no regular file is in the way")
+
+
+def _marked(file: int) -> tuple[int, int, int, int]:
+    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
+
+    The clock of most file systems stands still for some milliseconds, and a change right after the publishing
+    could leave all times as they are. But every change sets both times, of modification and of status, to
+    the same; so as long as the first is the earlier one, there was none.
+
+    Returns:
+        Device, inode, length, and time of modification in nanoseconds.
+    """
+    written = os.fstat(file)
+    modified = written.st_mtime_ns - 1000
+    with suppress(OSError):  # a file system that keeps no such times
+        os.utime(file, ns=(written.st_atime_ns, modified))
+    return written.st_dev, written.st_ino, written.st_size, modified
+
+
+def _unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
+    """Look at a published file; ``None`` where it may be another one, or have been changed, already."""
+    with suppress(OSError):  # moved away by now
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
+        if same and found.st_mtime_ns < found.st_ctime_ns:
+            return found
+    return None
 
 
 def _rename_new(name: str, target: str, folder: int) -> None:

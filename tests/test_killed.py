@@ -1,0 +1,127 @@
+"""A bulk download that is killed again and again, and is finished by repeating the command."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from scripted_server import temporaries
+
+from wbfiles_async.testing import LocalServer
+from wbfiles_async.testing._thread import Service
+
+RUN = "team/project/run1"
+CONNECTIONS = 4
+IN_FLIGHT = 2 * CONNECTIONS
+ROUNDS = 5
+SMALL, LARGE = 200, 2
+PART = 8 << 20
+
+
+class CountingServer(LocalServer):
+    """Counts what the store is asked for, and tells when it was asked a chosen number of times."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked: Counter[str] = Counter()
+        self._left = 0
+        self._lock = threading.Lock()
+        self._due = threading.Event()
+
+    def due_after(self, requests: int) -> threading.Event:
+        """Return what is set when the store has been asked so many times more."""
+        with self._lock:
+            self._left, self._due = requests, threading.Event()
+        return self._due
+
+    def _services(self) -> tuple[Service, Service]:
+        api, store = super()._services()
+        store.app.middlewares.append(self._count)
+        return api, store
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        with self._lock:
+            self.asked[request.match_info["name"]] += 1
+            self._left -= 1
+            if not self._left:
+                self._due.set()
+        return await handler(request)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[CountingServer]:
+    with CountingServer(tmp_path / "served") as running:
+        yield running
+
+
+def put_files(server: LocalServer, seed: random.Random) -> dict[str, bytes]:
+    contents = {f"media/{n % 5}/{n}.bin": seed.randbytes(seed.randrange(1, 40_000)) for n in range(SMALL)}
+    contents |= {f"model/{n}.bin": seed.randbytes(PART + seed.randrange(2 << 20)) for n in range(LARGE)}
+    for name, data in contents.items():
+        server.add_file(RUN, name, data)
+    return contents
+
+
+def start(server: LocalServer, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "wbfiles_async._cli", "get", RUN, "-o", "data", "--connections", str(CONNECTIONS)],
+        cwd=folder,
+        env=os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def in_place(root: Path, contents: dict[str, bytes]) -> set[str]:
+    return {name for name, data in contents.items() if (root / name).exists() and (root / name).read_bytes() == data}
+
+
+def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.Random) -> dict[str, bytes]:
+    """Fetch a run by a command that is killed at random moments; return what there is to fetch.
+
+    No file that was in place when the command was killed is asked for again.
+    """
+    contents, root = put_files(server, seed), folder / "data"
+    killed = 0
+    while True:
+        whole = in_place(root, contents)
+        assert whole == {name for name in contents if (root / name).exists()}, "what has its name is whole"
+        server.asked.clear()
+        due = server.due_after(seed.randrange(1, 60)) if killed < ROUNDS else None
+        with start(server, folder) as child:
+            try:
+                while due is not None and child.poll() is None and not due.wait(0.01):
+                    pass
+                if due is not None:
+                    child.send_signal(signal.SIGKILL)
+                _, errors = child.communicate(timeout=60)
+            finally:
+                child.kill()
+        assert not whole & set(server.asked)
+        if child.returncode == 0:
+            return contents
+        assert (child.returncode, killed < ROUNDS) == (-signal.SIGKILL, True), errors.decode()
+        wasted = [name for name in server.asked if not (root / name).exists()]
+        assert len(wasted) <= IN_FLIGHT, "only what was under way has to be asked for once more"
+        killed += 1
+
+
+def test_a_job_killed_at_random_moments_is_finished_by_repeating_it(server: CountingServer, tmp_path: Path) -> None:
+    contents = interrupted_and_finished(server, tmp_path, random.Random(1))
+    assert in_place(tmp_path / "data", contents) == set(contents)
+
+
+def test_a_finished_job_leaves_no_temporary_file(server: CountingServer, tmp_path: Path) -> None:
+    interrupted_and_finished(server, tmp_path, random.Random(1))
+    assert not temporaries(tmp_path / "data")

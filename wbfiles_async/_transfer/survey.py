@@ -1,0 +1,84 @@
+"""Decides of the files of a page what can be decided before any of them is worked on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._models import Existing, FileAttributes
+from wbfiles_async._protocol.checksums import parse_md5
+from wbfiles_async._protocol.collisions import Collision, Collisions
+from wbfiles_async._transfer.remembered import Content, Remembered
+from wbfiles_async._transfer.sink import Place, statuses
+from wbfiles_async._transfer.space import Need
+
+
+@attrs.define(eq=False)
+class Item:
+    """One file to download.
+
+    Attributes:
+        attributes: What the server says of it.
+        place: Where it goes.
+        collision: What it collides with.
+        taken: Whether something lies at its place.
+        known: Whether that is known to be right.
+        need: What it takes of the disk, as far as can be told without reading what is there.
+    """
+
+    attributes: FileAttributes
+    place: Place
+    collision: Collision | None = None
+    taken: bool = False
+    known: bool = False
+    need: Need = attrs.field(factory=Need)
+
+    @property
+    def path(self) -> str:
+        """The file's path below the root."""
+        return "/".join(self.place.parts)
+
+
+@attrs.define(eq=False)
+class Survey:
+    """Looks at the places of files, a page of them at a time. Blocking; run it through ``Disk``.
+
+    Args:
+        root: The folder they go below.
+        existing: What is done with a file that is there.
+        remembered: What is remembered of the files below the root.
+    """
+
+    _root: Path
+    _existing: Existing
+    _remembered: Remembered
+    _collisions: Collisions = attrs.field(factory=lambda: Collisions(secrets.token_bytes(16)))
+
+    def look(self, items: Sequence[Item]) -> None:
+        """Fill in all but the first two attributes of each item."""
+        places = [item.place for item in items]
+        for item, collision in zip(items, self._collisions.admit([place.parts for place in places]), strict=True):
+            item.collision = collision
+        found = list(zip(items, statuses(places), strict=True))
+        for item, status in found:
+            item.taken = status is not None or os.path.lexists(item.place.path)
+            if not (item.taken and self._existing in ("keep", "error")):
+                item.need = Need.of_file(item.attributes.size_bytes, status)
+        if self._existing == "verify":
+            self._recognise(found)
+
+    def _recognise(self, found: Sequence[tuple[Item, os.stat_result | None]]) -> None:
+        candidates, contents = [], []
+        for item, status in found:
+            md5 = parse_md5(item.attributes.md5)
+            if status is not None and md5 is not None and item.attributes.size_bytes in (None, status.st_size):
+                candidates.append(item)
+                contents.append(Content(item.path, status, md5))
+        for item, known in zip(candidates, self._remembered.known(contents), strict=True):
+            item.known = known
+            if known:
+                item.need = Need()
