@@ -19,8 +19,8 @@ import wbfiles_async
 PACKAGE = Path(wbfiles_async.__file__).parent
 LAYERS = (
     ("testing", "_cli"),
-    ("_sync", "_portal"),
-    ("_api", "_run", "_runs", "_files", "_file", "_gateway", "_facts", "_handle"),
+    ("_sync", "_remembered", "_portal"),
+    ("_api", "_run", "_runs", "_many", "_files", "_file", "_gateway", "_projects", "_listing", "_facts", "_handle"),
     ("_transfer",),
     ("_auth", "_credentials"),
     ("_protocol",),

@@ -135,28 +135,30 @@ class AsyncFiles:
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The listing failed.
         """
-        if existing not in EXISTING:
-            raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")
-        async with aclosing(self._attributes()) as pages:
+        check_existing(existing)
+        selection = Selection(include, exclude)
+        async with aclosing(self._attributes(selection)) as pages:
             report = await self._gateway().download_all(
                 self._run._path,
                 pages,
                 Path(root),
-                selection=Selection(include, exclude),
+                selection=selection,
                 existing=existing,
                 dry_run=dry_run,
                 progress=progress,
                 on_result=on_result,
             )
-        if report.failed and raise_on_error:
-            raise IncompleteDownloadError(_summary(report), report=report)
-        return report
+        return judged(report, raise_on_error=raise_on_error)
 
-    async def _attributes(self) -> AsyncGenerator[list[FileAttributes]]:
-        names, match = self._names, self._match
-        if match is not None and match.name is not None and not names and self._pattern is None:
-            names = (match.name,)
-        pages = self._gateway().pages(self._run._path, names=names, pattern=self._pattern, per_page=self._per_page)
+    async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
+        """List the files; of those that a selection will leave out, few or none where the server can tell them."""
+        names, pattern, match = self._names, self._pattern, self._match
+        if not names and pattern is None:
+            if match is not None and match.name is not None:
+                names = (match.name,)
+            elif selection is not None:
+                names, pattern = selection.names, selection.pattern
+        pages = self._gateway().pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
         async with aclosing(pages):
             async for page in pages:
                 yield [attributes for attributes in page if match is None or match.accepts(attributes)]
@@ -165,10 +167,33 @@ class AsyncFiles:
         return self._run._gateway()
 
 
+def check_existing(existing: Existing) -> None:
+    """Check what a caller wants to be done with files that are there.
+
+    Raises:
+        ConfigurationError: It is none of the words.
+    """
+    if existing not in EXISTING:
+        raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")
+
+
+def judged(report: DownloadReport, *, raise_on_error: bool) -> DownloadReport:
+    """Return the report.
+
+    Raises:
+        IncompleteDownloadError: It tells of failures, and they are to be raised.
+    """
+    if report.failed and raise_on_error:
+        raise IncompleteDownloadError(_summary(report), report=report)
+    return report
+
+
 def _summary(report: DownloadReport) -> str:
     first = report.failures[0]
     others = f", and {report.failed - 1} more" if report.failed > 1 else ""
+    what = "the first, of the run" if report.failed > 1 else "of the run"
     return (
-        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: {first.error}{others}. "
+        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: {first.error} "
+        f"({what} {first.run}){others}. "
         "The others are in place; call again to go on with the rest. The report lists each failure."
     )

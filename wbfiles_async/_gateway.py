@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
+import attrs
 import httpx
 
 from wbfiles_async._credentials import Credentials
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._listing import MODEST_PAGE, ahead
+from wbfiles_async._many import ManyRuns
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
+from wbfiles_async._projects import count_runs, run_pages
 from wbfiles_async._protocol.answers import check_deleted, parse_viewer
 from wbfiles_async._protocol.backoff import is_transient
 from wbfiles_async._protocol.files_page import FilesPage, parse_files_page
 from wbfiles_async._protocol.graphql import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, RUN_FILES, VIEWER
 from wbfiles_async._protocol.judging import Verdict
-from wbfiles_async._protocol.pages import Pages
+from wbfiles_async._protocol.layout import Layout
+from wbfiles_async._protocol.pages import Pages, RunPages
+from wbfiles_async._protocol.runs_page import ListedRun
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._settings import Settings, TransferOptions
-from wbfiles_async._transfer.bulk import BulkDownload
+from wbfiles_async._transfer.bulk import BulkDownload, Listed
 from wbfiles_async._transfer.failures import Budget, Failure
 from wbfiles_async._transfer.graphql import ask
 from wbfiles_async._transfer.one import OneFile
@@ -30,8 +37,7 @@ from wbfiles_async.errors import ApiError, ConfigurationError, RemoteFileNotFoun
 
 log = logging.getLogger(__name__)
 
-MODEST_PAGE = 100
-"""Files a page that every server gives; asked for where a larger page is refused."""
+P = TypeVar("P", RunPath, ProjectPath)
 
 _inherited: list[Session] = []
 """Sessions of a parent process. Kept, never closed: closing would speak on connections the parent uses."""
@@ -102,14 +108,14 @@ class Gateway:
         """Ask the API; see ``graphql.ask``."""
         return await ask(self.session(), query, variables, repeat=repeat)
 
-    async def resolve(self, run: RunPath) -> RunPath:
+    async def resolve(self, path: P) -> P:
         """Fill in the default entity, which is asked from the server once."""
-        if run.entity:
-            return run
+        if path.entity:
+            return path
         async with self.session().entity_lock:
             if not self.default_entity:
                 self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
-        return RunPath(self.default_entity, run.project, run.run_id)
+        return attrs.evolve(path, entity=self.default_entity)
 
     async def pages(
         self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
@@ -121,21 +127,28 @@ class Gateway:
             ApiError: The server fails, or leads in circles.
         """
         walk = Pages(run=await self.resolve(run), per_page=per_page, names=names, pattern=pattern)
-        ahead = asyncio.create_task(self._page(walk))
-        try:
-            while True:
-                page = await ahead
-                files = walk.accept(page)
-                if page.skipped:
-                    log.warning("%s: the server listed %d files without a name; they are left out", run, page.skipped)
-                if walk.done:
-                    yield files
-                    return
-                ahead = asyncio.create_task(self._page(walk))
-                yield files
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
+        async with aclosing(self.further_pages(walk)) as pages:
+            async for page in pages:
+                yield page
+
+    def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
+        """Yield the files of a run from where a walk stands on, as ``pages`` does."""
+
+        def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
+            files = walk.accept(page)
+            if page.skipped:
+                log.warning("%s: the server listed %d files without a name; they are left out", walk.run, page.skipped)
+            return files
+
+        return ahead(lambda: self._page(walk), accept, lambda: walk.done)
+
+    def run_pages(self, walk: RunPages) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """Yield the runs of a project; see ``_projects``."""
+        return run_pages(self, walk)
+
+    async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
+        """Ask how many runs of a project the filters select; see ``_projects``."""
+        return await count_runs(self, project, filters)
 
     async def _page(self, walk: Pages) -> FilesPage:
         try:
@@ -198,9 +211,44 @@ class Gateway:
         on_result: Callable[[FileResult], None] | None,
     ) -> DownloadReport:
         """Download many files of a run; see ``BulkDownload``."""
-        bulk = BulkDownload(
+
+        async def listed() -> AsyncGenerator[list[Listed]]:
+            path = await self.resolve(run)
+            async for page in pages:
+                yield [Listed(path, page)]
+
+        bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
+        async with aclosing(listed()) as found:
+            return await bulk.run(found)
+
+    async def download_many(
+        self,
+        runs: AsyncGenerator[Sequence[ListedRun]],
+        root: Path,
+        *,
+        layout: Layout,
+        selection: Selection,
+        existing: Existing,
+        dry_run: bool,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> DownloadReport:
+        """Download the files of many runs; see ``ManyRuns``."""
+        bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
+        return await ManyRuns(self, layout, selection).download(runs, bulk)
+
+    def _bulk(
+        self,
+        root: Path,
+        selection: Selection,
+        existing: Existing,
+        dry_run: bool,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> BulkDownload:
+        return BulkDownload(
             session=self.session(),
-            source_for=lambda attributes: self._source(attributes, run),
+            source_for=self._source,
             root=root,
             selection=selection,
             existing=existing,
@@ -208,7 +256,6 @@ class Gateway:
             progress=progress,
             on_result=on_result,
         )
-        return await bulk.run(pages)
 
     def _source(self, attributes: FileAttributes, run: RunPath | None) -> Source:
         return Source(

@@ -12,10 +12,10 @@ from pathlib import Path
 import anyio
 import attrs
 
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._transfer.download import Download
-from wbfiles_async._transfer.progress import Progress
+from wbfiles_async._transfer.progress import Progress, labelled
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import (
     Place,
@@ -37,13 +37,32 @@ FAILURES_KEPT = 1000
 """Failures a report lists; it counts them all."""
 
 
+@attrs.frozen
+class Listed:
+    """Files of one run, as they were listed together.
+
+    Attributes:
+        run: The run, its entity known.
+        files: The files.
+        folder: Folders below the root that they go to, judged already.
+        label: Stands before their names where progress is told of, to tell the files of several runs apart.
+        error: Why the run's files, or the rest of them, could not be listed.
+    """
+
+    run: RunPath
+    files: Sequence[FileAttributes]
+    folder: tuple[str, ...] = ()
+    label: str = ""
+    error: WBFilesError | None = None
+
+
 @attrs.define(eq=False, kw_only=True)
 class BulkDownload:
     """Many files on their way below one root.
 
     Attributes:
         session: The means of the running event loop.
-        source_for: Makes the source of a file.
+        source_for: Makes the source of a file of a run.
         root: The folder they go below.
         selection: Which of them.
         existing: What to do with a file that is there.
@@ -53,7 +72,7 @@ class BulkDownload:
     """
 
     session: Session
-    source_for: Callable[[FileAttributes], Source]
+    source_for: Callable[[FileAttributes, RunPath], Source]
     root: Path
     selection: Selection
     existing: Existing
@@ -64,7 +83,7 @@ class BulkDownload:
     _totals: dict[str, int] = attrs.field(factory=dict)
     _failures: list[FileResult] = attrs.field(factory=list)
 
-    async def run(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> DownloadReport:
+    async def run(self, pages: AsyncIterator[Sequence[Listed]]) -> DownloadReport:
         """Download what the pages list; one file's failure does not stop the others.
 
         Raises:
@@ -82,44 +101,54 @@ class BulkDownload:
             root=self.root, seconds=time.monotonic() - began, failures=tuple(self._failures), **self._totals
         )
 
-    async def _arranged(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> AsyncGenerator[list[_Item]]:
+    async def _arranged(self, pages: AsyncIterator[Sequence[Listed]]) -> AsyncGenerator[list[_Item]]:
         """Find the place of each file that is wanted, and look, a page at a time, which are taken."""
         async for page in pages:
-            items = []
-            for attributes in page:
-                if not self.selection.accepts(attributes.name):
-                    continue
-                try:
-                    items.append(_Item(attributes, place_for(self.root, attributes.name)))
-                except UnsafePathError as error:
-                    self._account(_failed(attributes, None, error))
-            await self.session.disk.run(_look_at_places, items)
-            yield items
+            items: list[_Item] = []
+            for listed in page:
+                self._arrange(listed, items)
+            if items:
+                await self.session.disk.run(_look_at_places, items)
+                yield items
+
+    def _arrange(self, listed: Listed, items: list[_Item]) -> None:
+        for attributes in listed.files:
+            if not self.selection.accepts(attributes.name):
+                continue
+            try:
+                items.append(_Item(attributes, place_for(self.root, attributes.name, listed.folder), listed))
+            except UnsafePathError as error:
+                self._account(_failed(attributes, None, listed, error))
+        if listed.error is not None:
+            self._account(FileResult(name="", status="failed", run=str(listed.run), error=listed.error))
 
     async def _work(self, files: _Feed) -> None:
         while (item := await files.next()) is not None:
             try:
                 result = await self._result_of(item)
             except WBFilesError as error:
-                result = _failed(item.attributes, item.place, error)
+                result = _failed(item.attributes, item.place, item.listed, error)
             self._account(result)
 
     async def _result_of(self, item: _Item) -> FileResult:
-        source, place = self.source_for(item.attributes), item.place
+        source, place, listed = self.source_for(item.attributes, item.listed.run), item.place, item.listed
         if item.taken and self.existing != "replace":
             kept = await self._kept(source, place)
             if kept is not None:
                 return kept
         if self.dry_run:
-            return FileResult(name=source.name, status="planned", path=place.path, size=source.size or 0)
-        return await Download(
+            return FileResult(
+                name=source.name, status="planned", path=place.path, size=source.size or 0, run=source.run
+            )
+        result = await Download(
             session=self.session,
             source=source,
             place=place,
             mode=self._mode,
             replace=self.existing in ("replace", "verify"),
-            progress=self.progress,
+            progress=labelled(self.progress, listed.label),
         ).run()
+        return attrs.evolve(result, run=source.run)
 
     async def _kept(self, source: Source, place: Place) -> FileResult | None:
         """Decide whether the file at the place stays as it is."""
@@ -132,7 +161,9 @@ class BulkDownload:
             return None
         elif self.existing == "error":
             raise already_exists(place.path)
-        return FileResult(name=source.name, status="kept", path=place.path, size=source.size or 0, verified=verified)
+        return FileResult(
+            name=source.name, status="kept", path=place.path, size=source.size or 0, verified=verified, run=source.run
+        )
 
     def _account(self, result: FileResult) -> None:
         counts = {"files": 1, result.status: 1, "verified": int(result.verified), "parts": result.parts}
@@ -152,6 +183,7 @@ class _Item:
 
     attributes: FileAttributes
     place: Place
+    listed: Listed
     taken: bool = False
 
 
@@ -160,13 +192,14 @@ def _look_at_places(items: Sequence[_Item]) -> None:
         item.taken = os.path.lexists(item.place.path)
 
 
-def _failed(attributes: FileAttributes, place: Place | None, error: WBFilesError) -> FileResult:
+def _failed(attributes: FileAttributes, place: Place | None, listed: Listed, error: WBFilesError) -> FileResult:
     return FileResult(
         name=attributes.name,
         status="failed",
         path=None if place is None else place.path,
         size=attributes.size_bytes or 0,
         error=error,
+        run=str(listed.run),
     )
 
 
