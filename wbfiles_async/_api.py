@@ -198,8 +198,8 @@ class AsyncApi:
         if isinstance(given, AsyncRuns):
             runs = given._listed(selection)
         else:
-            listed = [given] if isinstance(given, AsyncRun) else given
-            runs = _one_by_one(dict.fromkeys((self.run(run) if isinstance(run, str) else run)._path for run in listed))
+            several = [given] if isinstance(given, AsyncRun) else given
+            runs = self._each([self.run(run) if isinstance(run, str) else run for run in several])
         report = await self._gateway.download_many(
             runs,
             Path(root),
@@ -245,7 +245,11 @@ class AsyncApi:
             return False
         return True
 
-
-async def _one_by_one(runs: Iterable[RunPath]) -> AsyncGenerator[tuple[ListedRun, ...]]:
-    for run in runs:
-        yield (ListedRun(run),)
+    async def _each(self, runs: Iterable[AsyncRun]) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """Yield each run once, however often and in whatever spelling it was given."""
+        seen = set()
+        for run in runs:
+            path = await self._gateway.resolve(run._path)
+            if path not in seen:
+                seen.add(path)
+                yield (ListedRun(path),)

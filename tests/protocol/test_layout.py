@@ -29,7 +29,7 @@ def test_fields_stand_for_the_runs_own(text: str, folder: tuple[str, ...]) -> No
     ["{name}", "{run.id}", "{run!r}", "{run:>9}", "{}", "{0}", "{run", "run}", "{{run}}", "{RUN}", "{run}/{tag}"],
 )
 def test_other_fields_are_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="unknown field.*'{project}/{run}'"):
+    with pytest.raises(ConfigurationError, match=r"unknown field.*'{project}/{run}'"):
         Layout(text)
 
 

@@ -151,7 +151,7 @@ def test_files_are_asked_for_along_with_the_runs() -> None:
 def test_runs_that_lead_in_circles_are_an_error_that_names_the_project() -> None:
     pages = RunPages(PROJECT, "{}", "+created_at", per_page=1)
     pages.accept(runs_page(1, cursor="a"))
-    with pytest.raises(ApiError, match="the runs of e/p cannot be listed to the end: .* same cursor twice"):
+    with pytest.raises(ApiError, match=r"the runs of e/p cannot be listed to the end: .* same cursor twice"):
         pages.accept(runs_page(2, cursor="a"))
     with pytest.raises(ApiError, match="gives no cursor"):
         RunPages(PROJECT, "{}", "+created_at", per_page=1).accept(runs_page(1))

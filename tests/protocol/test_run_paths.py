@@ -225,5 +225,5 @@ def test_only_two_parts_can_be_a_run_as_well_as_a_project(
 
 @pytest.mark.parametrize("path", ["", "/", "e//r", "a/b/c/d", "https://wandb.ai/e", "https://evil.com/e/p"])
 def test_what_names_neither_is_refused(path: str) -> None:
-    with pytest.raises(ConfigurationError, match="names no (run|project)"):
+    with pytest.raises(ConfigurationError, match=r"names no (run|project)"):
         possible_meanings(path, base_url="http://localhost:8080", entity="my-team", project="set")
