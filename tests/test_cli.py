@@ -267,6 +267,7 @@ class TestGet:
         described = {each.pop("name"): each for each in results}
         parts = -(-len(FILES["model.bin"]) // TransferOptions().part_size)
         assert described["model.bin"] == {
+            "run": RUN,
             "status": "downloaded",
             "path": "data/model.bin",
             "size": 9 << 20,

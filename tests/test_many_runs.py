@@ -79,8 +79,8 @@ class Project:
         nodes: list[dict[str, object]] = [{"name": self.name_of(number)} for number in range(first, last)]
         if "fileLimit" in variables:
             nodes = [node | {"files": self.files_from(0, variables["fileLimit"])} for node in nodes]
-        edges = [{"node": node, "cursor": str(first + number)} for number, node in enumerate(nodes)]
-        runs = connection(edges, last < self.runs)
+        cursors = map(str, range(first, last))
+        runs = connection([{"node": n, "cursor": c} for n, c in zip(nodes, cursors, strict=True)], last < self.runs)
         return graphql_answer({"project": {"runCount": self.runs, "runs": runs}})
 
     def files_from(self, first: int, count: int) -> dict[str, object]:

@@ -37,5 +37,4 @@ async def ahead(
     finally:
         under_way.cancel()
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([under_way])
-            under_way.cancelled() or under_way.exception()  # seen, so that the loop does not complain of it
+            await asyncio.gather(under_way, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,16 +13,18 @@ from typing import TypeVar
 import attrs
 import click
 
-from wbfiles_async import AsyncApi, TransferOptions, WBFilesError, __version__
+from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns, TransferOptions, WBFilesError, __version__
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_code_of, explain, run
 from wbfiles_async._cli.fetching import Fetch, get
-from wbfiles_async._cli.listing import list_files
+from wbfiles_async._cli.listing import list_files, list_runs
 from wbfiles_async._cli.output import Output
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._settings import LAYOUT
 
 F = TypeVar("F", bound=Callable[..., object])
+Filters = dict[str, object] | None
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -81,15 +84,33 @@ base_url_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, for programs.")
 
 
+def _read_filters(context: click.Context, option: click.Parameter, value: str | None) -> dict[str, object] | None:
+    try:
+        filters: object = None if value is None else json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"it is no JSON: {error}") from None
+    if filters is None:
+        return None
+    if not isinstance(filters, dict):
+        raise click.BadParameter("it is no JSON object, such as {}")
+    return {str(key): condition for key, condition in filters.items()}
+
+
 def _selecting(command: F) -> F:
-    """Add what chooses files of a run."""
+    """Add what chooses files of a run, or runs of a project."""
     for decorate in reversed(
         (
-            click.argument("run_path", metavar="RUN"),
+            click.argument("path", metavar="RUN|PROJECT"),
             click.argument("names", metavar="[NAME]...", nargs=-1),
             click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
             click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
             click.option("--pattern", metavar="LIKE", help="Only names like this SQL pattern; the server compares."),
+            click.option(
+                "--filters",
+                metavar="JSON",
+                callback=_read_filters,
+                help='Only the runs of PROJECT that meet W&B\'s filters, such as \'{"state": "finished"}\'.',
+            ),
         )
     ):
         command = decorate(command)
@@ -123,7 +144,8 @@ def program(context: click.Context) -> None:
     """List and fetch the files of Weights & Biases runs.
 
     RUN is entity/project/run_id, or the address of the run's page; a part that is left out comes from
-    WANDB_ENTITY, WANDB_PROJECT or W&B's settings files.
+    WANDB_ENTITY, WANDB_PROJECT or W&B's settings files. PROJECT is entity/project/ or the address of its page.
+    Without the last slash it is a project too, unless the default entity has a run of that path, project/run_id.
 
     Credentials come from WANDB_API_KEY, WANDB_IDENTITY_TOKEN_FILE or the netrc file. There is no option for
     them, since everybody on a machine can read the command lines of its processes.
@@ -142,18 +164,19 @@ def program(context: click.Context) -> None:
 @click.pass_obj
 def ls_command(
     common: Common,
-    run_path: str,
+    path: str,
     names: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     pattern: str | None,
+    filters: Filters,
     as_json: bool,
 ) -> int:
-    r"""List the files of RUN: all of them, or those of these exact NAMEs.
+    r"""List the files of RUN: all of them, or those of these exact NAMEs; or the runs of PROJECT.
 
     A table on a terminal. Elsewhere one line a file, with tabs between name, size in bytes, type, time of the
     last change and md5; "-" where the server does not know. With --json the keys are name, size, md5, mimetype,
-    updated_at and path_uri.
+    updated_at and path_uri; of a run path, id, name, state and created_at, and without it these but the first.
 
     Control characters in names are written as escapes, such as \x1b.
     """
@@ -161,7 +184,12 @@ def ls_command(
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url) as api:
-            return await list_files(api.run(run_path), chosen, output)
+            target = await _target(api, path, filters)
+            if isinstance(target, AsyncRun):
+                return await list_files(target, chosen, output)
+            if chosen:
+                raise click.UsageError(f"{path} is a project, and NAMEs and globs choose files; name one of its runs.")
+            return await list_runs(target, output)
 
     return run(work, quiet=common.quiet)
 
@@ -175,6 +203,11 @@ def ls_command(
     "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
     help="A file that is there already: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
 )  # fmt: skip
+@click.option(
+    "--layout", metavar="FOLDERS",
+    help="Where below the root the files of each run of PROJECT go, with {entity}, {project} and {run} for its own; "
+    f"'' for no folder.  [default: {LAYOUT}]",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only tell what would be fetched.")
 @click.option("--connections", metavar="N", type=click.IntRange(min=1), default=TransferOptions().connections,
               show_default=True, help="Simultaneous requests, files and parts of files together.")  # fmt: skip
@@ -185,35 +218,50 @@ def ls_command(
 @click.pass_obj
 def get_command(
     common: Common,
-    run_path: str,
+    path: str,
     names: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     pattern: str | None,
+    filters: Filters,
     root: Path,
+    layout: str | None,
     existing: Existing,
     dry_run: bool,
     connections: int,
     no_verify: bool,
     as_json: bool,
 ) -> int:
-    """Fetch the files of RUN: all of them, or those of these exact NAMEs.
+    """Fetch the files of RUN, or of all runs of PROJECT: all of them, or those of these exact NAMEs.
 
     Each file appears at its place only when it is whole and checked. One file's failure does not stop the others;
     run the same command again to fetch what is missing.
 
     A terminal shows the progress. Elsewhere stdout gets one line a file, with tabs between name, size in bytes and
-    status (downloaded, kept, planned). With --json it gets one object a file, with the keys name, status, path, size,
-    verified, parts and error, and at the end one with the key summary.
+    status (downloaded, kept, planned). With --json it gets one object a file, with the keys run, name, status, path,
+    size, verified, parts and error, and at the end one with the key summary.
 
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
+    Of a project, a NAME counts as lacking where no run has it.
     """
     chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
     options = TransferOptions(connections=connections, verify=not no_verify)
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url, options=options) as api:
-            fetch = Fetch(run=api.run(run_path), chosen=chosen, root=root, existing=existing, dry_run=dry_run)
+            target = await _target(api, path, filters)
+            if isinstance(target, AsyncRun) and layout is not None:
+                raise click.UsageError(f"{path} is a run, and --layout is for projects; use --root.")
+            if isinstance(target, AsyncRuns) and chosen.pattern is not None:
+                raise click.UsageError(f"{path} is a project, and --pattern is for runs; use --include.")
+            fetch = Fetch(
+                target=target,
+                chosen=chosen,
+                root=root,
+                existing=existing,
+                dry_run=dry_run,
+                layout=LAYOUT if layout is None else layout,
+            )
             return await get(fetch, output)
 
     return run(work, quiet=common.quiet)
@@ -253,6 +301,11 @@ def demo_command(common: Common, root: Path) -> int:
     from wbfiles_async._cli.demo import demo
 
     return demo(root, Output(quiet=common.quiet))
+
+
+async def _target(api: AsyncApi, path: str, filters: Filters) -> AsyncRun | AsyncRuns:
+    """Find the run or the runs that a path means; with filters it can only mean those of a project."""
+    return await api._named_by(path) if filters is None else api.runs(path, filters)
 
 
 def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:

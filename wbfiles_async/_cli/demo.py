@@ -54,9 +54,10 @@ async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int
     results: list[FileResult] = []
     async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT) as api:
         everything = Chosen((), None, Selection((), ()))
-        report = await download(Fetch(run=api.run(RUN), chosen=everything, root=root), output, results.append)
+        fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
+        report = await download(fetch, output, results.append)
     if report.failed:
-        tell_failures(report)
+        tell_failures(report, fetch)
         return ExitCode.FAILED
     if not output.quiet:
         _show(report, results, base_url)

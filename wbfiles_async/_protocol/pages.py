@@ -111,9 +111,8 @@ class Pages:
     pattern: str | None = None
     _trail: _Trail[FileAttributes] = attrs.field(init=False)
 
-    @_trail.default
-    def _begin(self) -> _Trail[FileAttributes]:
-        return _Trail(f"the files of {self.run}")
+    def __attrs_post_init__(self) -> None:
+        self._trail = _Trail(f"the files of {self.run}")
 
     @property
     def done(self) -> bool:
@@ -171,9 +170,8 @@ class RunPages:
     pattern: str | None = None
     _trail: _Trail[ListedRun] = attrs.field(init=False)
 
-    @_trail.default
-    def _begin(self) -> _Trail[ListedRun]:
-        return _Trail(f"the runs of {self.project}")
+    def __attrs_post_init__(self) -> None:
+        self._trail = _Trail(f"the runs of {self.project}")
 
     @property
     def done(self) -> bool:
