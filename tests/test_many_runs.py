@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import tracemalloc
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Project:
         runs: How many.
         files: How many each of them has.
         name_of: The id of a run.
-        asked: The variables of all queries.
+        asked: The variables of the queries.
+        queries: How many there were.
         answer_run: Answers for the files of one run, instead of the right ones.
     """
 
@@ -58,7 +60,8 @@ class Project:
     runs: int
     files: int = 2
     name_of: Callable[[int], str] = "run{}".format
-    asked: list[Mapping[str, object]] = attrs.field(factory=list)
+    asked: deque[Mapping[str, object]] = attrs.field(factory=deque)
+    queries: int = 0
     answer_run: Mapping[str, Answer] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -69,6 +72,7 @@ class Project:
         self.server.requests.clear()
         variables = json.loads(seen.body)["variables"]
         self.asked.append(variables)
+        self.queries += 1
         if "name" in variables:
             if variables["name"] in self.answer_run:
                 return self.answer_run[variables["name"]]
@@ -126,13 +130,13 @@ async def test_memory_grows_neither_with_runs_nor_with_files(
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
 
     async def peak(runs: int) -> int:
-        project = Project(server, runs, files=3)
+        project = Project(server, runs, files=3, asked=deque(maxlen=1))
         async with client(server) as api:
             tracemalloc.start()
             try:
                 report = await api.runs(PROJECT, per_page=20).download(tmp_path, dry_run=True)
                 assert report.planned == runs * 3
-                assert len(project.asked) == runs / 20
+                assert project.queries == runs / 20
                 return tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
@@ -212,3 +216,14 @@ async def test_entries_that_are_no_runs_are_told_in_the_log(
         assert [run.id async for run in api.runs(PROJECT)] == ["r1"]
         assert await api.runs(PROJECT).count() == 1  # the server counts none
     assert "team/project: the server listed 1 runs without an id; they are left out" in caplog.text
+
+
+async def test_entries_that_are_no_files_are_told_in_the_log(
+    server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = connection([{"node": {"id": "nameless"}, "cursor": "a"}], False)
+    edges: list[dict[str, object]] = [{"node": {"name": "r1", "files": files}, "cursor": "a"}]
+    server.on("/graphql", graphql_answer({"project": {"runs": connection(edges, False)}}))
+    async with client(server) as api:
+        await api.runs(PROJECT).download(tmp_path)
+    assert "team/project/r1: the server listed 1 files without a name; they are left out" in caplog.text

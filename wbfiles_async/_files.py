@@ -191,9 +191,8 @@ def judged(report: DownloadReport, *, raise_on_error: bool) -> DownloadReport:
 def _summary(report: DownloadReport) -> str:
     first = report.failures[0]
     others = f", and {report.failed - 1} more" if report.failed > 1 else ""
-    what = "the first, of the run" if report.failed > 1 else "of the run"
     return (
-        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: {first.error} "
-        f"({what} {first.run}){others}. "
+        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: "
+        f"run {first.run}: {first.error}{others}. "
         "The others are in place; call again to go on with the rest. The report lists each failure."
     )

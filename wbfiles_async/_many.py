@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundErr
 
 if TYPE_CHECKING:
     from wbfiles_async._gateway import Gateway
+
+log = logging.getLogger(__name__)
 
 LISTERS = 4
 """Runs that are listed by themselves side by side: so that an API far away is no bottleneck, and none is flooded."""
@@ -79,6 +82,10 @@ class ManyRuns:
             listed = attrs.evolve(listed, folder=self._layout.folder(path))
             if run.files is not None:
                 listed = attrs.evolve(listed, files=pages.accept(run.files))
+                if run.files.skipped:
+                    log.warning(
+                        "%s: the server listed %d files without a name; they are left out", path, run.files.skipped
+                    )
         except (ApiError, UnsafePathError) as error:
             listed = attrs.evolve(listed, error=error)
         return _Walk(pages, listed)
