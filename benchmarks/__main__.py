@@ -6,8 +6,9 @@ from benchmarks.imports import IMPORTS
 from benchmarks.large import LARGE, LIMITED, TLS
 from benchmarks.listing import LISTING
 from benchmarks.many import MANY
+from benchmarks.projects import PROJECTS
 from benchmarks.scale import SCALE
 from benchmarks.small import SMALL
 
 if __name__ == "__main__":
-    main([SMALL, LARGE, TLS, LIMITED, LISTING, IMPORTS, MANY, FACADE, *SCALE])
+    main([SMALL, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *SCALE])

@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 from aiohttp import web
 
-from benchmarks.data import StagedRun, name_of
+from benchmarks.data import StagedRun, name_of, run_name_of
 
 _SIGNATURE = (
     "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=BENCHMARK%2F20240101%2Fus-east-1%2Fs3%2Faws4_request"
@@ -59,10 +59,10 @@ def signed(url: str) -> str:
 
 @attrs.frozen
 class Listing:
-    """The files of one run, as the API lists them.
+    """The files of one run, as the API lists them; or the runs of one project, each with such files.
 
     Attributes:
-        run: The run.
+        run: The run, or the project.
         store: Where the store is, as ``http://host:port``.
         md5s: The md5 of each file, or one for all.
     """
@@ -94,12 +94,30 @@ class Listing:
         }
         return {"node": node, "cursor": str(index + 1)}
 
+    def runs(self, start: int, stop: int, files_each: int) -> bytes:
+        """Return the answer that lists the project's runs ``[start, stop)``, each with some of its files."""
+        edges: list[dict[str, object]] = []
+        for index in range(start, min(stop, self.run.runs)):
+            node = _RUN | {"name": run_name_of(index)}
+            if files_each:
+                first = [self._edge(file) for file in range(min(files_each, self.run.files))]
+                node["files"] = _connection(first, self.run.files)
+            edges.append({"node": node, "cursor": str(index + 1)})
+        project = {"internalId": "1", "readOnly": False, "runCount": self.run.runs}
+        return _data({"project": project | {"runs": _connection(edges, self.run.runs)}})
+
     def _answer(self, edges: list[dict[str, object]], *, complete: bool = False) -> bytes:
-        end = str(edges[-1]["cursor"]) if edges else None
-        more = not complete and end is not None and int(end) < self.run.files
-        files = {"edges": edges, "pageInfo": {"endCursor": end, "hasNextPage": more}}
-        run = {"fileCount": self.run.files, "files": files}
-        return json.dumps({"data": {"project": {"internalId": "1", "run": run}}}).encode()
+        files = _connection(edges, 0 if complete else self.run.files)
+        return _data({"project": {"internalId": "1", "run": {"fileCount": self.run.files, "files": files}}})
+
+
+def _connection(edges: list[dict[str, object]], count: int) -> dict[str, object]:
+    end = str(edges[-1]["cursor"]) if edges else None
+    return {"edges": edges, "pageInfo": {"endCursor": end, "hasNextPage": end is not None and int(end) < count}}
+
+
+def _data(data: object) -> bytes:
+    return json.dumps({"data": data}).encode()
 
 
 class Answers:
@@ -108,20 +126,35 @@ class Answers:
     def __init__(self, listings: dict[str, Listing]) -> None:
         self._listings = listings
         self._page = cache(lambda run_id, start, stop: listings[run_id].page(start, stop))
+        self._runs = cache(lambda project, start, stop, files: listings[project].runs(start, stop, files))
+        self._asked = 0
+
+    async def asked(self, request: web.Request) -> web.Response:
+        """Tell how many GraphQL requests there were."""
+        return web.Response(text=str(self._asked))
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request to ``/graphql``; what no contender asks for is refused."""
+        self._asked += 1
         asked = await request.json()
         variables = asked.get("variables") or {}
         match = re.search(r"query\s+(\w+)", asked["query"])
         operation = match[1] if match else None
         if operation in ("Viewer", "GetDefaultEntity"):
             return web.json_response({"data": _PERSON})
-        listing = self._listings.get(variables.get("name", ""))
-        if listing is None or operation not in ("Run", "RunFiles") or variables.get("pattern"):
+        listing = self._listings.get(variables.get("project", "")) or self._listings.get(variables.get("name", ""))
+        known = ("Run", "RunFiles", "Runs", "RunCount")
+        if listing is None or operation not in known or variables.get("pattern"):
             return web.json_response({"errors": [{"message": "the benchmark does not ask this"}]}, status=400)
         if listing.run.latency:
             await asyncio.sleep(listing.run.latency)
+        if operation == "RunCount":
+            return web.json_response({"data": {"project": {"runCount": listing.run.runs}}})
+        if operation == "Runs":
+            start = int(variables.get("cursor") or 0)
+            stop = start + variables["perPage"]
+            body = self._runs(listing.run.run_id, start, stop, variables.get("fileLimit", 0))
+            return web.Response(body=body, content_type="application/json")
         if operation == "Run":
             return web.json_response({"data": {"project": {"run": _RUN | {"name": listing.run.run_id}}}})
         if variables.get("fileNames"):
@@ -136,7 +169,9 @@ def _main(runs: Path, number: int) -> None:
     given = json.loads(runs.read_text())
     listings = [Listing(StagedRun(**each["run"]), each["store"], each["md5s"]) for each in given]
     app = web.Application()
-    app.router.add_post("/graphql", Answers({listing.run.run_id: listing for listing in listings}).answer)
+    answers = Answers({listing.run.run_id: listing for listing in listings})
+    app.router.add_post("/graphql", answers.answer)
+    app.router.add_get("/asked", answers.asked)
     web.run_app(app, sock=socket.socket(fileno=number), access_log=None, print=None)
 
 

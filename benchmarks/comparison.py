@@ -67,8 +67,12 @@ class Comparison:
     def _table(self, run: StagedRun, trials: dict[str, list[Trial]]) -> str:
         base = trials.get(self.contenders[0].title)
         rows = [_row(title, done, base, run) for title, done in trials.items()]
-        rate = "files/s" if run.files > 1 else "MB/s"
-        header = ("", "seconds", "min to max", rate, "ratio", "peak MiB", "stall, ms", "process, s", "CPU, s")
+        rate = "files/s" if run.count > 1 else "MB/s"
+        header = ["", "seconds", "min to max", rate, "ratio", "peak MiB", "stall, ms", "process, s", "CPU, s"]
+        if run.runs > 1:
+            header.append("GraphQL")
+            for row, done in zip(rows, trials.values(), strict=True):
+                row.append(f"{max(trial.asked for trial in done):,}")
         return render(header, rows)
 
 
@@ -110,8 +114,8 @@ def _notes(absent: list[str]) -> str:
 
 
 def _rate(run: StagedRun, median: float) -> str:
-    if run.files > 1:
-        return f"{run.files / median:,.0f}"
+    if run.count > 1:
+        return f"{run.count / median:,.0f}"
     return f"{run.size / 1e6 / median:,.0f}" if run.size else ""
 
 

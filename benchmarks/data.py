@@ -19,15 +19,16 @@ Door = Literal["http", "https", "limited"]
 
 @attrs.frozen
 class StagedRun:
-    """A run of the benchmarks.
+    """A run of the benchmarks, or a project of several runs that have the same files.
 
     Attributes:
-        files: How many.
+        files: How many, in each run.
         size: Bytes of each.
         distinct: Whether each has a content of its own; else one file on the disk answers for all of them.
         sparse: Whether the content is zeros that take no place on the disk.
         door: Which way into the store the files' URLs lead.
         latency: Seconds that the API takes longer for each answer on this run.
+        runs: How many runs. With more than one, ``run_id`` is the name of their project.
     """
 
     files: int = 1
@@ -36,6 +37,7 @@ class StagedRun:
     sparse: bool = False
     door: Door = "http"
     latency: float = 0.0
+    runs: int = 1
 
     @property
     def folder(self) -> str:
@@ -45,17 +47,31 @@ class StagedRun:
     @property
     def run_id(self) -> str:
         """The run's id."""
-        return f"{self.files}x{self.size}-{self.folder}-{self.door}-{self.latency * 1000:.0f}ms"
+        project = f"{self.runs}x" if self.runs > 1 else ""
+        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{self.latency * 1000:.0f}ms"
 
     def __str__(self) -> str:
         unit, name = (MIB, "MiB") if self.size >= MIB else (1024, "KiB") if self.size >= 1024 else (1, "bytes")
         latency = f", {self.latency * 1000:.0f} ms" if self.latency else ""
-        return f"{self.files:,} × {self.size // unit:,} {name}{latency}"
+        project = f"{self.runs:,} runs of " if self.runs > 1 else ""
+        return f"{project}{self.files:,} × {self.size // unit:,} {name}{latency}"
+
+    @property
+    def count(self) -> int:
+        """Files of all runs."""
+        return self.runs * self.files
 
     @property
     def total(self) -> int:
         """Bytes of all files."""
-        return self.files * self.size
+        return self.count * self.size
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Yield where each file lies below the root when all is downloaded, and its number in its run."""
+        for run in range(self.runs):
+            folder = f"{run_name_of(run)}/" if self.runs > 1 else ""
+            for index in range(self.files):
+                yield folder + name_of(index), index
 
     def url_path(self, name: str) -> str:
         """Return the path under which the store has the file of this name."""
@@ -65,6 +81,11 @@ class StagedRun:
 def name_of(index: int) -> str:
     """Return the name of a run's file."""
     return f"f{index:06d}.bin"
+
+
+def run_name_of(index: int) -> str:
+    """Return the id of a project's run."""
+    return f"r{index:05d}"
 
 
 def write_files(run: StagedRun, folder: Path) -> list[str]:
@@ -102,12 +123,12 @@ def check_files(run: StagedRun, root: Path, md5s: list[str]) -> str:
         What is wrong, or an empty text.
     """
     there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    wanted = {name_of(index) for index in range(run.files)}
+    wanted = {place for place, _ in run.places()}
     if there != wanted:
         return f"{len(wanted - there)} files missing, {len(there - wanted)} too many"
-    for index in range(run.files):
-        with (root / name_of(index)).open("rb") as file:
+    for place, index in run.places():
+        with (root / place).open("rb") as file:
             digest = hashlib.file_digest(file, "md5").digest()
         if base64.b64encode(digest).decode() != md5s[index % len(md5s)]:
-            return f"{name_of(index)} has other bytes"
+            return f"{place} has other bytes"
     return ""

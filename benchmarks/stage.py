@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import attrs
 
@@ -41,6 +42,11 @@ class Stage:
         """The certificate authority to trust."""
         return self.folder / "authority.pem"
 
+    def asked(self) -> int:
+        """Ask the API how many GraphQL requests it has answered."""
+        with urlopen(f"{self.base_url}/asked", timeout=10) as answer:
+            return int(answer.read())
+
     def urls(self, run: StagedRun) -> dict[str, str]:
         """Return the URL of each file of the run, by its name."""
         names = map(name_of, range(run.files))
@@ -48,7 +54,7 @@ class Stage:
 
     def obstacle(self, run: StagedRun) -> str:
         """Tell why the run cannot be downloaded here; an empty text if it can."""
-        needed = run.total + run.files * 4096  # each file in whole pages
+        needed = run.total + run.count * 4096  # each file in whole pages
         if needed * 1.2 > shutil.disk_usage(self.folder).free:
             return f"{self.folder.parent} has no room for {run.total / MIB:,.0f} MiB"
         if run.door == "limited" and not store.can_limit():

@@ -51,8 +51,8 @@ class Job:
 
     @property
     def path(self) -> str:
-        """The run's path at the API."""
-        return f"bench/bench/{self.run.run_id}"
+        """The run's path at the API, or that of a project of runs."""
+        return f"bench/{self.run.run_id}/" if self.run.runs > 1 else f"bench/bench/{self.run.run_id}"
 
 
 @attrs.frozen
@@ -103,6 +103,7 @@ class Trial:
         usage: What all its processes used.
         stall: Seconds that the event loop stood still at most; ``None`` where there is none to be seen.
         problem: What was wrong; an empty text if nothing was.
+        asked: GraphQL requests that it made, those before the clock ran included.
     """
 
     seconds: float
@@ -110,6 +111,7 @@ class Trial:
     usage: Usage
     stall: float | None
     problem: str
+    asked: int = 0
 
 
 def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
@@ -119,7 +121,9 @@ def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
     folder.mkdir()
     job = Job(stage, run, folder / "root")
     try:
+        before = stage.asked()
         trial = _measure(contender, job, mark)
+        trial = attrs.evolve(trial, asked=stage.asked() - before)
         return trial if trial.problem else attrs.evolve(trial, problem=_check(contender, job))
     finally:
         _end_remaining(mark)
@@ -158,8 +162,8 @@ def _measure(contender: Contender, job: Job, mark: str) -> Trial:
     if child.returncode != 0:
         lines = errors.read_text(errors="replace").strip().splitlines()
         problem = f"exit code {child.returncode}: {lines[-1][:200] if lines else 'no message'}"
-    elif contender.reports and report.get("files") != job.run.files:
-        problem = f"did {report.get('files')} files of {job.run.files}"
+    elif contender.reports and report.get("files") != job.run.count:
+        problem = f"did {report.get('files')} files of {job.run.count}"
     return Trial(seconds, whole, usage, None if stall is None else float(stall), problem)
 
 

@@ -294,11 +294,13 @@ class TestGet:
         parts = described["model.bin"]["parts"]
         assert parts > 1
         assert described["model.bin"] == {
+            "run": RUN,
             "status": "downloaded",
             "path": "data/model.bin",
             "size": 9 << 20,
             "verified": True,
             "parts": parts,
+            "resumed": 0,
             "error": None,
         }
         assert described[UNSAFE]["status"] == "failed"

@@ -19,8 +19,11 @@ import wbfiles_async
 PACKAGE = Path(wbfiles_async.__file__).parent
 LAYERS = (
     ("testing", "_cli"),
-    ("_sync", "_portal"),
-    ("_api", "_run", "_runs", "_files", "_file", "_deletion", "_gateway", "_facts", "_handle"),
+    ("_sync", "_sequence", "_portal"),
+    (
+        *("_api", "_run", "_runs", "_files", "_file", "_facts", "_handle"),
+        *("_gateway", "_projects", "_many", "_listing", "_deletion"),
+    ),
     ("_transfer",),
     ("_auth", "_credentials"),
     ("_protocol",),

@@ -697,6 +697,8 @@ def with_runs(client: Client, wandb_server: LocalServer) -> Client:
         ('{"tags": {"$in": ["tag0", "tag2"]}}', ["run0", "run2"]),
         ('{"name": {"$nin": ["run0"]}, "state": "finished"}', ["run2"]),
         ('{"$or": [{"name": "run0"}, {"$and": [{"name": "run1"}, {"state": "failed"}]}]}', ["run0", "run1"]),
+        ('{"$nor": [{"name": "run0"}, {"state": "failed"}]}', ["run2"]),
+        ('{"username": "local", "state": "failed"}', ["run1"]),
         ('{"config.lr": {"$not": {"$gt": 0.15}}}', ["run1"]),
     ],
 )

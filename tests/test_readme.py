@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,15 @@ def test_the_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) 
         assert (tmp_path / "data" / name).read_bytes() == data
 
 
+def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = (block for block in blocks("python") if "api.runs" in block)
+    told = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "1a2b3c4d 1a2b3c4d finished" in told
+    assert "2 files of 1 runs" in told
+    assert (tmp_path / "data/my-project/1a2b3c4d/media/tables/confusion.json").read_bytes() == b"[]"
+    assert (tmp_path / "some/1a2b3c4d/model.bin").read_bytes() == FILES["model.bin"]
+
+
 def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "def test_" in block)
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
@@ -66,14 +76,25 @@ def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) 
 
 
 def test_every_python_example_is_tested() -> None:
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 4
+
+
+def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set[str]:
+    """Run the lines of an example; return what was fetched."""
+    for line in example.splitlines():
+        words = shlex.split(line)
+        assert words[0] == "wbfiles"
+        run([sys.executable, "-m", "wbfiles_async._cli", *words[1:]], folder, environment)
+    return {str(path.relative_to(folder / "data")) for path in (folder / "data").rglob("*") if path.is_file()}
 
 
 def test_the_commands_on_a_run_work(tmp_path: Path, environment: dict[str, str]) -> None:
-    (example,) = (block for block in blocks("console") if "wbfiles get" in block)
-    for line in example.splitlines():
-        words = [word.strip("'") for word in line.split()]
-        assert words[0] == "wbfiles"
-        run([sys.executable, "-m", "wbfiles_async._cli", *words[1:]], tmp_path, environment)
-    fetched = {str(path.relative_to(tmp_path / "data")) for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    (example,) = (block for block in blocks("console") if f"wbfiles get {RUN}" in block)
+    fetched = run_commands(example, tmp_path, environment)
     assert fetched == {"wandb-summary.json", "media/tables/confusion.json"}
+
+
+def test_the_commands_on_a_project_work(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = (block for block in blocks("console") if "--filters" in block)
+    fetched = run_commands(example, tmp_path, environment)
+    assert fetched == {"1a2b3c4d/wandb-summary.json", "1a2b3c4d/media/tables/confusion.json"}

@@ -15,12 +15,14 @@ from wbfiles_async import (
     AsyncFile,
     AsyncFiles,
     AsyncRun,
+    AsyncRuns,
     DeletionReport,
     DownloadReport,
     File,
     Files,
     IncompleteDownloadError,
     Run,
+    Runs,
 )
 
 
@@ -31,6 +33,14 @@ def blocking() -> None:
         assert_type(api.default_entity, str | None)
         run = assert_type(api.run("entity/project/run"), Run)
         assert_type(run.path, list[str])
+        runs = assert_type(api.runs("entity/project", {"state": "finished"}, "-created_at", per_page=10), Runs)
+        assert_type(len(runs), int)
+        assert_type(runs[0], Run)
+        assert_type(runs[0:2], list[Run])
+        assert_type([each.name for each in runs], list[str | None])
+        assert_type(runs.first(), Run | None)
+        assert_type(runs.download("there", layout="{project}/{run}"), DownloadReport)
+        assert_type(api.download([run, "entity/project/run"], "there"), DownloadReport)
         files = assert_type(run.files(pattern="%.png", match={"md5": "..."}), Files)
         assert_type(len(files), int)
         assert_type(files.count(), int)
@@ -68,6 +78,12 @@ async def asynchronous() -> None:
         assert_type(api.default_entity, str | None)
         run = assert_type(api.run("entity/project/run"), AsyncRun)
         assert_type(run.path, list[str])
+        runs = assert_type(api.runs("entity/project", {"state": "finished"}, "-created_at", per_page=10), AsyncRuns)
+        assert_type(await runs.count(), int)
+        assert_type([each.name async for each in runs], list[str | None])
+        assert_type(await runs.first(), AsyncRun | None)
+        assert_type(await runs.download("there", layout="{project}/{run}"), DownloadReport)
+        assert_type(await api.download(runs, "there"), DownloadReport)
         files = assert_type(run.files(pattern="%.png", match={"md5": "..."}), AsyncFiles)
         assert_type(await files.count(), int)
         assert_type(await files.first(), AsyncFile | None)
@@ -101,3 +117,4 @@ def failures(error: IncompleteDownloadError) -> None:
     assert_type(error.report, DownloadReport)
     for failure in error.report.failures:
         assert_type(failure.path, Path | None)
+        assert_type(failure.run, str)

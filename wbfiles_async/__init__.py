@@ -7,8 +7,9 @@ from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DeletionReport, DownloadReport, FileResult
 from wbfiles_async._run import AsyncRun
+from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._settings import TransferOptions
-from wbfiles_async._sync import Api, File, Files, Run
+from wbfiles_async._sync import Api, File, Files, Run, Runs
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -43,6 +44,7 @@ __all__ = [
     "AsyncFile",
     "AsyncFiles",
     "AsyncRun",
+    "AsyncRuns",
     "AuthenticationError",
     "ConfigurationError",
     "DeletionReport",
@@ -62,6 +64,7 @@ __all__ = [
     "RemoteFileNotFoundError",
     "Run",
     "RunNotFoundError",
+    "Runs",
     "StoreUnavailableError",
     "TransferError",
     "TransferOptions",

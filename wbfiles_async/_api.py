@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wbfiles_async._credentials import find_credentials, missing_credentials
-from wbfiles_async._protocol.run_paths import parse_run_path
+from wbfiles_async._files import check_existing, judged
+from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
+from wbfiles_async._protocol.layout import Layout
+from wbfiles_async._protocol.run_paths import parse_project_path, parse_run_path, possible_meanings
+from wbfiles_async._protocol.runs_page import ListedRun
+from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._run import AsyncRun
-from wbfiles_async._settings import TransferOptions, load_settings
+from wbfiles_async._runs import AsyncRuns, parse_filters
+from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, load_settings
+from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
 if TYPE_CHECKING:
     import httpx
+
+    from wbfiles_async._transfer.progress import Progress
 
 
 class AsyncApi:
@@ -112,3 +121,135 @@ class AsyncApi:
             self,
             parse_run_path(path, base_url=settings.base_url, entity=settings.entity, project=settings.project),
         )
+
+    def runs(
+        self,
+        path: str | None = None,
+        filters: Mapping[str, object] | None = None,
+        order: str = "+created_at",
+        per_page: int = RUNS_PER_PAGE,
+    ) -> AsyncRuns:
+        """Select runs of a project. Makes no request.
+
+        Args:
+            path: ``entity/project``, ``project``, or the web address of the project; the project of the settings
+                where none is given.
+            filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
+                server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
+            order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
+            per_page: Runs to ask for in one request; fewer are asked for where the server refuses so many.
+
+        Raises:
+            ConfigurationError: The path names no project, or a value is none that can be asked for.
+
+        Source:
+            W&B's public API, ``Api.runs``, which tells the keys and operators of filters.
+        """
+        if per_page < 1:
+            raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
+        settings = self._gateway.settings
+        project = parse_project_path(path, base_url=settings.base_url, entity=settings.entity, project=settings.project)
+        return AsyncRuns(self, project, parse_filters(filters), order or "+created_at", per_page)
+
+    async def download(
+        self,
+        paths_or_runs: str | AsyncRun | AsyncRuns | Sequence[str | AsyncRun],
+        root: str | os.PathLike[str] = ".",
+        *,
+        layout: str = LAYOUT,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Download the files of a project, or of one or more runs, by default each to ``root/run_id/name``.
+
+        One path names a project where it ends with ``/`` or ``/runs`` or is the web address of one, and a run where it
+        has three parts. Two parts mean a run of a project of the default entity, ``project/run_id``, if there
+        is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
+
+        Args:
+            paths_or_runs: The path of a project or of a run, runs, or paths of runs as ``run`` takes them.
+            root: Local folder; made where it is missing.
+            layout: As for ``AsyncRuns.download``, as is all that follows.
+            include: Shell patterns on the file's name; none means all.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there.
+            dry_run: Whether to only tell what would be fetched.
+            raise_on_error: Whether to raise when a file or a run failed, after the others are done.
+            progress: Told of the bytes as they arrive.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done; a run that does not exist is one of its failures.
+
+        Raises:
+            IncompleteDownloadError: Files failed, or runs could not be listed; it carries the report.
+            ConfigurationError: A path, a pattern, ``existing`` or ``layout`` cannot be used.
+            RunNotFoundError: The project does not exist or is not visible; or a path of two parts names nothing.
+            ApiError: The listing of a project's runs failed.
+        """
+        check_existing(existing)
+        selection, folders = Selection(include, exclude), Layout(layout)
+        given = await self._named_by(paths_or_runs) if isinstance(paths_or_runs, str) else paths_or_runs
+        if isinstance(given, AsyncRuns):
+            runs = given._listed(selection)
+        else:
+            several = [given] if isinstance(given, AsyncRun) else given
+            runs = self._each([self.run(run) if isinstance(run, str) else run for run in several])
+        report = await self._gateway.download_many(
+            runs,
+            Path(root),
+            layout=folders,
+            selection=selection,
+            existing=existing,
+            dry_run=dry_run,
+            progress=progress,
+            on_result=on_result,
+        )
+        return judged(report, existing, raise_on_error=raise_on_error)
+
+    async def _named_by(self, path: str) -> AsyncRun | AsyncRuns:
+        """Find out what a path names; the server is asked where it could be a run as well as a project.
+
+        Raises:
+            ConfigurationError: It can name neither.
+            RunNotFoundError: It could name both, and neither exists.
+        """
+        settings = self._gateway.settings
+        meanings = possible_meanings(path, base_url=settings.base_url, entity=settings.entity, project=settings.project)
+        match meanings:
+            case (RunPath() as run, ProjectPath()) if not await self._exists(run):
+                runs = self.runs(path)
+                try:
+                    await runs.count()
+                except RunNotFoundError:
+                    raise RunNotFoundError(
+                        f"{path!r} not found: it is neither a run (project/run_id) nor a project (entity/project), or "
+                        "these credentials may not see it. Give entity/project/run_id for a run.",
+                        run=path,
+                    ) from None
+                return runs
+            case (ProjectPath(),):
+                return self.runs(path)
+            case _:
+                return self.run(path)
+
+    async def _exists(self, run: RunPath) -> bool:
+        try:
+            await self._gateway.count_all(run)
+        except (RunNotFoundError, ConfigurationError):  # the latter where there is no default entity
+            return False
+        return True
+
+    async def _each(self, runs: Iterable[AsyncRun]) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """Yield each run once, however often and in whatever spelling it was given."""
+        seen = set()
+        for run in runs:
+            path = await self._gateway.resolve(run._path)
+            if path not in seen:
+                seen.add(path)
+                yield (ListedRun(path),)

@@ -142,22 +142,20 @@ class AsyncFiles:
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The listing failed.
         """
-        if existing not in EXISTING:
-            raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")
-        async with aclosing(self._attributes()) as pages:
+        check_existing(existing)
+        selection = Selection(include, exclude)
+        async with aclosing(self._attributes(selection)) as pages:
             report = await self._gateway().download_all(
                 self._run._path,
                 pages,
                 Path(root),
-                selection=Selection(include, exclude),
+                selection=selection,
                 existing=existing,
                 dry_run=dry_run,
                 progress=progress,
                 on_result=on_result,
             )
-        if report.failed and raise_on_error:
-            raise IncompleteDownloadError(_summary(report, existing), report=report) from report.stopped
-        return report
+        return judged(report, existing, raise_on_error=raise_on_error)
 
     async def delete(
         self,
@@ -206,17 +204,42 @@ class AsyncFiles:
                 doomed.add(file for file in page if selection.accepts(file.name))
         return doomed
 
-    async def _attributes(self) -> AsyncGenerator[list[FileAttributes]]:
-        names, match = self._names, self._match
-        if match is not None and match.name is not None and not names and self._pattern is None:
-            names = (match.name,)
-        pages = self._gateway().pages(self._run._path, names=names, pattern=self._pattern, per_page=self._per_page)
+    async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
+        """List the files; of those that a selection will leave out, few or none where the server can tell them."""
+        names, pattern, match = self._names, self._pattern, self._match
+        if not names and pattern is None:
+            if match is not None and match.name is not None:
+                names = (match.name,)
+            elif selection is not None:
+                names, pattern = selection.names, selection.pattern
+        pages = self._gateway().pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
         async with aclosing(pages):
             async for page in pages:
                 yield [attributes for attributes in page if match is None or match.accepts(attributes)]
 
     def _gateway(self) -> Gateway:
         return self._run._gateway()
+
+
+def check_existing(existing: Existing) -> None:
+    """Check what a caller wants to be done with files that are there.
+
+    Raises:
+        ConfigurationError: It is none of the words.
+    """
+    if existing not in EXISTING:
+        raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")
+
+
+def judged(report: DownloadReport, existing: Existing, *, raise_on_error: bool) -> DownloadReport:
+    """Return the report.
+
+    Raises:
+        IncompleteDownloadError: It tells of failures, and they are to be raised.
+    """
+    if report.failed and raise_on_error:
+        raise IncompleteDownloadError(_summary(report, existing), report=report) from report.stopped
+    return report
 
 
 def _summary(report: DownloadReport, existing: Existing) -> str:
@@ -229,6 +252,7 @@ def _summary(report: DownloadReport, existing: Existing) -> str:
             f"; {report.skipped} listed files were not begun." if report.skipped else "."
         )
     return (
-        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: {first.error}{others}."
+        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: "
+        f"run {first.run}: {first.error}{others}."
         f"{end} What is done is in place; {again} to go on with the rest. The report lists each failure."
     )

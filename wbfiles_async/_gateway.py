@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
+import attrs
 import httpx
 
 from wbfiles_async._credentials import Credentials
 from wbfiles_async._deletion import Deletion
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._listing import MODEST_PAGE, ahead
+from wbfiles_async._many import ManyRuns
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
+from wbfiles_async._projects import count_runs, run_pages
 from wbfiles_async._protocol.answers import parse_viewer
 from wbfiles_async._protocol.backoff import is_transient
 from wbfiles_async._protocol.files_page import FilesPage, parse_files_page
 from wbfiles_async._protocol.graphql import RUN_FILES, VIEWER
-from wbfiles_async._protocol.pages import Pages
+from wbfiles_async._protocol.layout import Layout
+from wbfiles_async._protocol.pages import Pages, RunPages
+from wbfiles_async._protocol.runs_page import ListedRun
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._transfer.bulk import BulkDownload
@@ -26,12 +33,12 @@ from wbfiles_async._transfer.one import OneFile
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session, closed_client, open_session
 from wbfiles_async._transfer.source import Source
+from wbfiles_async._transfer.survey import Listed
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
 
 log = logging.getLogger(__name__)
 
-MODEST_PAGE = 100
-"""Files a page that every server gives; asked for where a larger page is refused."""
+P = TypeVar("P", RunPath, ProjectPath)
 
 _inherited: list[Session] = []
 """Sessions of a parent process. Kept, never closed: closing would speak on connections the parent uses."""
@@ -106,14 +113,14 @@ class Gateway:
         """Ask the API; see ``graphql.ask``."""
         return await ask(self.session(), query, variables, repeat=repeat)
 
-    async def resolve(self, run: RunPath) -> RunPath:
+    async def resolve(self, path: P) -> P:
         """Fill in the default entity, which is asked from the server once."""
-        if run.entity:
-            return run
+        if path.entity:
+            return path
         async with self.session().entity_lock:
             if not self.default_entity:
                 self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
-        return RunPath(self.default_entity, run.project, run.run_id)
+        return attrs.evolve(path, entity=self.default_entity)
 
     async def pages(
         self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
@@ -125,23 +132,30 @@ class Gateway:
             ApiError: The server fails, or leads in circles.
         """
         walk = Pages(run=await self.resolve(run), per_page=per_page, names=names, pattern=pattern)
-        ahead = asyncio.create_task(self._page(walk))
-        try:
-            while True:
-                page = await ahead
-                files = walk.accept(page)
-                if page.skipped:
-                    log.warning("%s: the server listed %d files without a name; they are left out", run, page.skipped)
-                if walk.done:
-                    if walk.missing:
-                        log.warning("%s: the server counts %d files more than it listed", run, walk.missing)
-                    yield files
-                    return
-                ahead = asyncio.create_task(self._page(walk))
-                yield files
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
+        async with aclosing(self.further_pages(walk)) as pages:
+            async for page in pages:
+                yield page
+
+    def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
+        """Yield the files of a run from where a walk stands on, as ``pages`` does."""
+
+        def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
+            files = walk.accept(page)
+            if page.skipped:
+                log.warning("%s: the server listed %d files without a name; they are left out", walk.run, page.skipped)
+            if walk.missing:
+                log.warning("%s: the server counts %d files more than it listed", walk.run, walk.missing)
+            return files
+
+        return ahead(lambda: self._page(walk), accept, lambda: walk.done)
+
+    def run_pages(self, walk: RunPages) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """Yield the runs of a project; see ``_projects``."""
+        return run_pages(self, walk)
+
+    async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
+        """Ask how many runs of a project the filters select; see ``_projects``."""
+        return await count_runs(self, project, filters)
 
     async def _page(self, walk: Pages) -> FilesPage:
         try:
@@ -204,9 +218,44 @@ class Gateway:
         on_result: Callable[[FileResult], None] | None,
     ) -> DownloadReport:
         """Download many files of a run; see ``BulkDownload``."""
-        bulk = BulkDownload(
+
+        async def listed() -> AsyncGenerator[list[Listed]]:
+            path = await self.resolve(run)
+            async for page in pages:
+                yield [Listed(path, page)]
+
+        bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
+        async with aclosing(listed()) as found:
+            return await bulk.run(found)
+
+    async def download_many(
+        self,
+        runs: AsyncGenerator[Sequence[ListedRun]],
+        root: Path,
+        *,
+        layout: Layout,
+        selection: Selection,
+        existing: Existing,
+        dry_run: bool,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> DownloadReport:
+        """Download the files of many runs; see ``ManyRuns``."""
+        bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
+        return await ManyRuns(self, layout, selection).download(runs, bulk)
+
+    def _bulk(
+        self,
+        root: Path,
+        selection: Selection,
+        existing: Existing,
+        dry_run: bool,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> BulkDownload:
+        return BulkDownload(
             session=self.session(),
-            source_for=lambda attributes: self._source(attributes, run),
+            source_for=self._source,
             root=root,
             selection=selection,
             existing=existing,
@@ -214,7 +263,6 @@ class Gateway:
             progress=progress,
             on_result=on_result,
         )
-        return await bulk.run(pages)
 
     def _source(self, attributes: FileAttributes, run: RunPath | None) -> Source:
         return Source(

@@ -29,6 +29,22 @@ class RunPath:
         return "/".join(part for part in (self.entity, self.project, self.run_id) if part)
 
 
+@attrs.frozen
+class ProjectPath:
+    """Where a project lives: ``entity/project``.
+
+    Attributes:
+        entity: User or team; empty while the default entity has not been asked for.
+        project: The project's name.
+    """
+
+    entity: str
+    project: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.entity, self.project) if part)
+
+
 def _place_of(url: str | None) -> str | None:
     return url and url.partition("?")[0]
 
@@ -73,7 +89,9 @@ FileStatus = Literal["downloaded", "kept", "deleted", "planned", "failed"]
 
 @attrs.frozen(kw_only=True)
 class FileResult:
-    """What became of one file of a bulk download or deletion.
+    """What became of one file of a bulk download or deletion, or of a run whose files could not be listed.
+
+    The name of such a run's result is empty.
 
     Attributes:
         name: The file's name in the run.
@@ -86,6 +104,7 @@ class FileResult:
         parts: Requests that the bytes came in; 0 where none was made.
         resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
+        run: The run it belongs to, ``entity/project/run_id``.
     """
 
     name: str
@@ -96,6 +115,7 @@ class FileResult:
     parts: int = 0
     resumed: int = 0
     error: WBFilesError | None = None
+    run: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,11 +124,11 @@ class DownloadReport:
 
     Attributes:
         root: The folder the files were written below.
-        files: Files that were considered, after ``include`` and ``exclude``.
+        files: Files that were considered, after ``include`` and ``exclude``, and runs that could not be listed.
         downloaded: Files fetched in this call.
         kept: Files that were there already and were left as they are.
         planned: Files that a dry run would have fetched.
-        failed: Files that could not be fetched.
+        failed: Files that could not be fetched, and runs that could not be listed.
         skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` tells what.
         bytes: Bytes of the fetched files (of the planned ones in a dry run).
         verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.

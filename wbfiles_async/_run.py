@@ -12,6 +12,7 @@ from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
 from wbfiles_async._protocol.attributes import parse_match
+from wbfiles_async._protocol.runs_page import ListedRun
 from wbfiles_async._settings import PER_PAGE
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
 
 @attrs.frozen(repr=False)
 class AsyncRun:
-    """A run of a project. Made by ``AsyncApi.run``, without asking the server. Pickles without its client."""
+    """A run of a project. Made by ``AsyncApi.run``, without asking the server, or listed by ``AsyncApi.runs``.
+
+    Two are equal where they are the same run. Pickles without its client.
+    """
 
     _client: AsyncApi | None = attrs.field(eq=False)
     _path: RunPath
+    _listed: ListedRun | None = attrs.field(default=None, eq=False)
 
     def __repr__(self) -> str:
         return f"<AsyncRun {self._path}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return AsyncRun, (None, self._path)
+        return AsyncRun, (None, self._path, self._listed)
 
     @property
     def entity(self) -> str:
@@ -48,6 +53,21 @@ class AsyncRun:
     def id(self) -> str:
         """The run's id."""
         return self._path.run_id
+
+    @property
+    def name(self) -> str | None:
+        """The name shown to people; ``None`` where it has not been listed."""
+        return self._listed.name if self._listed else None
+
+    @property
+    def state(self) -> str | None:
+        """Where it stood when it was listed, such as ``running`` or ``finished``; ``None`` where it was not."""
+        return self._listed.state if self._listed else None
+
+    @property
+    def created_at(self) -> str | None:
+        """When it was made, as the server writes it; ``None`` where it has not been listed."""
+        return self._listed.created_at if self._listed else None
 
     @property
     def path(self) -> list[str]:

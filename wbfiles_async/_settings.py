@@ -120,6 +120,12 @@ class TransferOptions:
 PER_PAGE = 1000
 """Files that one request lists. W&B's own client asks for as many in places; larger pages fail on some servers."""
 
+RUNS_PER_PAGE = 50
+"""Runs that one request lists, as with W&B's own client. Each may bring files along, ``PER_PAGE`` in all."""
+
+LAYOUT = "{run}"
+"""Where the files of each of many runs go: names such as ``config.yaml`` are those of every run."""
+
 
 @attrs.frozen(kw_only=True)
 class Settings:

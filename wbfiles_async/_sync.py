@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Self
 
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._facts import FileFacts
@@ -18,7 +17,9 @@ from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._run import AsyncRun
-from wbfiles_async._settings import PER_PAGE, TransferOptions
+from wbfiles_async._runs import AsyncRuns
+from wbfiles_async._sequence import RememberedSequence
+from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 
 if TYPE_CHECKING:
     import httpx
@@ -86,6 +87,55 @@ class Api:
         """Name a run, as ``AsyncApi.run`` does; same arguments. Makes no request."""
         return Run(self, self._async.run(path))
 
+    def runs(
+        self,
+        path: str | None = None,
+        filters: Mapping[str, object] | None = None,
+        order: str = "+created_at",
+        per_page: int = RUNS_PER_PAGE,
+    ) -> Runs:
+        """Select runs of a project, as ``AsyncApi.runs`` does; same arguments. Makes no request."""
+        return Runs(self, self._async.runs(path, filters, order, per_page))
+
+    def download(
+        self,
+        paths_or_runs: str | Run | Runs | Sequence[str | Run],
+        root: str | os.PathLike[str] = ".",
+        *,
+        layout: str = LAYOUT,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Blocking form of ``AsyncApi.download``; same arguments."""
+        return run_blocking(
+            self._async.download,
+            _unwrapped(paths_or_runs),
+            root,
+            layout=layout,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
+
+def _unwrapped(given: str | Run | Runs | Sequence[str | Run]) -> str | AsyncRun | AsyncRuns | Sequence[str | AsyncRun]:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Run):
+        return given._run
+    if isinstance(given, Runs):
+        return given._runs
+    return [run if isinstance(run, str) else run._run for run in given]
+
 
 class Run:
     """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client."""
@@ -122,6 +172,21 @@ class Run:
     def id(self) -> str:
         """The run's id."""
         return self._run.id
+
+    @property
+    def name(self) -> str | None:
+        """The name shown to people; ``None`` where it has not been listed."""
+        return self._run.name
+
+    @property
+    def state(self) -> str | None:
+        """Where it stood when it was listed, such as ``running`` or ``finished``; ``None`` where it was not."""
+        return self._run.state
+
+    @property
+    def created_at(self) -> str | None:
+        """When it was made, as the server writes it; ``None`` where it has not been listed."""
+        return self._run.created_at
 
     @property
     def path(self) -> list[str]:
@@ -171,122 +236,6 @@ class Run:
             progress=progress,
             on_result=on_result,
         )
-
-
-class Files:
-    """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
-
-    def __init__(self, run: Run, files: AsyncFiles) -> None:
-        self._run = run
-        self._files = files
-        self._listed: list[File] = []
-        self._ended = False
-        self._pages: Iterator[list[AsyncFile]] | None = None
-        self._process = os.getpid()
-        self._lock = threading.RLock()
-
-    def __repr__(self) -> str:
-        return repr(self._files).replace("AsyncFiles", "Files", 1)
-
-    def __iter__(self) -> Iterator[File]:
-        index = 0
-        while self._listed_beyond(index):
-            yield self._listed[index]
-            index += 1
-
-    def __len__(self) -> int:
-        # list() asks for the length too: for most runs the first page, needed anyway, answers.
-        self._listed_beyond(0)
-        return len(self._listed) if self._ended else self.count()
-
-    @overload
-    def __getitem__(self, index: int) -> File: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[File]: ...
-    def __getitem__(self, index: int | slice) -> File | list[File]:
-        needed = index if isinstance(index, int) else index.stop
-        from_start = needed is not None and needed >= 0
-        if isinstance(index, slice):
-            from_start = from_start and (index.start is None or index.start >= 0)
-        self._listed_beyond(needed if from_start and needed is not None else None)
-        return self._listed[index]
-
-    def pages(self) -> Iterator[list[File]]:
-        """Blocking form of ``AsyncFiles.pages``."""
-        for page in iterate_blocking(self._files.pages()):
-            yield self._wrap(page)
-
-    def to_list(self) -> list[File]:
-        """Blocking form of ``AsyncFiles.to_list``."""
-        return self._wrap(run_blocking(self._files.to_list))
-
-    def first(self) -> File | None:
-        """Blocking form of ``AsyncFiles.first``."""
-        first = run_blocking(self._files.first)
-        return None if first is None else File._of(self._run._client, first, self._run)
-
-    def count(self) -> int:
-        """Blocking form of ``AsyncFiles.count``."""
-        return run_blocking(self._files.count)
-
-    def download(
-        self,
-        root: str | os.PathLike[str] = ".",
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        existing: Existing = "verify",
-        dry_run: bool = False,
-        raise_on_error: bool = True,
-        progress: Progress | None = None,
-        on_result: Callable[[FileResult], None] | None = None,
-    ) -> DownloadReport:
-        """Blocking form of ``AsyncFiles.download``; same arguments."""
-        return run_blocking(
-            self._files.download,
-            root,
-            include=include,
-            exclude=exclude,
-            existing=existing,
-            dry_run=dry_run,
-            raise_on_error=raise_on_error,
-            progress=progress,
-            on_result=on_result,
-        )
-
-    def delete(
-        self,
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        dry_run: bool = False,
-        on_result: Callable[[FileResult], None] | None = None,
-    ) -> DeletionReport:
-        """Blocking form of ``AsyncFiles.delete``; same arguments."""
-        return run_blocking(self._files.delete, include=include, exclude=exclude, dry_run=dry_run, on_result=on_result)
-
-    def _wrap(self, files: list[AsyncFile]) -> list[File]:
-        return [File._of(self._run._client, file, self._run) for file in files]
-
-    def _listed_beyond(self, index: int | None) -> bool:
-        """List until there is a file of this index, or to the end; tell whether there is one."""
-        with self._lock:
-            if self._process != os.getpid() and not self._ended:
-                # What was begun goes on in the parent process, over the parent's connections.
-                self._process, self._pages, self._listed = os.getpid(), None, []
-            while not self._ended and (index is None or len(self._listed) <= index):
-                self._pages = self._pages or iterate_blocking(self._files.pages())
-                try:
-                    page = next(self._pages, None)
-                except BaseException:
-                    # A listing that broke off cannot go on; the next use begins anew.
-                    self._pages, self._listed = None, []
-                    raise
-                if page is None:
-                    self._ended = True
-                else:
-                    self._listed += self._wrap(page)
-            return index is not None and index < len(self._listed)
 
 
 class File(FileFacts):
@@ -368,3 +317,138 @@ class File(FileFacts):
     def refresh(self) -> File:
         """Blocking form of ``AsyncFile.refresh``."""
         return File._of(self._client, run_blocking(self._file.refresh), self._run)
+
+
+class Runs(RememberedSequence[AsyncRun, Run]):
+    """Blocking form of ``AsyncRuns``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
+
+    def __init__(self, client: Api, runs: AsyncRuns) -> None:
+        super().__init__()
+        self._client = client
+        self._runs = runs
+
+    def __repr__(self) -> str:
+        return repr(self._runs).replace("AsyncRuns", "Runs", 1)
+
+    def pages(self) -> Iterator[list[Run]]:
+        """Blocking form of ``AsyncRuns.pages``."""
+        for page in iterate_blocking(self._runs.pages()):
+            yield self._wrap(page)
+
+    def to_list(self) -> list[Run]:
+        """Blocking form of ``AsyncRuns.to_list``."""
+        return self._wrap(run_blocking(self._runs.to_list))
+
+    def first(self) -> Run | None:
+        """Blocking form of ``AsyncRuns.first``."""
+        first = run_blocking(self._runs.first)
+        return None if first is None else Run(self._client, first)
+
+    def count(self) -> int:
+        """Blocking form of ``AsyncRuns.count``."""
+        return run_blocking(self._runs.count)
+
+    def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        layout: str = LAYOUT,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Blocking form of ``AsyncRuns.download``; same arguments."""
+        return run_blocking(
+            self._runs.download,
+            root,
+            layout=layout,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
+    def _begin(self) -> AsyncGenerator[list[AsyncRun]]:
+        return self._runs.pages()
+
+    def _wrap(self, page: list[AsyncRun]) -> list[Run]:
+        return [Run(self._client, run) for run in page]
+
+
+class Files(RememberedSequence[AsyncFile, File]):
+    """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
+
+    def __init__(self, run: Run, files: AsyncFiles) -> None:
+        super().__init__()
+        self._run = run
+        self._files = files
+
+    def __repr__(self) -> str:
+        return repr(self._files).replace("AsyncFiles", "Files", 1)
+
+    def pages(self) -> Iterator[list[File]]:
+        """Blocking form of ``AsyncFiles.pages``."""
+        for page in iterate_blocking(self._files.pages()):
+            yield self._wrap(page)
+
+    def to_list(self) -> list[File]:
+        """Blocking form of ``AsyncFiles.to_list``."""
+        return self._wrap(run_blocking(self._files.to_list))
+
+    def first(self) -> File | None:
+        """Blocking form of ``AsyncFiles.first``."""
+        first = run_blocking(self._files.first)
+        return None if first is None else File._of(self._run._client, first, self._run)
+
+    def count(self) -> int:
+        """Blocking form of ``AsyncFiles.count``."""
+        return run_blocking(self._files.count)
+
+    def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Blocking form of ``AsyncFiles.download``; same arguments."""
+        return run_blocking(
+            self._files.download,
+            root,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
+    def delete(
+        self,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        dry_run: bool = False,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DeletionReport:
+        """Blocking form of ``AsyncFiles.delete``; same arguments."""
+        return run_blocking(self._files.delete, include=include, exclude=exclude, dry_run=dry_run, on_result=on_result)
+
+    def _begin(self) -> AsyncGenerator[list[AsyncFile]]:
+        return self._files.pages()
+
+    def _wrap(self, page: list[AsyncFile]) -> list[File]:
+        return [File._of(self._run._client, file, self._run) for file in page]

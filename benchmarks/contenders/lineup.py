@@ -42,6 +42,22 @@ def wandb(title: str, work: str = "download", *, threads: int = 1, per_page: int
     )
 
 
+def ours_project(title: str) -> Contender:
+    """Make a contender of ``AsyncApi`` for a whole project."""
+    return Contender(title, lambda job: _module("ours_project", *_place(job)), needs=_OURS)
+
+
+def wandb_project(title: str, threads: int) -> Contender:
+    """Make a contender of ``wandb.Api`` for a whole project, its runs side by side."""
+    return Contender(title, lambda job: _module("wandb_project", str(threads), *_place(job)), needs=_WANDB)
+
+
+def _wbfiles_get(job: Job) -> Sequence[str]:
+    key = f"WANDB_API_KEY={'b' * 40}"
+    command = ("-m", "wbfiles_async._cli", "get", "--quiet", "--base-url", job.stage.base_url, "--root", str(job.root))
+    return ["env", key, sys.executable, *command, job.path]
+
+
 def statement(title: str, text: str, needs: str) -> Contender:
     """Make a contender that is a whole Python process with one statement."""
     return Contender(title, lambda job: [sys.executable, "-c", text], needs=needs, reports=False, downloads=False)
@@ -77,5 +93,6 @@ def _aria2c(job: Job) -> Sequence[str]:
 HTTPX = Contender("plain httpx, 16 at a time", _httpx, needs="import httpx")
 CURL = Contender("`curl -Z`, 16 at a time", _curl, needs="curl", reports=False)
 ARIA2C = Contender("aria2c, 16 connections", _aria2c, needs="aria2c", reports=False)
+WBFILES_GET = Contender("`wbfiles get`", _wbfiles_get, needs="import click", reports=False)
 WANDB = wandb("wandb")
 WANDB_16 = wandb("wandb, 16 threads", threads=16)

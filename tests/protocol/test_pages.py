@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._protocol.files_page import FilesPage
-from wbfiles_async._protocol.pages import Pages
+from wbfiles_async._protocol.pages import Pages, RunPages
+from wbfiles_async._protocol.runs_page import ListedRun, RunsPage
 from wbfiles_async.errors import ApiError
 
 RUN = RunPath("e", "p", "r")
@@ -111,7 +112,7 @@ def test_memory_of_ids_is_bounded() -> None:
     pages = Pages(RUN, per_page=1000)
     for start in range(0, 50_000, 1000):
         pages.accept(page(*range(start, start + 1000), cursor=str(start)))
-    assert len(pages._recent_ids) == 10_000
+    assert len(pages._trail._recent) == 10_000
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(0, 3))
@@ -123,3 +124,39 @@ def test_a_server_that_repeats_the_end_of_a_page_is_walked_to_the_end(count: int
         got += pages.accept(page(*numbers, cursor=str(stop), count=count, more=stop < count))
         start = stop
     assert got == [file(number) for number in range(count)]
+
+
+PROJECT = ProjectPath("e", "p")
+
+
+def run(number: int) -> ListedRun:
+    return ListedRun(RunPath("e", "p", f"r{number}"))
+
+
+def runs_page(*numbers: int, cursor: str | None = None, more: bool = True) -> RunsPage:
+    return RunsPage(tuple(map(run, numbers)), end_cursor=cursor, has_next=more, run_count=None, skipped=0)
+
+
+def test_runs_are_walked_through_as_files_are() -> None:
+    pages = RunPages(PROJECT, "{}", "+created_at", per_page=2)
+    asked = {"project": "p", "entity": "e", "filters": "{}", "order": "+created_at", "cursor": None, "perPage": 2}
+    assert pages.variables() == asked
+    assert pages.accept(runs_page(1, 2, cursor="c")) == (run(1), run(2))
+    assert pages.variables() == asked | {"cursor": "c"}
+    assert pages.accept(runs_page(2, 3, more=False)) == (run(3),)
+    assert pages.done
+
+
+def test_files_are_asked_for_along_with_the_runs() -> None:
+    pages = RunPages(PROJECT, "{}", "-name", per_page=50, files_each=20, pattern="%.json")
+    assert pages.variables()["fileLimit"] == 20
+    assert (pages.variables()["fileNames"], pages.variables()["pattern"]) == ([], "%.json")
+
+
+def test_runs_that_lead_in_circles_are_an_error_that_names_the_project() -> None:
+    pages = RunPages(PROJECT, "{}", "+created_at", per_page=1)
+    pages.accept(runs_page(1, cursor="a"))
+    with pytest.raises(ApiError, match=r"the runs of e/p cannot be listed to the end: .* same cursor twice"):
+        pages.accept(runs_page(2, cursor="a"))
+    with pytest.raises(ApiError, match="gives no cursor"):
+        RunPages(PROJECT, "{}", "+created_at", per_page=1).accept(runs_page(1))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._models import RunPath
-from wbfiles_async._protocol.run_paths import parse_run_path
+from wbfiles_async._models import ProjectPath, RunPath
+from wbfiles_async._protocol.run_paths import parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async.errors import ConfigurationError
 
 CLOUD = "https://api.wandb.ai"
@@ -157,3 +157,73 @@ def test_any_text_is_a_run_with_whole_parts_or_refused(path: str) -> None:
         assert part
         assert part == part.strip()
         assert "/" not in part
+
+
+@pytest.mark.parametrize(
+    ("path", "project"),
+    [
+        ("e/p", ProjectPath("e", "p")),
+        ("e/p/", ProjectPath("e", "p")),
+        ("e/p/runs", ProjectPath("e", "p")),
+        ("p", ProjectPath("my-team", "p")),
+        ("p/", ProjectPath("my-team", "p")),
+        (None, ProjectPath("my-team", "set")),
+        ("https://wandb.ai/e/p", ProjectPath("e", "p")),
+        ("https://wandb.ai/e/a%20b/table?workspace=user", ProjectPath("e", "a b")),
+        ("https://forge.coreweave.com/wandb/e/p/workspace", ProjectPath("e", "p")),
+        ("http://localhost:8080/e/p/runs/", ProjectPath("e", "p")),
+    ],
+)
+def test_a_path_names_a_project(path: str | None, project: ProjectPath) -> None:
+    named = parse_project_path(path, base_url="http://localhost:8080", entity="my-team", project="set")
+    assert named == project
+
+
+@pytest.mark.parametrize(
+    "path", ["e/p/r", "e//p", "../p", "e/p:r", "https://wandb.ai/e", "https://evil.com/e/p", " e/p"]
+)
+def test_what_names_no_project_is_refused_with_the_accepted_forms(path: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"names no project: .*entity/project, project, .*URL of the project's"
+    ):
+        parse_project_path(path, base_url="http://localhost:8080", entity=None, project="set")
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_a_project_that_nobody_names_is_refused_with_what_to_do(path: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="set WANDB_PROJECT"):
+        parse_project_path(path, base_url="http://localhost:8080", entity="e", project=None)
+
+
+RUN, PROJECT = RunPath("e", "p", "r"), ProjectPath("e", "p")
+
+
+@pytest.mark.parametrize(
+    ("path", "meanings"),
+    [
+        ("e/p/r", (RUN,)),
+        ("e/p/r/", (RUN,)),
+        ("e/p/runs/r", (RUN,)),
+        ("https://wandb.ai/e/p/runs/r/files", (RUN,)),
+        ("r", (RunPath("my-team", "set", "r"),)),
+        ("p:r", (RunPath("my-team", "p", "r"),)),
+        ("/runs/r", (RunPath("my-team", "set", "r"),)),
+        ("e/p/", (PROJECT,)),
+        ("e/p/runs", (PROJECT,)),
+        ("e/p/runs/", (PROJECT,)),
+        ("https://wandb.ai/e/p", (PROJECT,)),
+        ("https://wandb.ai/e/p/runs", (PROJECT,)),
+        ("p/", (ProjectPath("my-team", "p"),)),
+        ("e/p", (RunPath("my-team", "e", "p"), PROJECT)),
+    ],
+)
+def test_only_two_parts_can_be_a_run_as_well_as_a_project(
+    path: str, meanings: tuple[RunPath | ProjectPath, ...]
+) -> None:
+    assert possible_meanings(path, base_url="http://localhost:8080", entity="my-team", project="set") == meanings
+
+
+@pytest.mark.parametrize("path", ["", "/", "e//r", "a/b/c/d", "https://wandb.ai/e", "https://evil.com/e/p"])
+def test_what_names_neither_is_refused(path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"names no (run|project)"):
+        possible_meanings(path, base_url="http://localhost:8080", entity="my-team", project="set")

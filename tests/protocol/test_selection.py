@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async.errors import ConfigurationError
+from wbfiles_async.testing._like import compile_like
 
 GLOBS = st.lists(st.text(alphabet="ab/*?[]!-.", min_size=1), max_size=3)
 
@@ -45,3 +46,35 @@ def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name
     included = not include or any(fnmatch.fnmatchcase(name, glob) for glob in include)
     excluded = any(fnmatch.fnmatchcase(name, glob) for glob in exclude)
     assert Selection(include, exclude).accepts(name) == (included and not excluded)
+
+
+@pytest.mark.parametrize(
+    ("include", "names", "pattern"),
+    [
+        ([], (), None),
+        (["config.yaml"], ("config.yaml",), None),
+        (["config.yaml", "a b/c"], ("config.yaml", "a b/c"), None),
+        (["*.json"], (), "%.json"),
+        (["media/*/img_?.png"], (), "media/%/img_%.png"),
+        (["[a-c]*[!]x]d"], (), "%d"),
+        (["100%_\\*"], (), "100%_%"),
+        (["[open"], (), "%open"),
+        (["*"], (), None),
+        (["*.json", "*.yaml"], (), None),
+        (["*.json", "config.yaml"], (), None),
+        ([f"{n}.txt" for n in range(101)], (), None),
+    ],
+)
+def test_the_server_is_asked_for_what_it_can_tell_by_itself(
+    include: list[str], names: tuple[str, ...], pattern: str | None
+) -> None:
+    selection = Selection(include, ["*.tmp"])
+    assert (selection.names, selection.pattern) == (names, pattern)
+
+
+@given(st.text("ab%_\\*?[]!", max_size=6), st.text("abAB%_\\*?[]!", max_size=8))
+def test_what_is_wanted_is_always_among_what_the_server_finds(glob: str, name: str) -> None:
+    if glob and Selection([glob], ()).accepts(name):
+        asked = Selection([glob], ())
+        assert not asked.names or name in asked.names
+        assert asked.pattern is None or compile_like(asked.pattern).fullmatch(name)

@@ -51,6 +51,14 @@ api = Api()
 run = api.run(path)
 seen["run"] = [run.entity, run.project, run.id, "/".join(run.path)]
 
+# The runs of the project.
+project = "/".join(run.path[:2])
+runs = api.runs(project, order="-created_at", per_page=1)
+seen["runs"] = [[each.id, each.name, each.state] for each in runs]
+seen["runs, length, first, slice"] = [len(runs), runs[0].id, [each.id for each in runs[0:1]]]
+seen["runs, filtered"] = [each.id for each in api.runs(project, filters={"state": {"$ne": "finished"}})]
+seen["files of a listed run"] = len(list(runs[0].files()))
+
 # List and filter.
 files = run.files()
 seen["length"] = len(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,21 +14,23 @@ import attrs
 import click
 from click.shell_completion import CompletionItem
 
-from wbfiles_async import AsyncApi, TransferOptions, WBFilesError, __version__
+from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns, TransferOptions, WBFilesError, __version__
 from wbfiles_async._cli.amounts import parse_bytes, parse_range
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.completing import complete_names, completion_script
 from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_code_of, explain, run
 from wbfiles_async._cli.fetching import Fetch, get
-from wbfiles_async._cli.listing import list_files
+from wbfiles_async._cli.listing import list_files, list_runs
 from wbfiles_async._cli.output import Output
 from wbfiles_async._cli.removing import Removal, remove
 from wbfiles_async._cli.writing import write_file
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._settings import LAYOUT
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
+Filters = dict[str, object] | None
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -100,22 +103,50 @@ def _read_by(parse: Callable[[str], T]) -> Callable[[click.Context, click.Parame
 
 
 def _names_beginning_with(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return complete_names(context.params.get("run_path"), incomplete, context.ensure_object(Common).base_url)
+    return complete_names(context.params.get("path"), incomplete, context.ensure_object(Common).base_url)
 
 
-def _selecting(command: F) -> F:
-    """Add what chooses files of a run."""
-    for decorate in reversed(
-        (
-            click.argument("run_path", metavar="RUN"),
-            click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_names_beginning_with),
-            click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
-            click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
-            click.option("--pattern", metavar="LIKE", help="Only names like this SQL pattern; the server compares."),
-        )
-    ):
-        command = decorate(command)
-    return command
+def _read_filters(context: click.Context, option: click.Parameter, value: str | None) -> dict[str, object] | None:
+    try:
+        filters: object = None if value is None else json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"it is no JSON: {error}") from None
+    if filters is None:
+        return None
+    if not isinstance(filters, dict):
+        raise click.BadParameter("it is no JSON object, such as {}")
+    return {str(key): condition for key, condition in filters.items()}
+
+
+filters_option = click.option(
+    "--filters", metavar="JSON", callback=_read_filters,
+    help='Only the runs of PROJECT that meet W&B\'s filters, such as \'{"state": "finished"}\'.',
+)  # fmt: skip
+
+
+def _selecting(where: str) -> Callable[[F], F]:
+    """Add what chooses files.
+
+    Args:
+        where: What the first argument names, as the help calls it.
+    """
+
+    def decorated(command: F) -> F:
+        for decorate in reversed(
+            (
+                click.argument("path", metavar=where),
+                click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_names_beginning_with),
+                click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
+                click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
+                click.option(
+                    "--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."
+                ),
+            )
+        ):
+            command = decorate(command)
+        return command
+
+    return decorated
 
 
 class _Program(click.Group):
@@ -145,7 +176,8 @@ def program(context: click.Context) -> None:
     """List, fetch and delete the files of Weights & Biases runs.
 
     RUN is entity/project/run_id, or the address of the run's page; a part that is left out comes from
-    WANDB_ENTITY, WANDB_PROJECT or W&B's settings files.
+    WANDB_ENTITY, WANDB_PROJECT or W&B's settings files. PROJECT is entity/project/ or the address of its page.
+    Without the last slash it is a project too, unless the default entity has a run of that path, project/run_id.
 
     Credentials come from WANDB_API_KEY, WANDB_IDENTITY_TOKEN_FILE or the netrc file. There is no option for
     them, since everybody on a machine can read the command lines of its processes.
@@ -157,25 +189,27 @@ def program(context: click.Context) -> None:
 
 
 @program.command("ls")
-@_selecting
+@_selecting("RUN|PROJECT")
+@filters_option
 @json_option
 @base_url_option
 @quiet_option
 @click.pass_obj
 def ls_command(
     common: Common,
-    run_path: str,
+    path: str,
     names: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     pattern: str | None,
+    filters: Filters,
     as_json: bool,
 ) -> int:
-    r"""List the files of RUN: all of them, or those of these exact NAMEs.
+    r"""List the files of RUN: all of them, or those of these exact NAMEs; or the runs of PROJECT.
 
     A table on a terminal. Elsewhere one line a file, with tabs between name, size in bytes, type, time of the
     last change and md5; "-" where the server does not know. With --json the keys are name, size, md5, mimetype,
-    updated_at and path_uri.
+    updated_at and path_uri; of a run path, id, name, state and created_at, and without it these but the first.
 
     Control characters in names are written as escapes, such as \x1b.
     """
@@ -183,19 +217,30 @@ def ls_command(
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url) as api:
-            return await list_files(api.run(run_path), chosen, output)
+            target = await _target(api, path, filters)
+            if isinstance(target, AsyncRun):
+                return await list_files(target, chosen, output)
+            if chosen:
+                raise click.UsageError(f"{path} is a project, and NAMEs and globs choose files; name one of its runs.")
+            return await list_runs(target, output)
 
     return run(work, quiet=common.quiet)
 
 
 @program.command("get")
-@_selecting
+@_selecting("RUN|PROJECT")
+@filters_option
 @click.option(
     "-o", "--root", type=_FOLDER, default=Path(), help="Folder the files go below.  [default: the current one]"
 )
 @click.option(
     "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
     help="A file that is there already: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
+)  # fmt: skip
+@click.option(
+    "--layout", metavar="FOLDERS",
+    help="Where below the root the files of each run of PROJECT go, with {entity}, {project} and {run} for its own; "
+    f"'' for no folder.  [default: {LAYOUT}]",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only tell what would be fetched.")
 @click.option("--connections", metavar="N", type=click.IntRange(min=1), default=TransferOptions().connections,
@@ -214,12 +259,14 @@ def ls_command(
 @click.pass_obj
 def get_command(
     common: Common,
-    run_path: str,
+    path: str,
     names: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     pattern: str | None,
+    filters: Filters,
     root: Path,
+    layout: str | None,
     existing: Existing,
     dry_run: bool,
     connections: int,
@@ -228,16 +275,17 @@ def get_command(
     no_remember: bool,
     as_json: bool,
 ) -> int:
-    """Fetch the files of RUN: all of them, or those of these exact NAMEs.
+    """Fetch the files of RUN, or of all runs of PROJECT: all of them, or those of these exact NAMEs.
 
     Each file appears at its place only when it is whole and checked. One file's failure does not stop the others;
     run the same command again to fetch what is missing.
 
     A terminal shows the progress. Elsewhere stdout gets one line a file, with tabs between name, size in bytes and
-    status (downloaded, kept, planned). With --json it gets one object a file, with the keys name, status, path, size,
-    verified, parts and error, and at the end one with the key summary.
+    status (downloaded, kept, planned). With --json it gets one object a file, with the keys run, name, status, path,
+    size, verified, parts, resumed and error, and at the end one with the key summary.
 
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
+    Of a project, a NAME counts as lacking where no run has it.
     """
     chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
     options = TransferOptions(
@@ -246,21 +294,33 @@ def get_command(
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url, options=options) as api:
-            fetch = Fetch(run=api.run(run_path), chosen=chosen, root=root, existing=existing, dry_run=dry_run)
+            target = await _target(api, path, filters)
+            if isinstance(target, AsyncRun) and layout is not None:
+                raise click.UsageError(f"{path} is a run, and --layout is for projects; use --root.")
+            if isinstance(target, AsyncRuns) and chosen.pattern is not None:
+                raise click.UsageError(f"{path} is a project, and --pattern is for runs; use --include.")
+            fetch = Fetch(
+                target=target,
+                chosen=chosen,
+                root=root,
+                existing=existing,
+                dry_run=dry_run,
+                layout=LAYOUT if layout is None else layout,
+            )
             return await get(fetch, output)
 
     return run(work, quiet=common.quiet)
 
 
 @program.command("cat", short_help="Write the bytes of one file to stdout.")
-@click.argument("run_path", metavar="RUN")
+@click.argument("path", metavar="RUN")
 @click.argument("name", metavar="NAME", shell_complete=_names_beginning_with)
 @click.option("--range", "span", metavar="START:STOP", callback=_read_by(parse_range),
               help="Only these bytes, from START, counted from 0, to before STOP; each may be left out.")  # fmt: skip
 @base_url_option
 @quiet_option
 @click.pass_obj
-def cat_command(common: Common, run_path: str, name: str, span: tuple[int, int | None] | None) -> int:
+def cat_command(common: Common, path: str, name: str, span: tuple[int, int | None] | None) -> int:
     """Write the bytes of the file NAME of RUN to stdout, as they come and unchanged.
 
     At the end the md5 of a whole file is compared. Where it is wrong the exit code is 1, and what was written must
@@ -270,13 +330,13 @@ def cat_command(common: Common, run_path: str, name: str, span: tuple[int, int |
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url) as api:
-            return await write_file(await api.run(run_path).file(name), start, stop)
+            return await write_file(await api.run(path).file(name), start, stop)
 
     return run(work, quiet=common.quiet)
 
 
 @program.command("rm", short_help="Delete files of a run on the server.")
-@_selecting
+@_selecting("RUN")
 @click.option("--all", "everything", is_flag=True, help="All files of the run.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -286,7 +346,7 @@ def cat_command(common: Common, run_path: str, name: str, span: tuple[int, int |
 @click.pass_obj
 def rm_command(
     common: Common,
-    run_path: str,
+    path: str,
     names: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -312,7 +372,7 @@ def rm_command(
             if everything
             else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files of the run."
         )
-    removal = Removal(run=run_path, chosen=chosen, base_url=common.base_url, dry_run=dry_run, yes=yes)
+    removal = Removal(run=path, chosen=chosen, base_url=common.base_url, dry_run=dry_run, yes=yes)
     return remove(removal, Output(quiet=common.quiet, json=as_json))
 
 
@@ -366,6 +426,11 @@ def completion_command(shell: str) -> int:
     """
     click.echo(completion_script(shell, program))
     return ExitCode.DONE
+
+
+async def _target(api: AsyncApi, path: str, filters: Filters) -> AsyncRun | AsyncRuns:
+    """Find the run or the runs that a path means; with filters it can only mean those of a project."""
+    return await api._named_by(path) if filters is None else api.runs(path, filters)
 
 
 def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:

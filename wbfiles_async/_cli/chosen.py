@@ -1,6 +1,8 @@
-"""Which files of a run a command is about, and which of the names it was given the run does not have."""
+"""Which files of a run or a project a command is about, and which of the names it was given these do not have."""
 
 from __future__ import annotations
+
+import glob
 
 import attrs
 
@@ -8,6 +10,7 @@ from wbfiles_async._cli.ending import ExitCode
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._run import AsyncRun
+from wbfiles_async._runs import AsyncRuns
 from wbfiles_async.errors import RemoteFileNotFoundError
 
 NAMES_ARE_EXACT = "Names are exact and hold the folders; `wbfiles ls` shows them. For patterns use --include."
@@ -31,6 +34,14 @@ class Chosen:
         """Select what the server is asked for; ``selection`` is left to the caller."""
         return run.files(self.names, self.pattern)
 
+    @property
+    def include(self) -> tuple[str, ...]:
+        """Shell patterns that mean the names as well."""
+        return (*self.selection.include, *map(glob.escape, self.names))
+
+    def __bool__(self) -> bool:
+        return bool(self.include or self.selection.exclude or self.pattern)
+
 
 class Absence:
     """The names that were asked for and have not been seen.
@@ -49,12 +60,12 @@ class Absence:
         """Note that the run has a file of this name."""
         self._names.pop(name, None)
 
-    def errors(self, run: AsyncRun) -> list[RemoteFileNotFoundError]:
-        """Return one error for each name that the run does not have."""
-        path = "/".join(filter(None, run.path))
+    def errors(self, target: AsyncRun | AsyncRuns) -> list[RemoteFileNotFoundError]:
+        """Return one error for each name that the run, or every run of the project, does not have."""
+        path = str(target._path)
+        told = "No run of the project {} has a" if isinstance(target, AsyncRuns) else "The run {} has no"
         return [
-            RemoteFileNotFoundError(f"The run {path} has no file {name!r}.", name=name, run=path)
-            for name in self._names
+            RemoteFileNotFoundError(f"{told.format(path)} file {name!r}.", name=name, run=path) for name in self._names
         ]
 
     def exit_code(self, *, found: bool) -> ExitCode:

@@ -55,9 +55,10 @@ async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int
     options = TransferOptions(remember=False)  # the folder shall hold the sample and nothing else
     async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT, options=options) as api:
         everything = Chosen((), None, Selection((), ()))
-        report = await download(Fetch(run=api.run(RUN), chosen=everything, root=root), output, results.append)
+        fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
+        report = await download(fetch, output, results.append)
     if report.failed:
-        tell_failures(report)
+        tell_failures(report, fetch.name_of)
         return ExitCode.FAILED
     if not output.quiet:
         _show(report, results, base_url)

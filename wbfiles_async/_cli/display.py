@@ -29,10 +29,11 @@ PICTURES_A_SECOND = 10
 
 
 @asynccontextmanager
-async def displayed(run: AsyncRun, chosen: Chosen) -> AsyncIterator[Tally]:
+async def displayed(run: AsyncRun | None, chosen: Chosen) -> AsyncIterator[Tally]:
     """Show a tally on stderr while the block runs; it vanishes afterwards.
 
-    What there is to do is counted beside the download, by a listing of its own.
+    What there is to do is counted beside the download, by a listing of its own; not without a run, since listing
+    a whole project twice costs more than the number is worth.
     """
     tally = Tally()
     picture = _Picture(tally)
@@ -45,7 +46,8 @@ async def displayed(run: AsyncRun, chosen: Chosen) -> AsyncIterator[Tally]:
     )
     with live:
         async with side_by_side() as group:
-            group.start_soon(_count, tally, run, chosen)
+            if run is not None:
+                group.start_soon(_count, tally, run, chosen)
             yield tally
             group.cancel_scope.cancel()
 

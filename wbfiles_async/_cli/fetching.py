@@ -1,12 +1,13 @@
-"""``wbfiles get``: fetch files of a run, and say what became of them."""
+"""``wbfiles get``: fetch files of a run or a project, and say what became of them."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from wbfiles_async._cli.output import Output, write_json, write_row
 from wbfiles_async._cli.text import counted, printable
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
+from wbfiles_async._runs import AsyncRuns
+from wbfiles_async._settings import LAYOUT
 from wbfiles_async.errors import DestinationExistsError, UnsafePathError, UnsupportedReferenceError, WBFilesError
 
 FAILURES_SHOWN = 10
@@ -34,18 +37,38 @@ class Fetch:
     """What is to be fetched, and how.
 
     Attributes:
-        run: The run.
-        chosen: Which of its files.
+        target: The run, or the runs of a project.
+        chosen: Which of their files.
         root: The folder they go below.
         existing: What to do with a file that is there.
         dry_run: Whether to only tell what would be done.
+        layout: Where the files of each run of a project go.
     """
 
-    run: AsyncRun
+    target: AsyncRun | AsyncRuns
     chosen: Chosen
     root: Path
     existing: Existing = "verify"
     dry_run: bool = False
+    layout: str = LAYOUT
+
+    @property
+    def of_many(self) -> bool:
+        """Whether files of several runs may have the same name."""
+        return isinstance(self.target, AsyncRuns)
+
+    @property
+    def work(self) -> Callable[..., Awaitable[DownloadReport]]:
+        """What downloads it, once it is given the rest of its arguments."""
+        if isinstance(self.target, AsyncRuns):
+            return partial(self.target.download, layout=self.layout, include=self.chosen.include)
+        return partial(self.chosen.of(self.target).download, include=self.chosen.selection.include)
+
+    def name_of(self, result: FileResult) -> str:
+        """Return the name by which people tell the file from the others."""
+        if not self.of_many or not result.run:
+            return result.name
+        return f"{result.run.rpartition('/')[2]}/{result.name}".rstrip("/")
 
 
 async def get(fetch: Fetch, output: Output) -> int:
@@ -66,7 +89,10 @@ async def get(fetch: Fetch, output: Output) -> int:
 
     report = await download(fetch, output, note)
     found = report.files > 0
-    absent = [FileResult(name=error.name, status="failed", error=error) for error in absence.errors(fetch.run)]
+    lacking = "" if fetch.of_many else str(fetch.target._path)
+    absent = [
+        FileResult(name=error.name, status="failed", error=error, run=lacking) for error in absence.errors(fetch.target)
+    ]
     for result in absent:
         write(result)
     report = attrs.evolve(
@@ -81,7 +107,7 @@ async def get(fetch: Fetch, output: Output) -> int:
         if report.failed < report.files or not report.files:
             output.say(str(report))
         if report.failed:
-            tell_failures(report)
+            tell_failures(report, fetch.name_of)
         kinds = {type(failure.error) for failure in report.failures if failure not in absent}
         if UnsafePathError in kinds:
             output.say("A file whose name cannot be used here: wbfiles cat RUN NAME > FILE")
@@ -107,18 +133,20 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
     try:
         async with AsyncExitStack() as stack:
             watched = output.shows_progress and not fetch.dry_run
-            tally = await stack.enter_async_context(displayed(fetch.run, fetch.chosen)) if watched else None
+            counted_first = fetch.target if isinstance(fetch.target, AsyncRun) else None
+            tally = await stack.enter_async_context(displayed(counted_first, fetch.chosen)) if watched else None
 
             def note(result: FileResult) -> None:
                 nonlocal in_place
                 in_place += result.status in ("downloaded", "kept")
                 if tally is not None:
+                    if fetch.of_many:
+                        tally.expect(1, result.size)
                     tally.ended(result)
                 on_result(result)
 
-            return await fetch.chosen.of(fetch.run).download(
+            return await fetch.work(
                 fetch.root,
-                include=fetch.chosen.selection.include,
                 exclude=fetch.chosen.selection.exclude,
                 existing=fetch.existing,
                 dry_run=fetch.dry_run,
@@ -134,10 +162,15 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
         raise
 
 
-def tell_failures(report: DownloadReport | DeletionReport) -> None:
-    """Say which files failed and why."""
+def tell_failures(report: DownloadReport | DeletionReport, name_of: Callable[[FileResult], str]) -> None:
+    """Say which files failed and why.
+
+    Args:
+        report: What was done.
+        name_of: Gives the name by which a file is told.
+    """
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
-    lines += [f"  {_reason(result)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]
+    lines += [f"  {_reason(result, name_of)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]
     if report.failed > FAILURES_SHOWN:
         lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
     if isinstance(report, DownloadReport) and report.stopped is not None:
@@ -161,26 +194,28 @@ def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:
     if output.json:
         return _write_json
     moving = output.shows_progress and sys.stdout.isatty() and not fetch.dry_run
-    return _ignore if output.quiet or moving else _write_line
+    return _ignore if output.quiet or moving else partial(_write_line, fetch)
 
 
 def _write_json(result: FileResult) -> None:
     write_json(
         {
+            "run": result.run,
             "name": result.name,
             "status": result.status,
             "path": None if result.path is None else str(result.path),
             "size": result.size,
             "verified": result.verified,
             "parts": result.parts,
+            "resumed": result.resumed,
             "error": _described(result.error),
         }
     )
 
 
-def _write_line(result: FileResult) -> None:
+def _write_line(fetch: Fetch, result: FileResult) -> None:
     if result.error is None:
-        write_row(result.name, result.size, result.status)
+        write_row(fetch.name_of(result), result.size, result.status)
 
 
 def _ignore(result: FileResult) -> None:
@@ -196,11 +231,11 @@ def _described(error: WBFilesError | None) -> dict[str, str] | None:
     return None if error is None else {"type": type(error).__name__, "message": explain(error)}
 
 
-def _reason(result: FileResult) -> str:
+def _reason(result: FileResult, name_of: Callable[[FileResult], str]) -> str:
     error = result.error
     if isinstance(error, DestinationExistsError):  # its message speaks of arguments that no command has
         return printable(f"{error.path} already exists.")
-    name, reason = printable(result.name), "" if error is None else printable(explain(error))
+    name, reason = printable(name_of(result)), "" if error is None else printable(explain(error))
     return reason if name in reason else f"{name}: {reason}"
 
 

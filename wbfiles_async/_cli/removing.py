@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from operator import attrgetter
 
 import attrs
 import click
@@ -140,7 +141,7 @@ def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], 
         if report.files > report.failed or not (absent or report.files):
             output.say(_summarize(report))
         if report.failed:
-            tell_failures(report)
+            tell_failures(report, attrgetter("name"))
             output.say("Run the same command again to go on with what is left.")
         if absent:
             complain("\n".join(error.message for error in absent))

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DELETE_FILES", "DELETE_FILES_WITHOUT_PROJECT", "RUN_FILES", "VIEWER"]
+__all__ = [
+    "DELETE_FILES",
+    "DELETE_FILES_WITHOUT_PROJECT",
+    "RUNS",
+    "RUNS_WITH_FILES",
+    "RUN_COUNT",
+    "RUN_FILES",
+    "VIEWER",
+]
 
 RUN_FILES: Final = """\
 query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor: String,
@@ -22,6 +30,49 @@ query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor:
       }
     }
   }
+}
+"""
+
+# What W&B's client asks for as "Runs" holds much more of each run; this is what we show of one.
+RUNS: Final = """\
+query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
+           $filters: JSONString) {
+  project(name: $project, entityName: $entity) {
+    runCount(filters: $filters)
+    runs(filters: $filters, after: $cursor, first: $perPage, order: $order) {
+      edges { node { name displayName state createdAt } cursor }
+      pageInfo { endCursor hasNextPage }
+    }
+  }
+}
+"""
+
+# The first page of each run's files comes along, so that runs of few files cost no request of their own.
+RUNS_WITH_FILES: Final = """\
+query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
+           $filters: JSONString, $fileLimit: Int = 50, $fileNames: [String] = [], $pattern: String) {
+  project(name: $project, entityName: $entity) {
+    runCount(filters: $filters)
+    runs(filters: $filters, after: $cursor, first: $perPage, order: $order) {
+      edges {
+        node {
+          name displayName state createdAt
+          files(names: $fileNames, first: $fileLimit, pattern: $pattern) {
+            edges { node { id name url directUrl sizeBytes mimetype updatedAt md5 } cursor }
+            pageInfo { endCursor hasNextPage }
+          }
+        }
+        cursor
+      }
+      pageInfo { endCursor hasNextPage }
+    }
+  }
+}
+"""
+
+RUN_COUNT: Final = """\
+query RunCount($project: String!, $entity: String!, $filters: JSONString) {
+  project(name: $project, entityName: $entity) { runCount(filters: $filters) }
 }
 """
 

@@ -1,16 +1,17 @@
-"""Read what a user gives to name a run. Performs no I/O, and knows no default entity."""
+"""Read what a user gives to name a run or a project. Performs no I/O, and knows no default entity."""
 
 from __future__ import annotations
 
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from wbfiles_async._models import RunPath
+from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async._protocol.urls import without_secrets
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["parse_run_path"]
+__all__ = ["parse_project_path", "parse_run_path", "possible_meanings"]
 
 _FORMS = "use entity/project/run_id, entity/project/runs/run_id, project/run_id, run_id, or the URL of the run's page"
+_PROJECT_FORMS = "use entity/project, project, or the URL of the project's page"
 
 _LONGEST_SHOWN = 200  # characters
 
@@ -57,6 +58,90 @@ def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str
     return RunPath(entity=named_entity or "", project=named_project, run_id=run_id)
 
 
+def parse_project_path(path: str | None, *, base_url: str, entity: str | None, project: str | None) -> ProjectPath:
+    """Return the project that a path or the URL of one of its pages names.
+
+    Args:
+        path: What the user gave: ``entity/project``, ``project``, either with ``/`` or ``/runs`` behind it, or a URL;
+            ``None`` for the project of the settings.
+        base_url: As for `parse_run_path`.
+        entity: Stands in for a missing entity; where it is missing too, the result's entity is empty.
+        project: Stands in for a missing path.
+
+    Raises:
+        ConfigurationError: It names no project.
+    """
+    path = project if path is None else path
+    if not path:
+        raise ConfigurationError(f"the project is not known: {_PROJECT_FORMS}, or set WANDB_PROJECT")
+    try:
+        parts = _project_parts(path, base_url)
+    except ValueError as error:
+        shown = without_secrets(path)[:_LONGEST_SHOWN]
+        raise ConfigurationError(f"{shown!r} names no project: {error}; {_PROJECT_FORMS}") from None
+    named = parts.pop()
+    return ProjectPath(entity=parts.pop() if parts else entity or "", project=named)
+
+
+def possible_meanings(
+    path: str, *, base_url: str, entity: str | None, project: str | None
+) -> tuple[RunPath | ProjectPath, ...]:
+    """Return what a path that may name a run or a project can mean.
+
+    A URL tells. A path with ``/`` or ``/runs`` behind it, of two parts at most, is that of a project. Two parts
+    without it can be ``project/run_id`` as well as ``entity/project``. All else is a run.
+
+    Args:
+        path: What the user gave.
+        base_url: As for `parse_run_path`.
+        entity: As for `parse_run_path`.
+        project: As for `parse_run_path`.
+
+    Returns:
+        One, or two: first the run, and then the project that it is if there is no such run.
+
+    Raises:
+        ConfigurationError: It names neither.
+    """
+    if "://" in path:
+        is_project, is_open = not _is_of_a_run(path, base_url), False
+    else:
+        parts = path.strip("/").split("/")
+        marked = path.endswith("/") or (len(parts) > 1 and parts[-1] == "runs")
+        is_project = marked and len(_without_runs(parts)) <= 2
+        is_open = len(parts) == 2 and ":" not in path and not path.startswith("/")
+    as_project: tuple[ProjectPath, ...] = ()
+    if is_project or is_open:
+        as_project = (parse_project_path(path, base_url=base_url, entity=entity, project=None),)
+    if is_project:
+        return as_project
+    return (parse_run_path(path, base_url=base_url, entity=entity, project=project), *as_project)
+
+
+def _project_parts(path: str, base_url: str) -> list[str]:
+    is_url = "://" in path
+    parts = _segments_of(path, base_url)[:2] if is_url else _without_runs(path.strip("/").split("/"))
+    if len(parts) > 2:
+        raise ValueError("it has too many parts")
+    if is_url and len(parts) < 2:
+        raise ValueError("it is not the URL of a project's page")
+    for part in parts:
+        _check(part)
+    return parts
+
+
+def _is_of_a_run(url: str, base_url: str) -> bool:
+    try:
+        _from_url(url, base_url)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_runs(parts: list[str]) -> list[str]:
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "runs" else parts
+
+
 def _from_path(path: str) -> list[str]:
     parts = path.strip("/").split("/")
     # `runs/x` without a slash before it is the run x of a project that is called "runs".
@@ -72,6 +157,14 @@ def _from_path(path: str) -> list[str]:
 
 
 def _from_url(url: str, base_url: str) -> list[str]:
+    segments = _segments_of(url, base_url)
+    if len(segments) < 4 or segments[2] != "runs":
+        raise ValueError("it is not the URL of a run's page")
+    return [segments[0], segments[1], segments[3]]
+
+
+def _segments_of(url: str, base_url: str) -> list[str]:
+    """Return what a page's URL holds behind the place where the server's pages lie: entity, project, and more."""
     if not url.isprintable() or " " in url:
         raise ValueError("it has white space or control characters in it")
     given = urlsplit(url)
@@ -82,10 +175,7 @@ def _from_url(url: str, base_url: str) -> list[str]:
         raise ValueError("it is the URL of another server")
     if not given.path.startswith(f"{prefix}/"):
         raise ValueError(f"the server's pages lie below {prefix}/")
-    segments = [unquote(s, errors="strict") for s in given.path[len(prefix) :].strip("/").split("/")]
-    if len(segments) < 4 or segments[2] != "runs":
-        raise ValueError("it is not the URL of a run's page")
-    return [segments[0], segments[1], segments[3]]
+    return [unquote(s, errors="strict") for s in given.path[len(prefix) :].strip("/").split("/")]
 
 
 def _pages(base_url: str) -> dict[tuple[str, int | None], str]:

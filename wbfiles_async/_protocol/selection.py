@@ -12,6 +12,11 @@ from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["Selection"]
 
+# A query holds all the names; so few never make one that a server finds too long.
+_MOST_NAMES = 100
+
+_SPECIAL = re.compile(r"\[!?\]?[^]]*\]|[*?\[\\%]")
+
 
 def _patterns(globs: Sequence[str]) -> tuple[str, ...]:
     if isinstance(globs, str):
@@ -55,3 +60,20 @@ class Selection:
         if self._included is not None and self._included.match(name) is None:
             return False
         return self._excluded is None or self._excluded.match(name) is None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The only names that can be wanted, where that is known: the server can be asked for these alone."""
+        plain = len(self.include) <= _MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in self.include)
+        return self.include if plain else ()
+
+    @property
+    def pattern(self) -> str | None:
+        """SQL's LIKE for names among which all that are wanted are found; ``None`` where it would be all names.
+
+        It may match more than is wanted, since nothing is escaped (servers differ in how) and LIKE knows no sets.
+        """
+        if len(self.include) != 1 or self.names:
+            return None
+        like = re.sub("%+", "%", _SPECIAL.sub("%", self.include[0]))
+        return None if like == "%" else like

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import anyio
 import attrs
 
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._transfer.download import WHOLE_BYTES, Download
-from wbfiles_async._transfer.progress import Progress
+from wbfiles_async._transfer.progress import Progress, labelled
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import (
-    Place,
     already_exists,
     check_writable,
     default_mode,
@@ -28,7 +27,7 @@ from wbfiles_async._transfer.sink import (
 )
 from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
-from wbfiles_async._transfer.survey import Item, Survey
+from wbfiles_async._transfer.survey import Item, Listed, Survey
 from wbfiles_async._transfer.tasks import side_by_side
 from wbfiles_async.errors import UnsafePathError, WBFilesError
 
@@ -45,7 +44,7 @@ class BulkDownload:
 
     Attributes:
         session: The means of the running event loop.
-        source_for: Makes the source of a file.
+        source_for: Makes the source of a file of a run.
         root: The folder they go below.
         selection: Which of them.
         existing: What to do with a file that is there.
@@ -55,7 +54,7 @@ class BulkDownload:
     """
 
     session: Session
-    source_for: Callable[[FileAttributes], Source]
+    source_for: Callable[[FileAttributes, RunPath], Source]
     root: Path
     selection: Selection
     existing: Existing
@@ -74,7 +73,7 @@ class BulkDownload:
         self._remembered = Remembered(self.root, self.session.options.remember)
         self._survey = Survey(self.root, self.existing, self._remembered)
 
-    async def run(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> DownloadReport:
+    async def run(self, pages: AsyncIterator[Sequence[Listed]]) -> DownloadReport:
         """Download what the pages list; one file's failure does not stop the others, a full disk does.
 
         Raises:
@@ -101,28 +100,42 @@ class BulkDownload:
             **self._totals,
         )
 
-    async def _arranged(self, pages: AsyncIterator[Sequence[FileAttributes]]) -> AsyncGenerator[list[Item]]:
+    async def _arranged(self, pages: AsyncIterator[Sequence[Listed]]) -> AsyncGenerator[list[Item]]:
         """Decide, a page at a time, what can be decided of each wanted file before it is worked on."""
         async for page in pages:
-            items = []
-            for attributes in page:
-                if not self.selection.accepts(attributes.name):
-                    continue
-                try:
-                    items.append(Item(attributes, place_for(self.root, attributes.name)))
-                except UnsafePathError as error:
-                    self._account(_failed(attributes, None, error))
+            items = [item for listed in page for item in self._placed(listed)]
             await self.session.disk.run(self._survey.look, items)
             for item in items:
                 if item.collision is not None:
-                    self._account(_failed(item.attributes, item.place, item.collision.error(item.attributes.name)))
+                    self._account(_failed(item, item.collision.error(item.attributes.name)))
             items = [item for item in items if item.collision is None]
             if self._stopped is None and not self.dry_run:
                 await self._check_space(items)
             if self._stopped is not None:
                 self._skip(len(items))
                 return
-            yield items
+            if items:
+                yield items
+
+    def _placed(self, listed: Listed) -> Iterator[Item]:
+        """Find the place of each file that is wanted."""
+        for attributes in listed.files:
+            if not self.selection.accepts(attributes.name):
+                continue
+            try:
+                yield Item(attributes, place_for(self.root, attributes.name, listed.folder), listed)
+            except UnsafePathError as error:
+                self._account(
+                    FileResult(
+                        name=attributes.name,
+                        status="failed",
+                        size=attributes.size_bytes or 0,
+                        run=str(listed.run),
+                        error=error,
+                    )
+                )
+        if listed.error is not None:
+            self._account(FileResult(name="", status="failed", run=str(listed.run), error=listed.error))
 
     async def _check_space(self, items: list[Item]) -> None:
         """Plan the files, or stop before the first of them where not all of them can fit."""
@@ -140,7 +153,7 @@ class BulkDownload:
         self._stopped = shortage
         first = next(item for item in items if item.need != Need())
         items.remove(first)
-        self._account(_failed(first.attributes, first.place, shortage))
+        self._account(_failed(first, shortage))
 
     async def _work(self, files: _Feed) -> None:
         while (item := await files.next()) is not None:
@@ -148,7 +161,7 @@ class BulkDownload:
             try:
                 result = await self._result_of(item)
             except WBFilesError as error:
-                result = _failed(item.attributes, item.place, error)
+                result = _failed(item, error)
                 if ends_all(error):
                     self._stopped = self._stopped or error
                     files.stop()
@@ -157,24 +170,26 @@ class BulkDownload:
     async def _result_of(self, item: Item) -> FileResult:
         if item.known:
             return _kept(item, verified=True)
-        source, place = self.source_for(item.attributes), item.place
+        source, place = self.source_for(item.attributes, item.listed.run), item.place
         if item.taken and self.existing != "replace" and (kept := await self._kept(item, source)) is not None:
             return kept
         if self.dry_run:
-            return FileResult(name=source.name, status="planned", path=place.path, size=source.size or 0)
+            return FileResult(
+                name=source.name, status="planned", path=place.path, size=source.size or 0, run=source.run
+            )
         download = Download(
             session=self.session,
             source=source,
             place=place,
             mode=self._mode,
             replace=self.existing in ("replace", "verify"),
-            progress=self.progress,
+            progress=labelled(self.progress, item.listed.label),
         )
         with self._ahead.writing(item.need, lambda: download.arrived):
             result = await download.run()
         if result.verified and download.published is not None and source.md5 is not None:
             await self._remember(Content(item.path, download.published, source.md5))
-        return result
+        return attrs.evolve(result, run=source.run)
 
     async def _kept(self, item: Item, source: Source) -> FileResult | None:
         """Decide whether the file at the place stays as it is."""
@@ -223,16 +238,25 @@ class BulkDownload:
 
 
 def _kept(item: Item, *, verified: bool) -> FileResult:
-    size = item.attributes.size_bytes or 0
-    return FileResult(name=item.attributes.name, status="kept", path=item.place.path, size=size, verified=verified)
+    attributes = item.attributes
+    return FileResult(
+        name=attributes.name,
+        status="kept",
+        path=item.place.path,
+        size=attributes.size_bytes or 0,
+        verified=verified,
+        run=str(item.listed.run),
+    )
 
 
-def _failed(attributes: FileAttributes, place: Place | None, error: WBFilesError) -> FileResult:
+def _failed(item: Item, error: WBFilesError) -> FileResult:
+    attributes = item.attributes
     return FileResult(
         name=attributes.name,
         status="failed",
-        path=None if place is None else place.path,
+        path=item.place.path,
         size=attributes.size_bytes or 0,
+        run=str(item.listed.run),
         error=error,
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import attrs
+
 
 class Progress(Protocol):
     """Receives what happens, file by file. Called in the event loop's thread, so it must return quickly.
@@ -32,3 +34,26 @@ class Progress(Protocol):
 
     def failed(self, name: str, error: Exception) -> None:
         """The file is not, and will not be."""
+
+
+def labelled(progress: Progress | None, label: str) -> Progress | None:
+    """Have a label stand before each name that is told: files of several runs may have the same name."""
+    return progress if progress is None or not label else _Labelled(progress, label)
+
+
+@attrs.frozen
+class _Labelled:
+    _told: Progress
+    _label: str
+
+    def started(self, name: str, total: int | None) -> None:
+        self._told.started(self._label + name, total)
+
+    def advanced(self, name: str, count: int) -> None:
+        self._told.advanced(self._label + name, count)
+
+    def finished(self, name: str) -> None:
+        self._told.finished(self._label + name)
+
+    def failed(self, name: str, error: Exception) -> None:
+        self._told.failed(self._label + name, error)

@@ -47,13 +47,18 @@ class Place:
         return self.root.joinpath(*self.parts)
 
 
-def place_for(root: str | os.PathLike[str], name: str) -> Place:
+def place_for(root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = ()) -> Place:
     """Find where a remote name goes below ``root``.
+
+    Args:
+        root: The folder the caller named.
+        name: The remote name.
+        folder: Components below the root that come before the name's, judged already.
 
     Raises:
         UnsafePathError: The name cannot be used literally below the root on every system.
     """
-    return Place(Path(root), local_parts(name))
+    return Place(Path(root), folder + local_parts(name))
 
 
 def prepare(place: Place) -> bool:

@@ -9,12 +9,32 @@ from pathlib import Path
 
 import attrs
 
-from wbfiles_async._models import Existing, FileAttributes
+from wbfiles_async._models import Existing, FileAttributes, RunPath
 from wbfiles_async._protocol.checksums import parse_md5
 from wbfiles_async._protocol.collisions import Collision, Collisions
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.sink import Place, statuses
 from wbfiles_async._transfer.space import Need
+from wbfiles_async.errors import WBFilesError
+
+
+@attrs.frozen
+class Listed:
+    """Files of one run, as they were listed together.
+
+    Attributes:
+        run: The run, its entity known.
+        files: The files.
+        folder: Folders below the root that they go to, judged already.
+        label: Stands before their names where progress is told of, to tell the files of several runs apart.
+        error: Why the run's files, or the rest of them, could not be listed.
+    """
+
+    run: RunPath
+    files: Sequence[FileAttributes]
+    folder: tuple[str, ...] = ()
+    label: str = ""
+    error: WBFilesError | None = None
 
 
 @attrs.define(eq=False)
@@ -24,6 +44,7 @@ class Item:
     Attributes:
         attributes: What the server says of it.
         place: Where it goes.
+        listed: The files it was listed with.
         collision: What it collides with.
         taken: Whether something lies at its place.
         known: Whether that is known to be right.
@@ -32,6 +53,7 @@ class Item:
 
     attributes: FileAttributes
     place: Place
+    listed: Listed
     collision: Collision | None = None
     taken: bool = False
     known: bool = False
@@ -59,7 +81,7 @@ class Survey:
     _collisions: Collisions = attrs.field(factory=lambda: Collisions(secrets.token_bytes(16)))
 
     def look(self, items: Sequence[Item]) -> None:
-        """Fill in all but the first two attributes of each item."""
+        """Fill in all but the first three attributes of each item."""
         places = [item.place for item in items]
         for item, collision in zip(items, self._collisions.admit([place.parts for place in places]), strict=True):
             item.collision = collision

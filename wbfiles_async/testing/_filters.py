@@ -64,6 +64,8 @@ def _meets(key: str, expected: object, run: Comparable) -> bool:
         return all(matches(condition, run) for condition in _list(key, expected))
     if key == "$or":
         return any(matches(condition, run) for condition in _list(key, expected))
+    if key == "$nor":
+        return not any(matches(condition, run) for condition in _list(key, expected))
     if key.startswith("$"):
         raise FilterError(f"this server does not know the filter operator {key!r}")
     value = _value(key, run)

@@ -149,6 +149,8 @@ class Run(RunRecord):
     def value(self, key: str) -> object:
         """Return what a filter or an order means by a key; ``None`` where it means nothing."""
         match key:
+            case "username":
+                return self.user.username
             case "config":
                 return json.loads(self.config)
             case "summary_metrics":
@@ -166,6 +168,7 @@ class Project:
     name: str
     read_only: bool = False
     is_benchmark: bool = False
+    _selected: dict[str, list[Run]] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -202,10 +205,14 @@ class Project:
         return connect([(name, selected[name]) for name in page.keys], has_more=page.has_more)
 
     def _select(self, filters: str | None) -> list[Run]:
-        condition: object = json.loads(filters or "{}")
-        paths = self.request.site.tree.runs(self.entity_name, self.name)
-        runs = (open_run(self.request, path) for path in paths)
-        return [run for run in runs if matches(condition, run)]
+        """Return the runs that meet the filters; looked for once in a query, which asks for their number too."""
+        key = filters or "{}"
+        if key not in self._selected:
+            condition: object = json.loads(key)
+            paths = self.request.site.tree.runs(self.entity_name, self.name)
+            runs = (open_run(self.request, path) for path in paths)
+            self._selected[key] = [run for run in runs if matches(condition, run)]
+        return self._selected[key]
 
 
 def open_project(request: Request, entity: str, name: str) -> Project | None:

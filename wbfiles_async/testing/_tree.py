@@ -87,7 +87,8 @@ class Tree:
 
     def changed_at(self, run: RunPath) -> float:
         """Return when the run's folder changed last, in seconds since the epoch."""
-        return self._folder(run).stat().st_mtime
+        # Not by Path: this is asked of every run of a project, page by page.
+        return os.stat(os.path.join(self._root, run.entity, run.project, run.run_id)).st_mtime
 
     def create_run(self, run: RunPath) -> Path:
         """Make a run's folder, with the folders above it, where it does not exist; return it.

@@ -1,0 +1,25 @@
+"""wbfiles_async, awaited: all runs of a project.
+
+python -m benchmarks.contenders.ours_project BASE_URL PROJECT ROOT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from benchmarks.contenders.reporting import Stopwatch, report
+from wbfiles_async import AsyncApi
+
+
+async def _main(base_url: str, path: str, root: str) -> None:
+    async with AsyncApi(base_url=base_url, api_key="b" * 40) as api:
+        runs = api.runs(path)
+        await runs.count()  # as wandb.Api() does, ask the API once before the clock runs
+        async with Stopwatch() as watch:
+            done = await runs.download(root)
+    report(watch.seconds, stall=watch.stall, files=done.downloaded)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -1,0 +1,23 @@
+"""Puts questions about a project's runs to the real ``wandb.Api().runs``; prints the answers as JSON.
+
+python wandb_lists_runs.py ENTITY/PROJECT QUESTIONS_JSON
+"""
+
+import json
+import sys
+
+import wandb
+
+project, questions = sys.argv[1], json.loads(sys.argv[2])
+api = wandb.Api()
+answers = []
+for filters, order in questions:
+    runs = api.runs(project, filters=filters, order=order, per_page=2)
+    listed = [[run.id, run.name, run.state, run.created_at] for run in runs]
+    answers.append({"runs": listed, "count": len(runs)})
+try:
+    list(api.runs(project + "-missing"))
+    missing = "an empty list"
+except ValueError as error:
+    missing = type(error).__name__
+json.dump({"answers": answers, "missing": missing}, sys.stdout)

@@ -1,0 +1,188 @@
+"""``wbfiles get`` and ``wbfiles ls`` of whole projects."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+from test_cli import Wbfiles, fetched
+from test_cli import wbfiles as wbfiles
+
+from wbfiles_async._models import RunPath
+from wbfiles_async.testing import LocalServer
+from wbfiles_async.testing._records import RunRecord, RunState
+
+PROJECT = "lab/vision"
+FILES = {
+    f"{run}/{name}": f"{name} of {run}".encode()
+    for run in ("first", "second", "third")
+    for name in ("config.yaml", "media/table.json", "wandb-summary.json")
+}
+STATES: dict[str, RunState] = {"third": "failed", "first": "finished", "second": "running"}
+"""In the order in which the runs were made."""
+
+
+def keep(record: RunRecord, _: RunRecord | None) -> RunRecord:
+    return record
+
+
+@pytest.fixture(autouse=True)
+def project(wandb_server: LocalServer) -> None:
+    for place, data in FILES.items():
+        run, _, name = place.partition("/")
+        wandb_server.add_file(f"{PROJECT}/{run}", name, data)
+    for day, (run, state) in enumerate(STATES.items(), start=1):
+        created = f"2026-01-0{day}"
+        record = RunRecord(display_name=f"The {run}", state=state, created_at=created, heartbeat_at=created)
+        wandb_server._records.change(RunPath("lab", "vision", run), partial(keep, record))
+
+
+def operations(server: LocalServer) -> Counter[str]:
+    return Counter(request.operation or request.path.split("/")[1] for request in server.requests)
+
+
+class TestGet:
+    @pytest.mark.parametrize("path", [PROJECT, f"{PROJECT}/", f"{PROJECT}/runs"])
+    def test_fetches_the_files_of_all_runs_into_a_folder_each(self, wbfiles: Wbfiles, path: str) -> None:
+        ending = wbfiles("get", path, "-o", "data")
+        assert ending.code == 0
+        assert fetched(Path("data")) == FILES
+        assert sorted(ending.lines) == sorted(f"{name}\t{len(data)}\tdownloaded" for name, data in FILES.items())
+        assert "9 files" in ending.err
+        assert "all verified, in data" in ending.err
+
+    def test_the_address_of_the_projects_page_will_do(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        assert wbfiles("get", f"{wandb_server.base_url}/{PROJECT}/table", "--include", "*.yaml").code == 0
+        assert len(fetched(Path())) == 3
+
+    def test_a_path_of_two_parts_is_a_run_of_the_default_entity_if_there_is_one(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer
+    ) -> None:
+        wandb_server.add_file("local/lab/vision", "a.txt", b"of the run")
+        assert wbfiles("get", PROJECT).code == 0
+        assert fetched(Path()) == {"a.txt": b"of the run"}
+        assert wbfiles("get", f"{PROJECT}/", "--root", "project").code == 0
+        assert fetched(Path("project")) == FILES
+
+    def test_one_request_lists_runs_and_files_and_a_second_time_no_store_is_asked(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer
+    ) -> None:
+        wandb_server.clear_requests()
+        assert wbfiles("get", f"{PROJECT}/", "--include", "*.json").code == 0
+        assert operations(wandb_server) == {"Runs": 1, "store": 6}
+        wandb_server.clear_requests()
+        assert "6 files already there" in wbfiles("get", f"{PROJECT}/", "--include", "*.json").err
+        assert operations(wandb_server) == {"Runs": 1}
+
+    def test_filters_choose_runs(self, wbfiles: Wbfiles) -> None:
+        filters = json.dumps({"state": {"$in": ["failed", "running"]}})
+        assert wbfiles("get", PROJECT, "--filters", filters, "--exclude", "*.json").code == 0
+        assert fetched(Path()).keys() == {"second/config.yaml", "third/config.yaml"}
+
+    def test_the_layout_says_where_files_go(self, wbfiles: Wbfiles) -> None:
+        assert wbfiles("get", f"{PROJECT}/", "--layout", "{entity}/{project}-{run}", "--include", "*.yaml").code == 0
+        assert fetched(Path()).keys() == {f"lab/vision-{run}/config.yaml" for run in STATES}
+
+    def test_names_mean_the_files_of_that_name_in_any_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.add_file(f"{PROJECT}/second", "odd[1].txt", b"odd")
+        ending = wbfiles("get", f"{PROJECT}/", "odd[1].txt", "media/table.json")
+        assert ending.code == 0
+        expected = {name: data for name, data in FILES.items() if name.endswith("table.json")}
+        assert fetched(Path()) == expected | {"second/odd[1].txt": b"odd"}
+
+    def test_names_that_no_run_has_are_told(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("get", f"{PROJECT}/", "config.yaml", "missing.txt")
+        assert ending.code == 1
+        assert "No run of the project lab/vision has a file 'missing.txt'." in ending.err
+        assert len(fetched(Path())) == 3
+        assert wbfiles("get", f"{PROJECT}/", "missing.txt").code == 4
+
+    def test_json_names_the_run_of_each_file(self, wbfiles: Wbfiles) -> None:
+        *results, last = wbfiles("get", f"{PROJECT}/", "--json").objects
+        assert {f"{each['run']}/{each['name']}" for each in results} == {f"{PROJECT}/{name}" for name in FILES}
+        assert last["summary"]["downloaded"] == 9
+
+    def test_a_file_that_fails_is_told_with_its_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.add_file(f"{PROJECT}/second", "con", b"x")
+        ending = wbfiles("get", f"{PROJECT}/")
+        assert ending.code == 1
+        assert "second/con: the remote file 'con' cannot be written as it is named" in ending.err
+        assert fetched(Path()) == FILES
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["lab/vision/first", "--layout", "{run}"], "lab/vision/first is a run"),
+            (["lab/vision/", "--layout", "{name}"], "unknown field"),
+            (["lab/vision/", "--pattern", "%.json"], "lab/vision/ is a project"),
+            (["lab/vision/", "--filters", "{"], "it is no JSON"),
+            (["lab/vision/", "--filters", "[]"], "it is no JSON object"),
+            (["lab/vision/first", "--filters", "{}"], "names no project"),
+        ],
+    )
+    def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+        ending = wbfiles("get", *arguments)
+        assert ending.code == 2
+        assert told in ending.err
+        assert not fetched(Path())
+
+    @pytest.mark.parametrize("command", ["ls", "get"])
+    @pytest.mark.parametrize(
+        ("path", "told"),
+        [
+            ("lab/missing/", "project lab/missing not found"),
+            ("lab/missing", "neither a run (project/run_id) nor a project"),
+        ],
+    )
+    def test_a_project_that_is_not_there_is_exit_code_4(
+        self, wbfiles: Wbfiles, command: str, path: str, told: str
+    ) -> None:
+        ending = wbfiles(command, path)
+        assert (ending.code, ending.out) == (4, "")
+        assert told in ending.err
+
+
+class TestLs:
+    def test_lists_the_runs_in_cells_between_tabs(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("ls", PROJECT)
+        assert ending.code == 0
+        assert ending.lines == [
+            "third\tThe third\tfailed\t2026-01-01",
+            "first\tThe first\tfinished\t2026-01-02",
+            "second\tThe second\trunning\t2026-01-03",
+        ]
+
+    def test_json_has_one_object_a_run(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("ls", PROJECT, "--json", "--filters", '{"state": "failed"}')
+        assert ending.objects == [
+            {
+                "path": "lab/vision/third",
+                "id": "third",
+                "name": "The third",
+                "state": "failed",
+                "created_at": "2026-01-01",
+            }
+        ]
+
+    def test_a_terminal_gets_a_table(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        ending = wbfiles("ls", PROJECT)
+        heading, *rows = ending.lines
+        assert heading.split() == ["Run", "Name", "State", "Created"]
+        assert [row.split()[:4] for row in rows] == [[run, "The", run, state] for run, state in STATES.items()]
+        assert "3 runs" in ending.err
+
+    def test_a_project_without_runs_says_so(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        (wandb_server.root / "lab" / "empty").mkdir()
+        ending = wbfiles("ls", "lab/empty/")
+        assert (ending.code, ending.out, ending.err) == (0, "", "No runs.\n")
+
+    def test_what_chooses_files_is_wrong_usage(self, wbfiles: Wbfiles) -> None:
+        for arguments in (["config.yaml"], ["--include", "*.json"], ["--pattern", "%"]):
+            ending = wbfiles("ls", f"{PROJECT}/", *arguments)
+            assert ending.code == 2
+            assert "name one of its runs" in ending.err

@@ -1,0 +1,424 @@
+"""The runs of a project: listed, counted, and their files downloaded together, as LocalServer and wandb have them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from scripted_server import error_of
+
+from wbfiles_async import (
+    Api,
+    ApiError,
+    AsyncApi,
+    AsyncRun,
+    AuthenticationError,
+    ConfigurationError,
+    FileResult,
+    IncompleteDownloadError,
+    LocalWriteError,
+    RunNotFoundError,
+)
+from wbfiles_async._models import RunPath
+from wbfiles_async.testing import LocalServer
+from wbfiles_async.testing._records import RunRecord
+
+PROJECT = "local/vision"
+"""A project of the default entity, so that `vision/run0` names a run of it."""
+
+
+@pytest.fixture
+async def api(wandb_server: LocalServer) -> AsyncIterator[AsyncApi]:
+    async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
+        yield api
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where to; the server's files lie beside it."""
+    return tmp_path / "out"
+
+
+def put_runs(server: LocalServer, count: int, project: str = PROJECT) -> dict[str, bytes]:
+    """Serve runs of three files each; return what a download of all must write."""
+    contents = {}
+    for number in range(count):
+        for name in ("config.yaml", "media/table.json", "wandb-summary.json"):
+            contents[f"run{number}/{name}"] = f"{name} of {number}".encode()
+            server.add_file(f"{project}/run{number}", name, contents[f"run{number}/{name}"])
+    return contents
+
+
+def describe(server: LocalServer, run_id: str, **record: object) -> None:
+    """Have the server tell more of a run, as if wandb had logged it."""
+    given = {"display_name": run_id, "created_at": "2026-01-01T00:00:00", "heartbeat_at": "2026-01-01T00:00:00"}
+    server.add_run(f"{PROJECT}/{run_id}")
+    server._records.change(RunPath("local", "vision", run_id), lambda _: RunRecord(**given | record))  # type: ignore[arg-type]
+
+
+def written(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def asked(server: LocalServer) -> Counter[str]:
+    """What was asked of the server: operations of the API, and the store."""
+    return Counter(request.operation or request.path.split("/")[1] for request in server.requests)
+
+
+class TestListing:
+    def test_naming_runs_makes_no_request(self, wandb_server: LocalServer) -> None:
+        api = AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key)
+        assert repr(api.runs(PROJECT)) == "<AsyncRuns of local/vision>"
+        assert wandb_server.requests == ()
+
+    async def test_runs_come_page_by_page_with_what_people_know_of_them(
+        self, api: AsyncApi, wandb_server: LocalServer
+    ) -> None:
+        for number, state in enumerate(("finished", "failed", "running")):
+            describe(
+                wandb_server,
+                f"r{number}",
+                display_name=f"Run {number}",
+                state=state,
+                created_at=f"2026-01-0{3 - number}",
+            )
+        runs = api.runs(PROJECT, per_page=2)
+        assert [[run.id for run in page] async for page in runs.pages()] == [["r2", "r1"], ["r0"]]
+        listed = await runs.to_list()
+        assert [(run.name, run.state, run.created_at) for run in listed] == [
+            ("Run 2", "running", "2026-01-01"),
+            ("Run 1", "failed", "2026-01-02"),
+            ("Run 0", "finished", "2026-01-03"),
+        ]
+        assert [run.path for run in listed] == [["local", "vision", run.id] for run in listed]
+        assert listed[0] == api.run(f"{PROJECT}/r2")
+        assert api.run(f"{PROJECT}/r2").name is None
+        again = pickle.loads(pickle.dumps(listed[0]))
+        assert (again, again.name, again.state) == (listed[0], "Run 2", "running")
+
+    async def test_filters_and_order_are_the_servers_matter(self, api: AsyncApi, wandb_server: LocalServer) -> None:
+        for number, rate in enumerate((0.3, 0.1, 0.2)):
+            describe(wandb_server, f"r{number}", config=json.dumps({"lr": {"value": rate}}))
+        runs = api.runs(PROJECT, {"config.lr": {"$gte": 0.2}}, "-config.lr.value")
+        assert [run.id async for run in runs] == ["r0", "r2"]
+        assert await runs.count() == 2
+        first = await runs.first()
+        assert first is not None
+        assert first.id == "r0"
+        with pytest.raises(ApiError, match="near"):
+            await api.runs(PROJECT, {"config.lr": {"$near": 0.2}}).to_list()
+
+    async def test_the_project_of_the_settings_and_the_default_entity_stand_in(self, wandb_server: LocalServer) -> None:
+        put_runs(wandb_server, 2)
+        async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key, project="vision") as api:
+            assert [run.path async for run in api.runs()] == [["local", "vision", "run0"], ["local", "vision", "run1"]]
+        assert asked(wandb_server) == {"Viewer": 1, "Runs": 1}
+
+    async def test_a_project_without_runs_is_empty_and_one_that_is_not_there_is_an_error(
+        self, api: AsyncApi, wandb_server: LocalServer
+    ) -> None:
+        (wandb_server.root / PROJECT).mkdir(parents=True)
+        assert await api.runs(PROJECT).to_list() == []
+        assert await api.runs(PROJECT).first() is None
+        missing = api.runs("local/missing")
+        for work in (missing.to_list(), missing.first(), missing.count(), missing.download(wandb_server.root / "out")):
+            error = await error_of(RunNotFoundError, work)
+            assert error.run == "local/missing"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"path": "a/b/c"},
+            {"path": None},
+            {"path": PROJECT, "per_page": 0},
+            {"path": PROJECT, "filters": [1]},
+            {"path": PROJECT, "filters": {"createdAt": object()}},
+        ],
+    )
+    def test_what_cannot_be_asked_is_refused_at_once(
+        self, wandb_server: LocalServer, arguments: dict[str, object]
+    ) -> None:
+        api = AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key)
+        with pytest.raises(ConfigurationError):
+            api.runs(**arguments)  # type: ignore[arg-type]
+
+    def test_the_blocking_runs_are_a_sequence_that_remembers(self, wandb_server: LocalServer) -> None:
+        put_runs(wandb_server, 7)
+        with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
+            runs = api.runs(PROJECT, order="+name", per_page=2)
+            assert runs[2].id == "run2"
+            assert [run.id for run in runs[1:3]] == ["run1", "run2"]
+            assert asked(wandb_server)["Runs"] <= 3  # two, and perhaps one ahead
+            assert len(runs) == 7
+            assert [run.id for run in runs] == [f"run{n}" for n in range(7)]
+            assert runs[-1].id == "run6"
+            before = asked(wandb_server)
+            assert len(list(runs)) == 7
+            assert asked(wandb_server) == before
+            assert runs[0].file("config.yaml").read_text() == "config.yaml of 0"
+
+
+class TestDownload:
+    async def test_a_project_is_written_with_a_folder_for_each_run(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 25)
+        results: list[FileResult] = []
+        report = await api.runs(PROJECT, per_page=10).download(out, on_result=results.append)
+        assert written(out) == contents
+        assert (report.files, report.downloaded, report.verified, report.failed) == (75, 75, 75, 0)
+        assert {f"{result.run.removeprefix(PROJECT + '/')}/{result.name}" for result in results} == contents.keys()
+
+    async def test_a_request_lists_many_runs_with_their_files_and_a_second_time_asks_no_store(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 40)
+        runs = api.runs(PROJECT, per_page=10)
+        await runs.download(out, include=["*.json"])
+        assert written(out) == {name: data for name, data in contents.items() if name.endswith(".json")}
+        assert asked(wandb_server) == {"Runs": 4, "store": 80}
+        wandb_server.clear_requests()
+        report = await runs.download(out, include=["*.json"])
+        assert (report.kept, report.verified) == (80, 80)
+        assert asked(wandb_server) == {"Runs": 4}
+
+    async def test_only_runs_with_more_files_than_came_along_are_listed_by_themselves(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 5)
+        for number in range(30):
+            contents[f"run3/many/{number:02}"] = b"%d" % number
+            wandb_server.add_file(f"{PROJECT}/run3", f"many/{number:02}", b"%d" % number)
+        await api.runs(PROJECT, per_page=100).download(out)  # ten files come along
+        assert written(out) == contents
+        assert asked(wandb_server) == {"Runs": 1, "RunFiles": 1, "store": len(contents)}
+
+    @pytest.mark.parametrize("include", [["config.yaml"], ["conf*"], ["[a-c]onfig.yaml"]])
+    async def test_what_the_server_can_leave_out_is_not_listed(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path, include: list[str]
+    ) -> None:
+        for number in range(30):
+            wandb_server.add_file(f"{PROJECT}/run0", f"a/{number:02}.bin", b"x")
+        wandb_server.add_file(f"{PROJECT}/run0", "config.yaml", b"lr: 1")
+        for download in (
+            api.runs(PROJECT, per_page=100).download,
+            api.run(f"{PROJECT}/run0").files(per_page=10).download,
+        ):
+            wandb_server.clear_requests()
+            report = await download(out, include=include, dry_run=True)
+            assert (report.planned, report.bytes) == (1, 5)
+            assert len(wandb_server.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("layout", "place"),
+        [
+            ("{run}", "run0/config.yaml"),
+            ("{entity}/{project}/{run}", "local/vision/run0/config.yaml"),
+            ("runs/{run}.d", "runs/run0.d/config.yaml"),
+            ("", "config.yaml"),
+        ],
+    )
+    async def test_the_layout_says_where_files_go(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path, layout: str, place: str
+    ) -> None:
+        put_runs(wandb_server, 1)
+        await api.runs(PROJECT).download(out, layout=layout, include=["config.yaml"])
+        assert written(out) == {place: b"config.yaml of 0"}
+
+    @pytest.mark.parametrize("arguments", [{"layout": "{name}"}, {"include": "*"}, {"existing": "sometimes"}])
+    async def test_an_argument_that_makes_no_sense_is_refused_before_any_request(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path, arguments: dict[str, object]
+    ) -> None:
+        await error_of(ConfigurationError, api.runs(PROJECT).download(out, **arguments))  # type: ignore[arg-type]
+        await error_of(ConfigurationError, api.download(PROJECT, out, **arguments))  # type: ignore[arg-type]
+        assert wandb_server.requests == ()
+
+    async def test_a_disk_that_takes_nothing_is_told_before_the_server_is_asked_for_much(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        put_runs(wandb_server, 20)
+        out.write_bytes(b"")
+        await error_of(LocalWriteError, api.runs(PROJECT, per_page=2).download(out))
+        assert len(wandb_server.requests) <= 2
+
+    async def test_progress_tells_files_of_the_same_name_apart(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        put_runs(wandb_server, 2)
+        progress = Told()
+        await api.runs(PROJECT).download(out, include=["config.yaml"], progress=progress)
+        assert progress.finished_names == {"run0/config.yaml", "run1/config.yaml"}
+        assert progress.arrived == {"run0/config.yaml": 16, "run1/config.yaml": 16}
+
+
+class Told:
+    """Progress that is written down."""
+
+    def __init__(self) -> None:
+        self.finished_names: set[str] = set()
+        self.arrived: Counter[str] = Counter()
+
+    def started(self, name: str, total: int | None) -> None:
+        assert total == 16
+
+    def advanced(self, name: str, count: int) -> None:
+        self.arrived[name] += count
+
+    def finished(self, name: str) -> None:
+        self.finished_names.add(name)
+
+    def failed(self, name: str, error: Exception) -> None:
+        raise AssertionError(name)
+
+
+class TestOneCallForAll:
+    @pytest.mark.parametrize("path", [PROJECT, f"{PROJECT}/", f"{PROJECT}/runs", "vision/"])
+    async def test_a_path_of_a_project(self, api: AsyncApi, wandb_server: LocalServer, out: Path, path: str) -> None:
+        contents = put_runs(wandb_server, 3)
+        await api.download(path, out)
+        assert written(out) == contents
+
+    @pytest.mark.parametrize("path", [f"{PROJECT}/run1", "vision/run1", "vision:run1"])
+    async def test_a_path_of_a_run(self, api: AsyncApi, wandb_server: LocalServer, out: Path, path: str) -> None:
+        contents = put_runs(wandb_server, 3)
+        await api.download(path, out)
+        assert written(out) == {name: data for name, data in contents.items() if name.startswith("run1/")}
+
+    async def test_two_parts_are_a_run_where_there_is_one_and_else_a_project(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        wandb_server.add_file("team/vision/run1", "a", b"of the project")
+        await api.download("team/vision", out / "project")
+        wandb_server.add_file("local/team/vision", "a", b"of the run")
+        await api.download("team/vision", out / "run")
+        await api.download("team/vision/", out / "marked")
+        assert written(out) == {
+            "project/run1/a": b"of the project",
+            "run/vision/a": b"of the run",
+            "marked/run1/a": b"of the project",
+        }
+
+    async def test_two_parts_that_name_nothing_are_told_as_both(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        error = await error_of(RunNotFoundError, api.download("team/vision", out))
+        assert "neither a run (project/run_id) nor a project (entity/project)" in str(error)
+        assert error.run == "team/vision"
+
+    async def test_runs_and_paths_of_several_projects_each_once(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        put_runs(wandb_server, 2)
+        put_runs(wandb_server, 2, project="team/audio")
+        given: list[str | AsyncRun] = [api.run("vision/run0"), "team/audio/run1", f"{PROJECT}/run0", "vision/run0"]
+        report = await api.download(given, out, layout="{project}/{run}", include=["config.yaml"])
+        assert written(out) == {
+            "vision/run0/config.yaml": b"config.yaml of 0",
+            "audio/run1/config.yaml": b"config.yaml of 1",
+        }
+        assert report.files == 2
+        await api.download(api.run("vision/run1"), out / "one", include=["config.yaml"])
+        assert written(out / "one") == {"run1/config.yaml": b"config.yaml of 1"}
+
+    async def test_a_run_that_is_not_there_is_a_failure_and_stops_no_other(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 2)
+        results: list[FileResult] = []
+        given = [f"{PROJECT}/run0", f"{PROJECT}/missing", f"{PROJECT}/run1"]
+        error = await error_of(
+            IncompleteDownloadError, api.download(given, out, existing="keep", on_result=results.append)
+        )
+        assert written(out) == contents
+        assert (error.report.files, error.report.downloaded, error.report.failed) == (7, 6, 1)
+        (failure,) = error.report.failures
+        assert (failure.name, failure.run, type(failure.error)) == ("", f"{PROJECT}/missing", RunNotFoundError)
+        assert failure in results
+        assert f"{PROJECT}/missing" in str(error)
+
+    async def test_the_message_of_a_failure_names_the_files_run(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        put_runs(wandb_server, 2)
+        (out / "run1" / "config.yaml").mkdir(parents=True)
+        error = await error_of(IncompleteDownloadError, api.runs(PROJECT).download(out))
+        assert [(failure.run, failure.name) for failure in error.report.failures] == [
+            (f"{PROJECT}/run1", "config.yaml")
+        ]
+        assert f"{PROJECT}/run1" in str(error)
+
+    async def test_refused_credentials_are_told_once_and_not_for_each_run(
+        self, wandb_server: LocalServer, out: Path
+    ) -> None:
+        async with AsyncApi(base_url=wandb_server.base_url, api_key="wrong" * 8) as api:
+            await error_of(AuthenticationError, api.download([f"{PROJECT}/run{n}" for n in range(50)], out))
+        assert len(wandb_server.requests) < 10
+
+    def test_the_blocking_form_takes_the_blocking_objects(self, wandb_server: LocalServer, out: Path) -> None:
+        contents = put_runs(wandb_server, 3)
+        with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
+            runs = api.runs(PROJECT)
+            api.download(runs, out / "runs")
+            api.download([runs[0], "vision/run1"], out / "some")
+            api.download(runs[2], out / "some")
+            runs.download(out / "own")
+            api.download(PROJECT, out / "path")
+        for folder in ("runs", "some", "own", "path"):
+            assert written(out / folder) == contents
+
+
+def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None:
+    """LocalServer is held to the truth by the real ``wandb.Api().runs``: each question is put to both."""
+    for number in range(5):
+        describe(
+            wandb_server,
+            f"r{number}",
+            display_name=f"Run {number}",
+            state="failed" if number % 2 else "finished",
+            config=json.dumps({"lr": {"value": number / 10}}),
+            summary=json.dumps({"loss": -number}),
+            tags=[f"tag{number % 3}"],
+            created_at=f"2026-01-0{9 - number}T00:00:00",
+        )
+    questions: list[tuple[dict[str, object] | None, str]] = [
+        (None, "+created_at"),
+        ({}, "-created_at"),
+        ({"state": "finished"}, "-summary_metrics.loss"),
+        ({"display_name": {"$regex": "[13]$"}}, "+created_at"),
+        ({"config.lr": {"$gt": 0.05, "$lte": 0.3}}, "-config.lr.value"),
+        ({"$or": [{"tags": "tag2"}, {"name": {"$in": ["r0"]}}]}, "+created_at"),
+        ({"$nor": [{"tags": {"$in": ["tag0", "tag1"]}}]}, "+created_at"),
+        ({"createdAt": {"$gte": "2026-01-07T00:00:00"}}, "+created_at"),
+        ({"name": "missing"}, "+created_at"),
+    ]
+    script = Path(__file__).parent / "scripts" / "wandb_lists_runs.py"
+    child = subprocess.run(
+        [sys.executable, str(script), PROJECT, json.dumps(questions)],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "WANDB_BASE_URL": wandb_server.base_url,
+            "WANDB_API_KEY": wandb_server.api_key,
+            "WANDB_SILENT": "true",
+        },
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert child.returncode == 0, child.stderr
+    seen = json.loads(child.stdout)
+    with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
+        for question, answer in zip(questions, seen["answers"], strict=True):
+            runs = api.runs(PROJECT, *question, per_page=2)
+            assert [[run.id, run.name, run.state, run.created_at] for run in runs] == answer["runs"], question
+            assert len(api.runs(PROJECT, *question)) == answer["count"], question
+    assert any(answer["count"] not in (0, 5) for answer in seen["answers"])
+    assert seen["missing"] == "ValueError"

@@ -1,0 +1,40 @@
+"""Pages that are asked for while the ones before are used. Knows nothing of what is listed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+MODEST_PAGE = 100
+"""Files a page that every server gives; asked for where a larger page is refused."""
+
+Page = TypeVar("Page")
+Items = TypeVar("Items")
+
+
+async def ahead(
+    ask: Callable[[], Awaitable[Page]], accept: Callable[[Page], Items], is_done: Callable[[], bool]
+) -> AsyncGenerator[Items]:
+    """Yield page after page; the next one is on its way while one is used, and no more than that one.
+
+    Args:
+        ask: Asks for the page that comes next.
+        accept: Takes a page, so that ``ask`` goes on behind it, and gives what it holds.
+        is_done: Tells whether the page that was accepted is the last.
+    """
+    under_way = asyncio.ensure_future(ask())
+    try:
+        while True:
+            items = accept(await under_way)
+            if is_done():
+                yield items
+                return
+            under_way = asyncio.ensure_future(ask())
+            yield items
+    finally:
+        under_way.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.gather(under_way, return_exceptions=True)
