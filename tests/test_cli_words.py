@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._cli.tally import Tally
-from wbfiles_async._cli.text import clock, counted, local_time, printable, seconds_of, share_of, size_of
+from wbfiles_async._display.tally import Tally
 from wbfiles_async._models import FileResult
+from wbfiles_async._text import clock, counted, local_time, printable, seconds_of, share_of, size_of
 
 MIB = 1 << 20
 

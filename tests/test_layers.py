@@ -21,16 +21,17 @@ LAYERS = (
     ("testing", "_cli"),
     ("_sync", "_portal"),
     ("_api", "_run", "_runs", "_files", "_file", "_gateway", "_facts", "_handle"),
+    ("_display",),
     ("_transfer",),
     ("_auth", "_credentials"),
     ("_protocol",),
-    ("_models", "_settings", "errors"),
+    ("_models", "_settings", "_text", "_html", "errors"),
 )
 """From the top down. Modules of one layer may know each other."""
 
 LEVELS = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 IO = {"aiofiles", "aiohttp", "anyio", "asyncio", "httpx", "socket", "ssl", "yarl"}
-PURE = {"_protocol", "_models", "_settings", "errors"}
+PURE = {"_protocol", "_models", "_settings", "_text", "_html", "errors"}
 
 
 @attrs.frozen(order=True)

@@ -9,6 +9,7 @@ from wbfiles_async._models import DownloadReport, FileResult
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._sync import Api, File, Files, Run
+from wbfiles_async._transfer.progress import Progress
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -52,6 +53,7 @@ __all__ = [
     "LocalWriteError",
     "ObjectChangedError",
     "PermissionDeniedError",
+    "Progress",
     "RateLimitedError",
     "RemoteFileNotFoundError",
     "Run",

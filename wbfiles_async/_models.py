@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import attrs
 
+from wbfiles_async._html import report_html
 from wbfiles_async.errors import WBFilesError
 
 
@@ -122,3 +123,6 @@ class DownloadReport:
     parts: int = 0
     seconds: float = 0.0
     failures: tuple[FileResult, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return report_html(self)

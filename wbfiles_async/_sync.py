@@ -105,6 +105,9 @@ class Run:
     def __repr__(self) -> str:
         return repr(self._run).replace("AsyncRun", "Run", 1)
 
+    def _repr_html_(self) -> str:
+        return self._run._repr_html_()
+
     def __reduce__(self) -> tuple[object, ...]:
         return Run, (None, self._run)
 
@@ -156,7 +159,7 @@ class Run:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Blocking form of ``AsyncRun.download``; same arguments."""
@@ -187,6 +190,9 @@ class Files:
 
     def __repr__(self) -> str:
         return repr(self._files).replace("AsyncFiles", "Files", 1)
+
+    def _repr_html_(self) -> str:
+        return self._files._html([file._attributes for file in self._listed], complete=self._ended)
 
     def __iter__(self) -> Iterator[File]:
         index = 0
@@ -238,7 +244,7 @@ class Files:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Blocking form of ``AsyncFiles.download``; same arguments."""
@@ -321,7 +327,7 @@ class File(FileFacts):
         exist_ok: bool = False,
         api: Api | None = None,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> io.TextIOWrapper:
         """Blocking form of ``AsyncFile.download``; same arguments, and a text file as ``open`` gives it."""
         path = run_blocking(self._file._fetch, root, replace, exist_ok, None if api is None else api._async, progress)
@@ -333,7 +339,7 @@ class File(FileFacts):
         replace: bool = False,
         exist_ok: bool = False,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> Path:
         """Blocking form of ``AsyncFile.fetch``; same arguments."""
         return run_blocking(self._file.fetch, root, replace, exist_ok, progress=progress)

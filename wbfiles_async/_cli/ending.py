@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 
-from wbfiles_async._cli.text import printable
+from wbfiles_async._text import printable
 from wbfiles_async.errors import (
     AuthenticationError,
     ConfigurationError,

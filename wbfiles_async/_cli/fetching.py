@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import attrs
 
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
-from wbfiles_async._cli.display import displayed
 from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.output import Output, write_json, write_row
-from wbfiles_async._cli.text import counted, printable, seconds_of, size_of
 from wbfiles_async._models import DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
+from wbfiles_async._text import counted, printable, seconds_of, size_of
 from wbfiles_async.errors import DestinationExistsError, WBFilesError
 
 FAILURES_SHOWN = 10
@@ -95,28 +93,23 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
         WBFilesError: The listing failed; the user was told what is in place.
     """
     in_place = 0
+
+    def note(result: FileResult) -> None:
+        nonlocal in_place
+        in_place += result.status in ("downloaded", "kept")
+        on_result(result)
+
     try:
-        async with AsyncExitStack() as stack:
-            watched = output.shows_progress and not fetch.dry_run
-            tally = await stack.enter_async_context(displayed(fetch.run, fetch.chosen)) if watched else None
-
-            def note(result: FileResult) -> None:
-                nonlocal in_place
-                in_place += result.status in ("downloaded", "kept")
-                if tally is not None:
-                    tally.ended(result)
-                on_result(result)
-
-            return await fetch.chosen.of(fetch.run).download(
-                fetch.root,
-                include=fetch.chosen.selection.include,
-                exclude=fetch.chosen.selection.exclude,
-                existing=fetch.existing,
-                dry_run=fetch.dry_run,
-                raise_on_error=False,
-                progress=tally,
-                on_result=note,
-            )
+        return await fetch.chosen.of(fetch.run).download(
+            fetch.root,
+            include=fetch.chosen.selection.include,
+            exclude=fetch.chosen.selection.exclude,
+            existing=fetch.existing,
+            dry_run=fetch.dry_run,
+            raise_on_error=False,
+            progress=output.shows_progress,
+            on_result=note,
+        )
     except (asyncio.CancelledError, WBFilesError) as error:
         if in_place or isinstance(error, asyncio.CancelledError):
             how = f"\n{_how_to_go_on(fetch.existing)}" if in_place else ""
