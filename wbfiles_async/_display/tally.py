@@ -162,10 +162,11 @@ class Tally:
         words = [
             f"{self.files_ended:,} of {counted(self.files_expected, 'file')}{more}",
             share_of(self.bytes_done, self.bytes_expected),
-            f"{size_of(self.bytes_a_second)}/s",
         ]
-        if (seconds := self.seconds_left) is not None:
-            words.append(f"{clock(seconds)} left")
+        if not self.listed or self.files_ended < self.files_expected:
+            words.append(f"{size_of(self.bytes_a_second)}/s")
+            if (seconds := self.seconds_left) is not None:
+                words.append(f"{clock(seconds)} left")
         if self.files_failed:
             words.append(f"{self.files_failed:,} failed")
         return ", ".join(words)
