@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -92,22 +92,6 @@ def test_the_test_with_the_fixture_passes(tmp_path: Path, environment: dict[str,
     assert "3 passed" in ending.stdout
 
 
-@asynccontextmanager
-async def web_service(store: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    """The example behind a real web server; gives its port."""
-    monkeypatch.setenv("WANDB_BASE_URL", store.base_url)
-    monkeypatch.setenv("WANDB_API_KEY", API_KEY)
-    monkeypatch.syspath_prepend(EXAMPLES)
-    config = uvicorn.Config("web_service:app", ws="none", lifespan="on", log_config=None)
-    service, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
-    task = asyncio.create_task(service.serve(sockets=[listener]))
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        service.should_exit = True
-        await task
-
-
 class Visitor:
     """An HTTP client that reads only when it is told to, and lets the network hold little for it."""
 
@@ -131,7 +115,7 @@ class Visitor:
                 return
             self.answer += piece
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self._socket.close()
 
     @property
@@ -141,6 +125,23 @@ class Visitor:
     @property
     def body(self) -> bytes:
         return bytes(self.answer.partition(b"\r\n\r\n")[2])
+
+
+@asynccontextmanager
+async def web_service(store: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Visitor]:
+    """The example behind a real web server, and a visitor of it."""
+    monkeypatch.setenv("WANDB_BASE_URL", store.base_url)
+    monkeypatch.setenv("WANDB_API_KEY", API_KEY)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    config = uvicorn.Config("web_service:app", ws="none", lifespan="on", log_config=None)
+    service, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    task = asyncio.create_task(service.serve(sockets=[listener]))
+    try:
+        with closing(Visitor(listener.getsockname()[1])) as visitor:
+            yield visitor
+    finally:
+        service.should_exit = True
+        await task
 
 
 async def quiet(store: ScriptedServer) -> None:
@@ -155,11 +156,9 @@ async def quiet(store: ScriptedServer) -> None:
 class TestWebService:
     async def test_it_sends_a_file(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
         server.put("media/ä.bin", b"content" * 1000)
-        async with web_service(server, monkeypatch) as port:
-            visitor = Visitor(port)
+        async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/media/%C3%A4.bin")
             await visitor.read()
-            visitor.leave()
         assert visitor.status == b"200"
         assert visitor.body == b"content" * 1000
         assert b"content-length: 7000\r\n" in bytes(visitor.answer).lower()
@@ -167,11 +166,9 @@ class TestWebService:
     async def test_a_file_that_does_not_exist_is_404(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async with web_service(server, monkeypatch) as port:
-            visitor = Visitor(port)
+        async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/nothing")
             await visitor.read()
-            visitor.leave()
         assert visitor.status == b"404"
 
     async def test_a_slow_client_slows_down_what_is_read_from_the_store(
@@ -181,26 +178,23 @@ class TestWebService:
         ahead = 32 * MIB
         """What the network's buffers on both sides of the service can hold, and what the service may."""
         server.put("large.bin", content)
-        async with web_service(server, monkeypatch) as port:
-            visitor = Visitor(port)
+        async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/large.bin")
             for count in (1, 16, 48):
                 await visitor.read(count * MIB)
                 await quiet(server)
                 assert count * MIB <= server.sent <= len(visitor.answer) + ahead
             await visitor.read()
-            visitor.leave()
         assert visitor.body == content
 
     async def test_a_client_that_leaves_ends_the_reading_too(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server.put("large.bin", bytes(96 * MIB))
-        async with web_service(server, monkeypatch) as port:
-            visitor = Visitor(port)
+        async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/large.bin")
             await visitor.read(MIB)
-            visitor.leave()
+            visitor.close()
             await settled(lambda: not server.busy)
             assert server.sent < 64 * MIB
 
