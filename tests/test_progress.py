@@ -18,8 +18,11 @@ from scripted_server import server as server
 from test_cli_processes import Terminal, environment
 from throttle import HoldingServer
 
+from wbfiles_async import FileResult
+from wbfiles_async._display import watching
 from wbfiles_async._display.painter import Painter
 from wbfiles_async._display.tally import Tally
+from wbfiles_async._protocol.selection import Selection
 from wbfiles_async.testing import LocalServer
 
 MIB = 1 << 20
@@ -299,6 +302,20 @@ class Canvas:
         self.drew.set()
         if self._fails is not None:
             raise self._fails
+
+
+async def test_without_a_listing_of_its_own_a_display_knows_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_find_painter", lambda: Painter(Canvas()))
+    results: list[FileResult] = []
+    async with watching.watching_many(True, results.append, None, Selection((), ())) as (told, note):
+        assert isinstance(told, Tally)
+        assert note is not None
+        told.started("a", 10)
+        told.advanced("a", 10)
+        told.finished("a")
+        note(FileResult(name="a", status="downloaded", size=10))
+        assert told.words() == "1 of 1 file or more, 10 of 10 B, 0 B/s"
+    assert [result.name for result in results] == ["a"]
 
 
 class TestPainter:

@@ -47,14 +47,15 @@ async def watching_one(progress: Progress | bool | None, name: str, size: int | 
 
 @asynccontextmanager
 async def watching_many(
-    progress: Progress | bool | None, on_result: OnResult | None, listing: Listing, selection: Selection
+    progress: Progress | bool | None, on_result: OnResult | None, listing: Listing | None, selection: Selection
 ) -> AsyncIterator[tuple[Progress | None, OnResult | None]]:
     """Give who is told of a bulk download: whoever the caller named, with a display that goes with the block or not.
 
     Args:
         progress: What the caller of the library gave.
         on_result: Who wants to be told of each file's end besides.
-        listing: Lists what there is, for the total; used only where there is a display.
+        listing: Lists what there is, for the total; used only where there is a display. ``None`` where that would
+            cost more than the total is worth: then no more is known than what is done.
         selection: Which of it is wanted.
 
     Raises:
@@ -73,12 +74,15 @@ async def watching_many(
     tally = Tally()
 
     def note(result: FileResult) -> None:
+        if listing is None:
+            tally.expect(1, result.size)
         tally.ended(result)
         if on_result is not None:
             on_result(result)
 
     async with painter.showing(tally), side_by_side() as group:
-        group.start_soon(_count, tally, listing, selection)
+        if listing is not None:
+            group.start_soon(_count, tally, listing, selection)
         yield tally, note
         group.cancel_scope.cancel()
 
