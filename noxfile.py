@@ -82,3 +82,10 @@ def bench(session: nox.Session) -> None:
     """The benchmarks, side by side with peers; arguments go to ``python -m benchmarks``."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """The picture of the README, from a real run."""
+    install(session, "picture")
+    session.run("python", "docs/picture.py")

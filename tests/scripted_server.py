@@ -184,12 +184,13 @@ class ScriptedServer:
         files: The nodes that the listing of the run `RUN` gives; tests may change them at any time.
         busy: Requests to the store that are not yet answered to the last byte.
         most_busy: The largest that ``busy`` has been.
+        sent: Bytes of bodies that the network has taken.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Seen] = []
         self.files: dict[str, dict[str, object]] = {}
-        self.busy = self.most_busy = 0
+        self.busy = self.most_busy = self.sent = 0
         self._tls = tls
         self._scripts: dict[str, list[Step]] = {"/graphql": [self.list_files]}
         self._numbers = itertools.count()
@@ -346,6 +347,7 @@ class ScriptedServer:
                 sent += step
                 if sent < len(body) or answer.endless:
                     await writer.drain()
+                self.sent += step
                 if answer.pause:
                     await asyncio.sleep(answer.pause)
             if not answer.endless:

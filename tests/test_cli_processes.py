@@ -100,15 +100,21 @@ def files_below(root: Path) -> set[str]:
 
 
 class Terminal:
-    """A child on a pseudo-terminal of 80 columns; `out` takes its stdout instead."""
+    """A child on a pseudo-terminal of 80 columns, `wbfiles` or another; `out` takes its stdout instead."""
 
     def __init__(
-        self, arguments: list[str], environ: dict[str, str], folder: Path, *, out: IO[str] | None = None
+        self,
+        arguments: list[str],
+        environ: dict[str, str],
+        folder: Path,
+        *,
+        program: list[str] = WBFILES,
+        out: IO[str] | None = None,
     ) -> None:
         self._screen, line = pty.openpty()
         fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self._child = subprocess.Popen(
-            [sys.executable, "-c", ON_TERMINAL, *WBFILES, *arguments],
+            [sys.executable, "-c", ON_TERMINAL, *program, *arguments],
             cwd=folder,
             env=environ,
             stdin=line,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbfiles_async._cli.amounts import parse_bytes, parse_range
-from wbfiles_async._cli.tally import Tally
-from wbfiles_async._cli.text import clock, counted, local_time, printable, seconds_of, share_of, size_of
+from wbfiles_async._display.tally import Tally
 from wbfiles_async._models import FileResult
+from wbfiles_async._text import clock, counted, local_time, printable, seconds_of, share_of, size_of
 
 MIB = 1 << 20
 
@@ -153,6 +153,28 @@ class TestTally:
         assert tally.share == 1.0
         assert tally.bytes_done == 2 * MIB
         assert tally.seconds_left is None
+
+    def test_its_words_say_how_things_stand_and_at_the_end_no_more_of_the_future(self) -> None:
+        tally = Tally()
+        assert tally.words() == "Listing the files"
+        tally.expect(2, 2 * MIB)
+        tally.started("a", MIB)
+        for now in (0.0, 1.0):
+            tally.advanced("a", MIB // 4)
+            tally.remember(now)
+        assert tally.words() == "0 of 2 files or more, 512.0 KiB of 2.0 MiB, 256.0 KiB/s"
+        tally.listed = True
+        tally.remember(2.0)
+        tally.advanced("a", MIB // 2)
+        tally.remember(3.0)
+        assert tally.words() == "0 of 2 files, 1.0 of 2.0 MiB, 256.0 KiB/s, 0:02 left"
+        tally.finished("a")
+        tally.ended(result("a", MIB, status="downloaded"))
+        tally.ended(result("b", MIB, status="failed"))
+        assert tally.words() == "2 of 2 files, 1.0 of 2.0 MiB, 1 failed"
+        empty = Tally()
+        empty.listed = True
+        assert empty.words() == "No files"
 
     def test_bytes_of_a_file_that_failed_are_taken_back(self) -> None:
         tally = Tally()

@@ -24,17 +24,17 @@ LAYERS = (
         *("_api", "_run", "_runs", "_files", "_file", "_facts", "_handle"),
         *("_gateway", "_projects", "_many", "_listing", "_deletion"),
     ),
+    ("_display",),
     ("_transfer",),
     ("_auth", "_credentials"),
     ("_protocol",),
-    ("_models", "_settings", "errors"),
-    ("_wording",),
+    ("_models", "_settings", "_text", "_html", "errors"),
 )
 """From the top down. Modules of one layer may know each other."""
 
 LEVELS = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 IO = {"aiofiles", "aiohttp", "anyio", "asyncio", "httpx", "socket", "ssl", "yarl"}
-PURE = {"_protocol", "_models", "_settings", "errors", "_wording"}
+PURE = {"_protocol", "_models", "_settings", "_text", "_html", "errors"}
 
 
 @attrs.frozen(order=True)

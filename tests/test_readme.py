@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -73,6 +74,15 @@ def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) 
     (example,) = (block for block in blocks("python") if "def test_" in block)
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
     assert "1 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path, environment)
+
+
+def test_the_picture_shows_the_demo_and_asks_nobody_for_anything() -> None:
+    (place,) = re.findall(r"!\[[^\]]+\]\((docs/.+?)\)", README)
+    picture = ElementTree.parse(Path(__file__).parent.parent / place).getroot()
+    shown = "".join("".join(picture.itertext()).split())  # words stand at their places, without spaces
+    assert "$wbfilesdemo" in shown
+    assert "together2348.0MiB" in shown
+    assert 'url("' not in shown
 
 
 def test_every_python_example_is_tested() -> None:

@@ -21,6 +21,7 @@ from wbfiles_async import (
     File,
     Files,
     IncompleteDownloadError,
+    Progress,
     Run,
     Runs,
 )
@@ -110,6 +111,31 @@ async def asynchronous() -> None:
                 as_of_aiofiles: AsyncTextIOWrapper = handle
                 assert_type(await as_of_aiofiles.read(), str)
             await file.delete()
+
+
+class Quiet:
+    """Anything with these methods is a progress."""
+
+    def started(self, name: str, total: int | None) -> None:
+        """Do nothing."""
+
+    def advanced(self, name: str, count: int) -> None:
+        """Do nothing."""
+
+    def finished(self, name: str) -> None:
+        """Do nothing."""
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Do nothing."""
+
+
+def progress(run: Run, file: File) -> None:
+    """Who may be told."""
+    told: Progress = Quiet()
+    run.download(progress=told)
+    run.files().download(progress=True)
+    file.fetch(progress=False)
+    file.download(progress=None).close()
 
 
 def failures(error: IncompleteDownloadError) -> None:

@@ -10,6 +10,7 @@ from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._sync import Api, File, Files, Run, Runs
+from wbfiles_async._transfer.progress import Progress
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -60,6 +61,7 @@ __all__ = [
     "NameCollisionError",
     "ObjectChangedError",
     "PermissionDeniedError",
+    "Progress",
     "RateLimitedError",
     "RemoteFileNotFoundError",
     "Run",

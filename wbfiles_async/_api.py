@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wbfiles_async._credentials import find_credentials, missing_credentials
+from wbfiles_async._display.watching import watching_many
 from wbfiles_async._files import check_existing, judged
 from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
 from wbfiles_async._protocol.layout import Layout
@@ -162,7 +163,7 @@ class AsyncApi:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Download the files of a project, or of one or more runs, by default each to ``root/run_id/name``.
@@ -180,7 +181,7 @@ class AsyncApi:
             existing: What to do with a file that is there.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: Told of the bytes as they arrive.
+            progress: As for ``AsyncFiles.download``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -200,16 +201,18 @@ class AsyncApi:
         else:
             several = [given] if isinstance(given, AsyncRun) else given
             runs = self._each([self.run(run) if isinstance(run, str) else run for run in several])
-        report = await self._gateway.download_many(
-            runs,
-            Path(root),
-            layout=folders,
-            selection=selection,
-            existing=existing,
-            dry_run=dry_run,
-            progress=progress,
-            on_result=on_result,
-        )
+        shown = None if dry_run else progress
+        async with watching_many(shown, on_result, None, selection) as (told, note):
+            report = await self._gateway.download_many(
+                runs,
+                Path(root),
+                layout=folders,
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                progress=told,
+                on_result=note,
+            )
         return judged(report, existing, raise_on_error=raise_on_error)
 
     async def _named_by(self, path: str) -> AsyncRun | AsyncRuns:

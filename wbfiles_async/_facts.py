@@ -8,6 +8,7 @@ from typing import Self
 
 import attrs
 
+from wbfiles_async._html import file_html
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._protocol.files_page import parse_file_attributes
 from wbfiles_async._protocol.path_uri import path_uri
@@ -80,6 +81,9 @@ class FileFacts:
         where = f"{self._run_path}: " if self._run_path else ""
         size = "size unknown" if self.size_bytes is None else f"{self.size_bytes} bytes"
         return f"<{type(self).__name__} {where}{self.name} ({self.mimetype or 'type unknown'}, {size})>"
+
+    def _repr_html_(self) -> str:
+        return file_html(self._attributes, str(self._run_path or ""))
 
     @property
     def id(self) -> str:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wbfiles_async._display.watching import watching_one
 from wbfiles_async._facts import FileFacts, read_attributes, without_signatures
 from wbfiles_async._models import FileAttributes
 from wbfiles_async.errors import ConfigurationError
@@ -69,7 +70,7 @@ class AsyncFile(FileFacts):
         exist_ok: bool = False,
         api: AsyncApi | None = None,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> AsyncTextFile:
         """Download to ``root/name`` and open it for reading as UTF-8 text.
 
@@ -81,7 +82,7 @@ class AsyncFile(FileFacts):
             replace: Whether to overwrite a file that is there.
             exist_ok: Whether to return a file that is there as it is, without a request.
             api: Client to use instead of the file's own.
-            progress: Told of the bytes as they arrive.
+            progress: Told of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
 
         Returns:
             An open handle: an async context manager whose reads are awaited.
@@ -97,6 +98,7 @@ class AsyncFile(FileFacts):
             ObjectChangedError: The stored object does not hold still.
             TransferError: The bytes could not be moved.
             LocalWriteError: The disk refuses.
+            ConfigurationError: ``progress=True`` on a terminal, and rich is not installed.
         """
         from wbfiles_async._handle import open_text
 
@@ -109,7 +111,7 @@ class AsyncFile(FileFacts):
         replace: bool = False,
         exist_ok: bool = False,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> Path:
         """Download to ``root/name``, as ``download`` does, without opening it.
 
@@ -117,7 +119,7 @@ class AsyncFile(FileFacts):
             root: Local folder; made where it is missing, as are the folders of the name.
             replace: Whether to overwrite a file that is there.
             exist_ok: Whether to leave a file that is there as it is, without a request.
-            progress: Told of the bytes as they arrive.
+            progress: Told of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
 
         Returns:
             The local path.
@@ -133,9 +135,10 @@ class AsyncFile(FileFacts):
         replace: bool,
         exist_ok: bool,
         api: AsyncApi | None,
-        progress: Progress | None,
+        progress: Progress | bool | None,
     ) -> Path:
-        return await self._opened(api).fetch(root, replace=replace, exist_ok=exist_ok, progress=progress)
+        async with watching_one(progress, self.name, self.size_bytes) as told:
+            return await self._opened(api).fetch(root, replace=replace, exist_ok=exist_ok, progress=told)
 
     async def read_bytes(self) -> bytes:
         """Read the whole file into memory. Nothing touches the disk.

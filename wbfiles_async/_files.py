@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from wbfiles_async._display.watching import watching_many
 from wbfiles_async._file import AsyncFile
+from wbfiles_async._html import files_html
 from wbfiles_async._models import EXISTING, DeletionReport, DownloadReport, Existing, FileAttributes, FileResult
 from wbfiles_async._protocol.attributes import Match
 from wbfiles_async._protocol.doomed import Doomed
@@ -40,6 +42,24 @@ class AsyncFiles:
 
     def __repr__(self) -> str:
         return f"<AsyncFiles of {self._run._path}>"
+
+    def _repr_html_(self) -> str:
+        return self._html()
+
+    def _html(self, listed: Sequence[FileAttributes] = (), *, complete: bool = False) -> str:
+        return files_html(str(self._run._path), self._selection(), listed, complete=complete)
+
+    def _selection(self) -> str:
+        """Say which files of the run, without values that could hold a signed URL."""
+        words = []
+        if self._names:
+            more = f" and {len(self._names) - 3:,} more" if len(self._names) > 3 else ""
+            words.append(f"names {', '.join(self._names[:3])}{more}")
+        if self._pattern is not None:
+            words.append(f"names like {self._pattern}")
+        if self._match is not None:
+            words.append(f"of a certain {', '.join(attribute for attribute, _ in self._match.wanted)}")
+        return "; ".join(words)
 
     async def __aiter__(self) -> AsyncGenerator[AsyncFile]:
         async with aclosing(self.pages()) as pages:
@@ -108,7 +128,7 @@ class AsyncFiles:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Download all files side by side, each to ``root/name``.
@@ -130,7 +150,9 @@ class AsyncFiles:
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
-            progress: Told of the bytes as they arrive.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook, and does nothing
+                elsewhere; for the total the files are listed once more.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -138,13 +160,18 @@ class AsyncFiles:
 
         Raises:
             IncompleteDownloadError: Files failed; it carries the report.
-            ConfigurationError: A pattern or ``existing`` cannot be used.
+            ConfigurationError: A pattern or ``existing`` cannot be used, or ``progress=True`` cannot, since there is a
+                terminal and rich is not installed.
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The listing failed.
         """
         check_existing(existing)
         selection = Selection(include, exclude)
-        async with aclosing(self._attributes(selection)) as pages:
+        shown = None if dry_run else progress
+        async with (
+            watching_many(shown, on_result, lambda: self._attributes(selection), selection) as (told, note),
+            aclosing(self._attributes(selection)) as pages,
+        ):
             report = await self._gateway().download_all(
                 self._run._path,
                 pages,
@@ -152,8 +179,8 @@ class AsyncFiles:
                 selection=selection,
                 existing=existing,
                 dry_run=dry_run,
-                progress=progress,
-                on_result=on_result,
+                progress=told,
+                on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
 

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 import attrs
 
-from wbfiles_async._wording import counted, seconds_of, size_of
+from wbfiles_async._html import report_html
+from wbfiles_async._text import counted, seconds_of, size_of
 from wbfiles_async.errors import WBFilesError
 
 
@@ -182,6 +183,9 @@ class DownloadReport:
         if self.skipped:
             clauses.append(f"{self.skipped:,} not begun")
         return ", ".join(clauses)
+
+    def _repr_html_(self) -> str:
+        return report_html(self)
 
 
 @attrs.frozen(kw_only=True)

@@ -31,6 +31,10 @@ EXIT_SECONDS = 5.0
 """How long the interpreter's exit waits for clean-up; a disk that hangs longer does not hold it."""
 
 
+WAIT_SECONDS = 0.5
+"""How long a call waits in one go. Python sees a signal that comes just before a wait only when the wait ends."""
+
+
 class Closable(Protocol):
     """What is closed in the thread before it ends."""
 
@@ -169,6 +173,9 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
         thread.leave_if_ending()
         raise
     try:
+        while not future.done():
+            with suppress(TimeoutError):  # of the wait; one of the work is only returned here
+                future.exception(WAIT_SECONDS)
         return future.result()
     except BaseException:
         try:  # at once: where a second interruption can come, it must not keep the work from being cancelled

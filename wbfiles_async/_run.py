@@ -10,6 +10,7 @@ import attrs
 
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
+from wbfiles_async._html import run_html
 from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
 from wbfiles_async._protocol.attributes import parse_match
 from wbfiles_async._protocol.runs_page import ListedRun
@@ -35,6 +36,9 @@ class AsyncRun:
 
     def __repr__(self) -> str:
         return f"<AsyncRun {self._path}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(str(self._path))
 
     def __reduce__(self) -> tuple[object, ...]:
         return AsyncRun, (None, self._path, self._listed)
@@ -162,7 +166,7 @@ class AsyncRun:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Download all files of the run; the same as ``files().download`` with the same arguments.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from wbfiles_async._display.watching import watching_many
 from wbfiles_async._files import check_existing, judged
 from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath
 from wbfiles_async._protocol.layout import Layout
@@ -103,7 +104,7 @@ class AsyncRuns:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Download the files of all runs side by side, by default each to ``root/run_id/name``.
@@ -122,7 +123,7 @@ class AsyncRuns:
             existing: As for ``AsyncFiles.download``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: Told of the bytes as they arrive, with ``run_id/name`` for names.
+            progress: As for ``AsyncFiles.download``, with ``run_id/name`` for names.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -136,16 +137,18 @@ class AsyncRuns:
         """
         check_existing(existing)
         selection = Selection(include, exclude)
-        report = await self._client._gateway.download_many(
-            self._listed(selection),
-            Path(root),
-            layout=Layout(layout),
-            selection=selection,
-            existing=existing,
-            dry_run=dry_run,
-            progress=progress,
-            on_result=on_result,
-        )
+        shown = None if dry_run else progress
+        async with watching_many(shown, on_result, None, selection) as (told, note):
+            report = await self._client._gateway.download_many(
+                self._listed(selection),
+                Path(root),
+                layout=Layout(layout),
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                progress=told,
+                on_result=note,
+            )
         return judged(report, existing, raise_on_error=raise_on_error)
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:

@@ -108,7 +108,7 @@ class Api:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Blocking form of ``AsyncApi.download``; same arguments."""
@@ -154,6 +154,9 @@ class Run:
 
     def __repr__(self) -> str:
         return repr(self._run).replace("AsyncRun", "Run", 1)
+
+    def _repr_html_(self) -> str:
+        return self._run._repr_html_()
 
     def __reduce__(self) -> tuple[object, ...]:
         return Run, (None, self._run)
@@ -221,7 +224,7 @@ class Run:
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Blocking form of ``AsyncRun.download``; same arguments."""
@@ -281,7 +284,7 @@ class File(FileFacts):
         exist_ok: bool = False,
         api: Api | None = None,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> io.TextIOWrapper:
         """Blocking form of ``AsyncFile.download``; same arguments, and a text file as ``open`` gives it."""
         path = run_blocking(self._file._fetch, root, replace, exist_ok, None if api is None else api._async, progress)
@@ -293,7 +296,7 @@ class File(FileFacts):
         replace: bool = False,
         exist_ok: bool = False,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> Path:
         """Blocking form of ``AsyncFile.fetch``; same arguments."""
         return run_blocking(self._file.fetch, root, replace, exist_ok, progress=progress)
@@ -358,7 +361,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Blocking form of ``AsyncRuns.download``; same arguments."""
@@ -393,6 +396,9 @@ class Files(RememberedSequence[AsyncFile, File]):
     def __repr__(self) -> str:
         return repr(self._files).replace("AsyncFiles", "Files", 1)
 
+    def _repr_html_(self) -> str:
+        return self._files._html([file._attributes for file in self._listed], complete=self._ended)
+
     def pages(self) -> Iterator[list[File]]:
         """Blocking form of ``AsyncFiles.pages``."""
         for page in iterate_blocking(self._files.pages()):
@@ -420,7 +426,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
         """Blocking form of ``AsyncFiles.download``; same arguments."""

@@ -138,9 +138,7 @@ def _selecting(where: str) -> Callable[[F], F]:
                 click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_names_beginning_with),
                 click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
                 click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
-                click.option(
-                    "--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."
-                ),
+                click.option("--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."),
             )
         ):
             command = decorate(command)

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 
-from wbfiles_async._cli.text import printable
 from wbfiles_async._portal import has_uvloop
+from wbfiles_async._text import printable
 from wbfiles_async.errors import (
     AuthenticationError,
     ConfigurationError,

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -14,14 +13,13 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
-from wbfiles_async._cli.display import displayed
 from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.output import Output, write_json, write_row
-from wbfiles_async._cli.text import counted, printable
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._settings import LAYOUT
+from wbfiles_async._text import counted, printable
 from wbfiles_async.errors import DestinationExistsError, UnsafePathError, UnsupportedReferenceError, WBFilesError
 
 FAILURES_SHOWN = 10
@@ -130,30 +128,22 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
         WBFilesError: The listing failed; the user was told what is in place.
     """
     in_place = 0
+
+    def note(result: FileResult) -> None:
+        nonlocal in_place
+        in_place += result.status in ("downloaded", "kept")
+        on_result(result)
+
     try:
-        async with AsyncExitStack() as stack:
-            watched = output.shows_progress and not fetch.dry_run
-            counted_first = fetch.target if isinstance(fetch.target, AsyncRun) else None
-            tally = await stack.enter_async_context(displayed(counted_first, fetch.chosen)) if watched else None
-
-            def note(result: FileResult) -> None:
-                nonlocal in_place
-                in_place += result.status in ("downloaded", "kept")
-                if tally is not None:
-                    if fetch.of_many:
-                        tally.expect(1, result.size)
-                    tally.ended(result)
-                on_result(result)
-
-            return await fetch.work(
-                fetch.root,
-                exclude=fetch.chosen.selection.exclude,
-                existing=fetch.existing,
-                dry_run=fetch.dry_run,
-                raise_on_error=False,
-                progress=tally,
-                on_result=note,
-            )
+        return await fetch.work(
+            fetch.root,
+            exclude=fetch.chosen.selection.exclude,
+            existing=fetch.existing,
+            dry_run=fetch.dry_run,
+            raise_on_error=False,
+            progress=output.shows_progress,
+            on_result=note,
+        )
     except (asyncio.CancelledError, WBFilesError) as error:
         if in_place or isinstance(error, asyncio.CancelledError):
             complain(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import attrs
 from rich.console import Console
 
-from wbfiles_async._cli.text import printable
+from wbfiles_async._text import printable
 
 
 @attrs.frozen

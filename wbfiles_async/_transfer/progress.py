@@ -8,9 +8,11 @@ import attrs
 
 
 class Progress(Protocol):
-    """Receives what happens, file by file. Called in the event loop's thread, so it must return quickly.
+    """Is told what happens, file by file; any object with these methods will do, of whatever class.
 
-    An exception it raises ends the download it was told of.
+    Called in the event loop's thread, so it must return quickly. An exception it raises ends the download that was
+    begun with it, and comes out of there; nothing unfinished stays behind. A file that is there already is not begun,
+    and a download that is cancelled is told of no more: ``on_result`` knows of each file that was dealt with.
     """
 
     def started(self, name: str, total: int | None) -> None:

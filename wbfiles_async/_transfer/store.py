@@ -17,7 +17,7 @@ from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.ranges import range_header
 from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, without_secrets
 from wbfiles_async._transfer.decoding import decoded
-from wbfiles_async._transfer.exchange import Answer
+from wbfiles_async._transfer.exchange import Answer, Take
 from wbfiles_async._transfer.failures import Failure, network_failure, rejection_failure
 from wbfiles_async._transfer.network import private_peers
 from wbfiles_async._transfer.origins import Origin, Turn
@@ -283,17 +283,32 @@ class _Body:
             LocalWriteError: The disk refuses.
         """
         loop, options = asyncio.get_running_loop(), session.options
+        raised: list[Exception] = []
+
+        def tell(count: int) -> None:
+            try:
+                on_bytes(count)
+            except Exception as error:  # of who watches; it ends the download
+                raised.append(error)
 
         def take(piece: bytes | memoryview) -> None:
             nonlocal offset
+            if raised:
+                raise raised[0]
             write(offset, piece)
             offset += len(piece)
-            loop.call_soon_threadsafe(on_bytes, len(piece))
+            loop.call_soon_threadsafe(tell, len(piece))
 
         # In the loop, where a rate is kept: nobody who limits it is in a hurry.
         if self._answer.drain is not None and session.rate_limit is None and not self._source.encoded:
             await self._answer.drain(take, LowSpeed(options.stall_seconds, options.stall_bytes))
-            return
+        else:
+            await self._gather(session, take)
+        if raised:
+            raise raised[0]
+
+    async def _gather(self, session: Session, take: Take) -> None:
+        """Have them taken, in pieces that are worth the hand-over to a thread."""
         gathered = bytearray()
         try:
             async for piece in self.pieces(session):

@@ -8,6 +8,13 @@ from collections import deque
 import attrs
 
 from wbfiles_async._models import FileResult
+from wbfiles_async._text import clock, counted, share_of, size_of
+
+BARS = 4
+"""Files that have a bar of their own."""
+
+LARGE_BYTES = 1 << 20
+"""Files from this size on may have one; smaller ones come and go too quickly to be read."""
 
 MOMENTS = 30
 """Moments that rates are averages over; at ten pictures a second three seconds, steady enough to be read."""
@@ -36,6 +43,12 @@ class Transfer:
     def weight(self) -> int:
         """Length in bytes as far as it is known."""
         return self.arrived if self.total is None else self.total
+
+
+def amount_of(transfer: Transfer) -> str:
+    """Say how much of a file is here, and of how much where that is known."""
+    arrived, total = transfer.arrived, transfer.total
+    return size_of(arrived) if total is None else share_of(arrived, total)
 
 
 @attrs.frozen
@@ -140,6 +153,23 @@ class Tally:
         """Return the largest files under way, at most ``count`` of them and of at least so many bytes."""
         large = [transfer for transfer in self._under_way() if transfer.weight >= least]
         return heapq.nlargest(count, large, key=lambda transfer: transfer.weight)
+
+    def words(self) -> str:
+        """Say in one line how things stand."""
+        if not self.files_expected:
+            return "No files" if self.listed else "Listing the files"
+        more = "" if self.listed else " or more"
+        words = [
+            f"{self.files_ended:,} of {counted(self.files_expected, 'file')}{more}",
+            share_of(self.bytes_done, self.bytes_expected),
+        ]
+        if not self.listed or self.files_ended < self.files_expected:
+            words.append(f"{size_of(self.bytes_a_second)}/s")
+            if (seconds := self.seconds_left) is not None:
+                words.append(f"{clock(seconds)} left")
+        if self.files_failed:
+            words.append(f"{self.files_failed:,} failed")
+        return ", ".join(words)
 
     def _under_way(self) -> list[Transfer]:
         return list(self._transfers.values())  # in one step, while the other thread goes on

@@ -1,0 +1,372 @@
+"""Who is told of a download's progress: objects of the caller's own, and people before a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from scripted_server import RUN, Answer, ScriptedServer, Stored, client, remote, temporaries
+from scripted_server import server as server
+from test_cli_processes import Terminal, environment
+from throttle import HoldingServer
+
+from wbfiles_async import FileResult
+from wbfiles_async._display import watching
+from wbfiles_async._display.painter import Painter
+from wbfiles_async._display.tally import Tally
+from wbfiles_async._protocol.selection import Selection
+from wbfiles_async.testing import LocalServer
+
+MIB = 1 << 20
+SMALL = b"small" * 1000
+LARGE = bytes(range(256)) * 4096 * 2
+each_size = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
+each_method = pytest.mark.parametrize("method", ["started", "advanced", "finished"])
+
+
+class Watcher:
+    """Keeps what it is told, and raises when it is told of one thing."""
+
+    def __init__(self, raises: str = "") -> None:
+        self._raises = raises
+        self.told: list[str] = []
+
+    def started(self, name: str, total: int | None) -> None:
+        self._note("started", name, total)
+
+    def advanced(self, name: str, count: int) -> None:
+        self._note("advanced", name)
+
+    def finished(self, name: str) -> None:
+        self._note("finished", name)
+
+    def failed(self, name: str, error: Exception) -> None:
+        self._note("failed", name)
+
+    def _note(self, *what: object) -> None:
+        self.told.append(" ".join(map(str, what)))
+        if what[0] == self._raises:
+            raise ZeroDivisionError(self._raises)
+
+
+class TestObjectsOfTheCaller:
+    async def test_an_unknown_total_is_none(self, server: ScriptedServer, tmp_path: Path) -> None:
+        node, watcher = server.put("a", SMALL, sizeBytes=None), Watcher()
+        async with client(server) as api:
+            await remote(api, node).fetch(tmp_path, progress=watcher)
+        assert watcher.told[0] == "started a None"
+        assert watcher.told[-1] == "finished a"
+
+    async def test_of_many_files_each_is_begun_and_ended_and_one_that_is_there_is_not(
+        self, server: ScriptedServer, tmp_path: Path
+    ) -> None:
+        (tmp_path / "there").write_bytes(SMALL)
+        for name in ("there", "a", "b"):
+            server.put(name, SMALL)
+        server.put("c", SMALL, Answer(status=404))
+        watcher = Watcher()
+        async with client(server) as api:
+            await api.run(RUN).download(tmp_path, progress=watcher, raise_on_error=False)
+        ends = [told for told in watcher.told if not told.startswith("advanced")]
+        assert sorted(ends) == [
+            *("failed c", "finished a", "finished b"),
+            *(f"started {name} {len(SMALL)}" for name in "abc"),
+        ]
+
+    @each_size
+    @each_method
+    async def test_what_it_raises_ends_the_download_and_leaves_nothing_unfinished(
+        self, server: ScriptedServer, tmp_path: Path, method: str, data: bytes
+    ) -> None:
+        node = server.put("a", data)
+        (tmp_path / "a").write_bytes(b"old")
+        async with client(server, part_size=MIB // 2) as api:
+            with pytest.raises(ZeroDivisionError, match=method):
+                await remote(api, node).fetch(tmp_path, replace=True, progress=Watcher(method))
+            assert not temporaries(tmp_path)
+            assert (tmp_path / "a").read_bytes() == (data if method == "finished" else b"old")
+            await remote(api, node).fetch(tmp_path, replace=True)
+        assert (tmp_path / "a").read_bytes() == data
+
+    async def test_what_it_raises_when_told_of_a_failure_comes_out_with_the_failure(
+        self, server: ScriptedServer, tmp_path: Path
+    ) -> None:
+        node = server.put("a", SMALL, Answer(status=404))
+        async with client(server) as api:
+            with pytest.raises(ZeroDivisionError) as caught:
+                await remote(api, node).fetch(tmp_path, progress=Watcher("failed"))
+        assert isinstance(caught.value.__context__, FileNotFoundError)
+        assert list(tmp_path.iterdir()) == []
+
+    @each_method
+    async def test_what_it_raises_ends_a_bulk_download_and_leaves_nothing_unfinished(
+        self, server: ScriptedServer, tmp_path: Path, method: str
+    ) -> None:
+        contents = {f"{n}": SMALL for n in range(20)} | {"large": LARGE}
+        for name, data in contents.items():
+            server.put(name, data, Stored(data))
+        async with client(server, part_size=MIB // 2) as api:
+            with pytest.raises(ZeroDivisionError, match=method):
+                await api.run(RUN).download(tmp_path, progress=Watcher(method))
+            assert not temporaries(tmp_path)
+            assert all(path.read_bytes() == contents[path.name] for path in tmp_path.iterdir())
+            report = await api.run(RUN).download(tmp_path)
+        assert report.verified == len(contents)
+
+
+FETCH = "from wbfiles_async import Api; print(Api().run({run!r}).file('held/a').fetch('data', progress=True))"
+DOWNLOAD = """
+from wbfiles_async import Api
+report = Api().run({run!r}).download("data", progress=True, on_result=lambda result: print(result.name, "told"))
+print(report.downloaded, "done")
+"""
+ASYNC = """
+import asyncio
+from wbfiles_async import AsyncApi
+async def main():
+    async with AsyncApi() as api:
+        file = await api.run({run!r}).file("held/a")
+        async with await file.download("data", progress=True) as text:
+            print(len(await text.read()))
+asyncio.run(main())
+"""
+SEVERAL = """
+import asyncio, threading
+from wbfiles_async import Api, AsyncApi
+def beside():
+    Api().run({run!r}).file("held/a").fetch("data", progress=True)
+async def main():
+    async with AsyncApi() as api:
+        files = [await api.run({run!r}).file(name) for name in ("held/b", "held/c")]
+        await asyncio.gather(asyncio.to_thread(beside), *(file.fetch("data", progress=True) for file in files))
+        print("all", flush=True)
+        await api.run({run!r}).download("data", progress=True)
+asyncio.run(main())
+"""
+FAILS = """
+from wbfiles_async import Api
+def fail(result):
+    raise ZeroDivisionError
+Api().run({run!r}).download("data", progress=True, on_result=fail)
+"""
+WITHOUT_RICH = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "rich":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+SHOW, HIDE = "\x1b[?25h", "\x1b[?25l"
+
+
+@pytest.fixture
+def holding(tmp_path: Path) -> Iterator[HoldingServer]:
+    """A run of one small file, and three that stop in their middle."""
+    with HoldingServer(tmp_path / "served") as server:
+        server.add_file(RUN, "small.txt", b"small")
+        for name in "abc":
+            server.add_file(RUN, f"held/{name}", b"." * 4 * MIB)
+        yield server
+
+
+@pytest.fixture
+def on_terminal(holding: HoldingServer, tmp_path: Path) -> Callable[[str], Terminal]:
+    def begin(program: str) -> Terminal:
+        code = program.format(run=RUN)
+        return Terminal([], environment(holding), tmp_path, program=[sys.executable, "-c", code])
+
+    return begin
+
+
+def in_order(terminal: Terminal) -> bool:
+    """Tell whether the cursor is shown, and the picture gone."""
+    last = terminal.text.splitlines()[-1]
+    return terminal.raw.rfind(SHOW) > terminal.raw.rfind(HIDE) and "/s" not in last
+
+
+class TestTerminal:
+    @pytest.mark.parametrize("program", [FETCH, ASYNC], ids=["blocking", "async"])
+    def test_one_file_is_shown_while_it_comes(
+        self, on_terminal: Callable[[str], Terminal], holding: HoldingServer, program: str
+    ) -> None:
+        with on_terminal(program) as terminal:
+            terminal.read_until(lambda text: "0 of 1 file, 2.0 of 4.0 MiB" in text)
+            holding.release()
+            assert terminal.read_to_end() == 0
+        assert in_order(terminal)
+        assert terminal.text.splitlines()[-1] in ("data/held/a", f"{4 * MIB}")
+
+    def test_many_files_are_shown_with_their_total_and_what_is_printed_stands_whole(
+        self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
+    ) -> None:
+        with on_terminal(DOWNLOAD) as terminal:
+            terminal.read_until(lambda text: "1 of 4 files, 6.0 of 12.0 MiB" in text)
+            holding.release()
+            assert terminal.read_to_end() == 0
+        assert in_order(terminal)
+        lines = [line.strip() for line in re.split(r"[\r\n]+", terminal.text)]
+        for line in ("small.txt told", *(f"held/{name} told" for name in "abc"), "4 done"):
+            assert line in lines
+
+    def test_several_at_once_share_the_picture(
+        self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
+    ) -> None:
+        with on_terminal(SEVERAL) as terminal:
+            terminal.read_until(lambda text: all(f"held/{name}" in text for name in "abc"))
+            holding.release()
+            assert terminal.read_to_end() == 0
+        assert in_order(terminal)
+        assert "all" in terminal.text
+        assert "Traceback" not in terminal.text
+
+    @pytest.mark.parametrize("program", [FETCH, DOWNLOAD, ASYNC], ids=["one", "many", "async"])
+    def test_ctrl_c_leaves_the_terminal_in_order(
+        self, on_terminal: Callable[[str], Terminal], program: str, tmp_path: Path
+    ) -> None:
+        with on_terminal(program) as terminal:
+            terminal.read_until(lambda text: ".0 MiB" in text)
+            terminal.type(b"\x03")
+            assert terminal.read_to_end() != 0
+        assert in_order(terminal)
+        assert terminal.text.splitlines()[-1] == "KeyboardInterrupt"
+        assert not temporaries(tmp_path)
+
+    def test_an_error_leaves_the_terminal_in_order(self, on_terminal: Callable[[str], Terminal]) -> None:
+        with on_terminal(FAILS) as terminal:
+            assert terminal.read_to_end() == 1
+        assert in_order(terminal)
+        assert terminal.text.splitlines()[-1] == "ZeroDivisionError"
+
+    def test_without_rich_the_error_names_the_extra(self, on_terminal: Callable[[str], Terminal]) -> None:
+        with on_terminal(WITHOUT_RICH + FETCH) as terminal:
+            assert terminal.read_to_end() == 1
+        assert "ConfigurationError" in terminal.text
+        assert "pip install 'wbfiles-async[cli]'" in terminal.text.replace("\n", "")
+
+
+class TestNobodyToShowItTo:
+    @pytest.mark.parametrize("terminal", ["none", "dumb"])
+    def test_nothing_is_drawn_listed_or_loaded(self, wandb_server: LocalServer, tmp_path: Path, terminal: str) -> None:
+        wandb_server.add_file(RUN, "held/a", SMALL)
+        program = WITHOUT_RICH + DOWNLOAD.format(run=RUN)
+        environ = environment(wandb_server)
+        if terminal == "dumb":
+            with Terminal([], environ | {"TERM": "dumb"}, tmp_path, program=[sys.executable, "-c", program]) as screen:
+                assert screen.read_to_end() == 0
+            told = screen.raw.replace("\r\n", "\n")
+        else:
+            child = subprocess.run(
+                [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+            )
+            assert child.stderr == ""
+            told = child.stdout
+        assert told == "held/a told\n1 done\n"
+        assert [request.operation for request in wandb_server.requests].count("RunFiles") == 1
+
+    async def test_false_is_as_none(self, server: ScriptedServer, tmp_path: Path) -> None:
+        node = server.put("a", SMALL)
+        async with client(server) as api:
+            await remote(api, node).fetch(tmp_path, progress=False)
+
+
+class Canvas:
+    """Keeps what is drawn, and how often it is open at once."""
+
+    def __init__(self, fails: Exception | None = None) -> None:
+        self._fails = fails
+        self.open = self.most_open = self.times = 0
+        self.drawn: list[Sequence[Tally]] = []
+        self.drew = threading.Event()
+
+    @contextmanager
+    def __call__(self) -> Iterator[Callable[[Sequence[Tally]], None]]:
+        self.open += 1
+        self.times += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            yield self._draw
+        finally:
+            self.open -= 1
+
+    def _draw(self, tallies: Sequence[Tally]) -> None:
+        self.drawn.append(tallies)
+        self.drew.set()
+        if self._fails is not None:
+            raise self._fails
+
+
+async def test_without_a_listing_of_its_own_a_display_knows_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_find_painter", lambda: Painter(Canvas()))
+    results: list[FileResult] = []
+    async with watching.watching_many(True, results.append, None, Selection((), ())) as (told, note):
+        assert isinstance(told, Tally)
+        assert note is not None
+        told.started("a", 10)
+        told.advanced("a", 10)
+        told.finished("a")
+        note(FileResult(name="a", status="downloaded", size=10))
+        assert told.words() == "1 of 1 file or more, 10 of 10 B, 0 B/s"
+    assert [result.name for result in results] == ["a"]
+
+
+class TestPainter:
+    async def test_it_draws_from_the_first_to_the_last_on_one_canvas(self) -> None:
+        canvas, first, second = Canvas(), Tally(), Tally()
+        painter = Painter(canvas)
+        async with painter.showing(first):
+            await asyncio.to_thread(canvas.drew.wait)
+            async with painter.showing(second):
+                pass
+            assert canvas.drawn[-1] == (first,), "who has left is no longer in the picture"
+            assert canvas.open == 1
+        assert (canvas.open, canvas.times) == (0, 1)
+
+    async def test_it_draws_again_later(self) -> None:
+        canvas = Canvas()
+        painter = Painter(canvas)
+        for _ in range(3):
+            canvas.drew.clear()
+            async with painter.showing(Tally()):
+                await asyncio.to_thread(canvas.drew.wait)
+            assert canvas.open == 0
+
+    def test_in_many_loops_and_threads_at_once_there_is_never_more_than_one_picture(self) -> None:
+        canvas = Canvas()
+        painter = Painter(canvas)
+
+        async def show() -> None:
+            for _ in range(50):
+                async with painter.showing(Tally()):
+                    await asyncio.sleep(0)
+
+        threads = [threading.Thread(target=asyncio.run, args=(show(),)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (canvas.open, canvas.most_open) == (0, 1)
+
+    async def test_a_terminal_that_is_gone_is_no_failure_of_a_download(self) -> None:
+        canvas = Canvas(fails=OSError(5, os.strerror(5)))
+        painter = Painter(canvas)
+        async with asyncio.timeout(10), painter.showing(Tally()):
+            await asyncio.to_thread(canvas.drew.wait)
+        async with asyncio.timeout(10), painter.showing(Tally()):
+            pass
+        assert canvas.open == 0
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    async def test_a_picture_that_cannot_be_drawn_holds_nobody(self) -> None:
+        canvas = Canvas(fails=ZeroDivisionError())
+        async with asyncio.timeout(10), Painter(canvas).showing(Tally()):
+            await asyncio.to_thread(canvas.drew.wait)
+        assert canvas.open == 0

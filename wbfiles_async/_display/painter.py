@@ -1,0 +1,110 @@
+"""Draws tallies again and again while there are any. Knows neither what they count nor what it draws on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, asynccontextmanager
+from contextvars import copy_context
+
+from wbfiles_async._display.tally import Tally
+from wbfiles_async._transfer.disk import finished
+
+SECONDS_A_PICTURE = 0.1
+
+Canvas = Callable[[], AbstractContextManager[Callable[[Sequence[Tally]], None]]]
+"""Opens what is drawn on, and gives what draws; whatever became of the work, closing leaves all in order."""
+
+
+class Painter:
+    """A thread that draws on one canvas, from the first tally that comes until the last has gone.
+
+    A terminal that stalls stalls nothing but this thread, and several downloads at once share one picture.
+
+    Args:
+        canvas: What is drawn on.
+    """
+
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._tallies: list[Tally] = []
+        self._leaving: list[Future[None]] = []
+        self._thread: threading.Thread | None = None
+
+    @asynccontextmanager
+    async def showing(self, tally: Tally) -> AsyncIterator[None]:
+        """Show a tally while the block runs; afterwards it is no longer in the picture, however the block ended."""
+        self._add(tally)
+        try:
+            yield
+        finally:
+            await finished(asyncio.wrap_future(self._remove(tally)))
+
+    def _add(self, tally: Tally) -> None:
+        with self._lock:
+            self._tallies.append(tally)
+            if self._thread is None:
+                # A notebook knows by the context which cell the picture belongs to.
+                self._thread = threading.Thread(
+                    target=copy_context().run, args=(self._work,), name="wbfiles-display", daemon=True
+                )
+                self._thread.start()
+
+    def _remove(self, tally: Tally) -> Future[None]:
+        gone: Future[None] = Future()
+        with self._lock:
+            self._tallies.remove(tally)
+            if self._thread is None:  # what it draws on broke
+                gone.set_result(None)
+            else:
+                self._leaving.append(gone)
+                self._woken.set()
+        return gone
+
+    def _work(self) -> None:
+        try:
+            while not self._ended():
+                with self._canvas() as draw:
+                    while self._drawn(draw):
+                        self._woken.wait(SECONDS_A_PICTURE)
+                        self._woken.clear()
+        except OSError:  # the terminal may be gone; that is no failure of a download
+            pass
+        finally:
+            self._ended(at_once=True)
+
+    def _drawn(self, draw: Callable[[Sequence[Tally]], None]) -> bool:
+        """Draw what there is, and tell whether there was anything; the last to leave waits for the canvas to close."""
+        with self._lock:
+            if not self._tallies:
+                return False
+            tallies, left, self._leaving = tuple(self._tallies), self._leaving, []
+        for tally in tallies:
+            tally.remember(time.monotonic())
+        try:
+            draw(tallies)
+        finally:
+            _release(left)
+        return True
+
+    def _ended(self, *, at_once: bool = False) -> bool:
+        """Give up the thread where nothing is left to draw, and tell whether it is given up."""
+        with self._lock:
+            if self._thread is not threading.current_thread():
+                return True
+            if self._tallies and not at_once:
+                return False
+            self._thread = None
+            left, self._leaving = self._leaving, []
+        _release(left)
+        return True
+
+
+def _release(left: Sequence[Future[None]]) -> None:
+    for gone in left:
+        gone.set_result(None)

@@ -1,0 +1,126 @@
+"""Turns ``progress=True`` into a display, where somebody would see it. Loads what draws only then."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from wbfiles_async._models import FileAttributes, FileResult
+from wbfiles_async._protocol.selection import Selection
+from wbfiles_async.errors import ConfigurationError, WBFilesError
+
+if TYPE_CHECKING:
+    from wbfiles_async._display.painter import Painter
+    from wbfiles_async._display.tally import Tally
+    from wbfiles_async._transfer.progress import Progress
+
+Listing = Callable[[], AsyncGenerator[Sequence[FileAttributes]]]
+OnResult = Callable[[FileResult], None]
+
+
+@asynccontextmanager
+async def watching_one(progress: Progress | bool | None, name: str, size: int | None) -> AsyncIterator[Progress | None]:
+    """Give who is told of one file's download: whoever the caller named, or a display that goes with the block.
+
+    Raises:
+        ConfigurationError: There is somebody to show it to, and nothing to show it with.
+    """
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    painter = _find_painter() if progress else None
+    if painter is None:
+        yield None
+        return
+    from wbfiles_async._display.tally import Tally
+
+    tally = Tally()
+    tally.expect(1, size or 0)
+    tally.listed = True
+    async with painter.showing(tally):
+        yield tally
+        tally.ended(FileResult(name=name, status="downloaded" if tally.bytes_done else "kept", size=size or 0))
+
+
+@asynccontextmanager
+async def watching_many(
+    progress: Progress | bool | None, on_result: OnResult | None, listing: Listing | None, selection: Selection
+) -> AsyncIterator[tuple[Progress | None, OnResult | None]]:
+    """Give who is told of a bulk download: whoever the caller named, with a display that goes with the block or not.
+
+    Args:
+        progress: What the caller of the library gave.
+        on_result: Who wants to be told of each file's end besides.
+        listing: Lists what there is, for the total; used only where there is a display. ``None`` where that would
+            cost more than the total is worth: then no more is known than what is done.
+        selection: Which of it is wanted.
+
+    Raises:
+        ConfigurationError: There is somebody to show it to, and nothing to show it with.
+    """
+    if not isinstance(progress, bool):
+        yield progress, on_result
+        return
+    painter = _find_painter() if progress else None
+    if painter is None:
+        yield None, on_result
+        return
+    from wbfiles_async._display.tally import Tally
+    from wbfiles_async._transfer.tasks import side_by_side
+
+    tally = Tally()
+
+    def note(result: FileResult) -> None:
+        if listing is None:
+            tally.expect(1, result.size)
+        tally.ended(result)
+        if on_result is not None:
+            on_result(result)
+
+    async with painter.showing(tally), side_by_side() as group:
+        if listing is not None:
+            group.start_soon(_count, tally, listing, selection)
+        yield tally, note
+        group.cancel_scope.cancel()
+
+
+async def _count(tally: Tally, listing: Listing, selection: Selection) -> None:
+    # Beside the download, which reads on only as it gets on: the total is known long before the end.
+    with suppress(WBFilesError):  # the download tells of it, if it fails too
+        async with aclosing(listing()) as pages:
+            async for page in pages:
+                wanted = [file for file in page if selection.accepts(file.name)]
+                tally.expect(len(wanted), sum(file.size_bytes or 0 for file in wanted))
+        tally.listed = True
+
+
+def _find_painter() -> Painter | None:
+    from wbfiles_async._display import notebook
+
+    publisher = notebook.find_publisher()
+    if publisher is not None:
+        return notebook.painter(publisher)
+    if not _is_watched():
+        return None
+    try:
+        from wbfiles_async._display import terminal
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        raise ConfigurationError(
+            "progress=True needs rich to draw on a terminal: pip install 'wbfiles-async[cli]'. "
+            "Or leave progress out, or give an object of your own."
+        ) from error
+    return terminal.painter()
+
+
+def _is_watched() -> bool:
+    """Tell whether stderr is a terminal that can draw."""
+    dumb = os.environ.get("TERM", "").strip().lower() in ("dumb", "unknown")
+    try:
+        return sys.stderr is not None and sys.stderr.isatty() and not dumb
+    except ValueError:  # it is closed
+        return False
