@@ -122,7 +122,7 @@ def check_files(run: StagedRun, root: Path, md5s: list[str]) -> str:
     Returns:
         What is wrong, or an empty text.
     """
-    there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and path.name[0] != "."}
     wanted = {place for place, _ in run.places()}
     if there != wanted:
         return f"{len(wanted - there)} files missing, {len(there - wanted)} too many"

@@ -176,3 +176,19 @@ def test_a_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
 @given(st.text(alphabet='htps:/?=&sig.@ "Bearertoken0_-', max_size=200) | st.text())
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h/a/b?x=1&y=%2F", ("https://h", "/a/b?x=1&y=%2F")),
+        ("http://h:80", ("http://h:80", "/")),
+        ("http://h?x=/", ("http://h", "/?x=/")),
+        ("http://h/a#b", ("http://h", "/a")),
+        ("http://h/a?b#c", ("http://h", "/a?b")),
+        ("http://h#c", ("http://h", "/")),
+        ("http://[::1]:8/a//b", ("http://[::1]:8", "/a//b")),
+    ],
+)
+def test_a_url_is_cut_where_what_a_request_names_begins(url: str, expected: tuple[str, str]) -> None:
+    assert target_of(url) == expected

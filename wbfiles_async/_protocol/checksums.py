@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from functools import lru_cache
 
 __all__ = ["new_md5", "parse_md5"]
 
@@ -18,8 +19,12 @@ def parse_md5(value: object) -> bytes | None:
     W&B sends base64, which for 16 bytes has 24 characters; so 32 hexadecimal digits can only be the other
     common form and are taken as well.
     """
-    if not isinstance(value, str):
-        return None
+    return _parse(value) if isinstance(value, str) else None
+
+
+# Asked for several times on the way of a file.
+@lru_cache(maxsize=4096)
+def _parse(value: str) -> bytes | None:
     if _HEX.fullmatch(value):
         return bytes.fromhex(value)
     if not _BASE64.fullmatch(value):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -25,6 +26,7 @@ _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\x00]*?
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?")
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _LONGEST_CHUNK_LINE: Final = 4096
+_COMMON_FIELD_BYTES: Final = 64
 _NO_BODY: Final = frozenset({204, 304})
 
 
@@ -80,10 +82,7 @@ def parse_head(text: bytes) -> Head:
         raise MalformedError("too many header fields")
     headers: dict[str, str] = {}
     for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            raise MalformedError("a malformed header field")
-        name, value = field[1].decode("ascii").lower(), field[2].decode("latin-1")
+        name, value = _common_field(line) if len(line) <= _COMMON_FIELD_BYTES else _parse_field(line)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     status = int(status_line[2])
     chunked = "transfer-encoding" in headers
@@ -95,6 +94,17 @@ def parse_head(text: bytes) -> Head:
     if chunked and "content-length" in headers:
         raise MalformedError("both a length and chunks")
     return Head(status, headers, length, chunked and length is None, keep_alive and (chunked or length is not None))
+
+
+def _parse_field(line: bytes) -> tuple[str, str]:
+    field = _FIELD.fullmatch(line)
+    if field is None:
+        raise MalformedError("a malformed header field")
+    return field[1].decode("ascii").lower(), field[2].decode("latin-1")
+
+
+# A store sends most of its fields alike with each of thousands of files.
+_common_field = lru_cache(maxsize=256)(_parse_field)
 
 
 def _length(headers: Mapping[str, str]) -> int | None:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["host_of", "is_fetchable", "is_signed", "origin", "scrub", "without_secrets"]
+__all__ = ["host_of", "is_fetchable", "is_signed", "origin", "scrub", "target_of", "without_secrets"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -85,6 +85,13 @@ def origin(url: str) -> str:
         RFC 6454 section 4.
     """
     return _origin_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
+
+
+def target_of(url: str) -> tuple[str, str]:
+    """Cut an http or https URL into ``scheme://host:port``, as it stands there, and what a request for it names."""
+    before = _BEFORE_PATH.match(url)[0]  # type: ignore[index]  # matches anything
+    target = url[len(before) :].partition("#")[0]
+    return before, target if target.startswith("/") else f"/{target}"
 
 
 # Thousands of URLs are judged that differ in their paths only.

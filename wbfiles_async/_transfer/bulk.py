@@ -189,7 +189,7 @@ class BulkDownload:
             result = await download.run()
         if result.verified and download.published is not None and source.md5 is not None:
             await self._remember(Content(item.path, download.published, source.md5))
-        return attrs.evolve(result, run=source.run)
+        return result
 
     async def _kept(self, item: Item, source: Source) -> FileResult | None:
         """Decide whether the file at the place stays as it is."""

@@ -46,6 +46,9 @@ LOOK_SECONDS = 0.025
 FAST_READER = 100_000_000
 """Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
 
+WORTH_MORE_READERS = 1.25
+"""Growth that the last new connections must have brought for further ones."""
+
 DIGEST_BYTES = 2 << 20
 """Bytes digested in one go: few enough for the processor's caches, many enough to seldom ask for Python's lock."""
 
@@ -113,6 +116,7 @@ class Download:
             verified=verified,
             parts=self._parts,
             resumed=self._resumed,
+            run=self.source.run,
         )
 
     def _begin(self) -> None:
@@ -232,7 +236,7 @@ class Download:
                 ended.set()
 
         async with side_by_side() as group:
-            wanted = FEW_READERS
+            wanted, rate_before = FEW_READERS, 0.0
             while gaps.left and not ended.is_set():
                 while readers < min(wanted, options.connections):
                     readers += 1
@@ -241,8 +245,9 @@ class Download:
                 before = self._arrived
                 with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
                     await ended.wait()
-                if self._arrived - before < readers * LOOK_SECONDS * FAST_READER:
-                    wanted = 2 * readers
+                rate = (self._arrived - before) / LOOK_SECONDS if before else 0.0
+                if rate and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
+                    wanted, rate_before = 2 * readers, rate
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source

@@ -23,7 +23,7 @@ import httpx
 
 from wbfiles_async._protocol.http1 import Head, request_text
 from wbfiles_async._protocol.low_speed import LowSpeed
-from wbfiles_async._protocol.urls import origin
+from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
@@ -60,15 +60,15 @@ class Engine:
         Raises:
             httpx.TransportError: It failed; the subclass says how.
         """
-        parts = urlsplit(url)
         if not url.isascii() or self._transport.proxies.by_scheme:
             return await self._transport.get(url, headers, times)
         where = origin(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
-        request = request_text(target, parts.netloc, headers)
+        before, target = target_of(url)
+        request = request_text(target, before.partition("://")[2], headers)
         while True:
             connection = self._take_idle(where)
             if connection is None:
+                parts = urlsplit(url)
                 connection = await self._connect(parts.scheme, parts.hostname or "", parts.port, times.connect)
             try:
                 head = await connection.exchange(request, times.read)
