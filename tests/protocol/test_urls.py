@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, scrub, without_secrets
+from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, scrub, target_of, without_secrets
 from wbfiles_async.errors import ConfigurationError
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
