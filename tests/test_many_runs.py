@@ -26,7 +26,7 @@ from scripted_server import (
 from scripted_server import server as server
 from scripted_server import waits as waits
 
-from wbfiles_async import ApiError, FileResult, RunNotFoundError, UnsafePathError
+from wbfiles_async import ApiError, FileResult, NameCollisionError, RunNotFoundError, UnsafePathError
 from wbfiles_async._protocol import pages
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -104,6 +104,19 @@ async def test_files_of_many_runs_come_whole_whatever_came_along(server: Scripte
     assert written(tmp_path) == {f"run{run}/{file:05}.txt": b"same" for run in range(23) for file in range(7)}
     assert (report.files, report.downloaded) == (161, 161)
     assert [variables["fileCursor"] for variables in project.asked if "name" in variables] == ["3"] * 23
+
+
+async def test_files_of_several_runs_that_would_take_one_place_are_refused(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    Project(server, runs=3, files=2)
+    results: list[FileResult] = []
+    async with client(server) as api:
+        report = await api.runs(PROJECT).download(tmp_path, layout="", raise_on_error=False, on_result=results.append)
+    assert (report.files, report.downloaded, report.failed) == (6, 0, 6)
+    assert {type(result.error) for result in results} == {NameCollisionError}
+    assert {result.run for result in results} == {f"team/project/run{number}" for number in range(3)}
+    assert written(tmp_path) == {}
 
 
 async def test_runs_are_listed_only_as_files_are_worked_off(server: ScriptedServer, tmp_path: Path) -> None:
