@@ -94,8 +94,13 @@ async def _taken_up(path: Path, program: Program, server: ScriptedServer, root: 
         yield f"a temporary file is left that nobody can go on from: {path.name}"
         return
     node = server.put(plan.name, _content(plan))
+    server.on("/graphql", server.list_files)
     async with AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options) as api:
-        await remote(api, node).fetch(root, replace=True)
+        try:
+            await remote(api, node).fetch(root, replace=True)
+        except WBFilesError as error:
+            yield f"{plan.name}: going on fails: {error!r}"
+            return
     if (root / plan.name).read_bytes() != _content(plan):
         yield f"{plan.name}: wrong bytes after going on"
     if path.exists():

@@ -63,7 +63,7 @@ class Complaints(logging.Handler):
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # The scripted server's streams, when one is cancelled while it waits to send to a client that has gone. No
         # future of the library holds the failure of a connection.
-        if not (isinstance(context.get("exception"), ConnectionResetError) and "never retrieved" in context["message"]):
+        if not (isinstance(context.get("exception"), ConnectionError) and "never retrieved" in context["message"]):
             self._heard.append(f"the loop complains: {context}")
 
     def emit(self, record: logging.LogRecord) -> None:
