@@ -20,13 +20,19 @@ from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._settings import LAYOUT
 from wbfiles_async._text import counted, printable
-from wbfiles_async.errors import DestinationExistsError, UnsafePathError, UnsupportedReferenceError, WBFilesError
+from wbfiles_async.errors import (
+    DestinationExistsError,
+    NameCollisionError,
+    UnsafePathError,
+    UnsupportedReferenceError,
+    WBFilesError,
+)
 
 FAILURES_SHOWN = 10
 """Failures that people are told of by name; ``--json`` tells of all."""
 
 
-HOPELESS: set[type[object]] = {UnsafePathError, UnsupportedReferenceError}
+HOPELESS: set[type[object]] = {NameCollisionError, UnsafePathError, UnsupportedReferenceError}
 """Failures that another try will meet again."""
 
 
