@@ -37,6 +37,10 @@ from scripted_server import server as server
 from scripted_server import waits as waits
 
 from wbfiles_async import AsyncApi, ConfigurationError, TransferError
+from wbfiles_async._transfer.disk import Disk
+from wbfiles_async._transfer.exchange import Times
+from wbfiles_async._transfer.network import private_peers
+from wbfiles_async._transfer.transport import AiohttpTransport
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -173,6 +177,22 @@ async def test_informational_answers_do_not_lengthen_the_wait_for_the_real_one(s
     node = server.put("a", b"data", hint)
     async with client(server, attempts=2, stall_seconds=0.2) as api, asyncio.timeout(10):
         await error_of(TransferError, remote(api, node).read_bytes())
+
+
+async def test_a_body_that_is_read_on_a_connection_closed_before_is_a_broken_one(server: ScriptedServer) -> None:
+    """aiohttp raises RuntimeError there."""
+    server.on("/store/a", Answer(body=b"data", gate=asyncio.Event(), gate_at=2))
+    disk = Disk()
+    transport = AiohttpTransport(disk)
+    with private_peers(allowed=True):
+        answer = await transport.get(server.url("/store/a"), {}, Times(2.0, 2.0))
+    pieces = aiter(answer.pieces())
+    assert await anext(pieces) == b"da"
+    await transport.aclose()
+    with pytest.raises(httpx.ReadError):
+        await anext(pieces)
+    await answer.aclose()
+    disk.close()
 
 
 @pytest.mark.fault(54)

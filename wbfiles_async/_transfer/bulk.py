@@ -14,17 +14,11 @@ import attrs
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._transfer.download import WHOLE_BYTES, Download
+from wbfiles_async._transfer.places import check_writable, exists, has_content, place_for
 from wbfiles_async._transfer.progress import Progress, labelled
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.session import Session
-from wbfiles_async._transfer.sink import (
-    already_exists,
-    check_writable,
-    default_mode,
-    exists,
-    has_content,
-    place_for,
-)
+from wbfiles_async._transfer.sink import already_exists, default_mode
 from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
 from wbfiles_async._transfer.survey import Item, Listed, Survey

@@ -17,9 +17,10 @@ from wbfiles_async._protocol.front import Front
 from wbfiles_async._protocol.journal import Journal
 from wbfiles_async._protocol.ranges import Gaps, Range, gaps_in
 from wbfiles_async._protocol.urls import origin
+from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
-from wbfiles_async._transfer.sink import Place, Temporary, write_whole
+from wbfiles_async._transfer.sink import Temporary, write_whole
 from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.store import copy
 from wbfiles_async._transfer.tasks import side_by_side

@@ -12,9 +12,10 @@ import attrs
 from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._transfer.download import Download
 from wbfiles_async._transfer.failures import Failure
+from wbfiles_async._transfer.places import place_for, prepare
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
-from wbfiles_async._transfer.sink import already_exists, default_mode, place_for, prepare
+from wbfiles_async._transfer.sink import already_exists, default_mode
 from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.store import read_span
 from wbfiles_async._transfer.whole import check_md5, check_pieces, read_whole, until_whole

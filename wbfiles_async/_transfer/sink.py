@@ -1,7 +1,6 @@
-"""Puts files in place on the local disk: a unique temporary sibling, then one atomic publish.
+"""Puts files in place on the local disk: a temporary sibling that nobody else writes, then one atomic publish.
 
-Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic
-links, and all names are resolved in the open folder, so that a parent swapped meanwhile cannot lead outside.
+Blocking; run it through ``Disk``.
 """
 
 from __future__ import annotations
@@ -11,153 +10,22 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._protocol.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
-from wbfiles_async._protocol.names import local_parts, part_name
+from wbfiles_async._protocol.names import part_name
 from wbfiles_async._protocol.ranges import Range
 from wbfiles_async._transfer.left_over import header_for, open_temporary
-from wbfiles_async.errors import DestinationExistsError, LocalWriteError, UnsafePathError, WBFilesError
+from wbfiles_async._transfer.places import Place, open_folder, status_of
+from wbfiles_async._transfer.refusals import failures_of
+from wbfiles_async.errors import DestinationExistsError
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-
-
-@attrs.frozen
-class Place:
-    """Where one file goes.
-
-    Attributes:
-        root: The folder the caller named; may be a symbolic link itself.
-        parts: The remote name's components, used literally.
-    """
-
-    root: Path
-    parts: tuple[str, ...]
-
-    @property
-    def path(self) -> Path:
-        """The file's local path."""
-        return self.root.joinpath(*self.parts)
-
-
-def place_for(root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = ()) -> Place:
-    """Find where a remote name goes below ``root``.
-
-    Args:
-        root: The folder the caller named.
-        name: The remote name.
-        folder: Components below the root that come before the name's, judged already.
-
-    Raises:
-        UnsafePathError: The name cannot be used literally below the root on every system.
-    """
-    return Place(Path(root), folder + local_parts(name))
-
-
-def prepare(place: Place) -> bool:
-    """Look whether a file can go to the place, before any byte is asked for.
-
-    Returns:
-        Whether a regular file is there already.
-
-    Raises:
-        UnsafePathError: A symbolic link is in the way.
-        LocalWriteError: Something else is in the way, or the folder cannot be written to.
-    """
-    taken = exists(place)
-    check_writable(place.path.parent)
-    return taken
-
-
-def check_writable(folder: Path) -> None:
-    """Check that files can be made in the folder, or that it can be made.
-
-    Raises:
-        LocalWriteError: They cannot, or it cannot.
-    """
-    with _failures_of(folder):
-        above = folder
-        while not os.path.lexists(above) and above != above.parent:
-            above = above.parent
-        if not os.access(above, os.W_OK | os.X_OK):
-            readonly = os.statvfs(above).f_flag & os.ST_RDONLY
-            reason = errno.EROFS if readonly else errno.EACCES
-            raise OSError(reason if above.is_dir() else errno.ENOTDIR, os.strerror(reason))
-
-
-def exists(place: Place) -> bool:
-    """Tell whether a regular file is at the place.
-
-    Raises:
-        UnsafePathError: A symbolic link is in the way.
-        LocalWriteError: Something else is in the way.
-    """
-    with _failures_of(place.path):
-        try:
-            folder = _open_folder(place, create=False)
-        except FileNotFoundError:
-            return False
-        try:
-            return _status(place, folder) is not None
-        finally:
-            os.close(folder)
-
-
-def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
-    """Tell whether the file at the place has this length and, where known, this md5.
-
-    Returns:
-        Its status from before it was read; ``None`` where it has not.
-    """
-    with _failures_of(place.path):
-        try:
-            folder = _open_folder(place, create=False)
-        except FileNotFoundError:
-            return None
-        try:
-            found = _status(place, folder)
-            if found is None or (size is not None and found.st_size != size) or (size is None and md5 is None):
-                return None
-            if md5 is None:
-                return found
-            file = os.open(place.parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            with open(file, "rb", buffering=0) as content:
-                found = os.fstat(file)
-                return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
-        finally:
-            os.close(folder)
-
-
-def statuses(places: Iterable[Place]) -> Iterator[os.stat_result | None]:
-    """Look at the regular files at many places; quickest where those of one folder follow one another.
-
-    Yields:
-        The file's status; ``None`` where none is, or where it cannot be reached without following links.
-    """
-    folder, opened = -1, None
-    try:
-        for place in places:
-            if opened != (above := (place.root, place.parts[:-1])):
-                if folder >= 0:
-                    os.close(folder)
-                folder, opened = -1, above
-                with suppress(OSError, UnsafePathError):
-                    folder = _open_folder(place, create=False)
-            found = None
-            if folder >= 0:
-                with suppress(OSError):
-                    found = os.stat(place.parts[-1], dir_fd=folder, follow_symlinks=False)
-            yield found if found is not None and stat.S_ISREG(found.st_mode) else None
-    finally:
-        if folder >= 0:
-            os.close(folder)
 
 
 @attrs.define(eq=False)
@@ -193,9 +61,9 @@ class Temporary:
             UnsafePathError: A symbolic link is in the way.
             LocalWriteError: The disk refuses, or has less free space than needed.
         """
-        with _failures_of(self.place.path):
-            self._folder = folder = _open_folder(self.place, create=True)
-            _status(self.place, folder)
+        with failures_of(self.place.path):
+            self._folder = folder = open_folder(self.place, create=True)
+            status_of(self.place, folder)
             opened = open_temporary(self.place.parts[-1], folder, size=size, md5=md5)
             self._file, self._name = opened.file, opened.name
             if size is not None:
@@ -234,7 +102,7 @@ class Temporary:
         """
         assert self._size is not None  # noqa: S101
         assert self._header is not None  # noqa: S101
-        with _failures_of(self.place.path):
+        with failures_of(self.place.path):
             if self._header.etag != etag:
                 self._header = attrs.evolve(self._header, etag=etag)
                 os.pwrite(self._file, encode_header(self._header), self._size)
@@ -253,7 +121,7 @@ class Temporary:
         Raises:
             LocalWriteError: The disk refuses.
         """
-        with _failures_of(self.place.path):
+        with failures_of(self.place.path):
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
@@ -263,7 +131,7 @@ class Temporary:
 
     def digest(self, digest: hashlib._Hash, start: int, buffer: memoryview) -> None:
         """Feed what was written from ``start`` on, as much as fits into the buffer, to a digest."""
-        with _failures_of(self.place.path):
+        with failures_of(self.place.path):
             filled = 0
             while filled < len(buffer):
                 count = os.preadv(self._file, [buffer[filled:]], start + filled)
@@ -285,7 +153,7 @@ class Temporary:
             LocalWriteError: The disk refuses. The target is as it was.
         """
         target = self.place.parts[-1]
-        with _failures_of(self.place.path):
+        with failures_of(self.place.path):
             if self._size is not None:
                 os.ftruncate(self._file, self._size)
             os.fchmod(self._file, mode)
@@ -294,7 +162,7 @@ class Temporary:
                 os.fsync(self._file)
             # Closing can fail, which must be known before; but while we have it open nobody takes it for left over.
             os.close(os.dup(self._file))
-            _status(self.place, self._folder)
+            status_of(self.place, self._folder)
             if replace:
                 os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
@@ -377,68 +245,6 @@ def default_mode() -> int:
             os.close(probe)
 
 
-def _open_folder(place: Place, *, create: bool) -> int:
-    """Open the folder the file lies in, below the root only through folders that are no links."""
-    flags = _FOLDER & ~os.O_NOFOLLOW
-    try:
-        folder = os.open(place.root, flags)
-    except FileNotFoundError:
-        if not create:
-            raise
-        place.root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(place.root, flags)
-    for part in place.parts[:-1]:
-        try:
-            inner = _enter(place, folder, part, create=create)
-        finally:
-            os.close(folder)
-        folder = inner
-    return folder
-
-
-def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
-    try:
-        return os.open(part, _FOLDER, dir_fd=folder)
-    except FileNotFoundError:
-        if not create:
-            raise
-        with suppress(FileExistsError):
-            os.mkdir(part, dir_fd=folder)
-        return os.open(part, _FOLDER, dir_fd=folder)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
-            raise _through_link(place, part) from error
-        raise
-
-
-def _is_link(name: str, folder: int) -> bool:
-    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-
-
-def _through_link(place: Place, part: str) -> UnsafePathError:
-    return UnsafePathError(
-        f"{place.path}: {part!r} is a symbolic link below the root {place.root}, and writing through it could leave "
-        "the root. Remove the link, or name the folder it leads to as the root.",
-        name="/".join(place.parts),
-    )
-
-
-def _status(place: Place, folder: int) -> os.stat_result | None:
-    """Look at the target without following it; anything but a regular file or nothing is refused."""
-    name = place.parts[-1]
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if stat.S_ISREG(found.st_mode):
-        return found
-    if stat.S_ISLNK(found.st_mode):
-        raise _through_link(place, name)
-    if stat.S_ISDIR(found.st_mode):
-        raise OSError(errno.EISDIR, "a folder of that name is in the way")
-    raise OSError(errno.EEXIST, "something that is no regular file is in the way")
-
-
 def _marked(file: int) -> tuple[int, int, int, int]:
     """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
 
@@ -482,37 +288,3 @@ def _rename_new(name: str, target: str, folder: int) -> None:
         os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
     else:
         os.unlink(name, dir_fd=folder)
-
-
-@contextmanager
-def _failures_of(path: Path) -> Iterator[None]:
-    """Turn what the operating system says into an error that says what to do."""
-    try:
-        yield
-    except WBFilesError:
-        raise
-    except OSError as error:
-        raise local_failure(error, path) from error
-
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space or choose another root",
-    errno.EDQUOT: "your quota on that disk is used up; free some space or choose another root",
-    errno.EFBIG: "the file is larger than that disk or your limits allow; choose another root",
-    errno.EROFS: "that disk is read-only; choose another root",
-    errno.EACCES: "you may not write there; choose another root or change its permissions",
-    errno.EPERM: "you may not write there; choose another root or change its permissions",
-    errno.ENOTDIR: "a file is where a folder is needed; move it or choose another root",
-    errno.EISDIR: "a folder is where the file shall go; move it or choose another root",
-    errno.EEXIST: "something that is no regular file is where the file shall go; move it or choose another root",
-    errno.ENAMETOOLONG: "the path is too long for that disk; choose a shorter root",
-    errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n) or use fewer connections",
-    errno.EIO: "the disk reports an error; check it, or choose another root",
-}
-
-
-def local_failure(error: OSError, path: Path) -> LocalWriteError:
-    """Say what a refused file operation means for the download of ``path``."""
-    advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another root")
-    detail = error.strerror or type(error).__name__
-    return LocalWriteError(f"{path} cannot be written ({detail}): {advice}.", errno=error.errno, path=path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._text import counted, size_of
-from wbfiles_async._transfer.sink import local_failure
+from wbfiles_async._transfer.refusals import local_failure
 from wbfiles_async.errors import LocalWriteError, WBFilesError
 
 _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}

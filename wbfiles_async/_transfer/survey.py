@@ -12,8 +12,8 @@ import attrs
 from wbfiles_async._models import Existing, FileAttributes, RunPath
 from wbfiles_async._protocol.checksums import parse_md5
 from wbfiles_async._protocol.collisions import Collision, Collisions
+from wbfiles_async._transfer.places import Place, statuses
 from wbfiles_async._transfer.remembered import Content, Remembered
-from wbfiles_async._transfer.sink import Place, statuses
 from wbfiles_async._transfer.space import Need
 from wbfiles_async.errors import WBFilesError
 

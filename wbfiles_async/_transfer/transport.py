@@ -184,12 +184,16 @@ class _Answer:
     async def pieces(self) -> AsyncIterator[bytes]:
         import aiohttp
 
-        read = self._answer.content.readany
-        try:
-            while piece := await read():
-                yield piece
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _as_httpx(error) from _safe_cause(error)
+        while True:
+            try:
+                piece = await self._answer.content.readany()
+            except RuntimeError as error:  # aiohttp's word for a client that was closed meanwhile
+                raise httpx.ReadError("the connection was closed") from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise _as_httpx(error) from _safe_cause(error)
+            if not piece:
+                return
+            yield piece
 
     async def aclose(self) -> None:
         # After a whole body the connection went back to the pool already; a partly read one is dropped.

@@ -1,0 +1,43 @@
+"""Turns what the operating system says of a refused file operation into an error that says what to do."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wbfiles_async.errors import LocalWriteError, WBFilesError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or choose another root",
+    errno.EDQUOT: "your quota on that disk is used up; free some space or choose another root",
+    errno.EFBIG: "the file is larger than that disk or your limits allow; choose another root",
+    errno.EROFS: "that disk is read-only; choose another root",
+    errno.EACCES: "you may not write there; choose another root or change its permissions",
+    errno.EPERM: "you may not write there; choose another root or change its permissions",
+    errno.ENOTDIR: "a file is where a folder is needed; move it or choose another root",
+    errno.EISDIR: "a folder is where the file shall go; move it or choose another root",
+    errno.EEXIST: "something that is no regular file is where the file shall go; move it or choose another root",
+    errno.ENAMETOOLONG: "the path is too long for that disk; choose a shorter root",
+    errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n) or use fewer connections",
+    errno.EIO: "the disk reports an error; check it, or choose another root",
+}
+
+
+@contextmanager
+def failures_of(path: Path) -> Iterator[None]:
+    """Turn what the operating system says into an error that says what to do."""
+    try:
+        yield
+    except WBFilesError:
+        raise
+    except OSError as error:
+        raise local_failure(error, path) from error
+
+
+def local_failure(error: OSError, path: Path) -> LocalWriteError:
+    """Say what a refused file operation means for the download of ``path``."""
+    advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another root")
+    detail = error.strerror or type(error).__name__
+    return LocalWriteError(f"{path} cannot be written ({detail}): {advice}.", errno=error.errno, path=path)
