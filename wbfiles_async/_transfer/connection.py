@@ -192,6 +192,17 @@ class Connection:
             except OSError as error:
                 self._end(error)
 
+    def arrived(self, length: int) -> bytes | None:
+        """Hand out a body of this length where all of it is here; ``None`` where it is not."""
+        if self._stop - self._start < length:
+            return None
+        whole = bytes(self._buffer[self._start : self._start + length])
+        self._start += length
+        self._expecting = False
+        if self._start < self._stop:  # more than was announced
+            self.close()
+        return whole
+
     async def body(self, head: Head, silence: float) -> AsyncGenerator[memoryview | bytes]:
         """Receive the body. A piece can be used until the next one is asked for.
 

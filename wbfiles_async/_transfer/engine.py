@@ -139,6 +139,9 @@ class _Answer:
     def headers(self) -> Mapping[str, str]:
         return self._head.headers
 
+    def arrived(self) -> bytes | None:
+        return None if self._head.length is None else self._connection.arrived(self._head.length)
+
     def pieces(self) -> AsyncIterator[memoryview | bytes]:
         return self._connection.body(self._head, self._silence)
 

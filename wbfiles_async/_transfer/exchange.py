@@ -35,6 +35,10 @@ class Answer(Protocol):
         """
         ...
 
+    def arrived(self) -> bytes | None:
+        """Give the whole body where it came along with its head, as small ones do; ``None`` where it did not."""
+        ...
+
     @property
     def drain(self) -> Callable[[Take, LowSpeed], Awaitable[None]] | None:
         """The quick way for a large body: receives it in a thread and has it taken there; ``None`` where there is none.
@@ -91,6 +95,9 @@ class _HttpxAnswer:
     @property
     def headers(self) -> Mapping[str, str]:
         return self._response.headers
+
+    def arrived(self) -> bytes | None:
+        return None
 
     def pieces(self) -> AsyncIterator[bytes]:
         # Not aiter_raw: it refuses a body that came with the answer, as mocks send it.

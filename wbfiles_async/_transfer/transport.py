@@ -181,6 +181,9 @@ class _Answer:
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
 
+    def arrived(self) -> bytes | None:
+        return None
+
     async def pieces(self) -> AsyncIterator[bytes]:
         import aiohttp
 
