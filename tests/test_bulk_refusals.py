@@ -44,6 +44,7 @@ async def report_of(api: AsyncApi, root: Path) -> DownloadReport:
     return await api.run(RUN).download(root, raise_on_error=False)
 
 
+@pytest.mark.fault(97)
 async def test_names_that_would_be_one_file_are_refused_before_anything_is_asked_for(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ async def test_names_that_were_not_chosen_collide_with_nothing(server: ScriptedS
     assert (report.downloaded, written(tmp_path)) == (1, {"a": b"a"})
 
 
+@pytest.mark.fault(90)
 async def test_what_cannot_fit_is_told_before_any_byte_is_asked_for(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=256k")
     for n in range(50):
@@ -140,6 +142,7 @@ async def test_a_disk_without_room_for_the_new_names_is_told_before_any_request(
     assert server.seen() == []
 
 
+@pytest.mark.fault(78)
 async def test_a_disk_that_fills_up_on_the_way_ends_the_work_with_a_report(
     server: ScriptedServer, mount: Mount
 ) -> None:
@@ -167,6 +170,7 @@ async def test_a_disk_that_fills_up_on_the_way_ends_the_work_with_a_report(
     assert not temporaries(disk)
 
 
+@pytest.mark.fault(84)
 async def test_a_disk_that_becomes_read_only_ends_the_work_with_a_report(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=1m")
 

@@ -132,6 +132,7 @@ def test_an_encoded_answer_is_judged_by_who_encoded_it(
     assert (judged.verdict if isinstance(judged, Rejection) else judged) == expected
 
 
+@pytest.mark.fault(38)
 def test_an_encoded_range_says_nothing_of_the_stores_other_files() -> None:
     place = {"content-range": "bytes 5-9/1000"}
     encoded = judge_body(206, place | {"content-encoding": "gzip"}, start=5, stop=10, size=1000, etag=None)
@@ -172,6 +173,7 @@ def put_on_gcs(server: ScriptedServer, data: bytes, **attributes: object) -> dic
 UNKNOWN: dict[str, object] = {"sizeBytes": None, "md5": None}
 
 
+@pytest.mark.fault(36)
 @each_size
 @pytest.mark.parametrize("known", [{}, {"md5": None}, {"sizeBytes": None}, UNKNOWN], ids=str)
 async def test_what_gcs_holds_compressed_is_checked_as_it_is_stored_and_written_as_it_is_meant(
@@ -189,6 +191,7 @@ async def test_what_gcs_holds_compressed_is_checked_as_it_is_stored_and_written_
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(36)
 @each_size
 async def test_stored_bytes_that_are_not_the_stated_ones_are_never_written(
     server: ScriptedServer, tmp_path: Path, data: bytes
@@ -211,6 +214,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.fault(36, 37)
 @each_size
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_a_damaged_stream_is_an_error_and_nothing_is_written(
@@ -224,6 +228,7 @@ async def test_a_damaged_stream_is_an_error_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(36, 37)
 async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +241,7 @@ async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(36, 37)
 @each_size
 @pytest.mark.parametrize("framing", ["length", "none"])
 async def test_a_compressed_stream_that_breaks_off_is_begun_anew(
@@ -266,6 +272,7 @@ async def test_a_compressed_stream_that_always_breaks_off_is_an_error(server: Sc
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(35)
 @each_size
 @pytest.mark.parametrize("known", [{}, {"md5": None}, UNKNOWN], ids=str)
 async def test_what_a_proxy_compresses_on_the_way_is_checked_and_written_as_it_was_before(
@@ -277,6 +284,7 @@ async def test_what_a_proxy_compresses_on_the_way_is_checked_and_written_as_it_w
     assert (tmp_path / "a.txt").read_bytes() == data
 
 
+@pytest.mark.fault(35, 38)
 @each_size
 async def test_what_s3_holds_compressed_is_written_as_it_is_stored_in_one_piece(
     server: ScriptedServer, tmp_path: Path, data: bytes
@@ -299,6 +307,7 @@ async def test_what_s3_holds_compressed_is_written_as_it_is_stored_in_one_piece(
     assert len(server.seen("/store/plain")) == 4  # whose parts are still fetched side by side
 
 
+@pytest.mark.fault(35)
 async def test_an_encoding_that_nobody_can_undo_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a", SMALL, Answer(headers={"Content-Encoding": "br"}, body=b"?" * 10), **UNKNOWN)
     async with client(server) as api:

@@ -71,6 +71,7 @@ LEAKS = {
 }
 
 
+@pytest.mark.fault(110)
 def test_a_secret_that_any_test_shows_in_any_way_fails_it_and_nothing_else_does(tmp_path: Path) -> None:
     tests = [PREAMBLE]
     for name, leak in LEAKS.items():

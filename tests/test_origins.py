@@ -176,6 +176,7 @@ def test_the_first_success_closes_the_circuit() -> None:
 # All together
 
 
+@pytest.mark.fault(48)
 async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_is_used_up(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
@@ -202,6 +203,7 @@ async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_
     assert len(server.seen()) == 53
 
 
+@pytest.mark.fault(48)
 async def test_fewer_requests_go_on_at_once_after_throttling(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
@@ -280,6 +282,7 @@ async def test_time_in_line_for_others_sake_is_not_taken_from_a_files_budget(
         await budget.spend(failure, round=budget.round)
 
 
+@pytest.mark.fault(48, 50)
 async def test_a_store_that_always_throttles_ends_with_the_tries_and_is_told(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
@@ -294,6 +297,7 @@ async def test_a_store_that_always_throttles_ends_with_the_tries_and_is_told(
 # A host that is down
 
 
+@pytest.mark.fault(51)
 @pytest.mark.parametrize("fault", [refusal(500, "InternalError"), refusal(503, "x"), Answer(head=b"", end="close")])
 async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_waits_in_full(
     server: ScriptedServer, tmp_path: Path, waits: list[float], fault: Answer
@@ -317,6 +321,7 @@ async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_
         assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(51, 54)
 async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds_it_back(
     server: ScriptedServer, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +348,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
     assert len(server.seen()) == asked + len(nodes)
 
 
+@pytest.mark.fault(51)
 async def test_broken_files_among_good_ones_do_not_take_the_store_for_dead(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:

@@ -91,6 +91,7 @@ def at(base_url: str, **options: bool) -> AsyncApi:
     return AsyncApi(base_url=base_url, api_key=API_KEY, options=quick(**options))
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize("host", ["127.0.0.1", "store.example"])
 async def test_a_public_servers_urls_do_not_reach_into_the_private_network(
     server: ScriptedServer, names: Names, waits: list[float], host: str
@@ -139,6 +140,7 @@ async def test_an_option_lets_a_public_servers_stores_be_private(server: Scripte
     assert names.asked == []
 
 
+@pytest.mark.fault(65)
 async def test_neither_option_nor_private_server_lead_to_a_clouds_metadata(
     server: ScriptedServer, names: Names, waits: list[float]
 ) -> None:
@@ -160,6 +162,7 @@ def public_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "reach_of", reach)
 
 
+@pytest.mark.fault(61, 65)
 @pytest.mark.usefixtures("public_loopback")
 @pytest.mark.parametrize(
     "target",

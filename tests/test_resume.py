@@ -83,6 +83,7 @@ def journal_of(path: Path) -> Journal:
     return journal
 
 
+@pytest.mark.fault(1, 6)
 async def test_a_failed_download_leaves_what_came_and_the_next_one_asks_for_the_rest(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ async def test_a_failed_download_leaves_what_came_and_the_next_one_asks_for_the_
     assert all(seen.headers["if-match"] == Stored(DATA).etag for seen in server.seen())
 
 
+@pytest.mark.fault(94)
 async def test_a_cancelled_download_goes_on_too(server: ScriptedServer, tmp_path: Path) -> None:
     reached, stored = asyncio.Event(), Stored(DATA)
 
@@ -142,6 +144,7 @@ async def test_progress_counts_the_bytes_that_are_there(server: ScriptedServer, 
     assert counting.total == len(DATA)
 
 
+@pytest.mark.fault(91)
 async def test_a_file_that_lacks_nothing_but_its_name_is_not_asked_for_at_all(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -157,12 +160,14 @@ async def test_a_file_that_lacks_nothing_but_its_name_is_not_asked_for_at_all(
 # Doubt
 
 
+@pytest.mark.fault(28)
 async def test_an_object_that_was_replaced_meanwhile_is_fetched_whole(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path, Stored(DATA, etag='"before"'))
     server.on("/store/a.bin", Stored(DATA, etag='"after"'))
     assert (await finish(server, tmp_path)).resumed == 0
 
 
+@pytest.mark.fault(91)
 async def test_bytes_that_changed_on_the_disk_are_noticed_and_the_whole_fetched(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -253,6 +258,7 @@ async def test_a_left_over_of_another_machine_stays_until_it_is_a_day_old(
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.fault(97, 98)
 @pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
 async def test_a_left_over_that_somebody_has_open_is_left_alone(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
@@ -267,6 +273,7 @@ async def test_a_left_over_that_somebody_has_open_is_left_alone(server: Scripted
     assert left.read_bytes() == before
 
 
+@pytest.mark.fault(98)
 async def test_where_the_kernel_cannot_tell_who_has_it_open_it_is_left_alone(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +315,7 @@ def a_folder(left: Path) -> None:
     left.mkdir()
 
 
+@pytest.mark.fault(109)
 @pytest.mark.parametrize("disguise", [a_link, a_second_name, open_to_others, a_queue, a_folder])
 async def test_what_only_looks_like_a_left_over_is_not_used(
     server: ScriptedServer, tmp_path: Path, disguise: Callable[[Path], None]
@@ -362,6 +370,7 @@ asyncio.run(main())
             process.kill()
 
 
+@pytest.mark.fault(91)
 async def test_what_a_killed_process_left_is_gone_on_with(
     server: ScriptedServer, tmp_path: Path, child: subprocess.Popen[bytes]
 ) -> None:
@@ -372,6 +381,7 @@ async def test_what_a_killed_process_left_is_gone_on_with(
     assert asked_bytes(server) == 3 * PART
 
 
+@pytest.mark.fault(97, 98)
 @pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
 async def test_what_another_process_is_still_writing_is_not_touched(
     server: ScriptedServer, tmp_path: Path, child: subprocess.Popen[bytes]
