@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import leaks
+import pytest
 
 from wbfiles_async import TransferError
 
