@@ -23,7 +23,7 @@ _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 # International names too; no "%", which some clients decode.
 _HOST_NAME = re.compile(r"[\w.-]+")
 # What nearly all URLs of stores are, judged in one go: they are judged once for each file.
-_PLAIN = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,4})?/[!-\[\]-~]*")
+_PLAIN = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-\[\]-~]*")
 _BEFORE_PATH = re.compile(r"[^/?#]*(?://[^/?#]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -109,6 +109,11 @@ def _origin_of(url: str) -> str:
 
 def host_of(url: str) -> str:
     """Return a URL's host, for messages; empty where it has none."""
+    return _host_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
+
+
+@lru_cache(maxsize=256)
+def _host_of(url: str) -> str:
     parts = _split(url)
     return (parts.hostname or "") if parts else ""
 
