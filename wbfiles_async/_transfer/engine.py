@@ -107,9 +107,13 @@ class Engine:
                 opened = await aiohappyeyeballs.start_connection(
                     addresses, happy_eyeballs_delay=PATIENCE_BETWEEN_ADDRESSES, socket_factory=open_socket
                 )
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if context is not None:
-                    opened = await _encrypted(opened, context, host)
+                try:
+                    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    if context is not None:
+                        opened = await _encrypted(opened, context, host)
+                except BaseException:
+                    opened.close()
+                    raise
         except (OSError, ValueError) as error:
             raise _connect_failure(error) from error
         return Connection(opened)
