@@ -56,12 +56,12 @@ def number_of(record: bytes, buckets: int) -> int:
     return int.from_bytes(record[:_TAG], "little") & (buckets - 1)
 
 
-def find(bucket: bytes, record: bytes) -> int | None:
+def find(bucket: bytes | bytearray, record: bytes) -> int | None:
     """Return where in the bucket the record of the same path begins; ``None`` where there is none."""
     return _find(bucket, record[:_TAG])
 
 
-def room(bucket: bytes, record: bytes) -> int | None:
+def room(bucket: bytes | bytearray, record: bytes) -> int | None:
     """Return where in the bucket the record shall go; ``None`` where the bucket is full."""
     own = find(bucket, record)
     return _find(bucket, _EMPTY) if own is None else own
@@ -86,7 +86,7 @@ def split(bucket: bytes, buckets: int) -> tuple[bytes, bytes]:
     return bucket[: len(MAGIC)] + stays, bytes(len(MAGIC)) + moves
 
 
-def _find(bucket: bytes, tag: bytes) -> int | None:
+def _find(bucket: bytes | bytearray, tag: bytes) -> int | None:
     at = bucket.find(tag, len(MAGIC))
     while at >= 0 and (at - len(MAGIC)) % _RECORD:
         at = bucket.find(tag, at + 1)

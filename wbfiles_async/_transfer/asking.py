@@ -35,14 +35,11 @@ async def request(session: Session, source: Source, start: int, stop: int | None
         A 2xx answer whose body is unread, and the URL that gave it.
     """
     whole = start == 0 and (stop is None or stop == source.size)
-    url = source.url(session.unreachable)
+    begun = source.take_begun()
+    url = source.url(session.unreachable) if begun is None else begun.url
     for _ in range(REDIRECTS + 1):
         # Each hop builds its headers afresh from what it may see.
-        headers = {
-            "User-Agent": session.settings.user_agent,
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip" if source.encoded else "identity",
-        }
+        headers = plain_headers(session, encoded=source.encoded)
         if not whole:
             headers["Range"] = range_header(start, stop)
             if source.etag:
@@ -52,7 +49,8 @@ async def request(session: Session, source: Source, start: int, stop: int | None
             headers |= await authenticator.headers()
         try:
             with private_peers(allowed=origin(url) == session.api_origin or await session.private_stores.known()):
-                answer = await session.get(url, headers, session.times)
+                answer = await (session.get(url, headers, session.times) if begun is None else begun.answer())
+            begun = None
         except httpx.TransportError as error:
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 session.origins.of(url).reachable = False
@@ -76,6 +74,15 @@ async def request(session: Session, source: Source, start: int, stop: int | None
         name=source.name,
         host=host_of(url),
     )
+
+
+def plain_headers(session: Session, *, encoded: bool = False) -> dict[str, str]:
+    """Return the headers of a request for a whole file, to whom nobody's credentials are shown."""
+    return {
+        "User-Agent": session.settings.user_agent,
+        "Accept": "*/*",
+        "Accept-Encoding": "gzip" if encoded else "identity",
+    }
 
 
 def _next_hop(source: Source, url: str, location: str) -> str:

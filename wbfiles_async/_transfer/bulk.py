@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import attrs
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._transfer.download import WHOLE_BYTES, Download
+from wbfiles_async._transfer.express import SERIES_FILES, Express, SmallFile
+from wbfiles_async._transfer.feed import Feed
 from wbfiles_async._transfer.places import check_writable, exists, has_content, place_for
 from wbfiles_async._transfer.progress import Progress, labelled
 from wbfiles_async._transfer.remembered import Content, Remembered
@@ -23,7 +25,7 @@ from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
 from wbfiles_async._transfer.survey import Item, Listed, Survey
 from wbfiles_async._transfer.tasks import side_by_side
-from wbfiles_async.errors import UnsafePathError, WBFilesError
+from wbfiles_async.errors import StoreUnavailableError, UnsafePathError, WBFilesError
 
 FILES_PER_CONNECTION = 2
 """Files in flight for each connection: while one is written, another one's bytes flow."""
@@ -56,6 +58,8 @@ class BulkDownload:
     progress: Progress | None = None
     on_result: Callable[[FileResult], None] | None = None
     _mode: int = attrs.field(factory=default_mode)
+    _replace: bool = attrs.field(init=False)
+    _express: Express | None = attrs.field(init=False)
     _totals: dict[str, int] = attrs.field(factory=dict)
     _failures: list[FileResult] = attrs.field(factory=list)
     _stopped: WBFilesError | None = None
@@ -66,6 +70,12 @@ class BulkDownload:
     def __attrs_post_init__(self) -> None:
         self._remembered = Remembered(self.root, self.session.options.remember)
         self._survey = Survey(self.root, self.existing, self._remembered)
+        self._replace = self.existing in ("replace", "verify")
+        self._express = None if self.dry_run else Express.of(self.session, mode=self._mode, replace=self._replace)
+
+    @property
+    def _workers(self) -> int:
+        return self.session.options.connections * FILES_PER_CONNECTION
 
     async def run(self, pages: AsyncIterator[Sequence[Listed]]) -> DownloadReport:
         """Download what the pages list; one file's failure does not stop the others, a full disk does.
@@ -79,8 +89,8 @@ class BulkDownload:
         began = time.monotonic()
         try:
             async with aclosing(self._arranged(pages)) as arranged, side_by_side() as group:
-                files = _Feed(arranged)
-                for _ in range(self.session.options.connections * FILES_PER_CONNECTION):
+                files = Feed(arranged)
+                for _ in range(self._workers):
                     group.start_soon(self._work, files)
         finally:
             with anyio.CancelScope(shield=True):
@@ -133,7 +143,7 @@ class BulkDownload:
 
     async def _check_space(self, items: list[Item]) -> None:
         """Plan the files, or stop before the first of them where not all of them can fit."""
-        need = sum((item.need for item in items), Need())
+        need = _need_of(items)
         if need == Need():
             return
         shortage = None
@@ -149,22 +159,107 @@ class BulkDownload:
         items.remove(first)
         self._account(_failed(first, shortage))
 
-    async def _work(self, files: _Feed) -> None:
+    async def _work(self, files: Feed) -> None:
         while (item := await files.next()) is not None:
-            self._ahead.begin(item.need)
-            try:
-                result = await self._result_of(item)
-            except WBFilesError as error:
-                result = _failed(item, error)
-                if ends_all(error):
-                    self._stopped = self._stopped or error
-                    files.stop()
-            self._account(result)
+            if (small := self._small(item)) is not None:
+                await self._fetch_series(self._series(small, files), files)
+            else:
+                self._ahead.begin(item.need)
+                await self._finish(item, self.source_for(item.attributes, item.listed.run), files)
 
-    async def _result_of(self, item: Item) -> FileResult:
+    def _small(self, item: Item) -> Small | None:
+        """Make a file ready to be fetched in a series, where nothing is to be decided of it before."""
+        if self._express is None or item.known or (item.taken and self.existing != "replace"):
+            return None
+        file = self._express.file(self.source_for(item.attributes, item.listed.run), item.place)
+        return None if file is None else Small(item, file)
+
+    def _series(self, first: Small, files: Feed) -> list[Small]:
+        """Take along those behind a small file that can go with it."""
+        series = [first]
+        for _ in range(files.share(self._workers, most=SERIES_FILES) - 1):
+            item = files.peek()
+            small = None if item is None else self._small(item)
+            if small is None or small.file.origin != first.file.origin:
+                break
+            files.skip()
+            series.append(small)
+        return series
+
+    async def _fetch_series(self, series: Sequence[Small], files: Feed) -> None:
+        """Fetch small files together; one that something is out of the ordinary with goes on alone."""
+        assert self._express is not None  # noqa: S101
+        together = [small.file for small in series]
+        undone = deque(series)
+        alone: list[Small] = []
+
+        def done(file: SmallFile) -> None:
+            small = undone.popleft()
+            if file.error is None:
+                self._landed(small)
+            else:
+                alone.append(small)
+
+        need = _need_of(small.item for small in series)
+        self._ahead.begin(need)
+        with self._ahead.writing(need, lambda: sum(file.arrived for file in together)):
+            try:
+                await self._express.fetch(together, goes_on=lambda: not files.stopped, on_done=done)
+            except StoreUnavailableError as error:
+                undone[0].file.error = error
+        if undone and undone[0].file.is_begun:
+            alone.insert(0, undone.popleft())
+        self._ahead.plan(_need_of(small.item for small in undone))
+        files.give_back([small.item for small in undone])
+        try:
+            for small in alone:
+                await self._finish(small.item, small.file.source, files, spoiled=small.file.error)
+        finally:
+            for small in alone:
+                await small.file.drop()
+        await self._write_down()
+
+    def _landed(self, small: Small) -> None:
+        """Account for a small file that is in place."""
+        item, file = small.item, small.file
+        told, name = labelled(self.progress, item.listed.label), file.source.name
+        if told is not None:
+            told.started(name, file.length)
+            told.advanced(name, file.length)
+            told.finished(name)
+        if file.verify and file.published is not None and file.source.md5 is not None:
+            self._remembered.note(Content(item.path, file.published, file.source.md5))
+        if self.on_result is None:
+            self._count({"files": 1, "downloaded": 1, "parts": 1, "bytes": file.length, "verified": int(file.verify)})
+            return
+        self._account(
+            FileResult(
+                name=file.source.name,
+                status="downloaded",
+                path=item.place.path,
+                size=file.length,
+                verified=file.verify,
+                parts=1,
+                run=file.source.run,
+            )
+        )
+
+    async def _finish(self, item: Item, source: Source, files: Feed, *, spoiled: Exception | None = None) -> None:
+        """Do what is to be done with one file, and account for it."""
+        try:
+            result = await self._result_of(item, source, spoiled)
+        except WBFilesError as error:
+            result = _failed(item, error)
+            if ends_all(error):
+                self._stopped = self._stopped or error
+                files.stop()
+        self._account(result)
+        await self._write_down()
+
+    async def _result_of(self, item: Item, source: Source, spoiled: Exception | None) -> FileResult:
         if item.known:
             return _kept(item, verified=True)
-        source, place = self.source_for(item.attributes, item.listed.run), item.place
+        place = item.place
         if item.taken and self.existing != "replace" and (kept := await self._kept(item, source)) is not None:
             return kept
         if self.dry_run:
@@ -176,13 +271,14 @@ class BulkDownload:
             source=source,
             place=place,
             mode=self._mode,
-            replace=self.existing in ("replace", "verify"),
+            replace=self._replace,
             progress=labelled(self.progress, item.listed.label),
+            spoiled=spoiled,
         )
         with self._ahead.writing(item.need, lambda: download.arrived):
             result = await download.run()
         if result.verified and download.published is not None and source.md5 is not None:
-            await self._remember(Content(item.path, download.published, source.md5))
+            self._remembered.note(Content(item.path, download.published, source.md5))
         return result
 
     async def _kept(self, item: Item, source: Source) -> FileResult | None:
@@ -195,7 +291,7 @@ class BulkDownload:
             if status is None:
                 return None
             if source.md5 is not None and not self.dry_run:
-                await self._remember(Content(item.path, status, source.md5, read_at=began))
+                self._remembered.note(Content(item.path, status, source.md5, read_at=began))
             return _kept(item, verified=source.md5 is not None)
         if not await disk.run(exists, place):
             return None
@@ -203,9 +299,9 @@ class BulkDownload:
             raise already_exists(place.path)
         return _kept(item, verified=False)
 
-    async def _remember(self, file: Content) -> None:
-        if batch := self._remembered.note(file):
-            await self.session.disk.run(self._remembered.write, batch)
+    async def _write_down(self) -> None:
+        if self._remembered.is_worth_writing:
+            await self.session.disk.run(self._remembered.write, self._remembered.take())
 
     def _account(self, result: FileResult) -> None:
         counts = {
@@ -255,33 +351,13 @@ def _failed(item: Item, error: WBFilesError) -> FileResult:
     )
 
 
-class _Feed:
-    """Hands what is listed to the workers, one page at a time."""
+@attrs.frozen(eq=False)
+class Small:
+    """A file of a series, and what is known of it here."""
 
-    def __init__(self, pages: AsyncIterator[list[Item]]) -> None:
-        self._pages = pages
-        self._items: deque[Item] = deque()
-        self._lock = anyio.Lock()
-        self._ended = self._stopped = False
+    item: Item
+    file: SmallFile
 
-    @property
-    def left(self) -> int:
-        """Files that were listed and never handed out."""
-        return len(self._items)
 
-    def stop(self) -> None:
-        """Hand out nothing more."""
-        self._stopped = True
-
-    async def next(self) -> Item | None:
-        while not (self._items or self._stopped):
-            async with self._lock:
-                if self._items or self._stopped:
-                    continue
-                if self._ended:
-                    return None
-                try:
-                    self._items.extend(await anext(self._pages))
-                except StopAsyncIteration:
-                    self._ended = True
-        return None if self._stopped else self._items.popleft()
+def _need_of(items: Iterable[Item]) -> Need:
+    return sum((item.need for item in items), Need())

@@ -50,6 +50,7 @@ class Connection:
 
     Attributes:
         idle_since: When it became free, in the loop's time.
+        came: Bytes that a thread received.
     """
 
     def __init__(self, opened: socket.socket) -> None:
@@ -68,14 +69,20 @@ class Connection:
         self._watching = False
         self._wanted = 0
         self._waiter: asyncio.Future[bool] | None = None
-        self._used = False
+        self._used = self._has_lain = False
         self.idle_since = 0.0
+        self.came = 0
         self._watch()
 
     @property
     def is_free(self) -> bool:
         """Whether another request can be sent."""
         return not (self._ended or self._expecting)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._ended
 
     def close(self) -> None:
         """Close at once, without the farewells of TLS."""
@@ -140,7 +147,48 @@ class Connection:
             self._watching = False
             self._loop.remove_reader(self._number)
 
+    # Called by a thread, from ``detach`` to ``attach``.
+
+    def ask(self, request: bytes) -> None:
+        """Send a request, without waiting: it fits into what the system holds for a connection that has lain.
+
+        Raises:
+            StaleError, httpx.TransportError: As ``exchange`` does.
+        """
+        self._begin()
+        try:
+            sent = self._socket.send(request)
+        except OSError as error:
+            self._ended, self._cause = True, error
+            self.head()  # has the words for it
+        else:
+            if sent < len(request):
+                raise broken("the connection did not take the request")
+
+    def receive(self) -> bool:
+        """Take in what has come, without waiting; tell whether more may be here already."""
+        try:
+            count = self._socket.recv_into(self._buffer[self._stop :])
+        except _NOTHING_YET:
+            return False
+        except OSError as error:
+            self._ended, self._cause = True, error
+            return False
+        self._stop += count
+        self.came += count
+        self._ended = not count
+        return self._encrypted and count > 0
+
     # Called by who reads.
+
+    def detach(self) -> socket.socket:
+        """Have the loop leave the connection alone, for a thread that uses it until ``attach``; give its socket."""
+        self._unwatch()
+        return self._socket
+
+    def attach(self) -> None:
+        """Have the loop watch the connection again."""
+        self._watch()
 
     async def exchange(self, request: bytes, silence: float) -> Head:
         """Send a request and receive the head of its answer.
@@ -153,31 +201,45 @@ class Connection:
             StaleError: Nothing was lost; send it again on a new connection.
             httpx.TransportError: It failed.
         """
-        stale, self._used = self._used, True
-        self._start = self._stop = 0
-        self._expecting = True
+        self._begin()
         self._watch()
         deadline = self._loop.time() + silence
         await self._send(request, silence)
+        while (head := self.head()) is None:
+            await self._arrival(self._stop - self._start + 1, max(0.0, deadline - self._loop.time()))
+        return head
+
+    def _begin(self) -> None:
+        """Make ready for another exchange."""
+        self._has_lain, self._used = self._used, True
+        self._start = self._stop = 0
+        self._expecting = True
+
+    def head(self) -> Head | None:
+        """Take the answer's head out of what has arrived; ``None`` where more of it must come.
+
+        Raises:
+            StaleError, httpx.TransportError: As ``exchange`` does.
+        """
         while True:
             arrived = bytes(self._buffer[self._start : min(self._stop, MAX_HEAD_BYTES)])
             end = arrived.find(_END_OF_HEAD)
-            if end >= 0:
-                head = self._parse(arrived[:end])
-                self._start += end + len(_END_OF_HEAD)
-                if head.status >= 200:
-                    self._expecting = head.length != 0
-                    if not self._expecting and self._start < self._stop:  # more than was announced
-                        self.close()
-                    return head
-            elif self._ended:
-                if stale and not self._stop:
-                    raise StaleError
-                raise self._broken("the server closed the connection without an answer")
-            elif self._stop >= MAX_HEAD_BYTES:
-                raise self._malformed("a head without an end")
-            else:
-                await self._arrival(self._stop - self._start + 1, max(0.0, deadline - self._loop.time()))
+            if end < 0:
+                break
+            head = self._parse(arrived[:end])
+            self._start += end + len(_END_OF_HEAD)
+            if head.status >= 200:
+                self._expecting = head.length != 0
+                if not self._expecting and self._start < self._stop:  # more than was announced
+                    self.close()
+                return head
+        if self._ended:
+            if self._has_lain and not self._stop:
+                raise StaleError
+            raise self._broken("the server closed the connection without an answer")
+        if self._stop >= MAX_HEAD_BYTES:
+            raise self._malformed("a head without an end")
+        return None
 
     async def _send(self, request: bytes, silence: float) -> None:
         rest = memoryview(request)

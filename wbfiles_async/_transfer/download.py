@@ -65,6 +65,7 @@ class Download:
         mode: The permissions of the new file.
         replace: Whether a file that is there may be replaced.
         progress: Who is told.
+        spoiled: What ended a first attempt that was made elsewhere.
         published: The new file's status; see ``Temporary.published``.
     """
 
@@ -74,6 +75,7 @@ class Download:
     mode: int
     replace: bool
     progress: Progress | None = None
+    spoiled: Exception | None = None
     published: os.stat_result | None = attrs.field(default=None, init=False)
     _arrived: int = 0
     _parts: int = 0
@@ -103,6 +105,9 @@ class Download:
         return result
 
     async def _attempt(self) -> FileResult:
+        if self.spoiled is not None:
+            spoiled, self.spoiled = self.spoiled, None
+            raise spoiled
         self._begin()
         size = self.source.size
         if size is not None and size <= WHOLE_BYTES:

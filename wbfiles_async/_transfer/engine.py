@@ -11,8 +11,8 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
+from wbfiles_async._transfer.lane import Errand, Lane, Series
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
 from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
 
@@ -51,6 +52,7 @@ class Engine:
 
     def __init__(self, transport: AiohttpTransport) -> None:
         self._transport = transport
+        self._lane = Lane()
         self._idle: dict[str, list[Connection]] = {}
         self._closed = False
 
@@ -63,13 +65,9 @@ class Engine:
         if not url.isascii() or self._transport.proxies.by_scheme:
             return await self._transport.get(url, headers, times)
         where = origin(url)
-        before, target = target_of(url)
-        request = request_text(target, before.partition("://")[2], headers)
+        request = self.request(url, headers)
         while True:
-            connection = self._take_idle(where)
-            if connection is None:
-                parts = urlsplit(url)
-                connection = await self._connect(parts.scheme, parts.hostname or "", parts.port, times.connect)
+            connection = await self._connection(url, times)
             try:
                 head = await connection.exchange(request, times.read)
             except StaleError:
@@ -78,6 +76,56 @@ class Engine:
                 connection.close()
                 raise
             return _Answer(self, where, connection, head, times.read)
+
+    def takes_series(self, url: str) -> bool:
+        """Tell whether ``series`` can be used for a URL."""
+        return url.isascii() and not self._transport.proxies.by_scheme
+
+    def request(self, url: str, headers: Mapping[str, str]) -> bytes:
+        """Write the request for a URL, for ``series``."""
+        before, target = target_of(url)
+        return request_text(target, before.partition("://")[2], headers)
+
+    @asynccontextmanager
+    async def series(
+        self, url: str, errands: Sequence[Errand], *, goes_on: Callable[[], bool], times: Times, speed: LowSpeed
+    ) -> AsyncIterator[Series]:
+        """Have small files fetched over one connection, one after the other; see ``Lane.begin``.
+
+        Args:
+            url: That of one of them; all are of one origin.
+            errands: What to fetch.
+            goes_on: Asked, in the thread, whether another request may be sent.
+            times: How long a request waits.
+            speed: Tells when the connection has stalled.
+
+        Raises:
+            httpx.TransportError: No connection could be made.
+        """
+        connection = await self._connection(url, times)
+        series = self._lane.begin(connection, errands, goes_on=goes_on, silence=times.read, speed=speed)
+        try:
+            try:
+                yield series
+            finally:
+                await series.end()
+        except BaseException:
+            connection.close()
+            raise
+        connection.attach()
+        if series.head is not None:
+            series.answer = _Answer(self, origin(url), connection, series.head, times.read)
+        elif connection.is_free and series.keeps_alive:
+            self.give_back(origin(url), connection)
+        else:
+            connection.close()
+
+    async def _connection(self, url: str, times: Times) -> Connection:
+        """Take a connection to the URL's origin, or make one."""
+        if (idle := self._take_idle(origin(url))) is not None:
+            return idle
+        parts = urlsplit(url)
+        return await self._connect(parts.scheme, parts.hostname or "", parts.port, times.connect)
 
     def _take_idle(self, where: str) -> Connection | None:
         idle = self._idle.get(where)

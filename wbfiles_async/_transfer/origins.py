@@ -57,6 +57,13 @@ class Origin:
         """
         return Turn(self, file)
 
+    @property
+    def admits(self) -> bool:
+        """Whether who has a place may send another request at once. For any thread."""
+        now = time.monotonic()
+        pace = self.pace
+        return pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
+
     def passed(self, number: int) -> None:
         """Note that the request of this number brought all it asked for."""
         self.circuit.passed()
@@ -160,15 +167,31 @@ class Turn:
     _origin: Origin
     _file: str
     _number: int = attrs.field(default=0, init=False)
+    _held: bool = attrs.field(default=False, init=False)
 
     async def __aenter__(self) -> Self:
-        self._number = await self._origin.acquire(self._file)
+        if not self._held:
+            self._number = await self._origin.acquire(self._file)
+            self._held = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._origin.release()
+        self.release()
+
+    def release(self) -> None:
+        """Give the place back, where it is still held."""
+        if self._held:
+            self._held = False
+            self._origin.release()
+
+    def hand_on(self) -> Turn:
+        """Give the place to another turn, which is entered already and must be released or left."""
+        other = Turn(self._origin, self._file)
+        other._number, other._held = self._number, self._held  # noqa: SLF001
+        self._held = False
+        return other
 
     def passed(self) -> None:
         """Note that the request brought all it asked for."""

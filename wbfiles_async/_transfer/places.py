@@ -53,7 +53,7 @@ def place_for(root: str | os.PathLike[str], name: str, folder: tuple[str, ...] =
     Raises:
         UnsafePathError: The name cannot be used literally below the root on every system.
     """
-    return Place(Path(root), folder + local_parts(name))
+    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name))
 
 
 def prepare(place: Place) -> bool:
@@ -77,7 +77,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         LocalWriteError: They cannot, or it cannot.
     """
-    with failures_of(folder):
+    with failures_of(lambda: folder):
         above = folder
         while not os.path.lexists(above) and above != above.parent:
             above = above.parent
@@ -94,7 +94,7 @@ def exists(place: Place) -> bool:
         UnsafePathError: A symbolic link is in the way.
         LocalWriteError: Something else is in the way.
     """
-    with failures_of(place.path):
+    with failures_of(lambda: place.path):
         try:
             folder = open_folder(place, create=False)
         except FileNotFoundError:
@@ -111,7 +111,7 @@ def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat
     Returns:
         Its status from before it was read; ``None`` where it has not.
     """
-    with failures_of(place.path):
+    with failures_of(lambda: place.path):
         try:
             folder = open_folder(place, create=False)
         except FileNotFoundError:
@@ -130,11 +130,11 @@ def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat
             os.close(folder)
 
 
-def statuses(places: Iterable[Place]) -> Iterator[os.stat_result | None]:
-    """Look at the regular files at many places; quickest where those of one folder follow one another.
+def statuses(places: Iterable[Place]) -> Iterator[tuple[bool, os.stat_result | None]]:
+    """Look at many places; quickest where those of one folder follow one another.
 
     Yields:
-        The file's status; ``None`` where none is, or where it cannot be reached without following links.
+        Whether anything is there; and the status of a regular file that can be reached without following links.
     """
     folder, opened = -1, None
     try:
@@ -145,11 +145,13 @@ def statuses(places: Iterable[Place]) -> Iterator[os.stat_result | None]:
                 folder, opened = -1, above
                 with suppress(OSError, UnsafePathError):
                     folder = open_folder(place, create=False)
+            if folder < 0:
+                yield os.path.lexists(place.path), None
+                continue
             found = None
-            if folder >= 0:
-                with suppress(OSError):
-                    found = os.stat(place.parts[-1], dir_fd=folder, follow_symlinks=False)
-            yield found if found is not None and stat.S_ISREG(found.st_mode) else None
+            with suppress(OSError):
+                found = os.stat(place.parts[-1], dir_fd=folder, follow_symlinks=False)
+            yield found is not None, found if found is not None and stat.S_ISREG(found.st_mode) else None
     finally:
         if folder >= 0:
             os.close(folder)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+
+import attrs
 
 from wbfiles_async.errors import LocalWriteError, WBFilesError
 
@@ -25,15 +27,25 @@ _ADVICE = {
 }
 
 
-@contextmanager
-def failures_of(path: Path) -> Iterator[None]:
-    """Turn what the operating system says into an error that says what to do."""
-    try:
-        yield
-    except WBFilesError:
-        raise
-    except OSError as error:
-        raise local_failure(error, path) from error
+@attrs.frozen(eq=False)
+class failures_of:  # noqa: N801  # reads as what it is, a context manager; a function would cost three times as much
+    """Turn what the operating system says into an error that says what to do.
+
+    Args:
+        path: Tells the local file, should it be needed.
+    """
+
+    _path: Callable[[], Path]
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise ``LocalWriteError`` in place of an ``OSError`` that is not ours."""
+        if isinstance(error, OSError) and not isinstance(error, WBFilesError):
+            raise local_failure(error, self._path()) from error
 
 
 def local_failure(error: OSError, path: Path) -> LocalWriteError:

@@ -1,6 +1,6 @@
 """Remembers, in one file below the root, which files were found right, so that they are not read again.
 
-Blocking, but for ``note``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``) in which
+Blocking, but for ``note`` and ``take``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``) in which
 each record stands for itself. So nothing about it needs to hold for a download to be right: two processes may write
 it at once, on a file system whose locks lie; either may be killed at any point; it may be cut, mixed up or
 removed. At worst a file is read once more than needed. A database would need locks and a journal to survive as much.
@@ -21,7 +21,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,40 +88,41 @@ class Remembered:
                 return [self._is_known(fingerprint(it.path, it.status, it.md5), buckets) for it in files]
         return [False] * len(files)
 
-    def note(self, file: Content) -> Sequence[Content]:
-        """Note that a file is right. Does not block.
+    def note(self, file: Content) -> None:
+        """Note that a file is right. Does not block."""
+        if self._active:
+            self._noted.append(file)
+            self._noted_bytes += file.status.st_size
 
-        Returns:
-            What shall be written down now; mostly nothing.
-        """
-        if not self._active:
-            return ()
-        self._noted.append(file)
-        self._noted_bytes += file.status.st_size
-        return self._take() if self._is_worth_writing() else ()
+    @property
+    def is_worth_writing(self) -> bool:
+        """Whether so much was noted that it should be written down."""
+        return len(self._noted) >= BATCH_FILES or self._noted_bytes >= BATCH_BYTES
+
+    def take(self) -> Sequence[Content]:
+        """Give what was noted, once, to be written down. Does not block."""
+        noted, self._noted, self._noted_bytes = self._noted, [], 0
+        return noted
 
     def write(self, files: Sequence[Content]) -> None:
         """Write down that the files are right."""
         with self._lock, self._unless_refused():
             if self._open(create=True):
                 now = self._clock()
-                for file in files:
-                    if file.read_at is None or self._is_settled(file.status, file.read_at, now):
-                        self._put(fingerprint(file.path, file.status, file.md5))
+                self._put(
+                    [
+                        fingerprint(file.path, file.status, file.md5)
+                        for file in files
+                        if file.read_at is None or self._is_settled(file.status, file.read_at, now)
+                    ]
+                )
 
     def close(self) -> None:
         """Write down the rest and let go of the file. A few small files do not make one where there is none."""
         if self._noted and os.path.lexists(self.root / STATE_NAME):
-            self.write(self._take())
+            self.write(self.take())
         with self._lock:
             self._give_up()
-
-    def _take(self) -> Sequence[Content]:
-        noted, self._noted, self._noted_bytes = self._noted, [], 0
-        return noted
-
-    def _is_worth_writing(self) -> bool:
-        return len(self._noted) >= BATCH_FILES or self._noted_bytes >= BATCH_BYTES
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
@@ -183,19 +184,32 @@ class Remembered:
         at = find(bucket, record)
         return at is not None and bucket.startswith(record, at)
 
-    def _put(self, record: bytes) -> None:
-        buckets = self._buckets() or FIRST_BUCKETS
-        number = number_of(record, buckets)
-        bucket = self._read(number)
-        at = room(bucket, record)
-        if at is None and buckets < MOST_BUCKETS:
+    def _put(self, records: Iterable[bytes]) -> None:
+        """Write records down, each bucket once; where one is full, make more of them."""
+        while records:
+            buckets = self._buckets() or FIRST_BUCKETS
+            by_bucket: dict[int, list[bytes]] = {}
+            for record in records:
+                by_bucket.setdefault(number_of(record, buckets), []).append(record)
+            records = [
+                left for number, together in by_bucket.items() for left in self._put_into(number, together)
+            ]
+            if not records or buckets == MOST_BUCKETS:
+                return
             self._grow(buckets)
-            buckets *= 2
-            number = number_of(record, buckets)
-            bucket = self._read(number)
+
+    def _put_into(self, number: int, records: Iterable[bytes]) -> Iterator[bytes]:
+        """Write records into a bucket, and give those that find no room."""
+        before = self._read(number)
+        bucket = bytearray(before)
+        for record in records:
             at = room(bucket, record)
-        if at is not None and not bucket.startswith(record, at):
-            _write(self._file, record, number * BUCKET + at)
+            if at is None:
+                yield record
+            else:
+                bucket[at : at + len(record)] = record
+        if bucket != before:
+            _write(self._file, bytes(bucket), number * BUCKET)
 
     def _grow(self, buckets: int) -> None:
         """Double the number of buckets. Killed half-way, it leaves records where they are not found any more."""

@@ -33,6 +33,7 @@ class Session:
         options: How transfers behave.
         client: Speaks to the API.
         get: Asks a store.
+        engine: Asks a store for many small files; ``None`` where an injected client or transport asks.
         credentials: Who asks, for messages; ``None`` where an injected client brings its own.
         authenticator: Gives the API's credentials; ``None`` where an injected client brings its own.
         disk: Threads for file work.
@@ -63,7 +64,7 @@ class Session:
     origins: Origins
     api_resumes_at: float = 0.0
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock)
-    _engine: Engine | None = attrs.field(alias="engine")
+    engine: Engine | None
     _owns_client: bool = attrs.field(alias="owns_client")
     _process: int = attrs.field(factory=os.getpid)
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
@@ -99,8 +100,8 @@ class Session:
 
     async def aclose(self) -> None:
         """Close what is ours."""
-        if self._engine is not None:
-            self._engine.close()
+        if self.engine is not None:
+            self.engine.close()
         if self._owns_client:
             await self.client.aclose()
         self.disk.close()

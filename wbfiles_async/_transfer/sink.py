@@ -61,16 +61,33 @@ class Temporary:
             UnsafePathError: A symbolic link is in the way.
             LocalWriteError: The disk refuses, or has less free space than needed.
         """
-        with failures_of(self.place.path):
-            self._folder = folder = open_folder(self.place, create=True)
-            status_of(self.place, folder)
-            opened = open_temporary(self.place.parts[-1], folder, size=size, md5=md5)
-            self._file, self._name = opened.file, opened.name
+        with failures_of(self._path):
+            self._folder = open_folder(self.place, create=True)
+            status_of(self.place, self._folder)
+            journal = self._open(size, md5)
             if size is not None:
                 self._size = size
-                self._begin_journal(opened.journal, md5)
+                self._begin_journal(journal, md5)
                 self._check_space(size)
-            return opened.journal
+            return journal
+
+    def create_at_once(self) -> None:
+        """Create it for a small file that is published right away, and looks then whether anything is in the way.
+
+        Raises:
+            UnsafePathError, LocalWriteError: As ``create`` does.
+        """
+        with failures_of(self._path):
+            self._folder = open_folder(self.place, create=True)
+            self._open(None, None)
+
+    def _open(self, size: int | None, md5: bytes | None) -> Journal | None:
+        opened = open_temporary(self.place.parts[-1], self._folder, size=size, md5=md5)
+        self._file, self._name = opened.file, opened.name
+        return opened.journal
+
+    def _path(self) -> Path:
+        return self.place.path
 
     def _begin_journal(self, journal: Journal | None, md5: bytes | None) -> None:
         """Write behind the last byte what the file is, or take up what is written there."""
@@ -102,7 +119,7 @@ class Temporary:
         """
         assert self._size is not None  # noqa: S101
         assert self._header is not None  # noqa: S101
-        with failures_of(self.place.path):
+        with failures_of(self._path):
             if self._header.etag != etag:
                 self._header = attrs.evolve(self._header, etag=etag)
                 os.pwrite(self._file, encode_header(self._header), self._size)
@@ -121,7 +138,7 @@ class Temporary:
         Raises:
             LocalWriteError: The disk refuses.
         """
-        with failures_of(self.place.path):
+        with failures_of(self._path):
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
@@ -131,7 +148,7 @@ class Temporary:
 
     def digest(self, digest: hashlib._Hash, start: int, buffer: memoryview) -> None:
         """Feed what was written from ``start`` on, as much as fits into the buffer, to a digest."""
-        with failures_of(self.place.path):
+        with failures_of(self._path):
             filled = 0
             while filled < len(buffer):
                 count = os.preadv(self._file, [buffer[filled:]], start + filled)
@@ -153,7 +170,7 @@ class Temporary:
             LocalWriteError: The disk refuses. The target is as it was.
         """
         target = self.place.parts[-1]
-        with failures_of(self.place.path):
+        with failures_of(self._path):
             if self._size is not None:
                 os.ftruncate(self._file, self._size)
             os.fchmod(self._file, mode)
@@ -208,7 +225,7 @@ def write_whole(
     """
     temporary = Temporary(place)
     try:
-        temporary.create(size=None)
+        temporary.create_at_once()
         temporary.write(0, pieces)
         temporary.publish(mode=mode, replace=replace, durable=durable)
     finally:

@@ -6,15 +6,49 @@ import asyncio
 from collections.abc import Awaitable, Callable, Container
 
 import attrs
+import httpx
 
 from wbfiles_async._models import FileAttributes
 from wbfiles_async._protocol.checksums import parse_md5
 from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, without_secrets
+from wbfiles_async._transfer.exchange import Answer
 from wbfiles_async._transfer.failures import Budget, Failure
+from wbfiles_async._transfer.origins import Turn
 from wbfiles_async.errors import UnsupportedReferenceError
 
 RENEWALS = 1
 """URLs renewed in a row without a byte moved: if a fresh one is refused too, time is not the reason."""
+
+
+@attrs.frozen(eq=False)
+class Begun:
+    """A file's request that was sent in a series with others, and what came of it.
+
+    Attributes:
+        url: Where it went.
+        turn: Its turn at the origin, still held.
+        outcome: The answer, whose body nobody has read yet; or why there was none.
+    """
+
+    url: str
+    turn: Turn
+    outcome: Answer | httpx.TransportError
+
+    async def answer(self) -> Answer:
+        """Give the answer.
+
+        Raises:
+            httpx.TransportError: There was none.
+        """
+        if isinstance(self.outcome, httpx.TransportError):
+            raise self.outcome
+        return self.outcome
+
+    async def drop(self) -> None:
+        """Let go of answer and turn."""
+        self.turn.release()
+        if not isinstance(self.outcome, httpx.TransportError):
+            await self.outcome.aclose()
 
 
 @attrs.define(eq=False)
@@ -32,6 +66,7 @@ class Source:
         encoded: Whether the stored bytes are compressed, and what is handed out is what is in them.
         decoded_md5: The md5 of what was handed out, where that is not what the API states: once the stored bytes
             were found right.
+        begun: The request that was sent for it already; the next reading of the file goes on from there.
     """
 
     attributes: FileAttributes
@@ -44,6 +79,7 @@ class Source:
     unranged: bool = False
     encoded: bool = False
     decoded_md5: bytes | None = None
+    begun: Begun | None = None
     _renewals: int = 0
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
@@ -66,6 +102,11 @@ class Source:
     def stated_md5(self) -> bytes | None:
         """The 16 bytes of the md5 that the API states, which is that of what is stored."""
         return parse_md5(self.attributes.md5)
+
+    def take_begun(self) -> Begun | None:
+        """Give the request that was sent already, once."""
+        begun, self.begun = self.begun, None
+        return begun
 
     def begin_anew(self) -> None:
         """Forget what was learnt of the object: it may be another one."""

@@ -128,6 +128,9 @@ class _Reading:
             )
         self._generation, self._round = source.generation, source.budget.round
         self._lined_up = time.monotonic()
+        if source.begun is not None:
+            self._origin = self.session.origins.of(source.begun.url)
+            return source.begun.turn
         self._origin = self.session.origins.of(source.url(self.session.unreachable))
         return self._origin.turn(source.name)
 

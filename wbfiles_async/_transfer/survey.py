@@ -85,9 +85,10 @@ class Survey:
         places = [item.place for item in items]
         for item, collision in zip(items, self._collisions.admit([place.parts for place in places]), strict=True):
             item.collision = collision
-        found = list(zip(items, statuses(places), strict=True))
-        for item, status in found:
-            item.taken = status is not None or os.path.lexists(item.place.path)
+        found = []
+        for item, (taken, status) in zip(items, statuses(places), strict=True):
+            found.append((item, status))
+            item.taken = taken
             if not (item.taken and self._existing in ("keep", "error")):
                 item.need = Need.of_file(item.attributes.size_bytes, status)
         if self._existing == "verify":

@@ -1,0 +1,194 @@
+"""Downloads small files of one origin one after the other over one connection, as long as all goes well.
+
+The lane's thread asks, receives, checks and publishes. Whatever else comes of a request is left with the file's source
+(`Begun`), and the ordinary download of the file goes on from there: each fault is dealt with in one place.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import attrs
+import httpx
+
+from wbfiles_async._protocol.http1 import Head
+from wbfiles_async._protocol.judging import Body, judge_body
+from wbfiles_async._protocol.low_speed import LowSpeed
+from wbfiles_async._protocol.urls import origin
+from wbfiles_async._transfer.asking import plain_headers
+from wbfiles_async._transfer.engine import Engine
+from wbfiles_async._transfer.network import private_peers
+from wbfiles_async._transfer.places import Place
+from wbfiles_async._transfer.session import Session
+from wbfiles_async._transfer.sink import write_whole
+from wbfiles_async._transfer.source import Begun, Source, takes_credentials
+from wbfiles_async._transfer.whole import check_pieces
+from wbfiles_async.errors import UnsupportedReferenceError
+
+SMALL_BYTES = 64 << 10
+"""Files up to this size go together: their requests cost more than their bytes, and a head fits in beside them."""
+
+SERIES_FILES = 16
+"""Files of a series at most: the hand-over is cheap beside so many."""
+
+SERIES_SECONDS = 0.25
+"""Seconds after which a series ends, so that others who wait for the origin have their turn."""
+
+
+@attrs.define(eq=False)
+class SmallFile:
+    """One small file that is fetched in a series.
+
+    Attributes:
+        source: Where its bytes come from.
+        place: Where they go.
+        url: The one that is asked.
+        origin: Its origin.
+        request: The request's text.
+        mode: The permissions of the new file.
+        replace: Whether a file that is there may be replaced.
+        verify: Whether its md5 is compared.
+        length: Its length in bytes.
+        arrived: Bytes that came.
+        published: The new file's status; see ``Temporary.published``.
+        error: Why it is not in place, though all of it came.
+    """
+
+    source: Source
+    place: Place
+    url: str
+    origin: str
+    request: bytes
+    mode: int
+    replace: bool
+    verify: bool
+    length: int
+    arrived: int = attrs.field(default=0, init=False)
+    published: os.stat_result | None = None
+    error: Exception | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something is out of the ordinary with it: it failed, or its answer is left with its source."""
+        return self.error is not None or self.source.begun is not None
+
+    async def drop(self) -> None:
+        """Let go of what came of its request, where nobody went on from there."""
+        if (begun := self.source.take_begun()) is not None:
+            await begun.drop()
+
+    def expects(self, head: Head) -> bool:
+        """Tell whether all of the file, and nothing else, is behind the head of an answer."""
+        judged = judge_body(
+            head.status, head.headers, start=0, stop=self.length, size=self.length, etag=None, encoded=False
+        )
+        return isinstance(judged, Body) and head.length == self.length
+
+    def take(self, body: bytes) -> None:
+        """Check and publish. Blocks."""
+        self.arrived = len(body)
+        try:
+            if self.verify:
+                check_pieces(self.source, [body])
+            self.published = write_whole(self.place, [body], mode=self.mode, replace=self.replace, durable=False)
+        except Exception as error:  # dealt with where the file is waited for
+            self.error = error
+
+
+@attrs.frozen(eq=False)
+class Express:
+    """Sends small files on their way together.
+
+    Args:
+        session: The means of the running event loop.
+        mode: The permissions of new files.
+        replace: Whether files that are there may be replaced.
+    """
+
+    _session: Session
+    _engine: Engine
+    _mode: int
+    _replace: bool
+    _headers: dict[str, str]
+
+    @classmethod
+    def of(cls, session: Session, *, mode: int, replace: bool) -> Express | None:
+        """Make one, where the session and its options allow for it."""
+        options = session.options
+        if session.engine is None or options.durable or session.rate_limit is not None:
+            return None
+        return cls(session, session.engine, mode, replace, plain_headers(session))
+
+    def file(self, source: Source, place: Place) -> SmallFile | None:
+        """Make a small file ready; ``None`` where it cannot go this way."""
+        session, length = self._session, source.size
+        if not length or length > SMALL_BYTES:
+            return None
+        try:
+            url = source.url(session.unreachable)
+        except UnsupportedReferenceError:
+            return None
+        if takes_credentials(url, session.api_origin) or not self._engine.takes_series(url):
+            return None
+        return SmallFile(
+            source=source,
+            place=place,
+            url=url,
+            origin=origin(url),
+            request=self._engine.request(url, self._headers),
+            mode=self._mode,
+            replace=self._replace,
+            verify=session.options.verify and source.md5 is not None,
+            length=length,
+        )
+
+    async def fetch(
+        self, files: Sequence[SmallFile], *, goes_on: Callable[[], bool], on_done: Callable[[SmallFile], None]
+    ) -> None:
+        """Fetch files of one origin, from the first one on, until something is out of the ordinary.
+
+        The one behind those that came whole may have been asked for already; then its source tells.
+
+        Args:
+            files: The files; one at least.
+            goes_on: Asked, in another thread, whether further ones are still wanted.
+            on_done: Told of each that came whole, in order; look at its ``error``.
+
+        Raises:
+            StoreUnavailableError: The origin is known to be down.
+        """
+        session, engine, first = self._session, self._engine, files[0]
+        options, where = session.options, session.origins.of(first.url)
+        async with where.turn(first.source.name) as turn:
+            until = time.monotonic() + SERIES_SECONDS
+
+            def may_go_on() -> bool:
+                fine = all(file.error is None for file in files)
+                return fine and where.admits and time.monotonic() < until and goes_on()
+
+            done = 0
+            try:
+                allowed = where.name == session.api_origin or await session.private_stores.known()
+                with private_peers(allowed=allowed):
+                    async with engine.series(
+                        first.url,
+                        files,
+                        goes_on=may_go_on,
+                        times=session.times,
+                        speed=LowSpeed(options.stall_seconds, options.stall_bytes),
+                    ) as series:
+                        while news := await series.news():
+                            for file in files[done : done + news]:
+                                turn.passed()
+                                on_done(file)
+                            done += news
+            except httpx.TransportError as error:  # no connection could be made
+                files[0].source.begun = Begun(first.url, turn.hand_on(), error)
+                return
+            outcome = series.answer or series.failure
+            if isinstance(outcome, Exception) and not isinstance(outcome, httpx.TransportError):
+                raise outcome
+            if outcome is not None:
+                files[done].source.begun = Begun(files[done].url, turn.hand_on(), outcome)
