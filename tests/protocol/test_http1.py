@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._protocol.http1 import Chunks, Head, MalformedError, parse_head, request_text
+from wbfiles_async._protocol.http1 import Chunks, Head, MalformedError, fields_text, parse_head, request_text
 
 
 def head(*lines: str) -> Head:
@@ -24,7 +24,7 @@ def cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 
 def test_a_request_is_what_was_given_and_the_host() -> None:
-    text = request_text("/a%2Fb?X-Sig=~'!", "store.example:8080", {"Range": "bytes=0-1", "Accept": "*/*"})
+    text = request_text("/a%2Fb?X-Sig=~'!", "store.example:8080", fields_text({"Range": "bytes=0-1", "Accept": "*/*"}))
     assert text == (
         b"GET /a%2Fb?X-Sig=~'! HTTP/1.1\r\nHost: store.example:8080\r\nRange: bytes=0-1\r\nAccept: */*\r\n\r\n"
     )

@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["MAX_HEAD_BYTES", "Chunks", "Head", "MalformedError", "parse_head", "request_text"]
+__all__ = ["MAX_HEAD_BYTES", "Chunks", "Head", "MalformedError", "fields_text", "parse_head", "request_text"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Bytes of a head, far above what any store sends, so that a hostile one cannot fill the memory."""
@@ -53,18 +53,22 @@ class Head:
     keep_alive: bool
 
 
-def request_text(target: str, host: str, headers: Mapping[str, str]) -> bytes:
+def fields_text(headers: Mapping[str, str]) -> str:
+    """Write header fields, for ``request_text``."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+def request_text(target: str, host: str, fields: str) -> bytes:
     """Write the head of a GET.
 
     Args:
         target: Path and query, as they shall reach the wire.
         host: Host, and port where it is not the scheme's.
-        headers: Further fields.
+        fields: Further fields, from ``fields_text``.
 
     Raises:
         UnicodeEncodeError: Something is not ASCII.
     """
-    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode("ascii")
 
 
@@ -75,25 +79,31 @@ def parse_head(text: bytes) -> Head:
         MalformedError: It can be read in no way, or in two.
     """
     first, *lines = text.split(b"\r\n")
-    status_line = _STATUS_LINE.fullmatch(first)
-    if status_line is None:
-        raise MalformedError("no status line")
+    minor, status = _parse_status_line(first)
     if len(lines) > _MOST_FIELDS:
         raise MalformedError("too many header fields")
     headers: dict[str, str] = {}
     for line in lines:
         name, value = _common_field(line) if len(line) <= _COMMON_FIELD_BYTES else _parse_field(line)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    status = int(status_line[2])
     chunked = "transfer-encoding" in headers
     connection = headers.get("connection", "").lower()
-    keep_alive = connection != "close" if status_line[1] == b"1" else connection == "keep-alive"
+    keep_alive = connection != "close" if minor == b"1" else connection == "keep-alive"
     if chunked and headers["transfer-encoding"].lower() != "chunked":
         raise MalformedError("an unknown transfer encoding")
     length = 0 if status in _NO_BODY or status < 200 else _length(headers)
     if chunked and "content-length" in headers:
         raise MalformedError("both a length and chunks")
     return Head(status, headers, length, chunked and length is None, keep_alive and (chunked or length is not None))
+
+
+@lru_cache(maxsize=64)
+def _parse_status_line(line: bytes) -> tuple[bytes, int]:
+    """Give HTTP's minor version and the status."""
+    status_line = _STATUS_LINE.fullmatch(line)
+    if status_line is None:
+        raise MalformedError("no status line")
+    return status_line[1], int(status_line[2])
 
 
 def _parse_field(line: bytes) -> tuple[str, str]:
@@ -111,9 +121,8 @@ def _length(headers: Mapping[str, str]) -> int | None:
     stated = headers.get("content-length")
     if stated is None:
         return None
-    lengths = {part.strip() for part in stated.split(",")}
-    length = lengths.pop()
-    if lengths or not _DIGITS.fullmatch(length):
+    length, *others = stated.split(",")
+    if any(other.strip() != length.strip() for other in others) or not _DIGITS.fullmatch(length.strip()):
         raise MalformedError("contradicting or malformed lengths")
     return int(length)
 

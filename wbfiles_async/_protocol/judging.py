@@ -95,8 +95,7 @@ def judge_body(
 
     whole = start == 0 and (stop is None or stop == size)
     length = _content_length(headers)
-    given = strong_etag(headers)
-    if etag and given and etag != given:
+    if etag and (strong_etag(headers) or etag) != etag:
         return reject(Verdict.RESTART, "the stored object was replaced meanwhile (its ETag changed)")
     if encoded:
         if status == 200 and encoding in _GZIP and "content-range" not in headers:

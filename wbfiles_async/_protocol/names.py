@@ -8,6 +8,7 @@ all of them, and into the same files.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Final
@@ -35,6 +36,9 @@ _DEVICES: Final = frozenset(
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Scripts and emoji need these two; HFS+ ignores them when it compares names.
 _JOINERS: Final = "\u200c\u200d"
+
+# What most names are, which no rule but that of devices can be against; they come by the million.
+_PLAIN: Final = re.compile(r"[0-9A-Za-z_-](?:[0-9A-Za-z_.-]{0,200}[0-9A-Za-z_-])?")
 
 _TEMPORARY_SUFFIX: Final = ".wbfiles-part"
 
@@ -65,6 +69,8 @@ def _reason_against_name(name: str) -> str | None:
 
 
 def _reason_against_component(component: str) -> str | None:
+    if _PLAIN.fullmatch(component) and component.partition(".")[0].upper() not in _DEVICES:
+        return None
     if not component:
         return "a folder or the file has an empty name"
     if component in (".", ".."):

@@ -227,22 +227,22 @@ class BulkDownload:
             told.started(name, file.length)
             told.advanced(name, file.length)
             told.finished(name)
-        if file.verify and file.published is not None and file.source.md5 is not None:
-            self._remembered.note(Content(item.path, file.published, file.source.md5))
-        if self.on_result is None:
-            self._count({"files": 1, "downloaded": 1, "parts": 1, "bytes": file.length, "verified": int(file.verify)})
-            return
-        self._account(
-            FileResult(
-                name=file.source.name,
-                status="downloaded",
-                path=item.place.path,
-                size=file.length,
-                verified=file.verify,
-                parts=1,
-                run=file.source.run,
+        verified = file.md5 is not None
+        if file.md5 is not None and file.published is not None:
+            self._remembered.note(Content(item.path, file.published, file.md5))
+        self._count({"files": 1, "downloaded": 1, "parts": 1, "bytes": file.length, "verified": int(verified)})
+        if self.on_result is not None:
+            self.on_result(
+                FileResult(
+                    name=name,
+                    status="downloaded",
+                    path=item.place.path,
+                    size=file.length,
+                    verified=verified,
+                    parts=1,
+                    run=file.source.run,
+                )
             )
-        )
 
     async def _finish(self, item: Item, source: Source, files: Feed, *, spoiled: Exception | None = None) -> None:
         """Do what is to be done with one file, and account for it."""

@@ -21,7 +21,7 @@ import anyio
 import attrs
 import httpx
 
-from wbfiles_async._protocol.http1 import Head, request_text
+from wbfiles_async._protocol.http1 import Head, fields_text, request_text
 from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._transfer.connection import Connection, StaleError
@@ -65,7 +65,7 @@ class Engine:
         if not url.isascii() or self._transport.proxies.by_scheme:
             return await self._transport.get(url, headers, times)
         where = origin(url)
-        request = self.request(url, headers)
+        request = self.request(url, fields_text(headers))
         while True:
             connection = await self._connection(url, times)
             try:
@@ -81,10 +81,10 @@ class Engine:
         """Tell whether ``series`` can be used for a URL."""
         return url.isascii() and not self._transport.proxies.by_scheme
 
-    def request(self, url: str, headers: Mapping[str, str]) -> bytes:
-        """Write the request for a URL, for ``series``."""
+    def request(self, url: str, fields: str) -> bytes:
+        """Write the request for a URL, with header fields in the form of ``fields_text``."""
         before, target = target_of(url)
-        return request_text(target, before.partition("://")[2], headers)
+        return request_text(target, before.partition("://")[2], fields)
 
     @asynccontextmanager
     async def series(

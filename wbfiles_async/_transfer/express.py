@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import attrs
 import httpx
 
-from wbfiles_async._protocol.http1 import Head
+from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._protocol.http1 import Head, fields_text
 from wbfiles_async._protocol.judging import Body, judge_body
 from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin
@@ -24,7 +25,7 @@ from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import write_whole
 from wbfiles_async._transfer.source import Begun, Source, takes_credentials
-from wbfiles_async._transfer.whole import check_pieces
+from wbfiles_async._transfer.whole import check_md5
 from wbfiles_async.errors import UnsupportedReferenceError
 
 SMALL_BYTES = 64 << 10
@@ -49,7 +50,7 @@ class SmallFile:
         request: The request's text.
         mode: The permissions of the new file.
         replace: Whether a file that is there may be replaced.
-        verify: Whether its md5 is compared.
+        md5: The one it must have; ``None`` where that is not compared.
         length: Its length in bytes.
         arrived: Bytes that came.
         published: The new file's status; see ``Temporary.published``.
@@ -63,7 +64,7 @@ class SmallFile:
     request: bytes
     mode: int
     replace: bool
-    verify: bool
+    md5: bytes | None
     length: int
     arrived: int = attrs.field(default=0, init=False)
     published: os.stat_result | None = None
@@ -86,15 +87,16 @@ class SmallFile:
         )
         return isinstance(judged, Body) and head.length == self.length
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes) -> bool:
         """Check and publish. Blocks."""
         self.arrived = len(body)
         try:
-            if self.verify:
-                check_pieces(self.source, [body])
+            if self.md5 is not None and (actual := new_md5(body).digest()) != self.md5:
+                check_md5(self.source, actual)
             self.published = write_whole(self.place, [body], mode=self.mode, replace=self.replace, durable=False)
         except Exception as error:  # dealt with where the file is waited for
             self.error = error
+        return self.error is None
 
 
 @attrs.frozen(eq=False)
@@ -111,7 +113,7 @@ class Express:
     _engine: Engine
     _mode: int
     _replace: bool
-    _headers: dict[str, str]
+    _fields: str
 
     @classmethod
     def of(cls, session: Session, *, mode: int, replace: bool) -> Express | None:
@@ -119,7 +121,7 @@ class Express:
         options = session.options
         if session.engine is None or options.durable or session.rate_limit is not None:
             return None
-        return cls(session, session.engine, mode, replace, plain_headers(session))
+        return cls(session, session.engine, mode, replace, fields_text(plain_headers(session)))
 
     def file(self, source: Source, place: Place) -> SmallFile | None:
         """Make a small file ready; ``None`` where it cannot go this way."""
@@ -137,10 +139,10 @@ class Express:
             place=place,
             url=url,
             origin=origin(url),
-            request=self._engine.request(url, self._headers),
+            request=self._engine.request(url, self._fields),
             mode=self._mode,
             replace=self._replace,
-            verify=session.options.verify and source.md5 is not None,
+            md5=source.md5 if session.options.verify else None,
             length=length,
         )
 
@@ -165,8 +167,7 @@ class Express:
             until = time.monotonic() + SERIES_SECONDS
 
             def may_go_on() -> bool:
-                fine = all(file.error is None for file in files)
-                return fine and where.admits and time.monotonic() < until and goes_on()
+                return where.admits and time.monotonic() < until and goes_on()
 
             done = 0
             try:

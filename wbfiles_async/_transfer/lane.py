@@ -52,8 +52,8 @@ class Errand(Protocol):
         """Tell whether the body behind this head, and all of it, is what is wanted."""
         ...
 
-    def take(self, body: bytes) -> None:
-        """Use the body. May block, and raises nothing."""
+    def take(self, body: bytes) -> bool:
+        """Use the body; tell whether further errands make sense. May block, and raises nothing."""
         ...
 
 
@@ -94,6 +94,7 @@ class Series:
         self._came = connection.came
         self._answer: Head | None = None
         self._told = 0
+        self._all_is_well = True
         self._is_abandoned = False
         self._abandoned = abandoned
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -162,7 +163,9 @@ class Series:
             return False
 
     def _ask(self, now: float) -> bool:
-        if self._is_abandoned or self._asked == len(self._errands) or (self._asked and not self._goes_on()):
+        if self._is_abandoned or self._asked == len(self._errands):
+            return False
+        if self._asked and not (self._all_is_well and self._goes_on()):
             return False
         self._answer = None
         self._asked_at = now
@@ -195,7 +198,7 @@ class Series:
         try:  # the next request is on its way while the disk works
             return answer.keep_alive and connection.is_free and self._ask(now)
         finally:
-            errand.take(body)
+            self._all_is_well &= errand.take(body)
             self.done += 1
 
 

@@ -189,7 +189,7 @@ class Turn:
     def hand_on(self) -> Turn:
         """Give the place to another turn, which is entered already and must be released or left."""
         other = Turn(self._origin, self._file)
-        other._number, other._held = self._number, self._held  # noqa: SLF001
+        other._number, other._held = self._number, self._held
         self._held = False
         return other
 

@@ -1,8 +1,8 @@
 """Remembers, in one file below the root, which files were found right, so that they are not read again.
 
-Blocking, but for ``note`` and ``take``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``) in which
-each record stands for itself. So nothing about it needs to hold for a download to be right: two processes may write
-it at once, on a file system whose locks lie; either may be killed at any point; it may be cut, mixed up or
+Blocking, but for ``note`` and ``take``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``)
+in which each record stands for itself. So nothing about it needs to hold for a download to be right: two processes may
+write it at once, on a file system whose locks lie; either may be killed at any point; it may be cut, mixed up or
 removed. At worst a file is read once more than needed. A database would need locks and a journal to survive as much.
 
 A file is taken as unchanged where its device, inode, size, and times of modification and change are the same as
@@ -191,9 +191,7 @@ class Remembered:
             by_bucket: dict[int, list[bytes]] = {}
             for record in records:
                 by_bucket.setdefault(number_of(record, buckets), []).append(record)
-            records = [
-                left for number, together in by_bucket.items() for left in self._put_into(number, together)
-            ]
+            records = [left for number, together in by_bucket.items() for left in self._put_into(number, together)]
             if not records or buckets == MOST_BUCKETS:
                 return
             self._grow(buckets)
