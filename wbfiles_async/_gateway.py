@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +39,7 @@ from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 P = TypeVar("P", RunPath, ProjectPath)
 
 _inherited: list[Session] = []
@@ -113,6 +115,10 @@ class Gateway:
         """Ask the API; see ``graphql.ask``."""
         return await ask(self.session(), query, variables, repeat=repeat)
 
+    async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
+        """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
+        return await self.session().disk.run(parse) if nodes > MODEST_PAGE else parse()
+
     async def resolve(self, path: P) -> P:
         """Fill in the default entity, which is asked from the server once."""
         if path.entity:
@@ -166,7 +172,7 @@ class Gateway:
             log.info("%s: a page of %d files was refused, asking for %d", walk.run, walk.per_page, MODEST_PAGE)
             walk.per_page = MODEST_PAGE
             data = await self.ask(RUN_FILES, walk.variables())
-        page = parse_files_page(data, run=walk.run)
+        page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.per_page)
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
 

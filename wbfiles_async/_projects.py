@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wbfiles_async._listing import MODEST_PAGE, ahead
@@ -49,7 +50,8 @@ async def _page(gateway: Gateway, walk: RunPages) -> RunsPage:
         walk.per_page = min(walk.per_page, MODEST_PAGE)
         walk.files_each = min(walk.files_each, max(1, MODEST_PAGE // walk.per_page))
         data = await gateway.ask(query, walk.variables())
-    return parse_runs_page(data, project=walk.project)
+    nodes = walk.per_page * max(1, walk.files_each)
+    return await gateway.read(partial(parse_runs_page, data, project=walk.project), nodes=nodes)
 
 
 async def count_runs(gateway: Gateway, project: ProjectPath, filters: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._transfer.download import WHOLE_BYTES, Download
 from wbfiles_async._transfer.express import SERIES_FILES, Express, SmallFile
 from wbfiles_async._transfer.feed import Feed
-from wbfiles_async._transfer.places import check_writable, exists, has_content, place_for
+from wbfiles_async._transfer.places import check_writable, exists, has_content
 from wbfiles_async._transfer.progress import Progress, labelled
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import already_exists, default_mode
 from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
-from wbfiles_async._transfer.survey import Item, Listed, Survey
+from wbfiles_async._transfer.survey import Item, Listed, Survey, failed
 from wbfiles_async._transfer.tasks import side_by_side
-from wbfiles_async.errors import StoreUnavailableError, UnsafePathError, WBFilesError
+from wbfiles_async.errors import StoreUnavailableError, WBFilesError
 
 FILES_PER_CONNECTION = 2
 """Files in flight for each connection: while one is written, another one's bytes flow."""
@@ -69,7 +69,7 @@ class BulkDownload:
 
     def __attrs_post_init__(self) -> None:
         self._remembered = Remembered(self.root, self.session.options.remember)
-        self._survey = Survey(self.root, self.existing, self._remembered)
+        self._survey = Survey(self.root, self.selection, self.existing, self._remembered)
         self._replace = self.existing in ("replace", "verify")
         self._express = None if self.dry_run else Express.of(self.session, mode=self._mode, replace=self._replace)
 
@@ -107,12 +107,9 @@ class BulkDownload:
     async def _arranged(self, pages: AsyncIterator[Sequence[Listed]]) -> AsyncGenerator[list[Item]]:
         """Decide, a page at a time, what can be decided of each wanted file before it is worked on."""
         async for page in pages:
-            items = [item for listed in page for item in self._placed(listed)]
-            await self.session.disk.run(self._survey.look, items)
-            for item in items:
-                if item.collision is not None:
-                    self._account(_failed(item, item.collision.error(item.attributes.name)))
-            items = [item for item in items if item.collision is None]
+            items, refused = await self.session.disk.run(self._survey.arrange, page)
+            for result in refused:
+                self._account(result)
             if self._stopped is None and not self.dry_run:
                 await self._check_space(items)
             if self._stopped is not None:
@@ -120,26 +117,6 @@ class BulkDownload:
                 return
             if items:
                 yield items
-
-    def _placed(self, listed: Listed) -> Iterator[Item]:
-        """Find the place of each file that is wanted."""
-        for attributes in listed.files:
-            if not self.selection.accepts(attributes.name):
-                continue
-            try:
-                yield Item(attributes, place_for(self.root, attributes.name, listed.folder), listed)
-            except UnsafePathError as error:
-                self._account(
-                    FileResult(
-                        name=attributes.name,
-                        status="failed",
-                        size=attributes.size_bytes or 0,
-                        run=str(listed.run),
-                        error=error,
-                    )
-                )
-        if listed.error is not None:
-            self._account(FileResult(name="", status="failed", run=str(listed.run), error=listed.error))
 
     async def _check_space(self, items: list[Item]) -> None:
         """Plan the files, or stop before the first of them where not all of them can fit."""
@@ -157,7 +134,7 @@ class BulkDownload:
         self._stopped = shortage
         first = next(item for item in items if item.need != Need())
         items.remove(first)
-        self._account(_failed(first, shortage))
+        self._account(failed(first, shortage))
 
     async def _work(self, files: Feed) -> None:
         while (item := await files.next()) is not None:
@@ -249,7 +226,7 @@ class BulkDownload:
         try:
             result = await self._result_of(item, source, spoiled)
         except WBFilesError as error:
-            result = _failed(item, error)
+            result = failed(item, error)
             if ends_all(error):
                 self._stopped = self._stopped or error
                 files.stop()
@@ -336,18 +313,6 @@ def _kept(item: Item, *, verified: bool) -> FileResult:
         size=attributes.size_bytes or 0,
         verified=verified,
         run=str(item.listed.run),
-    )
-
-
-def _failed(item: Item, error: WBFilesError) -> FileResult:
-    attributes = item.attributes
-    return FileResult(
-        name=attributes.name,
-        status="failed",
-        path=item.place.path,
-        size=attributes.size_bytes or 0,
-        run=str(item.listed.run),
-        error=error,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import anyio
 import httpx
@@ -17,6 +18,9 @@ from wbfiles_async._settings import TransferOptions
 from wbfiles_async._transfer.failures import Budget, Failure, network_failure
 from wbfiles_async._transfer.session import Session, closed_client
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
+
+LONG_ANSWER = 64 << 10
+"""Bytes of an answer that is read in a thread: the loop would stand still for a quarter of a millisecond."""
 
 LONGEST_PACE = 60.0
 """Seconds of a rate limit's reset that are believed."""
@@ -86,8 +90,9 @@ async def _ask_once(session: Session, query: str, variables: Mapping[str, object
         raise _transient_or_final(error) from error
     _keep_pace(session, response)
     retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
+    parse = partial(parse_answer, response.status_code, body, host=host_of(url), retry_after=retry_after)
     try:
-        return parse_answer(response.status_code, body, host=host_of(url), retry_after=retry_after)
+        return await session.disk.run(parse) if len(body) > LONG_ANSWER else parse()
     except AuthenticationError as error:
         raise Failure(Verdict.RENEW, session.refused() or error) from None
     except ApiError as error:

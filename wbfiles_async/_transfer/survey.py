@@ -9,13 +9,14 @@ from pathlib import Path
 
 import attrs
 
-from wbfiles_async._models import Existing, FileAttributes, RunPath
+from wbfiles_async._models import Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.checksums import parse_md5
-from wbfiles_async._protocol.collisions import Collision, Collisions
-from wbfiles_async._transfer.places import Place, statuses
+from wbfiles_async._protocol.collisions import Collisions
+from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._transfer.places import Place, place_for, statuses
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.space import Need
-from wbfiles_async.errors import WBFilesError
+from wbfiles_async.errors import UnsafePathError, WBFilesError
 
 
 @attrs.frozen
@@ -45,7 +46,6 @@ class Item:
         attributes: What the server says of it.
         place: Where it goes.
         listed: The files it was listed with.
-        collision: What it collides with.
         taken: Whether something lies at its place.
         known: Whether that is known to be right.
         need: What it takes of the disk, as far as can be told without reading what is there.
@@ -54,7 +54,6 @@ class Item:
     attributes: FileAttributes
     place: Place
     listed: Listed
-    collision: Collision | None = None
     taken: bool = False
     known: bool = False
     need: Need = attrs.field(factory=Need)
@@ -65,26 +64,65 @@ class Item:
         return "/".join(self.place.parts)
 
 
+def failed(item: Item, error: WBFilesError) -> FileResult:
+    """Say that a file could not be downloaded."""
+    return FileResult(
+        name=item.attributes.name,
+        status="failed",
+        path=item.place.path,
+        size=item.attributes.size_bytes or 0,
+        run=str(item.listed.run),
+        error=error,
+    )
+
+
 @attrs.define(eq=False)
 class Survey:
-    """Looks at the places of files, a page of them at a time. Blocking; run it through ``Disk``.
+    """Decides of the files of a page. Blocking; run it through ``Disk``.
 
     Args:
         root: The folder they go below.
+        selection: Which files are wanted.
         existing: What is done with a file that is there.
         remembered: What is remembered of the files below the root.
     """
 
     _root: Path
+    _selection: Selection
     _existing: Existing
     _remembered: Remembered
     _collisions: Collisions = attrs.field(factory=lambda: Collisions(secrets.token_bytes(16)))
 
-    def look(self, items: Sequence[Item]) -> None:
-        """Fill in all but the first three attributes of each item."""
+    def arrange(self, page: Sequence[Listed]) -> tuple[list[Item], list[FileResult]]:
+        """Find the wanted files, and all that can be told of each before it is worked on.
+
+        Returns:
+            The files to work on, and the failures of those that are refused or could not be listed.
+        """
+        items, refused = list[Item](), list[FileResult]()
+        for listed in page:
+            for attributes in filter(self._is_wanted, listed.files):
+                try:
+                    items.append(Item(attributes, place_for(self._root, attributes.name, listed.folder), listed))
+                except UnsafePathError as error:
+                    refused.append(_unplaced(listed, error, attributes))
+            if listed.error is not None:
+                refused.append(_unplaced(listed, listed.error))
+        collisions = self._collisions.admit([item.place.parts for item in items])
+        admitted = []
+        for item, collision in zip(items, collisions, strict=True):
+            if collision is None:
+                admitted.append(item)
+            else:
+                refused.append(failed(item, collision.error(item.attributes.name)))
+        self._look(admitted)
+        return admitted, refused
+
+    def _is_wanted(self, attributes: FileAttributes) -> bool:
+        return self._selection.accepts(attributes.name)
+
+    def _look(self, items: Sequence[Item]) -> None:
         places = [item.place for item in items]
-        for item, collision in zip(items, self._collisions.admit([place.parts for place in places]), strict=True):
-            item.collision = collision
         found = []
         for item, (taken, status) in zip(items, statuses(places), strict=True):
             found.append((item, status))
@@ -105,3 +143,8 @@ class Survey:
             item.known = known
             if known:
                 item.need = Need()
+
+
+def _unplaced(listed: Listed, error: WBFilesError, attributes: FileAttributes | None = None) -> FileResult:
+    name, size = (attributes.name, attributes.size_bytes) if attributes else ("", 0)
+    return FileResult(name=name, status="failed", size=size or 0, run=str(listed.run), error=error)
