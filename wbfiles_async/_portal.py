@@ -1,7 +1,8 @@
 """The one thread in which blocking calls of this process have their event loop.
 
-Why not anyio's ``start_blocking_portal``: kept open, its thread hangs the interpreter at exit; and cancelling
-its futures does not wait for the task's clean-up, which Ctrl-C must.
+Why not anyio's ``start_blocking_portal``: kept open, its thread hangs the interpreter at exit; cancelling its futures
+does not wait for the task's clean-up, which Ctrl-C must; and it takes two trips to the loop for a call, one of them to
+begin it, where one will do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from anyio import CancelScope
-    from anyio.from_thread import BlockingPortal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +30,8 @@ T = TypeVar("T")
 EXIT_SECONDS = 5.0
 """How long the interpreter's exit waits for clean-up; a disk that hangs longer does not hold it."""
 
+
+_EXITS = "The interpreter exits; the blocking objects can no longer be used."
 
 WAIT_SECONDS = 0.5
 """How long a call waits in one go. Python sees a signal that comes just before a wait only when the wait ends."""
@@ -50,32 +52,36 @@ class _Thread:
     """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
 
     _loop: asyncio.AbstractEventLoop
+    _stopped: asyncio.Event
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self.ending = False
         self.clients: set[Closable] = set()
         self.generators: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self._calls: set[asyncio.Task[None]] = set()
         self._closings: set[asyncio.Task[None]] = set()
-        started: Future[BlockingPortal] = Future()
+        started: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
         self._thread.start()
-        self.portal = started.result()
+        started.result()
 
-    def _work(self, started: Future[BlockingPortal]) -> None:
+    def _work(self, started: Future[None]) -> None:
         import asyncio
 
         import anyio
-        from anyio.from_thread import BlockingPortal
 
         from wbfiles_async._transfer.disk import LastingThreads
 
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
             self._loop.set_default_executor(LastingThreads(thread_name_prefix="wbfiles-loop"))  # looks up host names
-            async with BlockingPortal() as portal:
-                started.set_result(portal)
-                await portal.sleep_until_stopped()
+            self._stopped = asyncio.Event()
+            started.set_result(None)
+            await self._stopped.wait()
+            for call in self._calls:
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
             # From their outer ends; the loop would close those inside of them at the same moment, and fail.
             while self.generators:
                 await self.generators.pop().aclose()
@@ -114,18 +120,36 @@ class _Thread:
         if self.ending:
             if threading.current_thread() is not threading.main_thread():
                 threading.Event().wait()
-            raise ConfigurationError("The interpreter exits; the blocking objects can no longer be used.")
+            raise ConfigurationError(_EXITS)
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def begin(self, call: _Call[T]) -> None:
+        """Begin a call, without waiting.
+
+        Raises:
+            RuntimeError: The loop has ended.
+        """
+
+        def start() -> None:
+            task = self._loop.create_task(call.run())
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+
+        self._loop.call_soon_threadsafe(start)
 
     def cancel(self, call: _Call[T]) -> None:
         """Cancel a call, without waiting."""
         with suppress(RuntimeError):  # the loop has ended, and with it the call
-            self.portal.start_task_soon(call.cancel)
+            self._loop.call_soon_threadsafe(call.cancel)
 
     def stop(self) -> None:
         """Cancel what runs, close the clients, and end the thread."""
         if self.process == os.getpid() and self._thread.is_alive():
             self.ending = True
-            self.portal.start_task_soon(self.portal.stop, True)
+            self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join(EXIT_SECONDS)
 
 
@@ -167,13 +191,16 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             "thread that does the work. Note what is needed there and call when the download has returned."
         )
     call = _Call(lambda: work(*args, **kwargs))
+    future = call.future
     try:
-        future = thread.portal.start_task_soon(call.run)
+        thread.begin(call)
     except RuntimeError:
         thread.leave_if_ending()
         raise
     try:
         while not future.done():
+            if thread.has_ended and not future.done():
+                raise ConfigurationError(_EXITS)
             with suppress(TimeoutError):  # of the wait; one of the work is only returned here
                 future.exception(WAIT_SECONDS)
         return future.result()
@@ -217,20 +244,33 @@ def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
 
 
 class _Call(Generic[T]):
-    """Async work that another thread can cancel."""
+    """Async work that another thread waits for and can cancel.
+
+    Attributes:
+        future: Its outcome.
+    """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        self.future: Future[T] = Future()
         self._work = work
         self._scope: CancelScope | None = None
 
-    async def run(self) -> T:
+    async def run(self) -> None:
+        """Do it, in the loop."""
         from anyio import CancelScope
 
-        with CancelScope() as self._scope:
-            return await self._work()
-        raise InterruptedError  # seen by nobody: who cancelled is on the way out with an exception of its own
+        try:
+            with CancelScope() as self._scope:
+                self.future.set_result(await self._work())
+                return
+            raise InterruptedError  # seen by nobody: who cancelled is on the way out with an exception of its own
+        except BaseException as error:
+            self.future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
 
     def cancel(self) -> None:
+        """Cancel it, in the loop."""
         if self._scope is not None:
             self._scope.cancel()
 
