@@ -108,8 +108,8 @@ def descriptors() -> list[str]:
 
 
 def open_files() -> list[str]:
-    """What this process has open but for sockets, since those of kept connections may stay."""
-    return [path for path in descriptors() if not path.startswith("socket:")]
+    """What this process has open but for sockets and what waits for them: kept connections and their thread may stay."""
+    return [path for path in descriptors() if not path.startswith(("socket:", "anon_inode:[eventpoll]"))]
 
 
 async def settled(condition: Callable[[], object]) -> None:

@@ -204,12 +204,11 @@ class Gateway:
     def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
         """Make ready to transfer one file. Makes no request."""
 
-        async def source() -> Source:
-            if attributes.stripped and run is not None:  # it was pickled, and has no signed URLs any more
-                return self._source(await self.look_up(run, attributes.name), run)
-            return self._source(attributes, run)
+        async def look_up() -> Source:
+            return self._source(attributes if run is None else await self.look_up(run, attributes.name), run)
 
-        return OneFile(self.session(), attributes.name, source)
+        pickled = attributes.stripped and run is not None  # it has no signed URLs any more
+        return OneFile(self.session(), attributes.name, None if pickled else self._source(attributes, run), look_up)
 
     async def download_all(
         self,

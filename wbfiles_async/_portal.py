@@ -200,7 +200,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
     try:
         while not future.done():
             if thread.has_ended and not future.done():
-                raise ConfigurationError(_EXITS)
+                raise ConfigurationError(_EXITS)  # noqa: TRY301  # nothing is left that could cancel the call
             with suppress(TimeoutError):  # of the wait; one of the work is only returned here
                 future.exception(WAIT_SECONDS)
         return future.result()
@@ -262,12 +262,12 @@ class _Call(Generic[T]):
         try:
             with CancelScope() as self._scope:
                 self.future.set_result(await self._work())
-                return
-            raise InterruptedError  # seen by nobody: who cancelled is on the way out with an exception of its own
         except BaseException as error:
             self.future.set_exception(error)
             if not isinstance(error, Exception):
                 raise
+        if not self.future.done():  # cancelled; seen by nobody: who did it is on the way out with an exception
+            self.future.set_exception(InterruptedError())
 
     def cancel(self) -> None:
         """Cancel it, in the loop."""

@@ -81,6 +81,10 @@ class Engine:
         """Tell whether ``series`` can be used for a URL."""
         return url.isascii() and not self._transport.proxies.by_scheme
 
+    def has_idle(self, where: str) -> bool:
+        """Tell whether a connection to an origin is there that can be used."""
+        return bool(self._idle.get(where))
+
     def request(self, url: str, fields: str) -> bytes:
         """Write the request for a URL, with header fields in the form of ``fields_text``."""
         before, target = target_of(url)
@@ -169,6 +173,7 @@ class Engine:
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""
         self._closed = True
+        self._lane.close()
         idle, self._idle = self._idle, {}
         for connections in idle.values():
             for connection in connections:

@@ -23,7 +23,7 @@ from wbfiles_async._transfer.engine import Engine
 from wbfiles_async._transfer.network import private_peers
 from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.session import Session
-from wbfiles_async._transfer.sink import write_whole
+from wbfiles_async._transfer.sink import default_mode, write_whole
 from wbfiles_async._transfer.source import Begun, Source, takes_credentials
 from wbfiles_async._transfer.whole import check_md5
 from wbfiles_async.errors import UnsupportedReferenceError
@@ -47,13 +47,15 @@ class SmallFile:
         place: Where they go.
         url: The one that is asked.
         origin: Its origin.
-        request: The request's text.
-        mode: The permissions of the new file.
+        text: The request's text.
+        mode: The permissions of the new file; ``None`` for the usual ones.
         replace: Whether a file that is there may be replaced.
         md5: The one it must have; ``None`` where that is not compared.
         length: Its length in bytes.
+        look: Looks whether it may be fetched, before anything is asked for; raises if not. May block.
         arrived: Bytes that came.
         published: The new file's status; see ``Temporary.published``.
+        is_done: Whether it is in place.
         error: Why it is not in place, though all of it came.
     """
 
@@ -61,13 +63,15 @@ class SmallFile:
     place: Place
     url: str
     origin: str
-    request: bytes
-    mode: int
+    text: bytes
+    mode: int | None
     replace: bool
     md5: bytes | None
     length: int
+    look: Callable[[], object] | None = None
     arrived: int = attrs.field(default=0, init=False)
     published: os.stat_result | None = None
+    is_done: bool = False
     error: Exception | None = None
 
     @property
@@ -79,6 +83,13 @@ class SmallFile:
         """Let go of what came of its request, where nobody went on from there."""
         if (begun := self.source.take_begun()) is not None:
             await begun.drop()
+
+    @property
+    def request(self) -> bytes:
+        """The request's text."""
+        if self.look is not None:
+            self.look()
+        return self.text
 
     def expects(self, head: Head) -> bool:
         """Tell whether all of the file, and nothing else, is behind the head of an answer."""
@@ -93,7 +104,9 @@ class SmallFile:
         try:
             if self.md5 is not None and (actual := new_md5(body).digest()) != self.md5:
                 check_md5(self.source, actual)
-            self.published = write_whole(self.place, [body], mode=self.mode, replace=self.replace, durable=False)
+            mode = default_mode() if self.mode is None else self.mode
+            self.published = write_whole(self.place, [body], mode=mode, replace=self.replace, durable=False)
+            self.is_done = True
         except Exception as error:  # dealt with where the file is waited for
             self.error = error
         return self.error is None
@@ -105,18 +118,18 @@ class Express:
 
     Args:
         session: The means of the running event loop.
-        mode: The permissions of new files.
+        mode: The permissions of new files; ``None`` for the usual ones.
         replace: Whether files that are there may be replaced.
     """
 
     _session: Session
     _engine: Engine
-    _mode: int
+    _mode: int | None
     _replace: bool
     _fields: str
 
     @classmethod
-    def of(cls, session: Session, *, mode: int, replace: bool) -> Express | None:
+    def of(cls, session: Session, *, mode: int | None, replace: bool) -> Express | None:
         """Make one, where the session and its options allow for it."""
         options = session.options
         if session.engine is None or options.durable or session.rate_limit is not None:
@@ -139,12 +152,28 @@ class Express:
             place=place,
             url=url,
             origin=origin(url),
-            request=self._engine.request(url, self._fields),
+            text=self._engine.request(url, self._fields),
             mode=self._mode,
             replace=self._replace,
             md5=source.md5 if session.options.verify else None,
             length=length,
         )
+
+    async def fetch_at_once(self, file: SmallFile, look: Callable[[], object]) -> bool:
+        """Fetch one file, if nothing stands in the way of doing all of it in one go.
+
+        Args:
+            file: The file.
+            look: Looks whether it may be fetched, and raises if not; blocks.
+
+        Returns:
+            Whether it was looked at. It is in place then, or has failed as a file of ``fetch`` does.
+        """
+        if not (self._session.origins.of(file.url).is_free and self._engine.has_idle(file.origin)):
+            return False  # then it must be looked at before anybody waits
+        file.look = look
+        await self.fetch([file], goes_on=lambda: False, on_done=lambda _: None)
+        return True
 
     async def fetch(
         self, files: Sequence[SmallFile], *, goes_on: Callable[[], bool], on_done: Callable[[SmallFile], None]

@@ -34,13 +34,16 @@ TELL_SECONDS = 0.02
 LOOK_SECONDS = 0.1
 """How often it is looked for connections that have stalled."""
 
+IDLE_SECONDS = 1.0
+"""How long the thread waits for more to do: who fetches one file after the other spares a thread for each."""
+
 
 class Errand(Protocol):
     """One small file to fetch. Used in the lane's thread."""
 
     @property
     def request(self) -> bytes:
-        """The request's text."""
+        """The request's text, asked for just before it is sent. What that raises ends the series, nothing is sent."""
         ...
 
     @property
@@ -203,7 +206,7 @@ class Series:
 
 
 class Lane:
-    """The thread that all series of one client share. It lasts while there are any."""
+    """The thread that all series of one client share. It lasts while there are any, and for a moment longer."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -212,6 +215,7 @@ class Lane:
         self._some_abandoned = False
         self._asleep = False
         self._alarm: socket.socket | None = None  # there while the thread is
+        self._patience = IDLE_SECONDS
 
     # In the loop.
 
@@ -242,6 +246,12 @@ class Lane:
             self._rouse()
         return series
 
+    def close(self) -> None:
+        """Have the thread end as soon as no series is left. Does not wait."""
+        with self._lock:
+            self._patience = 0.0
+            self._rouse()
+
     def _abandon(self) -> None:
         with self._lock:
             self._some_abandoned = True
@@ -258,14 +268,20 @@ class Lane:
         with alarm, heard, selectors.DefaultSelector() as selector:
             selector.register(heard, selectors.EVENT_READ)
             rounds = _Rounds(self._loop, selector)
+            bored = False
             while True:
                 with self._lock:
                     begun, self._begun = self._begun, []
                     look, self._some_abandoned = self._some_abandoned, False
-                    if not begun and rounds.idle:
+                    idle = rounds.idle and not begun
+                    if idle and (bored or not self._patience):
                         self._alarm = None
                         return
                     self._asleep = not (begun or look)
+                if idle:
+                    bored = not selector.select(self._patience)
+                    heard.recv(64) if not bored else None
+                    continue
                 rounds.admit(begun)
                 rounds.play(wait=self._asleep)
                 self._asleep = False

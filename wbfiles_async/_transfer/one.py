@@ -11,8 +11,9 @@ import attrs
 
 from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._transfer.download import Download
+from wbfiles_async._transfer.express import Express
 from wbfiles_async._transfer.failures import Failure
-from wbfiles_async._transfer.places import place_for, prepare
+from wbfiles_async._transfer.places import Place, place_for, prepare
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import already_exists, default_mode
@@ -24,37 +25,78 @@ from wbfiles_async.errors import ConfigurationError, DestinationExistsError
 
 @attrs.frozen(eq=False)
 class OneFile:
-    """One file, ready to be transferred; ``AsyncFile`` tells what its methods promise."""
+    """One file, ready to be transferred; ``AsyncFile`` tells what its methods promise.
+
+    Args:
+        session: The means of the running event loop.
+        name: The file's name in the run.
+        known: Where its bytes come from; ``None`` where that must be looked up.
+        look_up: Looks it up.
+    """
 
     _session: Session
     _name: str
-    _source: Callable[[], Awaitable[Source]]
+    _known: Source | None
+    _look_up: Callable[[], Awaitable[Source]]
 
     async def fetch(
         self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
     ) -> Path:
         """Download to ``root/name``."""
-        session = self._session
         place = place_for(root, self._name)
-        taken = await session.disk.run(prepare, place)
-        if taken and not replace:
-            if exist_ok:
-                return place.path
-            raise already_exists(place.path)
+
+        def look() -> None:
+            if prepare(place) and not replace:
+                raise already_exists(place.path)
+
+        try:
+            if not await self._fetch_at_once(place, look, replace=replace, progress=progress):
+                await self._session.disk.run(look)
+                await self._download(await self._source(), place, replace=replace, progress=progress)
+        except DestinationExistsError:  # it was there, or somebody else made it meanwhile
+            if not exist_ok:
+                raise
+        return place.path
+
+    async def _fetch_at_once(
+        self, place: Place, look: Callable[[], None], *, replace: bool, progress: Progress | None
+    ) -> bool:
+        """Fetch a small file in one go with looking whether it may be fetched, where that is possible."""
+        express = None if progress is not None else Express.of(self._session, mode=None, replace=replace)
+        if express is None or self._known is None:
+            return False
+        file = express.file(self._known, place)
+        if file is None or not await express.fetch_at_once(file, look):
+            return False
+        try:
+            if not file.is_done:
+                await self._download(self._known, place, replace=replace, progress=None, spoiled=file.error)
+        finally:
+            await file.drop()
+        return True
+
+    async def _download(
+        self,
+        source: Source,
+        place: Place,
+        *,
+        replace: bool,
+        progress: Progress | None,
+        spoiled: Exception | None = None,
+    ) -> None:
         download = Download(
-            session=session,
-            source=await self._source(),
+            session=self._session,
+            source=source,
             place=place,
             mode=default_mode(),
             replace=replace,
             progress=progress,
+            spoiled=spoiled,
         )
-        try:
-            await download.run()
-        except DestinationExistsError:  # somebody else made it meanwhile
-            if not exist_ok:
-                raise
-        return place.path
+        await download.run()
+
+    async def _source(self) -> Source:
+        return self._known or await self._look_up()
 
     async def read_bytes(self) -> bytes:
         """Read all of it into memory."""

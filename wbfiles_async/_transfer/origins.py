@@ -58,6 +58,13 @@ class Origin:
         return Turn(self, file)
 
     @property
+    def is_free(self) -> bool:
+        """Whether a request could be sent now, without waiting."""
+        pace, now = self.pace, time.monotonic()
+        in_line = self._line or not self._limiter.value or pace.resumes_at > now or self.circuit.wait(now)
+        return pace.has_room and not in_line
+
+    @property
     def admits(self) -> bool:
         """Whether who has a place may send another request at once. For any thread."""
         now = time.monotonic()
