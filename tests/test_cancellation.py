@@ -108,7 +108,7 @@ def descriptors() -> list[str]:
 
 
 def open_files() -> list[str]:
-    """What this process has open but for sockets and what waits for them: kept connections and their thread may stay."""
+    """What this process has open but for sockets and what waits for them, since kept connections may stay."""
     return [path for path in descriptors() if not path.startswith(("socket:", "anon_inode:[eventpoll]"))]
 
 

@@ -204,6 +204,29 @@ async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_
 
 
 @pytest.mark.fault(48)
+async def test_small_files_that_follow_one_another_wait_too(server: ScriptedServer, tmp_path: Path) -> None:
+    times: list[float] = []
+
+    def noting(seen: Seen) -> Answer:
+        times.append(time.monotonic())
+        return Answer(body=b"data")
+
+    def throttling(seen: Seen) -> Answer:
+        times.append(time.monotonic())
+        return refusal(503, "SlowDown", Retry_After="1")
+
+    for n in range(60):
+        server.put(str(n), b"data", *((throttling, noting) if n == 17 else (noting,)))
+    async with client(server, connections=2) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert (report.downloaded, len(times)) == (60, 61)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    at = pauses.index(max(pauses))
+    assert pauses[at] > 0.9
+    assert at <= 17 + 2 * 16, "no connection goes on with its series"
+
+
+@pytest.mark.fault(48)
 async def test_fewer_requests_go_on_at_once_after_throttling(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
