@@ -203,7 +203,7 @@ async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
 async def test_a_slow_disk_is_no_stall_of_the_store(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_many(server, 20)
+    put_many(server, 8)
 
     def slowly(*args: object, **kwargs: object) -> object:
         time.sleep(0.25)
@@ -212,7 +212,7 @@ async def test_a_slow_disk_is_no_stall_of_the_store(
     monkeypatch.setattr(express, "write_whole", slowly)
     async with client(server, stall_seconds=0.4, stall_bytes=1 << 20) as api:
         report = await api.run(RUN).download(tmp_path)
-    assert report.downloaded == 20
+    assert report.downloaded == 8
     assert set(asked(server).values()) == {1}
 
 

@@ -149,13 +149,18 @@ class Connection:
 
     # Called by a thread, from ``detach`` to ``attach``.
 
-    def ask(self, request: bytes) -> None:
+    def ask(self, request: bytes, length: int) -> None:
         """Send a request, without waiting: it fits into what the system holds for a connection that has lain.
+
+        Args:
+            request: The request's text.
+            length: Bytes of a body that is to be held as a whole.
 
         Raises:
             StaleError, httpx.TransportError: As ``exchange`` does.
         """
         self._begin()
+        self._make_room(MAX_HEAD_BYTES + length)
         try:
             sent = self._socket.send(request)
         except OSError as error:
@@ -303,8 +308,7 @@ class Connection:
             httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
         """
         self._unwatch()  # the loop must not touch the socket while the thread does
-        if len(self._buffer) < LARGE_BUFFER:
-            self._enlarge()
+        self._make_room(LARGE_BUFFER)
         held = self._stop - self._start
         self._buffer[:held] = self._buffer[self._start : self._stop]
         self._start = self._stop = 0
@@ -325,7 +329,7 @@ class Connection:
         """Hand out what has arrived, ``rest`` bytes at the most; wait until it is worth it."""
         self._take_back()
         if (rest is None or rest > len(self._buffer) - self._start) and len(self._buffer) < LARGE_BUFFER:
-            self._enlarge()
+            self._make_room(LARGE_BUFFER)
             self._watch()
         capacity = len(self._buffer) - self._start
         wanted = capacity if rest is None else min(rest, capacity)
@@ -358,9 +362,12 @@ class Connection:
         if self._lent is not None:
             self._spare, self._lent = self._lent, None
 
-    def _enlarge(self) -> None:
+    def _make_room(self, size: int) -> None:
+        """Have a buffer of so many bytes, or more; what has arrived is at its beginning where it is a new one."""
+        if len(self._buffer) >= size:
+            return
         held = self._stop - self._start
-        larger = memoryview(bytearray(LARGE_BUFFER))
+        larger = memoryview(bytearray(size))
         larger[:held] = self._buffer[self._start : self._stop]
         self._buffer, self._spare, self._start, self._stop = larger, None, 0, held
 

@@ -28,8 +28,8 @@ from wbfiles_async._transfer.source import Begun, Source, takes_credentials
 from wbfiles_async._transfer.whole import check_md5
 from wbfiles_async.errors import UnsupportedReferenceError
 
-SMALL_BYTES = 64 << 10
-"""Files up to this size go together: their requests cost more than their bytes, and a head fits in beside them."""
+SMALL_BYTES = 1 << 20
+"""Files up to this size go together: they fit into the memory, and parts of them would not be worth their requests."""
 
 SERIES_FILES = 16
 """Files of a series at most: the hand-over is cheap beside so many."""

@@ -48,7 +48,7 @@ class Errand(Protocol):
 
     @property
     def length(self) -> int:
-        """Bytes of the body, one at least; together with a head they fit into a connection's buffer."""
+        """Bytes of the body, one at least; it is held in memory as a whole."""
         ...
 
     def expects(self, head: Head) -> bool:
@@ -172,7 +172,8 @@ class Series:
             return False
         self._answer = None
         self._asked_at = now
-        self._connection.ask(self._errands[self._asked].request)
+        errand = self._errands[self._asked]
+        self._connection.ask(errand.request, errand.length)
         self._asked += 1
         return True
 
@@ -206,7 +207,11 @@ class Series:
 
 
 class Lane:
-    """The thread that all series of one client share. It lasts while there are any, and for a moment longer."""
+    """A thread that series share. It lasts while there are any, and for a moment longer.
+
+    Attributes:
+        series: How many there are now.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -216,6 +221,7 @@ class Lane:
         self._asleep = False
         self._alarm: socket.socket | None = None  # there while the thread is
         self._patience = IDLE_SECONDS
+        self.series = 0
 
     # In the loop.
 
@@ -238,6 +244,7 @@ class Lane:
             speed: Tells when the connection has stalled.
         """
         series = Series(connection, errands, goes_on=goes_on, silence=silence, speed=speed, abandoned=self._abandon)
+        self.series += 1
         with self._lock:
             self._begun.append(series)
             if self._alarm is None:
@@ -262,12 +269,19 @@ class Lane:
             self._asleep = False
             self._alarm.send(b"!")
 
+    def _tell(self, news: set[Series], over: list[Series]) -> None:
+        self.series -= len(over)
+        for series in news:
+            series.hear(over=False)
+        for series in over:
+            series.hear(over=True)
+
     # In the thread.
 
     def _run(self, alarm: socket.socket, heard: socket.socket) -> None:
         with alarm, heard, selectors.DefaultSelector() as selector:
             selector.register(heard, selectors.EVENT_READ)
-            rounds = _Rounds(self._loop, selector)
+            rounds = _Rounds(selector, partial(self._loop.call_soon_threadsafe, self._tell))
             bored = False
             while True:
                 with self._lock:
@@ -291,9 +305,9 @@ class Lane:
 class _Rounds:
     """The rounds of the thread: wait until something comes, act on it, and tell the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, selector: selectors.BaseSelector) -> None:
-        self._loop = loop
+    def __init__(self, selector: selectors.BaseSelector, tell: Callable[[set[Series], list[Series]], object]) -> None:
         self._selector = selector
+        self._tell = tell
         self._active: set[Series] = set()
         self._news: set[Series] = set()
         self._over: list[Series] = []
@@ -337,17 +351,10 @@ class _Rounds:
             news, over = self._news, self._over
             self._news, self._over = set(), []
             with suppress(RuntimeError):  # the loop was closed; nobody waits any more
-                self._loop.call_soon_threadsafe(_tell, news, over)
+                self._tell(news, over)
 
     def _end(self, series: Series) -> None:
         self._selector.unregister(series.socket)
         self._active.discard(series)
         self._news.discard(series)
         self._over.append(series)
-
-
-def _tell(news: set[Series], over: list[Series]) -> None:
-    for series in news:
-        series.hear(over=False)
-    for series in over:
-        series.hear(over=True)
