@@ -135,19 +135,19 @@ def test_no_story_makes_a_pace_that_stands_still_or_goes_too_fast(story: list[tu
 
 def opened() -> Circuit:
     circuit = Circuit()
-    assert [circuit.gave_up(n, 100.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
+    assert [circuit.gave_up(n, 100.0, since=90.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
     return circuit
 
 
 def test_a_circuit_opens_after_different_files_have_given_up_in_a_row() -> None:
     circuit = Circuit()
     for _ in range(3 * FILES):
-        circuit.gave_up("the same file", 0.0)
+        circuit.gave_up("the same file", 0.0, since=0.0)
     for n in range(FILES - 2):
-        circuit.gave_up(n, 0.0)
+        circuit.gave_up(n, 0.0, since=0.0)
     assert not circuit.wait(0.0)
-    circuit.passed()
-    circuit.gave_up("another", 0.0)
+    circuit.passed(0.0)
+    circuit.gave_up("another", 0.0, since=0.0)
     assert not circuit.wait(0.0)
     assert opened().wait(100.0)
 
@@ -168,9 +168,17 @@ def test_one_request_in_a_while_finds_out_whether_the_origin_is_back() -> None:
 def test_the_first_success_closes_the_circuit() -> None:
     circuit = opened()
     assert circuit.wait(101.0)
-    circuit.passed()
+    circuit.passed(101.0)
     assert not circuit.wait(101.0)
-    assert not circuit.gave_up("one more", 101.0)
+    assert not circuit.gave_up("one more", 101.0, since=101.0)
+
+
+def test_files_that_failed_while_others_came_through_say_nothing_of_the_origin() -> None:
+    circuit = Circuit()
+    circuit.passed(50.0)
+    assert not any(circuit.gave_up(n, 60.0, since=40.0) for n in range(3 * FILES))
+    assert not circuit.wait(60.0)
+    assert [circuit.gave_up(n, 70.0, since=55.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
 
 
 # All together

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import attrs
@@ -20,11 +21,12 @@ _LONGEST_PROBE: Final = 60.0  # seconds
 class Circuit:
     """Spares an origin, and everybody who waits for it, the requests that would fail like those before.
 
-    It opens when `FILES` different files have given up in a row. While it is open one request in a while finds
-    out whether the origin is back; the first success closes it.
+    It opens when `FILES` different files have given up in a row, and nothing came through while any of them was
+    failing. While it is open one request in a while finds out whether the origin is back; the first success closes it.
     """
 
     _gave_up: set[object] = attrs.field(factory=set, init=False)
+    _passed_at: float = attrs.field(default=-math.inf, init=False)
     _probe_at: float | None = attrs.field(default=None, init=False)
     _probes: int = attrs.field(default=0, init=False)
 
@@ -38,24 +40,26 @@ class Circuit:
             self._probes += 1
             self._probe_at = now + min(_FIRST_PROBE * 2 ** min(self._probes, 10), _LONGEST_PROBE)
 
-    def passed(self) -> None:
-        """Note that a request brought all it asked for."""
+    def passed(self, now: float) -> None:
+        """Note that a request brought all it asked for, at ``now`` (monotonic seconds)."""
+        self._passed_at = now
         if self._gave_up:
             self._gave_up.clear()
         self._probe_at = None
         self._probes = 0
 
-    def gave_up(self, file: object, now: float) -> bool:
+    def gave_up(self, file: object, now: float, *, since: float) -> bool:
         """Note that a file used up all its tries.
 
         Args:
             file: Identifies it; the same file counts once.
             now: Monotonic seconds.
+            since: When it began to fail.
 
         Returns:
             Whether this opened the circuit.
         """
-        if self._probe_at is not None:
+        if self._probe_at is not None or self._passed_at > since:
             return False
         self._gave_up.add(file)
         if len(self._gave_up) < FILES:

@@ -134,6 +134,11 @@ class Budget:
         self._resume_at = 0.0
         self._moved = 0
 
+    @property
+    def failing_since(self) -> float:
+        """When the first of the failures in a row was, in monotonic seconds."""
+        return self._since
+
     def moved(self, count: int) -> None:
         """Note that bytes arrived."""
         if self._failures:

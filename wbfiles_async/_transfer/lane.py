@@ -278,10 +278,14 @@ class Lane:
 
     # In the thread.
 
+    def _tell_loop(self, news: set[Series], over: list[Series]) -> None:
+        with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+            self._loop.call_soon_threadsafe(lambda: self._tell(news, over))
+
     def _run(self, alarm: socket.socket, heard: socket.socket) -> None:
         with alarm, heard, selectors.DefaultSelector() as selector:
             selector.register(heard, selectors.EVENT_READ)
-            rounds = _Rounds(selector, partial(self._loop.call_soon_threadsafe, self._tell))
+            rounds = _Rounds(selector, self._tell_loop)
             bored = False
             while True:
                 with self._lock:
@@ -350,8 +354,7 @@ class _Rounds:
             self._told_at = self._now
             news, over = self._news, self._over
             self._news, self._over = set(), []
-            with suppress(RuntimeError):  # the loop was closed; nobody waits any more
-                self._tell(news, over)
+            self._tell(news, over)
 
     def _end(self, series: Series) -> None:
         self._selector.unregister(series.socket)

@@ -73,7 +73,7 @@ class Origin:
 
     def passed(self, number: int) -> None:
         """Note that the request of this number brought all it asked for."""
-        self.circuit.passed()
+        self.circuit.passed(time.monotonic())
         self.pace.passed(number)
         self._admit()
 
@@ -88,15 +88,16 @@ class Origin:
             log.info("%s asks to slow down: %d requests at once, in %.1f s", self.name, self.pace.allowed, seconds)
         return seconds
 
-    def gave_up(self, file: object, error: Exception) -> None:
+    def gave_up(self, file: object, error: Exception, *, since: float) -> None:
         """Note that a file used up all its tries here.
 
         Args:
             file: Identifies it.
             error: Its last one.
+            since: When it began to fail, in monotonic seconds.
         """
         self._last_failure = str(error)
-        if self.circuit.gave_up(file, time.monotonic()):
+        if self.circuit.gave_up(file, time.monotonic(), since=since):
             log.warning("%s failed for %d files in a row; its files fail at once until it is back.", self.name, FILES)
 
     async def acquire(self, file: str) -> int:

@@ -160,7 +160,7 @@ class _Reading:
             try:
                 await source.budget.spend(failure, round=self._round, pause=pause)
             except WBFilesError as error:
-                self._origin.gave_up((source.run, source.name), error)
+                self._origin.gave_up((source.run, source.name), error, since=source.budget.failing_since)
                 raise
         elif failure.verdict is Verdict.FINAL:
             raise failure.error from failure.__cause__
