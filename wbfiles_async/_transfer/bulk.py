@@ -184,7 +184,7 @@ class BulkDownload:
                 await self._express.fetch(together, goes_on=lambda: not files.stopped, on_done=done)
             except StoreUnavailableError as error:
                 undone[0].file.error = error
-        if undone and undone[0].file.is_begun:
+        if undone and undone[0].file.is_odd:
             alone.insert(0, undone.popleft())
         self._ahead.plan(_need_of(small.item for small in undone))
         files.give_back([small.item for small in undone])

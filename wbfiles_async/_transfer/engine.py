@@ -90,7 +90,10 @@ class Engine:
 
     def has_idle(self, where: str) -> bool:
         """Tell whether a connection to an origin is there that can be used."""
-        return bool(self._idle.get(where))
+        if (connection := self._take_idle(where)) is None:
+            return False
+        self._idle[where].append(connection)
+        return True
 
     def request(self, url: str, fields: str) -> bytes:
         """Write the request for a URL, with header fields in the form of ``fields_text``."""

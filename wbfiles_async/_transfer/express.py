@@ -70,13 +70,13 @@ class SmallFile:
     length: int
     look: Callable[[], object] | None = None
     arrived: int = attrs.field(default=0, init=False)
-    published: os.stat_result | None = None
-    is_done: bool = False
-    error: Exception | None = None
+    published: os.stat_result | None = attrs.field(default=None, init=False)
+    is_done: bool = attrs.field(default=False, init=False)
+    error: Exception | None = attrs.field(default=None, init=False)
 
     @property
-    def is_begun(self) -> bool:
-        """Whether something is out of the ordinary with it: it failed, or its answer is left with its source."""
+    def is_odd(self) -> bool:
+        """Whether something is out of the ordinary with it: it failed, or what came is left with its source."""
         return self.error is not None or self.source.begun is not None
 
     async def drop(self) -> None:
@@ -93,9 +93,8 @@ class SmallFile:
 
     def expects(self, head: Head) -> bool:
         """Tell whether all of the file, and nothing else, is behind the head of an answer."""
-        judged = judge_body(
-            head.status, head.headers, start=0, stop=self.length, size=self.length, etag=None, encoded=False
-        )
+        length = self.length
+        judged = judge_body(head.status, head.headers, start=0, stop=length, size=length, etag=None)
         return isinstance(judged, Body) and head.length == self.length
 
     def take(self, body: bytes) -> bool:
@@ -114,13 +113,7 @@ class SmallFile:
 
 @attrs.frozen(eq=False)
 class Express:
-    """Sends small files on their way together.
-
-    Args:
-        session: The means of the running event loop.
-        mode: The permissions of new files; ``None`` for the usual ones.
-        replace: Whether files that are there may be replaced.
-    """
+    """Sends small files on their way together."""
 
     _session: Session
     _engine: Engine
@@ -130,7 +123,13 @@ class Express:
 
     @classmethod
     def of(cls, session: Session, *, mode: int | None, replace: bool) -> Express | None:
-        """Make one, where the session and its options allow for it."""
+        """Make one, where the session and its options allow for it.
+
+        Args:
+            session: The means of the running event loop.
+            mode: The permissions of new files; ``None`` for the usual ones.
+            replace: Whether files that are there may be replaced.
+        """
         options = session.options
         if session.engine is None or options.durable or session.rate_limit is not None:
             return None
@@ -210,6 +209,7 @@ class Express:
                         speed=LowSpeed(options.stall_seconds, options.stall_bytes),
                     ) as series:
                         while news := await series.news():
+                            where.reachable = True
                             for file in files[done : done + news]:
                                 turn.passed()
                                 on_done(file)

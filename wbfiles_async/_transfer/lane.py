@@ -11,6 +11,7 @@ came over it, go back to the loop as they are. Knows no origins, no retries, and
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import socket
 import threading
@@ -286,20 +287,14 @@ class Lane:
         with alarm, heard, selectors.DefaultSelector() as selector:
             selector.register(heard, selectors.EVENT_READ)
             rounds = _Rounds(selector, self._tell_loop)
-            bored = False
             while True:
                 with self._lock:
                     begun, self._begun = self._begun, []
                     look, self._some_abandoned = self._some_abandoned, False
-                    idle = rounds.idle and not begun
-                    if idle and (bored or not self._patience):
+                    if not begun and rounds.idle_since + self._patience <= time.monotonic():
                         self._alarm = None
                         return
                     self._asleep = not (begun or look)
-                if idle:
-                    bored = not selector.select(self._patience)
-                    heard.recv(64) if not bored else None
-                    continue
                 rounds.admit(begun)
                 rounds.play(wait=self._asleep)
                 self._asleep = False
@@ -319,8 +314,9 @@ class _Rounds:
         self._clock = time.monotonic()
 
     @property
-    def idle(self) -> bool:
-        return not (self._active or self._news or self._over)
+    def idle_since(self) -> float:
+        """Monotonic seconds; infinite while there is something to do."""
+        return math.inf if self._active or self._news or self._over else self._clock
 
     def admit(self, begun: Sequence[Series]) -> None:
         for series in begun:
@@ -330,7 +326,7 @@ class _Rounds:
                 self._end(series)
 
     def play(self, *, wait: bool) -> None:
-        seconds = TELL_SECONDS if self._news else LOOK_SECONDS
+        seconds = TELL_SECONDS if self._news else LOOK_SECONDS if self._active else IDLE_SECONDS
         for key, _ in self._selector.select(seconds if wait and not self._over else 0):
             series: Series | None = key.data
             if series is None:  # the alarm
@@ -343,7 +339,8 @@ class _Rounds:
         # A round that took longer did so for the disk, which no connection is to blame for.
         clock = time.monotonic()
         self._now += min(clock - self._clock, LOOK_SECONDS)
-        self._clock = clock
+        if self._active or self._over:
+            self._clock = clock
 
     def close(self, *, look: bool) -> None:
         if look or self._now - self._looked_at >= LOOK_SECONDS:
