@@ -315,6 +315,20 @@ async def test_the_authorities_that_the_environment_names_are_trusted(
         assert await (await api.run(RUN).file("a")).read_bytes() == DATA
 
 
+async def test_small_files_that_follow_one_another_come_over_tls(
+    authority: trustme.CA, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    contents = {str(n): random.Random(n).randbytes(n * 4000 + 1) for n in range(40)}
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server, connections=2) as api:
+        for name, data in contents.items():
+            server.put(name, data)
+        server.put("17", contents["17"], Stored(contents["17"]).but(cut=50_000, end="reset"), Stored(contents["17"]))
+        report = await api.run(RUN).download(tmp_path / "out")
+    assert (report.downloaded, report.verified, len(server.seen())) == (40, 40, 41)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == contents
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
 async def test_a_large_file_comes_whole_over_tls(
     authority: trustme.CA, bundle: Path, framing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,9 +27,9 @@ def ours(title: str, work: str, *, verify: bool = True) -> Contender:
     )
 
 
-def ours_blocking(title: str, threads: int) -> Contender:
-    """Make a contender of ``Api``: one call for all files, or with more threads than one a call for each."""
-    return Contender(title, lambda job: _module("ours_blocking", str(threads), *_place(job)), needs=_OURS)
+def ours_blocking(title: str, work: str, *, threads: int = 1) -> Contender:
+    """Make a contender of ``Api``: ``work`` is ``download``, one call for all files, or ``fetch``, a call for each."""
+    return Contender(title, lambda job: _module("ours_blocking", work, str(threads), *_place(job)), needs=_OURS)
 
 
 def wandb(title: str, work: str = "download", *, threads: int = 1, per_page: int = 1000) -> Contender:
