@@ -174,6 +174,28 @@ async def test_a_store_that_closes_after_a_few_answers_is_connected_to_again(
     assert set(asked(server).values()) == {1}
 
 
+async def test_no_file_waits_for_one_that_is_slow(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server, 100)
+    gate, others = asyncio.Event(), asyncio.Event()
+    server.put(ODD, contents[ODD], Stored(contents[ODD]).but(gate=gate))
+    results: list[str] = []
+
+    def note(result: FileResult) -> None:
+        results.append(result.name)
+        if len(results) == 99:
+            others.set()
+
+    async with client(server, connections=2) as api, asyncio.timeout(10):
+        task = asyncio.create_task(api.run(RUN).download(tmp_path, on_result=note))
+        await others.wait()
+        assert ODD not in results
+        gate.set()
+        report = await task
+    assert (report.downloaded, report.verified) == (100, 100)
+    assert written(tmp_path) == contents
+    assert set(asked(server).values()) == {1}
+
+
 @pytest.mark.fault(102)
 async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

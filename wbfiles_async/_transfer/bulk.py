@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import attrs
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._transfer.download import WHOLE_BYTES, Download
-from wbfiles_async._transfer.express import SERIES_FILES, Express, SmallFile
+from wbfiles_async._transfer.express import SERIES_FILES, Express
 from wbfiles_async._transfer.feed import Feed
 from wbfiles_async._transfer.places import check_writable, exists, has_content
 from wbfiles_async._transfer.progress import Progress, labelled
@@ -23,9 +22,10 @@ from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import already_exists, default_mode
 from wbfiles_async._transfer.source import Source
 from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
-from wbfiles_async._transfer.survey import Item, Listed, Survey, failed
+from wbfiles_async._transfer.survey import Item, Listed, Survey, failed, need_of
 from wbfiles_async._transfer.tasks import side_by_side
-from wbfiles_async.errors import StoreUnavailableError, WBFilesError
+from wbfiles_async._transfer.together import Small, Together
+from wbfiles_async.errors import WBFilesError
 
 FILES_PER_CONNECTION = 2
 """Files in flight for each connection: while one is written, another one's bytes flow."""
@@ -120,7 +120,7 @@ class BulkDownload:
 
     async def _check_space(self, items: list[Item]) -> None:
         """Plan the files, or stop before the first of them where not all of them can fit."""
-        need = _need_of(items)
+        need = need_of(items)
         if need == Need():
             return
         shortage = None
@@ -138,63 +138,34 @@ class BulkDownload:
 
     async def _work(self, files: Feed) -> None:
         while (item := await files.next()) is not None:
-            if (small := self._small(item)) is not None:
-                await self._fetch_series(self._series(small, files), files)
-            else:
+            small = self._small(item)
+            if small is None or self._express is None:
                 self._ahead.begin(item.need)
                 await self._finish(item, self.source_for(item.attributes, item.listed.run), files)
+                continue
+            series = [small, *self._like(small, files)]
+            together = Together(self._express, series, files, self._ahead, self._landed)
+            async with together.fetched() as alone:
+                for odd in alone:
+                    await self._finish(odd.item, odd.file.source, files, spoiled=odd.file.error)
+            await self._write_down()
 
     def _small(self, item: Item) -> Small | None:
-        """Make a file ready to be fetched in a series, where nothing is to be decided of it before."""
+        """Make a file ready to be fetched together with others, where nothing is to be decided of it before."""
         if self._express is None or item.known or (item.taken and self.existing != "replace"):
             return None
         file = self._express.file(self.source_for(item.attributes, item.listed.run), item.place)
         return None if file is None else Small(item, file)
 
-    def _series(self, first: Small, files: Feed) -> list[Small]:
-        """Take along those behind a small file that can go with it."""
-        series = [first]
+    def _like(self, first: Small, files: Feed) -> Iterator[Small]:
+        """Take those behind a small file that can go with it."""
         for _ in range(files.share(self._workers, most=SERIES_FILES) - 1):
             item = files.peek()
             small = None if item is None else self._small(item)
             if small is None or small.file.origin != first.file.origin:
                 break
             files.skip()
-            series.append(small)
-        return series
-
-    async def _fetch_series(self, series: Sequence[Small], files: Feed) -> None:
-        """Fetch small files together; one that something is out of the ordinary with goes on alone."""
-        assert self._express is not None  # noqa: S101
-        together = [small.file for small in series]
-        undone = deque(series)
-        alone: list[Small] = []
-
-        def done(file: SmallFile) -> None:
-            small = undone.popleft()
-            if file.error is None:
-                self._landed(small)
-            else:
-                alone.append(small)
-
-        need = _need_of(small.item for small in series)
-        self._ahead.begin(need)
-        with self._ahead.writing(need, lambda: sum(file.arrived for file in together)):
-            try:
-                await self._express.fetch(together, goes_on=lambda: not files.stopped, on_done=done)
-            except StoreUnavailableError as error:
-                undone[0].file.error = error
-        if undone and undone[0].file.is_odd:
-            alone.insert(0, undone.popleft())
-        self._ahead.plan(_need_of(small.item for small in undone))
-        files.give_back([small.item for small in undone])
-        try:
-            for small in alone:
-                await self._finish(small.item, small.file.source, files, spoiled=small.file.error)
-        finally:
-            for small in alone:
-                await small.file.drop()
-        await self._write_down()
+            yield small
 
     def _landed(self, small: Small) -> None:
         """Account for a small file that is in place."""
@@ -314,15 +285,3 @@ def _kept(item: Item, *, verified: bool) -> FileResult:
         verified=verified,
         run=str(item.listed.run),
     )
-
-
-@attrs.frozen(eq=False)
-class Small:
-    """A file of a series, and what is known of it here."""
-
-    item: Item
-    file: SmallFile
-
-
-def _need_of(items: Iterable[Item]) -> Need:
-    return sum((item.need for item in items), Need())

@@ -6,9 +6,10 @@ The lane's thread asks, receives, checks and publishes. Whatever else comes of a
 
 from __future__ import annotations
 
+import asyncio
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import attrs
 import httpx
@@ -20,7 +21,9 @@ from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.asking import plain_headers
 from wbfiles_async._transfer.engine import Engine
+from wbfiles_async._transfer.lane import Series
 from wbfiles_async._transfer.network import private_peers
+from wbfiles_async._transfer.origins import Origin
 from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import default_mode, write_whole
@@ -35,7 +38,7 @@ SERIES_FILES = 16
 """Files of a series at most: the hand-over is cheap beside so many."""
 
 SERIES_SECONDS = 0.25
-"""Seconds after which a series ends, so that others who wait for the origin have their turn."""
+"""Seconds after which a series asks for nothing more: others have their turn, and no file waits for a slow one."""
 
 
 @attrs.define(eq=False)
@@ -171,11 +174,16 @@ class Express:
         if not (self._session.origins.of(file.url).is_free and self._engine.has_idle(file.origin)):
             return False  # then it must be looked at before anybody waits
         file.look = look
-        await self.fetch([file], goes_on=lambda: False, on_done=lambda _: None)
+        await self.fetch([file], goes_on=lambda: False, on_done=lambda _: None, on_recalled=lambda _: None)
         return True
 
     async def fetch(
-        self, files: Sequence[SmallFile], *, goes_on: Callable[[], bool], on_done: Callable[[SmallFile], None]
+        self,
+        files: Sequence[SmallFile],
+        *,
+        goes_on: Callable[[], bool],
+        on_done: Callable[[SmallFile], None],
+        on_recalled: Callable[[int], None],
     ) -> None:
         """Fetch files of one origin, from the first one on, until something is out of the ordinary.
 
@@ -185,40 +193,54 @@ class Express:
             files: The files; one at least.
             goes_on: Asked, in another thread, whether further ones are still wanted.
             on_done: Told of each that came whole, in order; look at its ``error``.
+            on_recalled: Told how many of the last ones will not be asked for, as soon as that is known.
 
         Raises:
             StoreUnavailableError: The origin is known to be down.
         """
-        session, engine, first = self._session, self._engine, files[0]
-        options, where = session.options, session.origins.of(first.url)
+        first = files[0]
+        where = self._session.origins.of(first.url)
         async with where.turn(first.source.name) as turn:
-            until = time.monotonic() + SERIES_SECONDS
-
-            def may_go_on() -> bool:
-                return where.admits and time.monotonic() < until and goes_on()
-
             done = 0
             try:
-                allowed = where.name == session.api_origin or await session.private_stores.known()
-                with private_peers(allowed=allowed):
-                    async with engine.series(
-                        first.url,
-                        files,
-                        goes_on=may_go_on,
-                        times=session.times,
-                        speed=LowSpeed(options.stall_seconds, options.stall_bytes),
-                    ) as series:
-                        while news := await series.news():
-                            where.reachable = True
-                            for file in files[done : done + news]:
-                                turn.passed()
-                                on_done(file)
-                            done += news
+                async with self._series(files, where, goes_on, on_recalled) as series:
+                    while news := await series.news():
+                        where.reachable = True
+                        for file in files[done : done + news]:
+                            turn.passed()
+                            on_done(file)
+                        done += news
             except httpx.TransportError as error:  # no connection could be made
-                files[0].source.begun = Begun(first.url, turn.hand_on(), error)
+                first.source.begun = Begun(first.url, turn.hand_on(), error)
                 return
             outcome = series.answer or series.failure
             if isinstance(outcome, Exception) and not isinstance(outcome, httpx.TransportError):
                 raise outcome
             if outcome is not None:
                 files[done].source.begun = Begun(files[done].url, turn.hand_on(), outcome)
+
+    @asynccontextmanager
+    async def _series(
+        self,
+        files: Sequence[SmallFile],
+        where: Origin,
+        goes_on: Callable[[], bool],
+        on_recalled: Callable[[int], None],
+    ) -> AsyncIterator[Series]:
+        """Have the files asked for, for as long as a series may take."""
+        session, options = self._session, self._session.options
+        allowed = where.name == session.api_origin or await session.private_stores.known()
+        with private_peers(allowed=allowed):
+            async with self._engine.series(
+                files[0].url,
+                files,
+                goes_on=lambda: where.admits and goes_on(),
+                times=session.times,
+                speed=LowSpeed(options.stall_seconds, options.stall_bytes),
+            ) as series:
+                loop = asyncio.get_running_loop()
+                recall = loop.call_later(SERIES_SECONDS, lambda: on_recalled(series.recall()))
+                try:
+                    yield series
+                finally:
+                    recall.cancel()

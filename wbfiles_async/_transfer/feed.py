@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
 import anyio
 
@@ -22,6 +23,8 @@ class Feed:
         self._items: deque[Item] = deque()
         self._lock = anyio.Lock()
         self._ended = False
+        self._lent = 0
+        self._change = anyio.Event()
         self.stopped = False
 
     @property
@@ -36,6 +39,7 @@ class Feed:
     def stop(self) -> None:
         """Hand out nothing more."""
         self.stopped = True
+        self._change.set()
 
     def peek(self) -> Item | None:
         """Give the next file, where it is here already; it stays."""
@@ -45,9 +49,20 @@ class Feed:
         """Take the file that ``peek`` gave."""
         self._items.popleft()
 
-    def give_back(self, items: Iterable[Item]) -> None:
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """Have nobody go away as long as files are out that may be given back."""
+        self._lent += 1
+        try:
+            yield
+        finally:
+            self._lent -= 1
+            self._change.set()
+
+    def give_back(self, items: Sequence[Item]) -> None:
         """Take back files, in order, that nothing was done with."""
-        self._items.extendleft(reversed(list(items)))
+        self._items.extendleft(reversed(items))
+        self._change.set()
 
     async def next(self) -> Item | None:
         """Wait for the next file, and take it; ``None`` where there is none."""
@@ -56,7 +71,11 @@ class Feed:
                 if self._items or self.stopped:
                     continue
                 if self._ended:
-                    return None
+                    if not self._lent:
+                        return None
+                    self._change = anyio.Event()
+                    await self._change.wait()
+                    continue
                 try:
                     self._items.extend(await anext(self._pages))
                 except StopAsyncIteration:

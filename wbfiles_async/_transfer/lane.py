@@ -93,7 +93,8 @@ class Series:
         self._goes_on = goes_on
         self._silence = silence
         self._speed = speed
-        self._asked = 0
+        self._lock = threading.Lock()
+        self._asked, self._wanted = 0, len(errands)
         self._asked_at = self._looked_at = 0.0
         self._came = connection.came
         self._answer: Head | None = None
@@ -118,6 +119,12 @@ class Series:
             await self._waiter
         news, self._told = self.done - self._told, self.done
         return news
+
+    def recall(self) -> int:
+        """Take back the errands that have not been asked for yet; give how many."""
+        with self._lock:
+            recalled, self._wanted = self._wanted - self._asked, self._asked
+        return recalled
 
     async def end(self) -> None:
         """End the series soon if it has not ended; from then on the thread does nothing more of it."""
@@ -167,15 +174,16 @@ class Series:
             return False
 
     def _ask(self, now: float) -> bool:
-        if self._is_abandoned or self._asked == len(self._errands):
+        if self._is_abandoned or (self._asked and not (self._all_is_well and self._goes_on())):
             return False
-        if self._asked and not (self._all_is_well and self._goes_on()):
-            return False
+        with self._lock:
+            if self._asked == self._wanted:
+                return False
+            errand = self._errands[self._asked]
+            self._asked += 1
         self._answer = None
         self._asked_at = now
-        errand = self._errands[self._asked]
         self._connection.ask(errand.request, errand.length)
-        self._asked += 1
         return True
 
     def _receive(self, now: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -62,6 +62,11 @@ class Item:
     def path(self) -> str:
         """The file's path below the root."""
         return "/".join(self.place.parts)
+
+
+def need_of(items: Iterable[Item]) -> Need:
+    """Add up what files need."""
+    return sum((item.need for item in items), Need())
 
 
 def failed(item: Item, error: WBFilesError) -> FileResult:
