@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Awaitable, Callable
 
 import anyio
 import attrs
 
 from wbfiles_async._models import FileResult
-from wbfiles_async._protocol.checksums import new_md5
-from wbfiles_async._protocol.front import Front
 from wbfiles_async._protocol.journal import Journal
 from wbfiles_async._protocol.ranges import Gaps, Range, gaps_in
 from wbfiles_async._protocol.urls import origin
+from wbfiles_async._transfer.digest import Digest
 from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
@@ -38,20 +36,24 @@ log = logging.getLogger(__name__)
 WHOLE_BYTES = 1 << 20
 """Files up to this size are held in memory, then written and published in one step."""
 
-FEW_READERS = 4
-"""Connections that a large file begins with: as many as the fastest links need."""
+FEW_RECEIVERS = 1
+"""Connections that a large file is received over at first: a fast link needs no more, what comes in order need not be
+read back for its md5, and the more threads receive, the longer each waits for Python's lock."""
+
+ASKED_AHEAD = 1
+"""Connections over which the next parts are asked for meanwhile, so that nobody waits for the answer."""
 
 LOOK_SECONDS = 0.025
 """How often it is judged whether they are enough."""
 
-FAST_READER = 100_000_000
+FAST_RECEIVER = 100_000_000
 """Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
 
-WORTH_MORE_READERS = 1.25
-"""Growth that the last new connections must have brought for further ones."""
+MORE = 4
+"""By how much they multiply while they are slow: a slow start costs a file more than a few connections too many."""
 
-DIGEST_BYTES = 2 << 20
-"""Bytes digested in one go: few enough for the processor's caches, many enough to seldom ask for Python's lock."""
+WORTH_MORE = 1.25
+"""Growth that the last new connections must have brought for further ones."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -177,33 +179,36 @@ class Download:
 
     async def _fill(self, temporary: Temporary, size: int | None, journal: Journal | None) -> bool:
         """Write all bytes, the md5 following beside; tell whether it was compared."""
-        verify = self._verify
-        digest = _Digest(temporary)
+        if not self._verify:
+            await self._write_parts(temporary, size, None, journal)
+            return False
+        digest = Digest(temporary)
         async with side_by_side() as group:
-            if verify:
-                group.start_soon(self.session.disk.follow, digest.follow)
+            group.start_soon(self.session.disk.follow, digest.follow)
             whole = False
             try:
                 await self._write_parts(temporary, size, digest, journal)
                 whole = True
             finally:
                 digest.end(abandoned=not whole)
-        if verify:
-            check_md5(self.source, digest.value)
-        return verify
+        check_md5(self.source, digest.value)
+        return True
 
     async def _write_parts(
-        self, temporary: Temporary, size: int | None, digest: _Digest, journal: Journal | None
+        self, temporary: Temporary, size: int | None, digest: Digest | None, journal: Journal | None
     ) -> None:
         session, source, options = self.session, self.source, self.session.options
 
+        receiving = anyio.CapacityLimiter(FEW_RECEIVERS)
+
         def write(offset: int, piece: bytes | memoryview) -> None:
             temporary.write(offset, (piece,))
-            digest.written(offset, offset + len(piece))
+            if digest is not None:
+                digest.written(offset, piece)
 
         async def fetch(start: int, stop: int | None) -> None:
             self._parts += 1
-            await copy(session, source, start, stop, write, self._count)
+            await copy(session, source, start, stop, write, self._count, receiving)
 
         async def fetch_and_note(start: int, stop: int) -> None:
             await fetch(start, stop)
@@ -217,12 +222,15 @@ class Download:
         if journal is not None:
             source.etag = journal.header.etag
             for part in done:
-                digest.written(part.start, part.stop)
+                if digest is not None:
+                    digest.found(part)
                 self._resumed += part.length
             self._count(self._resumed)
-        await self._side_by_side(gaps_in(size, done), fetch_and_note)
+        await self._side_by_side(gaps_in(size, done), fetch_and_note, receiving)
 
-    async def _side_by_side(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
+    async def _side_by_side(
+        self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]], receiving: anyio.CapacityLimiter
+    ) -> None:
         """Fetch the parts of a file, over more connections while those at work are slow."""
         options = self.session.options
         readers = reading = 0
@@ -237,18 +245,19 @@ class Download:
                 ended.set()
 
         async with side_by_side() as group:
-            wanted, rate_before = FEW_READERS, 0.0
+            wanted, rate_before = FEW_RECEIVERS, 0.0
             while gaps.left and not ended.is_set():
-                while readers < min(wanted, options.connections):
+                receiving.total_tokens = wanted
+                while readers < min(wanted + ASKED_AHEAD, options.connections):
                     readers += 1
                     reading += 1
                     group.start_soon(read_parts)
-                before = self._arrived
-                with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
+                before, receivers = self._arrived, receiving.borrowed_tokens
+                with anyio.move_on_after(None if wanted >= options.connections else LOOK_SECONDS):
                     await ended.wait()
-                rate = (self._arrived - before) / LOOK_SECONDS if before else 0.0
-                if rate and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
-                    wanted, rate_before = 2 * readers, rate
+                rate = (self._arrived - before) / LOOK_SECONDS
+                if receivers and WORTH_MORE * rate_before <= rate < wanted * FAST_RECEIVER:
+                    wanted, rate_before = MORE * wanted, rate
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source
@@ -264,43 +273,3 @@ def _leaves_a_use(error: BaseException) -> bool:
             return True
         case _:
             return False
-
-
-class _Digest:
-    """The md5 of a file that is being written, following the front of what has no gap in a thread of its own."""
-
-    def __init__(self, temporary: Temporary) -> None:
-        self._temporary = temporary
-        self._front = Front()
-        self._digest = new_md5()
-        self._news = threading.Condition()
-        self._ended = self._abandoned = False
-
-    @property
-    def value(self) -> bytes:
-        return self._digest.digest()
-
-    def written(self, start: int, stop: int) -> None:
-        with self._news:
-            if self._front.written(start, stop):
-                self._news.notify()
-
-    def end(self, *, abandoned: bool) -> None:
-        """Say that nothing more will be written, or that nobody wants to know."""
-        with self._news:
-            self._ended, self._abandoned = True, abandoned
-            self._news.notify()
-
-    def follow(self) -> None:
-        """Digest what is written, until the end. Blocks."""
-        done = 0
-        buffer = memoryview(bytearray(DIGEST_BYTES))
-        while not self._abandoned:
-            with self._news:
-                while self._front.stop - done < DIGEST_BYTES and not self._ended:
-                    self._news.wait()
-                stop = min(self._front.stop, done + DIGEST_BYTES)
-            if done == stop:
-                return
-            self._temporary.digest(self._digest, done, buffer[: stop - done])
-            done = stop

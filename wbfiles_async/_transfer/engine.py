@@ -26,6 +26,7 @@ from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
+from wbfiles_async._transfer.kept_threads import KeptThreads
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
 from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
 
@@ -52,6 +53,7 @@ class Engine:
     def __init__(self, transport: AiohttpTransport) -> None:
         self._transport = transport
         self._idle: dict[str, list[Connection]] = {}
+        self._threads = KeptThreads()
         self._closed = False
 
     async def get(self, url: str, headers: Mapping[str, str], times: Times) -> Answer:
@@ -116,7 +118,7 @@ class Engine:
                     raise
         except (OSError, ValueError) as error:
             raise _connect_failure(error) from error
-        return Connection(opened)
+        return Connection(opened, self._threads)
 
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""
