@@ -920,8 +920,8 @@ async def test_throttled_parts_all_arrive_in_the_end(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
     data = content(LARGE)
-    node = server.put("a.bin", data, *([refusal(503, "SlowDown")] * 3), Stored(data))
-    async with client(server, part_size=MIB // 4, connections=6, attempts=3) as api:
+    node = server.put("a.bin", data, *([refusal(503, "SlowDown")] * 6), Stored(data))
+    async with client(server, part_size=MIB // 4, connections=6, attempts=3, verify=False) as api:
         path = await remote(api, node).fetch(tmp_path)
     assert path.read_bytes() == data
 

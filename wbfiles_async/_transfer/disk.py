@@ -44,12 +44,11 @@ class LastingThreads(ThreadPoolExecutor):
 def in_new_thread(work: Callable[[], T]) -> Future[T]:
     """Have ``work`` run in a thread of its own, which the interpreter's exit does not wait for."""
     future: Future[T] = Future()
-    threading.Thread(target=fulfil, args=(future, work), name="wbfiles-work", daemon=True).start()
+    threading.Thread(target=_fulfil, args=(future, work), name="wbfiles-work", daemon=True).start()
     return future
 
 
-def fulfil(future: Future[T], work: Callable[[], T]) -> None:
-    """Do ``work``, and give its outcome to ``future``."""
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(work())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -36,23 +37,24 @@ log = logging.getLogger(__name__)
 WHOLE_BYTES = 1 << 20
 """Files up to this size are held in memory, then written and published in one step."""
 
-FEW_RECEIVERS = 1
-"""Connections that a large file is received over at first: a fast link needs no more, what comes in order need not be
-read back for its md5, and the more threads receive, the longer each waits for Python's lock."""
+FEW_READERS = 4
+"""Connections that a large file begins with: as many as the fastest links need. Only one, though, where threads have
+more to do than to receive: md5 need not read back what comes in order, and threads that decrypt wait for each other,
+since each record of TLS lets go of Python's lock and needs it again."""
 
-ASKED_AHEAD = 1
-"""Connections over which the next parts are asked for meanwhile, so that nobody waits for the answer."""
-
-LOOK_SECONDS = 0.025
+LOOK_SECONDS = 0.015
 """How often it is judged whether they are enough."""
 
-FAST_RECEIVER = 100_000_000
+ANSWER_SECONDS = 1.0
+"""Seconds in which nothing but connecting and asking may happen."""
+
+FAST_READER = 100_000_000
 """Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
 
-MORE = 4
-"""By how much they multiply while they are slow: a slow start costs a file more than a few connections too many."""
+MORE_READERS = 4
+"""By how much they multiply: while too few are at work, a file loses more than by a few too many."""
 
-WORTH_MORE = 1.25
+WORTH_MORE_READERS = 1.25
 """Growth that the last new connections must have brought for further ones."""
 
 
@@ -199,8 +201,6 @@ class Download:
     ) -> None:
         session, source, options = self.session, self.source, self.session.options
 
-        receiving = anyio.CapacityLimiter(FEW_RECEIVERS)
-
         def write(offset: int, piece: bytes | memoryview) -> None:
             temporary.write(offset, (piece,))
             if digest is not None:
@@ -208,7 +208,7 @@ class Download:
 
         async def fetch(start: int, stop: int | None) -> None:
             self._parts += 1
-            await copy(session, source, start, stop, write, self._count, receiving)
+            await copy(session, source, start, stop, write, self._count)
 
         async def fetch_and_note(start: int, stop: int) -> None:
             await fetch(start, stop)
@@ -226,11 +226,9 @@ class Download:
                     digest.found(part)
                 self._resumed += part.length
             self._count(self._resumed)
-        await self._side_by_side(gaps_in(size, done), fetch_and_note, receiving)
+        await self._side_by_side(gaps_in(size, done, small_first=digest is not None), fetch_and_note)
 
-    async def _side_by_side(
-        self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]], receiving: anyio.CapacityLimiter
-    ) -> None:
+    async def _side_by_side(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
         """Fetch the parts of a file, over more connections while those at work are slow."""
         options = self.session.options
         readers = reading = 0
@@ -245,19 +243,21 @@ class Download:
                 ended.set()
 
         async with side_by_side() as group:
-            wanted, rate_before = FEW_RECEIVERS, 0.0
+            single = self._verify or self.source.url(self.session.unreachable).startswith("https:")
+            wanted, rate_before = 1 if single else FEW_READERS, 0.0
+            began = time.monotonic()
             while gaps.left and not ended.is_set():
-                receiving.total_tokens = wanted
-                while readers < min(wanted + ASKED_AHEAD, options.connections):
+                while readers < min(wanted, options.connections):
                     readers += 1
                     reading += 1
                     group.start_soon(read_parts)
-                before, receivers = self._arrived, receiving.borrowed_tokens
-                with anyio.move_on_after(None if wanted >= options.connections else LOOK_SECONDS):
+                before = self._arrived
+                with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
                     await ended.wait()
                 rate = (self._arrived - before) / LOOK_SECONDS
-                if receivers and WORTH_MORE * rate_before <= rate < wanted * FAST_RECEIVER:
-                    wanted, rate_before = MORE * wanted, rate
+                judged = before or time.monotonic() > began + ANSWER_SECONDS
+                if judged and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
+                    wanted, rate_before = MORE_READERS * readers, rate
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source

@@ -9,28 +9,28 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from wbfiles_async._transfer.disk import fulfil
-
 T = TypeVar("T")
 
 KEPT_SECONDS = 1.0
 """How long a thread waits for more work: longer than a store takes to answer, too short to be in anybody's way."""
 
-_Job = Callable[[], None]
+_Job = Callable[[], Callable[[], None]]
+"""Does its work, and gives what tells the outcome."""
 
 
 class KeptThreads:
     """As many threads as there is work at a time. The interpreter's exit does not wait for them."""
 
     def __init__(self) -> None:
-        self._idle: list[SimpleQueue[_Job]] = []
+        self._free: list[SimpleQueue[_Job]] = []
 
     def run(self, work: Callable[[], T]) -> Future[T]:
-        """Have ``work`` run in a thread."""
+        """Have ``work`` run in a thread. Once begun it cannot be cancelled."""
         future: Future[T] = Future()
-        job = partial(fulfil, future, work)
+        future.set_running_or_notify_cancel()
+        job = partial(_done, future, work)
         try:
-            self._idle.pop().put(job)
+            self._free.pop().put(job)
         except IndexError:
             threading.Thread(target=self._serve, args=(job,), name="wbfiles-receive", daemon=True).start()
         return future
@@ -38,15 +38,23 @@ class KeptThreads:
     def _serve(self, job: _Job) -> None:
         jobs: SimpleQueue[_Job] = SimpleQueue()
         while True:
-            job()
-            del job  # what it refers to can be large
-            self._idle.append(jobs)
+            tell = job()
+            self._free.append(jobs)  # before the outcome is known: who then has more work finds this thread
+            tell()
+            del job, tell  # what they refer to can be large
             try:
                 job = jobs.get(timeout=KEPT_SECONDS)
             except Empty:
                 try:
-                    self._idle.remove(jobs)
+                    self._free.remove(jobs)
                 except ValueError:  # somebody was quicker, and has a job for this thread
                     job = jobs.get()
                 else:
                     return
+
+
+def _done(future: Future[T], work: Callable[[], T]) -> Callable[[], None]:
+    try:
+        return partial(future.set_result, work())
+    except BaseException as error:  # raised where it is awaited
+        return partial(future.set_exception, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import anyio
 import attrs
@@ -67,13 +67,7 @@ async def read(session: Session, source: Source, start: int, stop: int | None) -
 
 
 async def copy(
-    session: Session,
-    source: Source,
-    start: int,
-    stop: int | None,
-    write: Write,
-    on_bytes: Callable[[int], None],
-    receiving: AbstractAsyncContextManager[object],
+    session: Session, source: Source, start: int, stop: int | None, write: Write, on_bytes: Callable[[int], None]
 ) -> None:
     """Have bytes ``[start, stop)`` of the file written as they arrive; else as ``read``.
 
@@ -84,7 +78,6 @@ async def copy(
         stop: End, exclusive; ``None`` for the end of the file where its length is unknown.
         write: Writes a piece at an offset. Called in worker threads.
         on_bytes: Told of the length of what is written.
-        receiving: Entered while a body is received; the next one can be asked for before.
 
     Raises:
         Failure, WBFilesError: As ``read`` does.
@@ -98,7 +91,7 @@ async def copy(
     while reading.goes_on:
         turn = reading.begin()
         try:
-            async with turn, _answered(session, reading) as body, receiving:
+            async with turn, _answered(session, reading) as body:
                 await body.copy(session, reading.offset, write, written)
             reading.complete(turn)
         except Failure as failure:
