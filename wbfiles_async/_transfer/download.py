@@ -38,9 +38,14 @@ WHOLE_BYTES = 1 << 20
 """Files up to this size are held in memory, then written and published in one step."""
 
 FEW_READERS = 4
-"""Connections that a large file begins with: as many as the fastest links need. Only one, though, where threads have
-more to do than to receive: md5 need not read back what comes in order, and threads that decrypt wait for each other,
-since each record of TLS lets go of Python's lock and needs it again."""
+"""Connections that a large file begins with: as many as the fastest links need."""
+
+FEW_TLS_READERS = 2
+"""The same where they decrypt: each record lets go of Python's lock and needs it again, so that threads hold each other
+up; and yet one of them can work while another asks for its next part."""
+
+FEW_VERIFIED_READERS = 1
+"""The same where the md5 follows, which is slower than one connection: it need not read back what comes in order."""
 
 LOOK_SECONDS = 0.015
 """How often it is judged whether they are enough."""
@@ -243,8 +248,7 @@ class Download:
                 ended.set()
 
         async with side_by_side() as group:
-            single = self._verify or self.source.url(self.session.unreachable).startswith("https:")
-            wanted, rate_before = 1 if single else FEW_READERS, 0.0
+            wanted, rate_before = self._few_readers(), 0.0
             began = time.monotonic()
             while gaps.left and not ended.is_set():
                 while readers < min(wanted, options.connections):
@@ -258,6 +262,12 @@ class Download:
                 judged = before or time.monotonic() > began + ANSWER_SECONDS
                 if judged and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
                     wanted, rate_before = MORE_READERS * readers, rate
+
+    def _few_readers(self) -> int:
+        if self._verify:
+            return FEW_VERIFIED_READERS
+        encrypted = self.source.url(self.session.unreachable).startswith("https:")
+        return FEW_TLS_READERS if encrypted else FEW_READERS
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source
