@@ -921,7 +921,7 @@ async def test_throttled_parts_all_arrive_in_the_end(
 ) -> None:
     data = content(LARGE)
     node = server.put("a.bin", data, *([refusal(503, "SlowDown")] * 6), Stored(data))
-    async with client(server, part_size=MIB // 4, connections=6, attempts=3) as api:
+    async with client(server, part_size=MIB // 4, connections=6, attempts=3, verify=False) as api:
         path = await remote(api, node).fetch(tmp_path)
     assert path.read_bytes() == data
 

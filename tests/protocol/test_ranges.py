@@ -151,3 +151,22 @@ def test_what_is_there_already_is_not_taken() -> None:
     gaps = Gaps(deque([Range(0, 5), Range(10, 25), Range(30, 31)]))
     assert gaps.left == 21
     assert taken(gaps, 10, 1) == [Range(0, 5), Range(10, 20), Range(20, 25), Range(30, 31)]
+
+
+@given(st.integers(0, 64 * MIB), st.integers(MIB // 8, 8 * MIB), st.integers(1, 20))
+def test_parts_that_begin_small_cover_the_whole_once(size: int, part_size: int, readers: int) -> None:
+    gaps = gaps_in(size, small_first=True)
+    parts = taken(gaps, part_size, readers)
+    assert [part.start for part in parts] == [0, *(part.stop for part in parts)][: len(parts)]
+    assert sum(part.length for part in parts) == size
+    assert gaps.left == 0
+    assert all(0 < part.length <= part_size for part in parts)
+
+
+def test_parts_that_begin_small_grow_and_shrink_again() -> None:
+    lengths = [part.length // MIB for part in taken(gaps_in(256 * MIB, small_first=True), 8 * MIB, 4)]
+    assert lengths[:4] == [2] * 4
+    assert max(lengths) == 8
+    rise = lengths[: lengths.index(8)]
+    assert rise == sorted(rise)
+    assert lengths[-4:] == [2] * 4

@@ -92,9 +92,12 @@ class Gaps:
 
     Attributes:
         left: Bytes of it.
+        small_first: Whether parts begin small, for somebody who follows the front of what has no gap.
     """
 
     _gaps: deque[Range]
+    small_first: bool = False
+    _taken: int = attrs.field(default=0, init=False)
     left: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -103,7 +106,8 @@ class Gaps:
     def take(self, part_size: int, readers: int) -> Range | None:
         """Take on the next part.
 
-        Towards the end parts become smaller, so that all readers end at about the same time.
+        Towards the end parts become smaller, so that all readers end at about the same time. Where they begin small,
+        each round brings about as much as all before it, so that the front is never far behind.
 
         Args:
             part_size: Bytes of a part, at most.
@@ -114,17 +118,19 @@ class Gaps:
         """
         if not self._gaps:
             return None
-        share = self.left // readers // _SMALLEST_PART * _SMALLEST_PART
+        measure = min(self.left, self._taken) if self.small_first else self.left
+        share = measure // readers // _SMALLEST_PART * _SMALLEST_PART
         length = min(part_size, max(share, _SMALLEST_PART))
         gap = self._gaps.popleft()
         part = Range(gap.start, min(gap.stop, gap.start + length))
         if part.stop < gap.stop:
             self._gaps.appendleft(Range(part.stop, gap.stop))
         self.left -= part.length
+        self._taken += part.length
         return part
 
 
-def gaps_in(size: int, done: Iterable[Range] = ()) -> Gaps:
+def gaps_in(size: int, done: Iterable[Range] = (), *, small_first: bool = False) -> Gaps:
     """Return what of a file of ``size`` bytes is not ``done``; the ranges of that are in order and do not overlap."""
     gaps: deque[Range] = deque()
     start = 0
@@ -134,4 +140,4 @@ def gaps_in(size: int, done: Iterable[Range] = ()) -> Gaps:
         start = part.stop
     if start < size:
         gaps.append(Range(start, size))
-    return Gaps(gaps)
+    return Gaps(gaps, small_first)

@@ -20,8 +20,9 @@ import httpx
 
 from wbfiles_async._protocol.http1 import MAX_HEAD_BYTES, Chunks, Head, MalformedError, parse_head
 from wbfiles_async._protocol.low_speed import LowSpeed
-from wbfiles_async._transfer.disk import finished, in_new_thread
+from wbfiles_async._transfer.disk import finished
 from wbfiles_async._transfer.exchange import Take
+from wbfiles_async._transfer.kept_threads import KeptThreads
 from wbfiles_async._transfer.receiver import Receiver, broken
 
 SMALL_BUFFER = 128 << 10
@@ -47,15 +48,17 @@ class Connection:
 
     Args:
         opened: Connected and not blocking; for TLS its handshake is done. Closed by the connection.
+        threads: Where large bodies are received.
 
     Attributes:
         idle_since: When it became free, in the loop's time.
         came: Bytes that a thread received.
     """
 
-    def __init__(self, opened: socket.socket) -> None:
+    def __init__(self, opened: socket.socket, threads: KeptThreads) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = opened
+        self._threads = threads
         self._number = opened.fileno()
         self._encrypted = isinstance(opened, ssl.SSLSocket)
         # What has arrived and is not handed out yet is _buffer[_start:_stop].
@@ -312,13 +315,16 @@ class Connection:
         held = self._stop - self._start
         self._buffer[:held] = self._buffer[self._start : self._stop]
         self._start = self._stop = 0
-        receiver = Receiver(self._socket, self._buffer, held, length, take, speed)
+        failure = self._broken("the body ended before it was whole") if self._ended else None
+        receiver = Receiver(self._socket, self._buffer, held, length, take, speed, failure)
         try:
-            await finished(asyncio.wrap_future(in_new_thread(receiver.run)), interrupt=receiver.interrupt)
+            await finished(asyncio.wrap_future(self._threads.run(receiver.run)), interrupt=receiver.interrupt)
         except BaseException:
             self.close()
             raise
         self._expecting = False
+        if self._ended:  # since its last bytes came, before somebody took them
+            return
         self._socket.setblocking(False)
         if held > length:  # more than was announced
             self.close()

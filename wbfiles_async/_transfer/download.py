@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
 import attrs
 
 from wbfiles_async._models import FileResult
-from wbfiles_async._protocol.checksums import new_md5
-from wbfiles_async._protocol.front import Front
 from wbfiles_async._protocol.journal import Journal
 from wbfiles_async._protocol.ranges import Gaps, Range, gaps_in
 from wbfiles_async._protocol.urls import origin
+from wbfiles_async._transfer.digest import Digest
 from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.progress import Progress
 from wbfiles_async._transfer.session import Session
@@ -41,17 +40,27 @@ WHOLE_BYTES = 1 << 20
 FEW_READERS = 4
 """Connections that a large file begins with: as many as the fastest links need."""
 
-LOOK_SECONDS = 0.025
+FEW_TLS_READERS = 2
+"""The same where they decrypt: each record lets go of Python's lock and needs it again, so that threads hold each other
+up; and yet one of them can work while another asks for its next part."""
+
+FEW_VERIFIED_READERS = 1
+"""The same where the md5 follows, which is slower than one connection: it need not read back what comes in order."""
+
+LOOK_SECONDS = 0.015
 """How often it is judged whether they are enough."""
+
+ANSWER_SECONDS = 1.0
+"""Seconds in which nothing but connecting and asking may happen."""
 
 FAST_READER = 100_000_000
 """Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
 
+MORE_READERS = 4
+"""By how much they multiply: while too few are at work, a file loses more than by a few too many."""
+
 WORTH_MORE_READERS = 1.25
 """Growth that the last new connections must have brought for further ones."""
-
-DIGEST_BYTES = 2 << 20
-"""Bytes digested in one go: few enough for the processor's caches, many enough to seldom ask for Python's lock."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -182,29 +191,30 @@ class Download:
 
     async def _fill(self, temporary: Temporary, size: int | None, journal: Journal | None) -> bool:
         """Write all bytes, the md5 following beside; tell whether it was compared."""
-        verify = self._verify
-        digest = _Digest(temporary)
+        if not self._verify:
+            await self._write_parts(temporary, size, None, journal)
+            return False
+        digest = Digest(temporary)
         async with side_by_side() as group:
-            if verify:
-                group.start_soon(self.session.disk.follow, digest.follow)
+            group.start_soon(self.session.disk.follow, digest.follow)
             whole = False
             try:
                 await self._write_parts(temporary, size, digest, journal)
                 whole = True
             finally:
                 digest.end(abandoned=not whole)
-        if verify:
-            check_md5(self.source, digest.value)
-        return verify
+        check_md5(self.source, digest.value)
+        return True
 
     async def _write_parts(
-        self, temporary: Temporary, size: int | None, digest: _Digest, journal: Journal | None
+        self, temporary: Temporary, size: int | None, digest: Digest | None, journal: Journal | None
     ) -> None:
         session, source, options = self.session, self.source, self.session.options
 
         def write(offset: int, piece: bytes | memoryview) -> None:
             temporary.write(offset, (piece,))
-            digest.written(offset, offset + len(piece))
+            if digest is not None:
+                digest.written(offset, piece)
 
         async def fetch(start: int, stop: int | None) -> None:
             self._parts += 1
@@ -222,10 +232,11 @@ class Download:
         if journal is not None:
             source.etag = journal.header.etag
             for part in done:
-                digest.written(part.start, part.stop)
+                if digest is not None:
+                    digest.found(part)
                 self._resumed += part.length
             self._count(self._resumed)
-        await self._side_by_side(gaps_in(size, done), fetch_and_note)
+        await self._side_by_side(gaps_in(size, done, small_first=digest is not None), fetch_and_note)
 
     async def _side_by_side(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
         """Fetch the parts of a file, over more connections while those at work are slow."""
@@ -242,7 +253,8 @@ class Download:
                 ended.set()
 
         async with side_by_side() as group:
-            wanted, rate_before = FEW_READERS, 0.0
+            wanted, rate_before = self._few_readers(), 0.0
+            began = time.monotonic()
             while gaps.left and not ended.is_set():
                 while readers < min(wanted, options.connections):
                     readers += 1
@@ -251,9 +263,16 @@ class Download:
                 before = self._arrived
                 with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
                     await ended.wait()
-                rate = (self._arrived - before) / LOOK_SECONDS if before else 0.0
-                if rate and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
-                    wanted, rate_before = 2 * readers, rate
+                rate = (self._arrived - before) / LOOK_SECONDS
+                judged = before or time.monotonic() > began + ANSWER_SECONDS
+                if judged and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
+                    wanted, rate_before = MORE_READERS * readers, rate
+
+    def _few_readers(self) -> int:
+        if self._verify:
+            return FEW_VERIFIED_READERS
+        encrypted = self.source.url(self.session.unreachable).startswith("https:")
+        return FEW_TLS_READERS if encrypted else FEW_READERS
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source
@@ -269,43 +288,3 @@ def _leaves_a_use(error: BaseException) -> bool:
             return True
         case _:
             return False
-
-
-class _Digest:
-    """The md5 of a file that is being written, following the front of what has no gap in a thread of its own."""
-
-    def __init__(self, temporary: Temporary) -> None:
-        self._temporary = temporary
-        self._front = Front()
-        self._digest = new_md5()
-        self._news = threading.Condition()
-        self._ended = self._abandoned = False
-
-    @property
-    def value(self) -> bytes:
-        return self._digest.digest()
-
-    def written(self, start: int, stop: int) -> None:
-        with self._news:
-            if self._front.written(start, stop):
-                self._news.notify()
-
-    def end(self, *, abandoned: bool) -> None:
-        """Say that nothing more will be written, or that nobody wants to know."""
-        with self._news:
-            self._ended, self._abandoned = True, abandoned
-            self._news.notify()
-
-    def follow(self) -> None:
-        """Digest what is written, until the end. Blocks."""
-        done = 0
-        buffer = memoryview(bytearray(DIGEST_BYTES))
-        while not self._abandoned:
-            with self._news:
-                while self._front.stop - done < DIGEST_BYTES and not self._ended:
-                    self._news.wait()
-                stop = min(self._front.stop, done + DIGEST_BYTES)
-            if done == stop:
-                return
-            self._temporary.digest(self._digest, done, buffer[: stop - done])
-            done = stop

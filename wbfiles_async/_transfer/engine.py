@@ -26,6 +26,7 @@ from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
+from wbfiles_async._transfer.kept_threads import KeptThreads
 from wbfiles_async._transfer.lane import Errand, Lane, Series
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
 from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
@@ -61,6 +62,7 @@ class Engine:
         self._transport = transport
         self._lanes = [Lane() for _ in range(LANES)]
         self._idle: dict[str, list[Connection]] = {}
+        self._threads = KeptThreads()
         self._closed = False
 
     async def get(self, url: str, headers: Mapping[str, str], times: Times) -> Answer:
@@ -180,7 +182,7 @@ class Engine:
                     raise
         except (OSError, ValueError) as error:
             raise _connect_failure(error) from error
-        return Connection(opened)
+        return Connection(opened, self._threads)
 
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""

@@ -25,10 +25,18 @@ class Receiver:
         length: Bytes of the whole body.
         take: Uses what arrived.
         speed: Tells when the connection has stalled.
+        failure: What the connection has ended by already.
     """
 
     def __init__(
-        self, connected: socket.socket, buffer: memoryview, held: int, length: int, take: Take, speed: LowSpeed
+        self,
+        connected: socket.socket,
+        buffer: memoryview,
+        held: int,
+        length: int,
+        take: Take,
+        speed: LowSpeed,
+        failure: httpx.TransportError | None = None,
     ) -> None:
         self._socket = connected
         self._buffer = buffer
@@ -36,6 +44,7 @@ class Receiver:
         self._held = min(held, length)
         self._take = take
         self._speed = speed
+        self._failure = failure
         self._silent = 0.0
         self._interrupted = False
 
@@ -51,14 +60,15 @@ class Receiver:
         Raises:
             httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
         """
-        self._socket.settimeout(min(PATIENCE, self._speed.seconds))
+        if self._failure is None:
+            self._socket.settimeout(min(PATIENCE, self._speed.seconds))
         while self._rest:
-            failure = self._fill()
+            failure = self._failure or self._fill()
             if self._held:
                 self._take(self._buffer[: self._held])
                 self._rest -= self._held
                 self._held = 0
-            if failure is not None:
+            if failure is not None and self._rest:
                 raise failure
 
     def _fill(self) -> httpx.TransportError | None:

@@ -26,6 +26,9 @@ from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferErr
 WRITE_BYTES = 1 << 20
 """Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
 
+TELL_SECONDS = 0.01
+"""How often the loop is told of bytes that a thread writes: each time makes the threads wait for Python's lock."""
+
 Write = Callable[[int, bytes | memoryview], None]
 
 
@@ -74,7 +77,7 @@ async def copy(
         start: First byte.
         stop: End, exclusive; ``None`` for the end of the file where its length is unknown.
         write: Writes a piece at an offset. Called in worker threads.
-        on_bytes: Told of the length of each piece that is written.
+        on_bytes: Told of the length of what is written.
 
     Raises:
         Failure, WBFilesError: As ``read`` does.
@@ -284,6 +287,7 @@ class _Body:
         """
         loop, options = asyncio.get_running_loop(), session.options
         raised: list[Exception] = []
+        told, told_at = offset, 0.0
 
         def tell(count: int) -> None:
             try:
@@ -292,18 +296,24 @@ class _Body:
                 raised.append(error)
 
         def take(piece: bytes | memoryview) -> None:
-            nonlocal offset
+            nonlocal offset, told, told_at
             if raised:
                 raise raised[0]
             write(offset, piece)
             offset += len(piece)
-            loop.call_soon_threadsafe(tell, len(piece))
+            if (now := time.monotonic()) >= told_at + TELL_SECONDS:
+                loop.call_soon_threadsafe(tell, offset - told)
+                told, told_at = offset, now
 
         # In the loop, where a rate is kept: nobody who limits it is in a hurry.
-        if self._answer.drain is not None and session.rate_limit is None and not self._source.encoded:
-            await self._answer.drain(take, LowSpeed(options.stall_seconds, options.stall_bytes))
-        else:
-            await self._gather(session, take)
+        try:
+            if self._answer.drain is not None and session.rate_limit is None and not self._source.encoded:
+                await self._answer.drain(take, LowSpeed(options.stall_seconds, options.stall_bytes))
+            else:
+                await self._gather(session, take)
+        finally:
+            if told < offset:
+                tell(offset - told)
         if raised:
             raise raised[0]
 

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from wbfiles_async._transfer import kept_threads
+from wbfiles_async._transfer.kept_threads import KeptThreads
+
+
+def test_a_thread_that_is_free_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_threads, "KEPT_SECONDS", 30.0)
+    threads = KeptThreads()
+    first = threads.run(threading.get_ident).result(timeout=10)
+    assert {threads.run(threading.get_ident).result(timeout=10) for _ in range(100)} == {first}
+
+
+def test_work_side_by_side_has_a_thread_each() -> None:
+    threads = KeptThreads()
+    meeting = threading.Barrier(5, timeout=10)
+    together = [threads.run(meeting.wait) for _ in range(5)]
+    assert sorted(future.result(timeout=10) for future in together) == list(range(5))
+
+
+def test_a_failure_is_delivered_and_the_thread_goes_on() -> None:
+    threads = KeptThreads()
+
+    def fail() -> None:
+        raise LookupError("on purpose")
+
+    with pytest.raises(LookupError):
+        threads.run(fail).result(timeout=10)
+    assert threads.run(lambda: 1).result(timeout=10) == 1
+
+
+def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_threads, "KEPT_SECONDS", 0.01)
+    threads = KeptThreads()
+    thread = threads.run(threading.current_thread).result(timeout=10)
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert threads.run(lambda: 1).result(timeout=10) == 1
