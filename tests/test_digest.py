@@ -1,3 +1,5 @@
+"""The md5 of a file that is being written: from memory in order, read back from the file else."""
+
 from __future__ import annotations
 
 import hashlib

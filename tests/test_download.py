@@ -916,12 +916,13 @@ async def test_a_lasting_fault_ends_with_the_time_budget(server: ScriptedServer,
 
 
 @pytest.mark.fault(48)
+@pytest.mark.parametrize(("verify", "attempts"), [(False, 3), (True, 7)], ids=["side by side", "one after the other"])
 async def test_throttled_parts_all_arrive_in_the_end(
-    server: ScriptedServer, tmp_path: Path, waits: list[float]
+    server: ScriptedServer, tmp_path: Path, waits: list[float], verify: bool, attempts: int
 ) -> None:
     data = content(LARGE)
     node = server.put("a.bin", data, *([refusal(503, "SlowDown")] * 6), Stored(data))
-    async with client(server, part_size=MIB // 4, connections=6, attempts=3, verify=False) as api:
+    async with client(server, part_size=MIB // 4, connections=6, attempts=attempts, verify=verify) as api:
         path = await remote(api, node).fetch(tmp_path)
     assert path.read_bytes() == data
 

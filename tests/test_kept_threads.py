@@ -1,3 +1,5 @@
+"""Threads that are kept for a moment."""
+
 from __future__ import annotations
 
 import threading

@@ -311,12 +311,16 @@ class Connection:
             httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
         """
         self._unwatch()  # the loop must not touch the socket while the thread does
-        self._make_room(LARGE_BUFFER)
         held = self._stop - self._start
-        self._buffer[:held] = self._buffer[self._start : self._stop]
-        self._start = self._stop = 0
+
+        def room() -> memoryview:  # a megabyte of zeros; sixteen of them are worth keeping out of the loop
+            self._make_room(LARGE_BUFFER)
+            self._buffer[:held] = self._buffer[self._start : self._stop]
+            self._start = self._stop = 0
+            return self._buffer
+
         failure = self._broken("the body ended before it was whole") if self._ended else None
-        receiver = Receiver(self._socket, self._buffer, held, length, take, speed, failure)
+        receiver = Receiver(self._socket, room, held, length, take, speed, failure)
         try:
             await finished(asyncio.wrap_future(self._threads.run(receiver.run)), interrupt=receiver.interrupt)
         except BaseException:

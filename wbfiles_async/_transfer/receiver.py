@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import httpx
@@ -20,8 +21,8 @@ class Receiver:
 
     Args:
         connected: Its socket, which the loop leaves alone meanwhile.
-        buffer: Where it arrives.
-        held: Bytes of it, or more, that are there already, at the buffer's beginning.
+        room: Makes room for it. Called in the thread.
+        held: Bytes of it, or more, that are there already, at the beginning of that room.
         length: Bytes of the whole body.
         take: Uses what arrived.
         speed: Tells when the connection has stalled.
@@ -31,7 +32,7 @@ class Receiver:
     def __init__(
         self,
         connected: socket.socket,
-        buffer: memoryview,
+        room: Callable[[], memoryview],
         held: int,
         length: int,
         take: Take,
@@ -39,7 +40,8 @@ class Receiver:
         failure: httpx.TransportError | None = None,
     ) -> None:
         self._socket = connected
-        self._buffer = buffer
+        self._room = room
+        self._buffer = memoryview(b"")
         self._rest = length
         self._held = min(held, length)
         self._take = take
@@ -60,6 +62,7 @@ class Receiver:
         Raises:
             httpx.TransportError: It failed, stalled, or ended early; what came before is taken.
         """
+        self._buffer = self._room()
         if self._failure is None:
             self._socket.settimeout(min(PATIENCE, self._speed.seconds))
         while self._rest:
