@@ -42,3 +42,28 @@ def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.join(timeout=10)
     assert not thread.is_alive()
     assert threads.run(lambda: 1).result(timeout=10) == 1
+
+
+def test_threads_end_with_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_threads, "KEPT_SECONDS", 30.0)
+    threads = KeptThreads()
+    busy, go_on = threading.Event(), threading.Event()
+
+    def work() -> threading.Thread:
+        busy.set()
+        go_on.wait(10)
+        return threading.current_thread()
+
+    free = threads.run(threading.current_thread).result(timeout=10)
+    meeting = threading.Barrier(2, timeout=10)
+    threads.run(meeting.wait)
+    working = threads.run(work)
+    meeting.wait()
+    busy.wait(10)
+    threads.close()
+    free.join(timeout=10)
+    assert not free.is_alive()
+    go_on.set()
+    last = working.result(timeout=10)
+    last.join(timeout=10)
+    assert not last.is_alive()

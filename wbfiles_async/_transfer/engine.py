@@ -187,6 +187,7 @@ class Engine:
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""
         self._closed = True
+        self._threads.close()
         for lane in self._lanes:
             lane.close()
         idle, self._idle = self._idle, {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -22,7 +23,8 @@ class KeptThreads:
     """As many threads as there is work at a time. The interpreter's exit does not wait for them."""
 
     def __init__(self) -> None:
-        self._free: list[SimpleQueue[_Job]] = []
+        self._free: list[SimpleQueue[_Job | None]] = []
+        self._kept_seconds = KEPT_SECONDS
 
     def run(self, work: Callable[[], T]) -> Future[T]:
         """Have ``work`` run in a thread. Once begun it cannot be cancelled."""
@@ -35,15 +37,22 @@ class KeptThreads:
             threading.Thread(target=self._serve, args=(job,), name="wbfiles-receive", daemon=True).start()
         return future
 
-    def _serve(self, job: _Job) -> None:
-        jobs: SimpleQueue[_Job] = SimpleQueue()
-        while True:
+    def close(self) -> None:
+        """Have the threads end that have nothing to do, and the others when they are done."""
+        self._kept_seconds = 0.0
+        with suppress(IndexError):
+            while True:
+                self._free.pop().put(None)
+
+    def _serve(self, job: _Job | None) -> None:
+        jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        while job is not None:
             tell = job()
             self._free.append(jobs)  # before the outcome is known: who then has more work finds this thread
             tell()
             del job, tell  # what they refer to can be large
             try:
-                job = jobs.get(timeout=KEPT_SECONDS)
+                job = jobs.get(timeout=self._kept_seconds)
             except Empty:
                 try:
                     self._free.remove(jobs)
