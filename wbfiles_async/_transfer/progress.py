@@ -12,7 +12,8 @@ class Progress(Protocol):
 
     Called in the event loop's thread, so it must return quickly. An exception it raises ends the download that was
     begun with it, and comes out of there; nothing unfinished stays behind. A file that is there already is not begun,
-    and a download that is cancelled is told of no more: ``on_result`` knows of each file that was dealt with.
+    and a download that is cancelled is told of no more: ``on_result`` knows of each file that was dealt with. A file of
+    up to a megabyte is mostly told of only when it is in place, all at once.
     """
 
     def started(self, name: str, total: int | None) -> None:
