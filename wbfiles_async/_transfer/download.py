@@ -50,6 +50,9 @@ FEW_VERIFIED_READERS = 1
 LOOK_SECONDS = 0.015
 """How often it is judged whether they are enough."""
 
+SLOW_LOOKS = 2
+"""Looks in a row that must find them slow: a busy loop hears late of what its threads have received."""
+
 ANSWER_SECONDS = 1.0
 """Seconds in which nothing but connecting and asking may happen."""
 
@@ -253,7 +256,7 @@ class Download:
                 ended.set()
 
         async with side_by_side() as group:
-            wanted, rate_before = self._few_readers(), 0.0
+            wanted, rate_before, slow = self._few_readers(), 0.0, 0
             began = time.monotonic()
             while gaps.left and not ended.is_set():
                 while readers < min(wanted, options.connections):
@@ -264,9 +267,11 @@ class Download:
                 with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
                     await ended.wait()
                 rate = (self._arrived - before) / LOOK_SECONDS
-                judged = before or time.monotonic() > began + ANSWER_SECONDS
-                if judged and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
-                    wanted, rate_before = MORE_READERS * readers, rate
+                judged = before > self._resumed or time.monotonic() > began + ANSWER_SECONDS
+                is_slow = judged and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER
+                slow = slow + 1 if is_slow else 0
+                if slow == SLOW_LOOKS:
+                    wanted, rate_before, slow = MORE_READERS * readers, rate, 0
 
     def _few_readers(self) -> int:
         if self._verify:
