@@ -28,7 +28,7 @@ from scripted_server import waits as waits
 
 from wbfiles_async import DestinationExistsError, FileResult, IntegrityError, LocalWriteError, UnsafePathError
 from wbfiles_async._transfer import express
-from wbfiles_async._transfer.express import SMALL_BYTES
+from wbfiles_async._transfer.download import WHOLE_BYTES
 from wbfiles_async._transfer.sink import write_whole
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -273,7 +273,7 @@ async def test_a_defect_of_our_own_comes_out_instead_of_waiting_for_ever(
 
 
 async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedServer, tmp_path: Path) -> None:
-    data = bytes(SMALL_BYTES)
+    data = bytes(WHOLE_BYTES)
     headers = {f"X-{n}": "x" * 1000 for n in range(60)}
     for n in range(3):
         server.put(str(n), data, Answer(body=data, headers=headers))

@@ -14,6 +14,7 @@ import attrs
 from wbfiles_async._models import FileResult
 from wbfiles_async._protocol.journal import Journal
 from wbfiles_async._protocol.ranges import Gaps, Range, gaps_in
+from wbfiles_async._protocol.readers import Readers
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.digest import Digest
 from wbfiles_async._transfer.places import Place
@@ -47,20 +48,8 @@ up; and yet one of them can work while another asks for its next part."""
 FEW_VERIFIED_READERS = 1
 """The same where the md5 follows, which is slower than one connection: it need not read back what comes in order."""
 
-LOOK_SECONDS = 0.015
-"""How often it is judged whether they are enough."""
-
 ANSWER_SECONDS = 1.0
 """Seconds in which nothing but connecting and asking may happen."""
-
-FAST_READER = 100_000_000
-"""Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
-
-MORE_READERS = 4
-"""By how much they multiply: while too few are at work, a file loses more than by a few too many."""
-
-WORTH_MORE_READERS = 1.25
-"""Growth that the last new connections must have brought for further ones."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -240,33 +229,31 @@ class Download:
 
     async def _side_by_side(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
         """Fetch the parts of a file, over more connections while those at work are slow."""
-        options = self.session.options
-        readers = reading = 0
+        readers = Readers(self._few_readers(), most=self.session.options.connections)
+        begun = reading = 0
         ended = anyio.Event()
 
         async def read_parts() -> None:
             nonlocal reading
-            while part := gaps.take(options.part_size, readers):
+            while part := gaps.take(self.session.options.part_size, begun):
                 await fetch(part.start, part.stop)
             reading -= 1
             if not reading:
                 ended.set()
 
         async with side_by_side() as group:
-            wanted, rate_before = self._few_readers(), 0.0
             began = time.monotonic()
             while gaps.left and not ended.is_set():
-                while readers < min(wanted, options.connections):
-                    readers += 1
+                while begun < readers.wanted:
+                    begun += 1
                     reading += 1
                     group.start_soon(read_parts)
-                before = self._arrived
-                with anyio.move_on_after(None if readers == options.connections else LOOK_SECONDS):
+                before, since = self._arrived, time.monotonic()
+                with anyio.move_on_after(None if begun == readers.most else readers.look):
                     await ended.wait()
-                rate = (self._arrived - before) / LOOK_SECONDS
-                judged = before or time.monotonic() > began + ANSWER_SECONDS
-                if judged and WORTH_MORE_READERS * rate_before <= rate < readers * FAST_READER:
-                    wanted, rate_before = MORE_READERS * readers, rate
+                now = time.monotonic()
+                if before > self._resumed or now > began + ANSWER_SECONDS:
+                    readers.judge((self._arrived - before) / (now - since))
 
     def _few_readers(self) -> int:
         if self._verify:

@@ -20,6 +20,7 @@ from wbfiles_async._protocol.judging import Body, judge_body
 from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.asking import plain_headers
+from wbfiles_async._transfer.download import WHOLE_BYTES
 from wbfiles_async._transfer.engine import Engine
 from wbfiles_async._transfer.lane import Series
 from wbfiles_async._transfer.network import private_peers
@@ -30,9 +31,6 @@ from wbfiles_async._transfer.sink import default_mode, write_whole
 from wbfiles_async._transfer.source import Begun, Source, takes_credentials
 from wbfiles_async._transfer.whole import check_md5
 from wbfiles_async.errors import UnsupportedReferenceError
-
-SMALL_BYTES = 1 << 20
-"""Files up to this size go together: they fit into the memory, and parts of them would not be worth their requests."""
 
 SERIES_FILES = 16
 """Files of a series at most: the hand-over is cheap beside so many."""
@@ -141,7 +139,7 @@ class Express:
     def file(self, source: Source, place: Place) -> SmallFile | None:
         """Make a small file ready; ``None`` where it cannot go this way."""
         session, length = self._session, source.size
-        if not length or length > SMALL_BYTES:
+        if not length or length > WHOLE_BYTES:
             return None
         try:
             url = source.url(session.unreachable)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._protocol.readers import Readers
+
+MB = 1_000_000
+
+
+def judged(readers: Readers, *rates: float) -> list[int]:
+    counts = []
+    for rate in rates:
+        readers.judge(rate * MB)
+        counts.append(readers.wanted)
+    return counts
+
+
+def test_fast_connections_stay_as_they_are_and_are_looked_at_less_and_less_often() -> None:
+    readers, looks = Readers(4, most=16), []
+    for _ in range(8):
+        looks.append(readers.look)
+        readers.judge(1500 * MB)
+    assert readers.wanted == 4
+    assert looks == sorted(looks)
+    assert looks[-1] == looks[-2] <= 0.25
+
+
+def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
+    assert judged(Readers(1, most=64), 30, 30, 120, 120, 480, 480) == [1, 4, 4, 16, 16, 64]
+
+
+def test_where_more_bring_nothing_there_are_no_further_ones() -> None:
+    assert judged(Readers(1, most=64), 30, 30, 32, 33, 31, 32, 30) == [1, 4, 4, 4, 4, 4, 4]
+
+
+def test_one_moment_in_which_nothing_is_heard_is_no_slow_connection() -> None:
+    assert judged(Readers(1, most=16), 600, 0, 600, 600, 0, 600) == [1] * 6
+
+
+def test_where_nothing_comes_at_all_others_are_tried_beside() -> None:
+    assert judged(Readers(1, most=16), 0, 0) == [1, 4]
+
+
+@given(st.integers(1, 64), st.integers(1, 64), st.lists(st.floats(0, 1e10)))
+def test_there_are_never_more_than_allowed_nor_fewer_than_before(first: int, most: int, rates: list[float]) -> None:
+    readers = Readers(first, most=most)
+    counts = [readers.wanted]
+    for rate in rates:
+        readers.judge(rate)
+        counts.append(readers.wanted)
+        assert 0 < readers.look <= 0.25
+    assert counts == sorted(counts)
+    assert 1 <= counts[-1] <= most
