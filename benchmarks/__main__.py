@@ -8,7 +8,7 @@ from benchmarks.listing import LISTING
 from benchmarks.many import MANY
 from benchmarks.projects import PROJECTS
 from benchmarks.scale import SCALE
-from benchmarks.small import SMALL
+from benchmarks.small import MEDIUM, SMALL
 
 if __name__ == "__main__":
-    main([SMALL, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *SCALE])
+    main([SMALL, MEDIUM, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *SCALE])

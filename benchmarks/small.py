@@ -1,9 +1,12 @@
-"""Many small files: what one file costs beside its bytes. Run it alone: ``python -m benchmarks.small``."""
+"""Many small files: what one file costs beside its bytes; and files of a megabyte, where it is no longer all.
+
+Run it alone: ``python -m benchmarks.small``.
+"""
 
 from benchmarks.command import main
 from benchmarks.comparison import Comparison
 from benchmarks.contenders.lineup import ARIA2C, CURL, HTTPX, WANDB, WANDB_16, ours
-from benchmarks.data import StagedRun
+from benchmarks.data import MIB, StagedRun
 
 SMALL = Comparison(
     name="small",
@@ -23,5 +26,14 @@ SMALL = Comparison(
     ),
 )
 
+MEDIUM = Comparison(
+    name="medium",
+    title="Files of a megabyte",
+    says="Neither many enough for what a file costs to count most, nor large enough for parts.",
+    run=StagedRun(files=400, size=MIB),
+    smoke=StagedRun(files=4, size=MIB),
+    contenders=SMALL.contenders,
+)
+
 if __name__ == "__main__":
-    main([SMALL])
+    main([SMALL, MEDIUM])
