@@ -1,3 +1,5 @@
+"""How many connections a large file is worth."""
+
 from __future__ import annotations
 
 from hypothesis import given
