@@ -287,23 +287,27 @@ class _Body:
         """
         loop, options = asyncio.get_running_loop(), session.options
         raised: list[Exception] = []
-        told, told_at = offset, 0.0
+        told, telling = offset, False
 
-        def tell(count: int) -> None:
+        def tell() -> None:
+            nonlocal told, telling
+            telling = False  # before the look at what came: what comes later is told of anew
+            count, told = offset - told, offset
             try:
-                on_bytes(count)
+                if count:
+                    on_bytes(count)
             except Exception as error:  # of who watches; it ends the download
                 raised.append(error)
 
         def take(piece: bytes | memoryview) -> None:
-            nonlocal offset, told, told_at
+            nonlocal offset, telling
             if raised:
                 raise raised[0]
             write(offset, piece)
             offset += len(piece)
-            if (now := time.monotonic()) >= told_at + TELL_SECONDS:
-                loop.call_soon_threadsafe(tell, offset - told)
-                told, told_at = offset, now
+            if not telling:
+                telling = True
+                loop.call_soon_threadsafe(loop.call_later, TELL_SECONDS, tell)
 
         # In the loop, where a rate is kept: nobody who limits it is in a hurry.
         try:
@@ -312,8 +316,7 @@ class _Body:
             else:
                 await self._gather(session, take)
         finally:
-            if told < offset:
-                tell(offset - told)
+            tell()
         if raised:
             raise raised[0]
 
