@@ -184,7 +184,7 @@ class Remembered:
         at = find(bucket, record)
         return at is not None and bucket.startswith(record, at)
 
-    def _put(self, records: Iterable[bytes]) -> None:
+    def _put(self, records: list[bytes]) -> None:
         """Write records down, each bucket once; where one is full, make more of them."""
         while records:
             buckets = self._buckets() or FIRST_BUCKETS
