@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 import random
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -345,6 +347,26 @@ async def test_a_large_file_comes_whole_over_tls(
         path = await remote(api, node).fetch(tmp_path)
         assert await remote(api, small).read_bytes() == DATA
     assert path.read_bytes() == data
+
+
+async def test_a_large_body_over_tls_is_decrypted_in_threads_but_for_its_beginning(
+    authority: trustme.CA, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    data = random.Random(1).randbytes(16 * MIB)
+    decrypted: dict[int, int] = collections.defaultdict(int)
+    read = ssl.SSLSocket.recv_into
+
+    def counted(self: ssl.SSLSocket, *args: Any) -> int:
+        count = read(self, *args)
+        decrypted[threading.get_ident()] += count
+        return count
+
+    monkeypatch.setattr(ssl.SSLSocket, "recv_into", counted)
+    async with tls_server(authority.issue_cert("localhost")) as server, client(server, part_size=4 * MIB) as api:
+        await remote(api, server.put("a", data)).fetch(tmp_path)
+    in_loop = decrypted.pop(threading.get_ident())
+    assert in_loop <= 128 << 10 < sum(decrypted.values())
 
 
 def expired(authority: trustme.CA) -> trustme.LeafCert:

@@ -115,18 +115,26 @@ def test_the_length_of_an_unsatisfied_range_is_read(value: str | None, expected:
 MIB = 1 << 20
 
 
-def taken(gaps: Gaps, part_size: int, readers: int) -> list[Range]:
-    return list(iter(lambda: gaps.take(part_size, readers), None))
+def taken(gaps: Gaps, part_size: int, readers: int, factor: int = 1) -> list[Range]:
+    return list(iter(lambda: gaps.take(part_size, readers, factor), None))
 
 
-@given(st.integers(0, 2**40), st.integers(2**33, 2**34), st.integers(1, 64))
-def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int) -> None:
+@given(st.integers(0, 2**40), st.integers(2**33, 2**34), st.integers(1, 64), st.integers(1, 4))
+def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int, factor: int) -> None:
     gaps = gaps_in(size)
-    parts = taken(gaps, part_size, readers)
+    parts = taken(gaps, part_size, readers, factor)
     assert sum(part.length for part in parts) == size
     assert all(one.stop == other.start for one, other in pairwise(parts))
-    assert all(0 < part.length <= part_size for part in parts)
+    assert all(0 < part.length <= factor * part_size for part in parts)
     assert gaps.left == 0
+
+
+def test_longer_parts_are_taken_only_while_they_are_little_of_what_is_left() -> None:
+    lengths = [part.length // MIB for part in taken(gaps_in(1024 * MIB), 8 * MIB, 1, factor=4)]
+    assert lengths[:28] == [32] * 28
+    assert sorted(lengths, reverse=True) == lengths
+    assert lengths[-4:] == [8] * 4
+    assert {part.length for part in taken(gaps_in(32 * MIB), 8 * MIB, 1, factor=4)} == {8 * MIB}
 
 
 def test_parts_are_as_large_as_they_may_be_until_the_end_is_near() -> None:

@@ -28,6 +28,14 @@ def test_fast_connections_stay_as_they_are_and_are_looked_at_less_and_less_often
     assert looks[-1] == looks[-2] <= 0.25
 
 
+def test_parts_become_longer_while_connections_are_fast_and_are_as_usual_again_when_they_are_not() -> None:
+    readers, factors = Readers(2, most=16), []
+    for rate in (500, 500, 500, 199, 500):
+        readers.judge(rate * MB)
+        factors.append(readers.part_factor)
+    assert factors == [2, 4, 4, 1, 2]
+
+
 def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
     assert judged(Readers(1, most=64), 30, 30, 120, 120, 480, 480) == [1, 4, 4, 16, 16, 64]
 

@@ -20,6 +20,9 @@ _TOO_LARGE = 2**63
 _SMALLEST_PART = 2 << 20
 """Bytes below which the request would weigh too much beside what it brings."""
 
+_LITTLE = 4
+"""A part may be longer than usual where this many of them are left: the end of a file is for all its readers."""
+
 # [0-9], since \d also takes the digits of other scripts. Leading zeros do no harm.
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})", re.IGNORECASE)
@@ -103,7 +106,7 @@ class Gaps:
     def __attrs_post_init__(self) -> None:
         self.left = sum(gap.length for gap in self._gaps)
 
-    def take(self, part_size: int, readers: int) -> Range | None:
+    def take(self, part_size: int, readers: int, factor: int = 1) -> Range | None:
         """Take on the next part.
 
         Towards the end parts become smaller, so that all readers end at about the same time. Where they begin small,
@@ -112,6 +115,7 @@ class Gaps:
         Args:
             part_size: Bytes of a part, at most.
             readers: How many take parts side by side.
+            factor: How many times as long a part may be while that is little of what is left.
 
         Returns:
             The part; ``None`` where nothing is left.
@@ -120,7 +124,9 @@ class Gaps:
             return None
         measure = min(self.left, self._taken) if self.small_first else self.left
         share = measure // readers // _SMALLEST_PART * _SMALLEST_PART
-        length = min(part_size, max(share, _SMALLEST_PART))
+        little = self.left // _LITTLE // _SMALLEST_PART * _SMALLEST_PART
+        longest = max(part_size, min(factor * part_size, little))
+        length = min(longest, max(share, _SMALLEST_PART))
         gap = self._gaps.popleft()
         part = Range(gap.start, min(gap.stop, gap.start + length))
         if part.stop < gap.stop:

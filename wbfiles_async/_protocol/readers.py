@@ -1,4 +1,7 @@
-"""How many connections a large file is fetched over, learnt from what they bring. Reads no clock, performs no I/O."""
+"""How many connections a large file is fetched over, and in how long parts, learnt from what they bring.
+
+Reads no clock, performs no I/O.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ _FACTOR: Final = 4
 _WORTH: Final = 1.25
 """Growth of the rate that the last new connections must have brought for further ones."""
 
+_LONGEST: Final = 4
+"""How many times as long as usual a part becomes at most: what is fast then still ends within a second."""
+
 
 @attrs.define
 class Readers:
@@ -29,11 +35,14 @@ class Readers:
     Attributes:
         wanted: How many there should be now.
         most: How many there may be.
+        part_factor: How many times as long as usual the next part should be: from a fast connection each request
+            costs more than the bytes that came in its time.
         look: Seconds until they should be judged again.
     """
 
     wanted: int
     most: int
+    part_factor: int = attrs.field(default=1, init=False)
     look: float = attrs.field(default=_FIRST_LOOK, init=False)
     _rate_before: float = attrs.field(default=0.0, init=False)
     _slow_looks: int = attrs.field(default=0, init=False)
@@ -42,12 +51,14 @@ class Readers:
         self.wanted = min(self.wanted, self.most)
 
     def judge(self, rate: float) -> None:
-        """Judge whether there are enough of them.
+        """Judge whether there are enough of them, and how fast they are.
 
         Args:
             rate: Bytes a second that they brought together since the last time.
         """
-        if not _WORTH * self._rate_before <= rate < self.wanted * _FAST:
+        is_fast = rate >= self.wanted * _FAST
+        self.part_factor = min(2 * self.part_factor, _LONGEST) if is_fast else 1
+        if is_fast or rate < _WORTH * self._rate_before:
             self._slow_looks, self.look = 0, min(2 * self.look, _LONGEST_LOOK)
             return
         self._slow_looks += 1

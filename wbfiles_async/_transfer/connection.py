@@ -106,7 +106,10 @@ class Connection:
                 self._end(None)
                 return
             self._on_bytes(count)
-            if not (self._encrypted and self._watching):  # what is decrypted already wakes nobody
+            if not (self._encrypted and self._watching):
+                return
+            if self._waiter is not None and self._waiter.done():  # who has waited may want the rest in a thread
+                self._loop.call_soon(self._look_again)  # what is decrypted already wakes nobody
                 return
 
     def _on_bytes(self, count: int) -> None:

@@ -41,9 +41,9 @@ WHOLE_BYTES = 1 << 20
 FEW_READERS = 4
 """Connections that a large file begins with: as many as the fastest links need."""
 
-FEW_TLS_READERS = 2
+FEW_TLS_READERS = 1
 """The same where they decrypt: each record lets go of Python's lock and needs it again, so that threads hold each other
-up; and yet one of them can work while another asks for its next part."""
+up."""
 
 FEW_VERIFIED_READERS = 1
 """The same where the md5 follows, which is slower than one connection: it need not read back what comes in order."""
@@ -235,7 +235,7 @@ class Download:
 
         async def read_parts() -> None:
             nonlocal reading
-            while part := gaps.take(self.session.options.part_size, begun):
+            while part := gaps.take(self.session.options.part_size, begun, readers.part_factor):
                 await fetch(part.start, part.stop)
             reading -= 1
             if not reading:
@@ -249,7 +249,7 @@ class Download:
                     reading += 1
                     group.start_soon(read_parts)
                 before, since = self._arrived, time.monotonic()
-                with anyio.move_on_after(None if begun == readers.most else readers.look):
+                with anyio.move_on_after(readers.look):
                     await ended.wait()
                 now = time.monotonic()
                 if before > self._resumed or now > began + ANSWER_SECONDS:
