@@ -370,3 +370,6 @@ class TestPainter:
         async with asyncio.timeout(10), Painter(canvas).showing(Tally()):
             await asyncio.to_thread(canvas.drew.wait)
         assert canvas.open == 0
+        for thread in threading.enumerate():  # what it dies of is this test's
+            if thread.name == "wbfiles-display":
+                thread.join()
