@@ -15,14 +15,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from concurrent.futures import Future
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import asyncio
-
-    from anyio import CancelScope
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,7 +57,7 @@ class _Thread:
         self.ending = False
         self.clients: set[Closable] = set()
         self.generators: weakref.WeakSet[Closable] = weakref.WeakSet()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._closings: set[asyncio.Task[None]] = set()
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
@@ -137,6 +135,7 @@ class _Thread:
             task = self._loop.create_task(call.run())
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
+            call.begun(task)
 
         self._loop.call_soon_threadsafe(start)
 
@@ -191,25 +190,22 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             "thread that does the work. Note what is needed there and call when the download has returned."
         )
     call = _Call(lambda: work(*args, **kwargs))
-    future = call.future
     try:
         thread.begin(call)
     except RuntimeError:
         thread.leave_if_ending()
         raise
     try:
-        while not future.done():
-            if thread.has_ended and not future.done():
+        while not call.has_ended(WAIT_SECONDS):
+            if thread.has_ended and not call.has_ended(0):
                 raise ConfigurationError(_EXITS)  # noqa: TRY301  # nothing is left that could cancel the call
-            with suppress(TimeoutError):  # of the wait; one of the work is only returned here
-                future.exception(WAIT_SECONDS)
-        return future.result()
+        return call.result()
     except BaseException:
         try:  # at once: where a second interruption can come, it must not keep the work from being cancelled
             thread.leave_if_ending()
-            if not future.done():
+            if not call.has_ended(0):
                 thread.cancel(call)
-                future.exception()
+                call.has_ended(-1)
         except BaseException:
             thread.cancel(call)  # perhaps for the second time, which is harmless
             raise
@@ -246,33 +242,48 @@ def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
 class _Call(Generic[T]):
     """Async work that another thread waits for and can cancel.
 
-    Attributes:
-        future: Its outcome.
+    Why not a future of ``concurrent.futures``: it takes longer to make and to set than the loop's part of a call.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
-        self.future: Future[T] = Future()
         self._work = work
-        self._scope: CancelScope | None = None
+        self._task: asyncio.Task[T] | None = None
+        self._ended: asyncio.Task[T] | None = None
+        self._lock = threading.Lock()
+        self._lock.acquire()
 
-    async def run(self) -> None:
-        """Do it, in the loop."""
-        from anyio import CancelScope
+    # In the loop.
 
-        try:
-            with CancelScope() as self._scope:
-                self.future.set_result(await self._work())
-        except BaseException as error:
-            self.future.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-        if not self.future.done():  # cancelled; seen by nobody: who did it is on the way out with an exception
-            self.future.set_exception(InterruptedError())
+    async def run(self) -> T:
+        """Do it."""
+        return await self._work()
+
+    def begun(self, task: asyncio.Task[T]) -> None:
+        """Note the task that does it."""
+        self._task = task
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # seen: who waited may have gone on with an interruption
+        self._ended = task
+        self._lock.release()
 
     def cancel(self) -> None:
-        """Cancel it, in the loop."""
-        if self._scope is not None:
-            self._scope.cancel()
+        """Cancel it."""
+        if self._task is not None:
+            self._task.cancel()
+
+    # In the thread that waits.
+
+    def has_ended(self, seconds: float) -> bool:
+        """Wait so long at most, -1 for as long as it takes, and tell whether it has ended."""
+        return self._ended is not None or self._lock.acquire(timeout=seconds)
+
+    def result(self) -> T:
+        """Give what came of it."""
+        assert self._ended is not None  # noqa: S101
+        return self._ended.result()
 
 
 def close_at_exit(client: Closable) -> None:
