@@ -117,6 +117,56 @@ async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) ->
     assert len({seen.connection for seen in server.seen()}) <= 2
 
 
+@asynccontextmanager
+async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
+    """A store that answers one request of each connection, then says more without being asked; tells what it hears."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            heard.put_nowait("request")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
+            await writer.drain()
+            if unasked:
+                await asyncio.sleep(0.05)
+                writer.write(unasked)
+            heard.put_nowait("more" if await reader.read(1) else "end")
+        writer.close()
+
+    store = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with store:
+        yield f"http://127.0.0.1:{store.sockets[0].getsockname()[1]}/a?sig={SIGNATURE}", heard
+
+
+async def test_a_kept_connection_that_nobody_wants_is_closed_after_a_while(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wbfiles_async._transfer.engine.IDLE_SECONDS", 0.1)
+    async with store_of_one_answer() as (url, heard), client(server) as api, asyncio.timeout(10):
+        assert await remote(api, server.put("a", b"data", directUrl=url)).read_bytes() == b"data"
+        assert await heard.get() == "request"
+        assert await heard.get() == "end"
+
+
+@pytest.mark.parametrize(
+    "unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"e"], ids=["an answer", "a byte"]
+)
+@pytest.mark.parametrize("how", ["fetch", "read_bytes"])
+async def test_what_comes_unasked_over_a_kept_connection_is_taken_for_no_answer(
+    server: ScriptedServer, unasked: bytes, how: str, tmp_path: Path
+) -> None:
+    async with store_of_one_answer(unasked) as (url, heard), client(server, attempts=1) as api:
+        file = remote(api, server.put("a", b"data", directUrl=url))
+        for _ in range(3):
+            got = await file.read_bytes() if how == "read_bytes" else await file.fetch(tmp_path, replace=True)
+            assert (got.read_bytes() if isinstance(got, Path) else got) == b"data"
+            await asyncio.sleep(0.1)
+    told = [heard.get_nowait() for _ in range(heard.qsize())]
+    assert told.count("request") == 3
+    assert "more" not in told
+
+
 @pytest.mark.fault(7)
 async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(server: ScriptedServer) -> None:
     node = server.put("a", b"data", Answer(head=b"", end="close"))

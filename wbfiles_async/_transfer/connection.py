@@ -35,6 +35,7 @@ Where the body is handed out in the loop there are two: while one is used, the o
 PATIENCE = 0.05
 """Seconds that the bytes of a slow connection wait in the loop for more to come along."""
 
+_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _END_OF_HEAD = b"\r\n\r\n"
 _NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -75,12 +76,29 @@ class Connection:
         self._used = self._has_lain = False
         self.idle_since = 0.0
         self.came = 0
-        self._watch()
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, for a thread that waits for it."""
+        return self._socket
 
     @property
     def is_free(self) -> bool:
         """Whether another request can be sent."""
         return not (self._ended or self._expecting)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing has come that nobody asked for, the other side's farewell above all."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return False
+        try:  # below TLS's own, which gives nothing without taking it
+            socket.socket.recv(self._socket, 1, _PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     @property
     def has_ended(self) -> bool:
@@ -113,9 +131,6 @@ class Connection:
                 return
 
     def _on_bytes(self, count: int) -> None:
-        if not self._expecting:  # nobody asked for it, and what is handed out must not be touched
-            self.close()
-            return
         self._stop += count
         held = self._stop - self._start
         if self._stop == len(self._buffer):
@@ -153,7 +168,7 @@ class Connection:
             self._watching = False
             self._loop.remove_reader(self._number)
 
-    # Called by a thread, from ``detach`` to ``attach``.
+    # Called by a thread.
 
     def ask(self, request: bytes, length: int) -> None:
         """Send a request, without waiting: it fits into what the system holds for a connection that has lain.
@@ -191,15 +206,6 @@ class Connection:
         return self._encrypted and count > 0
 
     # Called by who reads.
-
-    def detach(self) -> socket.socket:
-        """Have the loop leave the connection alone, for a thread that uses it until ``attach``; give its socket."""
-        self._unwatch()
-        return self._socket
-
-    def attach(self) -> None:
-        """Have the loop watch the connection again."""
-        self._watch()
 
     async def exchange(self, request: bytes, silence: float) -> Head:
         """Send a request and receive the head of its answer.
@@ -240,9 +246,8 @@ class Connection:
             head = self._parse(arrived[:end])
             self._start += end + len(_END_OF_HEAD)
             if head.status >= 200:
-                self._expecting = head.length != 0
-                if not self._expecting and self._start < self._stop:  # more than was announced
-                    self.close()
+                if head.length == 0:
+                    self._be_free()
                 return head
         if self._ended:
             if self._has_lain and not self._stop:
@@ -271,10 +276,15 @@ class Connection:
             return None
         whole = bytes(self._buffer[self._start : self._start + length])
         self._start += length
+        self._be_free()
+        return whole
+
+    def _be_free(self) -> None:
+        """Note that the answer has come to its end."""
         self._expecting = False
+        self._unwatch()
         if self._start < self._stop:  # more than was announced
             self.close()
-        return whole
 
     async def body(self, head: Head, silence: float) -> AsyncGenerator[memoryview | bytes]:
         """Receive the body. A piece can be used until the next one is asked for.
@@ -294,7 +304,8 @@ class Connection:
                     raise self._malformed(str(error)) from None
                 if piece:
                     yield piece
-            self._expecting = self._stop > self._start
+            if self._stop == self._start:
+                self._be_free()
         elif head.length is None:
             while not self._ended or self._stop > self._start:
                 yield await self._take(None, silence)
@@ -329,14 +340,10 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        self._expecting = False
-        if self._ended:  # since its last bytes came, before somebody took them
-            return
-        self._socket.setblocking(False)
-        if held > length:  # more than was announced
-            self.close()
-        else:
-            self._watch()
+        if not self._ended:  # since its last bytes came, before somebody took them
+            self._socket.setblocking(False)
+            self._start, self._stop = 0, max(0, held - length)
+            self._be_free()
 
     async def _take(self, rest: int | None, silence: float) -> memoryview:
         """Hand out what has arrived, ``rest`` bytes at the most; wait until it is worth it."""
@@ -361,9 +368,7 @@ class Connection:
         piece = self._buffer[self._start : self._start + count]
         self._start += count
         if count == rest:
-            self._expecting = False
-            if self._start < self._stop:  # more than was announced
-                self.close()
+            self._be_free()
         elif self._start == self._stop:
             self._lent, self._buffer = self._buffer, self._spare or memoryview(bytearray(len(self._buffer)))
             self._spare = None

@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -62,6 +62,7 @@ class Engine:
         self._transport = transport
         self._lanes = [Lane() for _ in range(LANES)]
         self._idle: dict[str, list[Connection]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
         self._threads = KeptThreads()
         self._closed = False
 
@@ -76,7 +77,7 @@ class Engine:
         where = origin(url)
         request = self.request(url, fields_text(headers))
         while True:
-            connection = await self._connection(url, times)
+            connection = self.take_idle(where) or await self.connect(url, times)
             try:
                 head = await connection.exchange(request, times.read)
             except StaleError:
@@ -90,67 +91,64 @@ class Engine:
         """Tell whether ``series`` can be used for a URL."""
         return url.isascii() and not self._transport.proxies.by_scheme
 
-    def has_idle(self, where: str) -> bool:
-        """Tell whether a connection to an origin is there that can be used."""
-        if (connection := self._take_idle(where)) is None:
-            return False
-        self._idle[where].append(connection)
-        return True
-
     def request(self, url: str, fields: str) -> bytes:
         """Write the request for a URL, with header fields in the form of ``fields_text``."""
         before, target = target_of(url)
         return request_text(target, before.partition("://")[2], fields)
 
-    @asynccontextmanager
-    async def series(
-        self, url: str, errands: Sequence[Errand], *, goes_on: Callable[[], bool], times: Times, speed: LowSpeed
-    ) -> AsyncIterator[Series]:
-        """Have small files fetched over one connection, one after the other; see ``Lane.begin``.
-
-        Args:
-            url: That of one of them; all are of one origin.
-            errands: What to fetch.
-            goes_on: Asked, in the thread, whether another request may be sent.
-            times: How long a request waits.
-            speed: Tells when the connection has stalled.
-
-        Raises:
-            httpx.TransportError: No connection could be made.
-        """
-        connection = await self._connection(url, times)
+    def begin(
+        self,
+        connection: Connection,
+        errands: Sequence[Errand],
+        *,
+        goes_on: Callable[[], bool],
+        times: Times,
+        speed: LowSpeed,
+    ) -> Series:
+        """Fetch small files over one connection; see ``Lane.begin``. ``take_back`` it at its end, or ``abandon`` it."""
         light = all(errand.length <= LIGHT_BYTES for errand in errands)
         lane = self._lanes[0] if light else min(self._lanes, key=lambda lane: lane.series)
-        series = lane.begin(connection, errands, goes_on=goes_on, silence=times.read, speed=speed)
-        try:
-            try:
-                yield series
-            finally:
-                await series.end()
-        except BaseException:
-            connection.close()
-            raise
-        connection.attach()
-        if series.head is not None:
-            series.answer = _Answer(self, origin(url), connection, series.head, times.read)
-        elif connection.is_free and series.keeps_alive:
-            self.give_back(origin(url), connection)
-        else:
-            connection.close()
+        return lane.begin(connection, errands, goes_on=goes_on, silence=times.read, speed=speed)
 
-    async def _connection(self, url: str, times: Times) -> Connection:
-        """Take a connection to the URL's origin, or make one."""
-        if (idle := self._take_idle(origin(url))) is not None:
-            return idle
+    def take_back(self, series: Series, where: str, times: Times) -> None:
+        """Take the connection of a series that has ended by itself."""
+        if series.head is not None:
+            series.answer = _Answer(self, where, series.connection, series.head, times.read)
+        elif series.keeps_alive:
+            self.give_back(where, series.connection)
+        else:
+            series.connection.close()
+
+    async def abandon(self, series: Series) -> None:
+        """End a series, and close its connection."""
+        try:
+            await series.end()
+        finally:
+            series.connection.close()
+
+    async def connect(self, url: str, times: Times) -> Connection:
+        """Make a connection to the URL's origin.
+
+        Raises:
+            httpx.TransportError: That failed.
+        """
         parts = urlsplit(url)
         return await self._connect(parts.scheme, parts.hostname or "", parts.port, times.connect)
 
-    def _take_idle(self, where: str) -> Connection | None:
+    def has_idle(self, where: str) -> bool:
+        """Tell whether a connection to an origin is kept and can be used."""
+        if (connection := self.take_idle(where)) is None:
+            return False
+        self._idle[where].append(connection)
+        return True
+
+    def take_idle(self, where: str) -> Connection | None:
+        """Take a connection to an origin that is kept and can be used."""
         idle = self._idle.get(where)
         oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
         while idle:
             connection = idle.pop()
-            if connection.is_free and connection.idle_since > oldest:
+            if connection.idle_since > oldest and connection.is_silent:
                 return connection
             connection.close()
         return None
@@ -160,8 +158,26 @@ class Engine:
         if self._closed:
             connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
         self._idle.setdefault(where, []).append(connection)
+        if self._alarm is None:
+            self._alarm = loop.call_later(IDLE_SECONDS, self._close_old)
+
+    def _close_old(self) -> None:
+        """Close the connections that nobody has wanted for a while."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - IDLE_SECONDS
+        for where, idle in [*self._idle.items()]:
+            kept = [connection for connection in idle if connection.idle_since > oldest]
+            for connection in idle:
+                if connection not in kept:
+                    connection.close()
+            if kept:
+                self._idle[where] = kept
+            else:
+                del self._idle[where]
+        self._alarm = loop.call_later(IDLE_SECONDS, self._close_old) if self._idle else None
 
     async def _connect(self, scheme: str, host: str, port: int | None, seconds: float) -> Connection:
         import aiohappyeyeballs
@@ -187,6 +203,8 @@ class Engine:
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""
         self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._threads.close()
         for lane in self._lanes:
             lane.close()

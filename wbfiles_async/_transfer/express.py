@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 import attrs
 import httpx
@@ -20,9 +19,9 @@ from wbfiles_async._protocol.judging import Body, judge_body
 from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin
 from wbfiles_async._transfer.asking import plain_headers
+from wbfiles_async._transfer.connection import Connection
 from wbfiles_async._transfer.download import WHOLE_BYTES
 from wbfiles_async._transfer.engine import Engine
-from wbfiles_async._transfer.lane import Series
 from wbfiles_async._transfer.network import private_peers
 from wbfiles_async._transfer.origins import Origin
 from wbfiles_async._transfer.places import Place
@@ -199,46 +198,41 @@ class Express:
         first = files[0]
         where = self._session.origins.of(first.url)
         async with where.turn(first.source.name) as turn:
-            done = 0
             try:
-                async with self._series(files, where, goes_on, on_recalled) as series:
-                    while news := await series.news():
-                        where.reachable = True
-                        for file in files[done : done + news]:
-                            turn.passed()
-                            on_done(file)
-                        done += news
-            except httpx.TransportError as error:  # no connection could be made
+                connection = self._engine.take_idle(where.name) or await self._connect(first.url, where)
+            except httpx.TransportError as error:
                 first.source.begun = Begun(first.url, turn.hand_on(), error)
                 return
+            options, done = self._session.options, 0
+            series = self._engine.begin(
+                connection,
+                files,
+                goes_on=lambda: where.admits and goes_on(),
+                times=self._session.times,
+                speed=LowSpeed(options.stall_seconds, options.stall_bytes),
+            )
+            recall = asyncio.get_running_loop().call_later(SERIES_SECONDS, lambda: on_recalled(series.recall()))
+            try:
+                while news := await series.news():
+                    where.reachable = True
+                    for file in files[done : done + news]:
+                        turn.passed()
+                        on_done(file)
+                    done += news
+            except BaseException:
+                await self._engine.abandon(series)
+                raise
+            finally:
+                recall.cancel()
+            self._engine.take_back(series, where.name, self._session.times)
             outcome = series.answer or series.failure
             if isinstance(outcome, Exception) and not isinstance(outcome, httpx.TransportError):
                 raise outcome
             if outcome is not None:
                 files[done].source.begun = Begun(files[done].url, turn.hand_on(), outcome)
 
-    @asynccontextmanager
-    async def _series(
-        self,
-        files: Sequence[SmallFile],
-        where: Origin,
-        goes_on: Callable[[], bool],
-        on_recalled: Callable[[int], None],
-    ) -> AsyncIterator[Series]:
-        """Have the files asked for, for as long as a series may take."""
-        session, options = self._session, self._session.options
+    async def _connect(self, url: str, where: Origin) -> Connection:
+        session = self._session
         allowed = where.name == session.api_origin or await session.private_stores.known()
         with private_peers(allowed=allowed):
-            async with self._engine.series(
-                files[0].url,
-                files,
-                goes_on=lambda: where.admits and goes_on(),
-                times=session.times,
-                speed=LowSpeed(options.stall_seconds, options.stall_bytes),
-            ) as series:
-                loop = asyncio.get_running_loop()
-                recall = loop.call_later(SERIES_SECONDS, lambda: on_recalled(series.recall()))
-                try:
-                    yield series
-                finally:
-                    recall.cancel()
+            return await self._engine.connect(url, session.times)

@@ -65,7 +65,7 @@ class Series:
     """Errands that follow one another over one connection. ``Lane.begin`` makes one; always ``end`` it.
 
     Attributes:
-        socket: The connection's.
+        connection: Used by the thread alone until the series has ended.
         done: Errands that have been taken, from the first one on.
         head: The head of an answer that is not as expected, or whose body broke off. Then the connection is in the
             middle of that answer.
@@ -83,12 +83,11 @@ class Series:
         speed: LowSpeed,
         abandoned: Callable[[], None],
     ) -> None:
-        self.socket = connection.detach()
         self.done = 0
         self.head: Head | None = None
         self.answer: Answer | None = None
         self.failure: Exception | None = None
-        self._connection = connection
+        self.connection = connection
         self._errands = errands
         self._goes_on = goes_on
         self._silence = silence
@@ -107,8 +106,8 @@ class Series:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the last answer allows for further requests."""
-        return self._answer is None or self._answer.keep_alive
+        """Whether the connection can be used for further requests."""
+        return self.connection.is_free and (self._answer is None or self._answer.keep_alive)
 
     # In the loop.
 
@@ -155,7 +154,7 @@ class Series:
         """Judge whether the connection has stalled."""
         if self._is_abandoned:
             return False
-        came, self._came = self._connection.came - self._came, self._connection.came
+        came, self._came = self.connection.came - self._came, self.connection.came
         reason = self._speed.stall(now - self._looked_at, came)
         self._looked_at = now
         if self._answer is None and now - self._asked_at >= self._silence:
@@ -183,19 +182,19 @@ class Series:
             self._asked += 1
         self._answer = None
         self._asked_at = now
-        self._connection.ask(errand.request, errand.length)
+        self.connection.ask(errand.request, errand.length)
         return True
 
     def _receive(self, now: float) -> bool:
         more = True
         while more:
-            more = self._connection.receive()
+            more = self.connection.receive()
             if not self._advance(now):
                 return False
         return True
 
     def _advance(self, now: float) -> bool:
-        connection, errand, answer = self._connection, self._errands[self.done], self._answer
+        connection, errand, answer = self.connection, self._errands[self.done], self._answer
         if answer is None:
             answer = self._answer = connection.head()
             if answer is None:
@@ -329,7 +328,7 @@ class _Rounds:
     def admit(self, begun: Sequence[Series]) -> None:
         for series in begun:
             self._active.add(series)
-            self._selector.register(series.socket, selectors.EVENT_READ, series)
+            self._selector.register(series.connection.socket, selectors.EVENT_READ, series)
             if not series.begin(self._now):
                 self._end(series)
 
@@ -362,7 +361,7 @@ class _Rounds:
             self._tell(news, over)
 
     def _end(self, series: Series) -> None:
-        self._selector.unregister(series.socket)
+        self._selector.unregister(series.connection.socket)
         self._active.discard(series)
         self._news.discard(series)
         self._over.append(series)
