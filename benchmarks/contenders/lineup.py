@@ -33,7 +33,7 @@ def ours_blocking(title: str, work: str, *, threads: int = 1) -> Contender:
 
 
 def wandb(title: str, work: str = "download", *, threads: int = 1, per_page: int = 1000) -> Contender:
-    """Make a contender of ``wandb.Api``; ``work`` is ``download`` or ``list``."""
+    """Make a contender of ``wandb.Api``; ``work`` is ``download``, ``verify`` (then compare the md5) or ``list``."""
     return Contender(
         title,
         lambda job: _module("wandb_client", work, str(threads), str(per_page), *_place(job)),
@@ -95,4 +95,5 @@ CURL = Contender("`curl -Z`, 16 at a time", _curl, needs="curl", reports=False)
 ARIA2C = Contender("aria2c, 16 connections", _aria2c, needs="aria2c", reports=False)
 WBFILES_GET = Contender("`wbfiles get`", _wbfiles_get, needs="import click", reports=False)
 WANDB = wandb("wandb")
+WANDB_VERIFIED = wandb("wandb, then its md5", "verify")
 WANDB_16 = wandb("wandb, 16 threads", threads=16)

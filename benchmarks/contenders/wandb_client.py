@@ -1,10 +1,12 @@
 """W&B's own client, as its documentation shows it; with 1000 files a page, or as many as it asks for by itself.
 
-python -m benchmarks.contenders.wandb_client download|list THREADS PER_PAGE BASE_URL RUN ROOT
+python -m benchmarks.contenders.wandb_client download|verify|list THREADS PER_PAGE BASE_URL RUN ROOT
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,9 @@ def _main(work: str, threads: int, per_page: int, base_url: str, path: str, root
 
     def download(file: File) -> bool:
         with file.download(root, replace=True) as opened:
+            if work == "verify":
+                digest = hashlib.file_digest(opened.buffer, "md5")
+                return base64.b64encode(digest.digest()).decode() == file.md5
             return opened.readable()
 
     with Stopwatch() as watch:
