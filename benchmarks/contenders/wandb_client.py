@@ -17,6 +17,12 @@ from wandb.apis.public import File
 from benchmarks.contenders.reporting import Stopwatch, report
 
 
+def _is_right(file: File, path: str) -> bool:
+    with open(path, "rb") as opened:
+        digest = hashlib.file_digest(opened, "md5")
+    return bool(base64.b64encode(digest.digest()).decode() == file.md5)
+
+
 def _main(work: str, threads: int, per_page: int, base_url: str, path: str, root: str) -> None:
     os.environ["WANDB_BASE_URL"] = base_url
     run = wandb.Api(api_key="b" * 40).run(path)
@@ -24,10 +30,7 @@ def _main(work: str, threads: int, per_page: int, base_url: str, path: str, root
 
     def download(file: File) -> bool:
         with file.download(root, replace=True) as opened:
-            if work == "verify":
-                digest = hashlib.file_digest(opened.buffer, "md5")
-                return base64.b64encode(digest.digest()).decode() == file.md5
-            return opened.readable()
+            return _is_right(file, opened.name) if work == "verify" else opened.readable()
 
     with Stopwatch() as watch:
         if work == "list":

@@ -28,6 +28,7 @@ from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
 from wbfiles_async._transfer.kept_threads import KeptThreads
 from wbfiles_async._transfer.lane import Errand, Lane, Series
+from wbfiles_async._transfer.loop_reader import LoopReader
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
 from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
 
@@ -78,14 +79,16 @@ class Engine:
         request = self.request(url, fields_text(headers))
         while True:
             connection = self.take_idle(where) or await self.connect(url, times)
+            reader = LoopReader(connection, self._threads, times.read)
             try:
-                head = await connection.exchange(request, times.read)
+                head = await reader.ask(request)
             except StaleError:
-                continue
+                connection.close()
             except BaseException:
                 connection.close()
                 raise
-            return _Answer(self, where, connection, head, times.read)
+            else:
+                return _Answer(self, where, reader, head)
 
     def takes_series(self, url: str) -> bool:
         """Tell whether ``series`` can be used for a URL."""
@@ -113,7 +116,8 @@ class Engine:
     def take_back(self, series: Series, where: str, times: Times) -> None:
         """Take the connection of a series that has ended by itself."""
         if series.head is not None:
-            series.answer = _Answer(self, where, series.connection, series.head, times.read)
+            reader = LoopReader(series.connection, self._threads, times.read)
+            series.answer = _Answer(self, where, reader, series.head)
         elif series.keeps_alive:
             self.give_back(where, series.connection)
         else:
@@ -198,7 +202,7 @@ class Engine:
                     raise
         except (OSError, ValueError) as error:
             raise _connect_failure(error) from error
-        return Connection(opened, self._threads)
+        return Connection(opened)
 
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""
@@ -218,9 +222,8 @@ class Engine:
 class _Answer:
     _engine: Engine
     _where: str
-    _connection: Connection
+    _reader: LoopReader
     _head: Head
-    _silence: float
 
     @property
     def status(self) -> int:
@@ -231,23 +234,24 @@ class _Answer:
         return self._head.headers
 
     def arrived(self) -> bytes | None:
-        return None if self._head.length is None else self._connection.arrived(self._head.length)
+        return None if self._head.length is None else self._reader.connection.arrived(self._head.length)
 
     def pieces(self) -> AsyncIterator[memoryview | bytes]:
-        return self._connection.body(self._head, self._silence)
+        return self._reader.body(self._head)
 
     @property
     def drain(self) -> Callable[[Take, LowSpeed], Awaitable[None]] | None:
         length = self._head.length
         if length is None or length < WORTH_A_THREAD:
             return None
-        return partial(self._connection.drain, length)
+        return partial(self._reader.drain, length)
 
     async def aclose(self) -> None:
-        if self._head.keep_alive and self._connection.is_free:
-            self._engine.give_back(self._where, self._connection)
+        connection = self._reader.connection
+        if self._head.keep_alive and connection.is_free:
+            self._engine.give_back(self._where, connection)
         else:
-            self._connection.close()
+            connection.close()
 
 
 async def _look_up(host: str, port: int) -> list[AddrInfoType]:
