@@ -34,6 +34,6 @@ def _parse(value: str) -> bytes | None:
     return digest if binascii.b2a_base64(digest, newline=False).decode() == value else None
 
 
-def new_md5(data: bytes = b"") -> hashlib._Hash:
+def new_md5(data: bytes | memoryview = b"") -> hashlib._Hash:
     """Make the digest that the server states; allowed also where OpenSSL forbids md5 for security."""
     return hashlib.md5(data, usedforsecurity=False)

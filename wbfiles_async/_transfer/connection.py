@@ -169,16 +169,16 @@ class Connection:
         return None
 
     def take(self, most: int) -> memoryview:
-        """Hand out what has come, so many bytes at most; they can be used until ``room`` or ``begin``."""
+        """Hand out what has come, so many bytes at most; they can be used until more is received."""
         count = min(self.held, most)
         self._start += count
         return self._buffer[self._start - count : self._start]
 
-    def arrived(self, length: int) -> bytes | None:
-        """Hand out a body of this length where all of it is here; ``None`` where it is not."""
+    def arrived(self, length: int) -> memoryview | None:
+        """Hand out a body of this length, as ``take`` does, where all of it is here; ``None`` where it is not."""
         if self.held < length:
             return None
-        whole = bytes(self.take(length))
+        whole = self.take(length)
         self.be_free()
         return whole
 

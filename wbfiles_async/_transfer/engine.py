@@ -234,7 +234,8 @@ class _Answer:
         return self._head.headers
 
     def arrived(self) -> bytes | None:
-        return None if self._head.length is None else self._reader.connection.arrived(self._head.length)
+        whole = None if self._head.length is None else self._reader.connection.arrived(self._head.length)
+        return None if whole is None else bytes(whole)
 
     def pieces(self) -> AsyncIterator[memoryview | bytes]:
         return self._reader.body(self._head)

@@ -97,7 +97,7 @@ class SmallFile:
         judged = judge_body(head.status, head.headers, start=0, stop=length, size=length, etag=None)
         return isinstance(judged, Body) and head.length == self.length
 
-    def take(self, body: bytes) -> bool:
+    def take(self, body: memoryview) -> bool:
         """Check and publish. Blocks."""
         self.arrived = len(body)
         try:

@@ -56,8 +56,8 @@ class Errand(Protocol):
         """Tell whether the body behind this head, and all of it, is what is wanted."""
         ...
 
-    def take(self, body: bytes) -> bool:
-        """Use the body; tell whether further errands make sense. May block, and raises nothing."""
+    def take(self, body: memoryview) -> bool:
+        """Use the body before returning; tell whether further errands make sense. May block, and raises nothing."""
         ...
 
 

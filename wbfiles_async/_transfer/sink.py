@@ -213,7 +213,7 @@ class Temporary:
 
 
 def write_whole(
-    place: Place, pieces: Sequence[bytes], *, mode: int, replace: bool, durable: bool
+    place: Place, pieces: Sequence[bytes | memoryview], *, mode: int, replace: bool, durable: bool
 ) -> os.stat_result | None:
     """Write a small file and publish it, in one go.
 
