@@ -1,6 +1,7 @@
 """All benchmarks: ``python -m benchmarks [--only NAME,...] [--runs N] [--smoke] [--write]``."""
 
 from benchmarks.command import main
+from benchmarks.connections import CONNECTIONS
 from benchmarks.facade import FACADE
 from benchmarks.imports import IMPORTS
 from benchmarks.large import LARGE, LIMITED, TLS
@@ -11,4 +12,4 @@ from benchmarks.scale import SCALE
 from benchmarks.small import MEDIUM, SMALL
 
 if __name__ == "__main__":
-    main([SMALL, MEDIUM, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *SCALE])
+    main([SMALL, MEDIUM, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *CONNECTIONS, *SCALE])

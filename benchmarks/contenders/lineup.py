@@ -19,12 +19,10 @@ def _place(job: Job) -> tuple[str, str, str]:
     return job.stage.base_url, job.path, str(job.root)
 
 
-def ours(title: str, work: str, *, verify: bool = True) -> Contender:
+def ours(title: str, work: str, *, verify: bool = True, connections: int = 16) -> Contender:
     """Make a contender of ``AsyncApi``; ``work`` is one of ``download``, ``fetch`` and ``list``."""
-    trust = "verify" if verify else "trust"
-    return Contender(
-        title, lambda job: _module("ours", work, trust, *_place(job)), needs=_OURS, downloads=work != "list"
-    )
+    how = (work, "verify" if verify else "trust", str(connections))
+    return Contender(title, lambda job: _module("ours", *how, *_place(job)), needs=_OURS, downloads=work != "list")
 
 
 def ours_blocking(title: str, work: str, *, threads: int = 1) -> Contender:

@@ -1,6 +1,6 @@
 """wbfiles_async, awaited.
 
-python -m benchmarks.contenders.ours download|fetch|list verify|trust BASE_URL RUN ROOT
+python -m benchmarks.contenders.ours download|fetch|list verify|trust CONNECTIONS BASE_URL RUN ROOT
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ async def _list(run: AsyncRun, root: str) -> int:
     return len(await run.files().to_list())
 
 
-async def _main(work: str, trust: str, base_url: str, path: str, root: str) -> None:
-    options = TransferOptions(verify=trust == "verify")
+async def _main(work: str, trust: str, connections: str, base_url: str, path: str, root: str) -> None:
+    options = TransferOptions(verify=trust == "verify", connections=int(connections))
     async with AsyncApi(base_url=base_url, api_key="b" * 40, options=options) as api:
         run = api.run(path)
         await run.files().count()  # as wandb.Api().run() does, ask the API once before the clock runs
