@@ -36,6 +36,13 @@ def test_parts_become_longer_while_connections_are_fast_and_are_as_usual_again_w
     assert factors == [2, 4, 4, 1, 2]
 
 
+def test_where_there_are_as_many_as_may_be_they_are_looked_at_less_and_less_often() -> None:
+    readers = Readers(4, most=4)
+    for _ in range(8):
+        readers.judge(30 * MB)
+    assert readers.look == 0.25
+
+
 def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
     assert judged(Readers(1, most=64), 30, 30, 120, 120, 480, 480) == [1, 4, 4, 16, 16, 64]
 

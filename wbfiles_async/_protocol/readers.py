@@ -58,7 +58,7 @@ class Readers:
         """
         is_fast = rate >= self.wanted * _FAST
         self.part_factor = min(2 * self.part_factor, _LONGEST) if is_fast else 1
-        if is_fast or rate < _WORTH * self._rate_before:
+        if is_fast or rate < _WORTH * self._rate_before or self.wanted == self.most:
             self._slow_looks, self.look = 0, min(2 * self.look, _LONGEST_LOOK)
             return
         self._slow_looks += 1

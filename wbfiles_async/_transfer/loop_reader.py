@@ -63,7 +63,8 @@ class LoopReader:
         deadline = self._loop.time() + self._silence
         await self._send(request)
         while (head := connection.head()) is None:
-            await self._wait(connection.held + 1, max(0.0, deadline - self._loop.time()))
+            wanted = connection.held + 1  # and no more of TLS: the loop decrypts no large body
+            await self._wait(wanted, wanted, max(0.0, deadline - self._loop.time()))
         return head
 
     async def _send(self, request: bytes) -> None:
@@ -115,16 +116,22 @@ class LoopReader:
         connection = self.connection
         if rest is None or rest > connection.held:
             connection.room(LARGE_BUFFER)
-            wanted = connection.capacity if rest is None else min(rest, connection.capacity)
+            most = connection.capacity if rest is None else min(rest, connection.capacity)
+            wanted = 1 if rest is None else most  # where the end is not known, what is there may be all
             if connection.held < wanted and not connection.has_ended:
-                await self._wait(wanted, self._silence)
+                await self._wait(wanted, most, self._silence)
         return connection.take(connection.capacity if rest is None else rest)
 
-    async def _wait(self, wanted: int, seconds: float) -> None:
+    async def _wait(self, wanted: int, most: int, seconds: float) -> None:
         """Wait until so many bytes are held, or a few for a while, or no more come.
 
+        Args:
+            wanted: So many.
+            most: Bytes that are held at most, about.
+            seconds: How long to wait.
+
         Raises:
-            httpx.ReadTimeout: Nothing has come in so many seconds.
+            httpx.ReadTimeout: Nothing has come in that time.
         """
         connection, loop = self.connection, self._loop
         number = connection.socket.fileno()
@@ -138,7 +145,7 @@ class LoopReader:
             if over.done():
                 return
             held = connection.held
-            while connection.receive() and connection.held < wanted:
+            while connection.receive() and connection.held < most:
                 pass
             if connection.held >= wanted or connection.has_ended:
                 end()
