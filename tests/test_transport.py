@@ -142,7 +142,7 @@ async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, 
 async def test_a_kept_connection_that_nobody_wants_is_closed_after_a_while(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wbfiles_async._transfer.engine.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("wbfiles_async._transfer.kept_connections.IDLE_SECONDS", 0.1)
     async with store_of_one_answer() as (url, heard), client(server) as api, asyncio.timeout(10):
         assert await remote(api, server.put("a", b"data", directUrl=url)).read_bytes() == b"data"
         assert await heard.get() == "request"

@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,11 +26,13 @@ from wbfiles_async._protocol.low_speed import LowSpeed
 from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._transfer.connection import Connection, StaleError
 from wbfiles_async._transfer.exchange import Answer, Take, Times
+from wbfiles_async._transfer.kept_connections import KeptConnections
 from wbfiles_async._transfer.kept_threads import KeptThreads
-from wbfiles_async._transfer.lane import Errand, Lane, Series
+from wbfiles_async._transfer.lane import Lane
 from wbfiles_async._transfer.loop_reader import LoopReader
 from wbfiles_async._transfer.network import ForbiddenAddressError, open_socket
-from wbfiles_async._transfer.transport import IDLE_SECONDS, AddressError, AiohttpTransport, CertificateError
+from wbfiles_async._transfer.series import Series
+from wbfiles_async._transfer.transport import AddressError, AiohttpTransport, CertificateError
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
@@ -57,15 +59,16 @@ class Engine:
 
     Args:
         transport: Knows proxies and certificates, and asks in our place where we cannot.
+
+    Attributes:
+        kept: Connections that can be used again.
     """
 
     def __init__(self, transport: AiohttpTransport) -> None:
         self._transport = transport
         self._lanes = [Lane() for _ in range(LANES)]
-        self._idle: dict[str, list[Connection]] = {}
-        self._alarm: asyncio.TimerHandle | None = None
         self._threads = KeptThreads()
-        self._closed = False
+        self.kept = KeptConnections()
 
     async def get(self, url: str, headers: Mapping[str, str], times: Times) -> Answer:
         """Send a GET.
@@ -78,7 +81,7 @@ class Engine:
         where = origin(url)
         request = self.request(url, fields_text(headers))
         while True:
-            connection = self.take_idle(where) or await self.connect(url, times)
+            connection = self.kept.take(where) or await self.connect(url, times)
             reader = LoopReader(connection, self._threads, times.read)
             try:
                 head = await reader.ask(request)
@@ -99,19 +102,11 @@ class Engine:
         before, target = target_of(url)
         return request_text(target, before.partition("://")[2], fields)
 
-    def begin(
-        self,
-        connection: Connection,
-        errands: Sequence[Errand],
-        *,
-        goes_on: Callable[[], bool],
-        times: Times,
-        speed: LowSpeed,
-    ) -> Series:
-        """Fetch small files over one connection; see ``Lane.begin``. ``take_back`` it at its end, or ``abandon`` it."""
-        light = all(errand.length <= LIGHT_BYTES for errand in errands)
+    def begin(self, series: Series) -> None:
+        """Have small files fetched over a connection of ours. ``take_back`` it at its end, or ``abandon`` it."""
+        light = all(errand.length <= LIGHT_BYTES for errand in series.errands)
         lane = self._lanes[0] if light else min(self._lanes, key=lambda lane: lane.series)
-        return lane.begin(connection, errands, goes_on=goes_on, silence=times.read, speed=speed)
+        lane.begin(series)
 
     def take_back(self, series: Series, where: str, times: Times) -> None:
         """Take the connection of a series that has ended by itself."""
@@ -119,7 +114,7 @@ class Engine:
             reader = LoopReader(series.connection, self._threads, times.read)
             series.answer = _Answer(self, where, reader, series.head)
         elif series.keeps_alive:
-            self.give_back(where, series.connection)
+            self.kept.keep(where, series.connection)
         else:
             series.connection.close()
 
@@ -136,60 +131,14 @@ class Engine:
         Raises:
             httpx.TransportError: That failed.
         """
-        parts = urlsplit(url)
-        return await self._connect(parts.scheme, parts.hostname or "", parts.port, times.connect)
-
-    def has_idle(self, where: str) -> bool:
-        """Tell whether a connection to an origin is kept and can be used."""
-        if (connection := self.take_idle(where)) is None:
-            return False
-        self._idle[where].append(connection)
-        return True
-
-    def take_idle(self, where: str) -> Connection | None:
-        """Take a connection to an origin that is kept and can be used."""
-        idle = self._idle.get(where)
-        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
-        while idle:
-            connection = idle.pop()
-            if connection.idle_since > oldest and connection.is_silent:
-                return connection
-            connection.close()
-        return None
-
-    def give_back(self, where: str, connection: Connection) -> None:
-        """Keep a connection for the next request."""
-        if self._closed:
-            connection.close()
-            return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
-        self._idle.setdefault(where, []).append(connection)
-        if self._alarm is None:
-            self._alarm = loop.call_later(IDLE_SECONDS, self._close_old)
-
-    def _close_old(self) -> None:
-        """Close the connections that nobody has wanted for a while."""
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - IDLE_SECONDS
-        for where, idle in [*self._idle.items()]:
-            kept = [connection for connection in idle if connection.idle_since > oldest]
-            for connection in idle:
-                if connection not in kept:
-                    connection.close()
-            if kept:
-                self._idle[where] = kept
-            else:
-                del self._idle[where]
-        self._alarm = loop.call_later(IDLE_SECONDS, self._close_old) if self._idle else None
-
-    async def _connect(self, scheme: str, host: str, port: int | None, seconds: float) -> Connection:
         import aiohappyeyeballs
 
-        context = await self._transport.ssl_context() if scheme == "https" else None
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        context = await self._transport.ssl_context() if parts.scheme == "https" else None
         try:
-            async with asyncio.timeout(seconds):
-                addresses = await _look_up(host, port or (443 if context else 80))
+            async with asyncio.timeout(times.connect):
+                addresses = await _look_up(host, parts.port or (443 if context else 80))
                 opened = await aiohappyeyeballs.start_connection(
                     addresses, happy_eyeballs_delay=PATIENCE_BETWEEN_ADDRESSES, socket_factory=open_socket
                 )
@@ -206,16 +155,10 @@ class Engine:
 
     def close(self) -> None:
         """Close the connections that are kept; those in use are closed when they are given back."""
-        self._closed = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self.kept.close()
         self._threads.close()
         for lane in self._lanes:
             lane.close()
-        idle, self._idle = self._idle, {}
-        for connections in idle.values():
-            for connection in connections:
-                connection.close()
 
 
 @attrs.define(eq=False)
@@ -250,7 +193,7 @@ class _Answer:
     async def aclose(self) -> None:
         connection = self._reader.connection
         if self._head.keep_alive and connection.is_free:
-            self._engine.give_back(self._where, connection)
+            self._engine.kept.keep(self._where, connection)
         else:
             connection.close()
 

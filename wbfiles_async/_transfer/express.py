@@ -25,6 +25,7 @@ from wbfiles_async._transfer.engine import Engine
 from wbfiles_async._transfer.network import private_peers
 from wbfiles_async._transfer.origins import Origin
 from wbfiles_async._transfer.places import Place
+from wbfiles_async._transfer.series import Series
 from wbfiles_async._transfer.session import Session
 from wbfiles_async._transfer.sink import default_mode, write_whole
 from wbfiles_async._transfer.source import Begun, Source, takes_credentials
@@ -168,7 +169,7 @@ class Express:
         Returns:
             Whether it was looked at. It is in place then, or has failed as a file of ``fetch`` does.
         """
-        if not (self._session.origins.of(file.url).is_free and self._engine.has_idle(file.origin)):
+        if not (self._session.origins.of(file.url).is_free and self._engine.kept.has(file.origin)):
             return False  # then it must be looked at before anybody waits
         file.look = look
         await self.fetch([file], goes_on=lambda: False, on_done=lambda _: None, on_recalled=lambda _: None)
@@ -199,18 +200,19 @@ class Express:
         where = self._session.origins.of(first.url)
         async with where.turn(first.source.name) as turn:
             try:
-                connection = self._engine.take_idle(where.name) or await self._connect(first.url, where)
+                connection = self._engine.kept.take(where.name) or await self._connect(first.url, where)
             except httpx.TransportError as error:
                 first.source.begun = Begun(first.url, turn.hand_on(), error)
                 return
             options, done = self._session.options, 0
-            series = self._engine.begin(
+            series = Series(
                 connection,
                 files,
                 goes_on=lambda: where.admits and goes_on(),
-                times=self._session.times,
+                silence=self._session.times.read,
                 speed=LowSpeed(options.stall_seconds, options.stall_bytes),
             )
+            self._engine.begin(series)
             recall = asyncio.get_running_loop().call_later(SERIES_SECONDS, lambda: on_recalled(series.recall()))
             try:
                 while news := await series.news():
