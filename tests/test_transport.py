@@ -419,6 +419,16 @@ async def test_a_large_body_over_tls_is_decrypted_in_threads_but_for_its_beginni
     assert in_loop <= 128 << 10 < sum(decrypted.values())
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+async def test_an_answer_that_is_here_is_not_waited_for(
+    server: ScriptedServer, framing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wbfiles_async._transfer.loop_reader.PATIENCE", 60.0)
+    node = server.put("a", b"data", Stored(b"data").but(framing=framing))
+    async with client(server) as api, asyncio.timeout(10):
+        assert await remote(api, node).read_bytes() == b"data"
+
+
 def expired(authority: trustme.CA) -> trustme.LeafCert:
     then, later = datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC)
     return authority.issue_cert("localhost", not_before=then, not_after=later)
