@@ -47,6 +47,10 @@ def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
     assert judged(Readers(1, most=64), 30, 30, 120, 120, 480, 480) == [1, 4, 4, 16, 16, 64]
 
 
+def test_new_ones_have_a_look_to_begin_and_then_one_slow_look_is_enough() -> None:
+    assert judged(Readers(1, most=64), 30, 30, 0, 120, 0, 480) == [1, 4, 4, 16, 16, 64]
+
+
 def test_where_more_bring_nothing_there_are_no_further_ones() -> None:
     assert judged(Readers(1, most=64), 30, 30, 32, 33, 31, 32, 30) == [1, 4, 4, 4, 4, 4, 4]
 

@@ -110,7 +110,8 @@ class Gaps:
         """Take on the next part.
 
         Towards the end parts become smaller, so that all readers end at about the same time. Where they begin small,
-        each round brings about as much as all before it, so that the front is never far behind.
+        each round brings about as much as all before it, and at most half of what is left, so that the front is
+        never far behind.
 
         Args:
             part_size: Bytes of a part, at most.
@@ -122,7 +123,7 @@ class Gaps:
         """
         if not self._gaps:
             return None
-        measure = min(self.left, self._taken) if self.small_first else self.left
+        measure = min(self.left // 2, self._taken) if self.small_first else self.left
         share = measure // readers // _SMALLEST_PART * _SMALLEST_PART
         little = self.left // _LITTLE // _SMALLEST_PART * _SMALLEST_PART
         longest = max(part_size, min(factor * part_size, little))

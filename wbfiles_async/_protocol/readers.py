@@ -46,6 +46,7 @@ class Readers:
     look: float = attrs.field(default=_FIRST_LOOK, init=False)
     _rate_before: float = attrs.field(default=0.0, init=False)
     _slow_looks: int = attrs.field(default=0, init=False)
+    _settling: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.wanted = min(self.wanted, self.most)
@@ -56,6 +57,9 @@ class Readers:
         Args:
             rate: Bytes a second that they brought together since the last time.
         """
+        if self._settling:  # the new ones have just begun
+            self._settling = False
+            return
         is_fast = rate >= self.wanted * _FAST
         self.part_factor = min(2 * self.part_factor, _LONGEST) if is_fast else 1
         if is_fast or rate < _WORTH * self._rate_before or self.wanted == self.most:
@@ -64,4 +68,5 @@ class Readers:
         self._slow_looks += 1
         if self._slow_looks == _SLOW_LOOKS:
             self.wanted, self._rate_before = min(_FACTOR * self.wanted, self.most), rate
-            self._slow_looks, self.look = 0, _FIRST_LOOK
+            # That they are slow is known; the next look is to show that more of them bring more.
+            self._settling, self._slow_looks, self.look = True, _SLOW_LOOKS - 1, _FIRST_LOOK
