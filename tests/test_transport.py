@@ -129,8 +129,10 @@ async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, 
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
             await writer.drain()
             if unasked:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # not along with the answer
                 writer.write(unasked)
+                await writer.drain()
+                heard.put_nowait("said")
             heard.put_nowait("more" if await reader.read(1) else "end")
         writer.close()
 
@@ -156,13 +158,15 @@ async def test_a_kept_connection_that_nobody_wants_is_closed_after_a_while(
 async def test_what_comes_unasked_over_a_kept_connection_is_taken_for_no_answer(
     server: ScriptedServer, unasked: bytes, how: str, tmp_path: Path
 ) -> None:
-    async with store_of_one_answer(unasked) as (url, heard), client(server, attempts=1) as api:
+    told: list[str] = []
+    async with store_of_one_answer(unasked) as (url, heard), client(server, attempts=1) as api, asyncio.timeout(10):
         file = remote(api, server.put("a", b"data", directUrl=url))
         for _ in range(3):
             got = await file.read_bytes() if how == "read_bytes" else await file.fetch(tmp_path, replace=True)
             assert (got.read_bytes() if isinstance(got, Path) else got) == b"data"
-            await asyncio.sleep(0.1)
-    told = [heard.get_nowait() for _ in range(heard.qsize())]
+            told.append(await heard.get())
+            while told[-1] != "said":
+                told.append(await heard.get())
     assert told.count("request") == 3
     assert "more" not in told
 

@@ -74,7 +74,7 @@ class TransferOptions:
         part_size: Bytes that one request for a part of a large file asks for; up to four times as many where a
             connection brings more than 100 MB/s. 8 MiB make the request itself cheap beside its bytes, lose little
             with a broken connection, and still split a medium file.
-        verify: Compare the md5 of the file with the server's. Takes a core at some 900 MB/s, more than most
+        verify: Compare the md5 of the file with the server's. Takes a core at 600 to 900 MB/s, more than most
             links bring, and nothing else notices a flipped bit.
         resume: Keep what has come of a large file when its download is interrupted, and go on from there the next
             time, in another process too. Only where the store states a strong ETag and the server an md5, which is

@@ -41,12 +41,9 @@ WHOLE_BYTES = 1 << 20
 FEW_READERS = 4
 """Connections that a large file begins with: as many as the fastest links need."""
 
-FEW_TLS_READERS = 1
-"""The same where they decrypt: each record lets go of Python's lock and needs it again, so that threads hold each other
-up."""
-
-FEW_VERIFIED_READERS = 1
-"""The same where the md5 follows, which is slower than one connection: it need not read back what comes in order."""
+ONE_READER = 1
+"""The same where the md5 follows, which is slower than one connection: it need not read back what comes in order. And
+where they decrypt: each record lets go of Python's lock and needs it again, so that threads hold each other up."""
 
 ANSWER_SECONDS = 1.0
 """Seconds in which nothing but connecting and asking may happen."""
@@ -256,10 +253,8 @@ class Download:
                     readers.judge((self._arrived - before) / (now - since))
 
     def _few_readers(self) -> int:
-        if self._verify:
-            return FEW_VERIFIED_READERS
         encrypted = self.source.url(self.session.unreachable).startswith("https:")
-        return FEW_TLS_READERS if encrypted else FEW_READERS
+        return ONE_READER if self._verify or encrypted else FEW_READERS
 
     def _unranged(self) -> bool:
         session, source = self.session, self.source
