@@ -1,0 +1,95 @@
+"""Create the context that checks servers' certificates. Reads files; takes tens of milliseconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import certifi
+
+__all__ = ["CertificatesError", "create_ssl_context"]
+
+_BUNDLE_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# How OpenSSL looks certificates up in a folder. Source: openssl-rehash(1).
+_HASHED_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+
+class CertificatesError(ValueError):
+    """The certificate authorities that a variable names cannot be read.
+
+    Attributes:
+        source: The variable.
+        path: Its value, or the part of it that is meant.
+        reason: What is wrong.
+    """
+
+    def __init__(self, source: str, path: str, reason: str) -> None:
+        super().__init__(source, path, reason)
+        self.source, self.path, self.reason = source, path, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} names {self.path}, which cannot be read as certificate authorities: {self.reason}. Correct "
+            "it, or remove it to use the authorities of this system"
+        )
+
+
+def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Create the context that checks servers' certificates and names.
+
+    ``SSL_CERT_FILE`` (certificates in PEM form) and ``SSL_CERT_DIR`` (a folder, or several, prepared by ``openssl
+    rehash``) replace the system's authorities, as they do for OpenSSL; else ``REQUESTS_CA_BUNDLE`` or
+    ``CURL_CA_BUNDLE`` (a file or a folder) does, as for requests. Where no variable is set and the system has no
+    authorities (small containers, python.org's builds for macOS), those of certifi are used.
+
+    Args:
+        environ: The variables.
+
+    Raises:
+        CertificatesError: A variable names something that cannot be read as certificates.
+    """
+    bundle = next((name for name in _BUNDLE_VARIABLES if environ.get(name)), "")
+    file_variable, folder_variable = "SSL_CERT_FILE", "SSL_CERT_DIR"
+    file, folders = environ.get(file_variable), environ.get(folder_variable)
+    if not file and not folders:
+        if not bundle:
+            return _system_context()
+        file_variable = folder_variable = bundle
+        file, folders = (None, environ[bundle]) if Path(environ[bundle]).is_dir() else (environ[bundle], None)
+    # OpenSSL says nothing of a folder in which it finds nothing, and then trusts nobody.
+    for folder in (folders or "").split(os.pathsep):
+        if folder and not _holds_authorities(folder):
+            raise CertificatesError(folder_variable, folder, "it is no folder that `openssl rehash` has prepared")
+    try:
+        if file and not stat.S_ISREG(os.stat(file).st_mode):  # reading a pipe or a device may never end
+            raise CertificatesError(file_variable, file, "it is no file")
+        return ssl.create_default_context(cafile=file or None, capath=folders or None)
+    except OSError as error:
+        raise CertificatesError(file_variable, file or "", _reason(error)) from error
+
+
+def _system_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    folder = ssl.get_default_verify_paths().capath
+    # A folder's certificates are loaded when they are needed, and not counted before.
+    if not context.cert_store_stats()["x509"] and not (folder and _holds_authorities(folder)):
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _holds_authorities(folder: str) -> bool:
+    try:
+        return any(_HASHED_NAME.fullmatch(entry.name) for entry in Path(folder).iterdir())
+    except OSError:
+        return False
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "it holds no certificates in PEM form, or damaged ones"
+    return error.strerror or str(error)
