@@ -19,10 +19,10 @@ import ssl
 import struct
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
@@ -30,7 +30,7 @@ import attrs
 import pytest
 
 from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
-from wbfiles_async._transfer import failures, origins
+from wbfiles_async._clock import Clock
 
 Failed = TypeVar("Failed", bound=WBFilesError)
 
@@ -369,9 +369,9 @@ class LastingApi(AsyncApi):
             session = None if error else self._gateway._session
             if session is not None:  # it has asked for something, and is not closed
                 async with ScriptedServer() as other, asyncio.timeout(10):
-                    while session.origins.under_way:  # noqa: ASYNC110  # of tasks that the test leaves to the end
+                    while session.limits.under_way:  # noqa: ASYNC110  # of tasks that the test leaves to the end
                         await asyncio.sleep(0.001)
-                    assert session.limiter.value == session.connections
+                    assert session.limits.free == session.limits.most
                     assert await remote(self, other.put("another", b"file")).read_bytes() == b"file"
         finally:
             await super().__aexit__(kind, error, trace)
@@ -379,7 +379,14 @@ class LastingApi(AsyncApi):
 
 def client(server: ScriptedServer, **options: Any) -> AsyncApi:
     """Return a client of the server that gives up quickly; options as for `TransferOptions`."""
-    return LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options))
+    options.setdefault("insecure_stores", server.base_url.startswith("https:"))  # for the other store at the end
+    return with_clock(LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options)))
+
+
+def with_clock(api: AsyncApi) -> AsyncApi:
+    """Return the client with the clock of `clients_use`, such as that of the fixture `waits`."""
+    api._gateway.clock = _clocks[-1]
+    return api
 
 
 def quick(**options: Any) -> TransferOptions:
@@ -433,30 +440,52 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServ
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def waits() -> Iterator[list[float]]:
     """The seconds that were waited before further tries; none of them passes, but the library's clock says so."""
-    return skip_waits(monkeypatch)
+    skipping = SkippingClock()
+    with clients_use(skipping.clock):
+        yield skipping.asked
 
 
-def skip_waits(patch: pytest.MonkeyPatch) -> list[float]:
-    """Let no time pass before further tries; return where the seconds asked for are noted."""
-    asked: list[float] = []
-    ahead = 0.0
+_clocks = [Clock()]
+"""The last is the clock of clients that `with_clock` is given."""
 
-    async def sleep(seconds: float) -> None:
-        nonlocal ahead
-        until = monotonic() + seconds
-        asked.append(seconds)
+
+@contextmanager
+def clients_use(clock: Clock) -> Iterator[None]:
+    """Hand a clock to the clients that are made inside."""
+    _clocks.append(clock)
+    try:
+        yield
+    finally:
+        _clocks.pop()
+
+
+class SkippingClock:
+    """A clock whose waits pass at once.
+
+    Attributes:
+        asked: The seconds that were asked for.
+        clock: What to hand to the library.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self._ahead = 0.0
+        self.clock = Clock(monotonic=self.monotonic, sleep=self._sleep)
+
+    def monotonic(self) -> float:
+        """Return the time, with what was skipped."""
+        return time.monotonic() + self._ahead
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        until = self.monotonic() + seconds
+        self.asked.append(seconds)
         await asyncio.sleep(0)
-        ahead += max(0.0, until - monotonic())  # of those who wait side by side each waits in the same time
-
-    def monotonic() -> float:
-        return time.monotonic() + ahead
-
-    for module in (failures, origins):
-        patch.setattr(module, "anyio", SimpleNamespace(sleep=sleep))
-        patch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
-    return asked
+        self._ahead += max(0.0, until - self.monotonic())  # those who wait side by side wait in the same time
 
 
 async def _read_request(reader: asyncio.StreamReader, connection: int) -> Seen:

@@ -39,7 +39,7 @@ from wbfiles_async import (
     UnsafePathError,
     UnsupportedReferenceError,
 )
-from wbfiles_async._protocol import pages
+from wbfiles_async._graphql import pagination as pages
 
 pytestmark = pytest.mark.usefixtures("waits")
 

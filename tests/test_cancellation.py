@@ -135,7 +135,7 @@ class Watch:
         assert not temporaries(self._root)
         assert open_files() == self._files
         session = self._api._gateway.session()
-        assert (session.limiter.value, session.origins.under_way) == (CONNECTIONS, 0)
+        assert (session.limits.free, session.limits.under_way) == (CONNECTIONS, 0)
         await settled(lambda: not self.strays())
         async with asyncio.timeout(5):
             assert await remote(self._api, self._other).read_bytes() == SMALL

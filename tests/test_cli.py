@@ -15,11 +15,11 @@ import pytest
 from scripted_server import waits as waits
 from test_bad_input import mount as mount
 
+from wbfiles_async import _session as session
 from wbfiles_async import errors
 from wbfiles_async._cli import main
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
-from wbfiles_async._protocol.rate import RateLimit
-from wbfiles_async._transfer import session
+from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"

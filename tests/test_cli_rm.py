@@ -16,7 +16,7 @@ from test_cli import wbfiles as wbfiles
 from test_cli_processes import SECONDS, Terminal, environment, started
 
 from wbfiles_async import Api
-from wbfiles_async._protocol.doomed import BATCH
+from wbfiles_async._graphql.pending_deletions import BATCH
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._thread import Service
 

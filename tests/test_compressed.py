@@ -30,9 +30,10 @@ from scripted_server import server as server
 from scripted_server import waits as waits
 
 from wbfiles_async import IntegrityError, TransferError
-from wbfiles_async._protocol import gzipped
-from wbfiles_async._protocol.gzipped import CorruptError, Gunzip
-from wbfiles_async._protocol.judging import Body, Rejection, Verdict, judge_body
+from wbfiles_async._http import gzip as gzipped
+from wbfiles_async._http.gzip import CorruptError, Gunzip
+from wbfiles_async._retry.failure import RetryAction
+from wbfiles_async._store.response import Body, Rejection, validate_response
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -110,16 +111,16 @@ def test_a_stream_of_nothing_without_end_is_given_up() -> None:
 ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
     "plain": ({"content-length": "1000"}, False, Body(0, 1000)),
     "stored so on S3": ({"content-length": "1000", "content-encoding": "gzip"}, False, Body(0, 1000)),
-    "compressed on its way": ({"content-encoding": "gzip"}, False, Verdict.ENCODED),
+    "compressed on its way": ({"content-encoding": "gzip"}, False, RetryAction.DECODE),
     "compressed on its way, with a length": (
-        {"content-encoding": "x-gzip", "content-length": "9"}, False, Verdict.ENCODED),
-    "decompressed by GCS": ({"x-goog-stored-content-encoding": "gzip"}, False, Verdict.ENCODED),
+        {"content-encoding": "x-gzip", "content-length": "9"}, False, RetryAction.DECODE),
+    "decompressed by GCS": ({"x-goog-stored-content-encoding": "gzip"}, False, RetryAction.DECODE),
     "plain on GCS": ({"x-goog-stored-content-encoding": "identity"}, False, Body(0, 1000)),
-    "in an encoding nobody asked for": ({"content-encoding": "br"}, False, Verdict.FINAL),
-    "in two encodings": ({"content-encoding": "gzip, gzip"}, False, Verdict.FINAL),
+    "in an encoding nobody asked for": ({"content-encoding": "br"}, False, RetryAction.FAIL),
+    "in two encodings": ({"content-encoding": "gzip, gzip"}, False, RetryAction.FAIL),
     "compressed as asked for": ({"content-encoding": "gzip", "content-length": "9"}, True, Body(0, 9)),
     "compressed as asked for, without a length": ({"content-encoding": "gzip"}, True, Body(0, None)),
-    "plain, though it was compressed before": ({"content-length": "1000"}, True, Verdict.RESTART),
+    "plain, though it was compressed before": ({"content-length": "1000"}, True, RetryAction.RESTART),
 }  # fmt: skip
 
 
@@ -128,18 +129,18 @@ def test_an_encoded_answer_is_judged_by_who_encoded_it(
     headers: dict[str, str], encoded: bool, expected: object
 ) -> None:
     size = None if encoded else 1000
-    judged = judge_body(200, headers, start=0, stop=size, size=size, etag=None, encoded=encoded)
-    assert (judged.verdict if isinstance(judged, Rejection) else judged) == expected
+    judged = validate_response(200, headers, start=0, stop=size, size=size, etag=None, encoded=encoded)
+    assert (judged.action if isinstance(judged, Rejection) else judged) == expected
 
 
 @pytest.mark.fault(38)
 def test_an_encoded_range_says_nothing_of_the_stores_other_files() -> None:
     place = {"content-range": "bytes 5-9/1000"}
-    encoded = judge_body(206, place | {"content-encoding": "gzip"}, start=5, stop=10, size=1000, etag=None)
-    ignored = judge_body(200, {}, start=5, stop=10, size=1000, etag=None)
+    encoded = validate_response(206, place | {"content-encoding": "gzip"}, start=5, stop=10, size=1000, etag=None)
+    ignored = validate_response(200, {}, start=5, stop=10, size=1000, etag=None)
     assert isinstance(encoded, Rejection)
     assert isinstance(ignored, Rejection)
-    assert encoded.verdict is ignored.verdict is Verdict.UNRANGED
+    assert encoded.action is ignored.action is RetryAction.FETCH_WHOLE
     assert (encoded.everywhere, ignored.everywhere) == (False, True)
 
 

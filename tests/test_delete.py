@@ -30,8 +30,8 @@ from wbfiles_async import (
     RunNotFoundError,
     TransferError,
 )
-from wbfiles_async._deletion import BATCHES_AT_ONCE
-from wbfiles_async._protocol.doomed import BATCH
+from wbfiles_async._graphql.deletion import BATCHES_AT_ONCE
+from wbfiles_async._graphql.pending_deletions import BATCH
 from wbfiles_async.testing import LocalServer
 
 pytestmark = pytest.mark.usefixtures("waits")

@@ -9,13 +9,12 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import attrs
 import httpx
 import pytest
 import respx
-from scripted_server import API_KEY, RUN, Answer, ScriptedServer, client, error_of, graphql_answer, quick
+from scripted_server import API_KEY, RUN, Answer, ScriptedServer, client, error_of, graphql_answer, quick, with_clock
 from scripted_server import server as server
 from scripted_server import waits as waits
 
@@ -32,7 +31,6 @@ from wbfiles_async import (
     TransferError,
     WBFilesError,
 )
-from wbfiles_async._transfer import graphql
 
 BASE_URL = "https://api.example"
 
@@ -65,7 +63,8 @@ class Api:
 
 
 def talking_to(api: Api, **options: object) -> AsyncApi:
-    return AsyncApi(base_url=BASE_URL, api_key=API_KEY, transport=httpx.MockTransport(api), options=quick(**options))
+    transport = httpx.MockTransport(api)
+    return with_clock(AsyncApi(base_url=BASE_URL, api_key=API_KEY, transport=transport, options=quick(**options)))
 
 
 def data(value: object, status: int = 200, **headers: str) -> httpx.Response:
@@ -87,17 +86,9 @@ def listing(api: AsyncApi, per_page: int = 1000) -> Awaitable[list[AsyncFile]]:
 
 
 @pytest.fixture(autouse=True)
-def paces(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> list[float]:
-    """The seconds that were waited for the server's rate limit; none of them passes."""
-    asked: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        if seconds:
-            asked.append(seconds)
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(graphql, "anyio", SimpleNamespace(sleep=sleep))
-    return asked
+def paces(waits: list[float]) -> list[float]:
+    """The seconds that were waited, for further tries or for the server's rate limit; none of them passes."""
+    return waits
 
 
 # Requests

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._protocol.front import Front
-from wbfiles_async._protocol.judging import Body, Rejection, Verdict, judge_body, judge_refusal, strong_etag
-from wbfiles_async._protocol.ranges import parse_content_range
+from wbfiles_async._download.prefix import ContiguousPrefix
+from wbfiles_async._retry.failure import RetryAction
+from wbfiles_async._store.ranges import parse_content_range
+from wbfiles_async._store.response import Body, Rejection, classify_error, strong_etag, validate_response
 
 SIZE = 1000
 number = st.integers(0, SIZE + 5)
@@ -51,10 +52,10 @@ def test_only_bytes_that_provably_belong_where_they_were_asked_for_are_used(
     size: int | None,
 ) -> None:
     answer = headers(content_range=place, content_length=length, content_encoding=encoding, etag=given_etag)
-    verdict = judge_body(status, answer, start=start, stop=stop, size=size, etag=pinned)
+    verdict = validate_response(status, answer, start=start, stop=stop, size=size, etag=pinned)
     if isinstance(verdict, Rejection):
         assert verdict.reason
-        assert verdict.verdict is not Verdict.RETRY
+        assert verdict.action is not RetryAction.RETRY
         return
     assert verdict.start == start
     assert verdict.stop is None or stop is None or verdict.stop <= stop
@@ -76,52 +77,52 @@ def test_only_bytes_that_provably_belong_where_they_were_asked_for_are_used(
 def test_what_a_good_store_answers_is_used(one: int, other: int) -> None:
     start, stop = min(one, other) - 1, max(one, other)
     answer = headers(content_range=f"bytes {start}-{stop - 1}/{SIZE}", content_length=str(stop - start), etag='"a"')
-    assert judge_body(206, answer, start=start, stop=stop, size=SIZE, etag='"a"') == Body(start, stop)
-    assert judge_body(206, answer, start=start, stop=stop, size=None, etag=None) == Body(start, stop)
+    assert validate_response(206, answer, start=start, stop=stop, size=SIZE, etag='"a"') == Body(start, stop)
+    assert validate_response(206, answer, start=start, stop=stop, size=None, etag=None) == Body(start, stop)
     # Some stores say 200 beside a valid Content-Range.
-    assert judge_body(200, answer, start=start, stop=stop, size=SIZE, etag=None) == Body(start, stop)
+    assert validate_response(200, answer, start=start, stop=stop, size=SIZE, etag=None) == Body(start, stop)
 
 
 @pytest.mark.parametrize("length", [None, str(SIZE)])
 def test_the_whole_is_used_with_and_without_a_length(length: str | None) -> None:
     answer = headers(content_length=length)
-    assert judge_body(200, answer, start=0, stop=SIZE, size=SIZE, etag=None) == Body(0, SIZE)
-    assert judge_body(200, answer, start=0, stop=None, size=None, etag=None) == Body(0, int(length) if length else None)
+    assert validate_response(200, answer, start=0, stop=SIZE, size=SIZE, etag=None) == Body(0, SIZE)
+    assert validate_response(200, answer, start=0, stop=None, size=None, etag=None) == Body(0, int(length) if length else None)
 
 
 def test_a_store_may_give_less_than_was_asked_for_but_never_more() -> None:
     for stop, used in ((50, True), (100, True), (101, False)):
         answer = headers(content_range=f"bytes 10-{stop - 1}/{SIZE}")
-        verdict = judge_body(206, answer, start=10, stop=100, size=SIZE, etag=None)
+        verdict = validate_response(206, answer, start=10, stop=100, size=SIZE, etag=None)
         assert isinstance(verdict, Body) is used
 
 
 def test_an_answer_that_stops_before_the_end_is_not_the_rest_of_a_file() -> None:
     """Where the size is unknown, nothing else would tell that bytes are missing."""
     answer = headers(content_range=f"bytes 0-99/{SIZE}")
-    assert isinstance(judge_body(206, answer, start=0, stop=None, size=None, etag=None), Rejection)
+    assert isinstance(validate_response(206, answer, start=0, stop=None, size=None, etag=None), Rejection)
     whole = headers(content_range=f"bytes 0-{SIZE - 1}/{SIZE}")
-    assert judge_body(206, whole, start=0, stop=None, size=None, etag=None) == Body(0, SIZE)
+    assert validate_response(206, whole, start=0, stop=None, size=None, etag=None) == Body(0, SIZE)
 
 
 REJECTIONS = {
-    "another object": (206, {"etag": '"b"', "content-range": "bytes 5-9/1000"}, Verdict.RESTART),
-    "another size": (206, {"content-range": "bytes 5-9/999"}, Verdict.RESTART),
-    "ranges ignored": (200, {"content-length": "1000"}, Verdict.UNRANGED),
-    "no place": (206, {}, Verdict.UNRANGED),
-    "another place": (206, {"content-range": "bytes 6-9/1000"}, Verdict.UNRANGED),
-    "a contradiction": (206, {"content-range": "bytes 5-9/1000", "content-length": "4"}, Verdict.UNRANGED),
-    "an encoding": (206, {"content-range": "bytes 5-9/1000", "content-encoding": "gzip"}, Verdict.UNRANGED),
-    "no content": (204, {}, Verdict.FINAL),
+    "another object": (206, {"etag": '"b"', "content-range": "bytes 5-9/1000"}, RetryAction.RESTART),
+    "another size": (206, {"content-range": "bytes 5-9/999"}, RetryAction.RESTART),
+    "ranges ignored": (200, {"content-length": "1000"}, RetryAction.FETCH_WHOLE),
+    "no place": (206, {}, RetryAction.FETCH_WHOLE),
+    "another place": (206, {"content-range": "bytes 6-9/1000"}, RetryAction.FETCH_WHOLE),
+    "a contradiction": (206, {"content-range": "bytes 5-9/1000", "content-length": "4"}, RetryAction.FETCH_WHOLE),
+    "an encoding": (206, {"content-range": "bytes 5-9/1000", "content-encoding": "gzip"}, RetryAction.FETCH_WHOLE),
+    "no content": (204, {}, RetryAction.FAIL),
 }
 
 
 @pytest.mark.fault(19, 21, 24, 26, 38, 40)
 @pytest.mark.parametrize(("status", "answer", "verdict"), REJECTIONS.values(), ids=REJECTIONS.keys())
-def test_what_is_not_used_says_what_to_do_instead(status: int, answer: dict[str, str], verdict: Verdict) -> None:
-    rejection = judge_body(status, answer, start=5, stop=10, size=SIZE, etag='"a"')
+def test_what_is_not_used_says_what_to_do_instead(status: int, answer: dict[str, str], verdict: RetryAction) -> None:
+    rejection = validate_response(status, answer, start=5, stop=10, size=SIZE, etag='"a"')
     assert isinstance(rejection, Rejection)
-    assert rejection.verdict is verdict
+    assert rejection.action is verdict
     assert rejection.status == status
 
 
@@ -135,31 +136,31 @@ def xml(code: str, message: str = "m") -> bytes:
 
 
 REFUSALS = [
-    (403, xml("AccessDenied", "Request has expired"), Verdict.RENEW),
-    (400, xml("ExpiredToken"), Verdict.RENEW),
-    (401, xml("ExpiredToken"), Verdict.RENEW),
-    (403, b"", Verdict.RENEW),
-    (404, xml("NoSuchKey"), Verdict.RENEW),
-    (410, b"", Verdict.RENEW),
-    (412, xml("PreconditionFailed"), Verdict.RESTART),
-    (416, xml("InvalidRange"), Verdict.RESTART),
-    *((status, xml("SlowDown"), Verdict.RETRY) for status in (408, 425, 429, 500, 502, 503, 504, 522, 524)),
-    *((status, b"", Verdict.FINAL) for status in (300, 304, 400, 401, 402, 405, 411, 413, 451, 501, 505)),
+    (403, xml("AccessDenied", "Request has expired"), RetryAction.REFRESH),
+    (400, xml("ExpiredToken"), RetryAction.REFRESH),
+    (401, xml("ExpiredToken"), RetryAction.REFRESH),
+    (403, b"", RetryAction.REFRESH),
+    (404, xml("NoSuchKey"), RetryAction.REFRESH),
+    (410, b"", RetryAction.REFRESH),
+    (412, xml("PreconditionFailed"), RetryAction.RESTART),
+    (416, xml("InvalidRange"), RetryAction.RESTART),
+    *((status, xml("SlowDown"), RetryAction.RETRY) for status in (408, 425, 429, 500, 502, 503, 504, 522, 524)),
+    *((status, b"", RetryAction.FAIL) for status in (300, 304, 400, 401, 402, 405, 411, 413, 451, 501, 505)),
     # A code decides only together with a status that fits.
-    (500, xml("ExpiredToken"), Verdict.RETRY),
-    (400, xml("AccessDenied", "Request has expired"), Verdict.RENEW),
+    (500, xml("ExpiredToken"), RetryAction.RETRY),
+    (400, xml("AccessDenied", "Request has expired"), RetryAction.REFRESH),
 ]
 
 
 @pytest.mark.fault(41, 42, 49)
 @pytest.mark.parametrize(("status", "body", "verdict"), REFUSALS)
-def test_a_refusal_is_judged_by_the_stores_code_and_its_status(status: int, body: bytes, verdict: Verdict) -> None:
-    assert judge_refusal(status, {}, body, now=0.0).verdict is verdict
+def test_a_refusal_is_judged_by_the_stores_code_and_its_status(status: int, body: bytes, verdict: RetryAction) -> None:
+    assert classify_error(status, {}, body, now=0.0).action is verdict
 
 
 @given(st.integers(100, 999), st.binary(max_size=300), st.text(max_size=30))
 def test_no_refusal_is_too_odd_to_be_judged(status: int, body: bytes, retry_after: str) -> None:
-    rejection = judge_refusal(status, {"retry-after": retry_after}, body, now=0.0)
+    rejection = classify_error(status, {"retry-after": retry_after}, body, now=0.0)
     assert str(status) in rejection.reason
     assert rejection.reason.isprintable()
     assert rejection.retry_after is None or 0 <= rejection.retry_after <= 300
@@ -172,7 +173,7 @@ def test_the_front_is_as_far_as_all_is_written_whatever_the_order(lengths: list[
         pieces.append((at, at + length))
         at += length
     chance.shuffle(pieces)
-    front, written = Front(), set[int]()
+    front, written = ContiguousPrefix(), set[int]()
     for start, stop in pieces:
         before = front.stop
         moved = front.written(start, stop)

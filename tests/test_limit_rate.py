@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from scripted_server import RUN, ScriptedServer, client, remote
+from scripted_server import RUN, ScriptedServer, client, clients_use, remote
 from scripted_server import server as server
 
-from wbfiles_async._protocol.rate import BURST_SECONDS
-from wbfiles_async._transfer import store
+from wbfiles_async._clock import Clock
+from wbfiles_async._store.rate_limit import BURST_SECONDS
 
 MIB = 1 << 20
 RATE = 100_000
 
 
-class Clock:
-    """Time passes only by waiting for the rate."""
+class Passing:
+    """Time that passes only by waiting for the rate."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.waits = 0
 
     async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
         self.now += seconds
-        self.waits += 1
+        self.waits += seconds > 0
 
     @property
     def passed(self) -> float:
@@ -33,14 +35,13 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(store, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(store, "anyio", SimpleNamespace(sleep=clock.sleep))
-    return clock
+def clock() -> Iterator[Passing]:
+    passing = Passing()
+    with clients_use(Clock(monotonic=lambda: passing.now, sleep=passing.sleep)):
+        yield passing
 
 
-async def test_files_and_parts_together_keep_to_the_rate(server: ScriptedServer, clock: Clock, tmp_path: Path) -> None:
+async def test_files_and_parts_together_keep_to_the_rate(server: ScriptedServer, clock: Passing, tmp_path: Path) -> None:
     server.put("large.bin", bytes(3 * MIB))
     for number in range(5):
         server.put(f"{number}.bin", bytes(MIB))
@@ -51,7 +52,7 @@ async def test_files_and_parts_together_keep_to_the_rate(server: ScriptedServer,
     assert clock.passed >= 8 * MIB / RATE - BURST_SECONDS - 1e-6
 
 
-async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(server: ScriptedServer, clock: Clock) -> None:
+async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(server: ScriptedServer, clock: Passing) -> None:
     node = server.put("a.bin", bytes(4 * MIB))
     async with client(server, limit_rate=RATE, stall_seconds=1.0, stall_bytes=1 << 40) as api:
         assert len(await remote(api, node).read_bytes()) == 4 * MIB
@@ -59,7 +60,7 @@ async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(server:
     assert len(server.seen()) == 1
 
 
-async def test_a_client_without_a_limit_never_waits(server: ScriptedServer, clock: Clock) -> None:
+async def test_a_client_without_a_limit_never_waits(server: ScriptedServer, clock: Passing) -> None:
     node = server.put("a.bin", bytes(4 * MIB))
     async with client(server) as api:
         await remote(api, node).read_bytes()

@@ -27,7 +27,7 @@ from scripted_server import server as server
 from scripted_server import waits as waits
 
 from wbfiles_async import ApiError, FileResult, NameCollisionError, RunNotFoundError, UnsafePathError
-from wbfiles_async._protocol import pages
+from wbfiles_async._graphql import pagination as pages
 
 pytestmark = pytest.mark.usefixtures("waits")
 

@@ -6,9 +6,9 @@ import asyncio
 import itertools
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import anyio
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,12 +28,12 @@ from scripted_server import server as server
 from scripted_server import waits as waits
 
 from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, TransferError, TransferOptions
-from wbfiles_async._protocol.circuit import FILES, Circuit
-from wbfiles_async._protocol.judging import Verdict
-from wbfiles_async._protocol.pace import Pace
-from wbfiles_async._transfer import failures
-from wbfiles_async._transfer.failures import Budget, Failure
-from wbfiles_async._transfer.origins import Origins
+from wbfiles_async._clock import Clock
+from wbfiles_async._retry.budget import RetryBudget
+from wbfiles_async._retry.failure import RequestFailed, RetryAction
+from wbfiles_async._store.circuit import FILES, Circuit
+from wbfiles_async._store.limits import StoreLimits
+from wbfiles_async._store.pace import Pace
 
 MIB = 1 << 20
 MOST = 16
@@ -199,10 +199,12 @@ async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_
     server.put("first", b"data", refuse, throttled, Stored(b"data"))
     others = [server.put(str(n), b"data") for n in range(50)]
     async with client(server, connections=4, attempts=3) as api, client(server, attempts=1) as single:
-        single._gateway.session().origins = api._gateway.session().origins
+        reader = single._gateway.session().reader
+        shared = attrs.evolve(reader.requester, limits=api._gateway.session().limits)
+        single._gateway.session().reader = attrs.evolve(reader, requester=shared)
         leading = asyncio.create_task(remote(api, server.files["first"]).fetch(tmp_path))
         await first.wait()
-        while api._gateway.session().origins.of(server.base_url).pace.allowed == 4:  # noqa: ASYNC110
+        while api._gateway.session().limits.of(server.base_url).pace.allowed == 4:  # noqa: ASYNC110
             await asyncio.sleep(0)
         await asyncio.gather(*(remote(single, node).fetch(tmp_path) for node in others))
         await leading
@@ -253,7 +255,7 @@ async def test_fewer_requests_go_on_at_once_after_throttling(
         server.put(str(n), b"data", serve)
     async with client(server, connections=16, attempts=8) as api:
         report = await api.run(RUN).download(tmp_path)
-        allowed = api._gateway.session().origins.of(server.base_url).pace.allowed
+        allowed = api._gateway.session().limits.of(server.base_url).pace.allowed
     assert report.downloaded == 300
     assert allowed <= 8
     assert refused < 100  # unheeded it would be most of the time
@@ -264,7 +266,7 @@ async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_pat
         slow = server.put("slow", b"data", refusal(503, "SlowDown", Retry_After="15"), Stored(b"data"))
         quick = other.put("quick", b"data")
         waiting = [asyncio.create_task(remote(api, slow | {"name": str(n)}).fetch(tmp_path)) for n in range(5)]
-        while not api._gateway.session().origins.of(server.base_url).pace.resumes_at:  # noqa: ASYNC110
+        while not api._gateway.session().limits.of(server.base_url).pace.resumes_at:  # noqa: ASYNC110
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
             await remote(api, quick).fetch(tmp_path)
@@ -272,20 +274,20 @@ async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_pat
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         session = api._gateway.session()
-        assert (session.limiter.value, session.origins.under_way) == (2, 0)
+        assert (session.limits.free, session.limits.under_way) == (2, 0)
     assert len(server.seen()) <= 2
 
 
 async def test_a_place_that_is_given_to_one_who_is_cancelled_at_that_moment_goes_to_the_next() -> None:
     limiter = anyio.Semaphore(1)
-    origins = Origins(TransferOptions(connections=1), limiter)
+    origins = StoreLimits(TransferOptions(connections=1), limiter, Clock())
     entered: list[str] = []
 
     async def take(name: str) -> None:
-        async with origins.of("http://store.example/a").turn(name):
+        async with origins.of("http://store.example/a").slot(name):
             entered.append(name)
 
-    async with origins.of("http://store.example/b").turn("first"):
+    async with origins.of("http://store.example/b").slot("first"):
         others = [asyncio.create_task(take(name)) for name in ("cancelled in line", "cancelled on its turn", "last")]
         for _ in range(3):
             await asyncio.sleep(0)
@@ -301,12 +303,12 @@ async def test_time_in_line_for_others_sake_is_not_taken_from_a_files_budget(
     waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(failures, "time", SimpleNamespace(monotonic=lambda: now))
-    budget = Budget(TransferOptions(time_budget=20.0))
-    failure = Failure(Verdict.RETRY, TransferError("broken"))
+    clock = Clock(monotonic=lambda: now, sleep=lambda _: anyio.sleep(0))
+    budget = RetryBudget(TransferOptions(time_budget=20.0), clock)
+    failure = RequestFailed(RetryAction.RETRY, TransferError("broken"))
     await budget.spend(failure, round=budget.round)
     began, now = now, 1000.0
-    budget.stood_in_line(began)
+    budget.exclude_queue_time(began)
     await budget.spend(failure, round=budget.round)
     now = 2000.0
     with pytest.raises(TransferError):
@@ -372,7 +374,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
         assert len(server.seen()) == asked
         up = True
         # As if the time that the error tells had passed.
-        origin = api._gateway.session().origins.of(server.base_url)
+        origin = api._gateway.session().limits.of(server.base_url)
         monkeypatch.setattr(origin.circuit, "_probe_at", time.monotonic() - unavailable.retry_after)
         for node in nodes:
             await remote(api, node).fetch(tmp_path)

@@ -22,7 +22,7 @@ from wbfiles_async import FileResult
 from wbfiles_async._display import watching
 from wbfiles_async._display.painter import Painter
 from wbfiles_async._display.tally import Tally
-from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._download.selection import Selection
 from wbfiles_async.testing import LocalServer
 
 MIB = 1 << 20

@@ -26,9 +26,17 @@ from scripted_server import (
 from scripted_server import server as server
 from scripted_server import waits as waits
 
-from wbfiles_async import DestinationExistsError, FileResult, IntegrityError, LocalWriteError, UnsafePathError
-from wbfiles_async._transfer import express
-from wbfiles_async._transfer.download import WHOLE_BYTES
+from wbfiles_async import (
+    DestinationExistsError,
+    FileResult,
+    IntegrityError,
+    LocalWriteError,
+    TransferError,
+    UnsafePathError,
+)
+from wbfiles_async._download import batch
+from wbfiles_async._download.file import SMALL_BYTES
+from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._transfer.sink import write_whole
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -208,7 +216,7 @@ async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
         time.sleep(0.02)
         return write_whole(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(express, "write_whole", slowly)
+    monkeypatch.setattr(batch, "write_whole", slowly)
     longest = 0.0
     async with client(server) as api:
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
@@ -231,7 +239,7 @@ async def test_a_slow_disk_is_no_stall_of_the_store(
         time.sleep(0.25)
         return write_whole(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(express, "write_whole", slowly)
+    monkeypatch.setattr(batch, "write_whole", slowly)
     async with client(server, stall_seconds=0.4, stall_bytes=1 << 20) as api:
         report = await api.run(RUN).download(tmp_path)
     assert report.downloaded == 8
@@ -262,18 +270,26 @@ async def test_a_callback_that_raises_ends_the_download_as_itself(server: Script
     assert not temporaries(tmp_path)
 
 
-async def test_a_defect_of_our_own_comes_out_instead_of_waiting_for_ever(
+async def test_an_unexpected_error_ends_its_file_and_no_other(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_many(server)
-    monkeypatch.setattr(express.SmallFile, "expects", lambda self, head: 1 / 0)
-    async with client(server) as api, asyncio.timeout(5):
-        with pytest.raises(ZeroDivisionError):
-            await api.run(RUN).download(tmp_path)
+    contents = put_many(server)
+    accepts = batch.SmallFile.accepts
+
+    def fail_for_one(self: batch.SmallFile, head: ResponseHead) -> bool:
+        return accepts(self, head) if self.file.name != ODD else bool(1 / 0)
+
+    monkeypatch.setattr(batch.SmallFile, "accepts", fail_for_one)
+    async with client(server, connections=1) as api, asyncio.timeout(5):
+        report = await api.run(RUN).download(tmp_path, raise_on_error=False)
+    assert [(failure.name, type(failure.error)) for failure in report.failures] == [(ODD, TransferError)]
+    assert "ZeroDivisionError" in str(report.failures[0].error)
+    del contents[ODD]
+    assert written(tmp_path) == contents
 
 
 async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedServer, tmp_path: Path) -> None:
-    data = bytes(WHOLE_BYTES)
+    data = bytes(SMALL_BYTES)
     headers = {f"X-{n}": "x" * 1000 for n in range(60)}
     for n in range(3):
         server.put(str(n), data, Answer(body=data, headers=headers))

@@ -3,6 +3,7 @@
 import logging
 
 from wbfiles_async._api import AsyncApi
+from wbfiles_async._download.progress import Progress
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DeletionReport, DownloadReport, FileResult
@@ -10,7 +11,6 @@ from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._sync import Api, File, Files, Run, Runs
-from wbfiles_async._transfer.progress import Progress
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,

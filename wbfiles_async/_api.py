@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from wbfiles_async._credentials import find_credentials, missing_credentials
 from wbfiles_async._display.watching import watching_many
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._files import check_existing, judged
+from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
+from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
-from wbfiles_async._protocol.layout import Layout
-from wbfiles_async._protocol.run_paths import parse_project_path, parse_run_path, possible_meanings
-from wbfiles_async._protocol.runs_page import ListedRun
-from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns, parse_filters
 from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, load_settings
@@ -24,7 +24,7 @@ from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 if TYPE_CHECKING:
     import httpx
 
-    from wbfiles_async._transfer.progress import Progress
+    from wbfiles_async._download.progress import Progress
 
 
 class AsyncApi:
@@ -105,7 +105,7 @@ class AsyncApi:
     @property
     def default_entity(self) -> str | None:
         """User or team of paths that name none; ``None`` until it is known."""
-        return self._gateway.default_entity or None
+        return self._gateway.api.default_entity or None
 
     def run(self, path: str) -> AsyncRun:
         """Name a run. Makes no request.
@@ -243,7 +243,7 @@ class AsyncApi:
 
     async def _exists(self, run: RunPath) -> bool:
         try:
-            await self._gateway.count_all(run)
+            await self._gateway.api.count_all(run)
         except (RunNotFoundError, ConfigurationError):  # the latter where there is no default entity
             return False
         return True
@@ -252,7 +252,7 @@ class AsyncApi:
         """Yield each run once, however often and in whatever spelling it was given."""
         seen = set()
         for run in runs:
-            path = await self._gateway.resolve(run._path)
+            path = await self._gateway.api.resolve(run._path)
             if path not in seen:
                 seen.add(path)
                 yield (ListedRun(path),)

@@ -26,8 +26,8 @@ import attrs
 import httpx
 
 from wbfiles_async._credentials import ApiKey, IdentityToken
-from wbfiles_async._protocol.backoff import parse_retry_after
 from wbfiles_async._protocol.messages import clean
+from wbfiles_async._retry.backoff import parse_retry_after
 from wbfiles_async._settings import Settings
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError, WBFilesError
 

@@ -8,10 +8,10 @@ from typing import Self
 
 import attrs
 
+from wbfiles_async._graphql.files_page import parse_file_attributes
+from wbfiles_async._graphql.path_uri import path_uri
 from wbfiles_async._html import file_html
 from wbfiles_async._models import FileAttributes, RunPath
-from wbfiles_async._protocol.files_page import parse_file_attributes
-from wbfiles_async._protocol.path_uri import path_uri
 from wbfiles_async._protocol.urls import is_signed, without_secrets
 from wbfiles_async.errors import ConfigurationError
 

@@ -15,11 +15,11 @@ from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wbfiles_async._api import AsyncApi
+    from wbfiles_async._download.one_file import OneFile
+    from wbfiles_async._download.progress import Progress
     from wbfiles_async._gateway import Gateway
     from wbfiles_async._handle import AsyncTextFile
     from wbfiles_async._run import AsyncRun
-    from wbfiles_async._transfer.one import OneFile
-    from wbfiles_async._transfer.progress import Progress
 
 
 class AsyncFile(FileFacts):
@@ -203,7 +203,7 @@ class AsyncFile(FileFacts):
             RemoteFileNotFoundError: The file is gone.
         """
         run = self._needed_run()
-        attributes = await self._gateway().look_up(run._path, self.name)
+        attributes = await self._gateway().api.look_up(run._path, self.name)
         return AsyncFile._of(self._client, attributes, run)
 
     def _gateway(self, api: AsyncApi | None = None) -> Gateway:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import attrs
 
 from wbfiles_async._display.watching import watching_many
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._file import AsyncFile
+from wbfiles_async._graphql.match import Match
+from wbfiles_async._graphql.pending_deletions import Doomed
 from wbfiles_async._html import files_html
 from wbfiles_async._models import EXISTING, DeletionReport, DownloadReport, Existing, FileAttributes, FileResult
-from wbfiles_async._protocol.attributes import Match
-from wbfiles_async._protocol.doomed import Doomed
-from wbfiles_async._protocol.selection import Selection
 from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
 
 if TYPE_CHECKING:
     from wbfiles_async._api import AsyncApi
+    from wbfiles_async._download.progress import Progress
     from wbfiles_async._gateway import Gateway
     from wbfiles_async._run import AsyncRun
-    from wbfiles_async._transfer.progress import Progress
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -110,7 +110,7 @@ class AsyncFiles:
             ApiError: The server fails.
         """
         if not self._names and self._pattern is None and self._match is None:
-            count = await self._gateway().count_all(self._run._path)
+            count = await self._gateway().api.count_all(self._run._path)
             if count is not None:
                 return count
         count = 0
@@ -239,7 +239,7 @@ class AsyncFiles:
                 names = (match.name,)
             elif selection is not None:
                 names, pattern = selection.names, selection.pattern
-        pages = self._gateway().pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
+        pages = self._gateway().api.pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
         async with aclosing(pages):
             async for page in pages:
                 yield [attributes for attributes in page if match is None or match.accepts(attributes)]

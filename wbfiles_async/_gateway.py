@@ -1,49 +1,37 @@
-"""What the objects of one client share: its settings, its session, and the questions they ask of the API."""
+"""One client's way to W&B: its settings, its session in the running event loop, and the work that its objects start."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import attrs
 import httpx
 
+from wbfiles_async._clock import Clock
 from wbfiles_async._credentials import Credentials
-from wbfiles_async._deletion import Deletion
-from wbfiles_async._listing import MODEST_PAGE, ahead
-from wbfiles_async._many import ManyRuns
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
-from wbfiles_async._projects import count_runs, run_pages
-from wbfiles_async._protocol.answers import parse_viewer
-from wbfiles_async._protocol.backoff import is_transient
-from wbfiles_async._protocol.files_page import FilesPage, parse_files_page
-from wbfiles_async._protocol.graphql import RUN_FILES, VIEWER
-from wbfiles_async._protocol.layout import Layout
-from wbfiles_async._protocol.pages import Pages, RunPages
-from wbfiles_async._protocol.runs_page import ListedRun
-from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._download.bulk import BulkDownload
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.many_runs import ManyRuns
+from wbfiles_async._download.one_file import OneFile
+from wbfiles_async._download.planned import ListedFiles
+from wbfiles_async._download.progress import Progress
+from wbfiles_async._download.results import Results
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.api import WandbApi
+from wbfiles_async._graphql.deletion import Deletion
+from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._retry.budget import RetryBudget
+from wbfiles_async._session import Session, open_session
 from wbfiles_async._settings import Settings, TransferOptions
-from wbfiles_async._transfer.bulk import BulkDownload
-from wbfiles_async._transfer.failures import Budget
-from wbfiles_async._transfer.graphql import ask
-from wbfiles_async._transfer.one import OneFile
-from wbfiles_async._transfer.progress import Progress
-from wbfiles_async._transfer.session import Session, closed_client, open_session
-from wbfiles_async._transfer.source import Source
-from wbfiles_async._transfer.survey import Listed
-from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
+from wbfiles_async._store.remote_file import RemoteFile
+from wbfiles_async.errors import ConfigurationError
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-P = TypeVar("P", RunPath, ProjectPath)
+__all__ = ["Gateway"]
 
 _inherited: list[Session] = []
-"""Sessions of a parent process. Kept, never closed: closing would speak on connections the parent uses."""
+"""Sessions of a parent process. Kept, never closed: closing would send on connections that the parent uses."""
 
 
 class Gateway:
@@ -52,12 +40,13 @@ class Gateway:
     Args:
         settings: Where the API is and who asks.
         options: How transfers behave.
-        credentials: ``None`` where an injected client brings its own.
+        credentials: ``None`` if an injected client brings its own.
         http_client: Used for everything if given.
         transport: Used in place of our own if given.
 
     Attributes:
-        names_projects: Whether the server takes a project's number in deletions; cleared by whoever finds out.
+        api: W&B's API.
+        clock: The time; may be set before the first use.
     """
 
     def __init__(
@@ -71,23 +60,22 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self.options = options
+        self.clock = Clock()
+        self.api = WandbApi(lambda: self.session().graphql, settings.entity or "")
         self._credentials = credentials
         self._http_client = http_client
         self._transport = transport
         self._session: Session | None = None
-        self._project_numbers: dict[tuple[str, str], int | None] = {}
-        self.names_projects = True
         self._closed = False
-        self.default_entity = settings.entity or ""
 
     def session(self) -> Session:
-        """Give the session of the running event loop, made at the first call.
+        """Return the session of the running event loop, opened at the first call.
 
         Raises:
             ConfigurationError: The client is closed, or belongs to another event loop.
         """
         if self._closed:
-            raise closed_client()
+            raise ConfigurationError("This client is closed. Make a new one, or close it later.")
         if self._session is not None and self._session.inherited:
             _inherited.append(self._session)
             self._session = None
@@ -98,6 +86,7 @@ class Gateway:
                 self._credentials,
                 http_client=self._http_client,
                 transport=self._transport,
+                clock=self.clock,
             )
         self._session.check_loop()
         return self._session
@@ -111,104 +100,19 @@ class Gateway:
         elif session is not None:
             await session.aclose()
 
-    async def ask(self, query: str, variables: dict[str, object], *, repeat: bool = True) -> dict[str, object]:
-        """Ask the API; see ``graphql.ask``."""
-        return await ask(self.session(), query, variables, repeat=repeat)
-
-    async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
-        """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
-        return await self.session().disk.run(parse) if nodes > MODEST_PAGE else parse()
-
-    async def resolve(self, path: P) -> P:
-        """Fill in the default entity, which is asked from the server once."""
-        if path.entity:
-            return path
-        async with self.session().entity_lock:
-            if not self.default_entity:
-                self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
-        return attrs.evolve(path, entity=self.default_entity)
-
-    async def pages(
-        self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
-    ) -> AsyncGenerator[tuple[FileAttributes, ...]]:
-        """Yield the files of a run, page by page; the next page is on its way while one is used.
-
-        Raises:
-            RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails, or leads in circles.
-        """
-        walk = Pages(run=await self.resolve(run), per_page=per_page, names=names, pattern=pattern)
-        async with aclosing(self.further_pages(walk)) as pages:
-            async for page in pages:
-                yield page
-
-    def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
-        """Yield the files of a run from where a walk stands on, as ``pages`` does."""
-
-        def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
-            files = walk.accept(page)
-            if page.skipped:
-                log.warning("%s: the server listed %d files without a name; they are left out", walk.run, page.skipped)
-            if walk.missing:
-                log.warning("%s: the server counts %d files more than it listed", walk.run, walk.missing)
-            return files
-
-        return ahead(lambda: self._page(walk), accept, lambda: walk.done)
-
-    def run_pages(self, walk: RunPages) -> AsyncGenerator[tuple[ListedRun, ...]]:
-        """Yield the runs of a project; see ``_projects``."""
-        return run_pages(self, walk)
-
-    async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
-        """Ask how many runs of a project the filters select; see ``_projects``."""
-        return await count_runs(self, project, filters)
-
-    async def _page(self, walk: Pages) -> FilesPage:
-        try:
-            data = await self.ask(RUN_FILES, walk.variables())
-        except ApiError as error:
-            if walk.per_page <= MODEST_PAGE or is_transient(error.status):
-                raise
-            log.info("%s: a page of %d files was refused, asking for %d", walk.run, walk.per_page, MODEST_PAGE)
-            walk.per_page = MODEST_PAGE
-            data = await self.ask(RUN_FILES, walk.variables())
-        page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.per_page)
-        self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
-        return page
-
-    async def count_all(self, run: RunPath) -> int | None:
-        """Ask how many files the run has in all; ``None`` where the server does not count."""
-        return (await self._page(Pages(run=await self.resolve(run), per_page=1))).file_count
-
-    async def find(self, run: RunPath, name: str) -> FileAttributes | None:
-        """Ask for one file by its name; ``None`` where the run has none of that name."""
-        page = await self._page(Pages(run=await self.resolve(run), per_page=1, names=(name,)))
-        return next((file for file in page.files if file.name == name), None)
-
-    async def look_up(self, run: RunPath, name: str) -> FileAttributes:
-        """Ask for one file by its name.
-
-        Raises:
-            RemoteFileNotFoundError: The run has none of that name.
-        """
-        found = await self.find(run, name)
-        if found is None:
-            raise RemoteFileNotFoundError(
-                f"The run {run} has no file {name!r}. Names are case-sensitive and hold the folders; "
-                "list the run's files to see them.",
-                name=name,
-                run=str(run),
-            )
-        return found
+    def deletion(self, run: RunPath, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
+        """Prepare the deletion of files of a run. Makes no request."""
+        return Deletion(self.api, self.options, self.clock, run, on_result)
 
     def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
-        """Make ready to transfer one file. Makes no request."""
+        """Prepare the transfer of one file. Makes no request."""
 
-        async def look_up() -> Source:
-            return self._source(attributes if run is None else await self.look_up(run, attributes.name), run)
+        async def look_up() -> RemoteFile:
+            return self._file(attributes if run is None else await self.api.look_up(run, attributes.name), run)
 
         pickled = attributes.stripped and run is not None  # it has no signed URLs any more
-        return OneFile(self.session(), attributes.name, None if pickled else self._source(attributes, run), look_up)
+        known = None if pickled else self._file(attributes, run)
+        return OneFile(self.session().reader, attributes.name, known, look_up)
 
     async def download_all(
         self,
@@ -224,10 +128,10 @@ class Gateway:
     ) -> DownloadReport:
         """Download many files of a run; see ``BulkDownload``."""
 
-        async def listed() -> AsyncGenerator[list[Listed]]:
-            path = await self.resolve(run)
+        async def listed() -> AsyncGenerator[list[ListedFiles]]:
+            path = await self.api.resolve(run)
             async for page in pages:
-                yield [Listed(path, page)]
+                yield [ListedFiles(path, page)]
 
         bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
         async with aclosing(listed()) as found:
@@ -247,7 +151,7 @@ class Gateway:
     ) -> DownloadReport:
         """Download the files of many runs; see ``ManyRuns``."""
         bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
-        return await ManyRuns(self, layout, selection).download(runs, bulk)
+        return await ManyRuns(self.api, layout, selection).download(runs, bulk)
 
     def _bulk(
         self,
@@ -259,31 +163,20 @@ class Gateway:
         on_result: Callable[[FileResult], None] | None,
     ) -> BulkDownload:
         return BulkDownload(
-            session=self.session(),
-            source_for=self._source,
+            reader=self.session().reader,
+            file_of=self._file,
             root=root,
             selection=selection,
             existing=existing,
             dry_run=dry_run,
-            progress=progress,
-            on_result=on_result,
+            results=Results(progress, on_result),
         )
 
-    def _source(self, attributes: FileAttributes, run: RunPath | None) -> Source:
-        return Source(
+    def _file(self, attributes: FileAttributes, run: RunPath | None) -> RemoteFile:
+        return RemoteFile(
             attributes,
             run=str(run or ""),
-            budget=Budget(self.options),
-            relist=None if run is None else lambda: self.look_up(run, attributes.name),
+            budget=RetryBudget(self.options, self.clock),
+            relist=None if run is None else lambda: self.api.look_up(run, attributes.name),
+            allows_plain_http=self.options.insecure_stores or self.settings.base_url[:6].lower() != "https:",
         )
-
-    def deletion(self, run: RunPath, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
-        """Make ready to delete files of a run. Makes no request."""
-        return Deletion(self, run, on_result)
-
-    async def project_number(self, run: RunPath) -> int | None:
-        """Give the number of the run's project, which deletions name; ``None`` where the server gives none."""
-        run = await self.resolve(run)
-        if (run.entity, run.project) not in self._project_numbers:
-            await self._page(Pages(run=run, per_page=1))
-        return self._project_numbers[run.entity, run.project]

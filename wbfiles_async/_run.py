@@ -10,17 +10,17 @@ import attrs
 
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
+from wbfiles_async._graphql.match import parse_match
+from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import run_html
 from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
-from wbfiles_async._protocol.attributes import parse_match
-from wbfiles_async._protocol.runs_page import ListedRun
 from wbfiles_async._settings import PER_PAGE
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
 if TYPE_CHECKING:
     from wbfiles_async._api import AsyncApi
+    from wbfiles_async._download.progress import Progress
     from wbfiles_async._gateway import Gateway
-    from wbfiles_async._transfer.progress import Progress
 
 
 @attrs.frozen(repr=False)
@@ -46,7 +46,7 @@ class AsyncRun:
     @property
     def entity(self) -> str:
         """User or team; empty where it is the default entity and no request has been made yet."""
-        return self._path.entity or (self._client._gateway.default_entity if self._client else "")
+        return self._path.entity or (self._client._gateway.api.default_entity if self._client else "")
 
     @property
     def project(self) -> str:
@@ -127,7 +127,7 @@ class AsyncRun:
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
         """
-        return AsyncFile._of(self._client, await self._gateway().look_up(self._path, name), self)
+        return AsyncFile._of(self._client, await self._gateway().api.look_up(self._path, name), self)
 
     async def find(self, match: Mapping[str, object]) -> AsyncFile:
         """Find the one file with these attributes.

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import attrs
 
 from wbfiles_async._display.watching import watching_many
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._files import check_existing, judged
+from wbfiles_async._graphql.pagination import RunPages
+from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath
-from wbfiles_async._protocol.layout import Layout
-from wbfiles_async._protocol.pages import RunPages
-from wbfiles_async._protocol.runs_page import ListedRun
-from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import LAYOUT, PER_PAGE
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wbfiles_async._api import AsyncApi
-    from wbfiles_async._transfer.progress import Progress
+    from wbfiles_async._download.progress import Progress
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -91,7 +91,7 @@ class AsyncRuns:
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or does not understand the filters.
         """
-        count = await self._client._gateway.count_runs(self._path, self._filters)
+        count = await self._client._gateway.api.count_runs(self._path, self._filters)
         return len(await self.to_list()) if count is None else count
 
     async def download(
@@ -153,12 +153,12 @@ class AsyncRuns:
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""
-        gateway = self._client._gateway
-        walk = RunPages(await gateway.resolve(self._path), self._filters, self._order, self._per_page)
+        api = self._client._gateway.api
+        walk = RunPages(await api.resolve(self._path), self._filters, self._order, self._per_page)
         if selection is not None:
             walk.files_each = max(1, PER_PAGE // self._per_page)
             walk.names, walk.pattern = selection.names, selection.pattern
-        async with aclosing(gateway.run_pages(walk)) as pages:
+        async with aclosing(api.run_pages(walk)) as pages:
             async for page in pages:
                 yield page
 

@@ -101,6 +101,8 @@ class TransferOptions:
             where the configured server has a public one. Off, since the server's answers, which others write,
             would else reach into your network; needed where a bucket is reached by a private endpoint. Where the
             server lies at a private address itself, stores may anyway.
+        insecure_stores: Fetch files by plain http although the API is https. Off, since the signed URLs and the files
+            could be read, and changed, by whoever carries them.
     """
 
     connections: int = attrs.field(default=16, validator=_count)
@@ -116,6 +118,7 @@ class TransferOptions:
     attempts: int = attrs.field(default=10, validator=_count)
     time_budget: float = attrs.field(default=300.0, validator=_seconds)
     private_stores: bool = attrs.field(default=False, validator=_switch)
+    insecure_stores: bool = attrs.field(default=False, validator=_switch)
 
 
 PER_PAGE = 1000

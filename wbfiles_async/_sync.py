@@ -24,7 +24,7 @@ from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOpt
 if TYPE_CHECKING:
     import httpx
 
-    from wbfiles_async._transfer.progress import Progress
+    from wbfiles_async._download.progress import Progress
 
 
 class Api:

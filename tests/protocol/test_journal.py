@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbfiles_async._protocol.journal import HEADER_BYTES, Header, encode_header, encode_part, parse_journal
-from wbfiles_async._protocol.ranges import Range
+from wbfiles_async._ranges import Range
 
 HEADER = Header(size=1000, md5=bytes(range(16)), etag='"v1"', host="here", boot="b-1")
 

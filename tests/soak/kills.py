@@ -17,14 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import aiohappyeyeballs
-import aiohttp
 import attrs
 
 from wbfiles_async import AsyncApi, TransferOptions, _gateway
 from wbfiles_async.testing import LocalServer
 
-LOADED = (aiohappyeyeballs, aiohttp, _gateway)
+LOADED = (_gateway,)
 """What a client loads at its first use, here before the forks, so that not each of them loads it."""
 
 RUN = "team/project/run1"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import attrs
-from scripted_server import API_KEY, RUN, ScriptedServer, Step, redirect, remote, secrets_in, temporaries
+from scripted_server import API_KEY, RUN, ScriptedServer, Step, redirect, remote, secrets_in, temporaries, with_clock
 
 from soak.listings import API, Listing
 from soak.program import FilePlan, Program
@@ -58,7 +58,9 @@ async def play(program: Program, root: Path) -> Outcome:
         scenes = {plan.name: _set(server, plan, program) for plan in program.files}
         listing = Listing(server, program.listing)
         server.on("/graphql", *(API[fault.name](random.Random(fault.seed)) for fault in program.api_faults), listing)
-        api = AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options)
+        api = with_clock(
+            AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options)
+        )
         performance = Performance(program, server, api, root)
         try:
             async with asyncio.timeout(SECONDS):
@@ -95,7 +97,9 @@ async def _taken_up(path: Path, program: Program, server: ScriptedServer, root: 
         return
     node = server.put(plan.name, _content(plan))
     server.on("/graphql", server.list_files)
-    async with AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options) as api:
+    async with with_clock(
+        AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options)
+    ) as api:
         try:
             await remote(api, node).fetch(root, replace=True)
         except WBFilesError as error:
@@ -288,7 +292,7 @@ class Performance:
 async def _usable(api: AsyncApi, server: ScriptedServer, program: Program) -> Iterator[str]:
     """Tell what keeps the client from working on: a slot that is not free, or a good file that does not come."""
     found = []
-    if (free := api._gateway.session().limiter.value) != program.options.connections:
+    if (free := api._gateway.session().limits.free) != program.options.connections:
         found.append(f"{free} of {program.options.connections} connections are free after the work")
     # What a store sent beyond a body may reach a kept connection late and spoil the next answer, which costs a try.
     tries = 2 if program.options.attempts == 1 else 1

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
-from scripted_server import skip_waits
+from scripted_server import SkippingClock, clients_use
 
 from soak import program
 from soak.listings import API, LISTINGS
@@ -31,8 +30,7 @@ def play_all(seeds: Iterable[int]) -> tuple[Counter[str], dict[int, list[str]]]:
     Returns:
         How often what happened, and by seed what should not have.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        skip_waits(patch)
+    with clients_use(SkippingClock().clock):
         return asyncio.run(_play_all(seeds))
 
 

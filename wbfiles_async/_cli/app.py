@@ -24,8 +24,8 @@ from wbfiles_async._cli.listing import list_files, list_runs
 from wbfiles_async._cli.output import Output
 from wbfiles_async._cli.removing import Removal, remove
 from wbfiles_async._cli.writing import write_file
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import EXISTING, Existing
-from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._settings import LAYOUT
 
 F = TypeVar("F", bound=Callable[..., object])

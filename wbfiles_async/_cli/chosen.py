@@ -7,8 +7,8 @@ import glob
 import attrs
 
 from wbfiles_async._cli.ending import ExitCode
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._files import AsyncFiles
-from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async.errors import RemoteFileNotFoundError

@@ -13,7 +13,7 @@ from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain
 from wbfiles_async._cli.output import Output, console, write_json, write_row
 from wbfiles_async._file import AsyncFile
-from wbfiles_async._protocol.path_uri import path_uri
+from wbfiles_async._graphql.path_uri import path_uri
 from wbfiles_async._protocol.urls import is_signed, without_secrets
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns

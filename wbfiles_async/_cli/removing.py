@@ -19,8 +19,8 @@ from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
 from wbfiles_async._cli.fetching import tell_failures
 from wbfiles_async._cli.output import Output, write_json, write_row
+from wbfiles_async._graphql.pending_deletions import Doomed
 from wbfiles_async._models import DeletionReport, FileResult
-from wbfiles_async._protocol.doomed import Doomed
 from wbfiles_async._text import counted, printable, seconds_of, size_of
 from wbfiles_async.errors import IncompleteDeletionError, RemoteFileNotFoundError
 

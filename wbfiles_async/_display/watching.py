@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import FileAttributes, FileResult
-from wbfiles_async._protocol.selection import Selection
 from wbfiles_async.errors import ConfigurationError, WBFilesError
 
 if TYPE_CHECKING:
     from wbfiles_async._display.painter import Painter
     from wbfiles_async._display.tally import Tally
-    from wbfiles_async._transfer.progress import Progress
+    from wbfiles_async._download.progress import Progress
 
 Listing = Callable[[], AsyncGenerator[Sequence[FileAttributes]]]
 OnResult = Callable[[FileResult], None]

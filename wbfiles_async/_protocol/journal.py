@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from wbfiles_async._protocol.ranges import Range
+from wbfiles_async._ranges import Range
 
 __all__ = ["HEADER_BYTES", "Header", "Journal", "encode_header", "encode_part", "parse_journal"]
 

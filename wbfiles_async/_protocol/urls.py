@@ -9,11 +9,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["host_of", "is_fetchable", "is_signed", "origin", "scrub", "target_of", "without_secrets"]
+__all__ = [
+    "host_of",
+    "is_fetchable",
+    "is_https",
+    "is_signed",
+    "origin",
+    "resolve_location",
+    "scheme_of",
+    "scrub",
+    "target_of",
+    "without_secrets",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -26,6 +37,11 @@ _HOST_NAME = re.compile(r"[\w.-]+")
 _PLAIN = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-\[\]-~]*")
 _BEFORE_PATH = re.compile(r"[^/?#]*(?://[^/?#]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SCHEME_NAME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_PATH_END = re.compile(r"[?#]")
+# What servers write into URLs though it cannot stand there.
+_UNENCODED = re.compile(r"[ \\\x80-\U0010ffff]+")
 
 # Any one of these in a query means that the URL itself is the credential.
 # Source: AWS Signature Versions 2 and 4, GCS signed URLs V2 and V4, Azure SAS, CloudFront, OSS and COS.
@@ -94,6 +110,82 @@ def target_of(url: str) -> tuple[str, str]:
     return before, target if target.startswith("/") else f"/{target}"
 
 
+def scheme_of(url: str) -> str:
+    """Return the URL's scheme in lower case, as schemes are compared; empty where it has none.
+
+    Source:
+        RFC 3986 section 3.1.
+    """
+    match = _SCHEME_NAME.match(url)
+    return match[1].lower() if match else ""
+
+
+def is_https(url: str) -> bool:
+    """Return whether the URL's scheme is https, in any case of letters."""
+    return scheme_of(url) == "https"
+
+
+def resolve_location(url: str, location: str | bytes) -> str:
+    """Return the URL that a redirect leads to.
+
+    Blanks, backslashes and what is not ASCII are percent-encoded in path and query, as curl and browsers do it; all
+    else stays byte for byte, since it may be signed. Whether the result can be fetched, `is_fetchable` judges.
+
+    Args:
+        url: The URL that was requested.
+        location: The value of ``Location``, absolute or relative. Bytes are exact; a text counts as UTF-8 that was
+            decoded as UTF-8 or as ISO 8859-1, since HTTP libraries do both.
+
+    Source:
+        RFC 9110 section 10.2.2; RFC 3986 section 5.2.
+    """
+    text = _decoded(location).strip(" \t")
+    before, target = target_of(url)
+    if _SCHEME_NAME.match(text):
+        return _encoded(text)
+    if text.startswith("//"):
+        return _encoded(f"{scheme_of(url)}:{text}")
+    path, _, _ = target.partition("?")
+    if text.startswith("/"):
+        target = text
+    elif text.startswith("?"):
+        target = path + text
+    elif text and not text.startswith("#"):
+        target = _without_dots(path.rpartition("/")[0] + "/" + text)
+    return _encoded(before + target)
+
+
+def _decoded(location: str | bytes) -> str:
+    if isinstance(location, bytes):
+        return location.decode(errors="surrogateescape")
+    try:
+        return location.encode("latin-1").decode()
+    except UnicodeError:
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", location)
+
+
+def _encoded(url: str) -> str:
+    """Percent-encode what cannot stand in path and query; the host is judged as it is."""
+    before = _BEFORE_PATH.match(url)[0]  # type: ignore[index]  # matches anything
+    rest = url[len(before) :]
+    return before + _UNENCODED.sub(lambda match: quote(match[0], safe="", errors="surrogateescape"), rest)
+
+
+def _without_dots(target: str) -> str:
+    """Resolve ``.`` and ``..`` in a relative reference's path (RFC 3986 section 5.2.4)."""
+    end = _PATH_END.search(target)
+    path, rest = (target[: end.start()], target[end.start() :]) if end else (target, "")
+    kept: list[str] = []
+    names = path.split("/")[1:]
+    for name in names:
+        if name == "..":
+            del kept[-1:]
+        elif name != ".":
+            kept.append(name)
+    folder = "/" if names[-1] in (".", "..") and kept else ""
+    return "/" + "/".join(kept) + folder + rest
+
+
 # Thousands of URLs are judged that differ in their paths only.
 @lru_cache(maxsize=256)
 def _origin_of(url: str) -> str:
@@ -121,16 +213,35 @@ def _host_of(url: str) -> str:
 def without_secrets(url: str) -> str:
     """Return the URL without query, fragment and user information, for messages and logs."""
     bare = _CONTROL.sub("", re.split(r"[?#]", url, maxsplit=1)[0])
-    scheme, separator, rest = bare.partition("//")
-    if not separator or (scheme and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:", scheme)):
-        scheme, separator, rest = "", "", bare
-    slash = re.search(r"[/\\]", rest)
-    end = slash.start() if slash else len(rest)
-    host = rest[:end].rpartition("@")[2]
-    if separator and not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?", host):
-        # What looks like a port and is none may be the first half of a password with a "/" in it.
-        return f"{scheme}//***"
-    return f"{scheme}{separator}{host}{rest[end:]}"
+    return _without_logins(bare)
+
+
+_BEFORE_AUTHORITY = re.compile(r"(?:(?<=:)|\A)//")
+_SLASH = re.compile(r"[/\\]")
+_HOST_AND_PORT = re.compile(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?")
+
+
+def _without_logins(url: str) -> str:
+    """Return the URL without user information, also without that of URLs in its path (those of proxies have some)."""
+    head, *segments = _BEFORE_AUTHORITY.split(url)
+    if not segments:
+        before = url.rpartition("@")[0]
+        authority = _SLASH.split(url, maxsplit=1)[0]
+        user = before if ":" in before else authority.rpartition("@")[0]
+        return url[len(user) + 1 :] if user else url
+    has_user = "@" in url
+    if has_user and head.count(":") > 1:
+        head = "***:"  # the password of `user:password://` is no scheme
+    shown = []
+    for place, segment in enumerate(segments):
+        authority = _SLASH.split(segment, maxsplit=1)[0]
+        host = authority.rpartition("@")[2]
+        if (has_user or place == 0) and not _HOST_AND_PORT.fullmatch(host):
+            # What looks like a port and is none may be the first half of a password with a "/" in it.
+            shown.append("***")
+            break
+        shown.append(host + segment[len(authority) :])
+    return "//".join([head, *shown])
 
 
 def is_signed(url: str) -> bool:
@@ -151,7 +262,9 @@ def is_fetchable(url: str | None) -> bool:
     return parts is not None and "@" not in parts.netloc
 
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]{1,15}://[^\s\"'<>]*", re.IGNORECASE)
+# Each of these reads a text in linear time, so that no text keeps us busy: no part of one that may be long can be tried
+# again from a later character.
+_WORD = re.compile(r"[^\s\"'<>]+")
 _AUTHORIZATION = re.compile(
     r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
     r"(?:(?:basic|bearer|digest|negotiate|token|aws4-hmac-sha256)\s{1,3})?[^\s\"'<>]+",
@@ -165,7 +278,7 @@ _ASSIGNED = re.compile(
     r"(?:%3d|[\"']?\s{0,3}[:=]\s{0,3}[\"']?))[^\s&\"'<>]+",
     re.IGNORECASE,
 )
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_DOTTED = re.compile(r"[A-Za-z0-9_.-]+")
 # W&B's keys: `[prefix-]secret` of word characters, 40 or more of them.
 _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 
@@ -173,12 +286,28 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 def scrub(text: str) -> str:
     """Take everything that could be a secret out of a text that somebody else wrote.
 
-    Queries and user information of URLs go, and whatever looks like a signature, an ``Authorization``
-    value, a JWT or an API key becomes ``***``. It rather takes too much than too little.
+    Queries and user information of URLs go, whatever their scheme, and also ``user:password@`` without one; whatever
+    looks like a signature, an ``Authorization`` value, a JWT or an API key becomes ``***``. It rather takes too much
+    than too little. The time it takes grows with the text's length, not with its square.
     """
-    text = _URL.sub(lambda match: without_secrets(match[0]), text)
+    text = _WORD.sub(_scrubbed_url, text)
     text = _AUTHORIZATION.sub(r"\1***", text)
     text = _SCHEME.sub(r"\1 ***", text)
     text = _ASSIGNED.sub(r"\1***", text)
-    text = _JWT.sub("***", text)
+    text = _DOTTED.sub(_scrubbed_jwt, text)
     return _KEY.sub("***", text)
+
+
+def _scrubbed_url(word: re.Match[str]) -> str:
+    """Return a word without the secrets of the URLs in it, with or without scheme."""
+    text = word[0]
+    authority = _BEFORE_AUTHORITY.search(text)
+    if authority is not None:
+        return _without_logins(text[: authority.end()] + re.split(r"[?#]", text[authority.end() :], maxsplit=1)[0])
+    return _without_logins(text) if ":" in text.rpartition("@")[0] else text
+
+
+def _scrubbed_jwt(word: re.Match[str]) -> str:
+    """Return a word up to a JWT, which is three parts of base64 with dots between, the first of them JSON."""
+    start = word[0].find("eyJ")
+    return word[0] if start < 0 or word[0].count(".", start) < 2 else f"{word[0][:start]}***"

@@ -18,7 +18,7 @@ import attrs
 
 from wbfiles_async._protocol.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._protocol.names import part_name
-from wbfiles_async._protocol.ranges import Range
+from wbfiles_async._ranges import Range
 from wbfiles_async._transfer.left_over import header_for, open_temporary
 from wbfiles_async._transfer.places import Place, open_folder, status_of
 from wbfiles_async._transfer.refusals import failures_of

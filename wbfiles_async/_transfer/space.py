@@ -12,14 +12,14 @@ import attrs
 
 from wbfiles_async._text import counted, size_of
 from wbfiles_async._transfer.refusals import local_failure
-from wbfiles_async.errors import LocalWriteError, WBFilesError
+from wbfiles_async.errors import ConfigurationError, LocalWriteError, WBFilesError
 
 _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def ends_all(error: WBFilesError) -> bool:
-    """Tell whether an error is one that every further file would meet as well: no space, no quota, read-only."""
-    return isinstance(error, LocalWriteError) and error.errno in _FINAL
+    """Return whether every further file would meet with the error as well: a full disk, a closed client."""
+    return isinstance(error, ConfigurationError) or (isinstance(error, LocalWriteError) and error.errno in _FINAL)
 
 
 @attrs.frozen

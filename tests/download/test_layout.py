@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._models import RunPath
+from wbfiles_async.errors import ConfigurationError, UnsafePathError
+
+RUN = RunPath("team", "vision", "1a2b")
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("{run}", ("1a2b",)),
+        ("{entity}/{project}/{run}", ("team", "vision", "1a2b")),
+        ("all/{project}-{run}.d", ("all", "vision-1a2b.d")),
+        ("{run}/{run}", ("1a2b", "1a2b")),
+        ("same", ("same",)),
+        ("", ()),
+    ],
+)
+def test_fields_stand_for_the_runs_own(text: str, folder: tuple[str, ...]) -> None:
+    assert Layout(text).folder(RUN) == folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{name}", "{run.id}", "{run!r}", "{run:>9}", "{}", "{0}", "{run", "run}", "{{run}}", "{RUN}", "{run}/{tag}"],
+)
+def test_other_fields_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown field.*'{project}/{run}'"):
+        Layout(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["/", "/{run}", "../{run}", "{run}/", "a//{run}", "con/{run}", "{run}:x", "a\\{run}", "x\n"]
+)
+def test_what_leads_elsewhere_or_is_no_folder_everywhere_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="no folder below the root"):
+        Layout(text)
+
+
+@pytest.mark.parametrize("run_id", ["..", ".", "", "con", "a\\b", "C:", "a.", "a\x1b", "x" * 300])
+def test_a_runs_id_that_is_no_safe_name_is_refused(run_id: str) -> None:
+    with pytest.raises(UnsafePathError):
+        Layout("{run}").folder(RunPath("e", "p", run_id))
+
+
+@pytest.mark.parametrize("run", [RunPath("e", "p", "a/b"), RunPath("e", "a/b", "r"), RunPath("a/b", "p", "r")])
+def test_a_slash_in_a_part_makes_no_folder_of_its_own(run: RunPath) -> None:
+    with pytest.raises(UnsafePathError, match="holds a '/'"):
+        Layout("{entity}/{project}/{run}").folder(run)

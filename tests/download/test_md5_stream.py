@@ -1,0 +1,107 @@
+"""The md5 of a file that is being written: from memory in order, read back from the file else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wbfiles_async._download.md5_stream import DIGEST_BYTES, HELD_BYTES, Md5Stream
+from wbfiles_async._ranges import Range
+from wbfiles_async._transfer.places import Place
+from wbfiles_async._transfer.sink import Temporary
+
+MIB = 1 << 20
+DATA = os.urandom(16 * MIB)
+
+
+def temporary(folder: Path, size: int) -> Temporary:
+    made = Temporary(Place(folder, ("a.bin",)))
+    made.create(size=size)
+    return made
+
+
+def test_what_comes_in_order_is_not_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = temporary(tmp_path, 3)
+    monkeypatch.delattr(Temporary, "digest")
+    digest = Md5Stream(file)
+    with ThreadPoolExecutor() as threads:
+        following = threads.submit(digest.follow)
+        for start, byte in enumerate((b"a", b"b", b"c")):
+            digest.written(start, byte)  # none of it is in the file
+        digest.end(abandoned=False)
+        following.result()
+    assert digest.value == hashlib.md5(b"abc", usedforsecurity=False).digest()
+    file.discard()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(
+    st.lists(st.integers(1, MIB), min_size=1, max_size=16),
+    st.integers(1, 4),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_pieces_that_come_in_any_order_give_the_md5_of_the_whole(
+    tmp_path: Path, lengths: list[int], writers: int, first_was_there: bool, chance: random.Random
+) -> None:
+    data = DATA
+    starts = [sum(lengths[:number]) for number in range(len(lengths))]
+    pieces = [Range(start, start + length) for start, length in zip(starts, lengths, strict=True)]
+    whole = data[: pieces[-1].stop]
+    file = temporary(tmp_path, len(whole))
+    digest = Md5Stream(file)
+    if first_was_there:
+        first = pieces.pop(0)
+        file.write(0, (whole[: first.stop],))
+        digest.found(first)
+    chance.shuffle(pieces)
+
+    def write(piece: Range) -> None:
+        content = memoryview(whole)[piece.start : piece.stop]
+        file.write(piece.start, (content,))
+        digest.written(piece.start, content)
+
+    with ThreadPoolExecutor(writers + 1) as threads:
+        following = threads.submit(digest.follow)
+        for writing in [threads.submit(write, piece) for piece in pieces]:
+            writing.result()
+        digest.end(abandoned=False)
+        following.result()
+    file.discard()
+    assert digest.value == hashlib.md5(whole, usedforsecurity=False).digest()
+
+
+def test_who_waits_for_md5_goes_on_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = temporary(tmp_path, 1)
+    digest = Md5Stream(file)
+    waiting = threading.Event()
+
+    def fail(*_: object) -> None:
+        waiting.wait()
+        raise OSError("the disk refuses")
+
+    monkeypatch.setattr(Temporary, "digest", fail)
+
+    def write() -> None:
+        start = DIGEST_BYTES
+        for length in (HELD_BYTES, 1, 1):
+            if length == 1:
+                waiting.set()
+            digest.written(start, bytes(length))
+            start += length
+
+    with ThreadPoolExecutor() as threads:
+        digest.found(Range(0, DIGEST_BYTES))
+        following = threads.submit(digest.follow)
+        threads.submit(write).result(timeout=20)
+        with pytest.raises(OSError, match="the disk refuses"):
+            following.result(timeout=20)
+    file.discard()

@@ -1,0 +1,75 @@
+"""How many connections a large file is worth."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._download.parallelism import ParallelismController
+
+MB = 1_000_000
+
+
+def judged(readers: ParallelismController, *rates: float) -> list[int]:
+    counts = []
+    for rate in rates:
+        readers.judge(rate * MB)
+        counts.append(readers.wanted)
+    return counts
+
+
+def test_fast_connections_stay_as_they_are_and_are_looked_at_less_and_less_often() -> None:
+    readers, looks = ParallelismController(4, most=16), []
+    for _ in range(8):
+        looks.append(readers.look)
+        readers.judge(1500 * MB)
+    assert readers.wanted == 4
+    assert looks == sorted(looks)
+    assert looks[-1] == looks[-2] <= 0.25
+
+
+def test_parts_become_longer_while_connections_are_fast_and_are_as_usual_again_when_they_are_not() -> None:
+    readers, factors = ParallelismController(2, most=16), []
+    for rate in (500, 500, 500, 199, 500):
+        readers.judge(rate * MB)
+        factors.append(readers.part_factor)
+    assert factors == [2, 4, 4, 1, 2]
+
+
+def test_where_there_are_as_many_as_may_be_they_are_looked_at_less_and_less_often() -> None:
+    readers = ParallelismController(4, most=4)
+    for _ in range(8):
+        readers.judge(30 * MB)
+    assert readers.look == 0.25
+
+
+def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
+    assert judged(ParallelismController(1, most=64), 30, 30, 120, 120, 480, 480) == [1, 4, 4, 16, 16, 64]
+
+
+def test_new_ones_have_a_look_to_begin_and_then_one_slow_look_is_enough() -> None:
+    assert judged(ParallelismController(1, most=64), 30, 30, 0, 120, 0, 480) == [1, 4, 4, 16, 16, 64]
+
+
+def test_where_more_bring_nothing_there_are_no_further_ones() -> None:
+    assert judged(ParallelismController(1, most=64), 30, 30, 32, 33, 31, 32, 30) == [1, 4, 4, 4, 4, 4, 4]
+
+
+def test_one_moment_in_which_nothing_is_heard_is_no_slow_connection() -> None:
+    assert judged(ParallelismController(1, most=16), 600, 0, 600, 600, 0, 600) == [1] * 6
+
+
+def test_where_nothing_comes_at_all_others_are_tried_beside() -> None:
+    assert judged(ParallelismController(1, most=16), 0, 0) == [1, 4]
+
+
+@given(st.integers(1, 64), st.integers(1, 64), st.lists(st.floats(0, 1e10)))
+def test_there_are_never_more_than_allowed_nor_fewer_than_before(first: int, most: int, rates: list[float]) -> None:
+    readers = ParallelismController(first, most=most)
+    counts = [readers.wanted]
+    for rate in rates:
+        readers.judge(rate)
+        counts.append(readers.wanted)
+        assert 0 < readers.look <= 0.25
+    assert counts == sorted(counts)
+    assert 1 <= counts[-1] <= most

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._download.selection import Selection
+from wbfiles_async.errors import ConfigurationError
+from wbfiles_async.testing._like import compile_like
+
+GLOBS = st.lists(st.text(alphabet="ab/*?[]!-.", min_size=1), max_size=3)
+
+
+def test_without_patterns_every_file_is_wanted() -> None:
+    assert Selection([], []).accepts("a/b")
+
+
+def test_a_star_crosses_folders() -> None:
+    assert Selection(["*.json"], []).accepts("media/table/x.json")
+
+
+def test_a_file_is_wanted_when_any_inclusion_and_no_exclusion_matches() -> None:
+    selection = Selection(["*.json", "m/*"], ["m/secret*"])
+    assert selection.accepts("x.json")
+    assert selection.accepts("m/x.png")
+    assert not selection.accepts("x.png")
+    assert not selection.accepts("m/secret.json")
+
+
+def test_case_counts_and_the_whole_name_must_match() -> None:
+    assert not Selection(["*.JSON"], []).accepts("x.json")
+    assert not Selection(["x"], []).accepts("xy")
+    assert not Selection(["x|y"], []).accepts("x")
+
+
+@pytest.mark.parametrize(("include", "exclude"), [([""], []), (["a"], [""]), ("*.json", []), ([], "*")])
+def test_patterns_that_cannot_be_meant_are_refused(include: list[str], exclude: list[str]) -> None:
+    with pytest.raises(ConfigurationError):
+        Selection(include, exclude)
+
+
+@given(GLOBS, GLOBS, st.text(alphabet="ab/.-"))
+def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name: str) -> None:
+    included = not include or any(fnmatch.fnmatchcase(name, glob) for glob in include)
+    excluded = any(fnmatch.fnmatchcase(name, glob) for glob in exclude)
+    assert Selection(include, exclude).accepts(name) == (included and not excluded)
+
+
+@pytest.mark.parametrize(
+    ("include", "names", "pattern"),
+    [
+        ([], (), None),
+        (["config.yaml"], ("config.yaml",), None),
+        (["config.yaml", "a b/c"], ("config.yaml", "a b/c"), None),
+        (["*.json"], (), "%.json"),
+        (["media/*/img_?.png"], (), "media/%/img_%.png"),
+        (["[a-c]*[!]x]d"], (), "%d"),
+        (["100%_\\*"], (), "100%_%"),
+        (["[open"], (), "%open"),
+        (["*"], (), None),
+        (["*.json", "*.yaml"], (), None),
+        (["*.json", "config.yaml"], (), None),
+        ([f"{n}.txt" for n in range(101)], (), None),
+    ],
+)
+def test_the_server_is_asked_for_what_it_can_tell_by_itself(
+    include: list[str], names: tuple[str, ...], pattern: str | None
+) -> None:
+    selection = Selection(include, ["*.tmp"])
+    assert (selection.names, selection.pattern) == (names, pattern)
+
+
+@given(st.text("ab%_\\*?[]!", max_size=6), st.text("abAB%_\\*?[]!", max_size=8))
+def test_what_is_wanted_is_always_among_what_the_server_finds(glob: str, name: str) -> None:
+    if glob and Selection([glob], ()).accepts(name):
+        asked = Selection([glob], ())
+        assert not asked.names or name in asked.names
+        assert asked.pattern is None or compile_like(asked.pattern).fullmatch(name)

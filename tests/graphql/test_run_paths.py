@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
+from wbfiles_async._models import ProjectPath, RunPath
+from wbfiles_async.errors import ConfigurationError
+
+CLOUD = "https://api.wandb.ai"
+
+
+def parse(path: str, base_url: str = CLOUD, entity: str | None = "me", project: str | None = "mine") -> RunPath:
+    return parse_run_path(path, base_url=base_url, entity=entity, project=project)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("e/p/r", ("e", "p", "r")),
+        ("/e/p/r/", ("e", "p", "r")),
+        ("e/p/runs/r", ("e", "p", "r")),
+        ("/e/p/runs/r", ("e", "p", "r")),
+        ("p/runs/r", ("me", "p", "r")),
+        ("p/r", ("me", "p", "r")),
+        ("runs/r", ("me", "runs", "r")),
+        ("/runs/r", ("me", "mine", "r")),
+        ("r", ("me", "mine", "r")),
+        ("e/p:r", ("e", "p", "r")),
+        ("p:r", ("me", "p", "r")),
+        ("e/my project/r", ("e", "my project", "r")),
+    ],
+)
+def test_a_path_is_read_as_wandb_reads_it(path: str, expected: tuple[str, str, str]) -> None:
+    from wandb.apis.public.api import Api
+
+    theirs = Api._parse_path(
+        SimpleNamespace(settings={"entity": "me", "project": "mine"}, default_entity="x"),  # type: ignore[arg-type]
+        path,
+    )
+
+    assert parse(path) == RunPath(*expected)
+    assert theirs == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://wandb.ai/e/p/runs/r",
+        "https://www.wandb.ai/e/p/runs/r/",
+        "HTTPS://WANDB.AI/e/p/runs/r",
+        "https://wandb.ai:443/e/p/runs/r",
+        "https://wandb.ai/e/p/runs/r/files/media/images",
+        "https://wandb.ai/e/p/runs/r/overview",
+        "https://wandb.ai/e/p/runs/r/workspace?nw=nwuserx#section",
+        "https://wandb.ai/%65/p/runs/%72/logs",
+        "https://forge.coreweave.com/wandb/e/p/runs/r?nw=1",
+    ],
+)
+@pytest.mark.parametrize("base_url", [CLOUD, "https://api.forge.coreweave.com", "http://localhost:8080"])
+def test_a_url_of_the_cloud_names_the_run_whatever_server_is_configured(url: str, base_url: str) -> None:
+    assert parse(url, base_url) == RunPath("e", "p", "r")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("http://localhost:8080", "http://localhost:8080/e/p/runs/r"),
+        ("https://api.wandb.acme.com", "https://wandb.acme.com/e/p/runs/r"),
+        ("https://api.wandb.acme.com", "https://app.wandb.acme.com/e/p/runs/r"),
+        ("https://api.wandb.acme.com", "https://api.wandb.acme.com/e/p/runs/r"),
+        ("https://acme.com/tools/wandb/", "https://acme.com/tools/wandb/e/p/runs/r/files"),
+        ("http://[::1]:80", "http://[::1]/e/p/runs/r"),
+    ],
+)
+def test_a_url_of_the_configured_server_names_the_run(base_url: str, url: str) -> None:
+    assert parse(url, base_url) == RunPath("e", "p", "r")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "//",
+        "e//r",
+        "a/b/c/d",
+        "a/b/c/d/e",
+        "e/p/runs",
+        "e/p/sweeps/s",
+        " e/p/r",
+        "e/p/r\n",
+        "e/p/\tr",
+        "e/p/r\x00",
+        "e/p/\u202er",
+        "e/../r",
+        "e/p/r?nw=1",
+        "e/p%2fr",
+        "e\\p\\r",
+        "a:b:c",
+        "e/p/a:b",
+        ":r",
+        "p:",
+        "https://",
+        "https://wandb.ai",
+        "https://wandb.ai/e/p",
+        "https://wandb.ai/e/p/runs",
+        "https://wandb.ai/e/p/runs/",
+        "https://wandb.ai/e/p/runs//files",
+        "https://wandb.ai/e/p/sweeps/s",
+        "https://wandb.ai/e/p/reports/Title--Vmlldzo1",
+        "https://wandb.ai/e/p/artifacts/model/m/v0",
+        "https://wandb.ai/e/p/runs/a%2Fb",
+        "https://wandb.ai/e/p/runs/%ff",
+        "https://wandb.ai/e/p/runs/r\n",
+        "https://wandb.ai.evil.com/e/p/runs/r",
+        "https://wandb.ai@evil.com/e/p/runs/r",
+        "https://evil.com/wandb.ai/e/p/runs/r",
+        "https://wandb.ai:8443/e/p/runs/r",
+        "https://wandb.ai:nope/e/p/runs/r",
+        "https://forge.coreweave.com/e/p/runs/r",
+        "https://forge.coreweave.com/wandbx/e/p/runs/r",
+        "ftp://wandb.ai/e/p/runs/r",
+        "https://[wandb.ai/e/p/runs/r",
+    ],
+)
+def test_what_names_no_run_is_refused_with_the_accepted_forms(path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"entity/project/run_id, .*URL of the run's page"):
+        parse(path)
+
+
+def test_a_missing_project_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match=r"project/run_id.*WANDB_PROJECT"):
+        parse("r", project=None)
+
+
+def test_an_unknown_entity_is_left_empty() -> None:
+    assert parse("p/r", entity=None) == RunPath("", "p", "r")
+
+
+def test_a_message_shows_no_query_of_the_url() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse("https://wandb.ai/e/p?apiKey=hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.text() | st.text(alphabet="/:. %runseph?#").map("https://wandb.ai/".__add__))
+def test_any_text_is_a_run_with_whole_parts_or_refused(path: str) -> None:
+    try:
+        run = parse(path)
+    except ConfigurationError:
+        return
+    for part in (run.entity, run.project, run.run_id):
+        assert part
+        assert part == part.strip()
+        assert "/" not in part
+
+
+@pytest.mark.parametrize(
+    ("path", "project"),
+    [
+        ("e/p", ProjectPath("e", "p")),
+        ("e/p/", ProjectPath("e", "p")),
+        ("e/p/runs", ProjectPath("e", "p")),
+        ("p", ProjectPath("my-team", "p")),
+        ("p/", ProjectPath("my-team", "p")),
+        (None, ProjectPath("my-team", "set")),
+        ("https://wandb.ai/e/p", ProjectPath("e", "p")),
+        ("https://wandb.ai/e/a%20b/table?workspace=user", ProjectPath("e", "a b")),
+        ("https://forge.coreweave.com/wandb/e/p/workspace", ProjectPath("e", "p")),
+        ("http://localhost:8080/e/p/runs/", ProjectPath("e", "p")),
+    ],
+)
+def test_a_path_names_a_project(path: str | None, project: ProjectPath) -> None:
+    named = parse_project_path(path, base_url="http://localhost:8080", entity="my-team", project="set")
+    assert named == project
+
+
+@pytest.mark.parametrize(
+    "path", ["e/p/r", "e//p", "../p", "e/p:r", "https://wandb.ai/e", "https://evil.com/e/p", " e/p"]
+)
+def test_what_names_no_project_is_refused_with_the_accepted_forms(path: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"names no project: .*entity/project, project, .*URL of the project's"
+    ):
+        parse_project_path(path, base_url="http://localhost:8080", entity=None, project="set")
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_a_project_that_nobody_names_is_refused_with_what_to_do(path: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="set WANDB_PROJECT"):
+        parse_project_path(path, base_url="http://localhost:8080", entity="e", project=None)
+
+
+RUN, PROJECT = RunPath("e", "p", "r"), ProjectPath("e", "p")
+
+
+@pytest.mark.parametrize(
+    ("path", "meanings"),
+    [
+        ("e/p/r", (RUN,)),
+        ("e/p/r/", (RUN,)),
+        ("e/p/runs/r", (RUN,)),
+        ("https://wandb.ai/e/p/runs/r/files", (RUN,)),
+        ("r", (RunPath("my-team", "set", "r"),)),
+        ("p:r", (RunPath("my-team", "p", "r"),)),
+        ("/runs/r", (RunPath("my-team", "set", "r"),)),
+        ("e/p/", (PROJECT,)),
+        ("e/p/runs", (PROJECT,)),
+        ("e/p/runs/", (PROJECT,)),
+        ("https://wandb.ai/e/p", (PROJECT,)),
+        ("https://wandb.ai/e/p/runs", (PROJECT,)),
+        ("p/", (ProjectPath("my-team", "p"),)),
+        ("e/p", (RunPath("my-team", "e", "p"), PROJECT)),
+    ],
+)
+def test_only_two_parts_can_be_a_run_as_well_as_a_project(
+    path: str, meanings: tuple[RunPath | ProjectPath, ...]
+) -> None:
+    assert possible_meanings(path, base_url="http://localhost:8080", entity="my-team", project="set") == meanings
+
+
+@pytest.mark.parametrize("path", ["", "/", "e//r", "a/b/c/d", "https://wandb.ai/e", "https://evil.com/e/p"])
+def test_what_names_neither_is_refused(path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"names no (run|project)"):
+        possible_meanings(path, base_url="http://localhost:8080", entity="my-team", project="set")

@@ -1,0 +1,1 @@
+"""What is downloaded, in which order, and how it ends."""

@@ -1,0 +1,213 @@
+"""Small files that follow a first one over its connection, as long as all goes well.
+
+A worker thread of the transport takes them from the queue, checks and publishes them. Whatever else comes of a request
+goes back to the ordinary download of that file, so that each fault is dealt with in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import attrs
+
+from wbfiles_async._clock import Clock
+from wbfiles_async._download.contents import check_pieces, memory_sink
+from wbfiles_async._download.file import SMALL_BYTES
+from wbfiles_async._download.planned import PlannedFile
+from wbfiles_async._download.queue import WorkQueue
+from wbfiles_async._http.extensions import FollowUp
+from wbfiles_async._http.http1 import ResponseHead
+from wbfiles_async._protocol.urls import origin, target_of
+from wbfiles_async._store.limits import RequestSlot
+from wbfiles_async._store.reader import FollowUpBatch
+from wbfiles_async._store.remote_file import Opened, RemoteFile, takes_credentials
+from wbfiles_async._store.request import Requester
+from wbfiles_async._store.response import Body, validate_response
+from wbfiles_async._store.sink import RangeSink
+from wbfiles_async._transfer.sink import write_whole
+from wbfiles_async._transfer.space import ends_all
+from wbfiles_async.errors import UnsupportedReferenceError, WBFilesError
+
+__all__ = ["SmallFile", "SmallFileBatch"]
+
+BATCH_SECONDS: Final = 0.25
+"""Seconds after which a connection sends no further request for now: others have their turn."""
+
+
+@attrs.define(eq=False)
+class SmallFile:
+    """One small file that is fetched as a follow-up.
+
+    Attributes:
+        item: What was planned.
+        file: The remote file.
+        target: Path and query of its URL.
+        length: Its length in bytes.
+        verify: Whether its md5 is compared.
+        mode: The permissions of the new file.
+        replace: Whether an existing file may be replaced.
+        sink: Takes its bytes, and publishes them.
+        published: The new file's status; see ``Temporary.published``.
+        error: Why it is not in place, though all of it arrived.
+        on_error: Told of that at once, in a worker thread.
+    """
+
+    item: PlannedFile
+    file: RemoteFile
+    target: str
+    length: int
+    verify: bool
+    mode: int
+    replace: bool
+    sink: RangeSink = attrs.field(init=False)
+    published: os.stat_result | None = attrs.field(default=None, init=False)
+    error: Exception | None = attrs.field(default=None, init=False)
+    on_error: Callable[[Exception], None] | None = attrs.field(default=None, init=False)
+    _pieces: list[bytes | memoryview] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.sink = memory_sink(self.length, self._pieces, self._check_and_publish)
+
+    def accepts(self, head: ResponseHead) -> bool:
+        """Return whether exactly the whole file follows the head of a response."""
+        length = self.length
+        body = validate_response(head.status, head.headers, start=0, stop=length, size=length, etag=None)
+        return isinstance(body, Body) and head.length == length
+
+    def _check_and_publish(self) -> None:
+        try:
+            if self.verify:
+                check_pieces(self.file, self._pieces)
+            self.published = write_whole(
+                self.item.place, self._pieces, mode=self.mode, replace=self.replace, durable=False
+            )
+        except Exception as error:  # raised where the file is waited for
+            self.error = error
+            if self.on_error is not None:
+                self.on_error(error)
+        self._pieces.clear()
+
+
+@attrs.define(eq=False, kw_only=True)
+class SmallFileBatch:
+    """The files that follow one first file.
+
+    Attributes:
+        queue: Where they are taken from.
+        prepare: Returns a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own.
+        on_landed: Called in the event loop with each file that is in place.
+        clock: The time.
+        failed: Those that arrived, and are not in place.
+        returned: Those whose request was not completed, and what came of it.
+    """
+
+    queue: WorkQueue
+    prepare: Callable[[PlannedFile, str], SmallFile | None]
+    on_landed: Callable[[SmallFile], None]
+    clock: Clock
+    failed: list[SmallFile] = attrs.field(factory=list, init=False)
+    returned: list[SmallFile] = attrs.field(factory=list, init=False)
+    _taken: list[SmallFile] = attrs.field(factory=list, init=False)
+    _reported: int = attrs.field(default=0, init=False)
+    _until: float | None = attrs.field(default=None, init=False)
+    _running: FollowUpBatch | None = attrs.field(default=None, init=False)
+
+    def next(self, origin: str) -> FollowUp | None:
+        """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
+        now = self.clock.monotonic()
+        if self._until is None:
+            self._until = now + BATCH_SECONDS
+        if now >= self._until:
+            return None
+        prepared: list[SmallFile] = []
+
+        def fits(item: PlannedFile) -> bool:
+            small = self.prepare(item, origin)
+            if small is not None:
+                prepared.append(small)
+            return small is not None
+
+        if self.queue.take_if(fits) is None:
+            return None
+        small = prepared[0]
+        small.on_error = self._on_error
+        self._taken.append(small)
+        return small
+
+    def _on_error(self, error: Exception) -> None:
+        """Note in a worker thread why a file is not in place: a full disk is met by all."""
+        if isinstance(error, WBFilesError) and ends_all(error):
+            self.queue.stop_soon()
+
+    def completed(self, count: int, slot: RequestSlot) -> None:
+        """Account for the files that are complete by now; the first one, which they follow, counts as well."""
+        for small in self._taken[max(0, self._reported - 1) : max(0, count - 1)]:
+            slot.record_success()
+            if small.error is None:
+                self.on_landed(small)
+            else:
+                self.failed.append(small)
+        self._reported = max(self._reported, count)
+
+    def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
+        """Take back a file that was not completed."""
+        assert isinstance(follow_up, SmallFile)  # noqa: S101  # all of them are
+        follow_up.file.opened = opened
+        follow_up.error = error
+        self.returned.append(follow_up)
+
+    def go_on(self, batch: FollowUpBatch) -> None:
+        """Take over the follow-ups, whose first file is complete."""
+        self._running = batch
+
+    async def finish(self) -> None:
+        """Wait for the last of the follow-ups.
+
+        Raises:
+            Exception: What was raised by whoever is told of them.
+        """
+        if self._running is not None:
+            running, self._running = self._running, None
+            try:
+                await running.finish()
+            except asyncio.CancelledError:
+                await running.abandon()
+                raise
+
+    async def drop(self) -> None:
+        """Stop what nobody goes on with."""
+        if self._running is not None:
+            await self._running.abandon()
+        for small in self.returned:
+            if (opened := small.file.take_opened()) is not None:
+                await opened.drop()
+
+    @property
+    def left_over(self) -> Sequence[SmallFile]:
+        """Those that need an ordinary download; the one whose request is under way comes first."""
+        return [*self.returned, *self.failed]
+
+
+def follow_up_of(
+    item: PlannedFile,
+    file: RemoteFile,
+    where: str,
+    requester: Requester,
+    *,
+    mode: int,
+    replace: bool,
+) -> SmallFile | None:
+    """Return a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own."""
+    length = file.size
+    if not length or length > SMALL_BYTES:
+        return None
+    with suppress(UnsupportedReferenceError):
+        url = file.url(requester.limits.avoided)
+        if origin(url) == where and url.isascii() and not takes_credentials(url, requester.api_origin):
+            verify = requester.options.verify and file.md5 is not None
+            return SmallFile(item, file, target_of(url)[1], length, verify, mode, replace)
+    return None

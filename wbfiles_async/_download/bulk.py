@@ -1,0 +1,242 @@
+"""Downloads many files side by side, with bounded memory, and reports on each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final
+
+import anyio
+import attrs
+
+from wbfiles_async._download.batch import SmallFile, SmallFileBatch, follow_up_of
+from wbfiles_async._download.file import SMALL_BYTES, FileDownload
+from wbfiles_async._download.plan import Planner
+from wbfiles_async._download.planned import ListedFiles, PlannedFile, need_of
+from wbfiles_async._download.queue import WorkQueue
+from wbfiles_async._download.results import Results, failed, kept, unexpected
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._store.reader import StoreReader
+from wbfiles_async._store.remote_file import RemoteFile
+from wbfiles_async._transfer.places import check_writable, exists, has_content
+from wbfiles_async._transfer.remembered import Content, Remembered
+from wbfiles_async._transfer.sink import already_exists, default_mode
+from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
+from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async.errors import WBFilesError
+
+__all__ = ["BulkDownload"]
+
+FILES_PER_CONNECTION: Final = 2
+"""Files in progress for each connection: while one is written, another one's bytes flow."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class BulkDownload:
+    """Many files on their way below one root.
+
+    Attributes:
+        reader: Reads their bytes.
+        file_of: Returns a file of a run to read from.
+        root: The folder they go below.
+        selection: Which of them.
+        existing: What to do with an existing file.
+        dry_run: Whether to only report what would be done.
+        results: What became of them.
+    """
+
+    reader: StoreReader
+    file_of: Callable[[FileAttributes, RunPath], RemoteFile]
+    root: Path
+    selection: Selection
+    existing: Existing
+    dry_run: bool
+    results: Results
+    _mode: int = attrs.field(factory=default_mode, init=False)
+    _replace: bool = attrs.field(init=False)
+    _ahead: Ahead = attrs.field(factory=Ahead, init=False)
+    _remembered: Remembered = attrs.field(init=False)
+    _planner: Planner = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._remembered = Remembered(self.root, self.reader.options.remember)
+        self._planner = Planner(self.root, self.selection, self.existing, self._remembered)
+        self._replace = self.existing in ("replace", "verify")
+
+    async def run(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> DownloadReport:
+        """Download what the pages list; one file's failure does not stop the others, a full disk does.
+
+        Raises:
+            LocalWriteError: Nothing can be written below the root.
+            WBFilesError: The listing failed; what was begun is finished or undone.
+        """
+        disk, clock = self.reader.disk, self.reader.clock
+        if not self.dry_run:
+            await disk.run(check_writable, self.root)
+        began = clock.monotonic()
+        try:
+            async with aclosing(self._planned(pages)) as planned, side_by_side() as group:
+                workers = self.reader.options.connections * FILES_PER_CONNECTION
+                files = WorkQueue(planned, low=workers)
+                group.start_soon(files.fill)
+                for _ in range(workers):
+                    group.start_soon(self._work, files)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await disk.run(self._remembered.close)
+        self.results.skip(files.left)
+        return self.results.report(self.root, clock.monotonic() - began)
+
+    async def _planned(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> AsyncGenerator[list[PlannedFile]]:
+        """Decide, a page at a time, what can be decided of each wanted file before it is downloaded."""
+        async for page in pages:
+            items, refused = await self.reader.disk.run(self._planner.plan_page, page)
+            for result in refused:
+                self.results.add(result)
+            if self.results.stopped is None and not self.dry_run:
+                await self._check_space(items)
+            if self.results.stopped is not None:
+                self.results.skip(len(items))
+                return
+            if items:
+                yield items
+
+    async def _check_space(self, items: list[PlannedFile]) -> None:
+        """Plan the files' space, or stop before the first of them if not all of them can fit."""
+        need = need_of(items)
+        if need == Need():
+            return
+        shortage = None
+        while shortage is None:  # what is being written may count twice: as not free, and as needed
+            before = self._ahead.need + need
+            free = await self.reader.disk.run(free_below, self.root)
+            if free.shortage(before, self.root) is None:
+                self._ahead.plan(need)
+                return
+            shortage = free.shortage(self._ahead.need + need, self.root)
+        self.results.stopped = shortage
+        first = next(item for item in items if item.need != Need())
+        items.remove(first)
+        self.results.add(failed(first, shortage))
+
+    async def _work(self, files: WorkQueue) -> None:
+        while (item := await files.next()) is not None:
+            batch = SmallFileBatch(
+                queue=files, prepare=self._follow_up, on_landed=self._landed, clock=self.reader.clock
+            )
+            try:
+                await self._finish(item, files, batch=batch)
+                await batch.finish()
+                for small in batch.left_over:
+                    await self._finish(small.item, files, file=small.file, spoiled=small.error)
+            finally:
+                await batch.drop()
+            await self._write_down()
+
+    def _follow_up(self, item: PlannedFile, origin: str) -> SmallFile | None:
+        """Return a file as a follow-up, if nothing is to be decided of it before. Called in worker threads."""
+        options = self.reader.options
+        if self.dry_run or options.durable or item.known or (item.taken and self.existing != "replace"):
+            return None
+        file = self.file_of(item.attributes, item.listed.run)
+        requester = self.reader.requester
+        return follow_up_of(item, file, origin, requester, mode=self._mode, replace=self._replace)
+
+    def _landed(self, small: SmallFile) -> None:
+        """Account for a follow-up that is in place."""
+        item, file = small.item, small.file
+        self._ahead.begin(item.need)
+        progress = self.results.progress_for(item.listed.label)
+        if progress is not None:
+            progress.started(file.name, small.length)
+            progress.advanced(file.name, small.length)
+            progress.finished(file.name)
+        if small.verify and file.md5 is not None and small.published is not None:
+            self._remembered.note(Content(item.path, small.published, file.md5))
+        self.results.add(
+            FileResult(
+                name=file.name,
+                status="downloaded",
+                path=item.place.path,
+                size=small.length,
+                verified=small.verify,
+                parts=1,
+                run=file.run,
+            )
+        )
+
+    async def _finish(
+        self,
+        item: PlannedFile,
+        files: WorkQueue,
+        *,
+        file: RemoteFile | None = None,
+        batch: SmallFileBatch | None = None,
+        spoiled: Exception | None = None,
+    ) -> None:
+        """Do what is to be done with one file, and account for it. Whatever it raises ends this file only."""
+        self._ahead.begin(item.need)
+        try:
+            result = await self._result_of(
+                item, file or self.file_of(item.attributes, item.listed.run), batch, spoiled
+            )
+        except Exception as error:
+            if self.results.is_callers(error):
+                raise
+            known = error if isinstance(error, WBFilesError) else unexpected(item.attributes.name, error)
+            result = failed(item, known)
+            if ends_all(known):
+                self.results.stopped = self.results.stopped or known
+                files.stop()
+        self.results.add(result)
+        await self._write_down()
+
+    async def _result_of(
+        self, item: PlannedFile, file: RemoteFile, batch: SmallFileBatch | None, spoiled: Exception | None
+    ) -> FileResult:
+        if item.known:
+            return kept(item, verified=True)
+        place = item.place
+        if item.taken and self.existing != "replace" and (stays := await self._kept(item, file)) is not None:
+            return stays
+        if self.dry_run:
+            return FileResult(name=file.name, status="planned", path=place.path, size=file.size or 0, run=file.run)
+        download = FileDownload(
+            reader=self.reader,
+            file=file,
+            place=place,
+            mode=self._mode,
+            replace=self._replace,
+            progress=self.results.progress_for(item.listed.label),
+            spoiled=spoiled,
+            follow_ups=batch,
+        )
+        with self._ahead.writing(item.need, lambda: download.arrived):
+            result = await download.run()
+        if result.verified and download.published is not None and file.md5 is not None:
+            self._remembered.note(Content(item.path, download.published, file.md5))
+        return result
+
+    async def _kept(self, item: PlannedFile, file: RemoteFile) -> FileResult | None:
+        """Decide whether the existing file stays as it is."""
+        disk, place = self.reader.disk, item.place
+        if self.existing == "verify":
+            run = disk.run_batched if file.size is not None and file.size <= SMALL_BYTES else disk.run
+            began = self.reader.clock.monotonic()
+            status = await run(has_content, place, size=file.size, md5=file.md5)
+            if status is None:
+                return None
+            if file.md5 is not None and not self.dry_run:
+                self._remembered.note(Content(item.path, status, file.md5, read_at=began))
+            return kept(item, verified=file.md5 is not None)
+        if not await disk.run(exists, place):
+            return None
+        if self.existing == "error":
+            raise already_exists(place.path)
+        return kept(item, verified=False)
+
+    async def _write_down(self) -> None:
+        if self._remembered.is_worth_writing:
+            await self.reader.disk.run(self._remembered.write, self._remembered.take())

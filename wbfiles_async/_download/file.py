@@ -1,0 +1,287 @@
+"""Downloads one file: complete, checked, and in place, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+import attrs
+
+from wbfiles_async._clock import Clock
+from wbfiles_async._download.contents import check_md5, check_pieces, memory_sink
+from wbfiles_async._download.gaps import Gaps, gaps_in
+from wbfiles_async._download.md5_stream import Md5Stream
+from wbfiles_async._download.parallelism import ParallelismController
+from wbfiles_async._download.progress import Progress
+from wbfiles_async._download.recovery import FileRecovery
+from wbfiles_async._models import FileResult
+from wbfiles_async._protocol.journal import Journal
+from wbfiles_async._ranges import Range
+from wbfiles_async._retry.attempts import attempts
+from wbfiles_async._store.reader import FollowUpSource, StoreReader
+from wbfiles_async._store.remote_file import RemoteFile
+from wbfiles_async._store.sink import RangeSink
+from wbfiles_async._transfer.places import Place
+from wbfiles_async._transfer.sink import Temporary, write_whole
+from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async.errors import (
+    ApiError,
+    IntegrityError,
+    ObjectChangedError,
+    RemoteFileNotFoundError,
+    TransferError,
+)
+
+__all__ = ["SMALL_BYTES", "FileDownload"]
+
+log = logging.getLogger(__name__)
+
+SMALL_BYTES: Final = 1 << 20
+"""Files up to this size are held in memory, then written and published in one step."""
+
+FEW_CONNECTIONS: Final = 4
+"""Connections that a large file begins with: as many as the fastest links need."""
+
+ONE_CONNECTION: Final = 1
+"""The same if the md5 follows, which is slower than one connection: it need not read back what arrives in order. And
+if they decrypt: each record releases Python's lock and needs it again, so that threads hold each other up."""
+
+ANSWER_SECONDS: Final = 1.0
+"""Seconds in which nothing but connecting and waiting for heads may happen."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class FileDownload:
+    """One file on its way to its place.
+
+    Attributes:
+        reader: Reads its bytes.
+        file: The file.
+        place: Where it goes.
+        mode: The permissions of the new file.
+        replace: Whether an existing file may be replaced.
+        progress: Who is told.
+        spoiled: What ended a first attempt that was made elsewhere.
+        follow_ups: Further small files to fetch over the same connection.
+        published: The new file's status; see ``Temporary.published``.
+    """
+
+    reader: StoreReader
+    file: RemoteFile
+    place: Place
+    mode: int
+    replace: bool
+    progress: Progress | None = None
+    spoiled: Exception | None = None
+    follow_ups: FollowUpSource | None = None
+    published: os.stat_result | None = attrs.field(default=None, init=False)
+    _arrived: int = attrs.field(default=0, init=False)
+    _parts: int = attrs.field(default=0, init=False)
+    _resumed: int = attrs.field(default=0, init=False)
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that arrived so far."""
+        return self._arrived
+
+    async def run(self) -> FileResult:
+        """Fetch, check and publish.
+
+        Raises:
+            WBFilesError: What ended it; the place is as it was.
+        """
+        if self.progress is None:
+            return await self._fetched()
+        name = self.file.name
+        self.progress.started(name, self.file.size)
+        try:
+            result = await self._fetched()
+        except Exception as error:
+            self.progress.failed(name, error)
+            raise
+        self.progress.finished(name)
+        return result
+
+    async def _fetched(self) -> FileResult:
+        recovery = FileRecovery(self.file)
+        verified = False
+        async for attempt in attempts(recovery.recover):
+            with attempt, recovery.attempt():
+                if self.spoiled is not None:
+                    spoiled, self.spoiled = self.spoiled, None
+                    raise spoiled
+                verified = await self._attempt()
+        return FileResult(
+            name=self.file.name,
+            status="downloaded",
+            path=self.place.path,
+            size=self._arrived,
+            verified=verified,
+            parts=self._parts,
+            resumed=self._resumed,
+            run=self.file.run,
+        )
+
+    async def _attempt(self) -> bool:
+        """Fetch the file once; return whether its md5 was compared."""
+        if self._arrived and self.progress is not None:
+            self.progress.advanced(self.file.name, -self._arrived)
+        self._arrived = self._parts = self._resumed = 0
+        size = self.file.size
+        if size is not None and size <= SMALL_BYTES:
+            return await self._in_memory(size)
+        return await self._on_disk(size)
+
+    def _count(self, length: int) -> None:
+        self._arrived += length
+        if self.progress is not None:
+            self.progress.advanced(self.file.name, length)
+
+    @property
+    def _verify(self) -> bool:
+        return self.reader.options.verify and self.file.md5 is not None
+
+    async def _in_memory(self, size: int) -> bool:
+        pieces: list[bytes | memoryview] = []
+
+        def check_and_write() -> None:
+            if self._verify:
+                check_pieces(self.file, pieces)
+            durable = self.reader.options.durable
+            self.published = write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
+
+        self._parts = 1
+        sink = memory_sink(size, pieces, check_and_write, is_short=not self.reader.options.durable)
+        await self.reader.save(self.file, sink, self._count, follow_ups=self.follow_ups)
+        return self._verify
+
+    async def _on_disk(self, size: int | None) -> bool:
+        run, options = self.reader.disk.run, self.reader.options
+        self._url()  # a reference that cannot be fetched leaves no trace on the disk
+        temporary = Temporary(self.place)
+        try:
+            journal = await run(temporary.create, size=size, md5=self.file.md5 if self._may_resume else None)
+            verified = await self._fill(temporary, size, journal)
+            await run(temporary.publish, mode=self.mode, replace=self.replace, durable=options.durable)
+            self.published = temporary.published
+        except BaseException as error:
+            if self._may_resume and temporary.can_be_kept and _is_resumable_error(error):
+                told = f"What has arrived of it is kept in {temporary.keep()}; the next download resumes there."
+                error.add_note(told)
+                log.info("%s: %s", self.file.name, told)
+            raise
+        finally:
+            temporary.discard()
+        return verified
+
+    @property
+    def _may_resume(self) -> bool:
+        """Whether an interrupted download can be resumed later: in parts, and checked as a whole."""
+        size, options = self.file.size, self.reader.options
+        return (
+            options.resume and self._verify and size is not None and size > options.part_size and not self._unranged()
+        )
+
+    async def _fill(self, temporary: Temporary, size: int | None, journal: Journal | None) -> bool:
+        """Write all bytes, the md5 following beside; return whether it was compared."""
+        if not self._verify:
+            await self._write_parts(temporary, size, None, journal)
+            return False
+        digest = Md5Stream(temporary)
+        async with side_by_side() as group:
+            group.start_soon(self.reader.disk.follow, digest.follow)
+            complete = False
+            try:
+                await self._write_parts(temporary, size, digest, journal)
+                complete = True
+            finally:
+                digest.end(abandoned=not complete)
+        check_md5(self.file, digest.value)
+        return True
+
+    async def _write_parts(
+        self, temporary: Temporary, size: int | None, digest: Md5Stream | None, journal: Journal | None
+    ) -> None:
+        reader, file, options = self.reader, self.file, self.reader.options
+
+        def write(offset: int, piece: bytes | memoryview) -> None:
+            temporary.write(offset, (piece,))
+            if digest is not None:
+                digest.written(offset, piece)
+
+        async def fetch(start: int, stop: int | None) -> None:
+            self._parts += 1
+            await reader.save(file, RangeSink(start, stop, write), self._count)
+
+        async def fetch_and_note(start: int, stop: int) -> None:
+            await fetch(start, stop)
+            if file.etag and self._may_resume:
+                await reader.disk.run(temporary.note, Range(start, stop), file.etag)
+
+        if size is None or size <= options.part_size or self._unranged():
+            await fetch(0, size)
+            return
+        done = journal.parts if journal is not None else ()
+        if journal is not None:
+            file.etag = journal.header.etag
+            for part in done:
+                if digest is not None:
+                    digest.found(part)
+                self._resumed += part.length
+            self._count(self._resumed)
+        await self._in_parts(gaps_in(size, done, small_first=digest is not None), fetch_and_note)
+
+    async def _in_parts(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
+        """Fetch the parts of a file, over more connections while those at work are slow."""
+        controller = ParallelismController(self._few_connections(), most=self.reader.options.connections)
+        clock: Clock = self.reader.clock
+        begun = reading = 0
+        ended = anyio.Event()
+
+        async def fetch_parts() -> None:
+            nonlocal reading
+            while part := gaps.take(self.reader.options.part_size, begun, controller.part_factor):
+                await fetch(part.start, part.stop)
+            reading -= 1
+            if not reading:
+                ended.set()
+
+        async with side_by_side() as group:
+            began = clock.monotonic()
+            while gaps.left and not ended.is_set():
+                while begun < controller.wanted:
+                    begun += 1
+                    reading += 1
+                    group.start_soon(fetch_parts)
+                before, since = self._arrived, clock.monotonic()
+                with anyio.move_on_after(controller.look):
+                    await ended.wait()
+                now = clock.monotonic()
+                if before > self._resumed or now > began + ANSWER_SECONDS:
+                    controller.judge((self._arrived - before) / max(now - since, 1e-6))
+
+    def _few_connections(self) -> int:
+        return ONE_CONNECTION if self._verify or self._url().startswith("https:") else FEW_CONNECTIONS
+
+    def _url(self) -> str:
+        return self.file.url(self.reader.requester.limits.avoided)
+
+    def _unranged(self) -> bool:
+        limits = self.reader.requester.limits
+        responder = self.file.responder
+        return self.file.unranged or not (responder or limits.of(self._url())).ranged
+
+
+def _is_resumable_error(error: BaseException) -> bool:
+    """Return whether what has arrived is worth keeping: it was interrupted, and nothing is wrong with it."""
+    match error:
+        case IntegrityError() | ObjectChangedError() | RemoteFileNotFoundError():
+            return False
+        case TransferError() | ApiError() | PermissionError() | asyncio.CancelledError():
+            return True
+        case _:
+            return False

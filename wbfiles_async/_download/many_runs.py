@@ -1,0 +1,116 @@
+"""The files of many runs: listed ahead of their transfers, as far as these keep up, and downloaded together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import anyio
+import attrs
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from wbfiles_async._download.bulk import BulkDownload
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.planned import ListedFiles
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.api import WandbApi
+from wbfiles_async._graphql.pagination import Pages
+from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._models import DownloadReport, FileAttributes
+from wbfiles_async._settings import PER_PAGE
+from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundError, UnsafePathError
+
+log = logging.getLogger(__name__)
+
+LISTERS = 4
+"""Runs that are listed by themselves side by side: so that an API far away is no bottleneck, and none is flooded."""
+
+_OF_ONE_RUN = (RunNotFoundError, PermissionDeniedError, ApiError)
+"""What is told of one run, while the others go on. Refused credentials and a dead network concern all of them."""
+
+_Ready = MemoryObjectSendStream[Sequence[ListedFiles]]
+
+
+@attrs.frozen
+class ManyRuns:
+    """Lists the files of many runs.
+
+    The first files of a run may have come with the run itself; the others are asked for only where there are more.
+    At any time a few pages are held, however many runs there are.
+    """
+
+    _api: WandbApi
+    _layout: Layout
+    _selection: Selection
+
+    async def download(self, runs: AsyncGenerator[Sequence[ListedRun]], bulk: BulkDownload) -> DownloadReport:
+        """Download the files of all runs.
+
+        A run that cannot be listed is a failure in the report, and does not stop the others.
+
+        Raises:
+            WBFilesError: The runs themselves cannot be listed, or nothing can be written below the root.
+        """
+        ready, found = anyio.create_memory_object_stream[Sequence[ListedFiles]]()
+        async with found, side_by_side() as group:
+            group.start_soon(self._list, runs, ready)
+            return await bulk.run(found)
+
+    async def _list(self, runs: AsyncGenerator[Sequence[ListedRun]], ready: _Ready) -> None:
+        unfinished, waiting = anyio.create_memory_object_stream[_Walk]()
+        async with ready, side_by_side() as group, unfinished, waiting, aclosing(runs) as pages:
+            for _ in range(LISTERS):
+                group.start_soon(self._list_further, waiting.clone(), ready)
+            async for page in pages:
+                walks = [await self._begin(run) for run in page]
+                if first := [walk.listed for walk in walks if walk.listed.files or walk.listed.error]:
+                    await ready.send(first)
+                for walk in walks:
+                    if not walk.pages.done and walk.listed.error is None:
+                        await unfinished.send(walk)
+
+    async def _begin(self, run: ListedRun) -> _Walk:
+        """Take the files that came with the run."""
+        path = await self._api.resolve(run.path)
+        pages = Pages(path, PER_PAGE, self._selection.names, self._selection.pattern)
+        listed = ListedFiles(path, (), label=f"{path.run_id}/")
+        try:
+            listed = attrs.evolve(listed, folder=self._layout.folder(path))
+            if run.files is not None:
+                listed = attrs.evolve(listed, files=pages.accept(run.files))
+                if run.files.skipped:
+                    log.warning(
+                        "%s: the server listed %d files without a name; they are left out", path, run.files.skipped
+                    )
+        except (ApiError, UnsafePathError) as error:
+            listed = attrs.evolve(listed, error=error)
+        return _Walk(pages, listed)
+
+    async def _list_further(self, waiting: MemoryObjectReceiveStream[_Walk], ready: _Ready) -> None:
+        async with waiting:
+            async for walk in waiting:
+                try:
+                    async with aclosing(self._api.further_pages(walk.pages)) as pages:
+                        async for files in pages:
+                            await ready.send([walk.of(files)])
+                except _OF_ONE_RUN as error:
+                    await ready.send([attrs.evolve(walk.of(()), error=error)])
+
+
+@attrs.frozen
+class _Walk:
+    """A run whose files are being listed.
+
+    Attributes:
+        pages: How far.
+        listed: Its first files, and where they go.
+    """
+
+    pages: Pages
+    listed: ListedFiles
+
+    def of(self, files: Sequence[FileAttributes]) -> ListedFiles:
+        """Return further files of the run."""
+        return attrs.evolve(self.listed, files=files)

@@ -1,0 +1,96 @@
+"""The md5 of a file that is being written, in a thread beside the writers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from wbfiles_async._download.prefix import ContiguousPrefix
+from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._ranges import Range
+from wbfiles_async._transfer.sink import Temporary
+
+HELD_BYTES = 4 << 20
+"""About as many bytes wait in memory for the md5: enough that it never waits for the thread that receives them."""
+
+DIGEST_BYTES = 2 << 20
+"""Bytes read back at a time: few enough for the processor's caches, many enough to need Python's lock rarely."""
+
+
+class Md5Stream:
+    """Digests a file while it is written, as far as it has no gap.
+
+    md5 is slower than a fast link, so its thread should do nothing else: what arrives in order is handed to it in
+    memory, and the writer waits if md5 does not keep up, rather than take its processor. What arrived ahead of a gap
+    is read back from the file.
+
+    Args:
+        temporary: The file.
+    """
+
+    def __init__(self, temporary: Temporary) -> None:
+        self._temporary = temporary
+        self._digest = new_md5()
+        # What is digested or about to be is [0, _next); the last of it may be in _held.
+        self._prefix = ContiguousPrefix()
+        self._next = 0
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        lock = threading.Lock()
+        self._news, self._room = threading.Condition(lock), threading.Condition(lock)
+        self._ended = self._abandoned = self._stopped = False
+
+    @property
+    def value(self) -> bytes:
+        """The md5 of all that was written."""
+        return self._digest.digest()
+
+    def found(self, part: Range) -> None:
+        """Record that a part was written before."""
+        with self._news:
+            self._prefix.written(part.start, part.stop)
+            self._news.notify()
+
+    def written(self, start: int, piece: bytes | memoryview) -> None:
+        """Record that a piece is written. Blocks while md5 does not keep up with what arrives in order."""
+        with self._news:
+            while start == self._next and self._held_bytes >= HELD_BYTES and not self._stopped:
+                self._room.wait()
+            if self._prefix.written(start, start + len(piece)):
+                if start == self._next:
+                    self._held.append(bytes(piece))
+                    self._held_bytes += len(piece)
+                    self._next += len(piece)
+                self._news.notify()
+
+    def end(self, *, abandoned: bool) -> None:
+        """Record that nothing more will be written, or that the digest is not needed."""
+        with self._news:
+            self._ended, self._abandoned = True, abandoned
+            self._news.notify()
+
+    def follow(self) -> None:
+        """Digest what is written, until the end. Blocks."""
+        try:
+            buffer = memoryview(bytearray(DIGEST_BYTES))
+            while not self._abandoned:
+                with self._news:
+                    while not (self._held or self._prefix.stop - self._next >= DIGEST_BYTES or self._ended):
+                        self._news.wait()
+                    piece = self._held.popleft() if self._held else None
+                    start = stop = self._next
+                    if piece is None:
+                        self._next = stop = min(self._prefix.stop, start + DIGEST_BYTES)
+                if piece is not None:
+                    self._digest.update(piece)
+                    with self._room:
+                        self._held_bytes -= len(piece)
+                        self._room.notify()
+                elif start < stop:
+                    self._temporary.digest(self._digest, start, buffer[: stop - start])
+                else:
+                    return
+        finally:
+            with self._room:  # nobody may wait for a thread that has ended
+                self._stopped = True
+                self._room.notify_all()

@@ -1,0 +1,78 @@
+"""What can be done with one file: put it on the disk, read it into memory, or hand out its bytes as they arrive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._download.contents import read_bytes, stream
+from wbfiles_async._download.file import FileDownload
+from wbfiles_async._download.progress import Progress
+from wbfiles_async._store.reader import StoreReader
+from wbfiles_async._store.remote_file import RemoteFile
+from wbfiles_async._transfer.places import place_for, prepare
+from wbfiles_async._transfer.sink import already_exists, default_mode
+from wbfiles_async.errors import DestinationExistsError
+
+__all__ = ["OneFile"]
+
+
+@attrs.frozen(eq=False)
+class OneFile:
+    """One file, ready to be transferred; ``AsyncFile`` says what its methods promise.
+
+    Args:
+        reader: Reads its bytes.
+        name: The file's name in the run.
+        known: The file; ``None`` if it must be looked up.
+        look_up: Looks it up.
+    """
+
+    _reader: StoreReader
+    _name: str
+    _known: RemoteFile | None
+    _look_up: Callable[[], Awaitable[RemoteFile]]
+
+    async def fetch(
+        self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
+    ) -> Path:
+        """Download to ``root/name``."""
+        place = place_for(root, self._name)
+
+        def check_target() -> int:
+            if prepare(place) and not replace:
+                raise already_exists(place.path)
+            return default_mode()
+
+        try:
+            mode = await self._reader.disk.run(check_target)
+            download = FileDownload(
+                reader=self._reader,
+                file=await self._file(),
+                place=place,
+                mode=mode,
+                replace=replace,
+                progress=progress,
+            )
+            await download.run()
+        except DestinationExistsError:  # it was there, or somebody else made it meanwhile
+            if not exist_ok:
+                raise
+        return place.path
+
+    async def read_bytes(self) -> bytes:
+        """Read all of it into memory."""
+        return await read_bytes(self._reader, await self._file())
+
+    async def stream(self, start: int, stop: int | None) -> AsyncGenerator[bytes]:
+        """Yield the bytes ``[start, stop)`` as they arrive."""
+        async with aclosing(stream(self._reader, await self._file(), start, stop)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _file(self) -> RemoteFile:
+        return self._known or await self._look_up()

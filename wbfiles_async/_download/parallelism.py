@@ -1,0 +1,72 @@
+"""How many connections a large file is fetched over, and how long its parts are, by what they bring.
+
+Reads no clock, performs no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+__all__ = ["ParallelismController"]
+
+# Soon at first, and over longer whiles when there were enough: in a short one a busy loop hears late of what came.
+_FIRST_LOOK, _LONGEST_LOOK = 0.015, 0.25  # seconds
+_SLOW_LOOKS: Final = 2
+
+_FAST: Final = 100_000_000
+"""Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
+
+_FACTOR: Final = 4
+"""By how much they multiply: while too few are at work, a file loses more than by a few too many."""
+
+_WORTH: Final = 1.25
+"""Growth of the rate that the last new connections must have brought for further ones."""
+
+_LONGEST: Final = 4
+"""How many times as long as usual a part becomes at most: what is fast then still ends within a second."""
+
+
+@attrs.define
+class ParallelismController:
+    """Connections of one file: few at first, more while they are slow and more of them bring more.
+
+    Attributes:
+        wanted: How many there should be now.
+        most: How many there may be.
+        part_factor: How many times as long as usual the next part should be: from a fast connection each request
+            costs more than the bytes that came in its time.
+        look: Seconds until they should be judged again.
+    """
+
+    wanted: int
+    most: int
+    part_factor: int = attrs.field(default=1, init=False)
+    look: float = attrs.field(default=_FIRST_LOOK, init=False)
+    _rate_before: float = attrs.field(default=0.0, init=False)
+    _slow_looks: int = attrs.field(default=0, init=False)
+    _settling: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.wanted = min(self.wanted, self.most)
+
+    def judge(self, rate: float) -> None:
+        """Judge whether there are enough of them, and how fast they are.
+
+        Args:
+            rate: Bytes a second that they brought together since the last time.
+        """
+        if self._settling:  # the new ones have just begun
+            self._settling = False
+            return
+        is_fast = rate >= self.wanted * _FAST
+        self.part_factor = min(2 * self.part_factor, _LONGEST) if is_fast else 1
+        if is_fast or rate < _WORTH * self._rate_before or self.wanted == self.most:
+            self._slow_looks, self.look = 0, min(2 * self.look, _LONGEST_LOOK)
+            return
+        self._slow_looks += 1
+        if self._slow_looks == _SLOW_LOOKS:
+            self.wanted, self._rate_before = min(_FACTOR * self.wanted, self.most), rate
+            # That they are slow is known; the next look is to show that more of them bring more.
+            self._settling, self._slow_looks, self.look = True, _SLOW_LOOKS - 1, _FIRST_LOOK

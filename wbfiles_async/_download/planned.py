@@ -1,0 +1,64 @@
+"""The files of a bulk download: as they were listed, and as they were planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async._transfer.places import Place
+from wbfiles_async._transfer.space import Need
+from wbfiles_async.errors import WBFilesError
+
+__all__ = ["ListedFiles", "PlannedFile", "need_of"]
+
+
+@attrs.frozen
+class ListedFiles:
+    """Files of one run, as they were listed together.
+
+    Attributes:
+        run: The run, its entity known.
+        files: The files.
+        folder: Folders below the root that they go to, judged already.
+        label: Stands before their names where progress is told of, to tell the files of several runs apart.
+        error: Why the run's files, or the rest of them, could not be listed.
+    """
+
+    run: RunPath
+    files: Sequence[FileAttributes]
+    folder: tuple[str, ...] = ()
+    label: str = ""
+    error: WBFilesError | None = None
+
+
+@attrs.define(eq=False)
+class PlannedFile:
+    """One file to download.
+
+    Attributes:
+        attributes: What the server says of it.
+        place: Where it goes.
+        listed: The files it was listed with.
+        taken: Whether something lies at its place.
+        known: Whether that is known to be right.
+        need: What it takes of the disk, as far as can be told without reading what is there.
+    """
+
+    attributes: FileAttributes
+    place: Place
+    listed: ListedFiles
+    taken: bool = False
+    known: bool = False
+    need: Need = attrs.field(factory=Need)
+
+    @property
+    def path(self) -> str:
+        """The file's path below the root."""
+        return "/".join(self.place.parts)
+
+
+def need_of(items: Iterable[PlannedFile]) -> Need:
+    """Add up what files need."""
+    return sum((item.need for item in items), Need())

@@ -1,0 +1,95 @@
+"""The files that are still to be worked on, a page of the listing at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+import anyio
+
+from wbfiles_async._download.planned import PlannedFile
+
+__all__ = ["WorkQueue"]
+
+class WorkQueue:
+    """Hands out the planned files, one at a time, to workers in the event loop and in threads.
+
+    Args:
+        pages: More files.
+        low: How many files are left when the next page is planned, while these are worked on.
+    """
+
+    def __init__(self, pages: AsyncIterator[list[PlannedFile]], low: int) -> None:
+        self._pages = pages
+        self._low = low
+        self._items: deque[PlannedFile] = deque()
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._change = anyio.Event()
+        self._is_low = anyio.Event()
+        self._ended = False
+        self.stopped = False
+
+    @property
+    def left(self) -> int:
+        """Files that were planned and not worked on."""
+        return len(self._items)
+
+    async def fill(self) -> None:
+        """Plan page after page, as they are needed. Runs beside the workers, and ends with the listing.
+
+        Raises:
+            WBFilesError: The listing failed.
+        """
+        try:
+            async for page in self._pages:
+                self._is_low = anyio.Event()
+                with self._lock:
+                    self._items.extend(page)
+                self._notify()
+                if len(self._items) > self._low and not self.stopped:
+                    await self._is_low.wait()
+                if self.stopped:
+                    break
+        finally:
+            self._ended = True
+            self._notify()
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        self.stopped = True
+        self._is_low.set()
+        self._notify()
+
+    def stop_soon(self) -> None:
+        """Hand out nothing more. Any thread may call this; ``stop`` must follow."""
+        self.stopped = True
+
+    async def next(self) -> PlannedFile | None:
+        """Wait for the next file, and take it; ``None`` if there is none."""
+        while not self.stopped:
+            if (item := self.take_if(lambda _: True)) is not None:
+                return item
+            if self._ended:
+                return None
+            await self._change.wait()
+        return None
+
+    def take_if(self, wanted: Callable[[PlannedFile], bool]) -> PlannedFile | None:
+        """Take the next file, if there is one and it is wanted. Any thread may call this."""
+        with self._lock:
+            if self.stopped or not self._items or not wanted(self._items[0]):
+                return None
+            item = self._items.popleft()
+            is_low = len(self._items) == self._low
+        if is_low:
+            self._loop.call_soon_threadsafe(self._set_low)
+        return item
+
+    def _set_low(self) -> None:
+        self._is_low.set()
+
+    def _notify(self) -> None:
+        change, self._change = self._change, anyio.Event()
+        change.set()

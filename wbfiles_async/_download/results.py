@@ -1,0 +1,143 @@
+"""Accounts for the files of a bulk download, and tells whoever wants to know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from wbfiles_async._download.planned import PlannedFile
+from wbfiles_async._download.progress import Progress, labelled
+from wbfiles_async._models import DownloadReport, FileResult
+from wbfiles_async.errors import TransferError, WBFilesError
+
+__all__ = ["Results", "failed", "kept", "unexpected"]
+
+FAILURES_KEPT: Final = 1000
+"""Failures a report lists; it counts them all."""
+
+
+@attrs.define(eq=False)
+class Results:
+    """What became of the files so far.
+
+    An exception of the caller's own callbacks ends the download; `is_callers` tells it from a file's failure.
+
+    Attributes:
+        stopped: What ended all further work, such as a full disk.
+    """
+
+    _progress: Progress | None
+    _on_result: Callable[[FileResult], None] | None
+    stopped: WBFilesError | None = None
+    _totals: dict[str, int] = attrs.field(factory=dict, init=False)
+    _failures: list[FileResult] = attrs.field(factory=list, init=False)
+    _callback_error: Exception | None = attrs.field(default=None, init=False)
+
+    def is_callers(self, error: Exception) -> bool:
+        """Return whether an exception was raised by the caller's own callbacks."""
+        return error is self._callback_error
+
+    def progress_for(self, label: str) -> Progress | None:
+        """Return who is told of the progress of files of a run.
+
+        Args:
+            label: Precedes their names.
+        """
+        return None if self._progress is None else labelled(_Guarded(self._progress, self._note), label)
+
+    def add(self, result: FileResult) -> None:
+        """Account for one file."""
+        self._count("files", 1)
+        self._count(result.status, 1)
+        self._count("verified", int(result.verified))
+        self._count("parts", result.parts)
+        self._count("resumed", int(result.resumed > 0))
+        if result.status in ("downloaded", "planned"):
+            self._count("bytes", result.size)
+        if result.error is not None and len(self._failures) < FAILURES_KEPT:
+            self._failures.append(result)
+        if self._on_result is not None:
+            try:
+                self._on_result(result)
+            except Exception as error:
+                self._note(error)
+                raise
+
+    def skip(self, files: int) -> None:
+        """Account for files that were listed and not worked on."""
+        self._count("files", files)
+        self._count("skipped", files)
+
+    def report(self, root: Path, seconds: float) -> DownloadReport:
+        """Return the report."""
+        return DownloadReport(
+            root=root, seconds=seconds, failures=tuple(self._failures), stopped=self.stopped, **self._totals
+        )
+
+    def _count(self, key: str, count: int) -> None:
+        self._totals[key] = self._totals.get(key, 0) + count
+
+    def _note(self, error: Exception) -> None:
+        self._callback_error = error
+
+
+@attrs.frozen
+class _Guarded:
+    """The caller's progress object; notes what it raises."""
+
+    _told: Progress
+    _note: Callable[[Exception], None]
+
+    def _tell(self, method: Callable[..., None], *args: object) -> None:
+        try:
+            method(*args)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def started(self, name: str, total: int | None) -> None:
+        self._tell(self._told.started, name, total)
+
+    def advanced(self, name: str, count: int) -> None:
+        self._tell(self._told.advanced, name, count)
+
+    def finished(self, name: str) -> None:
+        self._tell(self._told.finished, name)
+
+    def failed(self, name: str, error: Exception) -> None:
+        self._tell(self._told.failed, name, error)
+
+
+def failed(item: PlannedFile, error: WBFilesError) -> FileResult:
+    """Return the result of a file that could not be downloaded."""
+    return FileResult(
+        name=item.attributes.name,
+        status="failed",
+        path=item.place.path,
+        size=item.attributes.size_bytes or 0,
+        run=str(item.listed.run),
+        error=error,
+    )
+
+
+def kept(item: PlannedFile, *, verified: bool) -> FileResult:
+    """Return the result of a file that stays as it is."""
+    attributes = item.attributes
+    return FileResult(
+        name=attributes.name,
+        status="kept",
+        path=item.place.path,
+        size=attributes.size_bytes or 0,
+        verified=verified,
+        run=str(item.listed.run),
+    )
+
+
+def unexpected(name: str, error: Exception) -> TransferError:
+    """Return the error for one file that failed by something nobody foresaw; the others go on."""
+    failure = TransferError(f"{name}: an unexpected error, {type(error).__name__}: {error}", name=name)
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,1 @@
+"""What W&B's API is asked, and what it says."""

@@ -1,0 +1,179 @@
+"""What W&B's API is asked: files, runs, the default entity. The queries' texts lie in `queries`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
+
+import attrs
+
+from wbfiles_async._graphql.client import GraphQLClient
+from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
+from wbfiles_async._graphql.pagination import Pages, RunPages
+from wbfiles_async._graphql.prefetch import MODEST_PAGE, ahead
+from wbfiles_async._graphql.queries import RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
+from wbfiles_async._graphql.responses import parse_viewer
+from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run_count, parse_runs_page
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
+from wbfiles_async._retry.backoff import is_transient
+from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
+
+__all__ = ["WandbApi"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+P = TypeVar("P", RunPath, ProjectPath)
+
+
+class WandbApi:
+    """W&B's API, as one client asks it.
+
+    Args:
+        client: Returns the GraphQL client of the running event loop.
+        default_entity: The entity of paths that name none; empty to ask the server.
+
+    Attributes:
+        default_entity: The entity of paths that name none; empty while it has not been asked for.
+        names_projects: Whether the server takes a project's number in deletions; cleared by whoever finds out.
+    """
+
+    def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
+        self._client = client
+        self._project_numbers: dict[tuple[str, str], int | None] = {}
+        self.names_projects = True
+        self.default_entity = default_entity
+
+    async def ask(self, query: str, variables: dict[str, object], *, repeat: bool = True) -> dict[str, object]:
+        """Send one operation; see ``GraphQLClient.execute``."""
+        return await self._client().execute(query, variables, repeat=repeat)
+
+    async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
+        """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
+        return await self._client().disk.run(parse) if nodes > MODEST_PAGE else parse()
+
+    async def resolve(self, path: P) -> P:
+        """Fill in the default entity, which is asked from the server once."""
+        if path.entity:
+            return path
+        async with self._client().entity_lock:
+            if not self.default_entity:
+                self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
+        return attrs.evolve(path, entity=self.default_entity)
+
+    async def pages(
+        self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
+    ) -> AsyncGenerator[tuple[FileAttributes, ...]]:
+        """Yield the files of a run, page by page; the next page is on its way while one is used.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails, or leads in circles.
+        """
+        walk = Pages(run=await self.resolve(run), per_page=per_page, names=names, pattern=pattern)
+        async with aclosing(self.further_pages(walk)) as pages:
+            async for page in pages:
+                yield page
+
+    def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
+        """Yield the files of a run from where a walk stands on, as ``pages`` does."""
+
+        def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
+            files = walk.accept(page)
+            if page.skipped:
+                log.warning("%s: the server listed %d files without a name; they are left out", walk.run, page.skipped)
+            if walk.missing:
+                log.warning("%s: the server counts %d files more than it listed", walk.run, walk.missing)
+            return files
+
+        return ahead(lambda: self._page(walk), accept, lambda: walk.done)
+
+    def run_pages(self, walk: RunPages) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """Yield the runs of a project, page by page; the next page is requested while one is used.
+
+        Raises:
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails, or leads in circles.
+        """
+
+        def accept(page: RunsPage) -> tuple[ListedRun, ...]:
+            runs = walk.accept(page)
+            if page.skipped:
+                log.warning("%s: the server listed %d runs without an id; they are left out", walk.project, page.skipped)
+            return runs
+
+        return ahead(lambda: self._runs_page(walk), accept, lambda: walk.done)
+
+    async def _runs_page(self, walk: RunPages) -> RunsPage:
+        query = RUNS_WITH_FILES if walk.files_each else RUNS
+        try:
+            data = await self.ask(query, walk.variables())
+        except ApiError as error:
+            asked = walk.per_page * max(1, walk.files_each)
+            if asked <= MODEST_PAGE or is_transient(error.status):
+                raise
+            log.info("%s: a page of %d was refused, asking for %d", walk.project, asked, MODEST_PAGE)
+            walk.per_page = min(walk.per_page, MODEST_PAGE)
+            walk.files_each = min(walk.files_each, max(1, MODEST_PAGE // walk.per_page))
+            data = await self.ask(query, walk.variables())
+        nodes = walk.per_page * max(1, walk.files_each)
+        return await self.read(partial(parse_runs_page, data, project=walk.project), nodes=nodes)
+
+    async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
+        """Return how many runs of the project the filters select; ``None`` if the server does not count.
+
+        Raises:
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        project = await self.resolve(project)
+        variables: dict[str, object] = {"project": project.project, "entity": project.entity, "filters": filters}
+        return parse_run_count(await self.ask(RUN_COUNT, variables), project=project)
+
+    async def _page(self, walk: Pages) -> FilesPage:
+        try:
+            data = await self.ask(RUN_FILES, walk.variables())
+        except ApiError as error:
+            if walk.per_page <= MODEST_PAGE or is_transient(error.status):
+                raise
+            log.info("%s: a page of %d files was refused, asking for %d", walk.run, walk.per_page, MODEST_PAGE)
+            walk.per_page = MODEST_PAGE
+            data = await self.ask(RUN_FILES, walk.variables())
+        page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.per_page)
+        self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
+        return page
+
+    async def count_all(self, run: RunPath) -> int | None:
+        """Ask how many files the run has in all; ``None`` where the server does not count."""
+        return (await self._page(Pages(run=await self.resolve(run), per_page=1))).file_count
+
+    async def find(self, run: RunPath, name: str) -> FileAttributes | None:
+        """Ask for one file by its name; ``None`` where the run has none of that name."""
+        page = await self._page(Pages(run=await self.resolve(run), per_page=1, names=(name,)))
+        return next((file for file in page.files if file.name == name), None)
+
+    async def look_up(self, run: RunPath, name: str) -> FileAttributes:
+        """Ask for one file by its name.
+
+        Raises:
+            RemoteFileNotFoundError: The run has none of that name.
+        """
+        found = await self.find(run, name)
+        if found is None:
+            raise RemoteFileNotFoundError(
+                f"The run {run} has no file {name!r}. Names are case-sensitive and hold the folders; "
+                "list the run's files to see them.",
+                name=name,
+                run=str(run),
+            )
+        return found
+
+    async def project_number(self, run: RunPath) -> int | None:
+        """Give the number of the run's project, which deletions name; ``None`` where the server gives none."""
+        run = await self.resolve(run)
+        if (run.entity, run.project) not in self._project_numbers:
+            await self._page(Pages(run=run, per_page=1))
+        return self._project_numbers[run.entity, run.project]

@@ -1,0 +1,168 @@
+"""Sends operations to W&B's GraphQL API: credentials, retries, and the pace the server sets. Knows no query's meaning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Final
+
+import anyio
+import attrs
+import httpx
+
+from wbfiles_async._auth import Authenticator
+from wbfiles_async._clock import Clock
+from wbfiles_async._graphql.responses import MAX_ANSWER_BYTES, parse_answer
+from wbfiles_async._http.body import pieces_of
+from wbfiles_async._http.client import HttpClient
+from wbfiles_async._http.extensions import StallLimit
+from wbfiles_async._http.gzip import CorruptError, Gunzip
+from wbfiles_async._protocol.urls import host_of
+from wbfiles_async._retry.attempts import attempts
+from wbfiles_async._retry.authorize import api_failure, authorization
+from wbfiles_async._retry.backoff import parse_retry_after
+from wbfiles_async._retry.budget import RetryBudget
+from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
+from wbfiles_async._settings import Settings, TransferOptions
+from wbfiles_async._transfer.disk import Disk
+from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
+
+__all__ = ["GraphQLClient"]
+
+LONG_ANSWER: Final = 64 << 10
+"""Bytes of an answer that is parsed in a thread: the loop would stand still for a quarter of a millisecond."""
+
+LONGEST_PACE: Final = 60.0
+"""Seconds of a rate limit's reset that are believed."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class GraphQLClient:
+    """Sends operations.
+
+    Attributes:
+        http: Sends the requests.
+        authenticator: Provides the credentials; ``None`` if an injected client brings its own.
+        refused: The error for credentials that the API refuses, if they are ours.
+        settings: Where the API is, and how long an answer may take.
+        options: How long a call may go on failing.
+        disk: Where long answers are parsed.
+        clock: The time.
+        entity_lock: Held while the default entity is asked for.
+    """
+
+    http: HttpClient
+    authenticator: Authenticator | None
+    refused: AuthenticationError | None
+    settings: Settings
+    options: TransferOptions
+    disk: Disk
+    clock: Clock
+    entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
+    _resumes_at: float = attrs.field(default=0.0, init=False)
+
+    async def execute(
+        self, query: str, variables: Mapping[str, object], *, repeat: bool = True
+    ) -> dict[str, object]:
+        """Send one operation and return its ``data``.
+
+        Args:
+            query: The operation's text.
+            variables: Its variables.
+            repeat: Whether it may be sent again if it is not known whether the server carried it out.
+
+        Raises:
+            AuthenticationError: The credentials were not accepted.
+            PermissionDeniedError: They were, and do not suffice.
+            ApiError: The server refuses, or the answer is not valid.
+            TransferError: No answer came.
+            ConfigurationError: The client was closed meanwhile.
+        """
+        budget, reauthorized, round = RetryBudget(self.options, self.clock), False, 0
+        data: dict[str, object] = {}
+
+        async def recover(failure: RequestFailed) -> None:
+            nonlocal reauthorized
+            if failure.action is RetryAction.REFRESH and not reauthorized and self.authenticator is not None:
+                reauthorized = await self.authenticator.refused()
+                if reauthorized:
+                    return
+            may_repeat = repeat or isinstance(failure.error, RateLimitedError)
+            if failure.action is not RetryAction.RETRY or not may_repeat:
+                raise failure.error from failure.__cause__
+            await budget.spend(failure, round=round)
+
+        async for attempt in attempts(recover):
+            with attempt:
+                round = budget.round
+                await self.clock.sleep(max(0.0, self._resumes_at - self.clock.monotonic()))
+                data = await self._execute_once(query, variables)
+        return data
+
+    async def _execute_once(self, query: str, variables: Mapping[str, object]) -> dict[str, object]:
+        url = self.settings.base_url + "/graphql"
+        host = host_of(url)
+        headers = {"User-Agent": self.settings.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        if self.authenticator is not None:
+            headers |= await authorization(self.authenticator, name="", host=host)
+        try:
+            request = self.http.build(
+                "POST",
+                url,
+                json={"query": query, "variables": variables},
+                headers=headers,
+                connect_timeout=self.options.connect_timeout,
+                read_timeout=self.settings.timeout,
+                with_client_headers=True,
+            )
+            deadline = self.options.connect_timeout + self.settings.timeout
+            response = await self.http.send(request, with_client_auth=self.authenticator is None, deadline=deadline)
+            try:
+                body = await self._body_of(response)
+            finally:
+                await response.aclose()
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise network_failure(error, name="", host=host, offset=None) from error
+        except CorruptError as error:
+            broken = httpx.ReadError(str(error))
+            raise network_failure(broken, name="", host=host, offset=None) from error
+        except ApiError as error:  # an answer without end
+            raise api_failure(error) from error
+        self._keep_pace(response)
+        retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
+        parse = partial(parse_answer, response.status_code, body, host=host, retry_after=retry_after)
+        try:
+            return await self.disk.run(parse) if len(body) > LONG_ANSWER else parse()
+        except AuthenticationError as error:
+            raise RequestFailed(RetryAction.REFRESH, self.refused or error) from None
+        except ApiError as error:
+            raise api_failure(error) from None
+
+    async def _body_of(self, response: httpx.Response) -> bytes:
+        """Read the body, decompressed in small steps: httpx would do it in one, however much a few bytes grow to."""
+        body, gunzip = bytearray(), _gunzip_for(response)
+        limit = StallLimit(self.options.stall_seconds, self.options.stall_bytes)
+        async with aclosing(pieces_of(response, limit)) as pieces:
+            async for piece in pieces:
+                for step in (piece,) if gunzip is None else gunzip.feed(piece):
+                    body += step
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise ApiError(
+                            f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, which is no "
+                            "answer to what was asked. Check base_url, or ask for fewer files a page (per_page).",
+                            status=response.status_code,
+                        )
+        return bytes(body)
+
+    def _keep_pace(self, response: httpx.Response) -> None:
+        """Have all tasks of this client wait if the server says that its limit is used up."""
+        if response.headers.get("ratelimit-remaining") == "0" or response.status_code == 429:
+            reset = parse_retry_after(response.headers.get("ratelimit-reset"), time.time())
+            if reset is not None:
+                self._resumes_at = self.clock.monotonic() + min(reset, LONGEST_PACE)
+
+
+def _gunzip_for(response: httpx.Response) -> Gunzip | None:
+    return Gunzip() if response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip") else None

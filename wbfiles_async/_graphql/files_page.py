@@ -1,0 +1,103 @@
+"""Read one page of a run's files as the server sends it. Performs no I/O, and knows of no other page.
+
+Servers in the wild send numbers as strings and null anywhere; what is usable is used, the rest is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from wbfiles_async._graphql.json_values import mapping, project_number, text, whole_number
+from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async.errors import RunNotFoundError
+
+__all__ = ["FilesPage", "parse_file_attributes", "parse_files_page", "read_files"]
+
+
+@attrs.frozen
+class FilesPage:
+    """One page of a run's files.
+
+    Attributes:
+        files: The files, in the server's order.
+        end_cursor: Where the next page begins; ``None`` where the server gave no cursor.
+        has_next: Whether the server says that there are more.
+        file_count: All files of the run, whatever was asked for.
+        project_id: The project's number, which deletions need.
+        skipped: Entries that could not be read as a file.
+    """
+
+    files: tuple[FileAttributes, ...]
+    end_cursor: str | None
+    has_next: bool
+    file_count: int | None
+    project_id: int | None
+    skipped: int
+
+
+def parse_files_page(data: Mapping[str, object], *, run: RunPath) -> FilesPage:
+    """Read the data of a `RUN_FILES` answer.
+
+    Entries that the server makes up for names that do not exist are left out.
+
+    Raises:
+        RunNotFoundError: The server knows no such run or project, or does not show it.
+    """
+    project = mapping(data.get("project"))
+    found = mapping(project.get("run"))
+    if not found:
+        what = "run" if project else "project"
+        raise RunNotFoundError(
+            f"{what} of {run} not found: it does not exist, or these credentials may not see it", run=str(run)
+        )
+    return read_files(found, project_id=project_number(project.get("internalId")))
+
+
+def read_files(run: Mapping[str, object], *, project_id: int | None) -> FilesPage:
+    """Read the page of files that an answer holds of one run."""
+    files = mapping(run.get("files"))
+    page_info = mapping(files.get("pageInfo"))
+    listed = files.get("edges")
+    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
+    read = [parse_file_attributes(edge.get("node")) for edge in edges]
+    # W&B's client pages with the last edge's cursor, so that is the one all servers get right.
+    cursor = text(edges[-1].get("cursor")) if edges else None
+    return FilesPage(
+        files=tuple(file for file in read if file is not None and not _is_placeholder(file)),
+        end_cursor=cursor or text(page_info.get("endCursor")),
+        has_next=page_info.get("hasNextPage") is True,
+        file_count=whole_number(run.get("fileCount")),
+        project_id=project_id,
+        skipped=sum(file is None for file in read),
+    )
+
+
+def parse_file_attributes(node: object) -> FileAttributes | None:
+    """Read the server's dictionary of one file, in its own spelling or in snake case.
+
+    Keys that are missing, unknown or of the wrong kind do no harm.
+
+    Returns:
+        ``None`` where it is no dictionary or has no name.
+    """
+    given = mapping(node)
+    name = text(given.get("name"))
+    if name is None:
+        return None
+    identity = given.get("id")
+    return FileAttributes(
+        id=str(identity) if isinstance(identity, int) else text(identity) or "",
+        name=name,
+        url=text(given.get("url")),
+        direct_url=text(given.get("directUrl", given.get("direct_url"))),
+        size_bytes=whole_number(given.get("sizeBytes", given.get("size_bytes"))),
+        md5=text(given.get("md5")),
+        mimetype=text(given.get("mimetype")),
+        updated_at=text(given.get("updatedAt", given.get("updated_at"))),
+    )
+
+
+def _is_placeholder(file: FileAttributes) -> bool:
+    return file.size_bytes == 0 and file.md5 in (None, "0") and file.updated_at is None

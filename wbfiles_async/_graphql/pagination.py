@@ -1,0 +1,220 @@
+"""Walk through the pages of a listing, and notice a server that leads in circles. Performs no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from wbfiles_async._graphql.files_page import FilesPage
+from wbfiles_async._graphql.runs_page import ListedRun, RunsPage
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
+from wbfiles_async.errors import ApiError
+
+__all__ = ["Pages", "RunPages"]
+
+# A file or a run shows up twice when others are added or removed while we page, and then near to its first
+# place. Remembering the ids of a million files would take 100 MB; this many take 1 MB.
+_REMEMBERED_IDS: Final = 10_000
+# Every page brings something, but for a few while things are removed; the server's count may be out of date.
+_SPARE_PAGES: Final = 1_000
+_MOST_BARREN_PAGES: Final = 100
+# For a server that does not count: a run of ten million files at one file a page.
+_MOST_PAGES_UNCOUNTED: Final = 10_000_000
+
+
+Item = TypeVar("Item")
+
+
+@attrs.define
+class _Trail(Generic[Item]):
+    """The way behind a walk through one listing, whatever it lists.
+
+    Attributes:
+        what: What is listed, for messages.
+        cursor: Where the next page begins.
+        done: Whether all pages have been taken.
+    """
+
+    what: str
+    cursor: str | None = None
+    done: bool = False
+    # One short text a page: a megabyte for a million files at the usual page size.
+    _cursors: set[str] = attrs.field(factory=set, repr=False)
+    _pages: int = 0
+    _listed: int = 0
+    _counted: int | None = None
+    _barren: int = 0
+    _recent: dict[str, None] = attrs.field(factory=dict, repr=False)
+
+    def take(
+        self, items: Iterable[tuple[str, Item]], *, end_cursor: str | None, has_next: bool, count: int | None
+    ) -> tuple[Item, ...]:
+        """Take a page, and return its items without those seen shortly before.
+
+        Args:
+            items: Each with what tells it from the others.
+            end_cursor: Where the next page begins.
+            has_next: Whether the server says that there are more.
+            count: Items of all pages, as far as the server tells.
+
+        Raises:
+            ApiError: The server says that there are more pages but gives no way to them.
+        """
+        self._pages += 1
+        fresh = tuple(item for identity, item in items if self._is_new(identity))
+        self._listed += len(fresh)
+        self._counted = count
+        self._barren = 0 if fresh else self._barren + 1
+        if has_next:
+            self._advance(end_cursor, count)
+        else:
+            self.done = True
+        return fresh
+
+    @property
+    def missing(self) -> int:
+        """Items that the server counts and did not list, after the last page."""
+        return max(0, self._counted - self._listed) if self.done and self._counted is not None else 0
+
+    def _is_new(self, identity: str) -> bool:
+        if identity in self._recent:
+            return False
+        self._recent[identity] = None
+        if len(self._recent) > _REMEMBERED_IDS:
+            del self._recent[next(iter(self._recent))]
+        return True
+
+    def _advance(self, cursor: str | None, count: int | None) -> None:
+        if cursor is None:
+            raise self._lost("the server says that there are more, and gives no cursor to them")
+        if cursor in self._cursors:
+            raise self._lost("the server gave the same cursor twice")
+        known = _MOST_PAGES_UNCOUNTED if count is None else count
+        if self._pages >= known + _SPARE_PAGES or self._barren >= _MOST_BARREN_PAGES:
+            raise self._lost(f"after {self._pages} pages the server still says that there are more")
+        self._cursors.add(cursor)
+        self.cursor = cursor
+
+    def _lost(self, reason: str) -> ApiError:
+        return ApiError(f"{self.what} cannot be listed to the end: {reason}", status=200)
+
+
+@attrs.define
+class Pages:
+    """Where a walk through the files of one run stands.
+
+    Ask with `variables`, give the page that came to `accept`, until `done`.
+
+    Attributes:
+        run: The run, its entity known.
+        per_page: Files to ask for at a time; may be changed on the way.
+        names: Ask for the files of these names only.
+        pattern: Ask for the files whose names are LIKE this; not together with ``names``.
+    """
+
+    run: RunPath
+    per_page: int
+    names: tuple[str, ...] = ()
+    pattern: str | None = None
+    _trail: _Trail[FileAttributes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._trail = _Trail(f"the files of {self.run}")
+
+    @property
+    def done(self) -> bool:
+        """Whether all pages have been accepted."""
+        return self._trail.done
+
+    def variables(self) -> dict[str, object]:
+        """Return the variables of the `RUN_FILES` query for the next page."""
+        return {
+            "project": self.run.project,
+            "entity": self.run.entity,
+            "name": self.run.run_id,
+            "fileCursor": self._trail.cursor,
+            "fileLimit": self.per_page,
+            "fileNames": list(self.names),
+            "pattern": self.pattern,
+        }
+
+    def accept(self, page: FilesPage) -> tuple[FileAttributes, ...]:
+        """Take the page that was asked for, and return its files without those seen shortly before.
+
+        Raises:
+            ApiError: The server says that there are more pages but gives no way to them.
+        """
+        return self._trail.take(
+            ((file.id or file.name, file) for file in page.files),
+            end_cursor=page.end_cursor,
+            has_next=page.has_next,
+            count=page.file_count,
+        )
+
+    @property
+    def missing(self) -> int:
+        """Files that the server counts and did not list, after the last page; 0 where not all were asked for."""
+        return 0 if self.names or self.pattern is not None else self._trail.missing
+
+
+@attrs.define
+class RunPages:
+    """Where a walk through the runs of one project stands.
+
+    Ask with `variables`, give the page that came to `accept`, until `done`.
+
+    Attributes:
+        project: The project, its entity known.
+        filters: Which runs, as JSON.
+        order: In which order.
+        per_page: Runs to ask for at a time; may be changed on the way.
+        files_each: Files to ask for with each run; 0 for the runs alone. May be changed on the way.
+        names: Ask for the files of these names only.
+        pattern: Ask for the files whose names are LIKE this; not together with ``names``.
+    """
+
+    project: ProjectPath
+    filters: str
+    order: str
+    per_page: int
+    files_each: int = 0
+    names: tuple[str, ...] = ()
+    pattern: str | None = None
+    _trail: _Trail[ListedRun] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._trail = _Trail(f"the runs of {self.project}")
+
+    @property
+    def done(self) -> bool:
+        """Whether all pages have been accepted."""
+        return self._trail.done
+
+    def variables(self) -> dict[str, object]:
+        """Return the variables of the query for the next page: `RUNS`, or `RUNS_WITH_FILES` where files are wanted."""
+        variables: dict[str, object] = {
+            "project": self.project.project,
+            "entity": self.project.entity,
+            "filters": self.filters,
+            "order": self.order,
+            "cursor": self._trail.cursor,
+            "perPage": self.per_page,
+        }
+        if self.files_each:
+            variables |= {"fileLimit": self.files_each, "fileNames": list(self.names), "pattern": self.pattern}
+        return variables
+
+    def accept(self, page: RunsPage) -> tuple[ListedRun, ...]:
+        """Take the page that was asked for, and return its runs without those seen shortly before.
+
+        Raises:
+            ApiError: The server says that there are more pages but gives no way to them.
+        """
+        return self._trail.take(
+            ((run.path.run_id, run) for run in page.runs),
+            end_cursor=page.end_cursor,
+            has_next=page.has_next,
+            count=page.run_count,
+        )

@@ -1,0 +1,106 @@
+"""Read one page of a project's runs as the server sends it. Performs no I/O, and knows of no other page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from wbfiles_async._graphql.files_page import FilesPage, read_files
+from wbfiles_async._graphql.json_values import mapping, text, whole_number
+from wbfiles_async._models import ProjectPath, RunPath
+from wbfiles_async.errors import RunNotFoundError
+
+__all__ = ["ListedRun", "RunsPage", "parse_run_count", "parse_runs_page"]
+
+
+@attrs.frozen
+class ListedRun:
+    """A run as the listing of its project tells of it.
+
+    Attributes:
+        path: Where it lives.
+        name: The name shown to people.
+        state: Where it stands, such as ``finished``.
+        created_at: When it was made, as the server writes it.
+        files: The first page of its files; ``None`` where none was asked for.
+    """
+
+    path: RunPath
+    name: str | None = None
+    state: str | None = None
+    created_at: str | None = None
+    files: FilesPage | None = None
+
+
+@attrs.frozen
+class RunsPage:
+    """One page of a project's runs.
+
+    Attributes:
+        runs: The runs, in the server's order.
+        end_cursor: Where the next page begins; ``None`` where the server gave no cursor.
+        has_next: Whether the server says that there are more.
+        run_count: All runs that the filters select.
+        skipped: Entries that could not be read as a run.
+    """
+
+    runs: tuple[ListedRun, ...]
+    end_cursor: str | None
+    has_next: bool
+    run_count: int | None
+    skipped: int
+
+
+def parse_runs_page(data: Mapping[str, object], *, project: ProjectPath) -> RunsPage:
+    """Read the data of an answer to `RUNS` or `RUNS_WITH_FILES`.
+
+    Raises:
+        RunNotFoundError: The server knows no such project, or does not show it.
+    """
+    found = _found(data, project)
+    runs = mapping(found.get("runs"))
+    page_info = mapping(runs.get("pageInfo"))
+    listed = runs.get("edges")
+    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
+    read = [_listed_run(mapping(edge.get("node")), project) for edge in edges]
+    # As for files: W&B's client pages with the last edge's cursor.
+    cursor = text(edges[-1].get("cursor")) if edges else None
+    return RunsPage(
+        runs=tuple(run for run in read if run is not None),
+        end_cursor=cursor or text(page_info.get("endCursor")),
+        has_next=page_info.get("hasNextPage") is True,
+        run_count=whole_number(found.get("runCount")),
+        skipped=sum(run is None for run in read),
+    )
+
+
+def parse_run_count(data: Mapping[str, object], *, project: ProjectPath) -> int | None:
+    """Read the number of runs in an answer to `RUN_COUNT`; ``None`` where the server does not count.
+
+    Raises:
+        RunNotFoundError: The server knows no such project, or does not show it.
+    """
+    return whole_number(_found(data, project).get("runCount"))
+
+
+def _found(data: Mapping[str, object], project: ProjectPath) -> Mapping[str, object]:
+    found = mapping(data.get("project"))
+    if not found:
+        raise RunNotFoundError(
+            f"project {project} not found: it does not exist, or these credentials may not see it", run=str(project)
+        )
+    return found
+
+
+def _listed_run(node: Mapping[str, object], project: ProjectPath) -> ListedRun | None:
+    run_id = text(node.get("name"))
+    if run_id is None:
+        return None
+    return ListedRun(
+        path=RunPath(project.entity, project.project, run_id),
+        name=text(node.get("displayName")),
+        state=text(node.get("state")),
+        created_at=text(node.get("createdAt")),
+        files=read_files(node, project_id=None) if "files" in node else None,
+    )

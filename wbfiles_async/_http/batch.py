@@ -1,0 +1,399 @@
+"""Many small responses over several connections, received in one worker thread.
+
+A small response takes a few dozen short steps, each of which needs Python's lock. In one thread they follow one
+another; shared between the loop and other threads they would mostly wait for the lock. So a connection is handed over
+with the first response, sends its follow-ups from the thread, and the loop is told a few times a second how many are
+complete.
+
+Only what arrives complete and as expected is taken here. Anything else ends a batch: the connection, and what arrived
+over it, return to the loop as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import attrs
+import httpx
+
+from wbfiles_async._http.connection import CUT_SHORT, Connection
+from wbfiles_async._http.errors import StaleConnectionError
+from wbfiles_async._http.extensions import FollowUp, Sink, StallLimit
+from wbfiles_async._http.http1 import ResponseHead
+from wbfiles_async._http.stall import StallDetector
+from wbfiles_async._http.workers import await_to_completion
+
+__all__ = ["BatchWorker", "ConnectionBatch"]
+
+REPORT_SECONDS: Final = 0.02
+"""How often the loop is told at most: once for several bodies, if they arrive quickly."""
+
+CHECK_SECONDS: Final = 0.1
+"""How often stalled connections are looked for."""
+
+IDLE_SECONDS: Final = 1.0
+"""How long the thread waits for more to do: longer than it takes to request one file after the other."""
+
+
+@attrs.define(eq=False)
+class ConnectionBatch:
+    """A response and its follow-ups, one after the other over one connection.
+
+    Args:
+        connection: In the middle of the first response. Nobody else uses it until the batch has ended.
+        head: The head of that response, which states a length.
+        sink: Takes the first body.
+        limit: When the connection counts as stalled.
+        read_timeout: Seconds within which the head of each further response must be complete.
+        request: Returns the head of the request for a follow-up.
+        next_follow_up: Returns the next follow-up, or ``None`` to end.
+        on_completed: Called in the loop with the number of complete bodies.
+
+    Attributes:
+        head: The head of the last response.
+        pending: The follow-up that was sent last; ``None`` before the first.
+        is_unexpected: Whether the response with that head is not as expected, or broke off. Then the connection is in
+            the middle of it.
+        failure: What ended the batch; ``None`` if nothing was wrong.
+    """
+
+    connection: Connection
+    head: ResponseHead | None
+    sink: Sink
+    limit: StallLimit
+    read_timeout: float
+    request: Callable[[str], bytes]
+    next_follow_up: Callable[[], FollowUp | None] | None
+    on_completed: Callable[[int], None] | None
+    pending: FollowUp | None = attrs.field(default=None, init=False)
+    is_unexpected: bool = attrs.field(default=False, init=False)
+    failure: Exception | None = attrs.field(default=None, init=False)
+    _wake: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    _length: int = attrs.field(default=0, init=False)
+    _sent: int = attrs.field(default=1, init=False)
+    _completed: int = attrs.field(default=0, init=False)
+    _is_abandoned: bool = attrs.field(default=False, init=False)
+    _sent_at: float = attrs.field(default=0.0, init=False)
+    _checked_at: float = attrs.field(default=0.0, init=False)
+    _received: int = attrs.field(default=0, init=False)
+    _detector: StallDetector = attrs.field(init=False)
+    _over: asyncio.Future[None] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._detector = StallDetector(self.limit.seconds, self.limit.least)
+        self._received = self.connection.received
+        self._length = (self.head.length if self.head else None) or 0
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the connection can be used for further requests."""
+        return self.connection.is_idle and (self.head is None or self.head.keep_alive)
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether the first body is not complete."""
+        return self._completed == 0
+
+    @property
+    def unfinished(self) -> FollowUp | None:
+        """The follow-up that was sent, and whose response is not complete."""
+        return self.pending if self._sent > self._completed else None
+
+    # In the loop.
+
+    async def wait(self) -> None:
+        """Wait for the end of the batch. When cancelled, the thread does nothing more for it."""
+        await await_to_completion(self._over, interrupt=self._abandon)
+
+    def _abandon(self) -> None:
+        self._is_abandoned = True
+        self._wake()
+
+    def _notify(self, *, over: bool) -> None:
+        try:
+            if self.on_completed is not None and not self._is_abandoned:
+                self.on_completed(self._completed)
+        except Exception as error:  # raised where the batch is awaited
+            self.failure = self.failure or error
+            self._abandon()
+        if over and not self._over.done():
+            self._over.set_result(None)
+
+    # In the thread. Each returns whether the batch goes on.
+
+    def start(self, now: float) -> bool:
+        """Begin with what has arrived already."""
+        self._checked_at = self._sent_at = now
+        self.connection.reserve(self._length)
+        return self._attempt(self._advance if self.connection.has_ended else self._receive, now)
+
+    def on_readable(self, now: float) -> bool:
+        """Receive, and act on what has arrived."""
+        return self._attempt(self._receive, now)
+
+    def check(self, now: float) -> bool:
+        """Return whether the batch is still wanted, and its connection has not stalled."""
+        if self._is_abandoned:
+            return False
+        arrived, self._received = self.connection.received - self._received, self.connection.received
+        reason = self._detector.stall(now - self._checked_at, arrived)
+        self._checked_at = now
+        if self.head is None and now - self._sent_at >= self.read_timeout:
+            reason = "no answer in time"
+        if reason is not None:
+            self.fail(httpx.ReadTimeout(reason))
+        return reason is None
+
+    def fail(self, error: Exception) -> None:
+        """End the batch by an error; the sink of a first body that broke off has what arrived of it."""
+        self.failure = error
+        if self.broke_off:
+            with suppress(Exception):  # the first error is the one to report
+                self._write_partial()
+
+    def _write_partial(self) -> None:
+        if arrived := self.connection.take(self._length):
+            self.sink.write(arrived)
+
+    def _attempt(self, step: Callable[[float], bool], now: float) -> bool:
+        try:
+            return step(now)
+        except StaleConnectionError:
+            return False
+        except Exception as error:  # raised where the batch is awaited
+            self.failure = error
+            return False
+
+    def _receive(self, now: float) -> bool:
+        more = True
+        while more:
+            more = self.connection.receive()
+            if not self._advance(now):
+                return False
+        return True
+
+    def _advance(self, now: float) -> bool:
+        connection = self.connection
+        if self.head is None:
+            self.head = connection.read_head()
+            if self.head is None:
+                return True
+            assert self.pending is not None  # noqa: S101  # without a head a follow-up has been sent
+            if not self.pending.accepts(self.head):
+                self.is_unexpected = True
+                return False
+        body = connection.take_whole(self._length)
+        if body is None:
+            if connection.has_ended:
+                self.is_unexpected = True
+                if self.broke_off:
+                    self.fail(connection.broken(CUT_SHORT))
+                return False
+            return True
+        sink, head = self.sink, self.head
+        if not self._completed:  # what its sink raises ends the batch, so nothing may be under way
+            self._finish(sink, body)
+            return self._send_next(now, head)
+        try:  # the next request is on its way while the disk works
+            return self._send_next(now, head)
+        finally:
+            self._finish(sink, body)
+
+    def _finish(self, sink: Sink, body: memoryview) -> None:
+        sink.write(body)
+        sink.complete()
+        self._completed += 1
+
+    def _send_next(self, now: float, head: ResponseHead) -> bool:
+        if self._is_abandoned or self.next_follow_up is None or not (head.keep_alive and self.connection.is_idle):
+            return False
+        if not self.connection.is_reusable:
+            return False
+        follow_up = self.next_follow_up()
+        if follow_up is None:
+            return False
+        self.pending, self.sink, self._length = follow_up, follow_up.sink, follow_up.length
+        self.head, self._sent_at = None, now
+        self._sent += 1
+        self.connection.send_whole(self.request(follow_up.target), follow_up.length)
+        return True
+
+
+class BatchWorker:
+    """A thread that batches share. It lasts while there are any, and for a moment longer.
+
+    Attributes:
+        batches: How many there are now.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._new: list[ConnectionBatch] = []
+        self._some_abandoned = False
+        self._asleep = False
+        self._waker: socket.socket | None = None  # exists while the thread does
+        self._idle_seconds = IDLE_SECONDS
+        self.batches = 0
+
+    # In the loop.
+
+    def begin(self, batch: ConnectionBatch) -> None:
+        """Have a batch received.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
+        batch._wake = self._check_soon
+        with self._lock:
+            if self._waker is None:
+                waker, wakened = socket.socketpair()
+                try:
+                    thread = threading.Thread(
+                        target=self._run, args=(waker, wakened), name="wbfiles-batch", daemon=True
+                    )
+                    thread.start()
+                except BaseException:
+                    waker.close()
+                    wakened.close()
+                    raise
+                self._waker = waker
+            self._new.append(batch)
+            self.batches += 1
+            self._wake()
+
+    def close(self) -> None:
+        """Have the thread end as soon as no batch is left. Does not wait."""
+        with self._lock:
+            self._idle_seconds = 0.0
+            self._wake()
+
+    def _check_soon(self) -> None:
+        with self._lock:
+            self._some_abandoned = True
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._asleep and self._waker is not None:
+            self._asleep = False
+            self._waker.send(b"!")
+
+    def _report(self, progressed: Sequence[ConnectionBatch], over: Sequence[ConnectionBatch]) -> None:
+        self.batches -= len(over)
+        for batch in progressed:
+            batch._notify(over=False)
+        for batch in over:
+            batch._notify(over=True)
+
+    # In the thread.
+
+    def _report_soon(self, progressed: Sequence[ConnectionBatch], over: Sequence[ConnectionBatch]) -> None:
+        with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+            self._loop.call_soon_threadsafe(partial(self._report, progressed, over))
+
+    def _run(self, waker: socket.socket, wakened: socket.socket) -> None:
+        with waker, wakened, selectors.DefaultSelector() as selector:
+            selector.register(wakened, selectors.EVENT_READ)
+            rounds = _Rounds(selector, self._report_soon)
+            while True:
+                with self._lock:
+                    new, self._new = self._new, []
+                    check, self._some_abandoned = self._some_abandoned, False
+                    if not new and rounds.idle_since + self._idle_seconds <= time.monotonic():
+                        self._waker = None
+                        return
+                    self._asleep = not (new or check)
+                try:
+                    rounds.register(new)
+                    rounds.poll(wait=self._asleep)
+                    self._asleep = False
+                    rounds.report(check=check)
+                except Exception as error:  # raised where the batches are awaited
+                    rounds.fail_all(error)
+
+
+class _Rounds:
+    """The rounds of the thread: wait until something arrives, act on it, and report to the loop."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        report: Callable[[Sequence[ConnectionBatch], Sequence[ConnectionBatch]], object],
+    ) -> None:
+        self._selector = selector
+        self._report = report
+        self._active: set[ConnectionBatch] = set()
+        self._progressed: set[ConnectionBatch] = set()
+        self._over: list[ConnectionBatch] = []
+        self._now = self._checked_at = self._reported_at = 0.0
+        self._clock = time.monotonic()
+
+    @property
+    def idle_since(self) -> float:
+        """Monotonic seconds; infinite while there is something to do."""
+        return math.inf if self._active or self._progressed or self._over else self._clock
+
+    def register(self, new: Sequence[ConnectionBatch]) -> None:
+        """Take over new batches."""
+        self._active.update(new)
+        for batch in new:
+            self._selector.register(batch.connection.socket, selectors.EVENT_READ, batch)
+            self._after(batch, goes_on=batch.start(self._now))
+
+    def poll(self, *, wait: bool) -> None:
+        """Act on what has arrived."""
+        seconds = REPORT_SECONDS if self._progressed else CHECK_SECONDS if self._active else IDLE_SECONDS
+        for key, _ in self._selector.select(seconds if wait and not self._over else 0):
+            batch: ConnectionBatch | None = key.data
+            if batch is not None:
+                self._after(batch, goes_on=batch.on_readable(self._now))
+            elif isinstance(key.fileobj, socket.socket):
+                key.fileobj.recv(64)
+        # A round that took longer did so because of the disk, which is no connection's fault.
+        clock = time.monotonic()
+        self._now += min(clock - self._clock, CHECK_SECONDS)
+        if self._active or self._over:
+            self._clock = clock
+
+    def report(self, *, check: bool) -> None:
+        """Check for stalls, and report to the loop, when it is time to."""
+        if check or self._now - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = self._now
+            for batch in [batch for batch in self._active if not batch.check(self._now)]:
+                self._end(batch)
+        if self._over or (self._progressed and self._now - self._reported_at >= REPORT_SECONDS):
+            self._reported_at = self._now
+            progressed, over = [*self._progressed], self._over
+            self._progressed, self._over = set(), []
+            self._report(progressed, over)
+
+    def fail_all(self, error: Exception) -> None:
+        """End all batches by an error that none of them caused."""
+        for batch in [*self._active]:
+            batch.failure = batch.failure or error
+            self._end(batch)
+        over, self._over = self._over, []
+        self._progressed.clear()
+        self._report([], over)
+
+    def _after(self, batch: ConnectionBatch, *, goes_on: bool) -> None:
+        if goes_on:
+            self._progressed.add(batch)
+        else:
+            self._end(batch)
+
+    def _end(self, batch: ConnectionBatch) -> None:
+        with suppress(KeyError, ValueError):  # its socket may be closed
+            self._selector.unregister(batch.connection.socket)
+        self._active.discard(batch)
+        self._progressed.discard(batch)
+        self._over.append(batch)

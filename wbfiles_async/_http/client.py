@@ -1,0 +1,229 @@
+"""The one httpx client of an API client: ours, or one that was handed in. Every request is sent by it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from http.cookiejar import CookieJar
+
+import httpx
+
+from wbfiles_async._http import log_filter
+from wbfiles_async._http.connect import DEFAULT_PORTS
+from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError
+from wbfiles_async._http.proxies import Proxy, ProxyRules, ProxyUrlError
+from wbfiles_async._http.tls import CertificatesError
+from wbfiles_async._http.transport import DrainingTransport
+
+__all__ = ["HttpClient", "location_of", "open_client"]
+
+
+class HttpClient:
+    """Sends requests by an ``httpx.AsyncClient``, never following redirects.
+
+    Args:
+        client: Sends them.
+        owned: Whether ``aclose`` closes the client.
+
+    Attributes:
+        is_ours: Whether we made the client, and its transport.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, owned: bool, is_ours: bool) -> None:
+        self._client = client
+        self._owned = owned
+        self.is_ours = is_ours
+        self._is_closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closed or self._client.is_closed
+
+    def build(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        connect_timeout: float,
+        read_timeout: float,
+        with_client_headers: bool = False,
+        public_only: bool = False,
+        json: object = None,
+        data: dict[str, str] | None = None,
+    ) -> httpx.Request:
+        """Build a request. The URL reaches the server byte for byte: a signed one would not stand being normalized.
+
+        Args:
+            method: The method.
+            url: The URL.
+            headers: All header fields, but for those of the body.
+            connect_timeout: Seconds until the connection is ready.
+            read_timeout: Seconds without a byte.
+            with_client_headers: Whether the client's own header fields are added, where it was handed in.
+            public_only: Whether only public addresses may be connected to.
+            json: A body.
+            data: A form as the body.
+
+        Raises:
+            httpx.InvalidURL: httpx cannot send to this URL.
+        """
+        waits = {"connect": connect_timeout, "read": read_timeout, "write": read_timeout, "pool": None}
+        extensions: dict[str, object] = {"timeout": waits, "public_only": public_only}
+        make: Callable[..., httpx.Request] = httpx.Request
+        if with_client_headers and not self._owned:
+            make = self._client.build_request
+        try:
+            request = make(method, url, headers=headers, extensions=extensions, json=json, data=data)
+        except UnicodeError as error:  # of idna
+            raise httpx.InvalidURL(str(error)) from None
+        if url.isascii() and (target := _target_of(url)) != request.url.raw_path:
+            request.extensions["target"] = target
+        return request
+
+    async def send(
+        self, request: httpx.Request, *, with_client_auth: bool = False, deadline: float | None = None
+    ) -> httpx.Response:
+        """Send a request as it is.
+
+        Args:
+            request: The request.
+            with_client_auth: Whether the client's own authentication is used, where it was handed in.
+            deadline: Seconds until the head of the response is complete, whatever the transport waits for.
+
+        Returns:
+            The response, its body unread.
+
+        Raises:
+            httpx.TransportError: The request failed, or the client was closed.
+        """
+        if self.is_closed:
+            raise ClientClosedError("the client is closed")
+        auth = httpx.USE_CLIENT_DEFAULT if with_client_auth and not self._owned else None
+        try:
+            async with asyncio.timeout(deadline) as timeout:
+                return await self._client.send(request, stream=True, auth=auth, follow_redirects=False)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise httpx.ReadTimeout("no answer in time") from None
+        except (ProxyUrlError, CertificatesError) as error:
+            raise EnvironmentInvalidError(str(error)) from error
+        except (httpx.TransportError, RuntimeError):
+            if self.is_closed:  # meanwhile
+                raise ClientClosedError("the client was closed") from None
+            raise
+
+    async def aclose(self) -> None:
+        """Close the client, if it is ours. Requests under way fail."""
+        self._is_closed = True
+        if self._owned:
+            await self._client.aclose()
+
+
+def open_client(
+    proxies: ProxyRules,
+    tls: Callable[[], ssl.SSLContext],
+    *,
+    http_client: httpx.AsyncClient | None,
+    transport: httpx.AsyncBaseTransport | None,
+) -> HttpClient:
+    """Return the client of the running event loop. Makes no request.
+
+    Args:
+        proxies: Which origins are connected to through which proxy.
+        tls: Returns the context that checks servers' certificates. Called in a worker thread.
+        http_client: Used if given, and never closed.
+        transport: Used in place of our own if given.
+    """
+    log_filter.install()
+    if http_client is not None:
+        return HttpClient(http_client, owned=False, is_ours=False)
+    mounted = _RoutingTransport(proxies, tls) if transport is None else transport
+    client = httpx.AsyncClient(transport=_HiddenRedirects(mounted), trust_env=False, cookies=_NoCookies())
+    return HttpClient(client, owned=True, is_ours=transport is None)
+
+
+class _NoCookies(CookieJar):
+    """Keeps nothing: signed URLs get no cookies, and looking for them takes longer than the rest of a response."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        pass
+
+    def add_cookie_header(self, request: object) -> None:
+        pass
+
+
+class _HiddenRedirects(httpx.AsyncBaseTransport):
+    """Hides a redirect's target from httpx, which parses it also if it is not to follow, and fails on odd ones.
+
+    It is left in ``response.extensions["location"]``.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        if (location := location_of(response)) is not None:
+            response.extensions = {**response.extensions, "location": location}
+            del response.headers["location"]
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def location_of(response: httpx.Response) -> bytes | None:
+    """Return the target of a redirect, exactly as it was sent; ``None`` if the response names none."""
+    hidden: bytes | None = response.extensions.get("location")
+    return hidden or next((value for name, value in response.headers.raw if name.lower() == b"location"), None)
+
+
+class _RoutingTransport(httpx.AsyncBaseTransport):
+    """Sends what our own transport is not made for by httpx's: SOCKS proxies, and proxies that speak TLS.
+
+    httpx's mounts choose by patterns, which cannot express ``NO_PROXY``'s networks.
+    """
+
+    def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._proxies = proxies
+        self._tls = tls
+        self._own = DrainingTransport(proxies, tls)
+        self._others: dict[Proxy, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._proxies.is_empty:
+            return await self._own.handle_async_request(request)
+        url = request.url
+        proxy = self._proxies.choose(url.scheme, url.host, url.port or DEFAULT_PORTS.get(url.scheme, 0))
+        if proxy is None or proxy.scheme == "http":
+            return await self._own.handle_async_request(request)
+        if proxy not in self._others:
+            self._others[proxy] = await asyncio.to_thread(self._open, proxy)
+        return await self._others[proxy].handle_async_request(request)
+
+    def _open(self, proxy: Proxy) -> httpx.AsyncHTTPTransport:
+        limits = httpx.Limits(max_connections=None)
+        try:
+            return httpx.AsyncHTTPTransport(verify=self._tls(), proxy=proxy.url, limits=limits, trust_env=False)
+        except ImportError:
+            raise ProxyUrlError(
+                f"{proxy} is a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'. Or list the "
+                "host in NO_PROXY"
+            ) from None
+
+    async def aclose(self) -> None:
+        await self._own.aclose()
+        for transport in self._others.values():
+            await transport.aclose()
+
+
+def _target_of(url: str) -> bytes:
+    """Return path and query of a URL, exactly as they stand there."""
+    rest = url.partition("#")[0].partition("://")[2]
+    start = min((at for mark in "/?" if (at := rest.find(mark)) >= 0), default=len(rest))
+    target = rest[start:]
+    return (target if target.startswith("/") else "/" + target).encode("ascii")

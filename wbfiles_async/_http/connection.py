@@ -1,0 +1,233 @@
+"""One connection to a server: sends a request, and holds what has arrived of its response.
+
+Never waits, and knows no event loop. Whoever waits for more is the event loop (`exchange`), a thread for one large body
+(`drain`), or a thread for many small ones (`batch`).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from typing import Final
+
+import httpx
+
+from wbfiles_async._http.errors import StaleConnectionError
+from wbfiles_async._http.http1 import MAX_HEAD_BYTES, MalformedError, ResponseHead, parse_head
+
+__all__ = ["CUT_SHORT", "Connection", "broken"]
+
+SMALL_BUFFER: Final = 128 << 10
+"""Bytes of a connection's buffer at first, which is all that heads and small bodies need."""
+
+CUT_SHORT: Final = "the body ended before it was complete"
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_PEEK: Final = int(socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
+
+
+class Connection:
+    """Carries one exchange at a time, for one thread at a time.
+
+    Args:
+        opened: Connected and not blocking; for TLS its handshake is done. Closed by the connection.
+        target_prefix: Precedes each request's target: the origin, where a proxy reads the request.
+        extra_fields: Header fields of each request that are for the proxy.
+
+    Attributes:
+        socket: The socket, for whoever waits for it.
+        has_ended: Whether nothing more will arrive.
+        idle_since: When it became idle, in the loop's time.
+        received: Bytes received so far.
+    """
+
+    def __init__(
+        self,
+        opened: socket.socket,
+        *,
+        target_prefix: bytes = b"",
+        extra_fields: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        self.socket = opened
+        self.target_prefix = target_prefix
+        self.extra_fields = extra_fields
+        self.has_ended = False
+        self.idle_since = 0.0
+        self.received = 0
+        # What has arrived and is not handed out yet is _buffer[_start:_stop].
+        self._buffer = memoryview(bytearray(SMALL_BUFFER))
+        self._start = self._stop = 0
+        self._in_exchange = False
+        self._cause: Exception | None = None
+        self._exchanges = 0
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether decrypted bytes may be waiting that the operating system does not report."""
+        return isinstance(self.socket, ssl.SSLSocket)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether another request can be sent."""
+        return not (self.has_ended or self._in_exchange)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether an idle connection is still open, and nothing has arrived that no request asked for."""
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return False
+        try:  # below TLS, whose own receive cannot look without taking
+            socket.socket.recv(self.socket, 1, _PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended by an error."""
+        return self._cause is not None
+
+    @property
+    def held(self) -> int:
+        """Bytes that have arrived and are not handed out yet."""
+        return self._stop - self._start
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that can be held."""
+        return len(self._buffer)
+
+    def close(self) -> None:
+        """Close at once, without TLS's closing messages."""
+        self.has_ended = True
+        self.socket.close()
+
+    def abort(self) -> None:
+        """Make whoever waits for the connection see its end. Any thread may call this."""
+        with suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would go on as if in plain text
+
+    def begin_exchange(self, body_bytes: int = 0) -> None:
+        """Prepare for another request, and for a response body of this length that is held as a whole."""
+        self._exchanges += 1
+        self._start = self._stop = 0
+        self._in_exchange = True
+        self.reserve(MAX_HEAD_BYTES + body_bytes)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send as much as possible without waiting, and return how many bytes that were."""
+        try:
+            return self.socket.send(data)
+        except _NOT_NOW:
+            return 0
+        except OSError as error:
+            self.has_ended, self._cause = True, error
+            return 0
+
+    def send_whole(self, head: bytes, body_bytes: int) -> None:
+        """Send a request without waiting: it fits into what the system holds for an idle connection.
+
+        Raises:
+            StaleConnectionError, httpx.TransportError: As ``read_head`` does.
+        """
+        self.begin_exchange(body_bytes)
+        if self.send(head) < len(head):
+            self.read_head()  # raises, if the connection has ended
+            raise self.broken("the connection did not take the request")
+
+    def receive(self) -> bool:
+        """Receive what has arrived, as far as there is room, without waiting.
+
+        Returns:
+            Whether more may be available at once.
+        """
+        try:
+            count = self.socket.recv_into(self._buffer[self._stop :])
+        except _NOT_NOW:
+            return False
+        except OSError as error:
+            self.has_ended, self._cause = True, error
+            return False
+        self._stop += count
+        self.received += count
+        self.has_ended = not count
+        return self.is_encrypted and count > 0
+
+    def read_head(self, method: bytes = b"GET") -> ResponseHead | None:
+        """Return the response's head, once all of it has arrived; ``None`` before. Skips informational responses.
+
+        Raises:
+            StaleConnectionError: The server read nothing of the request.
+            httpx.TransportError: The connection has ended, or this is not a valid head.
+        """
+        while True:
+            arrived = bytes(self._buffer[self._start : min(self._stop, MAX_HEAD_BYTES)])
+            end = arrived.find(_END_OF_HEAD)
+            if end < 0:
+                break
+            end += len(_END_OF_HEAD)
+            try:
+                head = parse_head(arrived[:end], method=method)
+            except MalformedError as error:
+                raise self.malformed(str(error)) from None
+            self._start += end
+            if head.status >= 200:
+                if head.length == 0:
+                    self.end_exchange()
+                return head
+        if self.has_ended:
+            if self._exchanges > 1 and not self._stop:
+                raise StaleConnectionError
+            raise self.broken("the server closed the connection without an answer")
+        if self._stop >= MAX_HEAD_BYTES:  # informational responses included
+            raise self.malformed("a head without an end")
+        return None
+
+    def take(self, most: int) -> memoryview:
+        """Hand out what has arrived, at most so many bytes; valid until more is received."""
+        count = min(self.held, most)
+        self._start += count
+        return self._buffer[self._start - count : self._start]
+
+    def take_whole(self, length: int) -> memoryview | None:
+        """Hand out a body of this length, as ``take`` does, if all of it has arrived."""
+        if self.held < length:
+            return None
+        body = self.take(length)
+        self.end_exchange()
+        return body
+
+    def end_exchange(self) -> None:
+        """Note that the response has been read. A connection that sent more than it announced is closed."""
+        self._in_exchange = False
+        if self.held:
+            self.close()
+
+    def reserve(self, size: int) -> memoryview:
+        """Return the buffer, at least so many bytes long, with what has arrived at its beginning."""
+        held, buffer = self.held, self._buffer
+        if len(buffer) < size:
+            buffer = memoryview(bytearray(size))
+        if self._start or buffer is not self._buffer:
+            buffer[:held] = self._buffer[self._start : self._stop]
+        self._buffer, self._start, self._stop = buffer, 0, held
+        return buffer
+
+    def malformed(self, reason: str) -> httpx.RemoteProtocolError:
+        """Return the error for a response that is not valid HTTP."""
+        return httpx.RemoteProtocolError(f"not HTTP as it should be: {reason}")
+
+    def broken(self, reason: str) -> httpx.ReadError:
+        """Return the error for a connection that broke within a response."""
+        return broken(reason, self._cause)
+
+
+def broken(reason: str, cause: Exception | None = None) -> httpx.ReadError:
+    """Return the error for a connection that broke within a response."""
+    error = httpx.ReadError(f"{reason} ({cause})" if cause else reason)
+    error.__cause__ = cause
+    return error

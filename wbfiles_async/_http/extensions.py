@@ -1,0 +1,116 @@
+"""What a response can offer beyond httpx's interface, in ``response.extensions``.
+
+A response whose transport can do so has a ``"drain"``: it receives the body in a worker thread, straight into a sink,
+and then sends further requests over the same connection. Any other response is read from its stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import attrs
+import httpx
+
+from wbfiles_async._http.http1 import ResponseHead
+
+__all__ = ["BatchEnd", "Drain", "FollowUp", "Sink", "StallLimit", "drain_of"]
+
+
+class Sink(Protocol):
+    """Takes one response body, in order. Called in worker threads, and may block.
+
+    A piece is valid until the next call of either method has returned.
+    """
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take the next piece. What it raises ends the response."""
+        ...
+
+    def complete(self) -> None:
+        """Note that the body is complete."""
+        ...
+
+
+class FollowUp(Protocol):
+    """A further GET with the same header fields, over the connection of a response. Used in a worker thread."""
+
+    @property
+    def target(self) -> str:
+        """The path and query, exactly as they are sent; ASCII."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Length of the expected body in bytes, at least 1. The whole body is held in memory."""
+        ...
+
+    @property
+    def sink(self) -> Sink:
+        """Takes the body, in one piece."""
+        ...
+
+    def accepts(self, head: ResponseHead) -> bool:
+        """Return whether the body that follows this head is the expected one."""
+        ...
+
+
+@attrs.frozen
+class StallLimit:
+    """The least that a connection must deliver.
+
+    Attributes:
+        seconds: Length of the window in seconds.
+        least: Bytes that each window must bring.
+    """
+
+    seconds: float
+    least: int
+
+
+@attrs.frozen(eq=False)
+class BatchEnd:
+    """Why a drain with follow-ups ended.
+
+    Attributes:
+        unfinished: The follow-up that was sent last, if its response was not taken; ``None`` if all were.
+        response: That response, unread, if there is one.
+        error: Why there is none; ``None`` if the server closed the connection before it read the request, which can
+            then be sent again.
+    """
+
+    unfinished: FollowUp | None = None
+    response: httpx.Response | None = None
+    error: Exception | None = None
+
+
+class Drain(Protocol):
+    """Receives the body of one response in a worker thread."""
+
+    async def __call__(
+        self,
+        sink: Sink,
+        stall: StallLimit,
+        *,
+        next_follow_up: Callable[[], FollowUp | None] | None = None,
+        on_completed: Callable[[int], None] | None = None,
+    ) -> BatchEnd:
+        """Receive the body, then one follow-up after the other.
+
+        Args:
+            sink: Takes the body.
+            stall: When the connection counts as stalled.
+            next_follow_up: Returns the next follow-up, or ``None`` to end. Called in a worker thread.
+            on_completed: Called in the event loop with the number of bodies that are complete so far, every few
+                hundredths of a second.
+
+        Raises:
+            httpx.TransportError: The connection failed or stalled within the first body; the sink has what arrived.
+            Exception: What a sink raised.
+        """
+        ...
+
+
+def drain_of(response: httpx.Response) -> Drain | None:
+    """Return the response's drain, if its transport offers one."""
+    return cast("Drain | None", response.extensions.get("drain"))

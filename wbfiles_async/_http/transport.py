@@ -1,0 +1,257 @@
+"""An httpx transport whose responses can be drained in worker threads. Speaks HTTP/1.1, directly or by an http proxy.
+
+Sends what it is given and nothing else: knows no retries, redirects, cookies or credentials. Does not limit the number
+of connections.
+
+Why not httpx's own: under concurrency it costs six times the processor time a request, copies a body several times on
+its way, and a cancelled request can take a place in its pool for ever.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import attrs
+import httpx
+
+from wbfiles_async._http.address_policy import AddressPolicy
+from wbfiles_async._http.batch import BatchWorker, ConnectionBatch
+from wbfiles_async._http.connect import DEFAULT_PORTS, Connector, Origin
+from wbfiles_async._http.connection import Connection
+from wbfiles_async._http.drain import BodyReceiver
+from wbfiles_async._http.errors import StaleConnectionError
+from wbfiles_async._http.exchange import Exchange
+from wbfiles_async._http.extensions import BatchEnd, FollowUp, Sink, StallLimit
+from wbfiles_async._http.http1 import ResponseHead, request_head
+from wbfiles_async._http.pool import ConnectionPool
+from wbfiles_async._http.proxies import Proxy, ProxyRules
+from wbfiles_async._http.workers import WorkerThreads
+
+__all__ = ["DrainingTransport"]
+
+BATCH_WORKERS: Final = 2
+"""Threads for small bodies: most of the work on one of a hundred kilobytes, its md5 and its writing, is done without
+Python's lock. More of them were slower again."""
+
+LIGHT_BYTES: Final = 64 << 10
+"""Bodies up to this size all go to one thread: two would spend more time on Python's lock than on the bytes."""
+
+LARGE_BYTES: Final = 1 << 20
+"""Bytes from which on a body has a thread to itself."""
+
+DEFAULT_TIMEOUT: Final = 60.0
+"""Seconds, for requests that state none."""
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class DrainingTransport(httpx.AsyncBaseTransport):
+    """Sends requests over its own connections; belongs to one event loop.
+
+    Its responses offer a drain; see `extensions`. Two extensions of a request are read beside httpx's ``timeout`` and
+    ``target``: ``public_only`` (connect to public addresses alone).
+
+    Args:
+        proxies: Which origins are connected to through which proxy.
+        tls: Returns the context that checks servers' certificates. Called in a worker thread, at the first need.
+    """
+
+    def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._proxies = proxies
+        self._threads = WorkerThreads()
+        self._workers = [BatchWorker() for _ in range(BATCH_WORKERS)]
+        self._pool = ConnectionPool()
+        self._connector = Connector(self._threads, tls, self._pool.close_idle)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the response's body is received as it is iterated, or drained.
+
+        Raises:
+            httpx.TransportError: As httpx's own transport does; the subclass says what failed.
+            ValueError: The environment's proxies or certificate authorities cannot be used.
+        """
+        origin = _origin_of(request.url)
+        proxy = self._proxies.choose(origin.scheme, origin.host, origin.port)
+        exchange, head = await self._exchange(request, origin, proxy)
+        body = _Body(self, _pool_key(origin, proxy), exchange, head, request)
+        return body.response()
+
+    async def _exchange(
+        self, request: httpx.Request, origin: Origin, proxy: Proxy | None
+    ) -> tuple[Exchange, ResponseHead]:
+        """Send the request, and receive the response's head."""
+        method = request.method.encode("ascii")
+        while True:
+            connection = self._pool.take(_pool_key(origin, proxy)) or await self._connect(request, origin, proxy)
+            try:
+                exchange = Exchange(connection, _timeout_of(request, "read"))
+                body, chunked = await _body_of(request)
+                await exchange.send(_head_of(request, connection), body, chunked=chunked)
+                return exchange, await exchange.receive_head(method)
+            except StaleConnectionError:
+                connection.close()
+                if request.method not in _REPEATABLE:
+                    raise httpx.RemoteProtocolError("the server closed the connection without an answer") from None
+            except BaseException:
+                connection.close()
+                raise
+
+    async def _connect(self, request: httpx.Request, origin: Origin, proxy: Proxy | None) -> Connection:
+        connection = await self._connector.connect(
+            origin,
+            proxy=proxy,
+            policy=AddressPolicy(allow_private=not request.extensions.get("public_only", False)),
+            timeout=_timeout_of(request, "connect"),
+            read_timeout=_timeout_of(request, "read"),
+        )
+        self._pool.register(connection)
+        return connection
+
+    async def receive(self, connection: Connection, length: int, sink: Sink, stall: StallLimit) -> None:
+        """Receive a large body in a thread of its own."""
+        receiver = BodyReceiver(connection, length, sink, stall)
+        await self._threads.run(receiver.run, interrupt=receiver.interrupt)
+
+    def begin(self, batch: ConnectionBatch, length: int) -> None:
+        """Have a batch received, by the thread that fits its first body."""
+        light = length <= LIGHT_BYTES
+        worker = self._workers[0] if light else min(self._workers, key=lambda worker: worker.batches)
+        worker.begin(batch)
+
+    def release(self, key: str, connection: Connection, *, keep: bool) -> None:
+        """Keep a connection for further requests, or close it."""
+        if keep and connection.is_idle:
+            self._pool.put(key, connection)
+        else:
+            connection.close()
+
+    async def aclose(self) -> None:
+        """Close all connections; transfers that still run over one fail."""
+        self._pool.close()
+        self._threads.close()
+        for worker in self._workers:
+            worker.close()
+
+
+@attrs.define(eq=False)
+class _Body(httpx.AsyncByteStream):
+    """The unread body of a response."""
+
+    _transport: DrainingTransport
+    _key: str
+    _exchange: Exchange
+    _head: ResponseHead
+    _request: httpx.Request
+    _is_drained: bool = attrs.field(default=False, init=False)
+
+    def response(self) -> httpx.Response:
+        """Return the response that it belongs to."""
+        head = self._head
+        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": head.reason}
+        if head.length:
+            extensions["drain"] = self.drain  # type: ignore[assignment]
+        return httpx.Response(head.status, headers=head.fields, stream=self, extensions=extensions)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # Pieces may be views of the connection's buffer: httpx hands them on as they are.
+        return self._exchange.body(self._head)  # type: ignore[return-value]
+
+    async def aclose(self) -> None:
+        if not self._is_drained:
+            self._is_drained = True
+            self._transport.release(self._key, self._exchange.connection, keep=self._head.keep_alive)
+
+    async def drain(
+        self,
+        sink: Sink,
+        stall: StallLimit,
+        *,
+        next_follow_up: Callable[[], FollowUp | None] | None = None,
+        on_completed: Callable[[int], None] | None = None,
+    ) -> BatchEnd:
+        """See `extensions.Drain`."""
+        connection, length = self._exchange.connection, self._head.length or 0
+        self._is_drained = True
+        try:
+            if length >= LARGE_BYTES:
+                await self._transport.receive(connection, length, sink, stall)
+                self._transport.release(self._key, connection, keep=self._head.keep_alive)
+                return BatchEnd()
+            batch = ConnectionBatch(
+                connection=connection,
+                head=self._head,
+                sink=sink,
+                limit=stall,
+                read_timeout=_timeout_of(self._request, "read"),
+                request=_FollowUpHeads(self._request, connection),
+                next_follow_up=next_follow_up,
+                on_completed=on_completed,
+            )
+            self._transport.begin(batch, length)
+            await batch.wait()
+        except BaseException:
+            connection.close()
+            raise
+        return self._end_of(batch)
+
+    def _end_of(self, batch: ConnectionBatch) -> BatchEnd:
+        connection = batch.connection
+        if batch.is_unexpected and batch.failure is None and batch.head is not None:
+            exchange = Exchange(connection, _timeout_of(self._request, "read"))
+            rest = _Body(self._transport, self._key, exchange, batch.head, self._request)
+            return BatchEnd(batch.unfinished, rest.response())
+        self._transport.release(self._key, connection, keep=batch.failure is None and batch.keeps_alive)
+        if batch.failure is not None and batch.broke_off:
+            raise batch.failure
+        return BatchEnd(batch.unfinished, None, batch.failure)
+
+
+class _FollowUpHeads:
+    """Returns the heads of follow-ups: a request's own, with another target."""
+
+    def __init__(self, request: httpx.Request, connection: Connection) -> None:
+        whole = _head_of(request, connection)
+        self._fields = whole[whole.index(b"\r\n") :].decode("latin-1")
+        self._prefix = connection.target_prefix.decode("ascii")
+
+    def __call__(self, target: str) -> bytes:
+        return f"GET {self._prefix}{target} HTTP/1.1{self._fields}".encode("latin-1")
+
+
+def _origin_of(url: httpx.URL) -> Origin:
+    port = url.port
+    scheme = url.scheme
+    if scheme not in DEFAULT_PORTS or not url.raw_host or port == 0:
+        raise httpx.UnsupportedProtocol("not a URL that can be fetched")
+    return Origin(scheme, url.raw_host.decode("ascii"), port or DEFAULT_PORTS[scheme])
+
+
+def _pool_key(origin: Origin, proxy: Proxy | None) -> str:
+    key = f"{origin.scheme}://{origin.host}:{origin.port}"
+    return key if proxy is None else f"{key} by {proxy}"
+
+
+def _timeout_of(request: httpx.Request, kind: str) -> float:
+    seconds = request.extensions.get("timeout", {}).get(kind)
+    return DEFAULT_TIMEOUT if seconds is None else seconds
+
+
+def _head_of(request: httpx.Request, connection: Connection) -> bytes:
+    target = request.extensions.get("target") or request.url.raw_path
+    fields = [*request.headers.raw, *connection.extra_fields]
+    try:
+        return request_head(request.method.encode("ascii"), connection.target_prefix + target, fields)
+    except ValueError as error:
+        raise httpx.LocalProtocolError(str(error)) from None
+
+
+async def _body_of(request: httpx.Request) -> tuple[AsyncIterator[bytes] | None, bool]:
+    """Return the request's body, and whether it is sent in chunks."""
+    if request.headers.get("content-length") == "0" or not isinstance(request.stream, httpx.AsyncByteStream):
+        return None, False
+    chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
+    if not chunked and "content-length" not in request.headers:
+        return None, False
+    return aiter(request.stream), chunked

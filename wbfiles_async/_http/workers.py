@@ -1,0 +1,102 @@
+"""Worker threads below the event loop: started when there is work, kept for a moment, and never waited for at exit."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+import anyio
+
+__all__ = ["WorkerThreads", "await_to_completion"]
+
+T = TypeVar("T")
+
+KEPT_SECONDS = 1.0
+"""How long a thread waits for more work: longer than a store takes to answer, too short to be in anybody's way."""
+
+_Job = Callable[[], Callable[[], None]]
+"""Does its work, and returns what reports the outcome."""
+
+
+class WorkerThreads:
+    """As many threads as there is work at a time. The interpreter's exit does not wait for them."""
+
+    def __init__(self) -> None:
+        self._idle: list[SimpleQueue[_Job | None]] = []
+        self._kept_seconds = KEPT_SECONDS
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run ``work`` in a thread. Once begun it cannot be cancelled.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        job = partial(_done, future, work)
+        try:
+            self._idle.pop().put(job)
+        except IndexError:
+            threading.Thread(target=self._serve, args=(job,), name="wbfiles-io", daemon=True).start()
+        return future
+
+    async def run(self, work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
+        """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` can bring about."""
+        return await await_to_completion(asyncio.wrap_future(self.submit(work)), interrupt=interrupt)
+
+    def close(self) -> None:
+        """Let the idle threads end at once, and the others when their work is done."""
+        self._kept_seconds = 0.0
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().put(None)
+
+    def _serve(self, job: _Job | None) -> None:
+        jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        while job is not None:
+            report = job()
+            self._idle.append(jobs)  # before the outcome is known: whoever then has more work finds this thread
+            report()
+            del job, report  # what they refer to can be large
+            try:
+                job = jobs.get(timeout=self._kept_seconds)
+            except Empty:
+                try:
+                    self._idle.remove(jobs)
+                except ValueError:  # a job for this thread is on its way
+                    job = jobs.get()
+                else:
+                    return
+
+
+def _done(future: Future[T], work: Callable[[], T]) -> Callable[[], None]:
+    try:
+        return partial(future.set_result, work())
+    except BaseException as error:  # raised where it is awaited
+        return partial(future.set_exception, error)
+
+
+async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:
+    """Await the outcome; if cancelled meanwhile, raise only once it is there.
+
+    Args:
+        outcome: What to wait for.
+        interrupt: Called on cancellation, to bring the outcome about.
+    """
+    try:
+        return await asyncio.shield(outcome)
+    except asyncio.CancelledError:
+        if interrupt is not None:
+            interrupt()
+        with anyio.CancelScope(shield=True):
+            while not outcome.done():
+                with suppress(asyncio.CancelledError):  # cancelled once more; the work still goes on
+                    await asyncio.wait([outcome])
+        outcome.exception()  # retrieved, so that the loop does not report it
+        raise

@@ -1,0 +1,41 @@
+"""Credentials for a request, with what can go wrong about them classified like any other failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx
+
+from wbfiles_async._auth import Authenticator
+from wbfiles_async._retry.backoff import is_transient
+from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
+from wbfiles_async.errors import ApiError, RateLimitedError
+
+__all__ = ["api_failure", "authorization"]
+
+
+async def authorization(authenticator: Authenticator, *, name: str, host: str) -> Mapping[str, str]:
+    """Return the header fields that prove who asks.
+
+    Args:
+        authenticator: Provides them; an identity token may have to be exchanged first.
+        name: The file, for messages; empty for the API.
+        host: The API's host.
+
+    Raises:
+        RequestFailed: There are none for now.
+        AuthenticationError: There are none, and another attempt would not help.
+    """
+    try:
+        return await authenticator.headers()
+    except httpx.TransportError as error:
+        raise network_failure(error, name=name, host=host, offset=None) from error
+    except ApiError as error:
+        raise api_failure(error) from error
+
+
+def api_failure(error: ApiError) -> RequestFailed:
+    """Classify an error of the API."""
+    transient = isinstance(error, RateLimitedError) or is_transient(error.status)
+    retry_after = error.retry_after if isinstance(error, RateLimitedError) else None
+    return RequestFailed(RetryAction.RETRY if transient else RetryAction.FAIL, error, retry_after)

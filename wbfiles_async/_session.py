@@ -1,0 +1,163 @@
+"""What one client holds in one event loop: its http client, threads, and limits, wired together once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+
+import anyio
+import attrs
+import httpx
+
+from wbfiles_async._auth import ApiKeyAuth, Authenticator, IdentityTokenAuth
+from wbfiles_async._clock import Clock
+from wbfiles_async._credentials import ApiKey, Credentials, refused_credentials
+from wbfiles_async._graphql.client import GraphQLClient
+from wbfiles_async._http.client import HttpClient, open_client
+from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
+from wbfiles_async._http.system_proxies import read_proxies
+from wbfiles_async._http.tls import create_ssl_context
+from wbfiles_async._protocol.urls import origin
+from wbfiles_async._settings import Settings, TransferOptions
+from wbfiles_async._store.limits import StoreLimits
+from wbfiles_async._store.private_stores import PrivateStores
+from wbfiles_async._store.rate_limit import RateLimit
+from wbfiles_async._store.reader import StoreReader
+from wbfiles_async._store.request import Requester
+from wbfiles_async._transfer.disk import Disk
+from wbfiles_async.errors import ConfigurationError
+
+__all__ = ["Session", "open_session"]
+
+SLOWEST: int = 256 << 10
+"""Bytes a second that a connection must be left of a rate limit: stores drop one that takes too little."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Session:
+    """The means of one client in one event loop.
+
+    Attributes:
+        http: Sends every request.
+        graphql: Queries the API.
+        reader: Reads files from their stores.
+        disk: Threads for file work.
+    """
+
+    http: HttpClient
+    graphql: GraphQLClient
+    reader: StoreReader
+    disk: Disk
+    _process: int = attrs.field(factory=os.getpid, init=False)
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+
+    @property
+    def limits(self) -> StoreLimits:
+        """What each origin takes."""
+        return self.reader.requester.limits
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process was forked from the one that made the session; it cannot be used here."""
+        return self._process != os.getpid()
+
+    def check_loop(self) -> None:
+        """Raise ``ConfigurationError`` if another event loop runs than the one the session belongs to."""
+        if self._loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "This AsyncApi was first used in another event loop, and its connections belong to that one. "
+                "Make one AsyncApi for each loop (`async with AsyncApi() as api` inside it), or use the blocking Api."
+            )
+
+    async def aclose(self) -> None:
+        """Close what is ours. Transfers under way fail."""
+        await self.http.aclose()
+        self.disk.close()
+
+
+def open_session(
+    settings: Settings,
+    options: TransferOptions,
+    credentials: Credentials | None,
+    *,
+    http_client: httpx.AsyncClient | None,
+    transport: httpx.AsyncBaseTransport | None,
+    clock: Clock,
+) -> Session:
+    """Open the session of the running event loop. Makes no request.
+
+    Args:
+        settings: Where the API is and who asks.
+        options: How transfers behave.
+        credentials: ``None`` if an injected client brings its own.
+        http_client: Used for everything if given, and never closed by the session.
+        transport: Used in place of our own if given.
+        clock: The time.
+    """
+    disk = Disk()
+    proxies = read_proxies(os.environ)
+    tls = partial(create_ssl_context, os.environ)
+    http = open_client(proxies, tls, http_client=http_client, transport=transport)
+    authenticator = _authenticator(credentials, settings, http)
+    refused = None if credentials is None else refused_credentials(credentials, settings.base_url)
+    limiter = anyio.Semaphore(_connections(options), fast_acquire=True)
+    requester = Requester(
+        http=http,
+        authenticator=authenticator,
+        refused=refused,
+        api_origin=origin(settings.base_url),
+        user_agent=settings.user_agent,
+        options=options,
+        private_stores=_private_stores(settings, options, http, proxies),
+        limits=StoreLimits(options, limiter, clock),
+    )
+    reader = StoreReader(
+        requester=requester,
+        disk=disk,
+        options=options,
+        rate_limit=None if options.limit_rate is None else RateLimit(options.limit_rate),
+        clock=clock,
+    )
+    graphql = GraphQLClient(
+        http=http,
+        authenticator=authenticator,
+        refused=refused,
+        settings=settings,
+        options=options,
+        disk=disk,
+        clock=clock,
+    )
+    return Session(http=http, graphql=graphql, reader=reader, disk=disk)
+
+
+def _authenticator(credentials: Credentials | None, settings: Settings, http: HttpClient) -> Authenticator | None:
+    match credentials:
+        case None:
+            return None
+        case ApiKey():
+            return ApiKeyAuth(credentials)
+        case _:
+            return IdentityTokenAuth(credentials, settings, http.send)
+
+
+def _private_stores(
+    settings: Settings, options: TransferOptions, http: HttpClient, proxies: ProxyRules
+) -> PrivateStores:
+    """Return whether stores may lie at private addresses; what is injected connects by its own rules."""
+    if options.private_stores or not http.is_ours:
+        return PrivateStores(allowed=True)
+    url = httpx.URL(settings.base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        behind_proxy = proxies.choose(url.scheme, url.host, port) is not None
+    except ProxyUrlError as error:
+        raise ConfigurationError(str(error)) from None
+    return PrivateStores.of_server(settings.base_url, behind_proxy=behind_proxy)
+
+
+def _connections(options: TransferOptions) -> int:
+    """Return how many connections the options give something to do."""
+    if options.limit_rate is None:
+        return options.connections
+    return max(1, min(options.connections, int(options.limit_rate) // SLOWEST))

@@ -1,0 +1,73 @@
+"""Whether an origin is worth asking at all, learnt from the files that failed. Reads no clock, performs no I/O."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import attrs
+
+__all__ = ["FILES", "Circuit"]
+
+FILES: Final = 8
+"""Files in a row that used up all their tries, without one success between: then it is the origin, not the files."""
+
+# A store that restarts is back within seconds; one that stays away is asked once a minute.
+_FIRST_PROBE: Final = 5.0  # seconds
+_LONGEST_PROBE: Final = 60.0  # seconds
+
+
+@attrs.define
+class Circuit:
+    """Spares an origin, and everybody who waits for it, the requests that would fail like those before.
+
+    It opens when `FILES` different files have given up in a row, and nothing came through while any of them was
+    failing. While it is open one request in a while finds out whether the origin is back; the first success closes it.
+    """
+
+    _gave_up: set[object] = attrs.field(factory=set, init=False)
+    _passed_at: float = attrs.field(default=-math.inf, init=False)
+    _probe_at: float | None = attrs.field(default=None, init=False)
+    _probes: int = attrs.field(default=0, init=False)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 where it may be at once."""
+        return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
+
+    def sent(self, now: float) -> None:
+        """Note that a request is sent; while the circuit is open it is the probe, and others wait for the next."""
+        if self._probe_at is not None:
+            self._probes += 1
+            self._probe_at = now + min(_FIRST_PROBE * 2 ** min(self._probes, 10), _LONGEST_PROBE)
+
+    def passed(self, now: float) -> None:
+        """Note that a request brought all it asked for, at ``now`` (monotonic seconds)."""
+        self._passed_at = now
+        if self._gave_up:
+            self._gave_up.clear()
+        self._probe_at = None
+        self._probes = 0
+
+    def open(self, now: float) -> None:
+        """Note that the origin is down, at ``now`` (monotonic seconds)."""
+        if self._probe_at is None:
+            self._probe_at = now + _FIRST_PROBE
+
+    def gave_up(self, file: object, now: float, *, since: float) -> bool:
+        """Note that a file used up all its tries.
+
+        Args:
+            file: Identifies it; the same file counts once.
+            now: Monotonic seconds.
+            since: When it began to fail.
+
+        Returns:
+            Whether this opened the circuit.
+        """
+        if self._probe_at is not None or self._passed_at > since:
+            return False
+        self._gave_up.add(file)
+        if len(self._gave_up) < FILES:
+            return False
+        self._probe_at = now + _FIRST_PROBE
+        return True

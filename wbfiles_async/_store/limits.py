@@ -1,0 +1,340 @@
+"""How much each origin takes: the slots for requests to it, its throttling, and whether it is worth asking.
+
+All transfers to an origin share its limits: they wait together when it throttles, fewer of them go on at once, and none
+is sent while it is known to be down. Knows no URLs of files, and sends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+import anyio
+import attrs
+
+from wbfiles_async._clock import Clock
+from wbfiles_async._protocol.urls import host_of, origin
+from wbfiles_async._retry.backoff import MAX_RETRY_AFTER
+from wbfiles_async._settings import TransferOptions
+from wbfiles_async._store.circuit import FILES, Circuit
+from wbfiles_async._store.pace import Pace
+from wbfiles_async.errors import StoreUnavailableError
+
+__all__ = ["Hop", "OriginLimits", "RequestSlot", "StoreLimits"]
+
+log = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False, kw_only=True)
+class OriginLimits:
+    """The limits of one origin.
+
+    Attributes:
+        name: ``scheme://host:port``.
+        pace: How many requests it takes at once.
+        circuit: Whether it is worth asking.
+        reachable: Whether the last connection could be made.
+        has_answered: Whether it has ever answered.
+        ranged: Whether it serves ranges properly.
+    """
+
+    name: str
+    pace: Pace
+    circuit: Circuit = attrs.field(factory=Circuit)
+    reachable: bool = True
+    has_answered: bool = False
+    ranged: bool = True
+    _clock: Clock = attrs.field(alias="clock")
+    _longest_pause: float = attrs.field(alias="longest_pause")
+    _longest_failing: float = attrs.field(alias="longest_failing")
+    _limiter: anyio.Semaphore = attrs.field(alias="limiter")
+    _queue: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
+    _failing_since: float | None = attrs.field(default=None, init=False)
+    _last_failure: str = attrs.field(default="", init=False)
+    _why_down: str = attrs.field(default="", init=False)
+
+    def slot(self, file: str) -> RequestSlot:
+        """Return a slot for a request, acquired by entering it; one place of the limiter is held inside.
+
+        Args:
+            file: The file's name, for messages.
+        """
+        return RequestSlot(self, file)
+
+    @property
+    def admits(self) -> bool:
+        """Whether the holder of a slot may send another request at once. Any thread may ask."""
+        now = self._clock.monotonic()
+        pace = self.pace
+        return pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
+
+    def record_answer(self) -> None:
+        """Record that it answered, with whatever."""
+        self.reachable = self.has_answered = True
+
+    def record_success(self, number: int) -> None:
+        """Record that the request of this number brought all that it asked for."""
+        self._failing_since = None
+        self.circuit.passed(self._clock.monotonic())
+        self.pace.passed(number)
+        self._admit()
+
+    def record_failure(self, error: Exception) -> None:
+        """Record that a request failed in a way that may heal.
+
+        When nothing has come through for as long as one file may go on failing, it is not the files: the rest of them
+        need not find that out one by one.
+        """
+        now = self._clock.monotonic()
+        self._last_failure = str(error)
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since >= self._longest_failing and not self.circuit.wait(now):
+            self._why_down = f"nothing came through for {now - self._failing_since:.0f} s"
+            self.circuit.open(now)
+            log.warning("%s: %s; its files fail at once until it is back.", self.name, self._why_down)
+
+    def record_throttled(self, number: int, retry_after: float | None) -> float:
+        """Record that the origin asked for fewer requests.
+
+        Args:
+            number: The number of the request that was throttled.
+            retry_after: Seconds it asked to wait, if it said so.
+
+        Returns:
+            Seconds in which no request is sent to it.
+        """
+        now, before = self._clock.monotonic(), self.pace.allowed
+        self.pace.throttled(
+            number, now=now, retry_after=retry_after, longest=self._longest_pause, jitter=self._clock.jitter()
+        )
+        seconds = self.pace.resumes_at - now
+        if self.pace.allowed != before:
+            log.info("%s asks to slow down: %d requests at once, in %.1f s", self.name, self.pace.allowed, seconds)
+        return seconds
+
+    def record_exhausted(self, file: object, error: Exception, *, since: float) -> None:
+        """Record that a file used up all its attempts here.
+
+        Args:
+            file: Identifies it.
+            error: Its last failure.
+            since: When it began to fail, in monotonic seconds.
+        """
+        self._last_failure = str(error)
+        if self.circuit.gave_up(file, self._clock.monotonic(), since=since):
+            self._why_down = f"{FILES} files in a row failed there and none came through"
+            log.warning("%s failed for %d files in a row; its files fail at once until it is back.", self.name, FILES)
+
+    async def pass_gate(self, file: str) -> int:
+        """Wait for the end of a pause, for a request that has its slot at another origin, which redirected it.
+
+        Returns:
+            The number of the request that may be sent now.
+
+        Raises:
+            StoreUnavailableError: The origin is known to be down.
+        """
+        while (seconds := self.pace.resumes_at - self._clock.monotonic()) > 0:
+            await self._clock.sleep(seconds)
+        self._refuse_if_down(file)
+        self.circuit.sent(self._clock.monotonic())
+        return self.pace.send()
+
+    async def acquire(self, file: str) -> int:
+        """Wait for a place here, for the end of a pause, and for a place of the limiter.
+
+        Returns:
+            The number of the request that may be sent now.
+
+        Raises:
+            StoreUnavailableError: The origin is known to be down.
+        """
+        await self._enter()
+        try:
+            while True:
+                self._refuse_if_down(file)
+                await self._limiter.acquire()
+                seconds = self.pace.resumes_at - self._clock.monotonic()
+                if seconds <= 0:
+                    break
+                self._limiter.release()
+                await self._clock.sleep(seconds)
+            try:
+                self._refuse_if_down(file)
+                self.circuit.sent(self._clock.monotonic())
+            except BaseException:
+                self._limiter.release()
+                raise
+            return self.pace.send()
+        except BaseException:
+            self._leave()
+            raise
+
+    def release(self) -> None:
+        """Give both places back."""
+        self._limiter.release()
+        self._leave()
+
+    def _refuse_if_down(self, file: str) -> None:
+        seconds = self.circuit.wait(self._clock.monotonic())
+        if seconds:
+            host = host_of(self.name)
+            raise StoreUnavailableError(
+                f"{file}: {host} is not asked for another {seconds:.0f} s, since {self._why_down}. "
+                f"The last failure: {self._last_failure}",
+                name=file,
+                host=host,
+                retry_after=seconds,
+            )
+
+    async def _enter(self) -> None:
+        if self.pace.has_room and not self._queue:
+            self.pace.under_way += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                self._leave()  # the place was given meanwhile
+            raise  # else it is passed over when its time comes
+
+    def _leave(self) -> None:
+        self.pace.under_way -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        """Give free places to those who have waited longest."""
+        while self.pace.has_room and self._queue:
+            place = self._queue.popleft()
+            if not place.done():
+                self.pace.under_way += 1
+                place.set_result(None)
+
+
+@attrs.frozen(eq=False)
+class Hop:
+    """A request as one origin counts it.
+
+    Attributes:
+        origin: The origin that it was sent to.
+        number: Its number there.
+    """
+
+    origin: OriginLimits
+    number: int
+
+
+@attrs.define(eq=False)
+class RequestSlot:
+    """A request's slot at an origin. Use as an async context manager, and record its outcome.
+
+    Attributes:
+        origin: The origin.
+
+    Raises:
+        StoreUnavailableError: On entering, if the origin is known to be down.
+    """
+
+    origin: OriginLimits
+    _file: str
+    _number: int = attrs.field(default=0, init=False)
+    _held: bool = attrs.field(default=False, init=False)
+
+    @property
+    def hop(self) -> Hop:
+        """The request, for the origin that the slot is at."""
+        return Hop(self.origin, self._number)
+
+    async def __aenter__(self) -> Self:
+        if not self._held:
+            self._number = await self.origin.acquire(self._file)
+            self._held = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the place back, if it is still held."""
+        if self._held:
+            self._held = False
+            self.origin.release()
+
+    def transfer(self) -> RequestSlot:
+        """Move the place to another slot, which is entered already and must be released or left."""
+        other = RequestSlot(self.origin, self._file)
+        other._number, other._held = self._number, self._held
+        self._held = False
+        return other
+
+    def record_success(self) -> None:
+        """Record that the request brought all that it asked for."""
+        self.origin.record_success(self._number)
+
+
+class StoreLimits:
+    """The limits of all origins that one client asks.
+
+    Args:
+        options: State the number of connections and the longest pause.
+        limiter: Simultaneous requests to all origins together.
+        clock: The time.
+    """
+
+    def __init__(self, options: TransferOptions, limiter: anyio.Semaphore, clock: Clock) -> None:
+        self._options = options
+        self._limiter = limiter
+        self._most = limiter.value
+        self._clock = clock
+        self._by_name: dict[str, OriginLimits] = {}
+
+    def of(self, url: str) -> OriginLimits:
+        """Return the limits of a URL's origin."""
+        name = origin(url)
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name[name] = OriginLimits(
+                name=name,
+                pace=Pace(self._options.connections),
+                clock=self._clock,
+                longest_pause=min(MAX_RETRY_AFTER, self._options.time_budget),
+                longest_failing=self._options.time_budget,
+                limiter=self._limiter,
+            )
+        return found
+
+    @property
+    def avoided(self) -> frozenset[str]:
+        """Origins that are not asked while another way is left: not connected to, or known to be down."""
+        now = self._clock.monotonic()
+        return frozenset(
+            name for name, origin in self._by_name.items() if not origin.reachable or origin.circuit.wait(now)
+        )
+
+    @property
+    def unranged(self) -> frozenset[str]:
+        """Origins that do not serve ranges properly."""
+        return frozenset(name for name, origin in self._by_name.items() if not origin.ranged)
+
+    @property
+    def most(self) -> int:
+        """Requests to all origins together that may be under way."""
+        return self._most
+
+    @property
+    def free(self) -> int:
+        """How many more there may be now."""
+        return self._limiter.value
+
+    @property
+    def under_way(self) -> int:
+        """Requests that hold a place anywhere."""
+        return sum(origin.pace.under_way for origin in self._by_name.values())

@@ -1,0 +1,77 @@
+"""How fast one origin may be asked, learnt from its answers. Reads no clock, draws no chance, performs no I/O."""
+
+from __future__ import annotations
+
+import attrs
+
+from wbfiles_async._retry.backoff import delay
+
+__all__ = ["Pace"]
+
+
+@attrs.define
+class Pace:
+    """Requests that an origin takes at once, and the time until which it takes none.
+
+    Additive increase, multiplicative decrease: an origin that throttles is asked half as many at once, and one
+    more after each round of successes. Answers to requests that were sent before the last decrease say nothing
+    new: of sixteen that are throttled together the first one decides.
+
+    Attributes:
+        most: Requests at once where nothing is known against it.
+        allowed: Requests at once now.
+        under_way: Requests that hold a place now.
+        resumes_at: When the origin takes requests again, in monotonic seconds.
+    """
+
+    most: int
+    allowed: int = attrs.field(init=False)
+    under_way: int = attrs.field(default=0, init=False)
+    resumes_at: float = attrs.field(default=0.0, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _sent_before_decrease: int = attrs.field(default=0, init=False)
+    _throttled_in_a_row: int = attrs.field(default=0, init=False)
+    _passed_since_change: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.allowed = self.most
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another request may have a place."""
+        return self.under_way < self.allowed
+
+    def send(self) -> int:
+        """Number a request that is sent now; its outcome is told with this number."""
+        self._sent += 1
+        return self._sent
+
+    def passed(self, number: int) -> None:
+        """Note that a request brought all it asked for."""
+        if number > self._sent_before_decrease:
+            self._throttled_in_a_row = 0
+        if self.allowed < self.most:
+            self._passed_since_change += 1
+            if self._passed_since_change >= self.allowed:
+                self._change(self.allowed + 1)
+
+    def throttled(self, number: int, *, now: float, retry_after: float | None, longest: float, jitter: float) -> None:
+        """Note that the origin asked to slow down.
+
+        Args:
+            number: The request's, which has left its place.
+            now: Monotonic seconds.
+            retry_after: Seconds the origin asked to wait, where it said so.
+            longest: Seconds of a pause that are believed.
+            jitter: A random number in ``[0, 1)``.
+        """
+        if number > self._sent_before_decrease:
+            self._sent_before_decrease = self._sent
+            self._throttled_in_a_row += 1
+            self._change(max(1, min(self.allowed, self.under_way + 1) // 2))
+        pause = delay(self._throttled_in_a_row, retry_after=retry_after, jitter=jitter)
+        self.resumes_at = max(self.resumes_at, now + min(pause, longest))
+
+    def _change(self, allowed: int) -> None:
+        self.allowed = allowed
+        self._passed_since_change = 0

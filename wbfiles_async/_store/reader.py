@@ -1,0 +1,514 @@
+"""Reads a range of a file from its store: into a sink or to the caller, going on where a body broke off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Final, Protocol
+
+import anyio
+import attrs
+import httpx
+
+from wbfiles_async._clock import Clock
+from wbfiles_async._http.body import pieces_of
+from wbfiles_async._http.extensions import BatchEnd, Drain, FollowUp, StallLimit, drain_of
+from wbfiles_async._protocol.urls import host_of, origin
+from wbfiles_async._retry.attempts import attempts
+from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
+from wbfiles_async._settings import TransferOptions
+from wbfiles_async._store.decoding import decoded
+from wbfiles_async._store.limits import RequestSlot
+from wbfiles_async._store.rate_limit import RateLimit
+from wbfiles_async._store.remote_file import Opened, RemoteFile
+from wbfiles_async._store.request import Requester, StoreResponse, rejected
+from wbfiles_async._store.response import Rejection, strong_etag, validate_response
+from wbfiles_async._store.sink import ExcessError, RangeSink
+from wbfiles_async._transfer.disk import Disk
+from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferError, WBFilesError
+
+__all__ = ["FollowUpBatch", "FollowUpSource", "StoreReader"]
+
+WRITE_BYTES: Final = 1 << 20
+"""Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
+
+REPORT_SECONDS: Final = 0.01
+"""How often the loop is told of bytes that a thread writes: each time makes the threads wait for Python's lock."""
+
+
+class FollowUpSource(Protocol):
+    """Further small files that can go over the connection of a first one."""
+
+    def next(self, origin: str) -> FollowUp | None:
+        """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
+        ...
+
+    def completed(self, count: int, slot: RequestSlot) -> None:
+        """Note that so many bodies are complete, the first one included. Called in the event loop."""
+        ...
+
+    def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
+        """Take back a file that was not completed.
+
+        Args:
+            follow_up: The file.
+            opened: What came of its request; ``None`` if it was not read.
+            error: What else went wrong with it.
+        """
+        ...
+
+    def go_on(self, batch: FollowUpBatch) -> None:
+        """Take over the batch, whose first file is complete: ``finish`` or ``abandon`` it."""
+        ...
+
+
+@attrs.define(eq=False)
+class FollowUpBatch:
+    """Follow-ups that are being received, and the slot that their connection holds.
+
+    Attributes:
+        slot: The slot.
+        task: Receives them.
+    """
+
+    _source: FollowUpSource
+    slot: RequestSlot
+    task: asyncio.Task[BatchEnd] | None = attrs.field(default=None, init=False)
+
+    async def finish(self) -> None:
+        """Wait for the last of them.
+
+        Raises:
+            httpx.TransportError: The first body broke off.
+            Exception: What was raised by whoever is told of the files.
+        """
+        assert self.task is not None  # noqa: S101
+        try:
+            end = await self.task
+            error = end.error
+            if end.unfinished is not None:
+                outcome = end.response or (error if isinstance(error, httpx.TransportError) else None)
+                opened = None
+                if outcome is not None:
+                    url = self.slot.origin.name + end.unfinished.target
+                    opened = Opened(url, self.slot.transfer(), outcome)
+                self._source.unfinished(end.unfinished, opened, None if outcome is error else error)
+            elif error is not None:
+                raise error
+        finally:
+            self.slot.release()
+
+    async def abandon(self) -> None:
+        """Stop receiving them."""
+        assert self.task is not None  # noqa: S101
+        self.task.cancel()
+        with anyio.CancelScope(shield=True):
+            ended = await asyncio.gather(self.task, return_exceptions=True)
+        self.slot.release()
+        if isinstance(ended[0], BatchEnd) and ended[0].response is not None:
+            with anyio.CancelScope(shield=True):
+                await ended[0].response.aclose()
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class StoreReader:
+    """Reads ranges of files.
+
+    Attributes:
+        requester: Sends the requests.
+        disk: Where sinks are written that no transport drains into.
+        options: When a connection counts as stalled.
+        rate_limit: Keeps all connections together to a rate; ``None`` for no limit.
+        clock: The time.
+    """
+
+    requester: Requester
+    disk: Disk
+    options: TransferOptions
+    rate_limit: RateLimit | None
+    clock: Clock
+
+    @property
+    def stall_limit(self) -> StallLimit:
+        """When a connection counts as stalled."""
+        return StallLimit(self.options.stall_seconds, self.options.stall_bytes)
+
+    async def save(
+        self,
+        file: RemoteFile,
+        sink: RangeSink,
+        on_bytes: Callable[[int], None],
+        *,
+        follow_ups: FollowUpSource | None = None,
+    ) -> None:
+        """Write the bytes of a sink's range into it as they arrive, and complete it.
+
+        One slot at the origin is held while bytes flow, and none while waiting for another attempt.
+
+        Args:
+            file: The file; shared with other readers of it.
+            sink: Takes the bytes.
+            on_bytes: Called in the event loop with the number of further bytes.
+            follow_ups: Further files to fetch over the same connection.
+
+        Raises:
+            RequestFailed: What arrived cannot be completed this way; the whole file must be begun again.
+            WBFilesError: What else ends the reading.
+        """
+        reading = _Reading(self, file, sink.start, sink.stop)
+        async for attempt in attempts(reading.recover):
+            with attempt:
+                if sink.position > sink.start and sink.is_full:  # only the end of the message was missing
+                    break
+                async with reading.request(sink.position) as body:
+                    await body.save(sink, reading.moved(on_bytes), follow_ups)
+                reading.complete()
+                if not (sink.stop is None or sink.is_full):
+                    raise reading.incomplete(sink.position)
+        if not sink.is_complete:
+            await self.disk.run(sink.complete)
+
+    async def chunks(self, file: RemoteFile, start: int, stop: int | None) -> AsyncGenerator[bytes | memoryview]:
+        """Yield bytes ``[start, stop)`` of the file, in order, each once. A piece is valid until the next one.
+
+        Args:
+            file: The file.
+            start: First byte.
+            stop: End, exclusive; ``None`` for the end of a file whose length is unknown.
+
+        Raises:
+            RequestFailed, WBFilesError: As ``save`` does.
+        """
+        reading = _Reading(self, file, start, stop)
+        offset = start
+        async for attempt in attempts(reading.recover):
+            with attempt:
+                if stop is not None and start < stop <= offset:
+                    break
+                async with reading.request(offset) as body, aclosing(body.pieces()) as pieces:
+                    moved = reading.moved(lambda _: None)
+                    async for piece in pieces:
+                        offset += len(piece)
+                        moved(len(piece))
+                        yield piece
+                reading.complete()
+                if stop is not None and offset < stop:
+                    raise reading.incomplete(offset)
+
+
+@attrs.define(eq=False)
+class _Reading:
+    """The reading of ``[start, stop)``, over as many requests as it takes."""
+
+    reader: StoreReader
+    file: RemoteFile
+    start: int
+    stop: int | None
+    _offset: int = attrs.field(init=False)
+    _object: int = attrs.field(init=False)
+    _generation: int = attrs.field(default=0, init=False)
+    _round: int = attrs.field(default=0, init=False)
+    _slot: RequestSlot | None = attrs.field(default=None, init=False)
+    _response: StoreResponse | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._offset, self._object = self.start, self.file.object
+
+    @asynccontextmanager
+    async def request(self, offset: int) -> AsyncIterator[_Body]:
+        """Request what is missing from ``offset`` on; give the body of a response that holds just that."""
+        file, limits = self.file, self.reader.requester.limits
+        self._offset = offset
+        if file.object != self._object:
+            error = ObjectChangedError(f"{file.name}: the file was replaced while it was being read.", name=file.name)
+            raise RequestFailed(RetryAction.RESTART, error)
+        self._generation, self._round = file.generation, file.budget.round
+        queued_at = self.reader.clock.monotonic()
+        opened = file.opened
+        slot = limits.of(file.url(limits.avoided)).slot(file.name) if opened is None else opened.slot
+        self._slot = slot
+        async with slot:
+            file.budget.exclude_queue_time(queued_at)
+            found = await self.reader.requester.get(file, offset, self.stop, slot)
+            self._response = found
+            try:
+                yield self._validated(found, slot)
+            except httpx.TransportError as error:
+                raise network_failure(error, name=file.name, host=host_of(found.url), offset=self._offset) from error
+            finally:
+                await found.response.aclose()
+
+    def _validated(self, found: StoreResponse, slot: RequestSlot) -> _Body:
+        file, response = self.file, found.response
+        body = validate_response(
+            response.status_code,
+            response.headers,
+            start=self._offset,
+            stop=self.stop,
+            size=file.size,
+            etag=file.etag,
+            encoded=file.encoded,
+        )
+        if isinstance(body, Rejection):
+            if body.everywhere:
+                found.hop.origin.ranged = False
+            raise rejected(body, file, found.url, self._offset)
+        file.etag = file.etag or strong_etag(response.headers)
+        return _Body(self.reader, file, found, slot, self._offset, body.stop)
+
+    def moved(self, on_bytes: Callable[[int], None]) -> Callable[[int], None]:
+        """Return what is to be told of further bytes."""
+
+        def moved(count: int) -> None:
+            self._offset += count
+            self.file.record_progress(count)
+            on_bytes(count)
+
+        return moved
+
+    def complete(self) -> None:
+        """Note that a response came to its end."""
+        if self._response is not None:
+            hop = self._response.hop
+            hop.origin.record_success(hop.number)
+            if self._slot is not None and self._slot.origin is not hop.origin:
+                self._slot.record_success()
+
+    def incomplete(self, offset: int) -> RequestFailed:
+        """Return the failure of a response that held less than was requested; it is as good as one that broke off."""
+        found = self._response
+        host = host_of(found.url) if found is not None else ""
+        return _broken_off(self.file, host, offset, f"sent only the bytes up to {offset} of {self.stop}")
+
+    async def recover(self, failure: RequestFailed) -> None:
+        """Do what lets the next request succeed, or raise."""
+        file, stop, offset = self.file, self.stop, self._offset
+        if failure.action is not RetryAction.REFRESH:
+            file.record_answer()
+        if stop is not None and self.start < stop <= offset:
+            return  # every byte arrived; only the end of the message did not
+        match failure.action:
+            case RetryAction.REFRESH:
+                await file.refresh(failure, generation=self._generation)
+            case RetryAction.RETRY if stop is not None or offset == self.start:
+                await self._retry(failure)
+            case RetryAction.FAIL:
+                raise failure.error from failure.__cause__
+            case _:
+                raise failure
+
+    async def _retry(self, failure: RequestFailed) -> None:
+        file, origin = self.file, self.file.responder
+        if origin is not None:
+            origin.record_failure(failure.error)
+        try:
+            await file.budget.spend(failure, round=self._round, pause=failure.pause)
+        except WBFilesError as error:
+            if origin is not None:
+                origin.record_exhausted((file.run, file.name), error, since=file.budget.failing_since)
+            raise
+
+
+@attrs.frozen(eq=False)
+class _Body:
+    """The bytes ``[start, stop)`` that one response brings; ``stop`` is ``None`` if no length is known."""
+
+    _reader: StoreReader
+    _file: RemoteFile
+    _found: StoreResponse
+    _slot: RequestSlot
+    _start: int
+    _stop: int | None
+
+    @property
+    def _host(self) -> str:
+        return host_of(self._found.url)
+
+    def _drain(self, follow_ups: FollowUpSource | None) -> Drain | None:
+        """Return the quick way into a sink, if the transport offers one and the bytes are used as they arrive."""
+        if self._file.encoded or self._reader.rate_limit is not None:
+            return None
+        if follow_ups is None and self._stop is not None and self._stop - self._start < WRITE_BYTES:
+            return None  # small bodies share a thread, which waits for the disk of whoever comes first
+        return drain_of(self._found.response)
+
+    def pieces(self) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
+        """Iterate over them, decompressed if the file is compressed. A piece is valid until the next one.
+
+        Raises:
+            httpx.TransportError: The connection failed, or stalled.
+            RequestFailed: They ended early.
+            IntegrityError: There are more.
+        """
+        pieces = self._as_sent()
+        if not self._file.encoded:
+            return pieces
+        return decoded(self._file, pieces, host=self._host, verify=self._reader.options.verify)
+
+    async def _as_sent(self) -> AsyncGenerator[bytes | memoryview]:
+        rate_limit, clock, offset = self._reader.rate_limit, self._reader.clock, self._start
+        async with aclosing(pieces_of(self._found.response, self._reader.stall_limit)) as pieces:
+            async for piece in pieces:
+                offset += len(piece)
+                if self._stop is not None and offset > self._stop:
+                    raise self._too_long()
+                if rate_limit is not None:
+                    await clock.sleep(rate_limit.draw(len(piece), clock.monotonic()))
+                yield piece
+        if self._stop is not None and offset < self._stop:
+            raise _broken_off(self._file, self._host, offset, f"ended the body at byte {offset} of {self._stop}")
+
+    async def save(
+        self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None
+    ) -> None:
+        """Write them into a sink.
+
+        Raises:
+            httpx.TransportError, RequestFailed, IntegrityError: As ``pieces`` does; what arrived before is written.
+            LocalWriteError: The disk refuses.
+        """
+        reported = _ReportingSink(sink, on_bytes)
+        try:
+            if (drain := self._drain(follow_ups)) is not None:
+                await self._drained(drain, reported, follow_ups)
+            else:
+                await self._pumped(reported)
+        except ExcessError:
+            raise self._too_long() from None
+        finally:
+            reported.report()
+        if reported.error is not None:
+            raise reported.error
+
+    async def _drained(self, drain: Drain, sink: _ReportingSink, follow_ups: FollowUpSource | None) -> None:
+        """Have the transport write them, and then fetch the follow-ups over the same connection."""
+        limit = self._reader.stall_limit
+        where = origin(self._found.url)
+        if follow_ups is None or self._slot.origin.name != where or self._stop != sink.stop:
+            await drain(sink, limit)  # the origin may have answered with less than the whole
+            return
+        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        batch = FollowUpBatch(follow_ups, self._slot.transfer())
+
+        def settle(_: object = None) -> None:
+            if not first.done():
+                first.set_result(None)
+
+        def on_completed(count: int) -> None:
+            if count:
+                settle()
+            follow_ups.completed(count, batch.slot)
+
+        admits = batch.slot.origin
+        batch.task = asyncio.create_task(
+            drain(
+                sink,
+                limit,
+                next_follow_up=lambda: follow_ups.next(where) if admits.admits else None,
+                on_completed=on_completed,
+            )
+        )
+        batch.task.add_done_callback(settle)
+        try:
+            await first
+        except BaseException:
+            await batch.abandon()
+            raise
+        if batch.task.done():
+            await batch.finish()
+        else:
+            follow_ups.go_on(batch)
+
+    async def _pumped(self, sink: _ReportingSink) -> None:
+        """Write them in pieces that are worth the hand-over to a thread."""
+        disk, gathered, is_complete = self._reader.disk, bytearray(), False
+
+        def write_rest() -> None:
+            if gathered:
+                sink.write(memoryview(gathered))
+            if is_complete:
+                sink.complete()
+
+        try:
+            async with aclosing(self.pieces()) as pieces:
+                async for piece in pieces:
+                    gathered += piece
+                    if len(gathered) >= WRITE_BYTES:
+                        full, gathered = gathered, bytearray()
+                        await disk.run(sink.write, memoryview(full))
+            sink.report_ahead(len(gathered))
+            is_complete = True
+        finally:
+            if gathered or is_complete:
+                await (disk.run_batched if sink.is_short else disk.run)(write_rest)
+
+    def _too_long(self) -> IntegrityError:
+        size = self._stop
+        return IntegrityError(
+            f"{self._file.name}: {self._host} sent more than the {size} bytes that were expected. List the files again "
+            "and retry.",
+            name=self._file.name,
+            host=self._host,
+            offset=size,
+            expected=str(size),
+            actual=f"more than {size}",
+        )
+
+
+class _ReportingSink:
+    """A sink whose bytes are reported to the event loop, a few hundred times a second at most.
+
+    Attributes:
+        error: What was raised by whoever is told; it ends the writing.
+    """
+
+    def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._on_bytes = on_bytes
+        self._loop = asyncio.get_running_loop()
+        self._reported = sink.position
+        self._scheduled = False
+        self.error: Exception | None = None
+
+    def write(self, piece: bytes | memoryview) -> None:
+        if self.error is not None:
+            raise self.error
+        self._sink.write(piece)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, REPORT_SECONDS, self.report)
+
+    @property
+    def is_short(self) -> bool:
+        """See `RangeSink`."""
+        return self._sink.is_short
+
+    @property
+    def stop(self) -> int | None:
+        """See `RangeSink`."""
+        return self._sink.stop
+
+    def complete(self) -> None:
+        self._sink.complete()
+
+    def report_ahead(self, count: int) -> None:
+        """Report bytes that are about to be written: whoever watches may end the download before it is complete."""
+        if count:
+            self._reported += count
+            self._on_bytes(count)
+
+    def report(self) -> None:
+        """Report what has arrived since the last time. Called in the event loop."""
+        self._scheduled = False  # before looking at what arrived: what arrives later is reported again
+        count, self._reported = self._sink.position - self._reported, self._sink.position
+        try:
+            if count:
+                self._on_bytes(count)
+        except Exception as error:  # of whoever watches; it ends the download
+            self.error = error
+
+
+def _broken_off(file: RemoteFile, host: str, offset: int, reason: str) -> RequestFailed:
+    error = TransferError(f"{file.name}: {host} {reason}.", name=file.name, host=host, offset=offset)
+    return RequestFailed(RetryAction.RETRY, error)

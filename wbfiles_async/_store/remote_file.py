@@ -1,0 +1,213 @@
+"""One remote file: its URLs, the identity of its object, and how both are renewed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Iterator
+
+import attrs
+import httpx
+
+from wbfiles_async._models import FileAttributes
+from wbfiles_async._protocol.checksums import parse_md5
+from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, without_secrets
+from wbfiles_async._retry.budget import RetryBudget
+from wbfiles_async._retry.failure import RequestFailed, RetryAction
+from wbfiles_async._store.limits import OriginLimits, RequestSlot
+from wbfiles_async.errors import UnsupportedReferenceError
+
+__all__ = ["Opened", "RemoteFile", "takes_credentials"]
+
+
+@attrs.frozen(eq=False)
+class Opened:
+    """A request that was sent for a file already, as a follow-up of another file's.
+
+    Attributes:
+        url: Where it was sent.
+        slot: Its slot at the origin, still held.
+        outcome: The response, unread; or why there is none.
+    """
+
+    url: str
+    slot: RequestSlot
+    outcome: httpx.Response | Exception
+
+    async def drop(self) -> None:
+        """Release the slot and the response, which nobody reads."""
+        self.slot.release()
+        if isinstance(self.outcome, httpx.Response):
+            await self.outcome.aclose()
+
+
+@attrs.define(eq=False)
+class RemoteFile:
+    """A file to read from; shared by all requests for its parts.
+
+    Attributes:
+        attributes: What the API says of the file; replaced when it is refreshed.
+        run: The run's path, for messages.
+        budget: How long the file may go on failing.
+        relist: Asks the API for the file again; ``None`` if that is impossible.
+        allows_plain_http: Whether its store may be asked without TLS.
+        etag: The strong validator of the object that is being read, once a response stated it.
+        generation: Counts the refreshes.
+        unranged: Whether parts of it cannot be requested.
+        object: Counts the objects: bytes of different ones must not be mixed.
+        encoded: Whether the stored bytes are compressed, and what is handed out is what is in them.
+        decoded_md5: The md5 of what was handed out, if that is not what the API states: once the stored bytes were
+            found right.
+        opened: A request that was sent for it already; the next reading goes on from there.
+        responder: The origin that its last request was sent to, after redirects.
+    """
+
+    attributes: FileAttributes
+    run: str
+    budget: RetryBudget
+    relist: Callable[[], Awaitable[FileAttributes]] | None = None
+    allows_plain_http: bool = True
+    etag: str | None = None
+    generation: int = 0
+    object: int = 0
+    unranged: bool = False
+    encoded: bool = False
+    decoded_md5: bytes | None = None
+    opened: Opened | None = None
+    responder: OriginLimits | None = None
+    _refused_refreshes: int = 0
+    _direct_url_refused: bool = False
+    _reauthorized: bool = False
+    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        """The file's name in the run."""
+        return self.attributes.name
+
+    @property
+    def size(self) -> int | None:
+        """Length in bytes of what is handed out, if known; the API states that of what is stored."""
+        return None if self.encoded else self.attributes.size_bytes
+
+    @property
+    def md5(self) -> bytes | None:
+        """The 16 bytes of the md5 of what is handed out, if known."""
+        return self.decoded_md5 or self.stated_md5
+
+    @property
+    def stated_md5(self) -> bytes | None:
+        """The 16 bytes of the md5 that the API states, which is that of what is stored."""
+        return parse_md5(self.attributes.md5)
+
+    def take_opened(self) -> Opened | None:
+        """Return the request that was sent already, once."""
+        opened, self.opened = self.opened, None
+        return opened
+
+    def url(self, unreachable: Container[str]) -> str:
+        """Choose the URL to request: the store's own, which spares the API a request, else the API's.
+
+        Args:
+            unreachable: Origins that are not asked while another way is left.
+
+        Raises:
+            UnsupportedReferenceError: Neither can be fetched.
+        """
+        last = None
+        for candidate in self._candidates():
+            if origin(candidate) not in unreachable:
+                return candidate
+            last = last or candidate
+        if last is not None:
+            return last
+        raise self._no_url()
+
+    def _candidates(self) -> Iterator[str]:
+        direct, url = self.attributes.direct_url, self.attributes.url
+        if self._direct_url_refused:
+            direct, url = url, direct
+        for candidate in (direct, url):
+            if candidate and is_fetchable(candidate) and (self.allows_plain_http or origin(candidate)[:6] == "https:"):
+                yield candidate
+
+    def _no_url(self) -> UnsupportedReferenceError:
+        shown = without_secrets(self.attributes.direct_url or self.attributes.url or "")
+        if not self.allows_plain_http and is_fetchable(self.attributes.direct_url or self.attributes.url):
+            return UnsupportedReferenceError(
+                f"{self.name}: {shown} is not protected as https is, and the API is. If your store is like that, use "
+                "TransferOptions(insecure_stores=True).",
+                uri=shown,
+            )
+        return UnsupportedReferenceError(
+            f"{self.name}: this file is a reference to {shown or 'nothing'}, which cannot be fetched by http. "
+            "Fetch it with the tools of that store; path_uri gives its place.",
+            uri=shown,
+        )
+
+    def record_progress(self, count: int) -> None:
+        """Record that bytes arrived."""
+        self._refused_refreshes = 0
+        self._reauthorized = False
+        self.budget.record_progress(count)
+
+    def record_answer(self) -> None:
+        """Record that its URL is a good one, though the response was not what was asked for."""
+        self._refused_refreshes = 0
+
+    def may_reauthorize(self) -> bool:
+        """Return whether a request that was answered 401 may be repeated with fresh credentials: once."""
+        first, self._reauthorized = not self._reauthorized, True
+        return first
+
+    def forget_object(self) -> None:
+        """Forget what was learnt of the object: it may be another one."""
+        self.encoded = False
+        self.decoded_md5 = None
+
+    async def refresh(self, failure: RequestFailed, *, generation: int) -> None:
+        """Ask the API for the file again, once for all requests that found the same generation unusable.
+
+        If a fresh URL of the store is refused too, time is not the reason, and the API's own URL is the way left.
+
+        Args:
+            failure: Why.
+            generation: The value of ``generation`` when the failed request began.
+
+        Raises:
+            WBFilesError: The failure's own error, if refreshing cannot help or did not.
+            RemoteFileNotFoundError: The file is gone.
+        """
+        async with self._lock:
+            if generation != self.generation:
+                return
+            self._refused_refreshes += 1
+            if self._refused_refreshes > 1 and self._has_other_url() and failure.action is RetryAction.REFRESH:
+                self._direct_url_refused = True
+                self._refused_refreshes = 1
+                self.generation += 1
+                return
+            if self.relist is None or self._refused_refreshes > 1:
+                raise failure.error from failure.__cause__
+            before, self.attributes = self.attributes, await self.relist()
+            self.generation += 1
+            if not _same_object(before, self.attributes):
+                self.etag = None
+                self.object += 1
+
+    def _has_other_url(self) -> bool:
+        return not self._direct_url_refused and len({*self._candidates()}) > 1
+
+
+def _same_object(one: FileAttributes, other: FileAttributes) -> bool:
+    """Return whether two answers of the API describe the same bytes."""
+    return (one.id, one.size_bytes, one.md5, one.updated_at) == (
+        other.id,
+        other.size_bytes,
+        other.md5,
+        other.updated_at,
+    )
+
+
+def takes_credentials(url: str, api_origin: str) -> bool:
+    """Return whether our credentials go with a request: to the API's exact origin, and never on a signed URL."""
+    return origin(url) == api_origin and not is_signed(url)

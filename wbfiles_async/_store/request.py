@@ -1,0 +1,227 @@
+"""One request to a store for bytes of a file: the header fields of each hop, redirects by our own rules, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Final
+
+import attrs
+import httpx
+
+from wbfiles_async._auth import Authenticator
+from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
+from wbfiles_async._http.client import HttpClient, location_of
+from wbfiles_async._http.errors import AddressError
+from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, resolve_location, without_secrets
+from wbfiles_async._retry.authorize import authorization
+from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
+from wbfiles_async._settings import TransferOptions
+from wbfiles_async._store.limits import Hop, RequestSlot, StoreLimits
+from wbfiles_async._store.private_stores import PrivateStores
+from wbfiles_async._store.ranges import range_header
+from wbfiles_async._store.remote_file import RemoteFile, takes_credentials
+from wbfiles_async._store.response import Rejection, classify_error, rejection_failure
+from wbfiles_async.errors import AuthenticationError, TransferError
+
+__all__ = ["Requester", "StoreResponse", "read_beginning", "rejected"]
+
+MAX_REDIRECTS: Final = 5
+"""Hops that are followed: the API needs one, a load balancer adds one or two."""
+
+REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+
+REFUSAL_BYTES: Final = 16 << 10
+"""Bytes read of a response that is an error: enough for its code."""
+
+ANSWER_SECONDS: Final = 5.0
+"""Seconds that connecting and a head may take beyond their own limits, whatever the transport does."""
+
+
+@attrs.frozen(eq=False)
+class StoreResponse:
+    """A 2xx response to a request for bytes.
+
+    Attributes:
+        response: The response, unread.
+        url: The URL that gave it, after redirects.
+        hop: The request, as that origin counts it.
+    """
+
+    response: httpx.Response
+    url: str
+    hop: Hop
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Requester:
+    """Sends requests for files.
+
+    Attributes:
+        http: Sends them.
+        authenticator: Provides the API's credentials; ``None`` if an injected client brings its own.
+        refused: The error for credentials that the API refuses, if they are ours.
+        api_origin: The only origin that ever receives our credentials.
+        user_agent: What the library calls itself.
+        options: How long requests may take.
+        private_stores: Whether stores may lie at private addresses.
+        limits: What each origin takes.
+    """
+
+    http: HttpClient
+    authenticator: Authenticator | None
+    refused: AuthenticationError | None
+    api_origin: str
+    user_agent: str
+    options: TransferOptions
+    private_stores: PrivateStores
+    limits: StoreLimits
+
+    async def get(self, file: RemoteFile, start: int, stop: int | None, slot: RequestSlot) -> StoreResponse:
+        """Request ``[start, stop)``, following redirects by our own rules.
+
+        Args:
+            file: The file.
+            start: First byte.
+            stop: End, exclusive; ``None`` for the end of a file whose length is unknown.
+            slot: The slot at the first origin; held.
+
+        Raises:
+            RequestFailed: No usable response came.
+            WBFilesError: What no other attempt can help.
+        """
+        whole = start == 0 and (stop is None or stop == file.size)
+        opened = file.take_opened()
+        url = file.url(self.limits.avoided) if opened is None else opened.url
+        hop = slot.hop
+        for _ in range(MAX_REDIRECTS + 1):
+            file.responder = hop.origin
+            if opened is None:
+                response = await self._send(file, url, start, None if whole else range_header(start, stop))
+            elif isinstance(opened.outcome, httpx.Response):
+                response, opened = opened.outcome, None
+            else:
+                error, opened = opened.outcome, None
+                raise self._network_failure(error, file, url, start)
+            hop.origin.record_answer()
+            if 200 <= response.status_code < 300:
+                return StoreResponse(response, url, hop)
+            try:
+                beginning = await read_beginning(response, self.options.stall_seconds)
+            finally:
+                await response.aclose()
+            location = location_of(response)
+            if response.status_code in REDIRECT_STATUSES and location is not None:
+                url = _next_hop(file, url, location, insecure=self.options.insecure_stores)
+                hop = await self._hop_to(url, file, hop)
+                continue
+            raise await self._refusal(file, url, start, response, beginning, hop)
+        raise TransferError(
+            f"{file.name}: {host_of(url)} redirects more than {MAX_REDIRECTS} times. Check base_url and any proxy.",
+            name=file.name,
+            host=host_of(url),
+        )
+
+    async def _hop_to(self, url: str, file: RemoteFile, hop: Hop) -> Hop:
+        """Return the next hop of a redirected request, once its origin takes one."""
+        target = self.limits.of(url)
+        return hop if target is hop.origin else Hop(target, await target.pass_gate(file.name))
+
+    async def _send(self, file: RemoteFile, url: str, start: int, range_field: str | None) -> httpx.Response:
+        """Send one hop. It builds its header fields afresh from what it may know."""
+        headers = {
+            "User-Agent": self.user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip" if file.encoded else "identity",
+        }
+        if range_field is not None:
+            headers["Range"] = range_field
+            if file.etag:
+                headers["If-Match"] = file.etag
+        is_api = takes_credentials(url, self.api_origin)
+        if is_api and self.authenticator is not None:
+            headers |= await authorization(self.authenticator, name=file.name, host=host_of(url))
+        own_credentials = is_api and self.authenticator is None
+        options = self.options
+        try:
+            policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
+            policy.check_host(host_of(url))  # whoever resolves it
+            request = self.http.build(
+                "GET",
+                url,
+                headers=headers,
+                connect_timeout=options.connect_timeout,
+                read_timeout=options.stall_seconds,
+                with_client_headers=own_credentials,
+                public_only=not policy.allow_private,
+            )
+            deadline = options.connect_timeout + options.stall_seconds + ANSWER_SECONDS
+            return await self.http.send(request, with_client_auth=own_credentials, deadline=deadline)
+        except ForbiddenAddressError as error:
+            raise self._network_failure(AddressError(str(error)), file, url, start) from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                self.limits.of(url).reachable = False
+            raise self._network_failure(error, file, url, start) from error
+
+    def _network_failure(self, error: Exception, file: RemoteFile, url: str, start: int) -> RequestFailed:
+        failure = network_failure(error, name=file.name, host=host_of(url), offset=start)
+        failure.hopeless &= not self.limits.of(url).has_answered
+        return failure
+
+    async def _refusal(
+        self, file: RemoteFile, url: str, start: int, response: httpx.Response, beginning: bytes, hop: Hop
+    ) -> RequestFailed:
+        rejection = classify_error(response.status_code, response.headers, beginning, now=time.time())
+        is_ours = self.authenticator is not None and takes_credentials(url, self.api_origin)
+        if response.status_code == 401 and is_ours and self.authenticator is not None:
+            if file.may_reauthorize() and await self.authenticator.refused():
+                rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
+            else:
+                rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
+        failure = rejected(rejection, file, url, start, self.refused if is_ours else None)
+        if rejection.throttled:
+            failure.pause = hop.origin.record_throttled(hop.number, rejection.retry_after)
+        return failure
+
+
+def _next_hop(file: RemoteFile, url: str, location: bytes, *, insecure: bool) -> str:
+    """Resolve a redirect's target (RFC 9110 section 10.2.2); https never falls to http unless that is allowed."""
+    target = resolve_location(url, location)
+    if not is_fetchable(target):
+        reason = "cannot be fetched by http"
+    elif origin(url).startswith("https:") and not origin(target).startswith("https:") and not insecure:
+        reason = "is not protected as https is. If your store is like that, use TransferOptions(insecure_stores=True)"
+    else:
+        return target
+    raise TransferError(
+        f"{file.name}: {host_of(url)} redirects to {without_secrets(target)!r}, which {reason}.",
+        name=file.name,
+        host=host_of(url),
+    )
+
+
+async def read_beginning(response: httpx.Response, seconds: float) -> bytes:
+    """Read the first bytes of a response that holds no file; one that breaks off or trickles tells less, not nothing.
+
+    One that is short is read to its end, so that its connection can be used again.
+    """
+    body = bytearray()
+    with suppress(httpx.TransportError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101
+            async for piece in response.stream:
+                body += piece
+                if len(body) > REFUSAL_BYTES:
+                    break
+    return bytes(body[:REFUSAL_BYTES])
+
+
+def rejected(
+    rejection: Rejection, file: RemoteFile, url: str, start: int, refused: AuthenticationError | None = None
+) -> RequestFailed:
+    """Return the failure that a rejected response is."""
+    return rejection_failure(
+        rejection, name=file.name, run=file.run, host=host_of(url), offset=start, refused=refused
+    )
