@@ -118,6 +118,11 @@ def test_without_a_signature_in_the_query_a_url_is_not_signed(url: str) -> None:
         ("u:p@h/x?y", "h/x"),
         ("e/p/r", "e/p/r"),
         ("", ""),
+        ("u:p://x@h:1", "***://h:1"),
+        ("u:p/q@h:1", "h:1"),
+        ("https://h/http://u:p@i", "https://h/http://i"),
+        ("https://u:p@h/a//b:c", "https://h/a//b:c"),
+        ("https://h/a//b:c:d", "https://h/a//b:c:d"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
@@ -144,6 +149,21 @@ def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
         '{"api_key": "S3CRET"}',
         "x-amz-security-token: S3CRET",
         "password=S3CRET",
+        # Proxies, of any scheme or without one, and passwords that are not encoded.
+        "HTTPS_PROXY=http://me:S3CRET@proxy:3128",
+        "socks5h://me:S3CRET@proxy:1080 refused",
+        "x://me:S3CRET@proxy",
+        "a-scheme-of-more-letters-than-usual://me:S3CRET@proxy",
+        "//me:S3CRET@proxy",
+        "me:S3CRET@proxy:3128 refused",
+        "CONNECT me:S3C/S3CRET@proxy:3128",
+        "me:S3CRET://x@proxy:3128",
+        "http://me:S3CRET/x@proxy:3128",
+        "http://a:b@c,http://me:S3CRET@proxy",
+        "https://h/http://me:S3CRET@proxy",
+        "Proxy-Authorization: Basic S3CRET",
+        f"x_{JWT}",
+        f"x.{JWT}.x",
     ],
 )
 def test_secrets_are_taken_out_of_a_text(text: str) -> None:
@@ -161,6 +181,9 @@ def test_secrets_are_taken_out_of_a_text(text: str) -> None:
         "Make sure the value of Authorization header is formed correctly including the signature.",
         "the file media/table/x.table.json does not exist at https://api.wandb.ai/graphql",
         "md5 d41d8cd98f00b204e9800998ecf8427e",
+        "12:30: ask admin@example.com",
+        "see https://h/a@b and //h/a:b",
+        "version 1.2.3 of wbfiles_async._protocol.urls",
     ],
 )
 def test_a_text_without_secrets_stays(text: str) -> None:
@@ -171,6 +194,37 @@ def test_a_text_without_secrets_stays(text: str) -> None:
 @given(st.text(), st.text(), st.from_regex(r"[A-Za-z0-9_-]{40,80}", fullmatch=True))
 def test_a_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
     assert key not in scrub(f"{before} {key} {after}")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            "eyJ",
+            "_eyJ",
+            "eyJ.",
+            "eyJ.x",
+            ".",
+            "-",
+            "a",
+            "a:",
+            "a@",
+            ":@",
+            "a:b@",
+            "//",
+            "://",
+            "a://",
+            "http://a:b@c/",
+        ),
+        *("x-amz-", "sig=", "authorization", "authorization:", "bearer ", "api_key", 'password"', "%3d", "'", "(a.b-"),
+        *("?", "#", "\\", "[", "[::1]:"),
+    ],
+)
+def test_long_text_takes_time_in_proportion(piece: str) -> None:
+    """With its square as much time as the suite's limit does not allow: minutes and more."""
+    text = piece * ((1 << 20) // len(piece))
+    scrub(text)
+    without_secrets(text)
 
 
 @given(st.text(alphabet='htps:/?=&sig.@ "Bearertoken0_-', max_size=200) | st.text())

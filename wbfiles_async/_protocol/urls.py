@@ -121,16 +121,35 @@ def _host_of(url: str) -> str:
 def without_secrets(url: str) -> str:
     """Return the URL without query, fragment and user information, for messages and logs."""
     bare = _CONTROL.sub("", re.split(r"[?#]", url, maxsplit=1)[0])
-    scheme, separator, rest = bare.partition("//")
-    if not separator or (scheme and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:", scheme)):
-        scheme, separator, rest = "", "", bare
-    slash = re.search(r"[/\\]", rest)
-    end = slash.start() if slash else len(rest)
-    host = rest[:end].rpartition("@")[2]
-    if separator and not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?", host):
-        # What looks like a port and is none may be the first half of a password with a "/" in it.
-        return f"{scheme}//***"
-    return f"{scheme}{separator}{host}{rest[end:]}"
+    return _without_logins(bare)
+
+
+_BEFORE_AUTHORITY = re.compile(r"(?:(?<=:)|\A)//")
+_SLASH = re.compile(r"[/\\]")
+_HOST_AND_PORT = re.compile(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?")
+
+
+def _without_logins(url: str) -> str:
+    """Return the URL without user information, also without that of URLs in its path (those of proxies have some)."""
+    head, *segments = _BEFORE_AUTHORITY.split(url)
+    if not segments:
+        before = url.rpartition("@")[0]
+        authority = _SLASH.split(url, maxsplit=1)[0]
+        user = before if ":" in before else authority.rpartition("@")[0]
+        return url[len(user) + 1 :] if user else url
+    has_user = "@" in url
+    if has_user and head.count(":") > 1:
+        head = "***:"  # the password of `user:password://` is no scheme
+    shown = []
+    for place, segment in enumerate(segments):
+        authority = _SLASH.split(segment, maxsplit=1)[0]
+        host = authority.rpartition("@")[2]
+        if (has_user or place == 0) and not _HOST_AND_PORT.fullmatch(host):
+            # What looks like a port and is none may be the first half of a password with a "/" in it.
+            shown.append("***")
+            break
+        shown.append(host + segment[len(authority) :])
+    return "//".join([head, *shown])
 
 
 def is_signed(url: str) -> bool:
@@ -151,7 +170,9 @@ def is_fetchable(url: str | None) -> bool:
     return parts is not None and "@" not in parts.netloc
 
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]{1,15}://[^\s\"'<>]*", re.IGNORECASE)
+# Each of these reads a text in linear time, so that no text keeps us busy: no part of one that may be long can be tried
+# again from a later character.
+_WORD = re.compile(r"[^\s\"'<>]+")
 _AUTHORIZATION = re.compile(
     r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
     r"(?:(?:basic|bearer|digest|negotiate|token|aws4-hmac-sha256)\s{1,3})?[^\s\"'<>]+",
@@ -165,7 +186,7 @@ _ASSIGNED = re.compile(
     r"(?:%3d|[\"']?\s{0,3}[:=]\s{0,3}[\"']?))[^\s&\"'<>]+",
     re.IGNORECASE,
 )
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_DOTTED = re.compile(r"[A-Za-z0-9_.-]+")
 # W&B's keys: `[prefix-]secret` of word characters, 40 or more of them.
 _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 
@@ -173,12 +194,28 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 def scrub(text: str) -> str:
     """Take everything that could be a secret out of a text that somebody else wrote.
 
-    Queries and user information of URLs go, and whatever looks like a signature, an ``Authorization``
-    value, a JWT or an API key becomes ``***``. It rather takes too much than too little.
+    Queries and user information of URLs go, whatever their scheme, and also ``user:password@`` without one; whatever
+    looks like a signature, an ``Authorization`` value, a JWT or an API key becomes ``***``. It rather takes too much
+    than too little. The time it takes grows with the text's length, not with its square.
     """
-    text = _URL.sub(lambda match: without_secrets(match[0]), text)
+    text = _WORD.sub(_scrubbed_url, text)
     text = _AUTHORIZATION.sub(r"\1***", text)
     text = _SCHEME.sub(r"\1 ***", text)
     text = _ASSIGNED.sub(r"\1***", text)
-    text = _JWT.sub("***", text)
+    text = _DOTTED.sub(_scrubbed_jwt, text)
     return _KEY.sub("***", text)
+
+
+def _scrubbed_url(word: re.Match[str]) -> str:
+    """Return a word without the secrets of the URLs in it, with or without scheme."""
+    text = word[0]
+    authority = _BEFORE_AUTHORITY.search(text)
+    if authority is not None:
+        return _without_logins(text[: authority.end()] + re.split(r"[?#]", text[authority.end() :], maxsplit=1)[0])
+    return _without_logins(text) if ":" in text.rpartition("@")[0] else text
+
+
+def _scrubbed_jwt(word: re.Match[str]) -> str:
+    """Return a word up to a JWT, which is three parts of base64 with dots between, the first of them JSON."""
+    start = word[0].find("eyJ")
+    return word[0] if start < 0 or word[0].count(".", start) < 2 else f"{word[0][:start]}***"
