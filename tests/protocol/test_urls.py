@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, scrub, target_of, without_secrets
+from wbfiles_async._protocol.urls import (
+    is_fetchable,
+    is_https,
+    is_signed,
+    origin,
+    resolve_location,
+    scheme_of,
+    scrub,
+    target_of,
+    without_secrets,
+)
 from wbfiles_async.errors import ConfigurationError
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -246,3 +256,129 @@ def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
 )
 def test_a_url_is_cut_where_what_a_request_names_begins(url: str, expected: tuple[str, str]) -> None:
     assert target_of(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"),
+    [
+        *(
+            ("http://h", "http"),
+            ("HTTPS://h", "https"),
+            ("Https:", "https"),
+            ("s3://b/k", "s3"),
+            ("a+b-c.1:x", "a+b-c.1"),
+        ),
+        *(("", ""), ("//h", ""), ("/a:b", ""), ("1a:b", ""), (" https://h", ""), ("https", ""), ("h\u0442tps://h", "")),
+    ],
+)
+def test_scheme(url: str, scheme: str) -> None:
+    assert scheme_of(url) == scheme
+    assert is_https(url) is (scheme == "https")
+
+
+BASE = "https://store.test:1/b/c/d;p?q"
+RELATIVE = [
+    # Source: RFC 3986 sections 5.4.1 and 5.4.2.
+    ("g", "/b/c/g"),
+    ("./g", "/b/c/g"),
+    ("g/", "/b/c/g/"),
+    ("/g", "/g"),
+    ("?y", "/b/c/d;p?y"),
+    ("g?y", "/b/c/g?y"),
+    ("g#s", "/b/c/g#s"),
+    (";x", "/b/c/;x"),
+    ("g;x?y#s", "/b/c/g;x?y#s"),
+    ("", "/b/c/d;p?q"),
+    ("#s", "/b/c/d;p?q"),
+    (".", "/b/c/"),
+    ("./", "/b/c/"),
+    ("..", "/b/"),
+    ("../", "/b/"),
+    ("../g", "/b/g"),
+    ("../..", "/"),
+    ("../../../../g", "/g"),
+    ("g.", "/b/c/g."),
+    ("..g", "/b/c/..g"),
+    ("./g/.", "/b/c/g/"),
+    ("g/../h", "/b/c/h"),
+    ("g;x=1/../y", "/b/c/y"),
+    ("g?y/../x", "/b/c/g?y/../x"),
+    ("g#s/../x", "/b/c/g#s/../x"),
+    # Nothing else is changed, since it may be signed.
+    ("/a/../g", "/a/../g"),
+    ("/a//b;/?&=;?", "/a//b;/?&=;?"),
+    ("?", "/b/c/d;p?"),
+    ("/%7e%zz%", "/%7e%zz%"),
+    ("/a+b~!$&'()*,=:@|^`{}<>\"", "/a+b~!$&'()*,=:@|^`{}<>\""),
+    # What only lacks its encoding.
+    ("/my file.txt", "/my%20file.txt"),
+    ("  /x\t", "/x"),
+    ("/gr\u00f6\u00dfe?\u00e4=\u20ac", "/gr%C3%B6%C3%9Fe?%C3%A4=%E2%82%AC"),
+    ("/a\\b", "/a%5Cb"),
+    ("\\\\evil.test\\x", "/b/c/%5C%5Cevil.test%5Cx"),
+    ("/\\evil.test", "/%5Cevil.test"),
+    ("/\u00a0\u3000\U0001f600", "/%C2%A0%E3%80%80%F0%9F%98%80"),
+]
+
+
+@pytest.mark.parametrize(("location", "target"), RELATIVE)
+def test_relative_redirect(location: str, target: str) -> None:
+    resolved = resolve_location(BASE, location)
+    assert resolved == f"https://store.test:1{target}"
+    assert is_fetchable(resolved)
+    assert resolve_location(BASE, location.encode()) == resolved
+    # As libraries show headers that are not ASCII.
+    assert resolve_location(BASE, location.encode().decode("latin-1")) == resolved
+
+
+@pytest.mark.parametrize(
+    ("location", "resolved"),
+    [
+        ("http://h", "http://h"),
+        ("HTTPS://H:443/a/../b//c?d=%2f&sig=a+b/c=#e", "HTTPS://H:443/a/../b//c?d=%2f&sig=a+b/c=#e"),
+        ("http://h/my file", "http://h/my%20file"),
+        ("http://h?a b", "http://h?a%20b"),
+        ("//h/x", "https://h/x"),
+        ("//h", "https://h"),
+        ("http://b\u00fccher.example/\u00fc", "http://b\u00fccher.example/%C3%BC"),
+        ("https://[::1]:8/\u00fc", "https://[::1]:8/%C3%BC"),
+    ],
+)
+def test_absolute_redirect(location: str, resolved: str) -> None:
+    assert resolve_location(BASE, location) == resolved
+    assert is_fetchable(resolved)
+    assert resolve_location(BASE, location.encode()) == resolved
+    assert resolve_location(BASE, location.encode().decode("latin-1")) == resolved
+
+
+def test_redirect_in_another_encoding() -> None:
+    assert resolve_location(BASE, b"/gr\xf6\xdfe") == "https://store.test:1/gr%F6%DFe"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("http://ho st/", "http://host\\@evil.test/", "https:\\\\evil.test/", "https:/x", "https:x", "s3://b/k"),
+        *("http://u:p@h/", "http://h/\n", "/a\r\nX: y", "/\x00", "/\x7f", "a:b", "http://\u00a0/", "//", "http://h:x/"),
+    ],
+)
+def test_redirect_that_cannot_be_followed(location: str) -> None:
+    assert not is_fetchable(resolve_location(BASE, location))
+
+
+@given(
+    st.from_regex(r"https?://[a-z]{1,5}(:[0-9]{1,3})?/[!-\[\]-~]{0,40}", fullmatch=True),
+    st.text(alphabet="a/.?#; ", max_size=9),
+)
+def test_redirect_keeps_every_byte_of_a_url(url: str, relative: str) -> None:
+    assert resolve_location(BASE, url) == url
+    assert resolve_location(BASE, url.encode()) == url
+    # What begins with "//" names a host.
+    assert is_fetchable(resolve_location(url, relative)) or relative.strip().startswith("//")
+
+
+@given(URLISH, URLISH | st.text(st.characters()))
+def test_no_redirect_makes_resolving_fail(url: str, location: str) -> None:
+    resolved = resolve_location(url, location)
+    if is_fetchable(resolved):
+        assert resolve_location(url, resolved) == resolved

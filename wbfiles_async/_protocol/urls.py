@@ -9,11 +9,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["host_of", "is_fetchable", "is_signed", "origin", "scrub", "target_of", "without_secrets"]
+__all__ = [
+    "host_of",
+    "is_fetchable",
+    "is_https",
+    "is_signed",
+    "origin",
+    "resolve_location",
+    "scheme_of",
+    "scrub",
+    "target_of",
+    "without_secrets",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -26,6 +37,11 @@ _HOST_NAME = re.compile(r"[\w.-]+")
 _PLAIN = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-\[\]-~]*")
 _BEFORE_PATH = re.compile(r"[^/?#]*(?://[^/?#]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SCHEME_NAME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_PATH_END = re.compile(r"[?#]")
+# What servers write into URLs though it cannot stand there.
+_UNENCODED = re.compile(r"[ \\\x80-\U0010ffff]+")
 
 # Any one of these in a query means that the URL itself is the credential.
 # Source: AWS Signature Versions 2 and 4, GCS signed URLs V2 and V4, Azure SAS, CloudFront, OSS and COS.
@@ -92,6 +108,82 @@ def target_of(url: str) -> tuple[str, str]:
     before = _BEFORE_PATH.match(url)[0]  # type: ignore[index]  # matches anything
     target = url[len(before) :].partition("#")[0]
     return before, target if target.startswith("/") else f"/{target}"
+
+
+def scheme_of(url: str) -> str:
+    """Return the URL's scheme in lower case, as schemes are compared; empty where it has none.
+
+    Source:
+        RFC 3986 section 3.1.
+    """
+    match = _SCHEME_NAME.match(url)
+    return match[1].lower() if match else ""
+
+
+def is_https(url: str) -> bool:
+    """Return whether the URL's scheme is https, in any case of letters."""
+    return scheme_of(url) == "https"
+
+
+def resolve_location(url: str, location: str | bytes) -> str:
+    """Return the URL that a redirect leads to.
+
+    Blanks, backslashes and what is not ASCII are percent-encoded in path and query, as curl and browsers do it; all
+    else stays byte for byte, since it may be signed. Whether the result can be fetched, `is_fetchable` judges.
+
+    Args:
+        url: The URL that was requested.
+        location: The value of ``Location``, absolute or relative. Bytes are exact; a text counts as UTF-8 that was
+            decoded as UTF-8 or as ISO 8859-1, since HTTP libraries do both.
+
+    Source:
+        RFC 9110 section 10.2.2; RFC 3986 section 5.2.
+    """
+    text = _decoded(location).strip(" \t")
+    before, target = target_of(url)
+    if _SCHEME_NAME.match(text):
+        return _encoded(text)
+    if text.startswith("//"):
+        return _encoded(f"{scheme_of(url)}:{text}")
+    path, _, _ = target.partition("?")
+    if text.startswith("/"):
+        target = text
+    elif text.startswith("?"):
+        target = path + text
+    elif text and not text.startswith("#"):
+        target = _without_dots(path.rpartition("/")[0] + "/" + text)
+    return _encoded(before + target)
+
+
+def _decoded(location: str | bytes) -> str:
+    if isinstance(location, bytes):
+        return location.decode(errors="surrogateescape")
+    try:
+        return location.encode("latin-1").decode()
+    except UnicodeError:
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", location)
+
+
+def _encoded(url: str) -> str:
+    """Percent-encode what cannot stand in path and query; the host is judged as it is."""
+    before = _BEFORE_PATH.match(url)[0]  # type: ignore[index]  # matches anything
+    rest = url[len(before) :]
+    return before + _UNENCODED.sub(lambda match: quote(match[0], safe="", errors="surrogateescape"), rest)
+
+
+def _without_dots(target: str) -> str:
+    """Resolve ``.`` and ``..`` in a relative reference's path (RFC 3986 section 5.2.4)."""
+    end = _PATH_END.search(target)
+    path, rest = (target[: end.start()], target[end.start() :]) if end else (target, "")
+    kept: list[str] = []
+    names = path.split("/")[1:]
+    for name in names:
+        if name == "..":
+            del kept[-1:]
+        elif name != ".":
+            kept.append(name)
+    folder = "/" if names[-1] in (".", "..") and kept else ""
+    return "/" + "/".join(kept) + folder + rest
 
 
 # Thousands of URLs are judged that differ in their paths only.
