@@ -59,6 +59,7 @@ def test_success_with_errors_is_an_error_with_all_messages(content: object, mess
     [
         (b"<!doctype html><title>Sign in</title>", "proxy.*base_url is wrong"),
         (b"\xef\xbb\xbf\r\n<html>", "proxy"),
+        (b"<html><title>Sign in</title>", "an HTML page titled 'Sign in' instead of JSON"),
         (b'{"data": {"a": 1', "no JSON"),
         (b"", "no JSON"),
         (b"\xff\xfe\xfd", "no JSON"),
@@ -129,6 +130,11 @@ def test_each_status_has_its_own_error_which_says_status_and_reason(
     assert str(status) in str(caught.value)
     expected = {b"<html>": "an HTML page", b"": "no reason given"}
     assert (expected.get(content, "so") if isinstance(content, bytes) else "so") in str(caught.value)
+
+
+def test_the_title_of_a_page_that_refuses_is_shown() -> None:
+    with pytest.raises(ApiError, match=r"HTTP 502: an HTML page titled '502 Bad Gateway'"):
+        answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>")
 
 
 def test_data_of_a_refusal_is_not_returned() -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from wbfiles_async._protocol.json_values import mapping, text
-from wbfiles_async._protocol.messages import clean
+from wbfiles_async._protocol.messages import clean, described_page, is_markup
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -92,8 +92,8 @@ def _decode(body: bytes) -> tuple[dict[str, object], str]:
     """Return the answer and ``""``, or an empty one and what is wrong with the body."""
     if len(body) > MAX_ANSWER_BYTES:
         return {}, f"more than {MAX_ANSWER_BYTES} bytes"
-    if _is_markup(body):
-        return {}, "HTML instead of JSON: a proxy or a login page answered, or base_url is wrong"
+    if is_markup(body):
+        return {}, f"{described_page(body)} instead of JSON: a proxy or a login page answered, or base_url is wrong"
     # Each value but the first follows one of these; where they stand in texts too, that is too much by as many.
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
         return {}, f"more than {_MOST_VALUES:,} values: base_url may be wrong, or per_page too large"
@@ -130,14 +130,10 @@ def _messages(answer: dict[str, object]) -> tuple[str, ...]:
 
 def _plain_message(body: bytes) -> tuple[str, ...]:
     """Return what a refusal says that does not come from the API itself but from something before it."""
-    if _is_markup(body):
-        return ("an HTML page",)
+    if is_markup(body):
+        return (described_page(body),)
     said = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)
     return (said,) if said else ()
-
-
-def _is_markup(body: bytes) -> bool:
-    return body[:_LONGEST_PLAIN].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _join(messages: tuple[str, ...]) -> str:
