@@ -98,6 +98,19 @@ def test_a_bomb_is_given_up_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> N
     assert given <= 7 * MIB
 
 
+def test_a_stream_may_arrive_in_one_piece() -> None:
+    assert unpacked(packed(LARGE), piece=len(LARGE) * 2) == LARGE
+
+
+def test_many_small_members_take_time_in_proportion_and_few_steps() -> None:
+    """With its square as much time as the suite's limit does not allow."""
+    line, count = b"a line of text\n" * 4, 100_000
+    gunzip, stream = Gunzip(), packed(line) * count
+    steps = list(gunzip.feed(stream))
+    assert b"".join(steps) == line * count
+    assert len(steps) < count / 100
+
+
 def test_a_stream_of_nothing_without_end_is_given_up() -> None:
     gunzip, empty = Gunzip(), packed(b"") * 1000
     while gunzip.taken + len(empty) <= MIB:

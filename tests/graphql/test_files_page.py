@@ -168,3 +168,17 @@ def test_no_answer_makes_the_parser_fail(value: object) -> None:
     parse_file_attributes(value)
     assert parse_files_page(data(value), run=RUN).skipped >= 0
     assert parse_files_page(data({"edges": value, "pageInfo": value}), run=RUN).skipped >= 0
+
+
+@pytest.mark.parametrize("half", ["\ud800", "x\udce4y"])
+def test_half_a_character_spoils_only_the_value_it_stands_in(half: str) -> None:
+    node = dict.fromkeys(["id", "url", "directUrl", "md5", "mimetype", "updatedAt"], half) | {
+        "name": half,
+        "sizeBytes": 1,
+    }
+    listed = edges(node, NODE) | {"pageInfo": {"endCursor": half, "hasNextPage": True}}
+    page = parse_files_page(data(listed), run=RUN)
+    # The name stays, so that the file is refused by its name and not left out.
+    assert page.files == (FileAttributes(id="", name=half, size_bytes=1), FILE)
+    listed["edges"] = [{"node": NODE, "cursor": half}]
+    assert parse_files_page(data(listed), run=RUN).end_cursor is None

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbfiles_async._graphql.responses import MAX_ANSWER_BYTES, check_deleted, parse_answer, parse_viewer
+from wbfiles_async._graphql.json_values import whole_number
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -58,11 +59,15 @@ def test_success_with_errors_is_an_error_with_all_messages(content: object, mess
     [
         (b"<!doctype html><title>Sign in</title>", "proxy.*base_url is wrong"),
         (b"\xef\xbb\xbf\r\n<html>", "proxy"),
+        (b"<html><title>Sign in</title>", "an HTML page titled 'Sign in' instead of JSON"),
         (b'{"data": {"a": 1', "no JSON"),
         (b"", "no JSON"),
         (b"\xff\xfe\xfd", "no JSON"),
         (b"[" * 200_000, "nested too deeply"),
-        (b'{"data": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b'{"data": ' + b"9" * 5000 + b"}", "without data"),
+        (b'{"data": [' + b"{}," * 500_000 + b"{}]}", "more than 1,000,000 values.*per_page"),
+        (b'{"data": ' + b"[" * 1_000_001, "more than 1,000,000 values"),
+        (b'{"data": [' + b"1," * 1_000_000 + b"1]}", "more than 1,000,000 values"),
         (b" " * (MAX_ANSWER_BYTES + 1), "more than"),
         ([], "no GraphQL answer"),
         ("data", "no GraphQL answer"),
@@ -75,6 +80,32 @@ def test_what_is_no_answer_is_an_error_that_says_why(content: object, reason: st
     with pytest.raises(ApiError, match=reason) as caught:
         answer(200, content)
     assert caught.value.__cause__ is None
+
+
+def test_a_large_page_is_no_too_large_answer() -> None:
+    edge = {
+        "node": dict.fromkeys(["id", "name", "url", "directUrl", "sizeBytes", "mimetype", "updatedAt", "md5"]),
+        "cursor": 1,
+    }
+    data = {"project": {"run": {"files": {"edges": [edge] * 50_000}}}}
+    assert answer(200, {"data": data}) == data
+
+
+def test_a_refusal_of_too_many_values_keeps_its_status() -> None:
+    with pytest.raises(ApiError, match="HTTP 500") as caught:
+        answer(500, b"[" + b"{}," * 1_000_000 + b"{}]")
+    assert caught.value.status == 500
+
+
+@pytest.mark.parametrize("digits", [21, 400, 5000, 1_000_000])
+def test_a_number_of_too_many_digits_spoils_no_other_value(digits: int) -> None:
+    data = answer(200, b'{"data": {"a": 1, "b": ' + b"9" * digits + b', "c": -7}}')
+    assert (data["a"], whole_number(data["b"]), data["c"]) == (1, None, -7)
+
+
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_numbers_of_64_bits_are_exact(number: int) -> None:
+    assert answer(200, {"data": {"a": number}}) == {"a": number}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +130,11 @@ def test_each_status_has_its_own_error_which_says_status_and_reason(
     assert str(status) in str(caught.value)
     expected = {b"<html>": "an HTML page", b"": "no reason given"}
     assert (expected.get(content, "so") if isinstance(content, bytes) else "so") in str(caught.value)
+
+
+def test_the_title_of_a_page_that_refuses_is_shown() -> None:
+    with pytest.raises(ApiError, match=r"HTTP 502: an HTML page titled '502 Bad Gateway'"):
+        answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>")
 
 
 def test_data_of_a_refusal_is_not_returned() -> None:
@@ -165,7 +201,13 @@ def test_the_viewers_entity_is_the_default() -> None:
     assert parse_viewer({"viewer": {"entity": "team", "username": "me"}}) == "team"
 
 
-@pytest.mark.parametrize("data", [{}, {"viewer": None}, {"viewer": {"entity": None}}, {"viewer": {"entity": ""}}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        *({"viewer": viewer} for viewer in (None, {"entity": None}, {"entity": ""}, {"entity": "e\ud800"}, ["entity"])),
+    ],
+)
 def test_without_a_default_entity_it_is_said_what_to_do(data: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="WANDB_ENTITY"):
         parse_viewer(data)

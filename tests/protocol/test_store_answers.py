@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._protocol.store_answers import StoreError, is_expired, parse_store_error
+from wbfiles_async._protocol.store_answers import StoreError, is_expired, page_instead, parse_store_error
 
 
 def xml(code: str, message: str, more: str = "") -> bytes:
@@ -99,7 +99,7 @@ def test_a_plain_text_is_the_message() -> None:
     assert parse_store_error(b"no healthy upstream\n") == StoreError("", "no healthy upstream")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><body>Oops</body></html>", b"\xff\xfe\x00", b"<Code>" * 50_000])
+@pytest.mark.parametrize("body", [b"", b"<p>Oops</p>", b"\xff\xfe\x00", b"<Code>" * 50_000])
 def test_what_says_nothing_gives_nothing(body: bytes) -> None:
     assert parse_store_error(body) == StoreError("", "")
 
@@ -121,3 +121,82 @@ def test_any_body_gives_a_bounded_printable_answer(body: bytes) -> None:
     assert error.code.isascii()
     assert len(error.message) <= 500
     assert error.message.isprintable()
+
+
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Blocked by &quot;policy&quot;</title></head></html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (PAGE, "an HTML page titled 'Blocked by \"policy\"'"),
+        (b"<html>\r\n<head><title>502 Bad Gateway</title></head>", "an HTML page titled '502 Bad Gateway'"),
+        (b"<html><body>Oops</body></html>", "an HTML page"),
+        (b"<html><title> </title>", "an HTML page"),
+        (
+            b"<html><title>at https://u:S3CRET@h/?sig=S3CRET \x1b[31m</title>",
+            "an HTML page titled 'at https://h/ [31m'",
+        ),
+    ],
+)
+def test_refusal_by_a_web_page(body: bytes, said: str) -> None:
+    assert parse_store_error(body) == StoreError("", said)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "beginning"),
+    [
+        ("text/html", b""),
+        ("text/html; charset=utf-8", b"Sign in"),
+        ("Application/XHTML+XML", b""),
+        (None, PAGE),
+        ("", b"\xef\xbb\xbf\r\n <HTML>"),
+        ("application/octet-stream", b"<?xml version='1.0'?>\n<!-- a --><!-- <b> -->\n<!doctype html>"),
+        ("text/plain", b"<head>"),
+    ],
+)
+def test_web_page_in_place_of_a_file(content_type: str | None, beginning: bytes) -> None:
+    said = page_instead(content_type, beginning, name="a/model.bin")
+    assert said is not None
+    assert "HTML page" in said
+    assert said.endswith("came instead of the file: a login page, a proxy or a firewall is in the way")
+    assert page_instead(content_type, beginning, name="media/a.HTML") is None
+
+
+def test_title_of_a_web_page_in_place_of_a_file() -> None:
+    said = page_instead("text/html", PAGE, name="a")
+    assert said is not None
+    assert said.startswith("an HTML page titled 'Blocked by \"policy\"' came")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "beginning"),
+    [
+        (None, b""),
+        ("application/json", b'{"a": "<html>"}'),
+        ("text/plain", b"text <html>"),
+        (None, b"<!-- a"),
+        (None, b"<Error><Code>AccessDenied</Code></Error>"),
+        (None, b"<svg></svg>"),
+        (None, b"<htmlx>"),
+        ("x-text/html-not", b"x"),
+    ],
+)
+def test_no_web_page(content_type: str | None, beginning: bytes) -> None:
+    assert page_instead(content_type, beginning, name="a") is None
+
+
+@pytest.mark.parametrize(
+    "piece", [b"<!---->", b"<!--", b"-->", b"<?", b" ", b"<title>", b"<title", b"<!doctype ", b"<?>"]
+)
+def test_long_body_takes_time_in_proportion(piece: bytes) -> None:
+    """With its square, or more, as much time as the suite's limit does not allow."""
+    body = piece * ((4 << 20) // len(piece))
+    page_instead(None, body, name="a")
+    parse_store_error(body)
+
+
+@given(st.text(), st.binary(max_size=300), st.text())
+def test_any_answer_is_judged(content_type: str, beginning: bytes, name: str) -> None:
+    said = page_instead(content_type, beginning, name=name)
+    assert said is None or said.isprintable()

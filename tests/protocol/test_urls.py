@@ -373,7 +373,8 @@ def test_redirect_that_cannot_be_followed(location: str) -> None:
 def test_redirect_keeps_every_byte_of_a_url(url: str, relative: str) -> None:
     assert resolve_location(BASE, url) == url
     assert resolve_location(BASE, url.encode()) == url
-    assert is_fetchable(resolve_location(url, relative))
+    # What begins with "//" names a host.
+    assert is_fetchable(resolve_location(url, relative)) or relative.strip().startswith("//")
 
 
 @given(URLISH, URLISH | st.text(st.characters()))

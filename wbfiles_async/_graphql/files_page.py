@@ -83,8 +83,9 @@ def parse_file_attributes(node: object) -> FileAttributes | None:
         ``None`` where it is no dictionary or has no name.
     """
     given = mapping(node)
-    name = text(given.get("name"))
-    if name is None:
+    # Not `text`: a name that cannot be written is refused by name, not left out.
+    name = given.get("name")
+    if not isinstance(name, str) or not name:
         return None
     identity = given.get("id")
     return FileAttributes(

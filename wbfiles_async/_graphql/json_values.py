@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 __all__ = ["mapping", "project_number", "text", "whole_number"]
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")
 _PROJECT_ID = re.compile(rb"ProjectInternalId:([0-9]{1,19})")
 
@@ -21,8 +22,13 @@ def mapping(value: object) -> Mapping[str, object]:
 
 
 def text(value: object) -> str | None:
-    """Return a text; ``None`` for all else, and where it is empty."""
-    return value if isinstance(value, str) and value else None
+    r"""Return a text; ``None`` for all else, where it is empty, and where it holds half a character.
+
+    JSON can say ``"\ud800"``, which no request, file or terminal takes.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() or _SURROGATE.search(value) is None else None
 
 
 def whole_number(value: object) -> int | None:

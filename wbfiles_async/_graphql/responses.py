@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from wbfiles_async._protocol.messages import clean
+from wbfiles_async._graphql.json_values import mapping, text
+from wbfiles_async._protocol.messages import clean, described_page, is_markup
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -16,8 +17,14 @@ from wbfiles_async.errors import (
 
 __all__ = ["MAX_ANSWER_BYTES", "check_deleted", "parse_answer", "parse_viewer"]
 
-# A page of a thousand files with their signed URLs has about 3 MB; parsing takes some ten times the body.
+# A page of a thousand files with their signed URLs has about 3 MB.
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+# What is parsed may take thirty times the body (`{},` is three bytes, and then 72), and the body a thousand times what
+# was sent compressed. A file of a listing makes 12 values; a million take 130 MB, without their texts. Python
+# itself bounds the depth.
+_MOST_VALUES: Final = 1_000_000
+# No number that means anything here has more than 64 bits; converting takes time with the square of the digits.
+_LONGEST_INTEGER: Final = 20  # characters
 _MOST_MESSAGES: Final = 10
 _LONGEST_MESSAGE: Final = 500  # characters
 # More than `clean` reads, so that it is the one to cut.
@@ -73,11 +80,9 @@ def parse_viewer(data: dict[str, object]) -> str:
     Raises:
         ConfigurationError: The account has none.
     """
-    viewer = data.get("viewer")
-    if isinstance(viewer, dict):
-        entity = viewer.get("entity")
-        if isinstance(entity, str) and entity:
-            return entity
+    entity = text(mapping(data.get("viewer")).get("entity"))
+    if entity is not None:
+        return entity
     raise ConfigurationError(
         "these credentials have no default entity: give entity/project/run_id, or set WANDB_ENTITY"
     )
@@ -87,10 +92,13 @@ def _decode(body: bytes) -> tuple[dict[str, object], str]:
     """Return the answer and ``""``, or an empty one and what is wrong with the body."""
     if len(body) > MAX_ANSWER_BYTES:
         return {}, f"more than {MAX_ANSWER_BYTES} bytes"
-    if _is_markup(body):
-        return {}, "HTML instead of JSON: a proxy or a login page answered, or base_url is wrong"
+    if is_markup(body):
+        return {}, f"{described_page(body)} instead of JSON: a proxy or a login page answered, or base_url is wrong"
+    # Each value but the first follows one of these; where they stand in texts too, that is too much by as many.
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        return {}, f"more than {_MOST_VALUES:,} values: base_url may be wrong, or per_page too large"
     try:
-        answer: object = json.loads(body)
+        answer: object = json.loads(body, parse_int=_integer)
     except RecursionError:
         return {}, "JSON that is nested too deeply"
     except ValueError:
@@ -100,6 +108,10 @@ def _decode(body: bytes) -> tuple[dict[str, object], str]:
     return answer, ""
 
 
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
 def _messages(answer: dict[str, object]) -> tuple[str, ...]:
     """Return the texts of all errors in an answer, each of them in any shape W&B's servers give it."""
     found: list[object] = []
@@ -107,23 +119,21 @@ def _messages(answer: dict[str, object]) -> tuple[str, ...]:
         value = answer.get(key)
         found += value if isinstance(value, list) else [value] if value else []
     del found[_MOST_MESSAGES:]
-    texts = [error.get("message") if isinstance(error, dict) else error for error in found]
+    said = [error.get("message") if isinstance(error, dict) else error for error in found]
     return tuple(
-        clean(text, _LONGEST_MESSAGE) if isinstance(text, str) and text.strip() else "an error without a message"
-        for text in texts
+        clean(message, _LONGEST_MESSAGE)
+        if isinstance(message, str) and message.strip()
+        else "an error without a message"
+        for message in said
     )
 
 
 def _plain_message(body: bytes) -> tuple[str, ...]:
     """Return what a refusal says that does not come from the API itself but from something before it."""
-    if _is_markup(body):
-        return ("an HTML page",)
-    text = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)
-    return (text,) if text else ()
-
-
-def _is_markup(body: bytes) -> bool:
-    return body[:_LONGEST_PLAIN].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    if is_markup(body):
+        return (described_page(body),)
+    said = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)
+    return (said,) if said else ()
 
 
 def _join(messages: tuple[str, ...]) -> str:

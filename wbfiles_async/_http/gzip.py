@@ -17,6 +17,9 @@ __all__ = ["CorruptError", "Gunzip"]
 _STEP: Final = 256 << 10
 """Bytes decompressed in one go: a millisecond's work, whatever the stream makes of its next byte."""
 
+_SLICE: Final = 16 << 10
+"""Bytes of the stream that are looked at in one go: zlib copies all that is left of them at the end of each member."""
+
 _MOST_UNCOMPRESSED: Final = 256 << 20
 _MOST_RATIO: Final = 100
 """Logs shrink to a tenth or a twentieth; a hundredth is a bomb, once it is more than a few hundred megabytes."""
@@ -51,8 +54,13 @@ class Gunzip:
         Raises:
             CorruptError: What came is damaged, or grows beyond bounds.
         """
-        self.taken += len(data)
-        rest = bytes(data)
+        view = memoryview(data)
+        for start in range(0, len(view), _SLICE):
+            yield from self._feed_slice(bytes(view[start : start + _SLICE]))
+
+    def _feed_slice(self, rest: bytes) -> Iterator[bytes]:
+        self.taken += len(rest)
+        ready = b""  # of members that are too small to be worth a step each
         while True:
             if self._member is None:
                 if self._members:
@@ -66,8 +74,10 @@ class Gunzip:
                 raise CorruptError(f"the compressed stream is damaged ({error})") from None
             self.given += len(piece)
             self._check_bounds()
-            if piece:
-                yield piece
+            if len(ready) + len(piece) > _STEP:
+                yield ready
+                ready = b""
+            ready += piece
             if self._member.eof:
                 rest, self._member = self._member.unused_data, None
                 self._members += 1
@@ -75,6 +85,8 @@ class Gunzip:
                 rest = self._member.unconsumed_tail
                 if not rest and len(piece) < _STEP:
                     break
+        if ready:
+            yield ready
 
     @property
     def is_whole(self) -> bool:

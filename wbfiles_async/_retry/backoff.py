@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 __all__ = ["MAX_DELAY", "MAX_RETRY_AFTER", "delay", "is_transient", "parse_retry_after"]
@@ -22,18 +23,9 @@ _TRANSIENT_BELOW_500: Final = frozenset({408, 425, 429})
 # Not Implemented and HTTP Version Not Supported do not heal.
 _PERMANENT_FROM_500: Final = frozenset({501, 505})
 
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SECONDS: Final = re.compile(r"[0-9]{1,64}(?:\.[0-9]{0,64})?")
-_TIME: Final = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
-# Source: RFC 9110 section 5.6.7; a recipient must take all three.
-_DATES: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"[a-z]{{3}}, (?P<day>[0-9]{{2}}) (?P<month>[a-z]{{3}}) (?P<year>[0-9]{{4}}) {_TIME} GMT",
-        rf"[a-z]{{6,9}}, (?P<day>[0-9]{{2}})-(?P<month>[a-z]{{3}})-(?P<year>[0-9]{{2}}) {_TIME} GMT",
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})",
-    )
-)
+# The longest of HTTP's three forms has 33.
+_LONGEST_DATE: Final = 64  # characters
 
 
 def is_transient(status: int) -> bool:
@@ -75,25 +67,15 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     text = (value or "").strip()
     if _SECONDS.fullmatch(text):
         return min(float(text), MAX_RETRY_AFTER)
-    for pattern in _DATES:
-        if match := pattern.fullmatch(text):
-            moment = _epoch(match.groupdict(), now)
-            return None if moment is None else min(max(moment - now, 0.0), MAX_RETRY_AFTER)
-    return None
+    moment = _epoch(text)
+    return None if moment is None else min(max(moment - now, 0.0), MAX_RETRY_AFTER)
 
 
-def _epoch(fields: dict[str, str], now: float) -> float | None:
-    year = int(fields["year"])
-    if len(fields["year"]) == 2:
-        # RFC 9110: two digits that seem more than 50 years ahead are in the past.
-        current = datetime.fromtimestamp(now, UTC).year
-        year += current - current % 100
-        year -= 100 if year > current + 50 else 0
+def _epoch(text: str) -> float | None:
+    """Read a date in any of HTTP's forms, and in mail's (other zones, days of one digit), which some servers send."""
     try:
-        month = _MONTHS.index(fields["month"].lower()) + 1
-        # A leap second is written as 60, which datetime does not know.
-        second = min(int(fields["second"]), 59)
-        time = datetime(year, month, int(fields["day"]), int(fields["hour"]), int(fields["minute"]), second, tzinfo=UTC)
-    except ValueError:
+        moment = parsedate_to_datetime(text[:_LONGEST_DATE])
+        # The form of C's asctime() names no zone, and means UTC.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return time.timestamp()
