@@ -66,7 +66,7 @@ def _is_seconds(value: object) -> bool:
 
 @attrs.frozen(kw_only=True)
 class TransferOptions:
-    """How bytes are moved. Each default is meant to be right for nearly everyone.
+    r"""How bytes are moved. Each default is meant to be right for nearly everyone.
 
     Attributes:
         connections: Simultaneous requests to the stores, files and parts together. Stores limit the rate of
@@ -101,6 +101,9 @@ class TransferOptions:
             where the configured server has a public one. Off, since the server's answers, which others write,
             would else reach into your network; needed where a bucket is reached by a private endpoint. Where the
             server lies at a private address itself, stores may anyway.
+        portable_names: Refuse names that only another system cannot hold: those with one of ``\ : * ? " < > |``, with
+            a dot or blank at the end of a folder or file, and Windows' devices (``con``, ``nul.txt``). Off, since runs
+            log such names every day; for folders that are moved to Windows later.
     """
 
     connections: int = attrs.field(default=16, validator=_count)
@@ -116,6 +119,7 @@ class TransferOptions:
     attempts: int = attrs.field(default=10, validator=_count)
     time_budget: float = attrs.field(default=300.0, validator=_seconds)
     private_stores: bool = attrs.field(default=False, validator=_switch)
+    portable_names: bool = attrs.field(default=False, validator=_switch)
 
 
 PER_PAGE = 1000

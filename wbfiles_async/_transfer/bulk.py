@@ -69,7 +69,9 @@ class BulkDownload:
 
     def __attrs_post_init__(self) -> None:
         self._remembered = Remembered(self.root, self.session.options.remember)
-        self._survey = Survey(self.root, self.selection, self.existing, self._remembered)
+        self._survey = Survey(
+            self.root, self.selection, self.existing, self._remembered, self.session.options, self.dry_run
+        )
         self._replace = self.existing in ("replace", "verify")
         self._express = None if self.dry_run else Express.of(self.session, mode=self._mode, replace=self._replace)
 

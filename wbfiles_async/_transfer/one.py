@@ -43,7 +43,7 @@ class OneFile:
         self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
     ) -> Path:
         """Download to ``root/name``."""
-        place = place_for(root, self._name)
+        place = place_for(root, self._name, portable=self._session.options.portable_names)
 
         def look() -> None:
             if prepare(place) and not replace:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,10 @@ from wbfiles_async._protocol.names import local_parts
 from wbfiles_async._transfer.refusals import failures_of
 from wbfiles_async.errors import UnsafePathError
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags to open a folder that is no link."""
+
+_NAMES_ARE_UTF8 = sys.getfilesystemencoding().lower() == "utf-8"
 
 
 @attrs.frozen
@@ -39,21 +43,37 @@ class Place:
     @property
     def path(self) -> Path:
         """The file's local path."""
-        return self.root.joinpath(*self.parts)
+        return self.root.joinpath(*map(local_name, self.parts))
+
+    @property
+    def name(self) -> str:
+        """The last component, as the operating system is told it."""
+        return local_name(self.parts[-1])
 
 
-def place_for(root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = ()) -> Place:
+def local_name(part: str) -> str:
+    """Return a component as the operating system is told it: its UTF-8 bytes, whatever the locale says of names."""
+    return part if _NAMES_ARE_UTF8 else os.fsdecode(part.encode())
+
+
+def place_for(
+    root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = (), *, portable: bool = False
+) -> Place:
     """Find where a remote name goes below ``root``.
 
     Args:
         root: The folder the caller named.
         name: The remote name.
-        folder: Components below the root that come before the name's, judged already.
+        folder: Components below the root that come before the name's.
+        portable: Whether to refuse what only other systems than this one cannot hold.
 
     Raises:
-        UnsafePathError: The name cannot be used literally below the root on every system.
+        UnsafePathError: The name cannot be used literally below the root.
     """
-    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name))
+    portable = portable or sys.platform == "win32"
+    if portable and folder:
+        local_parts("/".join(folder), portable=True)
+    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
 
 
 def prepare(place: Place) -> bool:
@@ -122,7 +142,7 @@ def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat
                 return None
             if md5 is None:
                 return found
-            file = os.open(place.parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            file = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             with open(file, "rb", buffering=0) as content:
                 found = os.fstat(file)
                 return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
@@ -150,7 +170,7 @@ def statuses(places: Iterable[Place]) -> Iterator[tuple[bool, os.stat_result | N
                 continue
             found = None
             with suppress(OSError):
-                found = os.stat(place.parts[-1], dir_fd=folder, follow_symlinks=False)
+                found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
             yield found is not None, found if found is not None and stat.S_ISREG(found.st_mode) else None
     finally:
         if folder >= 0:
@@ -159,7 +179,7 @@ def statuses(places: Iterable[Place]) -> Iterator[tuple[bool, os.stat_result | N
 
 def open_folder(place: Place, *, create: bool) -> int:
     """Open the folder the file lies in, below the root only through folders that are no links."""
-    flags = _FOLDER & ~os.O_NOFOLLOW
+    flags = FOLDER & ~os.O_NOFOLLOW
     try:
         folder = os.open(place.root, flags)
     except FileNotFoundError:
@@ -169,7 +189,7 @@ def open_folder(place: Place, *, create: bool) -> int:
         folder = os.open(place.root, flags)
     for part in place.parts[:-1]:
         try:
-            inner = _enter(place, folder, part, create=create)
+            inner = _enter(place, folder, local_name(part), create=create)
         finally:
             os.close(folder)
         folder = inner
@@ -180,7 +200,7 @@ def status_of(place: Place, folder: int) -> os.stat_result | None:
     """Look at the target without following it; anything but a regular file or nothing is refused."""
     name = place.parts[-1]
     try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if stat.S_ISREG(found.st_mode):
@@ -194,13 +214,13 @@ def status_of(place: Place, folder: int) -> os.stat_result | None:
 
 def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
     try:
-        return os.open(part, _FOLDER, dir_fd=folder)
+        return os.open(part, FOLDER, dir_fd=folder)
     except FileNotFoundError:
         if not create:
             raise
         with suppress(FileExistsError):
             os.mkdir(part, dir_fd=folder)
-        return os.open(part, _FOLDER, dir_fd=folder)
+        return os.open(part, FOLDER, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
             raise _through_link(place, part) from error

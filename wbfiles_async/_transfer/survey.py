@@ -13,6 +13,8 @@ from wbfiles_async._models import Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._protocol.checksums import parse_md5
 from wbfiles_async._protocol.collisions import Collisions
 from wbfiles_async._protocol.selection import Selection
+from wbfiles_async._settings import TransferOptions
+from wbfiles_async._transfer.folding import Folding
 from wbfiles_async._transfer.places import Place, place_for, statuses
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.space import Need
@@ -90,13 +92,21 @@ class Survey:
         selection: Which files are wanted.
         existing: What is done with a file that is there.
         remembered: What is remembered of the files below the root.
+        options: How transfers behave.
+        dry_run: Whether nothing may be written.
     """
 
     _root: Path
     _selection: Selection
     _existing: Existing
     _remembered: Remembered
-    _collisions: Collisions = attrs.field(factory=lambda: Collisions(secrets.token_bytes(16)))
+    _options: TransferOptions
+    _dry_run: bool
+    _collisions: Collisions = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        folding = Folding(self._root, may_write=not self._dry_run)
+        self._collisions = Collisions(secrets.token_bytes(16), folding.folds)
 
     def arrange(self, page: Sequence[Listed]) -> tuple[list[Item], list[FileResult]]:
         """Find the wanted files, and all that can be told of each before it is worked on.
@@ -108,7 +118,7 @@ class Survey:
         for listed in page:
             for attributes in filter(self._is_wanted, listed.files):
                 try:
-                    items.append(Item(attributes, place_for(self._root, attributes.name, listed.folder), listed))
+                    items.append(Item(attributes, self._place(attributes.name, listed.folder), listed))
                 except UnsafePathError as error:
                     refused.append(_unplaced(listed, error, attributes))
             if listed.error is not None:
@@ -122,6 +132,9 @@ class Survey:
                 refused.append(failed(item, collision.error(item.attributes.name)))
         self._look(admitted)
         return admitted, refused
+
+    def _place(self, name: str, folder: tuple[str, ...]) -> Place:
+        return place_for(self._root, name, folder, portable=self._options.portable_names)
 
     def _is_wanted(self, attributes: FileAttributes) -> bool:
         return self._selection.accepts(attributes.name)
