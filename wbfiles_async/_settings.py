@@ -16,7 +16,7 @@ import attrs
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "load_settings"]
+__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ _DEFAULT_BASE_URL = "https://api.forge.coreweave.com"
 # The cloud's web host passes the API on below this path; the API itself lies on the subdomain `api`.
 _FORGE_HOST, _FORGE_API_PATH = "forge.coreweave.com", "/api/wandb"
 _DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves over waits as long as before
+
+_NO_HOME = Path("/nonexistent")  # Debian's name for it
 
 _SECTION = "default"
 _FILE_KEYS = ("base_url", "entity", "project")
@@ -210,6 +212,14 @@ def load_settings(
             _shown(distrusted),
         )
     return settings
+
+
+def home_folder() -> Path:
+    """Return the user's home folder; one that is not there for a user who has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return _NO_HOME
 
 
 def expand_home(path: str, home: Path) -> Path:

@@ -65,7 +65,7 @@ class Folding:
             os.close(folder)
 
     def _above_root(self) -> bool:
-        above = self.root.absolute()
+        above = self.root
         while not os.path.lexists(above) and above != above.parent:
             above = above.parent
         folder = _open(above, ())
@@ -112,8 +112,12 @@ def _finds_probe(folder: int) -> bool:
 
 
 def _finds_entry(folder: int) -> bool:
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in islice(entries, _ENTRIES)]
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        with os.scandir(readable) as entries:
+            names = [entry.name for entry in islice(entries, _ENTRIES)]
+    finally:
+        os.close(readable)
     return any(_is_one(folder, name, other) for name in names for other in _variants(name))
 
 

@@ -46,7 +46,7 @@ class OneFile:
         place = place_for(root, self._name, portable=self._session.options.portable_names)
 
         def look() -> None:
-            if prepare(place) and not replace:
+            if prepare(place, replace=replace) and not replace:
                 raise already_exists(place.path)
 
         try:

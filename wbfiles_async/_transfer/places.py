@@ -11,7 +11,6 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,8 +21,17 @@ from wbfiles_async._protocol.names import local_parts
 from wbfiles_async._transfer.refusals import failures_of
 from wbfiles_async.errors import UnsafePathError
 
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags to open a folder that is no link."""
+if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
+    raise ImportError(
+        "wbfiles_async cannot write files on this system: it has no way to open files relative to an open folder "
+        "(Windows has none). Use Linux or macOS, or the Windows Subsystem for Linux."
+    )
+
+FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags to open a folder that is no link; on Linux one that may not be read will do."""
+
+_BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
 
 _NAMES_ARE_UTF8 = sys.getfilesystemencoding().lower() == "utf-8"
 
@@ -76,8 +84,12 @@ def place_for(
     return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
 
 
-def prepare(place: Place) -> bool:
+def prepare(place: Place, *, replace: bool) -> bool:
     """Look whether a file can go to the place, before any byte is asked for.
+
+    Args:
+        place: The place.
+        replace: Whether a file that is there will be replaced; otherwise nothing is written then.
 
     Returns:
         Whether a regular file is there already.
@@ -87,24 +99,51 @@ def prepare(place: Place) -> bool:
         LocalWriteError: Something else is in the way, or the folder cannot be written to.
     """
     taken = exists(place)
-    check_writable(place.path.parent)
+    if replace or not taken:
+        folder = place.path.parent
+        with failures_of(lambda: folder):
+            if (refusal := refusal_of(folder)) is not None:
+                raise refusal
     return taken
 
 
-def check_writable(folder: Path) -> None:
-    """Check that files can be made in the folder, or that it can be made.
+def check_writable(root: Path) -> None:
+    """Check that something can be written below the root, or be there already.
 
     Raises:
-        LocalWriteError: They cannot, or it cannot.
+        LocalWriteError: Neither.
     """
-    with failures_of(lambda: folder):
-        above = folder
-        while not os.path.lexists(above) and above != above.parent:
-            above = above.parent
-        if not os.access(above, os.W_OK | os.X_OK):
-            readonly = os.statvfs(above).f_flag & os.ST_RDONLY
-            reason = errno.EROFS if readonly else errno.EACCES
-            raise OSError(reason if above.is_dir() else errno.ENOTDIR, os.strerror(reason))
+    with failures_of(lambda: root):
+        refusal = refusal_of(root)
+        if refusal is not None and not _holds_anything(root):
+            raise refusal
+
+
+def refusal_of(folder: Path) -> OSError | None:
+    """Return why no file can be made in the folder, or the folder itself; ``None`` if nothing is known against it."""
+    above = folder
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    # Either answer may be wrong: the first for a process that acts as another user, the second in some containers.
+    wanted = os.W_OK | os.X_OK
+    if os.access(above, wanted) or (_BY_EFFECTIVE_ID and os.access(above, wanted, effective_ids=True)):
+        return None
+    reason = errno.EACCES if above.is_dir() else errno.ENOTDIR
+    with suppress(OSError):
+        if os.statvfs(above).f_flag & os.ST_RDONLY:
+            reason = errno.EROFS
+    return OSError(reason, os.strerror(reason))
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Return whether there is something in a folder, or may be, since it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def exists(place: Place) -> bool:
@@ -142,39 +181,21 @@ def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat
                 return None
             if md5 is None:
                 return found
-            file = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            with open(file, "rb", buffering=0) as content:
-                found = os.fstat(file)
-                return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
+            try:
+                return _if_right(place, folder, md5)
+            except OSError as error:  # a file that cannot be read is not known to be right
+                if error.errno not in _UNREADABLE:
+                    raise
+                return None
         finally:
             os.close(folder)
 
 
-def statuses(places: Iterable[Place]) -> Iterator[tuple[bool, os.stat_result | None]]:
-    """Look at many places; quickest where those of one folder follow one another.
-
-    Yields:
-        Whether anything is there; and the status of a regular file that can be reached without following links.
-    """
-    folder, opened = -1, None
-    try:
-        for place in places:
-            if opened != (above := (place.root, place.parts[:-1])):
-                if folder >= 0:
-                    os.close(folder)
-                folder, opened = -1, above
-                with suppress(OSError, UnsafePathError):
-                    folder = open_folder(place, create=False)
-            if folder < 0:
-                yield os.path.lexists(place.path), None
-                continue
-            found = None
-            with suppress(OSError):
-                found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
-            yield found is not None, found if found is not None and stat.S_ISREG(found.st_mode) else None
-    finally:
-        if folder >= 0:
-            os.close(folder)
+def _if_right(place: Place, folder: int, md5: bytes) -> os.stat_result | None:
+    file = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with open(file, "rb", buffering=0) as content:
+        found = os.fstat(file)
+        return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
 
 
 def open_folder(place: Place, *, create: bool) -> int:
