@@ -192,14 +192,14 @@ async def test_a_reference_to_an_http_url_is_fetched(server: ScriptedServer, tmp
 
 UNSAFE = [
     *("../a", "a/../../b", "/etc/passwd", "//host/share", ".", "..", "a//b", "a/"),
-    *("C:\\a", "C:a", "a/C:\\x", "\\\\host\\share", "a\\b", "a:b", "<", "a|b", "a?b", "a*", '"'),
-    *("CON", "nul.txt", "a/aux/b", "COM1", "a.", "a ", "a./b", "a.."),
     *("a\0b", "a\nb", "\x1b[2J", "a\u202eb", "a\u200bb"),
     *("x" * 256, "/".join(["x" * 200] * 20), ".a.0123.wbfiles-part"),
 ]
 LITERAL = [
     *("~", "~root", "-rf", "$HOME", "&;`", "%2e%2e", "%2e%2e%2fa", "．．"),
     *("a b", "..a", "...a", "ü", "日本/語.txt"),
+    *("C:\\a", "C:a", "a/C:\\x", "\\\\host\\share", "a\\b", "a:b", "<", "a|b", "a?b", "a*", '"'),
+    *("CON", "nul.txt", "a/aux/b", "COM1", "a.", "a ", "a./b", "a.."),
 ]
 
 
@@ -458,7 +458,9 @@ REFUSALS = {
 @pytest.mark.parametrize(
     ("data", "operation", "nth"),
     [
-        *((data, operation, 1) for data in (SMALL, LARGE) for operation in ("pwrite", "fsync", "fchmod", "replace")),
+        *((data, operation, 1) for data in (SMALL, LARGE) for operation in ("fsync", "replace")),
+        (SMALL, "pwrite", 1),
+        (LARGE, "pwrite", 2),  # the first one writes what a later download could go on from
         (LARGE, "pwrite", 3),
     ],
     ids=lambda value: len(value) if isinstance(value, bytes) else value,
@@ -525,6 +527,6 @@ async def test_an_answer_that_is_held_back_does_not_matter_where_the_name_is_ref
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     """The order of checks: what can be told without the network is told first."""
-    node = server.put("CON", SMALL, Answer(gate=asyncio.Event()))
+    node = server.put("../a", SMALL, Answer(gate=asyncio.Event()))
     async with client(server) as api, asyncio.timeout(2):
         await error_of(UnsafePathError, remote(api, node).fetch(tmp_path))

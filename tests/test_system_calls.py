@@ -68,22 +68,76 @@ def injected(call: str, error: str, when: str = "1") -> Sequence[str]:
 def test_a_call_that_fails_is_told_and_leaves_the_old_file_and_nothing_else(
     served: LocalServer, tmp_path: Path, name: str, call: str, error: str
 ) -> None:
-    end, calls = traced(served, tmp_path / "root", name, *injected(call, error))
+    # The first write to a large file notes what a later download could go on from.
+    when = "2" if (name, call) == ("large.bin", "pwrite64") else "1"
+    end, calls = traced(served, tmp_path / "root", name, *injected(call, error, when))
     assert any("(INJECTED)" in line for line in calls)
     assert end == {"error": "LocalWriteError", "errno": getattr(errno, error)}
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "root").iterdir()] == [(name, OLD)]
 
 
-@pytest.mark.fault(89)
-@each_size
-@pytest.mark.parametrize("error", ["EOPNOTSUPP", "EPERM"])
-def test_a_file_system_without_hard_links_does_as_well(
-    served: LocalServer, tmp_path: Path, name: str, error: str
+NO_LINKS = ("EPERM", "EACCES", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EMLINK", "EXDEV")
+SPARED = [
+    *(("linkat", error, "1", "") for error in NO_LINKS),
+    ("fchmod", "EPERM", "1+", "temporary"),
+    ("fchmod", "EOPNOTSUPP", "1+", "temporary"),
+    ("utimensat", "EPERM", "1+", "temporary"),
+    ("fcntl", "EMFILE", "1+", "temporary"),  # which duplicates the descriptor
+    ("fsync", "EINVAL", "1+", "folder"),
+    ("fsync", "EACCES", "1+", "folder"),
+    ("openat", "EACCES", "1+", "/proc/self/status"),
+]
+"""Calls that make a file no better: what fails, how, which times, and for which file."""
+
+SPARED_OF_LARGE = [
+    ("ftruncate", "EOPNOTSUPP", "1", "temporary"),  # nothing is noted behind the end then
+    ("fstatfs", "ENOSYS", "1+", "temporary"),
+    ("openat", "EACCES", "1+", "/proc/sys/kernel/random/boot_id"),
+]
+
+
+@pytest.mark.fault(89, 118)
+@pytest.mark.parametrize(
+    ("name", "call", "error", "when", "where"),
+    [(name, *row) for name in FILES for row in SPARED] + [("large.bin", *row) for row in SPARED_OF_LARGE],
+)
+def test_what_is_not_needed_for_a_file_cannot_stop_it(
+    served: LocalServer, tmp_path: Path, name: str, call: str, error: str, when: str, where: str
 ) -> None:
-    end, calls = traced(served, tmp_path / "root", name, *injected("linkat", error), replace=False)
+    root = tmp_path / "root"
+    paths = {"temporary": root / f".{name}.wbfiles-part", "folder": root}
+    chosen = ["-P", str(paths.get(where, where))] if where else []
+    end, calls = traced(served, root, name, *chosen, *injected(call, error, when), replace=False)
     assert any("(INJECTED)" in line for line in calls)
     assert end["error"] is None
-    assert [(path.name, path.read_bytes()) for path in (tmp_path / "root").iterdir()] == [(name, FILES[name])]
+    assert [(path.name, path.read_bytes()) for path in root.iterdir()] == [(name, FILES[name])]
+
+
+@pytest.mark.fault(118)
+@each_size
+def test_a_first_name_that_cannot_be_removed_does_not_undo_what_is_published(
+    served: LocalServer, tmp_path: Path, name: str
+) -> None:
+    end, calls = traced(served, tmp_path / "root", name, *injected("unlinkat", "EPERM", "1+"), replace=False)
+    assert any("(INJECTED)" in line for line in calls)
+    assert end["error"] is None
+    assert (tmp_path / "root" / name).read_bytes() == FILES[name]
+
+
+@pytest.mark.fault(82, 118)
+def test_a_failure_stays_the_one_that_is_told_where_cleaning_up_fails_too(served: LocalServer, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    options = ("-e", "trace=fsync,unlinkat", "-e", "inject=fsync:error=EIO", "-e", "inject=unlinkat:error=EROFS")
+    end, _ = traced(served, root, "small.bin", *options)
+    assert end == {"error": "LocalWriteError", "errno": errno.EIO}
+    assert (root / "small.bin").read_bytes() == OLD
+
+
+@pytest.mark.fault(82, 92)
+def test_a_folder_that_cannot_be_flushed_for_an_error_of_the_disk_is_told(served: LocalServer, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    end, _ = traced(served, root, "small.bin", "-P", str(root), *injected("fsync", "EIO"))
+    assert end == {"error": "LocalWriteError", "errno": errno.EIO}
 
 
 @pytest.mark.fault(82, 87, 89)

@@ -18,7 +18,7 @@ from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns, parse_filters
-from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, load_settings
+from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, home_folder, load_settings
 from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class AsyncApi:
         # Here and not above: httpx and its company take long to import, and only who makes a client needs them.
         from wbfiles_async._gateway import Gateway
 
-        environ, home = os.environ, Path.home()
+        environ, home = os.environ, home_folder()
         settings = load_settings(
             overrides,
             timeout=timeout,

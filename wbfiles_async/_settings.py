@@ -16,7 +16,7 @@ import attrs
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "load_settings"]
+__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ _DEFAULT_BASE_URL = "https://api.forge.coreweave.com"
 # The cloud's web host passes the API on below this path; the API itself lies on the subdomain `api`.
 _FORGE_HOST, _FORGE_API_PATH = "forge.coreweave.com", "/api/wandb"
 _DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves over waits as long as before
+
+_NO_HOME = Path("/nonexistent")  # Debian's name for it
 
 _SECTION = "default"
 _FILE_KEYS = ("base_url", "entity", "project")
@@ -66,7 +68,7 @@ def _is_seconds(value: object) -> bool:
 
 @attrs.frozen(kw_only=True)
 class TransferOptions:
-    """How bytes are moved. Each default is meant to be right for nearly everyone.
+    r"""How bytes are moved. Each default is meant to be right for nearly everyone.
 
     Attributes:
         connections: Simultaneous requests to the stores, files and parts together. Stores limit the rate of
@@ -103,6 +105,9 @@ class TransferOptions:
             server lies at a private address itself, stores may anyway.
         insecure_stores: Fetch files by plain http although the API is https. Off, since the signed URLs and the files
             could be read, and changed, by whoever carries them.
+        portable_names: Refuse names that only another system cannot hold: those with one of ``\ : * ? " < > |``, with
+            a dot or blank at the end of a folder or file, and Windows' devices (``con``, ``nul.txt``). Off, since runs
+            log such names every day; for folders that are moved to Windows later.
     """
 
     connections: int = attrs.field(default=16, validator=_count)
@@ -119,6 +124,7 @@ class TransferOptions:
     time_budget: float = attrs.field(default=300.0, validator=_seconds)
     private_stores: bool = attrs.field(default=False, validator=_switch)
     insecure_stores: bool = attrs.field(default=False, validator=_switch)
+    portable_names: bool = attrs.field(default=False, validator=_switch)
 
 
 PER_PAGE = 1000
@@ -209,6 +215,14 @@ def load_settings(
             _shown(distrusted),
         )
     return settings
+
+
+def home_folder() -> Path:
+    """Return the user's home folder; one that is not there for a user who has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return _NO_HOME
 
 
 def expand_home(path: str, home: Path) -> Path:

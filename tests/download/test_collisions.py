@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +16,10 @@ from wbfiles_async._protocol.names import collision_key
 PAGE = 1000
 
 
-def judged(*pages: list[str]) -> list[list[Collision | None]]:
-    collisions = Collisions(b"secret")
+def judged(
+    *pages: list[str], folds: Callable[[tuple[str, ...]], bool] = lambda _: True
+) -> list[list[Collision | None]]:
+    collisions = Collisions(b"secret", folds)
     return [collisions.admit([tuple(name.split("/")) for name in page]) for page in pages]
 
 
@@ -54,6 +61,71 @@ def test_what_collides_with_a_refused_name_is_refused_too() -> None:
     assert judged(["a", "a/b/c"], ["a/b/d"])[1] == [Collision("", nested=True)]
 
 
+@pytest.mark.fault(97, 116)
+def test_names_that_differ_in_case_are_admitted_where_the_disk_tells_them_apart() -> None:
+    names = ["A", "a", "b", "B/c", "caf\u00e9", "cafe\u0301", "x.", "x"]
+    assert judged(names, folds=lambda _: False) == [[None] * len(names)]
+    assert judged(*([name] for name in names), folds=lambda _: False) == [[None]] * len(names)
+
+
+@pytest.mark.fault(97)
+def test_equal_names_and_folders_of_a_files_name_collide_on_every_disk() -> None:
+    assert judged(["A", "a", "A", "B", "B/c"], folds=lambda _: False) == [
+        [
+            Collision("A", nested=False),
+            None,
+            Collision("A", nested=False),
+            Collision("B/c", nested=True),
+            Collision("B", nested=True),
+        ]
+    ]
+    pages = ["a"], ["A"], ["A"], ["a/b"], ["A/B"], ["d/e"], ["D"], ["d"]
+    same, nested = Collision("", nested=False), Collision("", nested=True)
+    assert judged(*map(list, pages), folds=lambda _: False) == [
+        [each] for each in (None, None, same, nested, nested, None, None, nested)
+    ]
+
+
+def test_the_disk_is_asked_for_names_that_may_collide_only() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def folds(path: tuple[str, ...]) -> bool:
+        asked.append(path)
+        return path[0] == "folds"
+
+    pages = [["tells/A", "folds/A", "other/B"], ["tells/a", "folds/a", "b"]]
+    assert judged(*pages, folds=folds) == [[None] * 3, [None, Collision("", nested=False), None]]
+    assert set(asked) == {("tells", "a"), ("folds", "a")}
+    asked.clear()
+    assert judged([*pages[0], *pages[1]], folds=folds) == [
+        [None, Collision("folds/a", nested=False), None, None, Collision("folds/A", nested=False), None]
+    ]
+    assert {path[0] for path in asked} == {"tells", "folds"}
+
+
+@pytest.mark.fault(117)
+def test_the_work_for_a_folder_does_not_grow_with_the_depth_of_names() -> None:
+    def searched(depth: int, files: int) -> float:
+        count = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal count
+            count += event == "line"
+            return trace if frame.f_code.co_name == "_find" else None
+
+        collisions = Collisions(b"secret")
+        paths = [(f"{n}", *["a"] * depth, "file") for n in range(files)]
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            collisions.admit(paths)
+        finally:
+            sys.settrace(before)
+        return count / depth / files
+
+    assert searched(1000, files=60) < 2 * searched(10, files=60)
+
+
 @given(st.lists(st.lists(st.text("aAbé/", min_size=1, max_size=5), max_size=6), max_size=4))
 def test_no_admitted_file_is_another_one_or_its_folder(pages: list[list[str]]) -> None:
     pages = [[name for name in page if all(name.split("/"))] for page in pages]
@@ -68,7 +140,8 @@ def test_no_admitted_file_is_another_one_or_its_folder(pages: list[list[str]]) -
     assert not [(one, other) for one in admitted for other in admitted if other.startswith(one + "/")]
 
 
-def test_a_name_takes_24_bytes_at_most() -> None:
+@pytest.mark.parametrize(("letter", "most"), [("a", 24), ("A", 48)])
+def test_the_bytes_for_a_name_are_bounded(letter: str, most: int) -> None:
     collisions = Collisions(b"secret")
     count = 50 * PAGE
     names: list[tuple[str, ...]] = []
@@ -76,8 +149,10 @@ def test_a_name_takes_24_bytes_at_most() -> None:
     try:
         before = tracemalloc.get_traced_memory()[0]
         for page in range(50):
-            names = [(f"media/{page}", f"a file with a long name, number {page * PAGE + n}.png") for n in range(PAGE)]
+            names = [
+                (f"media/{page}", f"{letter} file with a long name, number {page * PAGE + n}.png") for n in range(PAGE)
+            ]
             assert collisions.admit(names) == [None] * PAGE
-        assert tracemalloc.get_traced_memory()[0] - before < 24 * count + 300_000  # and one page of names
+        assert tracemalloc.get_traced_memory()[0] - before < most * count + 300_000  # and one page of names
     finally:
         tracemalloc.stop()

@@ -17,6 +17,7 @@ RUN = RunPath("team", "vision", "1a2b")
         ("all/{project}-{run}.d", ("all", "vision-1a2b.d")),
         ("{run}/{run}", ("1a2b", "1a2b")),
         ("same", ("same",)),
+        ("{project}: {run}?", ("vision: 1a2b?",)),
         ("", ()),
     ],
 )
@@ -34,14 +35,14 @@ def test_other_fields_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/", "/{run}", "../{run}", "{run}/", "a//{run}", "con/{run}", "{run}:x", "a\\{run}", "x\n"]
+    "text", ["/", "/{run}", "../{run}", "{run}/", "a//{run}", "x\n", "\u202e{run}", ".wbfiles-state/{run}"]
 )
-def test_what_leads_elsewhere_or_is_no_folder_everywhere_is_refused(text: str) -> None:
+def test_what_leads_elsewhere_or_is_no_safe_folder_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="no folder below the root"):
         Layout(text)
 
 
-@pytest.mark.parametrize("run_id", ["..", ".", "", "con", "a\\b", "C:", "a.", "a\x1b", "x" * 300])
+@pytest.mark.parametrize("run_id", ["..", ".", "", "a\x00", ".wbfiles-state", "a\x1b", "x" * 300])
 def test_a_runs_id_that_is_no_safe_name_is_refused(run_id: str) -> None:
     with pytest.raises(UnsafePathError):
         Layout("{run}").folder(RunPath("e", "p", run_id))

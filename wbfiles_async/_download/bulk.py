@@ -62,7 +62,9 @@ class BulkDownload:
 
     def __attrs_post_init__(self) -> None:
         self._remembered = Remembered(self.root, self.reader.options.remember)
-        self._planner = Planner(self.root, self.selection, self.existing, self._remembered)
+        self._planner = Planner(
+            self.root, self.selection, self.existing, self._remembered, self.reader.options, self.dry_run
+        )
         self._replace = self.existing in ("replace", "verify")
 
     async def run(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> DownloadReport:

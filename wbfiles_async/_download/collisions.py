@@ -1,14 +1,15 @@
-"""Notice remote names that some file system would take for one file. Performs no I/O.
+"""Notice remote names that would be one local file. Performs no I/O.
 
-A listing comes page by page and may hold a million files, so what is kept of a name is eight bytes: 12 to 24 bytes
-a file with the table's free room, where the names themselves would take 100 and more.
+Equal names always are; names that differ in case or the form of accents are where the disk says so, which is asked for
+such names only. A listing comes page by page and may hold a million files, so what is kept of a name is eight bytes, or
+twice as many if it is not its own key: 12 to 48 bytes a file with the table's free room.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -22,6 +23,10 @@ __all__ = ["Collision", "Collisions"]
 _TABLES: Final = 64
 _FIRST_SLOTS: Final = 16
 _FILE, _FOLDER = 1, 0
+_EXACT, _KEY = 2, 0
+_KINDS: Final = 0b11  # the bits of a digest that tell these apart
+
+_Path = tuple[str, ...]
 
 
 @attrs.frozen
@@ -42,7 +47,7 @@ class Collision:
         what = (
             f"and {other} need one name for a file and for a folder"
             if self.nested
-            else f"and {other} are one file where case or the form of accents does not count"
+            else f"and {other} are one file on this disk"
         )
         fate = "neither is written" if self.other else "the earlier one stays, this one is not written"
         return NameCollisionError(
@@ -52,23 +57,39 @@ class Collision:
         )
 
 
+@attrs.frozen
+class _Digests:
+    """What stands for a path.
+
+    Attributes:
+        file: The digest of the whole.
+        folders: Those of the folders that it lies in, the outermost first.
+    """
+
+    file: int
+    folders: tuple[int, ...]
+
+
 class Collisions:
     """The local files of one bulk download, as far as they have been listed.
 
     Of names that collide and come together none is admitted; one that collides with a name admitted before is
     refused, and the earlier one stays, since it may be in place by then. So no file ever replaces another one.
 
-    Two different names are taken for one with a probability of 3 in 10⁸ in a million files.
+    Two different names are taken for one with a probability of 1 in 10⁷ in a million files.
 
     Args:
         secret: Random bytes on which the digests depend, so that nobody can choose names that are taken for one.
+        folds: Returns whether the disk takes names that differ in case or the form of accents for one, in any of the
+            folders that a path goes through. Called only for paths where that matters. By default it always does.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, secret: bytes, folds: Callable[[_Path], bool] = lambda _: True) -> None:
+        self._root = hashlib.blake2b(digest_size=8, key=secret)
+        self._folds = folds
         self._tables = [_Table() for _ in range(_TABLES)]
 
-    def admit(self, paths: Sequence[tuple[str, ...]]) -> list[Collision | None]:
+    def admit(self, paths: Sequence[_Path]) -> list[Collision | None]:
         """Judge the files that come together, and remember them.
 
         Args:
@@ -77,65 +98,108 @@ class Collisions:
         Returns:
             What each one collides with; ``None`` for a file that may be written.
         """
-        files, folders = [], set[int]()
-        for parts in paths:
-            *above, file = self._digests(parts)
-            files.append((file, above))
-            folders.update(above)
-        collisions = _among(files, paths)
-        taken = {folder for folder in folders if self._holds(folder, _FILE)}
-        for number, (file, above) in enumerate(files):
-            if collisions[number] is None:
-                if self._holds(file, _FILE):
-                    collisions[number] = Collision("", nested=False)
-                elif self._holds(file, _FOLDER) or not taken.isdisjoint(above):
-                    collisions[number] = Collision("", nested=True)
-        for file, _ in files:
-            self._add(file, _FILE)
-        for folder in folders:
-            self._add(folder, _FOLDER)
-        return collisions
+        names = ["/".join(parts) for parts in paths]
+        keys = list(map(collision_key, names))
+        exact = self._digests(names)
+        folded = exact if keys == names else self._digests(keys)
+        found: list[Collision | None] = [None] * len(paths)
+        _find_among(exact, paths, found, lambda _: True)
+        self._find_earlier(exact, paths, found, (_EXACT,), lambda _: True)
+        if folded is not exact:
+            _find_among(folded, paths, found, self._folds)
+        self._find_earlier(folded, paths, found, (_KEY, _EXACT), self._folds)
+        self._remember(exact, folded)
+        return found
 
-    def _digests(self, parts: Sequence[str]) -> Iterator[int]:
-        """Yield a digest for each folder that a file lies in, the outermost first, and at last the file's own."""
-        digest = hashlib.blake2b(digest_size=8, key=self._secret)
-        for part in collision_key("/".join(parts)).split("/"):
-            digest.update(part.encode() + b"/")
-            yield int.from_bytes(digest.digest(), "big") & ~1  # the last bit tells files from folders
+    def _digests(self, paths: Iterable[str]) -> list[_Digests]:
+        folders = {"": (self._root, tuple[int, ...]())}
+        digests = []
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            if folder not in folders:
+                folders[folder] = self._walk(folder)
+            above, numbers = folders[folder]
+            digests.append(_Digests(_number_of(_entered(above, name)), numbers))
+        return digests
 
-    def _holds(self, digest: int, kind: int) -> bool:
-        return self._table(digest).holds(digest | kind)
+    def _walk(self, folder: str) -> tuple[hashlib.blake2b, tuple[int, ...]]:
+        digest, numbers = self._root, []
+        for part in folder.split("/"):
+            digest = _entered(digest, part)
+            numbers.append(_number_of(digest))
+        return digest, tuple(numbers)
 
-    def _add(self, digest: int, kind: int) -> None:
-        self._table(digest).add(digest | kind)
+    def _find_earlier(
+        self,
+        files: Sequence[_Digests],
+        paths: Sequence[_Path],
+        found: list[Collision | None],
+        kinds: Sequence[int],
+        are_one: Callable[[_Path], bool],
+    ) -> None:
+        """Find the collisions of files with those that came before."""
+
+        def holds(number: int, what: int) -> bool:
+            return any(self._table(number).holds(number | what | kind) for kind in kinds)
+
+        taken = {folder for folder in {each for file in files for each in file.folders} if holds(folder, _FILE)}
+        for number, file in enumerate(files):
+            if found[number] is not None:
+                continue
+            same = holds(file.file, _FILE)
+            nested = holds(file.file, _FOLDER) or not taken.isdisjoint(file.folders)
+            if (same or nested) and are_one(paths[number]):
+                found[number] = Collision("", nested=not same)
+
+    def _remember(self, exact: Sequence[_Digests], folded: Sequence[_Digests]) -> None:
+        entries = set[int]()
+        for name, key in zip(exact, folded, strict=True):
+            entries.add(name.file | _FILE | _EXACT)
+            entries.update(folder | _FOLDER | _EXACT for folder in name.folders)
+            if key.file != name.file:  # a name that is its own key is found by it
+                entries.add(key.file | _FILE | _KEY)
+                pairs = zip(name.folders, key.folders, strict=True)
+                entries.update(folded | _FOLDER | _KEY for folder, folded in pairs if folder != folded)
+        for entry in entries:
+            self._table(entry).add(entry)
 
     def _table(self, digest: int) -> _Table:
-        return self._tables[(digest >> 1) % _TABLES]
+        return self._tables[(digest >> 2) % _TABLES]
 
 
-def _among(files: Sequence[tuple[int, Sequence[int]]], paths: Sequence[tuple[str, ...]]) -> list[Collision | None]:
-    """Find the collisions of files that come together; both sides of each are told of it.
+def _entered(digest: hashlib.blake2b, part: str) -> hashlib.blake2b:
+    inner = digest.copy()
+    inner.update(part.encode() + b"/")
+    return inner
 
-    Args:
-        files: The digest of each file, and those of the folders that it lies in.
-        paths: The same files' paths.
-    """
-    collisions: list[Collision | None] = [None] * len(files)
+
+def _number_of(digest: hashlib.blake2b) -> int:
+    return int.from_bytes(digest.digest(), "big") & ~_KINDS
+
+
+def _find_among(
+    files: Sequence[_Digests],
+    paths: Sequence[_Path],
+    found: list[Collision | None],
+    are_one: Callable[[_Path], bool],
+) -> None:
+    """Find the collisions of files that come together; both sides of each learn of it."""
 
     def collide(one: int, other: int, *, nested: bool) -> None:
-        collisions[one] = collisions[one] or Collision("/".join(paths[other]), nested)
-        collisions[other] = collisions[other] or Collision("/".join(paths[one]), nested)
+        known = found[one] is not None and found[other] is not None
+        if not known and (are_one(paths[one]) or are_one(paths[other])):
+            found[one] = found[one] or Collision("/".join(paths[other]), nested)
+            found[other] = found[other] or Collision("/".join(paths[one]), nested)
 
     firsts: dict[int, int] = {}
-    for number, (file, _) in enumerate(files):
-        first = firsts.setdefault(file, number)
+    for number, file in enumerate(files):
+        first = firsts.setdefault(file.file, number)
         if first != number:
             collide(first, number, nested=False)
-    for number, (_, above) in enumerate(files):
-        for folder in above:
+    for number, file in enumerate(files):
+        for folder in file.folders:
             if folder in firsts:
                 collide(firsts[folder], number, nested=True)
-    return collisions
 
 
 class _Table:
@@ -164,7 +228,9 @@ class _Table:
         """Find the slot that the number is in, or else may be put into."""
         slots = self._slots
         last = len(slots) - 1
-        at = (number >> 8) & last  # the lowest bits chose the table
+        # Not the lowest bits: they chose the table, and sets hand their numbers out in the order of these, which
+        # would fill a table that still grows in clusters.
+        at = (number >> 32) & last
         while slots[at] and slots[at] != number:
             at = (at + 1) & last
         return at

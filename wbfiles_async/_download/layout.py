@@ -50,7 +50,7 @@ class Layout:
         Names that come from the server are used literally or refused, as those of files are.
 
         Raises:
-            UnsafePathError: The run's path cannot be used literally on every system.
+            UnsafePathError: The run's path cannot be used literally.
         """
         if not self.text:
             return ()

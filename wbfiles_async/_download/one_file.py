@@ -41,10 +41,10 @@ class OneFile:
         self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
     ) -> Path:
         """Download to ``root/name``."""
-        place = place_for(root, self._name)
+        place = place_for(root, self._name, portable=self._reader.options.portable_names)
 
         def check_target() -> int:
-            if prepare(place) and not replace:
+            if prepare(place, replace=replace) and not replace:
                 raise already_exists(place.path)
             return default_mode()
 

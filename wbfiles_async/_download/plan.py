@@ -15,7 +15,11 @@ from wbfiles_async._download.results import failed
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import Existing, FileAttributes, FileResult
 from wbfiles_async._protocol.checksums import parse_md5
-from wbfiles_async._transfer.places import place_for, statuses
+from wbfiles_async._settings import TransferOptions
+from wbfiles_async._transfer.folding import Folding
+from wbfiles_async._transfer.looking import look_at
+from wbfiles_async._transfer.places import Place, place_for, refusal_of
+from wbfiles_async._transfer.refusals import local_failure
 from wbfiles_async._transfer.remembered import Content, Remembered
 from wbfiles_async._transfer.space import Need
 from wbfiles_async.errors import UnsafePathError, WBFilesError
@@ -30,13 +34,21 @@ class Planner:
         selection: Which files are wanted.
         existing: What is done with a file that is there.
         remembered: What is remembered of the files below the root.
+        options: How transfers behave.
+        dry_run: Whether nothing may be written.
     """
 
     _root: Path
     _selection: Selection
     _existing: Existing
     _remembered: Remembered
-    _collisions: Collisions = attrs.field(factory=lambda: Collisions(secrets.token_bytes(16)))
+    _options: TransferOptions
+    _dry_run: bool
+    _collisions: Collisions = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        folding = Folding(self._root, may_write=not self._dry_run)
+        self._collisions = Collisions(secrets.token_bytes(16), folding.folds)
 
     def plan_page(self, page: Sequence[ListedFiles]) -> tuple[list[PlannedFile], list[FileResult]]:
         """Plan the wanted files of a page.
@@ -48,7 +60,7 @@ class Planner:
         for listed in page:
             for attributes in filter(self._is_wanted, listed.files):
                 try:
-                    items.append(PlannedFile(attributes, place_for(self._root, attributes.name, listed.folder), listed))
+                    items.append(PlannedFile(attributes, self._place(attributes.name, listed.folder), listed))
                 except UnsafePathError as error:
                     refused.append(_unplaced(listed, error, attributes))
             if listed.error is not None:
@@ -60,22 +72,55 @@ class Planner:
                 admitted.append(item)
             else:
                 refused.append(failed(item, collision.error(item.attributes.name)))
-        self._look(admitted)
-        return admitted, refused
+        free, obstructed = self._look(admitted)
+        return free, refused + obstructed
+
+    def _place(self, name: str, folder: tuple[str, ...]) -> Place:
+        return place_for(self._root, name, folder, portable=self._options.portable_names)
 
     def _is_wanted(self, attributes: FileAttributes) -> bool:
         return self._selection.accepts(attributes.name)
 
-    def _look(self, items: Sequence[PlannedFile]) -> None:
-        places = [item.place for item in items]
-        found = []
-        for item, (taken, status) in zip(items, statuses(places), strict=True):
-            found.append((item, status))
-            item.taken = taken
+    def _look(self, items: Sequence[PlannedFile]) -> tuple[list[PlannedFile], list[FileResult]]:
+        """Look at the places; returns the files that may go there, and the failures of those that cannot."""
+        found: list[tuple[PlannedFile, os.stat_result | None]] = []
+        refused: list[FileResult] = []
+        for item, there in zip(items, look_at(item.place for item in items), strict=True):
+            if there.error is not None:
+                refused.append(failed(item, there.error))
+                continue
+            found.append((item, there.status))
+            item.taken = there.taken
             if not (item.taken and self._existing in ("keep", "error")):
-                item.need = Need.of_file(item.attributes.size_bytes, status)
+                item.need = Need.of_file(item.attributes.size_bytes, there.status)
         if self._existing == "verify":
             self._recognise(found)
+        if self._dry_run:
+            return [item for item, _ in found], refused
+        return self._writable(found, refused), refused
+
+    def _writable(self, found: Sequence[tuple[PlannedFile, os.stat_result | None]], refused: list[FileResult]) -> list[PlannedFile]:
+        """Leave out files that must be written to folders that cannot be."""
+        writable = list[PlannedFile]()
+        refusals: dict[tuple[str, ...], OSError | None] = {}
+        for item, status in found:
+            if self._is_to_write(item, status):
+                folder = item.place.parts[:-1]
+                if folder not in refusals:
+                    refusals[folder] = refusal_of(item.place.path.parent)
+                if (refusal := refusals[folder]) is not None:
+                    refused.append(failed(item, local_failure(refusal, item.place.path)))
+                    continue
+            writable.append(item)
+        return writable
+
+    def _is_to_write(self, item: PlannedFile, status: os.stat_result | None) -> bool:
+        """Return whether the file is sure to be written, as far as can be told without reading what is there."""
+        if not item.taken or self._existing == "replace":
+            return True
+        if self._existing != "verify" or status is None or item.known:
+            return False
+        return item.attributes.size_bytes not in (None, status.st_size)
 
     def _recognise(self, found: Sequence[tuple[PlannedFile, os.stat_result | None]]) -> None:
         candidates, contents = [], []

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+
 import anyio
 
 from wbfiles_async._download.planned import PlannedFile

@@ -1,8 +1,7 @@
 r"""Judge remote file names, and name our own temporary files. Performs no I/O.
 
-A remote name is used literally or refused, never rewritten, and the verdict is the same on every system:
-what Windows cannot hold is refused on Linux too, so that a run that downloads on one machine downloads on
-all of them, and into the same files.
+A remote name is used literally or refused, never rewritten. Names that lead elsewhere, deceive who reads them, or are
+ours are refused everywhere. Names that only Windows cannot hold are refused there, and where portable names are wanted.
 """
 
 from __future__ import annotations
@@ -24,9 +23,12 @@ STATE_NAME: Final = ".wbfiles-state"
 _LONGEST_COMPONENT: Final = 255  # bytes
 # Linux takes paths of 4,095 bytes; this leaves a kilobyte for the root.
 _LONGEST_NAME: Final = 3072  # bytes
+# shutil.rmtree and os.walk of Python 3.11 give up on trees of a thousand folders.
+_DEEPEST_NAME: Final = 255  # folders
 
 # Source: "Naming Files, Paths, and Namespaces", Microsoft; "/" is the separator.
 _RESERVED_CHARACTERS: Final = frozenset('<>:"|?*\\')
+_SHOWN_CHARACTERS: Final = " ".join(sorted(_RESERVED_CHARACTERS))
 _DEVICES: Final = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
@@ -36,21 +38,33 @@ _DEVICES: Final = frozenset(
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Scripts and emoji need these two; HFS+ ignores them when it compares names.
 _JOINERS: Final = "\u200c\u200d"
+# The other visible-less characters of Unicode's Default_Ignorable_Code_Point, which case-folding ext4 ignores as well.
+_IGNORED: Final = re.compile(
+    f"[{_JOINERS}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+# What Windows and vfat leave out at the end of each component.
+_TRAILING: Final = re.compile(r"[. ]+(?=/|$)")
 
-# What most names are, which no rule but that of devices can be against; they come by the million.
+# What most names are, which no rule but that of devices can be against.
 _PLAIN: Final = re.compile(r"[0-9A-Za-z_-](?:[0-9A-Za-z_.-]{0,200}[0-9A-Za-z_-])?")
 
 _TEMPORARY_SUFFIX: Final = ".wbfiles-part"
 
 
-def local_parts(name: str) -> tuple[str, ...]:
+def local_parts(name: str, *, portable: bool = False) -> tuple[str, ...]:
     """Split a remote file name into components that are safe to use literally below a root.
 
+    Args:
+        name: The remote name.
+        portable: Whether to refuse what only Windows cannot hold.
+
     Raises:
-        UnsafePathError: The name breaks a rule of POSIX, Windows or this library; the message says which.
+        UnsafePathError: The name breaks a rule; the message says which.
     """
     parts = tuple(name.split("/"))
     reason = _reason_against_name(name) or next(filter(None, map(_reason_against_component, parts)), None)
+    if not reason and portable:
+        reason = next(filter(None, map(_reason_on_windows, parts)), None)
     if reason:
         shown = name if len(name) <= 200 else name[:200] + "…"
         raise UnsafePathError(f"the remote file {shown!r} cannot be written as it is named: {reason}", name=name)
@@ -65,11 +79,13 @@ def _reason_against_name(name: str) -> str | None:
     # Surrogates are refused below; here they only have to be counted.
     if len(name.encode(errors="replace")) > _LONGEST_NAME:
         return f"the name is longer than {_LONGEST_NAME} bytes"
+    if name.count("/") > _DEEPEST_NAME:
+        return f"the name has more than {_DEEPEST_NAME} folders"
     return None
 
 
 def _reason_against_component(component: str) -> str | None:
-    if _PLAIN.fullmatch(component) and component.partition(".")[0].upper() not in _DEVICES:
+    if _PLAIN.fullmatch(component):
         return None
     if not component:
         return "a folder or the file has an empty name"
@@ -77,12 +93,6 @@ def _reason_against_component(component: str) -> str | None:
         return f"{component!r} would lead to another folder"
     if not component.isprintable() and _has_hidden(component):
         return f"{component!r} holds control or invisible characters"
-    if not _RESERVED_CHARACTERS.isdisjoint(component):
-        return f"{component!r} holds one of the characters {' '.join(sorted(_RESERVED_CHARACTERS))}"
-    if component[-1] in ". ":
-        return f"{component!r} ends with a dot or a blank, which Windows drops"
-    if component.partition(".")[0].rstrip(" ").upper() in _DEVICES:
-        return f"{component!r} is a device on Windows"
     if len(component.encode()) > _LONGEST_COMPONENT:
         return f"a folder or the file has a name longer than {_LONGEST_COMPONENT} bytes"
     key = collision_key(component)
@@ -93,6 +103,16 @@ def _reason_against_component(component: str) -> str | None:
     return None
 
 
+def _reason_on_windows(component: str) -> str | None:
+    if not _RESERVED_CHARACTERS.isdisjoint(component):
+        return f"{component!r} holds one of the characters {_SHOWN_CHARACTERS}, which Windows keeps for itself"
+    if component[-1] in ". ":
+        return f"{component!r} ends with a dot or a blank, which Windows drops"
+    if component.partition(".")[0].rstrip(" ").upper() in _DEVICES:
+        return f"{component!r} is a device on Windows"
+    return None
+
+
 def _has_hidden(characters: Iterable[str]) -> bool:
     return any(unicodedata.category(c) in _HIDDEN and c not in _JOINERS for c in characters)
 
@@ -100,17 +120,18 @@ def _has_hidden(characters: Iterable[str]) -> bool:
 def collision_key(name: str) -> str:
     """Return a key that is equal for all names that some file system takes for the same file.
 
-    Case, canonical composition and the joiners are ignored, as NTFS, APFS, HFS+ and case-folding ext4 do
-    between them.
+    Case, canonical composition, ignorable characters, and dots and blanks at the end are ignored, as NTFS, vfat, APFS,
+    HFS+ and case-folding ext4 do between them.
 
     Source:
         Unicode 15 section 3.13, definition D145 (canonical caseless matching).
     """
     if name.isascii():
-        return name.lower()
-    visible = "".join(c for c in name if c not in _JOINERS)
-    folded = unicodedata.normalize("NFD", visible).casefold()
-    return unicodedata.normalize("NFD", folded)
+        key = name.lower()
+    else:
+        folded = unicodedata.normalize("NFD", _IGNORED.sub("", name)).casefold()
+        key = _IGNORED.sub("", unicodedata.normalize("NFD", folded))
+    return _TRAILING.sub("", key)
 
 
 def is_temporary(component: str) -> bool:

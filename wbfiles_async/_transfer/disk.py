@@ -16,36 +16,84 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
+from wbfiles_async.errors import TransferError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 4
 """Threads of one client. Disks gain from some parallel work; md5 and writes release the interpreter's lock."""
 
-_Job = Callable[[], Callable[[], None]]
-"""Does its work in a thread, and gives what tells the waiting task of it in the loop."""
+_Job = tuple[Callable[[], Callable[[], None]], Callable[[BaseException], None]]
+"""Does its work in a thread, and returns what tells the waiting task of it in the loop; and what fails that task."""
 
 
 class LastingThreads(ThreadPoolExecutor):
-    """A pool that serves to the interpreter's very end.
+    """A pool that serves to the interpreter's very end, and with as many threads as can be started.
 
     All pools refuse work from when the main thread has returned, while other threads of a program may still
     download; from then on each piece of work has a thread of its own.
+
+    Args:
+        most: Threads at most; by default as many as ``ThreadPoolExecutor`` has.
+        thread_name_prefix: What their names begin with.
     """
 
+    def __init__(self, most: int | None = None, thread_name_prefix: str = "") -> None:
+        self._serves = threading.Event()
+        super().__init__(most, thread_name_prefix, initializer=self._serves.set)
+
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have ``work`` run in a thread."""
+        """Have ``work`` run in a thread.
+
+        Raises:
+            TransferError: None can be started, and none is there.
+        """
+        future: Future[T] = Future()
+        fulfil = _once(partial(_fulfil, future, partial(work, *args, **kwargs)))
         try:
-            return super().submit(work, *args, **kwargs)
-        except RuntimeError:
-            return in_new_thread(partial(work, *args, **kwargs))
+            super().submit(fulfil)
+        except RuntimeError as error:
+            try:
+                _start(fulfil)
+            except TransferError:
+                # Unless the pool has ended the work is in its queue all the same, and waits for a thread there.
+                if str(error).startswith("cannot schedule") or not self._serves.is_set():
+                    future.cancel()
+                    raise
+        return future
 
 
 def in_new_thread(work: Callable[[], T]) -> Future[T]:
-    """Have ``work`` run in a thread of its own, which the interpreter's exit does not wait for."""
+    """Have ``work`` run in a thread of its own, which the interpreter's exit does not wait for.
+
+    Raises:
+        TransferError: None can be started.
+    """
     future: Future[T] = Future()
-    threading.Thread(target=_fulfil, args=(future, work), name="wbfiles-work", daemon=True).start()
+    _start(partial(_fulfil, future, work))
     return future
+
+
+def _start(target: Callable[[], None]) -> None:
+    try:
+        threading.Thread(target=target, name="wbfiles-work", daemon=True).start()
+    except RuntimeError as error:
+        raise TransferError(
+            f"no further thread can be started ({error}). Raise the limit of processes and threads (ulimit -u, or "
+            "the pids limit of the container), or end other programs."
+        ) from error
+
+
+def _once(work: Callable[[], None]) -> Callable[[], None]:
+    """Return ``work``, made to run only for the first who calls it."""
+    unclaimed = threading.Semaphore()
+
+    def claim() -> None:
+        if unclaimed.acquire(blocking=False):
+            work()
+
+    return claim
 
 
 def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
@@ -82,19 +130,25 @@ class Disk:
         def job() -> Callable[[], None]:
             try:
                 result = work(*args, **kwargs)
-            except Exception as error:  # raised where it is awaited
+            except BaseException as error:  # raised where it is awaited
                 return partial(outcome.set_exception, error)
             return partial(outcome.set_result, result)
 
-        self._waiting.append(job)
+        self._waiting.append((job, outcome.set_exception))
         if self._batch is None:
             self._next_batch()
         return await finished(outcome)
 
     def _next_batch(self) -> None:
         jobs, self._waiting = self._waiting, []
-        self._batch = self._hand_over(lambda: [job() for job in jobs])
-        self._batch.add_done_callback(self._deliver)
+        try:
+            batch = self._hand_over(lambda: [job() for job, _ in jobs])
+        except BaseException as error:  # nobody may wait for work that was not begun
+            for _, fail in jobs:
+                fail(error)
+            return
+        self._batch = batch
+        batch.add_done_callback(self._deliver)
 
     def _deliver(self, batch: asyncio.Future[list[Callable[[], None]]]) -> None:
         self._batch = None

@@ -7,6 +7,7 @@ share the disk, so bytes are only taken over from a process of this machine, as 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
@@ -21,6 +22,7 @@ import attrs
 
 from wbfiles_async._protocol.journal import Header, Journal, parse_journal
 from wbfiles_async._protocol.names import part_name, temporary_name
+from wbfiles_async._transfer.places import local_name
 
 if sys.platform == "linux":
     import fcntl
@@ -62,17 +64,23 @@ def open_temporary(final: str, folder: int, *, size: int | None, md5: bytes | No
         OSError: It cannot be made.
     """
     name = part_name(final)
-    with suppress(FileExistsError):
+    try:
         return Opened(_make(name, folder), name)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        final = ""  # a disk that holds shorter names than most may hold that of the file all the same
     with suppress(OSError):
-        left = os.open(name, _OLD, dir_fd=folder)
+        left = os.open(local_name(name), _OLD, dir_fd=folder)
         try:
             journal = None if size is None else _read_journal(left, size)
             if _take_up(left, journal, size, md5):
                 opened, left = Opened(left, name, journal), -1
                 return opened
             if _is_dead(left, journal):
-                os.unlink(name, dir_fd=folder)
+                os.unlink(local_name(name), dir_fd=folder)
                 return Opened(_make(name, folder), name)
         finally:
             if left >= 0:
@@ -83,11 +91,11 @@ def open_temporary(final: str, folder: int, *, size: int | None, md5: bytes | No
 
 def header_for(size: int, md5: bytes | None, etag: str | None) -> Header:
     """Say what a file of our own is."""
-    return Header(size=size, md5=md5 or b"", etag=etag or "", host=socket.gethostname(), boot=_boot())
+    return Header(size=size, md5=md5 or b"", etag=etag or "", host=_host(), boot=_boot())
 
 
 def _make(name: str, folder: int) -> int:
-    return os.open(name, _NEW, _PRIVATE, dir_fd=folder)
+    return os.open(local_name(name), _NEW, _PRIVATE, dir_fd=folder)
 
 
 def _read_journal(file: int, size: int) -> Journal | None:
@@ -113,7 +121,7 @@ def _is_dead(file: int, journal: Journal | None) -> bool:
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode):
         return False
-    elsewhere = journal is not None and journal.header.host != socket.gethostname()
+    elsewhere = journal is not None and journal.header.host != _host()
     return (not elsewhere and _is_only_ours(file)) or time.time() - found.st_mtime > STALE_SECONDS
 
 
@@ -140,6 +148,13 @@ def _is_only_ours(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _host() -> str:
+    try:
+        return socket.gethostname()
+    except OSError:
+        return ""
 
 
 @cache

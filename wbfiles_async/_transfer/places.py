@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,19 @@ from wbfiles_async._protocol.names import local_parts
 from wbfiles_async._transfer.refusals import failures_of
 from wbfiles_async.errors import UnsafePathError
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
+    raise ImportError(
+        "wbfiles_async cannot write files on this system: it has no way to open files relative to an open folder "
+        "(Windows has none). Use Linux or macOS, or the Windows Subsystem for Linux."
+    )
+
+FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags to open a folder that is no link; on Linux one that may not be read will do."""
+
+_BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
+
+_NAMES_ARE_UTF8 = sys.getfilesystemencoding().lower() == "utf-8"
 
 
 @attrs.frozen
@@ -39,25 +51,45 @@ class Place:
     @property
     def path(self) -> Path:
         """The file's local path."""
-        return self.root.joinpath(*self.parts)
+        return self.root.joinpath(*map(local_name, self.parts))
+
+    @property
+    def name(self) -> str:
+        """The last component, as the operating system is told it."""
+        return local_name(self.parts[-1])
 
 
-def place_for(root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = ()) -> Place:
+def local_name(part: str) -> str:
+    """Return a component as the operating system is told it: its UTF-8 bytes, whatever the locale says of names."""
+    return part if _NAMES_ARE_UTF8 else os.fsdecode(part.encode())
+
+
+def place_for(
+    root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = (), *, portable: bool = False
+) -> Place:
     """Find where a remote name goes below ``root``.
 
     Args:
         root: The folder the caller named.
         name: The remote name.
-        folder: Components below the root that come before the name's, judged already.
+        folder: Components below the root that come before the name's.
+        portable: Whether to refuse what only other systems than this one cannot hold.
 
     Raises:
-        UnsafePathError: The name cannot be used literally below the root on every system.
+        UnsafePathError: The name cannot be used literally below the root.
     """
-    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name))
+    portable = portable or sys.platform == "win32"
+    if portable and folder:
+        local_parts("/".join(folder), portable=True)
+    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
 
 
-def prepare(place: Place) -> bool:
+def prepare(place: Place, *, replace: bool) -> bool:
     """Look whether a file can go to the place, before any byte is asked for.
+
+    Args:
+        place: The place.
+        replace: Whether a file that is there will be replaced; otherwise nothing is written then.
 
     Returns:
         Whether a regular file is there already.
@@ -67,24 +99,51 @@ def prepare(place: Place) -> bool:
         LocalWriteError: Something else is in the way, or the folder cannot be written to.
     """
     taken = exists(place)
-    check_writable(place.path.parent)
+    if replace or not taken:
+        folder = place.path.parent
+        with failures_of(lambda: folder):
+            if (refusal := refusal_of(folder)) is not None:
+                raise refusal
     return taken
 
 
-def check_writable(folder: Path) -> None:
-    """Check that files can be made in the folder, or that it can be made.
+def check_writable(root: Path) -> None:
+    """Check that something can be written below the root, or be there already.
 
     Raises:
-        LocalWriteError: They cannot, or it cannot.
+        LocalWriteError: Neither.
     """
-    with failures_of(lambda: folder):
-        above = folder
-        while not os.path.lexists(above) and above != above.parent:
-            above = above.parent
-        if not os.access(above, os.W_OK | os.X_OK):
-            readonly = os.statvfs(above).f_flag & os.ST_RDONLY
-            reason = errno.EROFS if readonly else errno.EACCES
-            raise OSError(reason if above.is_dir() else errno.ENOTDIR, os.strerror(reason))
+    with failures_of(lambda: root):
+        refusal = refusal_of(root)
+        if refusal is not None and not _holds_anything(root):
+            raise refusal
+
+
+def refusal_of(folder: Path) -> OSError | None:
+    """Return why no file can be made in the folder, or the folder itself; ``None`` if nothing is known against it."""
+    above = folder
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    # Either answer may be wrong: the first for a process that acts as another user, the second in some containers.
+    wanted = os.W_OK | os.X_OK
+    if os.access(above, wanted) or (_BY_EFFECTIVE_ID and os.access(above, wanted, effective_ids=True)):
+        return None
+    reason = errno.EACCES if above.is_dir() else errno.ENOTDIR
+    with suppress(OSError):
+        if os.statvfs(above).f_flag & os.ST_RDONLY:
+            reason = errno.EROFS
+    return OSError(reason, os.strerror(reason))
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Return whether there is something in a folder, or may be, since it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def exists(place: Place) -> bool:
@@ -122,44 +181,26 @@ def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat
                 return None
             if md5 is None:
                 return found
-            file = os.open(place.parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            with open(file, "rb", buffering=0) as content:
-                found = os.fstat(file)
-                return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
+            try:
+                return _if_right(place, folder, md5)
+            except OSError as error:  # a file that cannot be read is not known to be right
+                if error.errno not in _UNREADABLE:
+                    raise
+                return None
         finally:
             os.close(folder)
 
 
-def statuses(places: Iterable[Place]) -> Iterator[tuple[bool, os.stat_result | None]]:
-    """Look at many places; quickest where those of one folder follow one another.
-
-    Yields:
-        Whether anything is there; and the status of a regular file that can be reached without following links.
-    """
-    folder, opened = -1, None
-    try:
-        for place in places:
-            if opened != (above := (place.root, place.parts[:-1])):
-                if folder >= 0:
-                    os.close(folder)
-                folder, opened = -1, above
-                with suppress(OSError, UnsafePathError):
-                    folder = open_folder(place, create=False)
-            if folder < 0:
-                yield os.path.lexists(place.path), None
-                continue
-            found = None
-            with suppress(OSError):
-                found = os.stat(place.parts[-1], dir_fd=folder, follow_symlinks=False)
-            yield found is not None, found if found is not None and stat.S_ISREG(found.st_mode) else None
-    finally:
-        if folder >= 0:
-            os.close(folder)
+def _if_right(place: Place, folder: int, md5: bytes) -> os.stat_result | None:
+    file = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with open(file, "rb", buffering=0) as content:
+        found = os.fstat(file)
+        return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
 
 
 def open_folder(place: Place, *, create: bool) -> int:
     """Open the folder the file lies in, below the root only through folders that are no links."""
-    flags = _FOLDER & ~os.O_NOFOLLOW
+    flags = FOLDER & ~os.O_NOFOLLOW
     try:
         folder = os.open(place.root, flags)
     except FileNotFoundError:
@@ -169,7 +210,7 @@ def open_folder(place: Place, *, create: bool) -> int:
         folder = os.open(place.root, flags)
     for part in place.parts[:-1]:
         try:
-            inner = _enter(place, folder, part, create=create)
+            inner = _enter(place, folder, local_name(part), create=create)
         finally:
             os.close(folder)
         folder = inner
@@ -180,7 +221,7 @@ def status_of(place: Place, folder: int) -> os.stat_result | None:
     """Look at the target without following it; anything but a regular file or nothing is refused."""
     name = place.parts[-1]
     try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if stat.S_ISREG(found.st_mode):
@@ -194,13 +235,13 @@ def status_of(place: Place, folder: int) -> os.stat_result | None:
 
 def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
     try:
-        return os.open(part, _FOLDER, dir_fd=folder)
+        return os.open(part, FOLDER, dir_fd=folder)
     except FileNotFoundError:
         if not create:
             raise
         with suppress(FileExistsError):
             os.mkdir(part, dir_fd=folder)
-        return os.open(part, _FOLDER, dir_fd=folder)
+        return os.open(part, FOLDER, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
             raise _through_link(place, part) from error

@@ -22,6 +22,8 @@ _ADVICE = {
     errno.EISDIR: "a folder is where the file shall go; move it or choose another root",
     errno.EEXIST: "something that is no regular file is where the file shall go; move it or choose another root",
     errno.ENAMETOOLONG: "the path is too long for that disk; choose a shorter root",
+    errno.EINVAL: "that disk may not be able to hold a file of that name; choose a root on another disk",
+    errno.EILSEQ: "that disk cannot hold a file of that name; choose a root on another disk",
     errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n) or use fewer connections",
     errno.EIO: "the disk reports an error; check it, or choose another root",
 }

@@ -22,7 +22,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -137,7 +137,8 @@ class Remembered:
         self._active = False
         file, self._file = self._file, -1
         if file >= 0:
-            os.close(file)
+            with suppress(OSError):
+                os.close(file)
 
     def _open(self, *, create: bool) -> bool:
         """Tell whether there is a file to use."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,12 +22,16 @@ from wbfiles_async._protocol.journal import HEADER_BYTES, Header, Journal, encod
 from wbfiles_async._protocol.names import part_name
 from wbfiles_async._ranges import Range
 from wbfiles_async._transfer.left_over import header_for, open_temporary
-from wbfiles_async._transfer.places import Place, open_folder, status_of
+from wbfiles_async._transfer.places import Place, local_name, open_folder, status_of
 from wbfiles_async._transfer.refusals import failures_of
+from wbfiles_async._transfer.space import Free
 from wbfiles_async.errors import DestinationExistsError
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
+_UNKNOWN_MODE = 0o600  # where the umask cannot be learnt: nobody else can read then
+
+log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
@@ -46,6 +52,7 @@ class Temporary:
     _size: int | None = None
     _header: Header | None = None
     _parts: int = 0
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def create(self, *, size: int | None, md5: bytes | None = None) -> Journal | None:
         """Create the temporary sibling, and the folders above it; or take up what is left of an earlier one.
@@ -92,40 +99,49 @@ class Temporary:
     def _begin_journal(self, journal: Journal | None, md5: bytes | None) -> None:
         """Write behind the last byte what the file is, or take up what is written there."""
         assert self._size is not None  # noqa: S101
-        if journal is None:
-            self._header = header_for(self._size, md5, None)
-            os.pwrite(self._file, encode_header(self._header), self._size)
-        else:
-            self._header = journal.header
-            self._parts = len(journal.parts)
-            os.ftruncate(self._file, self._size + HEADER_BYTES)
-            os.pwrite(self._file, b"".join(map(encode_part, journal.parts)), self._size + HEADER_BYTES)
+        try:
+            if journal is None:
+                os.ftruncate(self._file, 0)  # where a file cannot be cut, nothing may be written behind its end
+                self._header = header_for(self._size, md5, None)
+                os.pwrite(self._file, encode_header(self._header), self._size)
+            else:
+                self._header = journal.header
+                self._parts = len(journal.parts)
+                os.ftruncate(self._file, self._size + HEADER_BYTES)
+                os.pwrite(self._file, b"".join(map(encode_part, journal.parts)), self._size + HEADER_BYTES)
+        except OSError as error:
+            self._end_journal(error)
+
+    def _end_journal(self, error: OSError) -> None:
+        log.info("%s: a later download will not go on from what comes of it now (%s)", self._path(), error.strerror)
+        self._header, self._parts = None, 0
 
     def _check_space(self, size: int) -> None:
-        disk, file = os.fstatvfs(self._file), os.fstat(self._file)
-        needed, free = size - file.st_blocks * 512, disk.f_bavail * disk.f_frsize
-        if needed > free:
-            raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free} are free")
+        needed, free = size - os.fstat(self._file).st_blocks * 512, Free.on(self._file)
+        if free.bytes is not None and needed > free.bytes:
+            raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free.bytes} are free")
 
     def note(self, part: Range, etag: str) -> None:
         """Note in the file that a part of it is written, so that a later process can go on from there.
 
+        Where that fails the file is written all the same; safe to call from several threads.
+
         Args:
             part: The part.
             etag: The strong validator of the object that it is a part of.
-
-        Raises:
-            LocalWriteError: The disk refuses.
         """
-        assert self._size is not None  # noqa: S101
-        assert self._header is not None  # noqa: S101
-        with failures_of(self._path):
-            if self._header.etag != etag:
-                self._header = attrs.evolve(self._header, etag=etag)
-                os.pwrite(self._file, encode_header(self._header), self._size)
-            entry = encode_part(part)
-            os.pwrite(self._file, entry, self._size + HEADER_BYTES + self._parts * len(entry))
-            self._parts += 1
+        with self._lock:
+            if self._header is None or self._size is None:
+                return
+            try:
+                if self._header.etag != etag:
+                    self._header = attrs.evolve(self._header, etag=etag)
+                    os.pwrite(self._file, encode_header(self._header), self._size)
+                entry = encode_part(part)
+                os.pwrite(self._file, entry, self._size + HEADER_BYTES + self._parts * len(entry))
+                self._parts += 1
+            except OSError as error:
+                self._end_journal(error)
 
     @property
     def can_be_kept(self) -> bool:
@@ -167,49 +183,65 @@ class Temporary:
 
         Raises:
             DestinationExistsError: A file of that name has appeared, and ``replace`` is false.
-            LocalWriteError: The disk refuses. The target is as it was.
+            LocalWriteError: The disk refuses. The target is as it was, but where only the flushing of its name failed.
         """
-        target = self.place.parts[-1]
+        name, target = local_name(self._name), self.place.name
         with failures_of(self._path):
-            if self._size is not None:
-                os.ftruncate(self._file, self._size)
-            os.fchmod(self._file, mode)
+            self._cut()
+            with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
+                os.fchmod(self._file, mode)
             marked = _marked(self._file)
             if durable:
                 os.fsync(self._file)
-            # Closing can fail, which must be known before; but while we have it open nobody takes it for left over.
-            os.close(os.dup(self._file))
+            self._check_close()
             status_of(self.place, self._folder)
             if replace:
-                os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                os.replace(name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
                 try:
-                    _rename_new(self._name, target, self._folder)
+                    _rename_new(name, target, self._folder)
                 except FileExistsError:
                     raise already_exists(self.place.path) from None
             self._name = ""
             self.published = _unchanged(target, self._folder, marked)
             if durable:
-                os.fsync(self._folder)
+                _flush_folder(self._folder)
+
+    def _cut(self) -> None:
+        """Remove what is noted behind the last byte."""
+        if self._size is not None:
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError:
+                if os.fstat(self._file).st_size != self._size:
+                    raise
+
+    def _check_close(self) -> None:
+        """Close the file, as far as that can fail, which must be known before it is published."""
+        try:
+            closed = os.dup(self._file)  # while we have it open nobody takes it for left over
+        except OSError:
+            closed, self._file = self._file, -1
+        os.close(closed)
 
     def keep(self) -> Path:
         """Leave what is there for a later download, and give its path; ``discard`` does not remove it then."""
         name, self._name = self._name, ""
-        return self.place.path.with_name(name)
+        return self.place.path.with_name(local_name(name))
 
     def discard(self) -> None:
         """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
+        # Of what is published all that can fail has been asked before; of the rest nothing is to be told any more.
         if self._name:
-            name, self._name = self._name, ""
-            with suppress(FileNotFoundError):
+            name, self._name = local_name(self._name), ""
+            with suppress(OSError):
                 os.unlink(name, dir_fd=self._folder)
-        if self._file >= 0:
-            file, self._file = self._file, -1
-            with suppress(OSError):  # of what is published it was asked before, and of the rest nobody wants to know
-                os.close(file)
-        if self._folder >= 0:
-            folder, self._folder = self._folder, -1
-            os.close(folder)
+        file, self._file = self._file, -1
+        folder, self._folder = self._folder, -1
+        for descriptor in (file, folder):
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
 
 
 def write_whole(
@@ -254,12 +286,15 @@ def default_mode() -> int:
                     return 0o666 & ~int(line.split()[1], 8)
     except OSError:
         pass
-    with tempfile.TemporaryDirectory() as folder:
-        probe = os.open(os.path.join(folder, "probe"), _NEW_FILE, 0o666)
-        try:
-            return stat.S_IMODE(os.fstat(probe).st_mode)
-        finally:
-            os.close(probe)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            probe = os.open(os.path.join(folder, "probe"), _NEW_FILE, 0o666)
+            try:
+                return stat.S_IMODE(os.fstat(probe).st_mode)
+            finally:
+                os.close(probe)
+    except OSError:
+        return _UNKNOWN_MODE
 
 
 def _marked(file: int) -> tuple[int, int, int, int]:
@@ -295,13 +330,25 @@ def _rename_new(name: str, target: str, folder: int) -> None:
         os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         raise
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A file system without hard links: the check and the rename are two steps there.
+    except (OSError, NotImplementedError):
+        # No hard links here, for whatever reason: the check and the rename are two steps then.
         with suppress(FileNotFoundError):
             os.stat(target, dir_fd=folder, follow_symlinks=False)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
     else:
-        os.unlink(name, dir_fd=folder)
+        with suppress(OSError):  # the file is in place, whatever becomes of its first name
+            os.unlink(name, dir_fd=folder)
+
+
+def _flush_folder(folder: int) -> None:
+    """Wait until the disk holds the names in a folder, where it knows how to do that for folders."""
+    try:
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.fsync(readable)
+        finally:
+            os.close(readable)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH_OF_FOLDERS:
+            raise

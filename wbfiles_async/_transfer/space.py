@@ -99,6 +99,19 @@ class Free:
     bytes: int | None
     files: int | None
 
+    @classmethod
+    def on(cls, where: Path | int) -> Free:
+        """Ask the disk of a path or an open file. Blocks.
+
+        Some file systems state no numbers, or nought of nought; one that is full in truth says so on the first write.
+        """
+        try:
+            disk = os.statvfs(where)
+        except OSError:
+            return cls(None, None)
+        says_bytes = disk.f_blocks and disk.f_frsize
+        return cls(disk.f_bavail * disk.f_frsize if says_bytes else None, disk.f_favail if disk.f_files else None)
+
     def shortage(self, need: Need, root: Path) -> LocalWriteError | None:
         """Return the error of what does not fit below the root; ``None`` where all of it may."""
         if self.bytes is not None and need.bytes > self.bytes:
@@ -111,15 +124,8 @@ class Free:
 
 
 def free_below(root: Path) -> Free:
-    """Ask how much the disk of a folder still takes; the folder need not exist yet. Blocks.
-
-    Some file systems state no numbers, or nought of nought; a disk that is full in truth says so on the first write.
-    """
-    above = root.absolute()
+    """Ask how much the disk of a folder still takes; the folder need not exist yet. Blocks."""
+    above = root
     while not above.exists() and above != above.parent:
         above = above.parent
-    try:
-        disk = os.statvfs(above)
-    except OSError:
-        return Free(None, None)
-    return Free(disk.f_bavail * disk.f_frsize if disk.f_blocks else None, disk.f_favail if disk.f_files else None)
+    return Free.on(above)
