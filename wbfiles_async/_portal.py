@@ -46,6 +46,16 @@ def has_uvloop() -> bool:
     return find_spec("uvloop") is not None
 
 
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    if has_uvloop():
+        import uvloop
+
+        return uvloop.new_event_loop()
+    import asyncio
+
+    return asyncio.new_event_loop()
+
+
 class _Thread:
     """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
 
@@ -67,8 +77,6 @@ class _Thread:
     def _work(self, started: Future[None]) -> None:
         import asyncio
 
-        import anyio
-
         from wbfiles_async._transfer.disk import LastingThreads
 
         async def serve() -> None:
@@ -86,8 +94,19 @@ class _Thread:
             while self.clients:
                 await self.clients.pop().aclose()
             await asyncio.gather(*self._closings)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
-        anyio.run(serve, backend_options={"use_uvloop": has_uvloop()})
+        loop = _new_event_loop()
+        try:
+            loop.run_until_complete(serve())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            # asyncio.run and anyio.run would wait for the default executor too, for which they start a thread, and
+            # Python 3.12 refuses new threads while the interpreter exits. Closing the loop ends the executor's threads.
+            loop.close()
 
     @property
     def is_current(self) -> bool:

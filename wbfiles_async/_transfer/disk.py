@@ -30,15 +30,20 @@ class LastingThreads(ThreadPoolExecutor):
     """A pool that serves to the interpreter's very end.
 
     All pools refuse work from when the main thread has returned, while other threads of a program may still
-    download; from then on each piece of work has a thread of its own.
+    download; from then on each piece of work has a thread of its own. Where no thread can be started either, as in an
+    interpreter that exits, the work is done at once in the calling thread: late is better than not at all.
     """
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have ``work`` run in a thread."""
-        try:
+        """Run ``work`` in a thread."""
+        with suppress(RuntimeError):
             return super().submit(work, *args, **kwargs)
-        except RuntimeError:
-            return in_new_thread(partial(work, *args, **kwargs))
+        job = partial(work, *args, **kwargs)
+        with suppress(RuntimeError):
+            return in_new_thread(job)
+        future: Future[T] = Future()
+        _fulfil(future, job)
+        return future
 
 
 def in_new_thread(work: Callable[[], T]) -> Future[T]:
