@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
@@ -47,13 +49,29 @@ def has_uvloop() -> bool:
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
-    if has_uvloop():
-        import uvloop
-
-        return uvloop.new_event_loop()
     import asyncio
 
-    return asyncio.new_event_loop()
+    if not has_uvloop():
+        return asyncio.new_event_loop()
+    uvloop = import_module("uvloop")
+
+    async def getaddrinfo(
+        loop: asyncio.AbstractEventLoop,
+        host: str | None,
+        port: int | str | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+
+    # uvloop's own look-up starts threads of libuv, and a child that is forked later crashes when it exits, since libuv
+    # waits there for threads that only the parent has.
+    loop_type = type("Loop", (uvloop.Loop,), {"getaddrinfo": getaddrinfo, "__module__": "uvloop"})
+    loop: asyncio.AbstractEventLoop = loop_type()
+    return loop
 
 
 class _Thread:
