@@ -12,7 +12,9 @@ from wbfiles_async._credentials import find_credentials, missing_credentials
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._files import check_existing, judged
 from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
+from wbfiles_async._protocol.elsewhere import API, HandlesFilesOnly
 from wbfiles_async._protocol.layout import Layout
+from wbfiles_async._protocol.run_likes import HasPath, RunLike, path_text
 from wbfiles_async._protocol.run_paths import parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async._protocol.runs_page import ListedRun
 from wbfiles_async._protocol.selection import Selection
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from wbfiles_async._transfer.progress import Progress
 
 
-class AsyncApi:
+class AsyncApi(HandlesFilesOnly):
     """A client of W&B for one event loop. Use it as an async context manager, or call ``aclose``.
 
     Nothing is shared between two clients: different keys, servers and limits live side by side. Settings and
@@ -50,6 +52,8 @@ class AsyncApi:
         AuthenticationError: No credentials were found; the message says where they were looked for.
     """
 
+    _elsewhere = API
+
     def __init__(
         self,
         overrides: Mapping[str, str] | None = None,
@@ -66,6 +70,7 @@ class AsyncApi:
         # Here and not above: httpx and its company take long to import, and only who makes a client needs them.
         from wbfiles_async._gateway import Gateway
 
+        _check_httpx(http_client, transport)
         environ, home = os.environ, Path.home()
         settings = load_settings(
             overrides,
@@ -107,38 +112,54 @@ class AsyncApi:
         """User or team of paths that name none; ``None`` until it is known."""
         return self._gateway.default_entity or None
 
-    def run(self, path: str) -> AsyncRun:
+    def run(self, path: RunLike) -> AsyncRun:
         """Name a run. Makes no request.
 
         Args:
             path: ``entity/project/run_id``, ``entity/project/runs/run_id``, ``project/run_id``, ``run_id``, or the
-                run's web address. Missing parts come from the settings, the entity else from the server.
+                run's web address. Missing parts come from the settings, the entity else from the server. The parts
+                in a list will do as well, as ``wandb`` gives them in ``run.path``, and so will a run of ``wandb`` or
+                of this package, such as one that was pickled.
+
+        Returns:
+            The run, with this client.
 
         Raises:
             ConfigurationError: The path names no run.
         """
+        if isinstance(path, AsyncRun):
+            return AsyncRun(self, path._path, path._listed)
         settings = self._gateway.settings
         return AsyncRun(
             self,
-            parse_run_path(path, base_url=settings.base_url, entity=settings.entity, project=settings.project),
+            parse_run_path(
+                path_text(path), base_url=settings.base_url, entity=settings.entity, project=settings.project
+            ),
         )
 
     def runs(
         self,
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         filters: Mapping[str, object] | None = None,
         order: str = "+created_at",
         per_page: int = RUNS_PER_PAGE,
+        include_sweeps: bool = False,
+        lazy: bool = True,
     ) -> AsyncRuns:
         """Select runs of a project. Makes no request.
 
         Args:
             path: ``entity/project``, ``project``, or the web address of the project; the project of the settings
-                where none is given.
+                where none is given. Entity and project in a list will do as well.
             filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
                 server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
             order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
             per_page: Runs to ask for in one request; fewer are asked for where the server refuses so many.
+            include_sweeps: Taken since ``wandb.Api`` has it; no effect, since nothing of sweeps is read here.
+            lazy: Taken since ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
+
+        Returns:
+            The runs, not listed yet.
 
         Raises:
             ConfigurationError: The path names no project, or a value is none that can be asked for.
@@ -149,12 +170,15 @@ class AsyncApi:
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
         settings = self._gateway.settings
-        project = parse_project_path(path, base_url=settings.base_url, entity=settings.entity, project=settings.project)
+        named = None if path is None else path_text(path)
+        project = parse_project_path(
+            named, base_url=settings.base_url, entity=settings.entity, project=settings.project
+        )
         return AsyncRuns(self, project, parse_filters(filters), order or "+created_at", per_page)
 
     async def download(
         self,
-        paths_or_runs: str | AsyncRun | AsyncRuns | Sequence[str | AsyncRun],
+        paths_or_runs: str | HasPath | AsyncRuns | Sequence[RunLike],
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
@@ -173,7 +197,7 @@ class AsyncApi:
         is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
 
         Args:
-            paths_or_runs: The path of a project or of a run, runs, or paths of runs as ``run`` takes them.
+            paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
             root: Local folder; made where it is missing.
             layout: As for ``AsyncRuns.download``, as is all that follows.
             include: Shell patterns on the file's name; none means all.
@@ -195,12 +219,12 @@ class AsyncApi:
         """
         check_existing(existing)
         selection, folders = Selection(include, exclude), Layout(layout)
-        given = await self._named_by(paths_or_runs) if isinstance(paths_or_runs, str) else paths_or_runs
+        given = await self._named_by(path_text(paths_or_runs)) if isinstance(paths_or_runs, str) else paths_or_runs
         if isinstance(given, AsyncRuns):
             runs = given._listed(selection)
         else:
-            several = [given] if isinstance(given, AsyncRun) else given
-            runs = self._each([self.run(run) if isinstance(run, str) else run for run in several])
+            several = [given] if isinstance(given, HasPath) else given
+            runs = self._each([self.run(run) for run in several])
         shown = None if dry_run else progress
         async with watching_many(shown, on_result, None, selection) as (told, note):
             report = await self._gateway.download_many(
@@ -256,3 +280,23 @@ class AsyncApi:
             if path not in seen:
                 seen.add(path)
                 yield (ListedRun(path),)
+
+
+def _check_httpx(client: object, transport: object) -> None:
+    """Check that what the caller brings along is of the package httpx.
+
+    Raises:
+        ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.
+    """
+    import httpx
+
+    for name, given, kind in (
+        ("http_client", client, httpx.AsyncClient),
+        ("transport", transport, httpx.AsyncBaseTransport),
+    ):
+        if given is not None and not isinstance(given, kind):
+            theirs = type(given)
+            raise ConfigurationError(
+                f"{name} must be an httpx.{kind.__name__}, of the package httpx, not {theirs.__module__}."
+                f"{theirs.__qualname__}."
+            )

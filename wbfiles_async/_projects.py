@@ -1,4 +1,4 @@
-"""The questions about a project that W&B's API is asked: which runs it has, and how many."""
+"""The questions about a project that W&B's API is asked: which runs it has, how many, and what one of them is like."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wbfiles_async._listing import MODEST_PAGE, ahead
-from wbfiles_async._models import ProjectPath
+from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async._protocol.backoff import is_transient
-from wbfiles_async._protocol.graphql import RUN_COUNT, RUNS, RUNS_WITH_FILES
+from wbfiles_async._protocol.graphql import RUN, RUN_COUNT, RUNS, RUNS_WITH_FILES
 from wbfiles_async._protocol.pages import RunPages
-from wbfiles_async._protocol.runs_page import ListedRun, RunsPage, parse_run_count, parse_runs_page
+from wbfiles_async._protocol.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async.errors import ApiError
 
 if TYPE_CHECKING:
@@ -64,3 +64,15 @@ async def count_runs(gateway: Gateway, project: ProjectPath, filters: str) -> in
     project = await gateway.resolve(project)
     variables: dict[str, object] = {"project": project.project, "entity": project.entity, "filters": filters}
     return parse_run_count(await gateway.ask(RUN_COUNT, variables), project=project)
+
+
+async def look_up_run(gateway: Gateway, run: RunPath) -> ListedRun:
+    """Ask for what the listing of its project tells of one run.
+
+    Raises:
+        RunNotFoundError: The run or its project does not exist or is not visible.
+        ApiError: The server fails.
+    """
+    run = await gateway.resolve(run)
+    variables: dict[str, object] = {"project": run.project, "entity": run.entity, "name": run.run_id}
+    return parse_run(await gateway.ask(RUN, variables), run=run)

@@ -40,10 +40,16 @@ class OneFile:
     _look_up: Callable[[], Awaitable[Source]]
 
     async def fetch(
-        self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
+        self,
+        root: str | os.PathLike[str],
+        *,
+        replace: bool,
+        exist_ok: bool,
+        progress: Progress | None,
+        place: Place | None = None,
     ) -> Path:
-        """Download to ``root/name``."""
-        place = place_for(root, self._name)
+        """Download to ``root/name``, or to a place of the caller's own."""
+        place = place or place_for(root, self._name)
 
         def look() -> None:
             if prepare(place) and not replace:
