@@ -99,7 +99,7 @@ class TestWhatIsNotHere:
 class TestWhatIsKnownOfARun:
     def test_a_blocking_run_looks_it_up_once(self, api: Api, server: LocalServer) -> None:
         run = api.run(RUN)
-        assert len(server.requests) == 0
+        assert not [*server.requests]
         assert (run.name, run.state) == ("run1", "finished")
         assert run.created_at is not None
         assert [request.operation for request in server.requests] == ["Run"]
