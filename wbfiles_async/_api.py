@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from wbfiles_async._credentials import find_credentials, missing_credentials
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._files import check_existing, judged
-from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
 from wbfiles_async._protocol.elsewhere import API, HandlesFilesOnly
 from wbfiles_async._protocol.layout import Layout
 from wbfiles_async._protocol.run_likes import HasPath, RunLike, path_text
@@ -221,14 +222,19 @@ class AsyncApi(HandlesFilesOnly):
         selection, folders = Selection(include, exclude), Layout(layout)
         given = await self._named_by(path_text(paths_or_runs)) if isinstance(paths_or_runs, str) else paths_or_runs
         if isinstance(given, AsyncRuns):
-            runs = given._listed(selection)
+            listed = partial(given._listed, selection)
         else:
             several = [given] if isinstance(given, HasPath) else given
-            runs = self._each([self.run(run) for run in several])
-        shown = None if dry_run else progress
-        async with watching_many(shown, on_result, None, selection) as (told, note):
+            listed = partial(self._each, [self.run(run) for run in several])
+
+        def files() -> AsyncGenerator[Sequence[FileAttributes]]:
+            from wbfiles_async._many import ManyRuns
+
+            return ManyRuns(self._gateway, folders, selection).files(listed())
+
+        async with watching_many(None if dry_run else progress, on_result, files, selection) as (told, note):
             report = await self._gateway.download_many(
-                runs,
+                listed(),
                 Path(root),
                 layout=folders,
                 selection=selection,

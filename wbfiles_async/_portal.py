@@ -8,6 +8,7 @@ begin it, where one will do.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import socket
 import threading
@@ -19,10 +20,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from wbfiles_async.errors import ConfigurationError
+from wbfiles_async.errors import ConfigurationError, WBFilesError
 
 if TYPE_CHECKING:
     import asyncio
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -237,7 +240,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             if thread.has_ended and not call.has_ended(0):
                 raise ConfigurationError(_EXITS)  # noqa: TRY301  # nothing is left that could cancel the call
         return call.result()
-    except BaseException:
+    except BaseException as error:
         try:  # at once: where a second interruption can come, it must not keep the work from being cancelled
             thread.leave_if_ending()
             if not call.has_ended(0):
@@ -246,6 +249,10 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
         except BaseException:
             thread.cancel(call)  # perhaps for the second time, which is harmless
             raise
+        if isinstance(error, WBFilesError | KeyboardInterrupt):
+            # The message tells what to do; the thirty frames of how it came about would hide the caller's line.
+            log.debug("The whole traceback of what %s raised:", getattr(work, "__qualname__", work), exc_info=error)
+            error.__traceback__ = None
         raise
 
 

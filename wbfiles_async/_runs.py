@@ -13,7 +13,7 @@ import attrs
 
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._files import check_existing, judged
-from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
 from wbfiles_async._protocol.layout import Layout
 from wbfiles_async._protocol.pages import RunPages
 from wbfiles_async._protocol.runs_page import ListedRun
@@ -138,7 +138,7 @@ class AsyncRuns:
         check_existing(existing)
         selection = Selection(include, exclude)
         shown = None if dry_run else progress
-        async with watching_many(shown, on_result, None, selection) as (told, note):
+        async with watching_many(shown, on_result, lambda: self._files(selection), selection) as (told, note):
             report = await self._client._gateway.download_many(
                 self._listed(selection),
                 Path(root),
@@ -150,6 +150,12 @@ class AsyncRuns:
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
+
+    def _files(self, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
+        """List the files of all runs."""
+        from wbfiles_async._many import ManyRuns
+
+        return ManyRuns(self._client._gateway, Layout(LAYOUT), selection).files(self._listed(selection))
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""
