@@ -227,13 +227,40 @@ class AsyncRun(HandlesFilesOnly):
         on_result: Callable[[FileResult], None] | None = None,
         api: AsyncApi | None = None,
     ) -> DownloadReport:
-        """Download all files of the run; the same as ``files().download`` with the same arguments.
+        """Download all files of the run side by side, each to ``root/name``; ``files().download`` does the same.
+
+        Each file appears at its place only when it is whole and checked. One file's failure does not stop the
+        others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
+        Memory hardly grows with the number of files: 12 to 24 bytes for each, by which names are noticed that some
+        file system takes for one. Of such names in one page of the listing none is written; one that comes later is
+        refused, and the earlier one stays.
+
+        With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
+        file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
+
+        Args:
+            root: Local folder; made where it is missing.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            dry_run: Whether to only tell what would be fetched.
+            raise_on_error: Whether to raise when a file failed, after the others are done.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more.
+            on_result: Called with each file's result, in the event loop's thread.
+            api: Client to use instead of the run's own.
 
         Returns:
             What was done.
 
         Raises:
-            WBFilesError: As ``AsyncFiles.download`` does.
+            IncompleteDownloadError: Files failed; it carries the report.
+            ConfigurationError: A pattern or ``existing`` cannot be used, or ``progress=True`` cannot, since there is a
+                terminal and rich is not installed.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The listing failed.
         """
         return await self.files(api=api).download(
             root,

@@ -117,13 +117,17 @@ class AsyncRuns:
             root: Local folder; made where it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
-            include: As for ``AsyncFiles.download``. A single pattern, or plain names, are compared by the server too,
-                which then lists little else.
-            exclude: As for ``AsyncFiles.download``.
-            existing: As for ``AsyncFiles.download``.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all. A single
+                pattern, or plain names, are compared by the server too, which then lists little else.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: As for ``AsyncFiles.download``, with ``run_id/name`` for names.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more. Names
+                are told as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:

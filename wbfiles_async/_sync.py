@@ -7,8 +7,8 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._facts import FileFacts
@@ -22,15 +22,33 @@ from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._sequence import RememberedSequence
 from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
+from wbfiles_async._text import blocking_doc
 
 if TYPE_CHECKING:
     import httpx
 
     from wbfiles_async._transfer.progress import Progress
 
+C = TypeVar("C")
 
+
+def _documented_by(async_class: type) -> Callable[[type[C]], type[C]]:
+    """Complete the documentation of a blocking class by that of its async counterpart, where the text stands."""
+
+    def complete(blocking_class: type[C]) -> type[C]:
+        blocking_class.__doc__ = blocking_doc(async_class.__doc__ or "", blocking_class.__doc__ or "", of_class=True)
+        for name, method in vars(blocking_class).items():
+            if isinstance(method, FunctionType) and not name.startswith("_"):
+                counterpart = getattr(async_class, "aclose" if name == "close" else name)
+                method.__doc__ = blocking_doc(counterpart.__doc__ or "", method.__doc__ or "")
+        return blocking_class
+
+    return complete
+
+
+@_documented_by(AsyncApi)
 class Api(HandlesFilesOnly):
-    """Blocking form of ``AsyncApi``; same arguments. Use it from any thread, also where an event loop runs.
+    """Blocking form of ``AsyncApi``. Use it from any thread, also where an event loop runs.
 
     Closing it is good manners, not a duty: it is closed when nobody holds it any more, and at exit.
     """
@@ -88,7 +106,7 @@ class Api(HandlesFilesOnly):
         return self._async.default_entity
 
     def run(self, path: RunLike) -> Run:
-        """Name a run, as ``AsyncApi.run`` does; same arguments. Makes no request."""
+        """Blocking form of ``AsyncApi.run``."""
         return Run(self, self._async.run(_unwrapped(path)))
 
     def runs(
@@ -100,7 +118,7 @@ class Api(HandlesFilesOnly):
         include_sweeps: bool = False,
         lazy: bool = True,
     ) -> Runs:
-        """Select runs of a project, as ``AsyncApi.runs`` does; same arguments. Makes no request."""
+        """Blocking form of ``AsyncApi.runs``."""
         return Runs(self, self._async.runs(path, filters, order, per_page, include_sweeps, lazy))
 
     def download(
@@ -117,7 +135,7 @@ class Api(HandlesFilesOnly):
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncApi.download``; same arguments."""
+        """Blocking form of ``AsyncApi.download``."""
         return run_blocking(
             self._async.download,
             _all_unwrapped(paths_or_runs),
@@ -149,6 +167,7 @@ def _async_of(api: Api | None) -> AsyncApi | None:
     return None if api is None else api._async
 
 
+@_documented_by(AsyncRun)
 class Run(HandlesFilesOnly):
     """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client.
 
@@ -213,7 +232,7 @@ class Run(HandlesFilesOnly):
         return self._run.path
 
     def refresh(self, *, api: Api | None = None) -> Run:
-        """Blocking form of ``AsyncRun.refresh``; same arguments."""
+        """Blocking form of ``AsyncRun.refresh``."""
         return Run(api or self._client, run_blocking(self._run.refresh, api=_async_of(api)))
 
     def files(
@@ -226,17 +245,17 @@ class Run(HandlesFilesOnly):
         upload: bool = False,
         api: Api | None = None,
     ) -> Files:
-        """Select files of the run, as ``AsyncRun.files`` does; same arguments. Makes no request."""
+        """Blocking form of ``AsyncRun.files``."""
         run = self._with(api)
         return Files(run, run._run.files(names, pattern, per_page, match=match, upload=upload))
 
     def file(self, name: str, *, api: Api | None = None) -> File:
-        """Blocking form of ``AsyncRun.file``; same arguments."""
+        """Blocking form of ``AsyncRun.file``."""
         run = self._with(api)
         return File._of(run._client, run_blocking(run._run.file, name), run)
 
     def find(self, match: Mapping[str, object], *, api: Api | None = None) -> File:
-        """Blocking form of ``AsyncRun.find``; same arguments."""
+        """Blocking form of ``AsyncRun.find``."""
         run = self._with(api)
         return File._of(run._client, run_blocking(run._run.find, match), run)
 
@@ -253,7 +272,7 @@ class Run(HandlesFilesOnly):
         on_result: Callable[[FileResult], None] | None = None,
         api: Api | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncRun.download``; same arguments."""
+        """Blocking form of ``AsyncRun.download``."""
         return run_blocking(
             self._run.download,
             root,
@@ -276,8 +295,9 @@ class Run(HandlesFilesOnly):
         return self._run
 
 
+@_documented_by(AsyncFile)
 class File(FileFacts):
-    """Blocking form of ``AsyncFile``; same arguments, with an ``Api`` and a ``Run``. An immutable value.
+    """Blocking form of ``AsyncFile``. An immutable value.
 
     Pickles without its client and without signed URLs; give ``api=`` to download it then.
     """
@@ -321,7 +341,11 @@ class File(FileFacts):
         *,
         progress: Progress | bool | None = None,
     ) -> io.TextIOWrapper:
-        """Blocking form of ``AsyncFile.download``; same arguments, and a text file as ``open`` gives it."""
+        """Blocking form of ``AsyncFile.download``.
+
+        Returns:
+            A text file, as ``open`` returns it.
+        """
         path = run_blocking(self._file.fetch, root, replace, exist_ok, api=_async_of(api), progress=progress)
         return path.open(encoding="utf-8")
 
@@ -335,33 +359,34 @@ class File(FileFacts):
         api: Api | None = None,
         progress: Progress | bool | None = None,
     ) -> Path:
-        """Blocking form of ``AsyncFile.fetch``; same arguments."""
+        """Blocking form of ``AsyncFile.fetch``."""
         asynchronous = _async_of(api)
         return run_blocking(self._file.fetch, root, replace, exist_ok, path=path, api=asynchronous, progress=progress)
 
     def read_bytes(self, *, api: Api | None = None) -> bytes:
-        """Blocking form of ``AsyncFile.read_bytes``; same arguments."""
+        """Blocking form of ``AsyncFile.read_bytes``."""
         return run_blocking(self._file.read_bytes, api=_async_of(api))
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict", *, api: Api | None = None) -> str:
-        """Blocking form of ``AsyncFile.read_text``; same arguments."""
+        """Blocking form of ``AsyncFile.read_text``."""
         return run_blocking(self._file.read_text, encoding, errors, api=_async_of(api))
 
     def stream(self, start: int = 0, stop: int | None = None, *, api: Api | None = None) -> Iterator[bytes]:
-        """Blocking form of ``AsyncFile.stream``; same arguments."""
+        """Blocking form of ``AsyncFile.stream``."""
         # Not returned but iterated here, so that the clients are held meanwhile.
         yield from iterate_blocking(self._file.stream(start, stop, api=_async_of(api)))
 
     def delete(self, *, api: Api | None = None) -> None:
-        """Blocking form of ``AsyncFile.delete``; same arguments."""
+        """Blocking form of ``AsyncFile.delete``."""
         return run_blocking(self._file.delete, api=_async_of(api))
 
     def refresh(self, *, api: Api | None = None) -> File:
-        """Blocking form of ``AsyncFile.refresh``; same arguments."""
+        """Blocking form of ``AsyncFile.refresh``."""
         file = run_blocking(self._file.refresh, api=_async_of(api))
         return File._of(api or self._client, file, None if self._run is None else self._run._with(api))
 
 
+@_documented_by(AsyncRuns)
 class Runs(RememberedSequence[AsyncRun, Run]):
     """Blocking form of ``AsyncRuns``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
 
@@ -404,7 +429,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncRuns.download``; same arguments."""
+        """Blocking form of ``AsyncRuns.download``."""
         return run_blocking(
             self._runs.download,
             root,
@@ -425,6 +450,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         return [Run(self._client, run) for run in page]
 
 
+@_documented_by(AsyncFiles)
 class Files(RememberedSequence[AsyncFile, File]):
     """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
 
@@ -469,7 +495,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncFiles.download``; same arguments."""
+        """Blocking form of ``AsyncFiles.download``."""
         return run_blocking(
             self._files.download,
             root,
@@ -490,7 +516,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         dry_run: bool = False,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DeletionReport:
-        """Blocking form of ``AsyncFiles.delete``; same arguments."""
+        """Blocking form of ``AsyncFiles.delete``."""
         return run_blocking(self._files.delete, include=include, exclude=exclude, dry_run=dry_run, on_result=on_result)
 
     def _begin(self) -> AsyncGenerator[list[AsyncFile]]:
