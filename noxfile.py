@@ -1,12 +1,39 @@
 """What is checked before anything lands: ``nox`` runs it all, ``nox -s tests`` one part."""
 
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "types", "tests", "tests_uvloop", "bench_smoke"]
 nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False  # nox names the sessions that it skips
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ("3.11", "3.12", "3.13")
+PROCESSES = ("facade_parity", "facade_lifecycle", "uvloop", "cli_processes", "progress")
+"""Tests of what depends on the interpreter and its event loop: threads, signals, forks, the exit."""
+
+
+def works(python: str) -> bool:
+    """Tell whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def find_python(version: str) -> str | None:
+    """Return a working interpreter of this version, from ``PATH`` or from pyenv."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    in_path = shutil.which(f"python{version}")
+    of_pyenv = map(str, sorted(root.glob(f"versions/{version}.*/bin/python{version}"), reverse=True))
+    return next((python for python in [*([in_path] if in_path else []), *of_pyenv] if works(python)), None)
+
+
+FOUND = {version: python for version in PYTHONS if (python := find_python(version))}
+# nox looks interpreters up in PATH.
+os.environ["PATH"] = os.pathsep.join([*(str(Path(python).parent) for python in FOUND.values()), os.environ["PATH"]])
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -30,20 +57,26 @@ def types(session: nox.Session) -> None:
     session.run("pyright")
 
 
-@nox.session
+@nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests; arguments go to pytest."""
+    """All tests on the oldest Python that is installed, and those of processes on the others.
+
+    Arguments go to pytest, on each of them: ``nox -s tests -- FILE``, or ``nox -s tests-3.13 -- FILE`` on one.
+    """
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    if session.posargs or session.python == next(iter(FOUND)):
+        session.run("pytest", *session.posargs)
+    else:
+        session.run("pytest", *(f"tests/test_{name}.py" for name in PROCESSES))
 
 
-@nox.session
+@nox.session(python=[*FOUND][-1:] or None)
 def tests_uvloop(session: nox.Session) -> None:
     """The tests of what uses uvloop where it is installed: the blocking objects and the command line."""
     install(session, "test")
     session.install("uvloop")
-    # The life-cycle tests are not among them: in a forked child uvloop warns of the parent's connections.
-    session.run("pytest", *(f"tests/test_{name}.py" for name in ("uvloop", "cli_processes", "readme")))
+    names = ("uvloop", "facade_lifecycle", "cli_processes", "readme")
+    session.run("pytest", *(f"tests/test_{name}.py" for name in names))
 
 
 @nox.session

@@ -76,7 +76,7 @@ DIFFERENCES = (
     Difference(
         "repr",
         "<File config.yaml (None) 5.0B>",
-        "<File team/project/run: config.yaml (type unknown, 5 bytes)>",
+        "<File team/project/run: config.yaml (type unknown, 5 B)>",
         "ours tells the run too",
     ),
 )

@@ -25,6 +25,8 @@ SECONDS = 20
 
 # Python 3.12 warns of every fork while threads run, which these scenarios are about.
 WARNINGS = ("-X", "dev", "-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")
+# In a forked child uvloop warns of the parent's connections, which the child must leave alone.
+FORK_WARNINGS = ("-W", "ignore:unclosed resource <TCPTransport:ResourceWarning")
 # In its debug mode asyncio tells of steps that took long, as they do on a busy machine.
 SLOW = re.compile(r"^Executing <.*> took \d+\.\d+ seconds\n", re.MULTILINE)
 
@@ -88,8 +90,9 @@ def root(tmp_path: Path) -> Path:
 def running(server: HoldingServer, script: str, *args: str | Path) -> Iterator[Child]:
     # By its name: looking names up takes threads, which an interpreter that exits no longer gives to everyone.
     base_url = server.base_url.replace("127.0.0.1", "localhost")
+    warnings = (*WARNINGS, *FORK_WARNINGS) if script == "facade_fork.py" else WARNINGS
     process = subprocess.Popen(
-        [sys.executable, *WARNINGS, SCRIPTS / script, *args],
+        [sys.executable, *warnings, SCRIPTS / script, *args],
         env=os.environ | {"WANDB_BASE_URL": base_url, "WANDB_API_KEY": server.api_key},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pydoc
 import re
 from collections.abc import Callable
 from types import FunctionType
@@ -92,7 +93,7 @@ def test_properties_are_the_same(async_class: type, blocking_class: type) -> Non
             counterpart = inspect.getattr_static(blocking_class, name)
             assert isinstance(counterpart, property), name
             assert (counterpart.fset, counterpart.fdel) == (None, None), name
-            assert counterpart.__doc__ == member.__doc__, name
+            assert summary(counterpart) == summary(member), name
             assert member.fget is not None
             assert counterpart.fget is not None
             assert signature(counterpart.fget)[1] == blocking_type(signature(member.fget)[1]), name
@@ -125,6 +126,44 @@ def test_a_method_names_its_counterpart_in_its_docstring(async_class: type, name
 
 
 @each
+def test_a_method_has_the_whole_documentation(async_class: type, name: str) -> None:
+    function = counterpart(async_class, name)
+    theirs, ours = inspect.getdoc(getattr(async_class, name)) or "", inspect.getdoc(function) or ""
+    assert section("Args", ours) == blocking_words(section("Args", theirs))
+    assert set(section("Args", ours)) >= set(inspect.signature(function).parameters) - {"self"}
+    assert section("Raises", ours) == blocking_words(section("Raises", theirs))
+    assert ours.splitlines()[0] == blocking_words({"": theirs.splitlines()[0]})[""]
+    shown = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    assert all(line.strip() in shown for line in ours.splitlines())
+
+
+@each
+def test_what_a_method_returns_is_that_of_a_blocking_one(async_class: type, name: str) -> None:
+    ours = inspect.getdoc(counterpart(async_class, name)) or ""
+    assert "await" not in ours
+    assert not re.search(r"\basync", ours)
+
+
+DOWNLOADS = [wbfiles_async.AsyncRun.download, wbfiles_async.AsyncRuns.download, wbfiles_async.AsyncApi.download]
+
+
+@pytest.mark.parametrize("download", DOWNLOADS, ids=lambda download: download.__qualname__)
+def test_every_download_says_all_that_one_says(download: Callable[..., object]) -> None:
+    told, least = (
+        section("Args", inspect.getdoc(each) or "") for each in (download, wbfiles_async.AsyncFiles.download)
+    )
+    for name, text in least.items():
+        assert told[name].startswith(text.removesuffix(".")) or name == "raise_on_error", name
+
+
+@pairs
+def test_a_class_has_the_whole_documentation(async_class: type, blocking_class: type) -> None:
+    theirs, ours = inspect.getdoc(async_class) or "", inspect.getdoc(blocking_class) or ""
+    assert section("Args", ours) == blocking_words(section("Args", theirs))
+    assert section("Raises", ours) == blocking_words(section("Raises", theirs))
+
+
+@each
 def test_a_method_is_thin(async_class: type, name: str) -> None:
     function = ast.parse(inspect.cleandoc("\n" + inspect.getsource(counterpart(async_class, name)))).body[0]
     assert isinstance(function, ast.FunctionDef)
@@ -141,6 +180,24 @@ def test_the_class_names_its_counterpart_in_its_docstring(async_class: type, blo
 def test_the_facade_holds_what_is_async_and_inherits_nothing_of_it(async_class: type, blocking_class: type) -> None:
     assert not set(blocking_class.__mro__) & set(PAIRS)
     assert not set(async_class.__mro__) & set(PAIRS.values())
+
+
+def section(title: str, doc: str) -> dict[str, str]:
+    """The entries of a section of a docstring, by their names, each in one line."""
+    body = re.search(rf"^{title}:\n((?:    .*\n?)+)", doc, re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", body[1] if body else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def blocking_words(entries: dict[str, str]) -> dict[str, str]:
+    return {
+        name: re.sub(r"``Async(?=[A-Z])", "``", text).replace("in the event loop's thread", "in the I/O thread")
+        for name, text in entries.items()
+    }
+
+
+def summary(member: object) -> str:
+    return (member.__doc__ or "").partition("\n")[0]
 
 
 def counterpart(async_class: type, name: str) -> FunctionType:

@@ -18,10 +18,10 @@ import pytest
 from scripted_server import RUN, ScriptedServer, client, error_of, remote
 from scripted_server import server as server
 from scripted_server import waits as waits
+from wbfiles_async._protocol.ranges import Range
 
 from wbfiles_async import Api, LocalWriteError, TransferError, UnsafePathError
 from wbfiles_async._protocol.journal import parse_journal
-from wbfiles_async._protocol.ranges import Range
 from wbfiles_async._transfer.disk import LastingThreads, in_new_thread
 from wbfiles_async._transfer.places import Place
 from wbfiles_async._transfer.sink import Temporary, default_mode

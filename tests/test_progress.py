@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyte
 import pytest
 from scripted_server import RUN, Answer, ScriptedServer, Stored, client, remote, temporaries
 from scripted_server import server as server
@@ -19,10 +20,9 @@ from test_cli_processes import Terminal, environment
 from throttle import HoldingServer
 
 from wbfiles_async import FileResult
-from wbfiles_async._display import watching
+from wbfiles_async._display import plain
 from wbfiles_async._display.painter import Painter
 from wbfiles_async._display.tally import Tally
-from wbfiles_async._download.selection import Selection
 from wbfiles_async.testing import LocalServer
 
 MIB = 1 << 20
@@ -151,6 +151,11 @@ async def main():
         await api.run({run!r}).download("data", progress=True)
 asyncio.run(main())
 """
+PROJECT = """
+from wbfiles_async import Api
+runs = Api().runs({run!r}.rpartition("/")[0])
+print(runs.download("data", progress=True).downloaded, "done")
+"""
 FAILS = """
 from wbfiles_async import Api
 def fail(result):
@@ -217,6 +222,18 @@ class TestTerminal:
         for line in ("small.txt told", *(f"held/{name} told" for name in "abc"), "4 done"):
             assert line in lines
 
+    def test_a_project_is_shown_with_the_total_of_all_its_runs(
+        self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
+    ) -> None:
+        for number in range(30):
+            holding.add_file(RUN + "2", f"small/{number}", b"." * 1024)
+        with on_terminal(PROJECT) as terminal:
+            terminal.read_until(lambda text: re.search(r"of 34 files, 6\.0 of 12\.0 MiB", text))
+            holding.release()
+            assert terminal.read_to_end() == 0
+        assert in_order(terminal)
+        assert "34 done" in terminal.text
+
     def test_several_at_once_share_the_picture(
         self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
     ) -> None:
@@ -238,6 +255,10 @@ class TestTerminal:
             assert terminal.read_to_end() != 0
         assert in_order(terminal)
         assert terminal.text.splitlines()[-1] == "KeyboardInterrupt"
+        screen = pyte.Screen(80, 200)
+        pyte.Stream(screen).feed(terminal.raw)
+        left = [line for line in screen.display if "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in line or "MiB" in line]
+        assert left == [], "of the picture nothing is left"
         assert not temporaries(tmp_path)
 
     def test_an_error_leaves_the_terminal_in_order(self, on_terminal: Callable[[str], Terminal]) -> None:
@@ -304,18 +325,132 @@ class Canvas:
             raise self._fails
 
 
-async def test_without_a_listing_of_its_own_a_display_knows_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_find_painter", lambda: Painter(Canvas()))
-    results: list[FileResult] = []
-    async with watching.watching_many(True, results.append, None, Selection((), ())) as (told, note):
-        assert isinstance(told, Tally)
-        assert note is not None
-        told.started("a", 10)
-        told.advanced("a", 10)
-        told.finished("a")
-        note(FileResult(name="a", status="downloaded", size=10))
-        assert told.words() == "1 of 1 file or more, 10 of 10 B, 0 B/s"
-    assert [result.name for result in results] == ["a"]
+class TestTally:
+    def tally(self, *sizes: int | None) -> Tally:
+        tally = Tally()
+        tally.expect(len(sizes), sum(size or 0 for size in sizes))
+        tally.listed = True
+        return tally
+
+    def arrive(self, tally: Tally, name: str, count: int, total: int | None) -> None:
+        tally.started(name, total)
+        tally.advanced(name, count)
+        if count == total:
+            tally.finished(name)
+            tally.ended(FileResult(name=name, status="downloaded", size=count))
+
+    def test_bytes_decide_how_much_is_done(self) -> None:
+        tally = self.tally(*[MIB] * 8, 40 * MIB)
+        for number in range(8):
+            self.arrive(tally, f"small/{number}", MIB, MIB)
+        assert tally.share == 8 / 48
+        assert tally.words() == "8 of 9 files, 8.0 of 48.0 MiB, 0 B/s"
+
+    def test_files_decide_where_none_has_a_byte(self) -> None:
+        tally = self.tally(0, 0, 0, 0)
+        tally.ended(FileResult(name="a", status="downloaded"))
+        assert tally.share == 1 / 4
+        assert self.tally().share == 1
+
+    def test_the_time_left_is_that_of_the_bytes_left(self) -> None:
+        tally = self.tally(*[MIB] * 100, 300 * MIB)
+        tally.remember(10.0)
+        for number in range(100):
+            self.arrive(tally, f"small/{number}", MIB, MIB)
+        tally.remember(12.0)
+        assert tally.bytes_a_second == 50 * MIB
+        assert tally.seconds_left == 6.0
+        assert tally.words().endswith("50.0 MiB/s, 0:06 left")
+
+    def test_rates_are_of_the_last_seconds_alone(self) -> None:
+        tally = self.tally(100 * MIB)
+        tally.started("a", 100 * MIB)
+        for second in range(20):
+            tally.remember(float(second))
+            tally.advanced("a", MIB if second < 10 else 2 * MIB)
+        assert tally.bytes_a_second == 2 * MIB
+        tally.remember(60.0)  # rarely looked at: since the last time
+        assert tally.bytes_a_second == 2 * MIB / 41
+
+    def test_failed_and_kept_files_leave_nothing_to_wait_for(self) -> None:
+        tally = self.tally(MIB, MIB, 2 * MIB)
+        self.arrive(tally, "broken", MIB // 2, MIB)
+        tally.failed("broken", OSError())
+        tally.ended(FileResult(name="broken", status="failed", size=MIB))
+        tally.ended(FileResult(name="kept", status="kept", size=MIB))
+        assert tally.share == 1 / 2
+        self.arrive(tally, "large", 2 * MIB, 2 * MIB)
+        assert tally.share == 1
+        assert tally.words() == "3 of 3 files, 3.0 of 4.0 MiB, 1 failed"
+
+    def test_what_arrives_of_a_file_of_unknown_length_is_expected_too(self) -> None:
+        tally = self.tally(MIB, None)
+        self.arrive(tally, "unknown", 3 * MIB, None)
+        assert tally.words() == "0 of 2 files, 3.0 of 4.0 MiB, 0 B/s"
+        tally.failed("unknown", OSError())
+        assert tally.words() == "0 of 2 files, 0 B of 1.0 MiB, 0 B/s"
+
+    def test_until_all_is_listed_no_total_is_claimed(self) -> None:
+        tally = Tally()
+        assert (tally.words(), tally.share) == ("Listing the files", None)
+        tally.expect(2, 2 * MIB)
+        for name in "abc":
+            self.arrive(tally, name, 5 * MIB, 5 * MIB)
+        tally.remember(1.0)
+        assert tally.words() == "3 of 3 files or more, 15.0 MiB, 0 B/s"
+        assert (tally.share, tally.seconds_left) == (None, None)
+
+
+PLAIN = """
+import sys
+from functools import partial
+from wbfiles_async import Api
+from wbfiles_async._display import plain
+from wbfiles_async._display.painter import Painter
+plain._painter = Painter(partial(plain.lines, 0.0), seconds=0.01)
+if {closed}:
+    sys.stderr.close()
+report = Api().run({run!r}).download("data", progress=True)
+print(report.downloaded, "done")
+"""
+
+
+class TestPlainLines:
+    """Where there is no terminal."""
+
+    def test_they_tell_how_much_is_done(self, holding: HoldingServer, tmp_path: Path) -> None:
+        child = subprocess.Popen(
+            [sys.executable, "-c", PLAIN.format(run=RUN, closed=False)],
+            cwd=tmp_path,
+            env=environment(holding),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with child:
+            assert child.stderr is not None
+            line = next(line for line in child.stderr if "6.0 of 12.0 MiB" in line)
+            assert re.fullmatch(r"wbfiles: 1 of 4 files, 6\.0 of 12\.0 MiB, .*/s.*\n", line)
+            holding.release()
+            rest = child.stderr.read()
+            assert "\x1b" not in rest
+            assert all(line.startswith("wbfiles: ") for line in rest.splitlines())
+            assert child.stdout is not None
+            assert child.stdout.read() == "4 done\n"
+
+    def test_a_closed_stderr_is_no_failure_of_a_download(self, holding: HoldingServer, tmp_path: Path) -> None:
+        holding.release()
+        code = [sys.executable, "-c", PLAIN.format(run=RUN, closed=True)]
+        child = subprocess.run(code, cwd=tmp_path, env=environment(holding), capture_output=True, text=True, check=True)
+        assert (child.stdout, child.stderr) == ("4 done\n", "")
+
+    def test_they_are_seldom(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with plain.lines(3600.0) as draw:
+            for _ in range(100):
+                draw([Tally()])
+        with plain.lines(0.0) as draw:
+            draw([Tally(), Tally()])
+        assert capsys.readouterr().err == "wbfiles: Listing the files\n" * 2
 
 
 class TestPainter:

@@ -99,7 +99,7 @@ class TestListing:
         ]
         assert [run.path for run in listed] == [["local", "vision", run.id] for run in listed]
         assert listed[0] == api.run(f"{PROJECT}/r2")
-        assert api.run(f"{PROJECT}/r2").name is None
+        assert (await api.run(f"{PROJECT}/r2").refresh()).name == "Run 2"
         again = pickle.loads(pickle.dumps(listed[0]))
         assert (again, again.name, again.state) == (listed[0], "Run 2", "running")
 

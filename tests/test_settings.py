@@ -380,9 +380,9 @@ class TestTransferOptions:
 
     def test_whole_seconds_and_the_smallest_values_are_taken(self) -> None:
         options = TransferOptions(
-            connections=1, part_size=1, stall_bytes=1, attempts=1, time_budget=1, stall_seconds=0.01
+            connections=1, part_size=1 << 16, stall_bytes=1, attempts=1, time_budget=1, stall_seconds=0.01
         )
-        assert (options.part_size, options.time_budget, options.stall_seconds) == (1, 1, 0.01)
+        assert (options.part_size, options.time_budget, options.stall_seconds) == (1 << 16, 1, 0.01)
 
     def test_every_option_is_documented(self) -> None:
         text = TransferOptions.__doc__ or ""

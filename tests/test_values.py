@@ -186,7 +186,7 @@ class TestFile:
     @pytest.mark.fault(110)
     def test_shows_its_name_and_no_secret(self, make: Make) -> None:
         shown = repr(make.file())
-        assert shown == f"<{type(make.file()).__name__} team/project/run: media/a.png (image/png, 17 bytes)>"
+        assert shown == f"<{type(make.file()).__name__} team/project/run: media/a.png (image/png, 17 B)>"
 
 
 def test_async_and_blocking_files_are_different_values() -> None:

@@ -1,6 +1,7 @@
 """Fast, safe, async-first access to the files of Weights & Biases runs."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._download.progress import Progress
@@ -34,6 +35,16 @@ from wbfiles_async.errors import (
 )
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        # For scripts that say `import wbfiles_async as wandb`.
+        from wbfiles_async._protocol.elsewhere import MODULE, raise_missing
+
+        raise_missing(__name__, name, MODULE, "the package wandb")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+
 
 # The application decides what is shown; without this, Python would print warnings of its own accord.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,7 +16,9 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._files import check_existing, judged
 from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async._graphql.runs_page import ListedRun
-from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath, RunPath
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
+from wbfiles_async._protocol.elsewhere import API, HandlesFilesOnly
+from wbfiles_async._protocol.run_likes import HasPath, RunLike, path_text
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns, parse_filters
 from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, home_folder, load_settings
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from wbfiles_async._download.progress import Progress
 
 
-class AsyncApi:
+class AsyncApi(HandlesFilesOnly):
     """A client of W&B for one event loop. Use it as an async context manager, or call ``aclose``.
 
     Nothing is shared between two clients: different keys, servers and limits live side by side. Settings and
@@ -50,6 +53,8 @@ class AsyncApi:
         AuthenticationError: No credentials were found; the message says where they were looked for.
     """
 
+    _elsewhere = API
+
     def __init__(
         self,
         overrides: Mapping[str, str] | None = None,
@@ -66,6 +71,7 @@ class AsyncApi:
         # Here and not above: httpx and its company take long to import, and only who makes a client needs them.
         from wbfiles_async._gateway import Gateway
 
+        _check_httpx(http_client, transport)
         environ, home = os.environ, home_folder()
         settings = load_settings(
             overrides,
@@ -107,38 +113,54 @@ class AsyncApi:
         """User or team of paths that name none; ``None`` until it is known."""
         return self._gateway.api.default_entity or None
 
-    def run(self, path: str) -> AsyncRun:
+    def run(self, path: RunLike) -> AsyncRun:
         """Name a run. Makes no request.
 
         Args:
             path: ``entity/project/run_id``, ``entity/project/runs/run_id``, ``project/run_id``, ``run_id``, or the
-                run's web address. Missing parts come from the settings, the entity else from the server.
+                run's web address. Missing parts come from the settings, the entity else from the server. The parts
+                in a list will do as well, as ``wandb`` gives them in ``run.path``, and so will a run of ``wandb`` or
+                of this package, such as one that was pickled.
+
+        Returns:
+            The run, with this client.
 
         Raises:
             ConfigurationError: The path names no run.
         """
+        if isinstance(path, AsyncRun):
+            return AsyncRun(self, path._path, path._listed)
         settings = self._gateway.settings
         return AsyncRun(
             self,
-            parse_run_path(path, base_url=settings.base_url, entity=settings.entity, project=settings.project),
+            parse_run_path(
+                path_text(path), base_url=settings.base_url, entity=settings.entity, project=settings.project
+            ),
         )
 
     def runs(
         self,
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         filters: Mapping[str, object] | None = None,
         order: str = "+created_at",
         per_page: int = RUNS_PER_PAGE,
+        include_sweeps: bool = False,
+        lazy: bool = True,
     ) -> AsyncRuns:
         """Select runs of a project. Makes no request.
 
         Args:
             path: ``entity/project``, ``project``, or the web address of the project; the project of the settings
-                where none is given.
+                where none is given. Entity and project in a list will do as well.
             filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
                 server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
             order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
             per_page: Runs to ask for in one request; fewer are asked for where the server refuses so many.
+            include_sweeps: Taken since ``wandb.Api`` has it; no effect, since nothing of sweeps is read here.
+            lazy: Taken since ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
+
+        Returns:
+            The runs, not listed yet.
 
         Raises:
             ConfigurationError: The path names no project, or a value is none that can be asked for.
@@ -149,12 +171,15 @@ class AsyncApi:
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
         settings = self._gateway.settings
-        project = parse_project_path(path, base_url=settings.base_url, entity=settings.entity, project=settings.project)
+        named = None if path is None else path_text(path)
+        project = parse_project_path(
+            named, base_url=settings.base_url, entity=settings.entity, project=settings.project
+        )
         return AsyncRuns(self, project, parse_filters(filters), order or "+created_at", per_page)
 
     async def download(
         self,
-        paths_or_runs: str | AsyncRun | AsyncRuns | Sequence[str | AsyncRun],
+        paths_or_runs: str | HasPath | AsyncRuns | Sequence[RunLike],
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
@@ -173,15 +198,21 @@ class AsyncApi:
         is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
 
         Args:
-            paths_or_runs: The path of a project or of a run, runs, or paths of runs as ``run`` takes them.
+            paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
             root: Local folder; made where it is missing.
-            layout: As for ``AsyncRuns.download``, as is all that follows.
-            include: Shell patterns on the file's name; none means all.
+            layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
+                those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all. A single
+                pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: As for ``AsyncFiles.download``.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more. Names
+                are told as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -195,16 +226,21 @@ class AsyncApi:
         """
         check_existing(existing)
         selection, folders = Selection(include, exclude), Layout(layout)
-        given = await self._named_by(paths_or_runs) if isinstance(paths_or_runs, str) else paths_or_runs
+        given = await self._named_by(path_text(paths_or_runs)) if isinstance(paths_or_runs, str) else paths_or_runs
         if isinstance(given, AsyncRuns):
-            runs = given._listed(selection)
+            listed = partial(given._listed, selection)
         else:
-            several = [given] if isinstance(given, AsyncRun) else given
-            runs = self._each([self.run(run) if isinstance(run, str) else run for run in several])
-        shown = None if dry_run else progress
-        async with watching_many(shown, on_result, None, selection) as (told, note):
+            several = [given] if isinstance(given, HasPath) else given
+            listed = partial(self._each, [self.run(run) for run in several])
+
+        def files() -> AsyncGenerator[Sequence[FileAttributes]]:
+            from wbfiles_async._download.many_runs import ManyRuns
+
+            return ManyRuns(self._gateway, folders, selection).files(listed())
+
+        async with watching_many(None if dry_run else progress, on_result, files, selection) as (told, note):
             report = await self._gateway.download_many(
-                runs,
+                listed(),
                 Path(root),
                 layout=folders,
                 selection=selection,
@@ -256,3 +292,23 @@ class AsyncApi:
             if path not in seen:
                 seen.add(path)
                 yield (ListedRun(path),)
+
+
+def _check_httpx(client: object, transport: object) -> None:
+    """Check that what the caller brings along is of the package httpx.
+
+    Raises:
+        ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.
+    """
+    import httpx
+
+    for name, given, kind in (
+        ("http_client", client, httpx.AsyncClient),
+        ("transport", transport, httpx.AsyncBaseTransport),
+    ):
+        if given is not None and not isinstance(given, kind):
+            theirs = type(given)
+            raise ConfigurationError(
+                f"{name} must be an httpx.{kind.__name__}, of the package httpx, not {theirs.__module__}."
+                f"{theirs.__qualname__}."
+            )

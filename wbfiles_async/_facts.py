@@ -8,14 +8,18 @@ from typing import Self
 
 import attrs
 
-from wbfiles_async._graphql.files_page import parse_file_attributes
+from wbfiles_async._graphql.files_page import read_attributes
 from wbfiles_async._graphql.path_uri import path_uri
 from wbfiles_async._html import file_html
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._protocol.urls import is_signed, without_secrets
+from wbfiles_async._text import size_of
 from wbfiles_async.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
+
+UNNAMED = "a file without a name"
+"""What messages call a file whose dictionary tells no name."""
 
 
 def without_signatures(attributes: FileAttributes) -> FileAttributes:
@@ -29,19 +33,18 @@ def without_signatures(attributes: FileAttributes) -> FileAttributes:
     return attrs.evolve(stripped, stripped=attributes.stripped or changed)
 
 
-def read_attributes(given: Mapping[str, object]) -> FileAttributes:
-    """Read the server's dictionary of a file.
+def attributes_of(given: Mapping[str, object]) -> FileAttributes:
+    """Read the server's dictionary of a file, of which any key may be missing.
 
     Raises:
-        ConfigurationError: It has no name.
+        ConfigurationError: It is no dictionary.
     """
-    attributes = parse_file_attributes(given)
-    if attributes is None:
+    if not isinstance(given, Mapping):
         raise ConfigurationError(
-            "A file is made from the server's dictionary of it, with at least a 'name'; "
-            f"given were {', '.join(map(repr, given)) or 'no keys'}."
+            f"A file is made from the server's dictionary of it, such as {{'name': ..., 'url': ...}}, not from "
+            f"{type(given).__name__}."
         )
-    return attributes
+    return read_attributes(given)
 
 
 class FileFacts:
@@ -79,8 +82,9 @@ class FileFacts:
 
     def __repr__(self) -> str:
         where = f"{self._run_path}: " if self._run_path else ""
-        size = "size unknown" if self.size_bytes is None else f"{self.size_bytes} bytes"
-        return f"<{type(self).__name__} {where}{self.name} ({self.mimetype or 'type unknown'}, {size})>"
+        size = "size unknown" if self.size_bytes is None else size_of(self.size_bytes)
+        name = self.name or "without a name"
+        return f"<{type(self).__name__} {where}{name} ({self.mimetype or 'type unknown'}, {size})>"
 
     def _repr_html_(self) -> str:
         return file_html(self._attributes, str(self._run_path or ""))
@@ -92,7 +96,7 @@ class FileFacts:
 
     @property
     def name(self) -> str:
-        """Name in the run, with ``/`` between folders."""
+        """Name in the run, with ``/`` between folders; empty where the file was made without one."""
         return self._attributes.name
 
     @property
@@ -140,7 +144,7 @@ class FileFacts:
         """
         uri = path_uri(self._attributes.url, self._attributes.direct_url)
         if not uri:
-            log.warning("%s: path_uri is known for files in S3 and for references only", self.name)
+            log.warning("%s: path_uri is known for files in S3 and for references only", self.name or UNNAMED)
         return uri
 
     # W&B's server and client spell them so.

@@ -151,8 +151,8 @@ class AsyncFiles:
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
             progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook, and does nothing
-                elsewhere; for the total the files are listed once more.
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:

@@ -8,19 +8,24 @@ begin it, where one will do.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import socket
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from wbfiles_async.errors import ConfigurationError
+from wbfiles_async.errors import ConfigurationError, WBFilesError
 
 if TYPE_CHECKING:
     import asyncio
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,6 +51,32 @@ def has_uvloop() -> bool:
     return find_spec("uvloop") is not None
 
 
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    if not has_uvloop():
+        return asyncio.new_event_loop()
+    uvloop = import_module("uvloop")
+
+    async def getaddrinfo(
+        loop: asyncio.AbstractEventLoop,
+        host: str | None,
+        port: int | str | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+
+    # uvloop's own look-up starts threads of libuv, and a child that is forked later crashes when it exits, since libuv
+    # waits there for threads that only the parent has.
+    loop_type = type("Loop", (uvloop.Loop,), {"getaddrinfo": getaddrinfo, "__module__": "uvloop"})
+    loop: asyncio.AbstractEventLoop = loop_type()
+    return loop
+
+
 class _Thread:
     """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
 
@@ -67,8 +98,6 @@ class _Thread:
     def _work(self, started: Future[None]) -> None:
         import asyncio
 
-        import anyio
-
         from wbfiles_async._transfer.disk import LastingThreads
 
         async def serve() -> None:
@@ -86,8 +115,19 @@ class _Thread:
             while self.clients:
                 await self.clients.pop().aclose()
             await asyncio.gather(*self._closings)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
-        anyio.run(serve, backend_options={"use_uvloop": has_uvloop()})
+        loop = _new_event_loop()
+        try:
+            loop.run_until_complete(serve())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            # asyncio.run and anyio.run would wait for the default executor too, for which they start a thread, and
+            # Python 3.12 refuses new threads while the interpreter exits. Closing the loop ends the executor's threads.
+            loop.close()
 
     @property
     def is_current(self) -> bool:
@@ -200,7 +240,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             if thread.has_ended and not call.has_ended(0):
                 raise ConfigurationError(_EXITS)  # noqa: TRY301  # nothing is left that could cancel the call
         return call.result()
-    except BaseException:
+    except BaseException as error:
         try:  # at once: where a second interruption can come, it must not keep the work from being cancelled
             thread.leave_if_ending()
             if not call.has_ended(0):
@@ -209,6 +249,10 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
         except BaseException:
             thread.cancel(call)  # perhaps for the second time, which is harmless
             raise
+        if isinstance(error, WBFilesError | KeyboardInterrupt):
+            # The message tells what to do; the thirty frames of how it came about would hide the caller's line.
+            log.debug("The whole traceback of what %s raised:", getattr(work, "__qualname__", work), exc_info=error)
+            error.__traceback__ = None
         raise
 
 

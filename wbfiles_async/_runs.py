@@ -17,7 +17,7 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._files import check_existing, judged
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.runs_page import ListedRun
-from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import LAYOUT, PER_PAGE
 from wbfiles_async.errors import ConfigurationError
@@ -117,13 +117,17 @@ class AsyncRuns:
             root: Local folder; made where it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
-            include: As for ``AsyncFiles.download``. A single pattern, or plain names, are compared by the server too,
-                which then lists little else.
-            exclude: As for ``AsyncFiles.download``.
-            existing: As for ``AsyncFiles.download``.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all. A single
+                pattern, or plain names, are compared by the server too, which then lists little else.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: As for ``AsyncFiles.download``, with ``run_id/name`` for names.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more. Names
+                are told as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -138,7 +142,7 @@ class AsyncRuns:
         check_existing(existing)
         selection = Selection(include, exclude)
         shown = None if dry_run else progress
-        async with watching_many(shown, on_result, None, selection) as (told, note):
+        async with watching_many(shown, on_result, lambda: self._files(selection), selection) as (told, note):
             report = await self._client._gateway.download_many(
                 self._listed(selection),
                 Path(root),
@@ -150,6 +154,12 @@ class AsyncRuns:
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
+
+    def _files(self, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
+        """List the files of all runs."""
+        from wbfiles_async._download.many_runs import ManyRuns
+
+        return ManyRuns(self._client._gateway, Layout(LAYOUT), selection).files(self._listed(selection))
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""

@@ -40,9 +40,21 @@ _Layer = tuple[str, Mapping[str, str]]
 """Where values come from, as a message names it, and the values."""
 
 
+SMALLEST_PART = 64 << 10
+"""Bytes of a part at least: below that the requests' own heads and waiting outweigh what they bring."""
+
+
 def _count(options: object, field: attrs.Attribute[int], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"TransferOptions.{field.name} must be a whole number of at least 1, not {value!r}.")
+
+
+def _part_size(options: object, field: attrs.Attribute[int], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < SMALLEST_PART:
+        raise ConfigurationError(
+            f"TransferOptions.{field.name} must be a whole number of bytes, {SMALLEST_PART} (64 KiB) or more, not "
+            f"{value!r}: each part costs a request."
+        )
 
 
 def _optional_count(options: object, field: attrs.Attribute[int | None], value: object) -> None:
@@ -75,7 +87,7 @@ class TransferOptions:
             one connection; 16 fill most links and are far below what a store throttles.
         part_size: Bytes that one request for a part of a large file asks for; up to four times as many where a
             connection brings more than 100 MB/s. 8 MiB make the request itself cheap beside its bytes, lose little
-            with a broken connection, and still split a medium file.
+            with a broken connection, and still split a medium file. 64 KiB or more, since each part costs a request.
         verify: Compare the md5 of the file with the server's. Takes a core at 600 to 900 MB/s, more than most
             links bring, and nothing else notices a flipped bit.
         resume: Keep what has come of a large file when its download is interrupted, and go on from there the next
@@ -111,7 +123,7 @@ class TransferOptions:
     """
 
     connections: int = attrs.field(default=16, validator=_count)
-    part_size: int = attrs.field(default=8 * 1024 * 1024, validator=_count)
+    part_size: int = attrs.field(default=8 * 1024 * 1024, validator=_part_size)
     verify: bool = attrs.field(default=True, validator=_switch)
     resume: bool = attrs.field(default=True, validator=_switch)
     durable: bool = attrs.field(default=False, validator=_switch)

@@ -7,8 +7,8 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from wbfiles_async._api import AsyncApi
 from wbfiles_async._facts import FileFacts
@@ -16,22 +16,44 @@ from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
+from wbfiles_async._protocol.elsewhere import API, RUN, HandlesFilesOnly
+from wbfiles_async._protocol.run_likes import HasPath, RunLike
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._sequence import RememberedSequence
 from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
+from wbfiles_async._text import blocking_doc
 
 if TYPE_CHECKING:
     import httpx
 
     from wbfiles_async._download.progress import Progress
 
+C = TypeVar("C")
 
-class Api:
-    """Blocking form of ``AsyncApi``; same arguments. Use it from any thread, also where an event loop runs.
+
+def _documented_by(async_class: type) -> Callable[[type[C]], type[C]]:
+    """Complete the documentation of a blocking class by that of its async counterpart, where the text stands."""
+
+    def complete(blocking_class: type[C]) -> type[C]:
+        blocking_class.__doc__ = blocking_doc(async_class.__doc__ or "", blocking_class.__doc__ or "", of_class=True)
+        for name, method in vars(blocking_class).items():
+            if isinstance(method, FunctionType) and not name.startswith("_"):
+                counterpart = getattr(async_class, "aclose" if name == "close" else name)
+                method.__doc__ = blocking_doc(counterpart.__doc__ or "", method.__doc__ or "")
+        return blocking_class
+
+    return complete
+
+
+@_documented_by(AsyncApi)
+class Api(HandlesFilesOnly):
+    """Blocking form of ``AsyncApi``. Use it from any thread, also where an event loop runs.
 
     Closing it is good manners, not a duty: it is closed when nobody holds it any more, and at exit.
     """
+
+    _elsewhere = API
 
     def __init__(
         self,
@@ -83,23 +105,25 @@ class Api:
         """User or team of paths that name none; ``None`` until it is known."""
         return self._async.default_entity
 
-    def run(self, path: str) -> Run:
-        """Name a run, as ``AsyncApi.run`` does; same arguments. Makes no request."""
-        return Run(self, self._async.run(path))
+    def run(self, path: RunLike) -> Run:
+        """Blocking form of ``AsyncApi.run``."""
+        return Run(self, self._async.run(_unwrapped(path)))
 
     def runs(
         self,
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         filters: Mapping[str, object] | None = None,
         order: str = "+created_at",
         per_page: int = RUNS_PER_PAGE,
+        include_sweeps: bool = False,
+        lazy: bool = True,
     ) -> Runs:
-        """Select runs of a project, as ``AsyncApi.runs`` does; same arguments. Makes no request."""
-        return Runs(self, self._async.runs(path, filters, order, per_page))
+        """Blocking form of ``AsyncApi.runs``."""
+        return Runs(self, self._async.runs(path, filters, order, per_page, include_sweeps, lazy))
 
     def download(
         self,
-        paths_or_runs: str | Run | Runs | Sequence[str | Run],
+        paths_or_runs: str | HasPath | Runs | Sequence[RunLike],
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
@@ -111,10 +135,10 @@ class Api:
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncApi.download``; same arguments."""
+        """Blocking form of ``AsyncApi.download``."""
         return run_blocking(
             self._async.download,
-            _unwrapped(paths_or_runs),
+            _all_unwrapped(paths_or_runs),
             root,
             layout=layout,
             include=include,
@@ -127,20 +151,31 @@ class Api:
         )
 
 
-def _unwrapped(given: str | Run | Runs | Sequence[str | Run]) -> str | AsyncRun | AsyncRuns | Sequence[str | AsyncRun]:
-    if isinstance(given, str):
-        return given
-    if isinstance(given, Run):
-        return given._run
+def _unwrapped(run: RunLike) -> RunLike:
+    return run._run if isinstance(run, Run) else run
+
+
+def _all_unwrapped(given: str | HasPath | Runs | Sequence[RunLike]) -> str | HasPath | AsyncRuns | Sequence[RunLike]:
     if isinstance(given, Runs):
         return given._runs
-    return [run if isinstance(run, str) else run._run for run in given]
+    if isinstance(given, Run):
+        return given._run
+    return given if isinstance(given, str | HasPath) else [_unwrapped(run) for run in given]
 
 
-class Run:
-    """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client."""
+def _async_of(api: Api | None) -> AsyncApi | None:
+    return None if api is None else api._async
+
+
+@_documented_by(AsyncRun)
+class Run(HandlesFilesOnly):
+    """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client.
+
+    Where it was not listed, its ``name``, ``state`` and ``created_at`` are asked for when the first of them is used.
+    """
 
     __slots__ = ("_client", "_run")
+    _elsewhere = RUN
 
     def __init__(self, client: Api | None, run: AsyncRun) -> None:
         self._client = client
@@ -178,23 +213,27 @@ class Run:
 
     @property
     def name(self) -> str | None:
-        """The name shown to people; ``None`` where it has not been listed."""
-        return self._run.name
+        """The name shown to people."""
+        return self._looked_up().name
 
     @property
     def state(self) -> str | None:
-        """Where it stood when it was listed, such as ``running`` or ``finished``; ``None`` where it was not."""
-        return self._run.state
+        """Where it stood when it was listed or looked up, such as ``running`` or ``finished``."""
+        return self._looked_up().state
 
     @property
     def created_at(self) -> str | None:
-        """When it was made, as the server writes it; ``None`` where it has not been listed."""
-        return self._run.created_at
+        """When it was made, as the server writes it."""
+        return self._looked_up().created_at
 
     @property
     def path(self) -> list[str]:
         """Entity, project and id, as W&B's own ``Run.path`` gives them."""
         return self._run.path
+
+    def refresh(self, *, api: Api | None = None) -> Run:
+        """Blocking form of ``AsyncRun.refresh``."""
+        return Run(api or self._client, run_blocking(self._run.refresh, api=_async_of(api)))
 
     def files(
         self,
@@ -203,17 +242,22 @@ class Run:
         per_page: int = PER_PAGE,
         *,
         match: Mapping[str, object] | None = None,
+        upload: bool = False,
+        api: Api | None = None,
     ) -> Files:
-        """Select files of the run, as ``AsyncRun.files`` does; same arguments. Makes no request."""
-        return Files(self, self._run.files(names, pattern, per_page, match=match))
+        """Blocking form of ``AsyncRun.files``."""
+        run = self._with(api)
+        return Files(run, run._run.files(names, pattern, per_page, match=match, upload=upload))
 
-    def file(self, name: str) -> File:
-        """Blocking form of ``AsyncRun.file``; same arguments."""
-        return File._of(self._client, run_blocking(self._run.file, name), self)
+    def file(self, name: str, *, api: Api | None = None) -> File:
+        """Blocking form of ``AsyncRun.file``."""
+        run = self._with(api)
+        return File._of(run._client, run_blocking(run._run.file, name), run)
 
-    def find(self, match: Mapping[str, object]) -> File:
-        """Blocking form of ``AsyncRun.find``; same arguments."""
-        return File._of(self._client, run_blocking(self._run.find, match), self)
+    def find(self, match: Mapping[str, object], *, api: Api | None = None) -> File:
+        """Blocking form of ``AsyncRun.find``."""
+        run = self._with(api)
+        return File._of(run._client, run_blocking(run._run.find, match), run)
 
     def download(
         self,
@@ -226,8 +270,9 @@ class Run:
         raise_on_error: bool = True,
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
+        api: Api | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncRun.download``; same arguments."""
+        """Blocking form of ``AsyncRun.download``."""
         return run_blocking(
             self._run.download,
             root,
@@ -238,11 +283,21 @@ class Run:
             raise_on_error=raise_on_error,
             progress=progress,
             on_result=on_result,
+            api=_async_of(api),
         )
 
+    def _with(self, api: Api | None) -> Run:
+        return self if api is None else api.run(self)
 
+    def _looked_up(self) -> AsyncRun:
+        if self._run._listed is None:
+            self._run = run_blocking(self._run.refresh)
+        return self._run
+
+
+@_documented_by(AsyncFile)
 class File(FileFacts):
-    """Blocking form of ``AsyncFile``; same arguments, with an ``Api`` and a ``Run``. An immutable value.
+    """Blocking form of ``AsyncFile``. An immutable value.
 
     Pickles without its client and without signed URLs; give ``api=`` to download it then.
     """
@@ -254,7 +309,7 @@ class File(FileFacts):
     _run: Run | None
 
     def __init__(self, client: Api | None, attrs: Mapping[str, object], run: Run | None = None) -> None:
-        file = AsyncFile(None if client is None else client._async, attrs, None if run is None else run._run)
+        file = AsyncFile(_async_of(client), attrs, None if run is None else run._run)
         self._set(client, file, run)
 
     @classmethod
@@ -286,8 +341,12 @@ class File(FileFacts):
         *,
         progress: Progress | bool | None = None,
     ) -> io.TextIOWrapper:
-        """Blocking form of ``AsyncFile.download``; same arguments, and a text file as ``open`` gives it."""
-        path = run_blocking(self._file._fetch, root, replace, exist_ok, None if api is None else api._async, progress)
+        """Blocking form of ``AsyncFile.download``.
+
+        Returns:
+            A text file, as ``open`` returns it.
+        """
+        path = run_blocking(self._file.fetch, root, replace, exist_ok, api=_async_of(api), progress=progress)
         return path.open(encoding="utf-8")
 
     def fetch(
@@ -296,32 +355,38 @@ class File(FileFacts):
         replace: bool = False,
         exist_ok: bool = False,
         *,
+        path: str | os.PathLike[str] | None = None,
+        api: Api | None = None,
         progress: Progress | bool | None = None,
     ) -> Path:
-        """Blocking form of ``AsyncFile.fetch``; same arguments."""
-        return run_blocking(self._file.fetch, root, replace, exist_ok, progress=progress)
+        """Blocking form of ``AsyncFile.fetch``."""
+        asynchronous = _async_of(api)
+        return run_blocking(self._file.fetch, root, replace, exist_ok, path=path, api=asynchronous, progress=progress)
 
-    def read_bytes(self) -> bytes:
+    def read_bytes(self, *, api: Api | None = None) -> bytes:
         """Blocking form of ``AsyncFile.read_bytes``."""
-        return run_blocking(self._file.read_bytes)
+        return run_blocking(self._file.read_bytes, api=_async_of(api))
 
-    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Blocking form of ``AsyncFile.read_text``; same arguments."""
-        return run_blocking(self._file.read_text, encoding, errors)
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict", *, api: Api | None = None) -> str:
+        """Blocking form of ``AsyncFile.read_text``."""
+        return run_blocking(self._file.read_text, encoding, errors, api=_async_of(api))
 
-    def stream(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Blocking form of ``AsyncFile.stream``; same arguments."""
-        yield from iterate_blocking(self._file.stream(start, stop))  # and hold the client meanwhile
+    def stream(self, start: int = 0, stop: int | None = None, *, api: Api | None = None) -> Iterator[bytes]:
+        """Blocking form of ``AsyncFile.stream``."""
+        # Not returned but iterated here, so that the clients are held meanwhile.
+        yield from iterate_blocking(self._file.stream(start, stop, api=_async_of(api)))
 
-    def delete(self) -> None:
+    def delete(self, *, api: Api | None = None) -> None:
         """Blocking form of ``AsyncFile.delete``."""
-        return run_blocking(self._file.delete)
+        return run_blocking(self._file.delete, api=_async_of(api))
 
-    def refresh(self) -> File:
+    def refresh(self, *, api: Api | None = None) -> File:
         """Blocking form of ``AsyncFile.refresh``."""
-        return File._of(self._client, run_blocking(self._file.refresh), self._run)
+        file = run_blocking(self._file.refresh, api=_async_of(api))
+        return File._of(api or self._client, file, None if self._run is None else self._run._with(api))
 
 
+@_documented_by(AsyncRuns)
 class Runs(RememberedSequence[AsyncRun, Run]):
     """Blocking form of ``AsyncRuns``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
 
@@ -364,7 +429,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncRuns.download``; same arguments."""
+        """Blocking form of ``AsyncRuns.download``."""
         return run_blocking(
             self._runs.download,
             root,
@@ -385,6 +450,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         return [Run(self._client, run) for run in page]
 
 
+@_documented_by(AsyncFiles)
 class Files(RememberedSequence[AsyncFile, File]):
     """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
 
@@ -429,7 +495,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Blocking form of ``AsyncFiles.download``; same arguments."""
+        """Blocking form of ``AsyncFiles.download``."""
         return run_blocking(
             self._files.download,
             root,
@@ -450,7 +516,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         dry_run: bool = False,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DeletionReport:
-        """Blocking form of ``AsyncFiles.delete``; same arguments."""
+        """Blocking form of ``AsyncFiles.delete``."""
         return run_blocking(self._files.delete, include=include, exclude=exclude, dry_run=dry_run, on_result=on_result)
 
     def _begin(self) -> AsyncGenerator[list[AsyncFile]]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._graphql.responses import MAX_ANSWER_BYTES, check_deleted, parse_answer, parse_viewer
 from wbfiles_async._graphql.json_values import whole_number
+from wbfiles_async._graphql.responses import MAX_ANSWER_BYTES, check_deleted, parse_answer, parse_viewer
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,

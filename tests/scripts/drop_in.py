@@ -50,10 +50,12 @@ def names_below(root: str) -> list[str]:
 api = Api()
 run = api.run(path)
 seen["run"] = [run.entity, run.project, run.id, "/".join(run.path)]
+seen["run, what people know of it"] = [run.name, run.state]
+seen["run, by its path"] = [api.run("/".join(run.path)).id, api.run(path=path).name]
 
 # The runs of the project.
 project = "/".join(run.path[:2])
-runs = api.runs(project, order="-created_at", per_page=1)
+runs = api.runs(project, order="-created_at", per_page=1, include_sweeps=False, lazy=True)
 seen["runs"] = [[each.id, each.name, each.state] for each in runs]
 seen["runs, length, first, slice"] = [len(runs), runs[0].id, [each.id for each in runs[0:1]]]
 seen["runs, filtered"] = [each.id for each in api.runs(project, filters={"state": {"$ne": "finished"}})]

@@ -147,7 +147,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
             existing=fetch.existing,
             dry_run=fetch.dry_run,
             raise_on_error=False,
-            progress=output.shows_progress,
+            progress=output.shows_progress or not (output.quiet or output.json),  # without a terminal, lines
             on_result=note,
         )
     except (asyncio.CancelledError, WBFilesError) as error:

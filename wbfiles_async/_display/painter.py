@@ -26,10 +26,17 @@ class Painter:
 
     Args:
         canvas: What is drawn on.
+        seconds: Seconds between two pictures.
+        patience: Seconds in which nothing is shown that needs a total.
+
+    Attributes:
+        patience: Seconds in which nothing is shown that needs a total, so that none has to be found out.
     """
 
-    def __init__(self, canvas: Canvas) -> None:
+    def __init__(self, canvas: Canvas, *, seconds: float = SECONDS_A_PICTURE, patience: float = 0.0) -> None:
         self._canvas = canvas
+        self._seconds = seconds
+        self.patience = patience
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._tallies: list[Tally] = []
@@ -71,7 +78,7 @@ class Painter:
             while not self._ended():
                 with self._canvas() as draw:
                     while self._drawn(draw):
-                        self._woken.wait(SECONDS_A_PICTURE)
+                        self._woken.wait(self._seconds)
                         self._woken.clear()
         except OSError:  # the terminal may be gone; that is no failure of a download
             pass

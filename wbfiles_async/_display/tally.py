@@ -16,8 +16,8 @@ BARS = 4
 LARGE_BYTES = 1 << 20
 """Files from this size on may have one; smaller ones come and go too quickly to be read."""
 
-MOMENTS = 30
-"""Moments that rates are averages over; at ten pictures a second three seconds, steady enough to be read."""
+RATE_SECONDS = 3.0
+"""Seconds that rates are averages over: steady enough to be read. More where pictures are rarer."""
 
 
 @attrs.define
@@ -55,7 +55,6 @@ def amount_of(transfer: Transfer) -> str:
 class _Moment:
     time: float
     arrived: int
-    share: float | None
 
 
 class Tally:
@@ -75,9 +74,9 @@ class Tally:
         self.listed = False
         self.files_expected = self.bytes_expected = 0
         self.files_ended = self.files_failed = 0
-        self._arrived = self._kept = 0
+        self._arrived = self._kept = self._lost = 0
         self._transfers: dict[str, Transfer] = {}
-        self._moments: deque[_Moment] = deque(maxlen=MOMENTS)
+        self._moments: deque[_Moment] = deque()
 
     def expect(self, files: int, size: int) -> None:
         """Note that there is more to do, in files and bytes."""
@@ -87,8 +86,10 @@ class Tally:
     def ended(self, result: FileResult) -> None:
         """Note that a file is dealt with."""
         self.files_ended += 1
-        self.files_failed += result.status == "failed"
-        if result.status == "kept":
+        if result.status == "failed":
+            self.files_failed += 1
+            self._lost += result.size
+        elif result.status == "kept":
             self._kept += result.size
 
     def started(self, name: str, total: int | None) -> None:
@@ -100,6 +101,8 @@ class Tally:
         self._arrived += count
         if transfer := self._transfers.get(name):  # none where a server lists two files of one name
             transfer.arrived += count
+            if transfer.total is None:  # which no listing counted
+                self.bytes_expected += count
 
     def finished(self, name: str) -> None:
         """See ``Progress``."""
@@ -109,6 +112,8 @@ class Tally:
         """See ``Progress``."""
         if transfer := self._transfers.pop(name, None):
             self._arrived -= transfer.arrived
+            if transfer.total is None:
+                self.bytes_expected -= transfer.arrived
 
     @property
     def bytes_done(self) -> int:
@@ -117,20 +122,18 @@ class Tally:
 
     @property
     def share(self) -> float | None:
-        """How much is done, from 0 to 1; ``None`` until all is listed.
-
-        The mean of files and bytes: many small files are few bytes, and one large file is few files.
-        """
+        """How much is done, from 0 to 1, in bytes, or in files where they have none; ``None`` until all is listed."""
         if not self.listed:
             return None
-        files = self.files_ended + sum(transfer.share for transfer in self._under_way())
-        of_files = min(1.0, files / max(1, self.files_expected))
-        of_bytes = min(1.0, self.bytes_done / self.bytes_expected) if self.bytes_expected else of_files
-        return (of_files + of_bytes) / 2
+        if self.bytes_expected:
+            return min(1.0, (self.bytes_done + self._lost) / self.bytes_expected)
+        return min(1.0, self.files_ended / self.files_expected) if self.files_expected else 1.0
 
     def remember(self, now: float) -> None:
         """Note how things stand at a moment, in seconds of a monotonic clock; rates come from such notes."""
-        self._moments.append(_Moment(now, self._arrived, self.share))
+        self._moments.append(_Moment(now, self._arrived))
+        while len(self._moments) > 2 and now - self._moments[1].time >= RATE_SECONDS:
+            self._moments.popleft()
 
     @property
     def bytes_a_second(self) -> float:
@@ -142,12 +145,9 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """Guess when all is done, if it goes on as it did lately; ``None`` where nothing can be said."""
-        known = [(moment.time, moment.share) for moment in self._moments if moment.share is not None]
-        if len(known) < 2 or known[-1][1] <= known[0][1]:
-            return None
-        (then, before), (now, share) = known[0], known[-1]
-        return (1 - share) * (now - then) / (share - before)
+        """Guess when all is done, if bytes arrive as they did lately; ``None`` where nothing can be said."""
+        left = self.bytes_expected - self.bytes_done - self._lost
+        return left / self.bytes_a_second if self.listed and left > 0 and self.bytes_a_second else None
 
     def largest(self, count: int, *, least: int) -> list[Transfer]:
         """Return the largest files under way, at most ``count`` of them and of at least so many bytes."""
@@ -156,13 +156,16 @@ class Tally:
 
     def words(self) -> str:
         """Say in one line how things stand."""
-        if not self.files_expected:
+        if not self.files_expected and not self.files_ended:
             return "No files" if self.listed else "Listing the files"
-        more = "" if self.listed else " or more"
-        words = [
-            f"{self.files_ended:,} of {counted(self.files_expected, 'file')}{more}",
-            share_of(self.bytes_done, self.bytes_expected),
-        ]
+        if self.listed:
+            words = [
+                f"{self.files_ended:,} of {counted(self.files_expected, 'file')}",
+                share_of(self.bytes_done, self.bytes_expected),
+            ]
+        else:
+            known = counted(max(self.files_expected, self.files_ended), "file")
+            words = [f"{self.files_ended:,} of {known} or more", size_of(self.bytes_done)]
         if not self.listed or self.files_ended < self.files_expected:
             words.append(f"{size_of(self.bytes_a_second)}/s")
             if (seconds := self.seconds_left) is not None:

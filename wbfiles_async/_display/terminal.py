@@ -26,7 +26,8 @@ def _canvas() -> Iterator[Callable[[Sequence[Tally]], None]]:
         redirect_stdout=sys.stdout.isatty(),  # what is printed meanwhile stands above the picture
     )
     with live:
-        yield lambda tallies: live.update(Group(*map(picture, tallies)), refresh=True)
+        # With an empty line at the end, where the terminal can write ^C without moving the picture.
+        yield lambda tallies: live.update(Group(*map(picture, tallies), ""), refresh=True)
 
 
 def painter() -> Painter:

@@ -1,4 +1,7 @@
-"""Turns ``progress=True`` into a display, where somebody would see it. Loads what draws only then."""
+"""Turns ``progress=True`` into a display: a picture where there is a terminal or a notebook, lines elsewhere.
+
+Loads what draws only then.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +50,14 @@ async def watching_one(progress: Progress | bool | None, name: str, size: int | 
 
 @asynccontextmanager
 async def watching_many(
-    progress: Progress | bool | None, on_result: OnResult | None, listing: Listing | None, selection: Selection
+    progress: Progress | bool | None, on_result: OnResult | None, listing: Listing, selection: Selection
 ) -> AsyncIterator[tuple[Progress | None, OnResult | None]]:
     """Give who is told of a bulk download: whoever the caller named, with a display that goes with the block or not.
 
     Args:
         progress: What the caller of the library gave.
         on_result: Who wants to be told of each file's end besides.
-        listing: Lists what there is, for the total; used only where there is a display. ``None`` where that would
-            cost more than the total is worth: then no more is known than what is done.
+        listing: Lists what there is, for the total; used only where there is a display.
         selection: Which of it is wanted.
 
     Raises:
@@ -74,20 +76,20 @@ async def watching_many(
     tally = Tally()
 
     def note(result: FileResult) -> None:
-        if listing is None:
-            tally.expect(1, result.size)
         tally.ended(result)
         if on_result is not None:
             on_result(result)
 
     async with painter.showing(tally), side_by_side() as group:
-        if listing is not None:
-            group.start_soon(_count, tally, listing, selection)
+        group.start_soon(_count, tally, listing, selection, painter.patience)
         yield tally, note
         group.cancel_scope.cancel()
 
 
-async def _count(tally: Tally, listing: Listing, selection: Selection) -> None:
+async def _count(tally: Tally, listing: Listing, selection: Selection, patience: float) -> None:
+    import anyio
+
+    await anyio.sleep(patience)
     # Beside the download, which reads on only as it gets on: the total is known long before the end.
     with suppress(WBFilesError):  # the download tells of it, if it fails too
         async with aclosing(listing()) as pages:
@@ -104,7 +106,7 @@ def _find_painter() -> Painter | None:
     if publisher is not None:
         return notebook.painter(publisher)
     if not _is_watched():
-        return None
+        return _plain()
     try:
         from wbfiles_async._display import terminal
     except ModuleNotFoundError as error:
@@ -115,6 +117,14 @@ def _find_painter() -> Painter | None:
             "Or leave progress out, or give an object of your own."
         ) from error
     return terminal.painter()
+
+
+def _plain() -> Painter | None:
+    if sys.stderr is None:
+        return None
+    from wbfiles_async._display import plain
+
+    return plain.painter()
 
 
 def _is_watched() -> bool:

@@ -14,7 +14,7 @@ from wbfiles_async._download.file import FileDownload
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._transfer.places import place_for, prepare
+from wbfiles_async._transfer.places import Place, place_for, prepare
 from wbfiles_async._transfer.sink import already_exists, default_mode
 from wbfiles_async.errors import DestinationExistsError
 
@@ -38,10 +38,16 @@ class OneFile:
     _look_up: Callable[[], Awaitable[RemoteFile]]
 
     async def fetch(
-        self, root: str | os.PathLike[str], *, replace: bool, exist_ok: bool, progress: Progress | None
+        self,
+        root: str | os.PathLike[str],
+        *,
+        replace: bool,
+        exist_ok: bool,
+        progress: Progress | None,
+        place: Place | None = None,
     ) -> Path:
-        """Download to ``root/name``."""
-        place = place_for(root, self._name, portable=self._reader.options.portable_names)
+        """Download to ``root/name``, or to a place of the caller's own."""
+        place = place or place_for(root, self._name, portable=self._reader.options.portable_names)
 
         def check_target() -> int:
             if prepare(place, replace=replace) and not replace:

@@ -14,9 +14,9 @@ from wbfiles_async._graphql.client import GraphQLClient
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.pagination import Pages, RunPages
 from wbfiles_async._graphql.prefetch import MODEST_PAGE, ahead
-from wbfiles_async._graphql.queries import RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
+from wbfiles_async._graphql.queries import RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
 from wbfiles_async._graphql.responses import parse_viewer
-from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run_count, parse_runs_page
+from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._retry.backoff import is_transient
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
@@ -132,6 +132,17 @@ class WandbApi:
         project = await self.resolve(project)
         variables: dict[str, object] = {"project": project.project, "entity": project.entity, "filters": filters}
         return parse_run_count(await self.ask(RUN_COUNT, variables), project=project)
+
+    async def look_up_run(self, run: RunPath) -> ListedRun:
+        """Return what the listing of its project says of one run.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        run = await self.resolve(run)
+        variables: dict[str, object] = {"project": run.project, "entity": run.entity, "name": run.run_id}
+        return parse_run(await self.ask(RUN, variables), run=run)
 
     async def _page(self, walk: Pages) -> FilesPage:
         try:

@@ -13,7 +13,7 @@ from wbfiles_async._graphql.json_values import mapping, project_number, text, wh
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async.errors import RunNotFoundError
 
-__all__ = ["FilesPage", "parse_file_attributes", "parse_files_page", "read_files"]
+__all__ = ["FilesPage", "parse_file_attributes", "parse_files_page", "read_attributes", "read_files"]
 
 
 @attrs.frozen
@@ -82,15 +82,16 @@ def parse_file_attributes(node: object) -> FileAttributes | None:
     Returns:
         ``None`` where it is no dictionary or has no name.
     """
-    given = mapping(node)
-    # Not `text`: a name that cannot be written is refused by name, not left out.
-    name = given.get("name")
-    if not isinstance(name, str) or not name:
-        return None
-    identity = given.get("id")
+    file = read_attributes(mapping(node))
+    return file if file.name else None
+
+
+def read_attributes(given: Mapping[str, object]) -> FileAttributes:
+    """Read a dictionary of one file as ``parse_file_attributes`` does; its name is empty where there is none."""
+    identity, name = given.get("id"), given.get("name")
     return FileAttributes(
         id=str(identity) if isinstance(identity, int) else text(identity) or "",
-        name=name,
+        name=name if isinstance(name, str) else "",  # not `text`: one that cannot be written is refused, not left out
         url=text(given.get("url")),
         direct_url=text(given.get("directUrl", given.get("direct_url"))),
         size_bytes=whole_number(given.get("sizeBytes", given.get("size_bytes"))),

@@ -10,6 +10,7 @@ from typing import Final
 __all__ = [
     "DELETE_FILES",
     "DELETE_FILES_WITHOUT_PROJECT",
+    "RUN",
     "RUNS",
     "RUNS_WITH_FILES",
     "RUN_COUNT",
@@ -29,6 +30,14 @@ query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor:
         pageInfo { endCursor hasNextPage }
       }
     }
+  }
+}
+"""
+
+RUN: Final = """\
+query Run($project: String!, $entity: String!, $name: String!) {
+  project(name: $project, entityName: $entity) {
+    run(name: $name) { name displayName state createdAt }
   }
 }
 """

@@ -11,7 +11,7 @@ from wbfiles_async._graphql.json_values import mapping, text, whole_number
 from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async.errors import RunNotFoundError
 
-__all__ = ["ListedRun", "RunsPage", "parse_run_count", "parse_runs_page"]
+__all__ = ["ListedRun", "RunsPage", "parse_run", "parse_run_count", "parse_runs_page"]
 
 
 @attrs.frozen
@@ -84,6 +84,20 @@ def parse_run_count(data: Mapping[str, object], *, project: ProjectPath) -> int 
     return whole_number(_found(data, project).get("runCount"))
 
 
+def parse_run(data: Mapping[str, object], *, run: RunPath) -> ListedRun:
+    """Read the data of an answer to `RUN`.
+
+    Raises:
+        RunNotFoundError: The server knows no such run, or does not show it.
+    """
+    found = mapping(mapping(data.get("project")).get("run"))
+    if not found:
+        raise RunNotFoundError(
+            f"run {run} not found: it does not exist, or these credentials may not see it", run=str(run)
+        )
+    return _listed_of(found, run)
+
+
 def _found(data: Mapping[str, object], project: ProjectPath) -> Mapping[str, object]:
     found = mapping(data.get("project"))
     if not found:
@@ -97,10 +111,14 @@ def _listed_run(node: Mapping[str, object], project: ProjectPath) -> ListedRun |
     run_id = text(node.get("name"))
     if run_id is None:
         return None
+    files = read_files(node, project_id=None) if "files" in node else None
+    return attrs.evolve(_listed_of(node, RunPath(project.entity, project.project, run_id)), files=files)
+
+
+def _listed_of(node: Mapping[str, object], path: RunPath) -> ListedRun:
     return ListedRun(
-        path=RunPath(project.entity, project.project, run_id),
+        path=path,
         name=text(node.get("displayName")),
         state=text(node.get("state")),
         created_at=text(node.get("createdAt")),
-        files=read_files(node, project_id=None) if "files" in node else None,
     )

@@ -30,7 +30,7 @@ from wbfiles_async._http.errors import StaleConnectionError
 from wbfiles_async._http.extensions import FollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._http.stall import StallDetector
-from wbfiles_async._http.workers import await_to_completion
+from wbfiles_async._http.workers import await_to_completion, start_thread
 
 __all__ = ["BatchWorker", "ConnectionBatch"]
 
@@ -251,17 +251,14 @@ class BatchWorker:
         """Have a batch received.
 
         Raises:
-            RuntimeError: No thread can be started.
+            ThreadsExhaustedError: No thread can be started.
         """
         batch._wake = self._check_soon
         with self._lock:
             if self._waker is None:
                 waker, wakened = socket.socketpair()
                 try:
-                    thread = threading.Thread(
-                        target=self._run, args=(waker, wakened), name="wbfiles-batch", daemon=True
-                    )
-                    thread.start()
+                    start_thread(partial(self._run, waker, wakened), "wbfiles-batch")
                 except BaseException:
                     waker.close()
                     wakened.close()

@@ -11,6 +11,7 @@ __all__ = [
     "EnvironmentInvalidError",
     "ProxyRefusedError",
     "StaleConnectionError",
+    "ThreadsExhaustedError",
 ]
 
 
@@ -20,6 +21,10 @@ class ClientClosedError(httpx.TransportError):
 
 class EnvironmentInvalidError(httpx.TransportError):
     """The environment names a proxy or certificate authorities that cannot be used."""
+
+
+class ThreadsExhaustedError(httpx.TransportError):
+    """No further thread can be started."""
 
 
 class CertificateError(httpx.ConnectError):

@@ -13,7 +13,9 @@ from typing import TypeVar
 
 import anyio
 
-__all__ = ["WorkerThreads", "await_to_completion"]
+from wbfiles_async._http.errors import ThreadsExhaustedError
+
+__all__ = ["WorkerThreads", "await_to_completion", "start_thread"]
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ class WorkerThreads:
         """Run ``work`` in a thread. Once begun it cannot be cancelled.
 
         Raises:
-            RuntimeError: No thread can be started.
+            ThreadsExhaustedError: No thread can be started.
         """
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
@@ -43,7 +45,12 @@ class WorkerThreads:
         try:
             self._idle.pop().put(job)
         except IndexError:
-            threading.Thread(target=self._serve, args=(job,), name="wbfiles-io", daemon=True).start()
+            try:
+                start_thread(partial(self._serve, job), "wbfiles-io")
+            except ThreadsExhaustedError as error:
+                if "shutdown" not in str(error):
+                    raise
+                job()()  # the interpreter exits: late is better than not at all
         return future
 
     async def run(self, work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
@@ -73,6 +80,18 @@ class WorkerThreads:
                     job = jobs.get()
                 else:
                     return
+
+
+def start_thread(target: Callable[[], object], name: str) -> None:
+    """Start a thread that the interpreter's exit does not wait for.
+
+    Raises:
+        ThreadsExhaustedError: None can be started.
+    """
+    try:
+        threading.Thread(target=target, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise ThreadsExhaustedError(str(error)) from error
 
 
 def _done(future: Future[T], work: Callable[[], T]) -> Callable[[], None]:

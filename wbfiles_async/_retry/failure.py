@@ -15,6 +15,7 @@ from wbfiles_async._http.errors import (
     ClientClosedError,
     EnvironmentInvalidError,
     ProxyRefusedError,
+    ThreadsExhaustedError,
 )
 from wbfiles_async.errors import ConfigurationError, TransferError, WBFilesError
 
@@ -78,6 +79,12 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
         case ClientClosedError():
             closed = ConfigurationError("This client is closed. Make a new one, or close it later.")
             return RequestFailed(RetryAction.FAIL, closed)
+        case ThreadsExhaustedError():
+            action = RetryAction.FAIL
+            text = (
+                f"no further thread can be started ({text}). Raise the limit of processes and threads (ulimit -u, or "
+                "the pids limit of the container), or end other programs"
+            )
         case EnvironmentInvalidError():
             return RequestFailed(RetryAction.FAIL, ConfigurationError(text))
         case CertificateError():

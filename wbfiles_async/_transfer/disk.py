@@ -56,7 +56,10 @@ class LastingThreads(ThreadPoolExecutor):
         except RuntimeError as error:
             try:
                 _start(fulfil)
-            except TransferError:
+            except TransferError as refused:
+                if "shutdown" in str(refused.__cause__):
+                    fulfil()  # the interpreter exits: late is better than not at all
+                    return future
                 # Unless the pool has ended the work is in its queue all the same, and waits for a thread there.
                 if str(error).startswith("cannot schedule") or not self._serves.is_set():
                     future.cancel()

@@ -19,7 +19,7 @@ import attrs
 from wbfiles_async._protocol.checksums import new_md5
 from wbfiles_async._protocol.names import local_parts
 from wbfiles_async._transfer.refusals import failures_of
-from wbfiles_async.errors import UnsafePathError
+from wbfiles_async.errors import ConfigurationError, UnsafePathError
 
 if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
     raise ImportError(
@@ -82,6 +82,26 @@ def place_for(
     if portable and folder:
         local_parts("/".join(folder), portable=True)
     return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
+
+
+def place_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> Place:
+    """Return the place of a file that the caller names, whatever its remote name.
+
+    Args:
+        path: The file to write.
+        root: What was given besides, to which ``path`` is an alternative.
+
+    Raises:
+        ConfigurationError: The path names no file, or a root was given too.
+    """
+    local = Path(path)
+    if Path(root) != Path():
+        raise ConfigurationError(f"path={str(path)!r} is the very file to write, so give no root beside it.")
+    if local.name in ("", "..") or str(path).endswith(os.sep) or "\0" in str(path):
+        raise ConfigurationError(
+            f"path={str(path)!r} names no file; give the file to write, such as 'data/summary.json'."
+        )
+    return Place(local.parent, (local.name,))
 
 
 def prepare(place: Place, *, replace: bool) -> bool:

@@ -11,12 +11,24 @@ from anyio.abc import TaskGroup
 
 @asynccontextmanager
 async def side_by_side() -> AsyncIterator[TaskGroup]:
-    """Open a task group. When one task fails, the others are cancelled and finished, then its error is raised."""
+    """Open a task group. When one task fails, the others are cancelled and finished, then its error is raised.
+
+    Neither the error nor its context refers to the group: IPython shows no traceback of its own where it finds one.
+    """
     try:
         async with anyio.create_task_group() as group:
             yield group
     except BaseExceptionGroup as failures:
-        error: BaseException = failures
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from error.__cause__
+        error = _first(failures)
+        context = error.__context__
+        try:
+            raise error
+        finally:  # the statement above made the group the error's context
+            error.__context__ = context
+            del error, context  # which refer to this frame
+
+
+def _first(failures: BaseException) -> BaseException:
+    while isinstance(failures, BaseExceptionGroup):
+        failures = failures.exceptions[0]
+    return failures

@@ -1,0 +1,72 @@
+"""Know what W&B's own client has and this package has not, so that the error can say so. Performs no I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
+
+__all__ = ["API", "MODULE", "RUN", "HandlesFilesOnly", "raise_missing"]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Names of wandb 0.31.0; what only its older versions have is there too, since scripts outlive versions.
+RUN: Final = _names(
+    """
+    beta_scan_history commit config console_logs create delete description display display_name
+    download_history_exports finish group heartbeat_at history job_type json_config lastHistoryStep load
+    load_full_data log log_artifact logged_artifacts metadata notes rawconfig read_only save scan_history stop
+    storage_id sub_project summary summary_metrics sweep sweep_name system_metrics tags to_html update
+    update_state upload_file url use_artifact used_artifacts user username wait_until_finished
+    """
+)
+API: Final = _names(
+    """
+    artifact artifact_collection artifact_collection_exists artifact_collections artifact_exists artifact_type
+    artifact_types artifact_versions artifacts automation automations create_automation create_custom_chart
+    create_project create_registry create_run create_run_queue create_team create_user delete_automation flush
+    from_path integrations job list_jobs organization project projects queued_run registries registry reports
+    run_queue slack_integrations sweep sync_tensorboard team update_automation upsert_run_queue user user_agent
+    users viewer webhook_integrations
+    """
+)
+MODULE: Final = _names(
+    """
+    Artifact Audio Graph Histogram Html Image Molecule Object3D Plotly Settings Table Video agent alert config
+    controller define_metric finish init link_model log log_artifact log_model login plot plot_table restore run
+    save setup summary sweep teardown unwatch use_artifact use_model watch
+    """
+)
+
+
+def raise_missing(owner: str, name: str, known: frozenset[str], instead: str) -> None:
+    """Say where to find what W&B's own client has; return where it has no such thing either.
+
+    Args:
+        owner: What was asked for the attribute.
+        name: The attribute.
+        known: What W&B's client has.
+        instead: What to use instead, such as ``wandb.Api()``.
+
+    Raises:
+        AttributeError: W&B's client has the attribute.
+    """
+    if name in known:
+        raise AttributeError(f"{owner} has no {name!r}: wbfiles_async handles files only; for {name} use {instead}.")
+
+
+class HandlesFilesOnly:
+    """Base of objects of which W&B's own client has more."""
+
+    __slots__ = ()
+    _elsewhere: ClassVar[frozenset[str]] = frozenset()
+
+    if not TYPE_CHECKING:  # for type checkers there are only the attributes that exist
+
+        def __getattr__(self, name: str) -> NoReturn:
+            kind = type(self)
+            if isinstance(getattr(kind, name, None), property):
+                object.__getattribute__(self, name)  # once more, to raise the property's own error
+            raise_missing(kind.__name__, name, self._elsewhere, "wandb.Api()")
+            raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}", name=name, obj=self)
