@@ -158,8 +158,8 @@ class AsyncApi:
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -176,7 +176,7 @@ class AsyncApi:
             paths_or_runs: The path of a project or of a run, runs, or paths of runs as ``run`` takes them.
             root: Local folder; made where it is missing.
             layout: As for ``AsyncRuns.download``, as is all that follows.
-            include: Shell patterns on the file's name; none means all.
+            include: Shell patterns on the file's name; ``None`` (default) means all, an empty list none.
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there.
             dry_run: Whether to only tell what would be fetched.

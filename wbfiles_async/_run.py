@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,6 +14,7 @@ from wbfiles_async._html import run_html
 from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
 from wbfiles_async._protocol.attributes import parse_match
 from wbfiles_async._protocol.runs_page import ListedRun
+from wbfiles_async._protocol.selection import read_texts
 from wbfiles_async._settings import PER_PAGE
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
@@ -80,7 +81,7 @@ class AsyncRun:
 
     def files(
         self,
-        names: Sequence[str] | None = None,
+        names: Iterable[str] | None = None,
         pattern: str | None = None,
         per_page: int = PER_PAGE,
         *,
@@ -89,9 +90,9 @@ class AsyncRun:
         """Select files of the run. Makes no request.
 
         Args:
-            names: Only the files of these names.
+            names: Only the files of these names; an empty list selects no file. ``None`` (default) selects every file.
             pattern: Only the files whose names are like this: SQL's LIKE, ``%`` for any text and ``_`` for any
-                character. The server compares, without regard to case.
+                character. The server compares, without regard to case. A blank pattern selects no file.
             per_page: Files to ask for in one request; fewer are asked for where the server refuses so many.
             match: Only the files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
                 ``sizeBytes``, ``md5``, ``mimetype``, ``updated_at``, ``path_uri``, in either spelling. All must
@@ -104,17 +105,15 @@ class AsyncRun:
         Source:
             W&B's public API, ``Run.files``.
         """
-        if names and pattern:
+        if names is not None and pattern is not None:
             raise ConfigurationError("Files are selected by names or by a pattern; give one of them.")
-        if isinstance(names, str):
-            raise ConfigurationError(f"names is a list of names; give names=[{names!r}].")
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of files in one request, 1 or more, not {per_page}.")
         return AsyncFiles(
             self._client,
             self,
-            tuple(names or ()),
-            pattern or None,
+            None if names is None else read_texts("names", names),
+            pattern,
             None if match is None else parse_match(match, run_id=self.id),
             per_page,
         )
@@ -161,8 +160,8 @@ class AsyncRun:
         self,
         root: str | os.PathLike[str] = ".",
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,

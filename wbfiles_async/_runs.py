@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,8 +99,8 @@ class AsyncRuns:
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -153,6 +153,8 @@ class AsyncRuns:
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""
+        if selection is not None and selection.is_empty:
+            return
         gateway = self._client._gateway
         walk = RunPages(await gateway.resolve(self._path), self._filters, self._order, self._per_page)
         if selection is not None:

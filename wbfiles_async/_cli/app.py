@@ -364,7 +364,7 @@ def rm_command(
     error, and at the end one with the key summary.
     """
     chosen = _choose(names, include, exclude, pattern)
-    if everything is any((names, include, exclude, pattern)):
+    if everything is bool(chosen):
         raise click.UsageError(
             "Give --all, or what chooses some files; not both."
             if everything
@@ -432,6 +432,6 @@ async def _target(api: AsyncApi, path: str, filters: Filters) -> AsyncRun | Asyn
 
 
 def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:
-    if names and (include or exclude or pattern):
+    if names and (include or exclude or pattern is not None):
         raise click.UsageError("Give NAMEs, or --include, --exclude and --pattern; not both.")
-    return Chosen(names, pattern, Selection(include, exclude))
+    return Chosen(names, pattern, Selection(include or None, exclude))

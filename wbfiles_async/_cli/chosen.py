@@ -32,15 +32,15 @@ class Chosen:
 
     def of(self, run: AsyncRun) -> AsyncFiles:
         """Select what the server is asked for; ``selection`` is left to the caller."""
-        return run.files(self.names, self.pattern)
+        return run.files(self.names or None, self.pattern)
 
     @property
-    def include(self) -> tuple[str, ...]:
+    def include(self) -> tuple[str, ...] | None:
         """Shell patterns that mean the names as well."""
-        return (*self.selection.include, *map(glob.escape, self.names))
+        return tuple(map(glob.escape, self.names)) if self.names else self.selection.include
 
     def __bool__(self) -> bool:
-        return bool(self.include or self.selection.exclude or self.pattern)
+        return bool(self.names) or self.pattern is not None or not self.selection.selects_all
 
 
 class Absence:

@@ -54,7 +54,7 @@ async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int
     results: list[FileResult] = []
     options = TransferOptions(remember=False)  # the folder shall hold the sample and nothing else
     async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT, options=options) as api:
-        everything = Chosen((), None, Selection((), ()))
+        everything = Chosen((), None, Selection())
         fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
         report = await download(fetch, output, results.append)
     if report.failed:

@@ -134,7 +134,7 @@ def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], 
     if output.json:
         for error in absent:
             _write_json(FileResult(name=error.name, status="failed", error=error))
-        counts = attrs.asdict(report, filter=attrs.filters.exclude("failures"))
+        counts = attrs.asdict(report, filter=attrs.filters.exclude("failures", "planned_files"))
         failed = report.failed + len(absent)
         write_json({"summary": counts | {"files": report.files + len(absent), "failed": failed}})
     else:
