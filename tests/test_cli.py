@@ -253,8 +253,9 @@ class TestLs:
         assert none.code == 4
         assert not none.out
 
-    def test_a_pattern_that_matches_nothing_is_no_failure(self, wbfiles: Wbfiles) -> None:
-        ending = wbfiles("ls", RUN, "--include", "*.gif")
+    def test_without_a_selection_an_empty_run_is_no_failure(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        (wandb_server.root / "team/project/empty").mkdir()
+        ending = wbfiles("ls", "team/project/empty")
         assert (ending.code, ending.out, ending.err) == (0, "", "No files.\n")
 
 

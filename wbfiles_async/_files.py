@@ -144,8 +144,8 @@ class AsyncFiles:
 
         Args:
             root: Local folder; made where it is missing.
-            include: Shell patterns on the file's name, ``*`` also across ``/``. ``None`` (default) means all files, an
-                empty list none.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.

@@ -23,6 +23,7 @@ from wbfiles_async._cli.fetching import Fetch, get
 from wbfiles_async._cli.listing import list_files, list_runs
 from wbfiles_async._cli.output import Output
 from wbfiles_async._cli.removing import Removal, remove
+from wbfiles_async._cli.target import Filters, find_names, find_target
 from wbfiles_async._cli.writing import write_file
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._protocol.selection import Selection
@@ -30,7 +31,6 @@ from wbfiles_async._settings import LAYOUT
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
-Filters = dict[str, object] | None
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -173,7 +173,8 @@ Exit codes:
 def program(context: click.Context) -> None:
     """List, fetch and delete the files of Weights & Biases runs.
 
-    RUN is entity/project/run_id, or the address of the run's page; a part that is left out comes from
+    RUN is entity/project/run_id, or the address of the run's page; that of a file's or a folder's page selects
+    this file or folder. A part of the path that is left out comes from
     WANDB_ENTITY, WANDB_PROJECT or W&B's settings files. PROJECT is entity/project/ or the address of its page.
     Without the last slash it is a project too, unless the default entity has a run of that path, project/run_id.
 
@@ -211,16 +212,16 @@ def ls_command(
 
     Control characters in names are written as escapes, such as \x1b.
     """
-    chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
+    asked, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url) as api:
-            target = await _target(api, path, filters)
+            target, chosen = await find_target(api, path, asked, filters)
             if isinstance(target, AsyncRun):
                 return await list_files(target, chosen, output)
             if chosen:
                 raise click.UsageError(f"{path} is a project, and NAMEs and globs choose files; name one of its runs.")
-            return await list_runs(target, output)
+            return await list_runs(target, chosen, output)
 
     return run(work, quiet=common.quiet)
 
@@ -285,14 +286,14 @@ def get_command(
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
     Of a project, a NAME counts as lacking where no run has it.
     """
-    chosen, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
+    asked, output = _choose(names, include, exclude, pattern), Output(quiet=common.quiet, json=as_json)
     options = TransferOptions(
         connections=connections, limit_rate=limit_rate, verify=not no_verify, remember=not no_remember
     )
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url, options=options) as api:
-            target = await _target(api, path, filters)
+            target, chosen = await find_target(api, path, asked, filters)
             if isinstance(target, AsyncRun) and layout is not None:
                 raise click.UsageError(f"{path} is a run, and --layout is for projects; use --root.")
             if isinstance(target, AsyncRuns) and chosen.pattern is not None:
@@ -312,14 +313,16 @@ def get_command(
 
 @program.command("cat", short_help="Write the bytes of one file to stdout.")
 @click.argument("path", metavar="RUN")
-@click.argument("name", metavar="NAME", shell_complete=_names_beginning_with)
+@click.argument("name", metavar="NAME", required=False, shell_complete=_names_beginning_with)
 @click.option("--range", "span", metavar="START:STOP", callback=_read_by(parse_range),
               help="Only these bytes, from START, counted from 0, to before STOP; each may be left out.")  # fmt: skip
 @base_url_option
 @quiet_option
 @click.pass_obj
-def cat_command(common: Common, path: str, name: str, span: tuple[int, int | None] | None) -> int:
+def cat_command(common: Common, path: str, name: str | None, span: tuple[int, int | None] | None) -> int:
     """Write the bytes of the file NAME of RUN to stdout, as they come and unchanged.
+
+    The address of a file's page can be given in place of RUN and NAME.
 
     At the end the md5 of a whole file is compared. Where it is wrong the exit code is 1, and what was written must
     not be used; `wbfiles get` would not have put the file in place.
@@ -328,7 +331,8 @@ def cat_command(common: Common, path: str, name: str, span: tuple[int, int | Non
 
     async def work() -> int:
         async with AsyncApi(base_url=common.base_url) as api:
-            return await write_file(await api.run(path).file(name), start, stop)
+            run, names = find_names(api, path, (name,) if name else ())
+            return await write_file(await run.file(names[0]), start, stop)
 
     return run(work, quiet=common.quiet)
 
@@ -363,14 +367,14 @@ def rm_command(
     terminal that shows the progress. With --json it gets one object a file, with the keys name, status, size and
     error, and at the end one with the key summary.
     """
-    chosen = _choose(names, include, exclude, pattern)
-    if everything is bool(chosen):
-        raise click.UsageError(
-            "Give --all, or what chooses some files; not both."
-            if everything
-            else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files of the run."
-        )
-    removal = Removal(run=path, chosen=chosen, base_url=common.base_url, dry_run=dry_run, yes=yes)
+    removal = Removal(
+        run=path,
+        chosen=_choose(names, include, exclude, pattern),
+        everything=everything,
+        base_url=common.base_url,
+        dry_run=dry_run,
+        yes=yes,
+    )
     return remove(removal, Output(quiet=common.quiet, json=as_json))
 
 
@@ -424,11 +428,6 @@ def completion_command(shell: str) -> int:
     """
     click.echo(completion_script(shell, program))
     return ExitCode.DONE
-
-
-async def _target(api: AsyncApi, path: str, filters: Filters) -> AsyncRun | AsyncRuns:
-    """Find the run or the runs that a path means; with filters it can only mean those of a project."""
-    return await api._named_by(path) if filters is None else api.runs(path, filters)
 
 
 def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:

@@ -39,6 +39,11 @@ class Chosen:
         """Shell patterns that mean the names as well."""
         return tuple(map(glob.escape, self.names)) if self.names else self.selection.include
 
+    @property
+    def expects_files(self) -> bool:
+        """Whether particular files were asked for, so that to find none is an error."""
+        return bool(self.names) or self.pattern is not None or self.selection.include is not None
+
     def __bool__(self) -> bool:
         return bool(self.names) or self.pattern is not None or not self.selection.selects_all
 

@@ -14,6 +14,7 @@ import attrs
 
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain
+from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, write_json, write_row
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
@@ -108,7 +109,7 @@ async def get(fetch: Fetch, output: Output) -> int:
     if output.json:
         write_json({"summary": _summary(report)})
     else:
-        if report.failed < report.files or not report.files:
+        if report.failed < report.files:
             output.say(str(report))
         if report.failed:
             tell_failures(report, fetch.name_of)
@@ -119,6 +120,8 @@ async def get(fetch: Fetch, output: Output) -> int:
             output.say(_how_to_go_on(fetch.existing))
         if absence:
             output.say(NAMES_ARE_EXACT)
+    if not report.files:
+        return await tell_of_nothing(fetch.target, fetch.chosen, output)
     return absence.exit_code(found=found) or (ExitCode.FAILED if report.failed else ExitCode.DONE)
 
 

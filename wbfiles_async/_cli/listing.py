@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain
+from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, console, write_json, write_row
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._protocol.path_uri import path_uri
@@ -22,7 +23,7 @@ from wbfiles_async._text import counted, local_time, printable, size_of
 Write = Callable[[Sequence[AsyncFile]], None]
 
 
-async def list_runs(runs: AsyncRuns, output: Output) -> int:
+async def list_runs(runs: AsyncRuns, chosen: Chosen, output: Output) -> int:
     """List the runs of a project.
 
     Returns:
@@ -41,9 +42,7 @@ async def list_runs(runs: AsyncRuns, output: Output) -> int:
             count += len(page)
     if count and for_people:
         output.say(f"\n{counted(count, 'run')}")
-    if not count:
-        output.say("No runs.")
-    return ExitCode.DONE
+    return ExitCode.DONE if count else await tell_of_nothing(runs, chosen, output)
 
 
 async def list_files(run: AsyncRun, chosen: Chosen, output: Output) -> int:
@@ -71,7 +70,7 @@ async def list_files(run: AsyncRun, chosen: Chosen, output: Output) -> int:
     if files and for_people:
         output.say(f"\n{counted(files, 'file')}, {size_of(size)}")
     if not files and not absence:
-        output.say("No files.")
+        return await tell_of_nothing(run, chosen, output)
     if absence:
         for error in absence.errors(run):
             complain(error.message)

@@ -18,7 +18,9 @@ from wbfiles_async import AsyncApi
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
 from wbfiles_async._cli.fetching import tell_failures
+from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, write_json, write_row
+from wbfiles_async._cli.target import find_run
 from wbfiles_async._models import DeletionReport, FileResult
 from wbfiles_async._protocol.doomed import Doomed
 from wbfiles_async._text import counted, printable, seconds_of, size_of
@@ -34,7 +36,8 @@ class Removal:
 
     Attributes:
         run: The run's path, as it was typed.
-        chosen: Which of its files.
+        chosen: Which of its files were asked for.
+        everything: Whether all of them are meant.
         base_url: W&B's server; ``None`` for that of the settings.
         dry_run: Whether to only tell what would be done.
         yes: Whether the answer to the question is known.
@@ -42,6 +45,7 @@ class Removal:
 
     run: str
     chosen: Chosen
+    everything: bool = False
     base_url: str | None = None
     dry_run: bool = False
     yes: bool = False
@@ -53,11 +57,13 @@ class _Found:
 
     Attributes:
         run: The run's path with all its parts.
+        code: What the shell is told if there is nothing to delete.
         doomed: The files.
         absent: An error for each name that the run does not have.
     """
 
     run: str
+    code: ExitCode
     doomed: Doomed
     absent: list[RemoteFileNotFoundError]
 
@@ -69,9 +75,11 @@ def remove(removal: Removal, output: Output) -> int:
         The exit code.
 
     Raises:
-        click.UsageError: Nobody is there to be asked.
+        click.UsageError: It is not clear which files are meant, or nobody is there to be asked.
         WBFilesError: The listing failed, or nothing may be deleted.
     """
+    if "://" not in removal.run:  # an address may name a file
+        _check_extent(removal.chosen, everything=removal.everything)
     asks = not (removal.yes or removal.dry_run)
     if asks and not _somebody_is_there():
         raise click.UsageError(
@@ -83,9 +91,18 @@ def remove(removal: Removal, output: Output) -> int:
         return ExitCode.FAILED
 
     async def work() -> int:
-        return _tell_of_all(await _carry_out(removal, found, output), found.absent, output)
+        return _tell_of_all(await _carry_out(removal, found, output), found, output)
 
     return run(work, quiet=output.quiet)
+
+
+def _check_extent(chosen: Chosen, *, everything: bool) -> None:
+    if everything is bool(chosen):
+        raise click.UsageError(
+            "Give --all, or what chooses some files; not both."
+            if everything
+            else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files of the run."
+        )
 
 
 def _somebody_is_there() -> bool:
@@ -97,13 +114,15 @@ def _list(removal: Removal, output: Output) -> _Found:
 
     async def work() -> int:
         async with AsyncApi(base_url=removal.base_url) as api:
-            of = api.run(removal.run)
-            doomed = await removal.chosen.of(of)._doomed(removal.chosen.selection)
-            absence = Absence(removal.chosen.names)
+            of, chosen = await find_run(api, removal.run, removal.chosen)
+            _check_extent(chosen, everything=removal.everything)
+            doomed = await chosen.of(of)._doomed(chosen.selection)
+            absence = Absence(chosen.names)
             if absence:
                 for file in doomed:
                     absence.seen(file.name)
-            found.append(_Found("/".join(of.path), doomed, absence.errors(of)))
+            code = ExitCode.DONE if doomed.files or absence else await tell_of_nothing(of, chosen, output)
+            found.append(_Found("/".join(of.path), code, doomed, absence.errors(of)))
         return ExitCode.DONE
 
     run(work, quiet=output.quiet)
@@ -130,7 +149,8 @@ async def _carry_out(removal: Removal, found: _Found, output: Output) -> Deletio
                 return error.report
 
 
-def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], output: Output) -> ExitCode:
+def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitCode:
+    absent = found.absent
     if output.json:
         for error in absent:
             _write_json(FileResult(name=error.name, status="failed", error=error))
@@ -138,7 +158,7 @@ def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], 
         failed = report.failed + len(absent)
         write_json({"summary": counts | {"files": report.files + len(absent), "failed": failed}})
     else:
-        if report.files > report.failed or not (absent or report.files):
+        if report.files > report.failed:
             output.say(_summarize(report))
         if report.failed:
             tell_failures(report, attrgetter("name"))
@@ -148,7 +168,7 @@ def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], 
             output.say(NAMES_ARE_EXACT)
     if absent and not report.files:
         return ExitCode.NOT_FOUND
-    return ExitCode.FAILED if absent or report.failed else ExitCode.DONE
+    return ExitCode.FAILED if absent or report.failed else found.code
 
 
 @contextmanager
@@ -200,8 +220,6 @@ def _ignore(result: FileResult) -> None:
 
 
 def _summarize(report: DeletionReport) -> str:
-    if not report.files:
-        return "No files."
     if report.planned:
         return f"{counted(report.planned, 'file')}, {size_of(report.bytes)}, would be deleted."
     return f"{counted(report.deleted, 'file')}, {size_of(report.bytes)}, deleted in {seconds_of(report.seconds)}."

@@ -44,7 +44,7 @@ def _patterns(what: str, given: Iterable[str]) -> tuple[str, ...]:
     globs = read_texts(what, given)
     if not all(globs):
         raise ConfigurationError(f"An empty pattern in {what} matches no file; '*' matches all.")
-    return globs
+    return tuple(f"{glob}*" if glob.endswith("/") else glob for glob in globs)
 
 
 def _included(given: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -65,7 +65,7 @@ class Selection:
 
     The patterns are those of ``fnmatch``: ``*``, ``?``, ``[seq]`` and ``[!seq]``, on the whole remote name
     and case-sensitive on every system. ``*`` and ``?`` cross ``/``, so that ``*.json`` means the JSON files
-    of all folders.
+    of all folders. A pattern with ``/`` at its end means all files of that folder: ``media/`` is ``media/*``.
 
     Attributes:
         include: A file must match one of these, so an empty tuple selects no file; ``None`` selects every file.
