@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +13,22 @@ from typing import TYPE_CHECKING
 import attrs
 
 from wbfiles_async._display.watching import watching_many
+from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import check_existing, judged
-from wbfiles_async._models import DownloadReport, Existing, FileResult, ProjectPath
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
 from wbfiles_async._protocol.layout import Layout
-from wbfiles_async._protocol.pages import RunPages
+from wbfiles_async._protocol.pages import Pages, RunPages
 from wbfiles_async._protocol.runs_page import ListedRun
 from wbfiles_async._protocol.selection import Selection
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._settings import LAYOUT, PER_PAGE
-from wbfiles_async.errors import ConfigurationError
+from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
 if TYPE_CHECKING:
     from wbfiles_async._api import AsyncApi
     from wbfiles_async._transfer.progress import Progress
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -150,6 +154,34 @@ class AsyncRuns:
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
+
+    async def _files(self, selection: Selection) -> AsyncGenerator[list[AsyncFile]]:
+        """List the files of all runs that a selection accepts, run by run and page by page; pages may be empty.
+
+        A run that is removed meanwhile is left out.
+        """
+        async with aclosing(self._listed(selection)) as listed:
+            async for page in listed:
+                for found in page:
+                    run = AsyncRun(self._client, found.path, attrs.evolve(found, files=None))
+                    try:
+                        async with aclosing(self._files_of(found, selection)) as pages:
+                            async for files in pages:
+                                accepted = [file for file in files if selection.accepts(file.name)]
+                                yield [AsyncFile._of(self._client, file, run) for file in accepted]
+                    except RunNotFoundError:
+                        log.warning("%s: the run was removed while the runs were listed; it is left out", run._path)
+
+    async def _files_of(self, run: ListedRun, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
+        """List the files of a run, beginning with those that came with it."""
+        gateway = self._client._gateway
+        walk = Pages(await gateway.resolve(run.path), PER_PAGE, selection.names, selection.pattern)
+        if run.files is not None:
+            yield walk.accept(run.files)
+        if not walk.done:
+            async with aclosing(gateway.further_pages(walk)) as pages:
+                async for page in pages:
+                    yield page
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""

@@ -47,7 +47,7 @@ def demo(root: Path, output: Output) -> int:
                 _check_free(root / name, server.add_file(RUN, name, data))
             return await _fetch(server.base_url, server.api_key, root, output)
 
-    return run(work, quiet=output.quiet)
+    return run(work, output.log_level)
 
 
 async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int:

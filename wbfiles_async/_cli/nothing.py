@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from wbfiles_async import AsyncRun, AsyncRuns
-from wbfiles_async._cli.chosen import Chosen
+from wbfiles_async._cli.chosen import Chosen, SeveralRuns
 from wbfiles_async._cli.ending import ExitCode, complain
 from wbfiles_async._cli.output import Output
 from wbfiles_async._text import counted
@@ -16,7 +16,7 @@ from wbfiles_async._text import counted
 _NO_FILTERS = "{}"
 
 
-async def tell_of_nothing(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output) -> ExitCode:
+async def tell_of_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, output: Output) -> ExitCode:
     """Say why no file, or no run, was selected.
 
     Returns:
@@ -25,7 +25,10 @@ async def tell_of_nothing(target: AsyncRun | AsyncRuns, chosen: Chosen, output: 
     Raises:
         WBFilesError: What there is cannot be counted.
     """
-    if isinstance(target, AsyncRuns):
+    if isinstance(target, SeveralRuns):
+        count = len(target.runs)
+        there, whose = f"there are {counted(count, 'run')}", "of their files"
+    elif isinstance(target, AsyncRuns):
         count = await target.count()
         if not count:
             return await _tell_of_no_runs(target, output)

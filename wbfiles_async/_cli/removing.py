@@ -19,8 +19,8 @@ from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
 from wbfiles_async._cli.fetching import tell_failures
 from wbfiles_async._cli.nothing import tell_of_nothing
-from wbfiles_async._cli.output import Output, write_json, write_row
-from wbfiles_async._cli.target import find_run
+from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
+from wbfiles_async._cli.target import explained, find_run
 from wbfiles_async._models import DeletionReport, FileResult
 from wbfiles_async._protocol.doomed import Doomed
 from wbfiles_async._text import counted, printable, seconds_of, size_of
@@ -38,15 +38,15 @@ class Removal:
         run: The run's path, as it was typed.
         chosen: Which of its files were asked for.
         everything: Whether all of them are meant.
-        base_url: W&B's server; ``None`` for that of the settings.
+        open_api: Makes a client.
         dry_run: Whether to only tell what would be done.
         yes: Whether the answer to the question is known.
     """
 
     run: str
     chosen: Chosen
+    open_api: Callable[[], AsyncApi]
     everything: bool = False
-    base_url: str | None = None
     dry_run: bool = False
     yes: bool = False
 
@@ -93,7 +93,7 @@ def remove(removal: Removal, output: Output) -> int:
     async def work() -> int:
         return _tell_of_all(await _carry_out(removal, found, output), found, output)
 
-    return run(work, quiet=output.quiet)
+    return run(work, output.log_level)
 
 
 def _check_extent(chosen: Chosen, *, everything: bool) -> None:
@@ -106,17 +106,18 @@ def _check_extent(chosen: Chosen, *, everything: bool) -> None:
 
 
 def _somebody_is_there() -> bool:
-    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
 def _list(removal: Removal, output: Output) -> _Found:
     found: list[_Found] = []
 
     async def work() -> int:
-        async with AsyncApi(base_url=removal.base_url) as api:
+        async with removal.open_api() as api:
             of, chosen = await find_run(api, removal.run, removal.chosen)
             _check_extent(chosen, everything=removal.everything)
-            doomed = await chosen.of(of)._doomed(chosen.selection)
+            with explained(removal.run):
+                doomed = await chosen.of(of)._doomed(chosen.selection)
             absence = Absence(chosen.names)
             if absence:
                 for file in doomed:
@@ -125,7 +126,7 @@ def _list(removal: Removal, output: Output) -> _Found:
             found.append(_Found("/".join(of.path), code, doomed, absence.errors(of)))
         return ExitCode.DONE
 
-    run(work, quiet=output.quiet)
+    run(work, output.log_level)
     return found[0]
 
 
@@ -140,7 +141,7 @@ def _confirmed(found: _Found) -> bool:
 
 
 async def _carry_out(removal: Removal, found: _Found, output: Output) -> DeletionReport:
-    async with AsyncApi(base_url=removal.base_url) as api:
+    async with removal.open_api() as api:
         with _shown(found.doomed, removal, output) as on_result:
             deletion = api._gateway.deletion(api.run(found.run)._path, on_result)
             try:
@@ -175,7 +176,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
     """Tell of each file where lines are read, else count on the terminal; say where an interruption came."""
     tell, deleted = _tell(output), 0
-    counts = output.shows_progress and sys.stdout.isatty() and not removal.dry_run and doomed.files > 0
+    counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and doomed.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None
 
     def note(result: FileResult) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
-from wbfiles_async._cli.chosen import Chosen
-from wbfiles_async._protocol.run_paths import split_file_page
+from wbfiles_async._cli.chosen import Chosen, SeveralRuns
+from wbfiles_async._models import ProjectPath
+from wbfiles_async._protocol.run_paths import possible_meanings, split_file_page
 from wbfiles_async._protocol.selection import Selection
+from wbfiles_async.errors import RunNotFoundError
 
 Filters = dict[str, object] | None
 
@@ -45,11 +49,51 @@ async def find_run(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, 
         chosen: Which files were asked for besides.
 
     Raises:
-        click.UsageError: The address names a file, and files were chosen too.
+        click.UsageError: The path names a project; or the address names a file, and files were chosen too.
         ConfigurationError: The path names no run.
     """
     named = await _find_inside(api, path, chosen)
-    return named or (api.run(path), chosen)
+    return named or (_run_of(api, path), chosen)
+
+
+def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:
+    """Return the runs that paths name. Makes no request.
+
+    Raises:
+        click.UsageError: A path names a project.
+        ConfigurationError: A path names no run.
+    """
+    return SeveralRuns(api, tuple(_run_of(api, path) for path in paths))
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Say beside an error how a path that was not written out was understood.
+
+    Args:
+        path: What was typed.
+    """
+    try:
+        yield
+    except RunNotFoundError as error:
+        parts = path.strip("/").removesuffix("/runs").count("/") + 1
+        if "://" not in path and error.run != path and parts < (2 if path.endswith(("/", "/runs")) else 3):
+            error.add_note(
+                "What a path leaves out comes from the settings; whole, it is ENTITY/PROJECT/RUN, and ENTITY/PROJECT/ "
+                "for a project."
+            )
+        raise
+
+
+def _run_of(api: AsyncApi, path: str) -> AsyncRun:
+    settings = api._gateway.settings
+    match possible_meanings(path, base_url=settings.base_url, entity=settings.entity, project=settings.project):
+        case (ProjectPath() as project,):
+            raise click.UsageError(
+                f"{path} is a project, and a run is needed: {project}/RUN; `wbfiles ls {project}/` lists its runs."
+            )
+        case _:
+            return api.run(path)
 
 
 def find_names(api: AsyncApi, path: str, names: tuple[str, ...]) -> tuple[AsyncRun, tuple[str, ...]]:
@@ -61,14 +105,14 @@ def find_names(api: AsyncApi, path: str, names: tuple[str, ...]) -> tuple[AsyncR
         names: The names that were typed.
 
     Raises:
-        click.UsageError: No file is named, or two ways are used to name one.
+        click.UsageError: The path names a project, no file is named, or two ways are used to name one.
         ConfigurationError: The path names no run.
     """
     page = split_file_page(path, base_url=api._gateway.settings.base_url)
     if page is None:
         if not names:
             raise click.UsageError("Say which file: NAME.")
-        return api.run(path), names
+        return _run_of(api, path), names
     if names:
         raise _named_twice(path, page[1])
     return api.run(page[0]), (page[1],)
