@@ -90,7 +90,7 @@ class TestProgram:
         assert ending == wbfiles("--help")
 
     def test_help_needs_no_more_than_80_columns(self, wbfiles: Wbfiles) -> None:
-        for command in ([], ["ls"], ["get"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
+        for command in ([], ["ls"], ["get"], ["du"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
             ending = wbfiles(*command, "--help")
             assert ending.code == 0
             assert max(map(len, ending.lines)) <= 80
@@ -105,7 +105,7 @@ class TestProgram:
 
         assert wbfiles("--version").out == f"wbfiles {__version__}\n"
 
-    @pytest.mark.parametrize("command", ["ls", "get", "cat", "rm"])
+    @pytest.mark.parametrize("command", ["ls", "get", "du", "cat", "rm"])
     def test_no_option_takes_credentials(self, wbfiles: Wbfiles, command: str) -> None:
         options = re.findall(r"--[a-z-]+", wbfiles(command, "--help").out)
         assert "--base-url" in options

@@ -45,6 +45,16 @@ def test_a_file_is_wanted_when_any_inclusion_and_no_exclusion_matches() -> None:
     assert not selection.accepts("m/secret.json")
 
 
+def test_slash_at_the_end_means_the_folder() -> None:
+    selection = Selection(["media/"], ["media/secret/"])
+    assert selection.accepts("media/a.png")
+    assert selection.accepts("media/deeper/a.png")
+    assert not selection.accepts("media")
+    assert not selection.accepts("medial/a.png")
+    assert not selection.accepts("media/secret/a.png")
+    assert selection.pattern == "media/%"
+
+
 def test_case_counts_and_the_whole_name_must_match() -> None:
     assert not Selection(["*.JSON"], []).accepts("x.json")
     assert not Selection(["x"], []).accepts("xy")
@@ -62,8 +72,10 @@ def test_patterns_that_cannot_be_meant_are_refused(include: Any, exclude: Any) -
 
 @given(GLOBS, GLOBS, st.text(alphabet="ab/.-"))
 def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name: str) -> None:
-    included = any(fnmatch.fnmatchcase(name, glob) for glob in include)
-    excluded = any(fnmatch.fnmatchcase(name, glob) for glob in exclude)
+    def matches(glob: str) -> bool:
+        return fnmatch.fnmatchcase(name, f"{glob}*" if glob.endswith("/") else glob)
+
+    included, excluded = any(map(matches, include)), any(map(matches, exclude))
     assert Selection(include, exclude).accepts(name) == (included and not excluded)
 
 
