@@ -90,7 +90,7 @@ class TestProgram:
         assert ending == wbfiles("--help")
 
     def test_help_needs_no_more_than_80_columns(self, wbfiles: Wbfiles) -> None:
-        for command in ([], ["ls"], ["get"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
+        for command in ([], ["ls"], ["get"], ["du"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
             ending = wbfiles(*command, "--help")
             assert ending.code == 0
             assert max(map(len, ending.lines)) <= 80
@@ -105,7 +105,7 @@ class TestProgram:
 
         assert wbfiles("--version").out == f"wbfiles {__version__}\n"
 
-    @pytest.mark.parametrize("command", ["ls", "get", "cat", "rm"])
+    @pytest.mark.parametrize("command", ["ls", "get", "du", "cat", "rm"])
     def test_no_option_takes_credentials(self, wbfiles: Wbfiles, command: str) -> None:
         options = re.findall(r"--[a-z-]+", wbfiles(command, "--help").out)
         assert "--base-url" in options
@@ -253,8 +253,9 @@ class TestLs:
         assert none.code == 4
         assert not none.out
 
-    def test_a_pattern_that_matches_nothing_is_no_failure(self, wbfiles: Wbfiles) -> None:
-        ending = wbfiles("ls", RUN, "--include", "*.gif")
+    def test_without_a_selection_an_empty_run_is_no_failure(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        (wandb_server.root / "team/project/empty").mkdir()
+        ending = wbfiles("ls", "team/project/empty")
         assert (ending.code, ending.out, ending.err) == (0, "", "No files.\n")
 
 

@@ -59,22 +59,46 @@ def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
 
 
 def test_commands_and_options_and_their_values_are_completed(press: Press) -> None:
-    assert press("") == {"ls", "get", "cat", "rm", "serve", "demo", "completion"}
+    assert press("") == {"ls", "get", "cat", "rm", "du", "serve", "demo", "completion"}
     assert press("rm", RUN, "--in") == {"--include"}
     assert press("get", "--existing", "re") == {"replace"}
     assert press("completion", "f") == {"fish"}
 
 
 def test_names_of_the_runs_files_are_completed(press: Press, wandb_server: LocalServer) -> None:
-    for name in ("media/a.png", "media/b.png", "Media.txt", "m%_x.bin", "mzzx.bin", "two words", "$(reboot)", "x:y"):
+    for name in (
+        "media/a.png",
+        "media/b.png",
+        "Media.txt",
+        "m%_x.bin",
+        "mzzx.bin",
+        "two words",
+        "$(reboot)",
+        "x:y",
+        "--yes",
+        "-rf",
+    ):
         wandb_server.add_file(RUN, name, b"x")
     assert press("rm", RUN, "m") == {"media/a.png", "media/b.png", "m%_x.bin", "mzzx.bin"}
     assert press("cat", RUN, "media/b") == {"media/b.png"}
     assert press("get", RUN, "config.yaml", "media/b") == {"media/b.png"}
     assert press("cat", RUN, "m%_") == {"m%_x.bin"}, "what is typed is no pattern"
-    assert press("cat", RUN, "") == {"media/a.png", "media/b.png", "Media.txt", "m%_x.bin", "mzzx.bin"}, (
-        "names that the shell would split or run are left out"
-    )
+    harmless = {"media/a.png", "media/b.png", "Media.txt", "m%_x.bin", "mzzx.bin", r"two\ words"}
+    assert press("cat", RUN, "") == harmless, "names that the shell would run, or take for options, are left out"
+    assert press("cat", RUN, r"two\ w") == {r"two\ words"}
+    assert press("rm", RUN, "-r") == set()
+    assert press("rm", RUN, "--y") == {"--yes"}, "the option, which is offered for itself"
+
+
+def test_runs_of_a_project_are_completed(press: Press, wandb_server: LocalServer) -> None:
+    for run in ("first", "second", "sec.nd", "-sly"):
+        wandb_server.add_file(f"team/project/{run}", "a.txt", b"x")
+    assert press("ls", "team/project/se") == {"team/project/second", "team/project/sec.nd"}
+    assert press("get", "team/project/sec.") == {"team/project/sec.nd"}, "what is typed is no pattern"
+    assert {"team/project/first", "team/project/second"} <= press("cat", "team/project/")
+    assert press("rm", "fi", WANDB_ENTITY="team", WANDB_PROJECT="project") == {"first"}
+    assert press("ls", "", WANDB_ENTITY="team", WANDB_PROJECT="project") == {"first", "second", "sec.nd"}
+    assert press("ls", "team/", WANDB_ENTITY="team") == set()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +122,12 @@ def test_each_shell_gets_its_script(wbfiles: Wbfiles, shell: str, shown: str) ->
     assert ending.code == 0
     assert shown in ending.out
     assert "_WBFILES_COMPLETE" in ending.out
+
+
+def test_a_shell_must_be_named(wbfiles: Wbfiles) -> None:
+    ending = wbfiles("completion")
+    assert (ending.code, ending.out) == (2, "")
+    assert ending.err.splitlines()[0] == "wbfiles: Say for which shell: wbfiles completion bash, zsh or fish."
 
 
 def test_other_shells_are_wrong_usage(wbfiles: Wbfiles) -> None:

@@ -100,7 +100,7 @@ def files_below(root: Path) -> set[str]:
 
 
 class Terminal:
-    """A child on a pseudo-terminal of 80 columns, `wbfiles` or another; `out` takes its stdout instead."""
+    """A child on a pseudo-terminal of these rows and columns, `wbfiles` or another; `out` takes its stdout instead."""
 
     def __init__(
         self,
@@ -110,9 +110,10 @@ class Terminal:
         *,
         program: list[str] = WBFILES,
         out: IO[str] | None = None,
+        size: tuple[int, int] = (24, 80),
     ) -> None:
         self._screen, line = pty.openpty()
-        fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self._child = subprocess.Popen(
             [sys.executable, "-c", ON_TERMINAL, *program, *arguments],
             cwd=folder,
@@ -503,14 +504,14 @@ class TestMissingPackages:
         ending = self.run(missing, "--help")
         assert ending.returncode == 2
         assert len(ending.stderr.splitlines()) == 1
-        assert "pip install 'wbfiles-async[cli]'" in ending.stderr
+        assert "pip install '.[cli]'" in ending.stderr
 
     @pytest.mark.parametrize("arguments", [["serve", "."], ["demo"]])
     def test_without_the_extra_server_it_says_how_to_install_it(self, arguments: list[str]) -> None:
         ending = self.run("graphql", *arguments)
         assert ending.returncode == 2
         assert len(ending.stderr.splitlines()) == 1
-        assert "pip install 'wbfiles-async[server]'" in ending.stderr
+        assert "pip install '.[server]'" in ending.stderr
 
     def test_listing_needs_no_server(self, wandb_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         wandb_server.add_file(RUN, "a.txt", b"a")

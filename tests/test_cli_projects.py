@@ -181,8 +181,44 @@ class TestLs:
         ending = wbfiles("ls", "lab/empty/")
         assert (ending.code, ending.out, ending.err) == (0, "", "No runs.\n")
 
-    def test_what_chooses_files_is_wrong_usage(self, wbfiles: Wbfiles) -> None:
-        for arguments in (["config.yaml"], ["--include", "*.json"], ["--pattern", "%"]):
-            ending = wbfiles("ls", f"{PROJECT}/", *arguments)
-            assert ending.code == 2
-            assert "name one of its runs" in ending.err
+    def test_what_chooses_files_lists_the_files_of_all_runs(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.clear_requests()
+        ending = wbfiles("ls", f"{PROJECT}/", "--include", "*.json", "--exclude", "media/")
+        assert ending.code == 0
+        assert operations(wandb_server) == {"Runs": 1}
+        assert {line.split("\t")[0] for line in ending.lines} == {f"{run}/wandb-summary.json" for run in STATES}
+        assert {line.split("\t")[1] for line in wbfiles("ls", PROJECT, "config.yaml").lines} == {"20", "21"}
+
+    def test_json_names_the_run_of_each_file(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("ls", f"{PROJECT}/", "config.yaml", "--filters", '{"state": "failed"}', "--json")
+        (described,) = ending.objects
+        assert (described["run"], described["name"]) == (f"{PROJECT}/third", "config.yaml")
+        assert described["md5"]
+
+    def test_files_of_runs_with_many_are_all_listed(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        for number in range(25):  # more than come along with a run
+            wandb_server.add_file(f"{PROJECT}/second", f"logs/{number}.txt", b"x")
+        ending = wbfiles("ls", f"{PROJECT}/", "--include", "*.txt", "--include", "*.yaml", "--sort", "name")
+        names = [line.split("\t")[0] for line in ending.lines]
+        assert len(names) == 28
+        assert names == sorted(names)
+
+    def test_names_that_no_run_has_are_told(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("ls", f"{PROJECT}/", "missing.txt")
+        assert (ending.code, ending.out) == (4, "")
+        assert "No run of the project lab/vision has a file 'missing.txt'." in ending.err
+
+    def test_a_pattern_of_sql_is_wrong_usage(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("ls", f"{PROJECT}/", "--pattern", "%")
+        assert (ending.code, ending.out) == (2, "")
+        assert "use --include" in ending.err
+
+    def test_runs_can_be_sorted(self, wbfiles: Wbfiles) -> None:
+        def runs(sort: str) -> list[str]:
+            return [line.split("\t")[0] for line in wbfiles("ls", PROJECT, "--sort", sort).lines]
+
+        assert runs("name") == ["first", "second", "third"]
+        assert runs("updated") == ["second", "first", "third"]
+        ending = wbfiles("ls", PROJECT, "--sort", "size")
+        assert ending.code == 2
+        assert "wbfiles du" in ending.err

@@ -125,9 +125,10 @@ class TestSelection:
         assert (none.code, none.out) == (4, "")
         assert "deleted" not in none.err
 
-    def test_a_pattern_that_matches_nothing_is_no_failure(self, wbfiles: Wbfiles) -> None:
+    def test_a_pattern_that_matches_nothing_is_told(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("rm", RUN, "--include", "*.gif", "--yes")
-        assert (ending.code, ending.out, ending.err) == (0, "", "No files.\n")
+        assert (ending.code, ending.out) == (4, "")
+        assert ending.err == f"wbfiles: the run {RUN} has 4 files, and none of them matches --include '*.gif'.\n"
 
     def test_a_run_that_does_not_exist_is_exit_code_4(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("rm", "team/project/other", "--all", "--yes")
@@ -226,8 +227,9 @@ class TestAsking:
 
     def test_nothing_to_delete_is_no_question(self, run: LocalServer, tmp_path: Path) -> None:
         with Terminal(["rm", RUN, "--include", "*.gif"], environment(run), tmp_path) as terminal:
-            assert terminal.read_to_end() == 0
-        assert terminal.text == "No files.\n"
+            assert terminal.read_to_end() == 4
+        assert "none of them matches --include '*.gif'" in terminal.text
+        assert "[y/N]" not in terminal.text
 
     def test_a_question_that_would_not_be_seen_is_not_asked(self, run: LocalServer, tmp_path: Path) -> None:
         with started(["rm", RUN, "--all"], run, tmp_path) as child:

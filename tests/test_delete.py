@@ -30,6 +30,7 @@ from wbfiles_async import (
     RunNotFoundError,
     TransferError,
 )
+from wbfiles_async._download.bulk import FAILURES_KEPT
 from wbfiles_async._graphql.deletion import BATCHES_AT_ONCE
 from wbfiles_async._graphql.pending_deletions import BATCH
 from wbfiles_async.testing import LocalServer
@@ -127,7 +128,7 @@ async def test_all_files_are_deleted_in_batches_of_their_ids(server: ScriptedSer
     run = deleting(server, 2 * BATCH + 1)
     results: list[FileResult] = []
     async with client(server) as api:
-        report = await api.run(RUN).files().delete(on_result=results.append)
+        report = await api.run(RUN).files().delete(all=True, on_result=results.append)
     assert run.files == {}
     assert sorted(map(len, run.asked)) == [1, BATCH, BATCH]
     assert set(run.project_ids) == {7}
@@ -141,7 +142,7 @@ async def test_all_files_are_deleted_in_batches_of_their_ids(server: ScriptedSer
 async def test_nothing_is_deleted_before_all_is_listed(server: ScriptedServer) -> None:
     run = deleting(server, 25)
     async with client(server) as api:
-        await api.run(RUN).files(per_page=10).delete()
+        await api.run(RUN).files(per_page=10).delete(all=True)
     assert run.operations == ["list", "list", "list", "delete"]
     assert run.files == {}, "deleting between two pages would have moved some past the cursor"
 
@@ -150,7 +151,7 @@ async def test_a_listing_that_fails_deletes_nothing(server: ScriptedServer) -> N
     run = deleting(server, 25)
     server.on("/graphql", run, error("broken"))
     async with client(server) as api:
-        await error_of(ApiError, api.run(RUN).files(per_page=10).delete())
+        await error_of(ApiError, api.run(RUN).files(per_page=10).delete(all=True))
     assert run.operations == ["list"]
 
 
@@ -171,17 +172,25 @@ async def test_a_dry_run_tells_and_deletes_nothing(server: ScriptedServer) -> No
     results: list[FileResult] = []
     async with client(server) as api:
         report = await api.run(RUN).files().delete(include=["1*"], dry_run=True, on_result=results.append)
-    assert report == DeletionReport(files=3, planned=3, bytes=30)
+    assert report == DeletionReport(files=3, planned=3, bytes=30, planned_files=tuple(results))
     assert [(result.name, result.status) for result in results] == [
         (name, "planned") for name in ("1.txt", "10.txt", "11.txt")
     ]
     assert run.operations == ["list"]
 
 
+async def test_dry_run_lists_a_bounded_number_of_files(server: ScriptedServer) -> None:
+    deleting(server, FAILURES_KEPT + 1)
+    async with client(server) as api:
+        report = await api.run(RUN).files().delete(all=True, dry_run=True)
+    assert report.planned == FAILURES_KEPT + 1
+    assert [file.name for file in report.planned_files] == [f"{n}.txt" for n in range(FAILURES_KEPT)]
+
+
 async def test_an_empty_run_is_an_empty_report(server: ScriptedServer) -> None:
     run = deleting(server, 0)
     async with client(server) as api:
-        report = await api.run(RUN).files().delete()
+        report = await api.run(RUN).files().delete(all=True)
     assert (report.files, report.deleted) == (0, 0)
     assert run.operations == ["list"]
 
@@ -203,14 +212,14 @@ async def test_only_a_few_batches_are_under_way_at_once(server: ScriptedServer) 
 
     server.on("/graphql", answer)
     async with client(server) as api:
-        await api.run(RUN).files().delete()
+        await api.run(RUN).files().delete(all=True)
     assert most == BATCHES_AT_ONCE
 
 
 async def test_a_run_that_does_not_exist_is_no_empty_report(server: ScriptedServer) -> None:
     server.on("/graphql", graphql_answer({"project": None}))
     async with client(server) as api:
-        await error_of(RunNotFoundError, api.run(RUN).files().delete())
+        await error_of(RunNotFoundError, api.run(RUN).files().delete(all=True))
 
 
 # Fault 75: the answer got lost
@@ -226,7 +235,7 @@ async def test_a_lost_answer_is_looked_into_and_the_deletion_not_sent_again(
 ) -> None:
     run = deleting(server, 3, deletes_and_answers(lost))
     async with client(server) as api:
-        report = await api.run(RUN).files().delete()
+        report = await api.run(RUN).files().delete(all=True)
     assert run.operations == ["list", "delete", "look"]
     assert (report.deleted, report.failed) == (3, 0)
 
@@ -239,7 +248,7 @@ async def test_what_is_left_after_a_lost_answer_is_deleted_by_another_try(server
 
     run = deleting(server, 3, answers(lost), half, deletes)
     async with client(server) as api:
-        report = await api.run(RUN).files().delete()
+        report = await api.run(RUN).files().delete(all=True)
     assert run.operations == ["list", "delete", "look", "delete", "look", "delete"]
     assert run.asked == [["id-0", "id-1", "id-2"], ["id-0", "id-1", "id-2"], ["id-2"]]
     assert (report.deleted, run.files) == (3, {})
@@ -253,7 +262,7 @@ async def test_a_file_that_took_the_name_of_a_deleted_one_is_let_be(server: Scri
 
     run = deleting(server, 1, replaces)
     async with client(server) as api:
-        assert (await api.run(RUN).files().delete()).deleted == 1
+        assert (await api.run(RUN).files().delete(all=True)).deleted == 1
     assert run.files == {"id-new": "0.txt"}
     assert run.asked == [["id-0"]]
 
@@ -264,7 +273,7 @@ async def test_answers_that_never_come_end_with_the_attempts_and_the_rest_is_not
     run = deleting(server, 20 * BATCH, answers(Answer(status=503)))
     results: list[FileResult] = []
     async with client(server, attempts=3) as api:
-        error = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(on_result=results.append))
+        error = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True, on_result=results.append))
     assert run.operations.count("delete") <= 3 * BATCHES_AT_ONCE
     assert len(waits) <= 2 * BATCHES_AT_ONCE
     assert (error.report.files, error.report.deleted, error.report.failed) == (20 * BATCH, 0, 20 * BATCH)
@@ -276,7 +285,7 @@ async def test_where_looking_fails_too_it_is_said_that_nobody_knows(server: Scri
     run = deleting(server, 3, deletes_and_answers(LOST))
     run.answer_look = error("out of order")
     async with client(server) as api:
-        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete())
+        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert run.operations == ["list", "delete", "look"]
     assert "not known" in str(error_)
     assert "out of order" in str(error_)
@@ -287,7 +296,7 @@ async def test_a_server_that_cannot_be_reached_any_more_is_told_as_such(server: 
     run = deleting(server, 3)
     server.on("/graphql", run, LOST)
     async with client(server) as api:
-        error = await error_of(IncompleteDeletionError, api.run(RUN).files().delete())
+        error = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert isinstance(error.__cause__, TransferError)
 
 
@@ -301,7 +310,7 @@ async def test_what_has_gone_already_counts_as_deleted(server: ScriptedServer) -
 
     run = deleting(server, 3, somebody_was_faster)
     async with client(server) as api:
-        report = await api.run(RUN).files().delete()
+        report = await api.run(RUN).files().delete(all=True)
     assert (report.deleted, report.failed) == (3, 0)
     assert run.operations == ["list", "delete", "look"]
 
@@ -316,7 +325,7 @@ async def test_files_that_the_server_keeps_are_named_and_the_other_batches_are_d
     run = deleting(server, 30 * BATCH, some)
     results: list[FileResult] = []
     async with client(server) as api:
-        error = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(on_result=results.append))
+        error = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True, on_result=results.append))
     assert set(run.files) == protected
     assert sorted(error.names) == ["1.txt", f"{BATCH}.txt"]
     assert "'1.txt'" in str(error)
@@ -330,7 +339,7 @@ async def test_files_that_the_server_keeps_are_named_and_the_other_batches_are_d
 async def test_a_batch_that_the_server_does_not_touch_is_not_sent_again(server: ScriptedServer) -> None:
     run = deleting(server, 3, answers(graphql_answer({"deleteFiles": {"success": False}})))
     async with client(server) as api:
-        await error_of(IncompleteDeletionError, api.run(RUN).files().delete())
+        await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert run.operations == ["list", "delete", "look"]
 
 
@@ -344,14 +353,14 @@ async def test_an_error_because_of_one_that_has_gone_does_not_keep_the_others(se
 
     run = deleting(server, 3, somebody_was_faster, refuses_unknown)
     async with client(server) as api:
-        assert (await api.run(RUN).files().delete()).deleted == 3
+        assert (await api.run(RUN).files().delete(all=True)).deleted == 3
     assert run.asked[-1] == ["id-0", "id-2"]
 
 
 async def test_an_error_that_all_batches_would_meet_ends_it(server: ScriptedServer) -> None:
     run = deleting(server, 50 * BATCH, answers(error("this server is read-only")))
     async with client(server) as api:
-        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete())
+        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert run.operations.count("delete") <= BATCHES_AT_ONCE
     assert "this server is read-only" in str(error_)
     assert len(error_.names) == 1000
@@ -365,14 +374,14 @@ async def test_who_may_not_delete_is_told_so(
 ) -> None:
     run = deleting(server, 3 * BATCH, answers(error("no", status)))
     async with client(server) as api:
-        await error_of(kind, api.run(RUN).files().delete())
+        await error_of(kind, api.run(RUN).files().delete(all=True))
     assert len(run.files) == 3 * BATCH
 
 
 async def test_a_right_that_is_lost_on_the_way_is_told_with_what_was_done(server: ScriptedServer) -> None:
     run = deleting(server, 20 * BATCH, deletes, answers(error("no", 403)))
     async with client(server) as api:
-        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete())
+        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert isinstance(error_.__cause__, PermissionDeniedError)
     assert (error_.report.deleted, error_.report.failed) == (BATCH, 19 * BATCH)
     assert len(run.files) == 19 * BATCH
@@ -381,7 +390,7 @@ async def test_a_right_that_is_lost_on_the_way_is_told_with_what_was_done(server
 async def test_a_server_that_is_too_busy_is_asked_no_more_than_the_attempts(server: ScriptedServer) -> None:
     run = deleting(server, 3, answers(Answer(status=429, body=b"{}")))
     async with client(server, attempts=3) as api:
-        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete())
+        error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert isinstance(error_.__cause__, RateLimitedError)
     assert run.operations == ["list", "delete", "delete", "delete"]
 
@@ -398,7 +407,7 @@ async def test_a_server_from_before_project_numbers_is_asked_with_one_only_at_fi
 
     server.on("/graphql", old)
     async with client(server) as api:
-        assert (await api.run(RUN).files().delete()).deleted == 12 * BATCH
+        assert (await api.run(RUN).files().delete(all=True)).deleted == 12 * BATCH
     assert run.project_ids.count(7) <= BATCHES_AT_ONCE
 
 
@@ -419,7 +428,7 @@ async def test_cancelled_it_leaves_no_task_and_the_client_usable(server: Scripte
     server.on("/graphql", held)
     async with client(server) as api:
         files = api.run(RUN).files()
-        task = asyncio.create_task(files.delete())
+        task = asyncio.create_task(files.delete(all=True))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -429,7 +438,7 @@ async def test_cancelled_it_leaves_no_task_and_the_client_usable(server: Scripte
         gate.set()
         asked = len(run.asked)
         assert asked <= BATCHES_AT_ONCE
-        report = await files.delete()
+        report = await files.delete(all=True)
     assert report.deleted >= 10 * BATCH - asked * BATCH
     assert run.files == {}
 
@@ -442,7 +451,7 @@ async def test_an_exception_of_on_result_ends_it_as_itself(server: ScriptedServe
 
     async with client(server) as api:
         with pytest.raises(ZeroDivisionError):
-            await api.run(RUN).files().delete(on_result=refuse)
+            await api.run(RUN).files().delete(all=True, on_result=refuse)
     assert len(run.asked) <= BATCHES_AT_ONCE
 
 
@@ -485,6 +494,6 @@ async def test_deleting_twice_is_no_error(wandb_server: LocalServer) -> None:
         wandb_server.add_file(RUN, f"{number}.txt", b"x")
     async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
         listed = await api.run(RUN).files().to_list()
-        await asyncio.gather(*(file.delete() for file in listed), api.run(RUN).files().delete())
+        await asyncio.gather(*(file.delete() for file in listed), api.run(RUN).files().delete(all=True))
         await listed[0].delete()
         assert await api.run(RUN).files().count() == 0

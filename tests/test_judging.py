@@ -87,7 +87,9 @@ def test_what_a_good_store_answers_is_used(one: int, other: int) -> None:
 def test_the_whole_is_used_with_and_without_a_length(length: str | None) -> None:
     answer = headers(content_length=length)
     assert validate_response(200, answer, start=0, stop=SIZE, size=SIZE, etag=None) == Body(0, SIZE)
-    assert validate_response(200, answer, start=0, stop=None, size=None, etag=None) == Body(0, int(length) if length else None)
+    assert validate_response(200, answer, start=0, stop=None, size=None, etag=None) == Body(
+        0, int(length) if length else None
+    )
 
 
 def test_a_store_may_give_less_than_was_asked_for_but_never_more() -> None:

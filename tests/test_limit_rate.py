@@ -41,7 +41,9 @@ def clock() -> Iterator[Passing]:
         yield passing
 
 
-async def test_files_and_parts_together_keep_to_the_rate(server: ScriptedServer, clock: Passing, tmp_path: Path) -> None:
+async def test_files_and_parts_together_keep_to_the_rate(
+    server: ScriptedServer, clock: Passing, tmp_path: Path
+) -> None:
     server.put("large.bin", bytes(3 * MIB))
     for number in range(5):
         server.put(f"{number}.bin", bytes(MIB))
@@ -52,7 +54,9 @@ async def test_files_and_parts_together_keep_to_the_rate(server: ScriptedServer,
     assert clock.passed >= 8 * MIB / RATE - BURST_SECONDS - 1e-6
 
 
-async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(server: ScriptedServer, clock: Passing) -> None:
+async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(
+    server: ScriptedServer, clock: Passing
+) -> None:
     node = server.put("a.bin", bytes(4 * MIB))
     async with client(server, limit_rate=RATE, stall_seconds=1.0, stall_bytes=1 << 40) as api:
         assert len(await remote(api, node).read_bytes()) == 4 * MIB

@@ -815,7 +815,7 @@ def test_a_missing_graphql_core_is_told_with_its_remedy() -> None:
         "try:\n"
         "    from wbfiles_async.testing import LocalServer\n"
         "except ImportError as error:\n"
-        "    assert \"pip install 'wbfiles-async[server]'\" in str(error), error\n"
+        "    assert \"pip install '.[server]'\" in str(error), error\n"
         "else:\n"
         "    raise SystemExit('no error')\n"
     )

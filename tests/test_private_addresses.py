@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("waits")
 DATA = b"data"
 PUBLIC_ADDRESS = "93.184.215.14"
 
+
 class Names:
     """Answers look-ups of names, and remembers which were asked for."""
 

@@ -271,7 +271,7 @@ class TestTerminal:
         with on_terminal(WITHOUT_RICH + FETCH) as terminal:
             assert terminal.read_to_end() == 1
         assert "ConfigurationError" in terminal.text
-        assert "pip install 'wbfiles-async[cli]'" in terminal.text.replace("\n", "")
+        assert "pip install '.[cli]'" in terminal.text.replace("\n", "")
 
 
 class TestNobodyToShowItTo:

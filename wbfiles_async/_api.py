@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -183,8 +184,8 @@ class AsyncApi(HandlesFilesOnly):
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -202,8 +203,9 @@ class AsyncApi(HandlesFilesOnly):
             root: Local folder; made where it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
-            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all. A single
-                pattern, or plain names, are compared by the server too, which then lists little else.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``None`` (default) means all, an empty
+                list none. A single pattern, or plain names, are compared by the server too, which then lists little
+                else.
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
@@ -233,10 +235,12 @@ class AsyncApi(HandlesFilesOnly):
             several = [given] if isinstance(given, HasPath) else given
             listed = partial(self._each, [self.run(run) for run in several])
 
-        def files() -> AsyncGenerator[Sequence[FileAttributes]]:
-            from wbfiles_async._download.many_runs import ManyRuns
-
-            return ManyRuns(self._gateway, folders, selection).files(listed())
+        async def files() -> AsyncGenerator[Sequence[FileAttributes]]:
+            api = self._gateway.api
+            found = api.files_of_runs(listed(), names=selection.names, pattern=selection.pattern)
+            async with aclosing(found) as pages:
+                async for _, of_run in pages:
+                    yield of_run
 
         async with watching_many(None if dry_run else progress, on_result, files, selection) as (told, note):
             report = await self._gateway.download_many(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ class AsyncFiles:
 
     _client: AsyncApi | None
     _run: AsyncRun
-    _names: tuple[str, ...]
+    _names: tuple[str, ...] | None
     _pattern: str | None
     _match: Match | None
     _per_page: int
@@ -52,9 +52,9 @@ class AsyncFiles:
     def _selection(self) -> str:
         """Say which files of the run, without values that could hold a signed URL."""
         words = []
-        if self._names:
+        if self._names is not None:
             more = f" and {len(self._names) - 3:,} more" if len(self._names) > 3 else ""
-            words.append(f"names {', '.join(self._names[:3])}{more}")
+            words.append(f"names {', '.join(self._names[:3])}{more}" if self._names else "no names")
         if self._pattern is not None:
             words.append(f"names like {self._pattern}")
         if self._match is not None:
@@ -109,7 +109,7 @@ class AsyncFiles:
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
         """
-        if not self._names and self._pattern is None and self._match is None:
+        if self._selects_all:
             count = await self._gateway().api.count_all(self._run._path)
             if count is not None:
                 return count
@@ -123,8 +123,8 @@ class AsyncFiles:
         self,
         root: str | os.PathLike[str] = ".",
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -144,7 +144,8 @@ class AsyncFiles:
 
         Args:
             root: Local folder; made where it is missing.
-            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
@@ -187,14 +188,18 @@ class AsyncFiles:
     async def delete(
         self,
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        all: bool = False,
         dry_run: bool = False,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DeletionReport:
-        """Delete all files on the server, in batches.
+        """Delete the selected files on the server, in batches.
 
-        They are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
+        Files are selected here, by ``include`` and ``exclude``, or before, by the arguments of ``AsyncRun.files``. A
+        selection that is empty deletes nothing. Every file of the run is deleted only with ``all=True``.
+
+        The files are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
         where the server does not say that all of it was deleted, or its answer got lost, the files are looked for
         before anything is tried again. A file that has gone already counts as deleted.
 
@@ -202,9 +207,12 @@ class AsyncFiles:
         deleting again goes on with what is left.
 
         Args:
-            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all.
+            include: Shell patterns on the file's name, ``*`` also across ``/``. ``None`` (default) means every file
+                that was selected before, an empty list none.
             exclude: Shell patterns of names to leave out.
-            dry_run: Whether to only tell what would be deleted.
+            all: Whether to delete every file of the run. Defaults to false, so that a forgotten selection is an error;
+                not together with a selection.
+            dry_run: Whether to only report what would be deleted; the report lists the first thousand files.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -212,16 +220,39 @@ class AsyncFiles:
 
         Raises:
             IncompleteDeletionError: Files are left, or may be; it names them and carries the report.
-            ConfigurationError: A pattern cannot be used.
+            ConfigurationError: Neither a selection nor ``all=True`` was given, or both were, or a pattern cannot be
+                used; nothing was deleted.
             RunNotFoundError: The run or its project does not exist or is not visible.
             AuthenticationError: The credentials are not accepted; nothing was deleted.
             PermissionDeniedError: They do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
             TransferError: The same, for want of any answer.
         """
-        doomed = await self._doomed(Selection(include, exclude))
+        selection = Selection(include, exclude)
+        self._check_extent(selection, all=all)
+        doomed = await self._doomed(selection)
         deletion = self._gateway().deletion(self._run._path, on_result)
         return deletion.tell(doomed) if dry_run else await deletion.carry_out(doomed)
+
+    def _check_extent(self, selection: Selection, *, all: bool) -> None:
+        chosen = not (self._selects_all and selection.selects_all)
+        if chosen and all:
+            raise ConfigurationError(
+                "all=True deletes every file of the run, and a selection was given too; leave out one of them."
+            )
+        if not chosen and not all:
+            raise ConfigurationError(
+                "Nothing was deleted, since no files were selected. Select some by files(names=..., pattern=..., "
+                "match=...) or delete(include=..., exclude=...); delete(all=True) deletes every file of the run."
+            )
+
+    @property
+    def _selects_all(self) -> bool:
+        return self._names is None and self._pattern is None and self._match is None
+
+    @property
+    def _selects_none(self) -> bool:
+        return self._names == () or (self._pattern is not None and not self._pattern.strip())
 
     async def _doomed(self, selection: Selection) -> Doomed:
         # To the end: what is deleted between two pages moves later files to where the cursor has passed already.
@@ -233,16 +264,23 @@ class AsyncFiles:
 
     async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
         """List the files; of those that a selection will leave out, few or none where the server can tell them."""
-        names, pattern, match = self._names, self._pattern, self._match
+        if self._selects_none or (selection is not None and selection.is_empty):
+            return  # to the server, an empty list of names and an empty pattern mean every file
+        names, pattern, match = self._names or (), self._pattern, self._match
         if not names and pattern is None:
             if match is not None and match.name is not None:
                 names = (match.name,)
             elif selection is not None:
                 names, pattern = selection.names, selection.pattern
+        asked = None if self._names is None else frozenset(self._names)  # whatever the server makes of the names
         pages = self._gateway().api.pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
         async with aclosing(pages):
             async for page in pages:
-                yield [attributes for attributes in page if match is None or match.accepts(attributes)]
+                yield [
+                    attributes
+                    for attributes in page
+                    if (match is None or match.accepts(attributes)) and (asked is None or attributes.name in asked)
+                ]
 
     def _gateway(self) -> Gateway:
         return self._run._gateway()

@@ -200,6 +200,7 @@ class DeletionReport:
         bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.
         seconds: Wall time, without that of the listing.
         failures: The failed files, each with its error; the first thousand where there are more.
+        planned_files: The files that a dry run would have deleted; the first thousand where there are more.
     """
 
     files: int = 0
@@ -209,3 +210,4 @@ class DeletionReport:
     bytes: int = 0
     seconds: float = 0.0
     failures: tuple[FileResult, ...] = ()
+    planned_files: tuple[FileResult, ...] = ()

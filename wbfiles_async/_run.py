@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
+from wbfiles_async._download.selection import read_texts
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._graphql.match import parse_match
@@ -113,7 +114,7 @@ class AsyncRun(HandlesFilesOnly):
 
     def files(
         self,
-        names: Sequence[str] | None = None,
+        names: Iterable[str] | None = None,
         pattern: str | None = None,
         per_page: int = PER_PAGE,
         *,
@@ -124,9 +125,9 @@ class AsyncRun(HandlesFilesOnly):
         """Select files of the run. Makes no request.
 
         Args:
-            names: Only the files of these names.
+            names: Only the files of these names; an empty list selects no file. ``None`` (default) selects every file.
             pattern: Only the files whose names are like this: SQL's LIKE, ``%`` for any text and ``_`` for any
-                character. The server compares, without regard to case.
+                character. The server compares, without regard to case. A blank pattern selects no file.
             per_page: Files to ask for in one request; fewer are asked for where the server refuses so many.
             match: Only the files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
                 ``sizeBytes``, ``md5``, ``mimetype``, ``updated_at``, ``path_uri``, in either spelling. All must
@@ -144,10 +145,8 @@ class AsyncRun(HandlesFilesOnly):
         Source:
             W&B's public API, ``Run.files``.
         """
-        if names and pattern:
+        if names is not None and pattern is not None:
             raise ConfigurationError("Files are selected by names or by a pattern; give one of them.")
-        if isinstance(names, str):
-            raise ConfigurationError(f"names is a list of names; give names=[{names!r}].")
         if upload:
             raise ConfigurationError("Files can be listed here, not uploaded; for uploads use wandb.Api().")
         if per_page < 1:
@@ -156,8 +155,8 @@ class AsyncRun(HandlesFilesOnly):
         return AsyncFiles(
             run._client,
             run,
-            tuple(names or ()),
-            pattern or None,
+            None if names is None else read_texts("names", names),
+            pattern,
             None if match is None else parse_match(match, run_id=self.id),
             per_page,
         )
@@ -217,8 +216,8 @@ class AsyncRun(HandlesFilesOnly):
         self,
         root: str | os.PathLike[str] = ".",
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,

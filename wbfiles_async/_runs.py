@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import attrs
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
+from wbfiles_async._file import AsyncFile
 from wbfiles_async._files import check_existing, judged
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.runs_page import ListedRun
@@ -25,6 +27,8 @@ from wbfiles_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from wbfiles_async._api import AsyncApi
     from wbfiles_async._download.progress import Progress
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -99,8 +103,8 @@ class AsyncRuns:
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -142,7 +146,7 @@ class AsyncRuns:
         check_existing(existing)
         selection = Selection(include, exclude)
         shown = None if dry_run else progress
-        async with watching_many(shown, on_result, lambda: self._files(selection), selection) as (told, note):
+        async with watching_many(shown, on_result, lambda: self._sizes(selection), selection) as (told, note):
             report = await self._client._gateway.download_many(
                 self._listed(selection),
                 Path(root),
@@ -155,14 +159,28 @@ class AsyncRuns:
             )
         return judged(report, existing, raise_on_error=raise_on_error)
 
-    def _files(self, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
-        """List the files of all runs."""
-        from wbfiles_async._download.many_runs import ManyRuns
+    async def _files(self, selection: Selection) -> AsyncGenerator[list[AsyncFile]]:
+        """List the files of all runs that a selection accepts, run by run and page by page; pages may be empty."""
+        api = self._client._gateway.api
+        found = api.files_of_runs(self._listed(selection), names=selection.names, pattern=selection.pattern)
+        async with aclosing(found) as pages:
+            async for run, files in pages:
+                owner = AsyncRun(self._client, run.path, attrs.evolve(run, files=None))
+                accepted = [file for file in files if selection.accepts(file.name)]
+                yield [AsyncFile._of(self._client, file, owner) for file in accepted]
 
-        return ManyRuns(self._client._gateway, Layout(LAYOUT), selection).files(self._listed(selection))
+    async def _sizes(self, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
+        """List the files of all runs, for the total of what is downloaded."""
+        api = self._client._gateway.api
+        found = api.files_of_runs(self._listed(selection), names=selection.names, pattern=selection.pattern)
+        async with aclosing(found) as pages:
+            async for _, files in pages:
+                yield files
 
     async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""
+        if selection is not None and selection.is_empty:
+            return
         api = self._client._gateway.api
         walk = RunPages(await api.resolve(self._path), self._filters, self._order, self._per_page)
         if selection is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -127,8 +127,8 @@ class Api(HandlesFilesOnly):
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -237,7 +237,7 @@ class Run(HandlesFilesOnly):
 
     def files(
         self,
-        names: Sequence[str] | None = None,
+        names: Iterable[str] | None = None,
         pattern: str | None = None,
         per_page: int = PER_PAGE,
         *,
@@ -263,8 +263,8 @@ class Run(HandlesFilesOnly):
         self,
         root: str | os.PathLike[str] = ".",
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -421,8 +421,8 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         root: str | os.PathLike[str] = ".",
         *,
         layout: str = LAYOUT,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -487,8 +487,8 @@ class Files(RememberedSequence[AsyncFile, File]):
         self,
         root: str | os.PathLike[str] = ".",
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
         existing: Existing = "verify",
         dry_run: bool = False,
         raise_on_error: bool = True,
@@ -511,13 +511,16 @@ class Files(RememberedSequence[AsyncFile, File]):
     def delete(
         self,
         *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        all: bool = False,
         dry_run: bool = False,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DeletionReport:
-        """Blocking form of ``AsyncFiles.delete``."""
-        return run_blocking(self._files.delete, include=include, exclude=exclude, dry_run=dry_run, on_result=on_result)
+        """Blocking form of ``AsyncFiles.delete``; same arguments."""
+        return run_blocking(
+            self._files.delete, include=include, exclude=exclude, all=all, dry_run=dry_run, on_result=on_result
+        )
 
     def _begin(self) -> AsyncGenerator[list[AsyncFile]]:
         return self._files.pages()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,21 @@ GLOBS = st.lists(st.text(alphabet="ab/*?[]!-.", min_size=1), max_size=3)
 
 
 def test_without_patterns_every_file_is_wanted() -> None:
-    assert Selection([], []).accepts("a/b")
+    assert Selection().accepts("a/b")
+    assert Selection(None, []).selects_all
+
+
+@pytest.mark.parametrize("include", [[], (), iter(()), map(str, [])], ids=["list", "tuple", "iterator", "generator"])
+def test_empty_include_selects_nothing(include: Iterable[str]) -> None:
+    selection = Selection(include)
+    assert selection.is_empty
+    assert not selection.selects_all
+    assert not selection.accepts("a/b")
+
+
+def test_generators_of_patterns_are_read_once() -> None:
+    selection = Selection((glob for glob in ["*.json", "*.png"]), (glob for glob in ["x*"]))
+    assert [name for name in ("a.json", "b.png", "x.png", "c.txt") if selection.accepts(name)] == ["a.json", "b.png"]
 
 
 def test_a_star_crosses_folders() -> None:
@@ -29,28 +45,44 @@ def test_a_file_is_wanted_when_any_inclusion_and_no_exclusion_matches() -> None:
     assert not selection.accepts("m/secret.json")
 
 
+def test_slash_at_the_end_means_the_folder() -> None:
+    selection = Selection(["media/"], ["media/secret/"])
+    assert selection.accepts("media/a.png")
+    assert selection.accepts("media/deeper/a.png")
+    assert not selection.accepts("media")
+    assert not selection.accepts("medial/a.png")
+    assert not selection.accepts("media/secret/a.png")
+    assert selection.pattern == "media/%"
+
+
 def test_case_counts_and_the_whole_name_must_match() -> None:
     assert not Selection(["*.JSON"], []).accepts("x.json")
     assert not Selection(["x"], []).accepts("xy")
     assert not Selection(["x|y"], []).accepts("x")
 
 
-@pytest.mark.parametrize(("include", "exclude"), [([""], []), (["a"], [""]), ("*.json", []), ([], "*")])
-def test_patterns_that_cannot_be_meant_are_refused(include: list[str], exclude: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("include", "exclude"),
+    [([""], []), (["a"], [""]), ("*.json", []), ([], "*"), ("", []), (b"*", []), (7, []), ([None], []), ([], [b"x"])],
+)
+def test_patterns_that_cannot_be_meant_are_refused(include: Any, exclude: Any) -> None:
     with pytest.raises(ConfigurationError):
         Selection(include, exclude)
 
 
 @given(GLOBS, GLOBS, st.text(alphabet="ab/.-"))
 def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name: str) -> None:
-    included = not include or any(fnmatch.fnmatchcase(name, glob) for glob in include)
-    excluded = any(fnmatch.fnmatchcase(name, glob) for glob in exclude)
+    def matches(glob: str) -> bool:
+        return fnmatch.fnmatchcase(name, f"{glob}*" if glob.endswith("/") else glob)
+
+    included, excluded = any(map(matches, include)), any(map(matches, exclude))
     assert Selection(include, exclude).accepts(name) == (included and not excluded)
 
 
 @pytest.mark.parametrize(
     ("include", "names", "pattern"),
     [
+        (None, (), None),
         ([], (), None),
         (["config.yaml"], ("config.yaml",), None),
         (["config.yaml", "a b/c"], ("config.yaml", "a b/c"), None),
@@ -66,7 +98,7 @@ def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name
     ],
 )
 def test_the_server_is_asked_for_what_it_can_tell_by_itself(
-    include: list[str], names: tuple[str, ...], pattern: str | None
+    include: list[str] | None, names: tuple[str, ...], pattern: str | None
 ) -> None:
     selection = Selection(include, ["*.tmp"])
     assert (selection.names, selection.pattern) == (names, pattern)

@@ -58,9 +58,7 @@ async def play(program: Program, root: Path) -> Outcome:
         scenes = {plan.name: _set(server, plan, program) for plan in program.files}
         listing = Listing(server, program.listing)
         server.on("/graphql", *(API[fault.name](random.Random(fault.seed)) for fault in program.api_faults), listing)
-        api = with_clock(
-            AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options)
-        )
+        api = with_clock(AsyncApi(base_url=server.base_url, api_key=API_KEY, timeout=1.0, options=program.options))
         performance = Performance(program, server, api, root)
         try:
             async with asyncio.timeout(SECONDS):

@@ -16,14 +16,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; ``None`` for those of this process.
     """
     try:
-        from wbfiles_async._cli.app import start
+        from wbfiles_async._cli.starting import start
 
         return start(arguments)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         print(
-            f"wbfiles: the command line needs {' and '.join(_EXTRA)}: pip install 'wbfiles-async[cli]'",
+            f"wbfiles: the command line needs {' and '.join(_EXTRA)}; in a clone of the repository: "
+            "python -m pip install '.[cli]'",
             file=sys.stderr,
         )
         return 2

@@ -6,11 +6,13 @@ import glob
 
 import attrs
 
+from wbfiles_async import AsyncApi
 from wbfiles_async._cli.ending import ExitCode
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._files import AsyncFiles
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
+from wbfiles_async._text import counted
 from wbfiles_async.errors import RemoteFileNotFoundError
 
 NAMES_ARE_EXACT = "Names are exact and hold the folders; `wbfiles ls` shows them. For patterns use --include."
@@ -32,15 +34,33 @@ class Chosen:
 
     def of(self, run: AsyncRun) -> AsyncFiles:
         """Select what the server is asked for; ``selection`` is left to the caller."""
-        return run.files(self.names, self.pattern)
+        return run.files(self.names or None, self.pattern)
 
     @property
-    def include(self) -> tuple[str, ...]:
+    def include(self) -> tuple[str, ...] | None:
         """Shell patterns that mean the names as well."""
-        return (*self.selection.include, *map(glob.escape, self.names))
+        return tuple(map(glob.escape, self.names)) if self.names else self.selection.include
+
+    @property
+    def expects_files(self) -> bool:
+        """Whether particular files were asked for, so that to find none is an error."""
+        return bool(self.names) or self.pattern is not None or self.selection.include is not None
 
     def __bool__(self) -> bool:
-        return bool(self.include or self.selection.exclude or self.pattern)
+        return bool(self.names) or self.pattern is not None or not self.selection.selects_all
+
+
+@attrs.frozen
+class SeveralRuns:
+    """Runs that were named one by one.
+
+    Attributes:
+        client: Whose runs they are.
+        runs: The runs.
+    """
+
+    client: AsyncApi
+    runs: tuple[AsyncRun, ...]
 
 
 class Absence:
@@ -60,13 +80,16 @@ class Absence:
         """Note that the run has a file of this name."""
         self._names.pop(name, None)
 
-    def errors(self, target: AsyncRun | AsyncRuns) -> list[RemoteFileNotFoundError]:
-        """Return one error for each name that the run, or every run of the project, does not have."""
-        path = str(target._path)
-        told = "No run of the project {} has a" if isinstance(target, AsyncRuns) else "The run {} has no"
-        return [
-            RemoteFileNotFoundError(f"{told.format(path)} file {name!r}.", name=name, run=path) for name in self._names
-        ]
+    def errors(self, target: AsyncRun | AsyncRuns | SeveralRuns) -> list[RemoteFileNotFoundError]:
+        """Return one error for each name that the run, or every one of the runs, does not have."""
+        match target:
+            case SeveralRuns(runs=runs):
+                path, told = "", f"None of the {counted(len(runs), 'run')} has a"
+            case AsyncRuns():
+                path, told = str(target._path), f"No run of the project {target._path} has a"
+            case AsyncRun():
+                path, told = str(target._path), f"The run {target._path} has no"
+        return [RemoteFileNotFoundError(f"{told} file {name!r}.", name=name, run=path) for name in self._names]
 
     def exit_code(self, *, found: bool) -> ExitCode:
         """Return what the shell is told: all there, some, or none at all.

@@ -1,13 +1,14 @@
-"""Completion in shells: what makes them ask, and the names of a run's files."""
+"""Completion in shells: what makes them ask, the runs of a project, and the names of a run's files."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Coroutine
 from contextlib import aclosing
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
 
@@ -17,8 +18,17 @@ SECONDS = 3.0
 MOST_NAMES = 100
 """As many as anybody reads."""
 
-# The scripts of shells split and expand what they are given.
-_HARMLESS = re.compile(r"[\w.,/@%+-]+")
+# The scripts of shells split and expand what they are given, and what begins with "-" would be read as an option.
+_HARMLESS = re.compile(r"(?!-)[\w.,/@%+ -]+")
+
+
+@add_completion_class
+class _Bash(BashComplete):
+    """Has bash put a backslash before each blank of a name, as zsh and fish do themselves."""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        quoted = item.value.replace(" ", "\\\\ ")  # click's script reads them without -r, which takes one away
+        return f"{item.type},{quoted}"
 
 
 def completion_script(shell: str, program: click.Command) -> str:
@@ -30,13 +40,31 @@ def completion_script(shell: str, program: click.Command) -> str:
 
 def complete_names(run_path: str | None, incomplete: str, base_url: str | None) -> list[CompletionItem]:
     """Return the run's files whose names begin so; none where the server does not say, or not at once."""
-    if not run_path:
-        return []
+    return _complete(_names(run_path, incomplete, base_url)) if run_path else []
+
+
+def complete_paths(incomplete: str, base_url: str | None) -> list[CompletionItem]:
+    """Return the runs whose paths begin so, if the project is known; the latest ones where there are many."""
+    project, _, begun = incomplete.rpartition("/")
+    known = not project or (project.count("/") == 1 and "://" not in project)
+    return _complete(_runs(project, begun, base_url)) if known else []
+
+
+def _complete(work: Coroutine[object, object, list[str]]) -> list[CompletionItem]:
     try:
-        names = asyncio.run(_names(run_path, incomplete, base_url))
+        found = asyncio.run(work)
     except (WBFilesError, TimeoutError, OSError):
         return []  # a message would land in the line that is being typed
-    return [CompletionItem(name) for name in names]
+    return [CompletionItem(value) for value in found if _HARMLESS.fullmatch(value)]
+
+
+async def _runs(project: str, begun: str, base_url: str | None) -> list[str]:
+    async with AsyncApi(base_url=base_url, options=TransferOptions(attempts=1)) as api, asyncio.timeout(SECONDS):
+        filters = {"name": {"$regex": f"^{re.escape(begun)}"}} if begun else None  # W&B calls the id of a run its name
+        runs = api.runs(project or None, filters, order="-created_at", per_page=MOST_NAMES)
+        async with aclosing(runs.pages()) as pages:
+            ids = [run.id for run in await anext(pages)]
+    return [f"{project}/{each}" if project else each for each in ids if each.startswith(begun)]
 
 
 async def _names(run_path: str, incomplete: str, base_url: str | None) -> list[str]:
@@ -48,4 +76,4 @@ async def _names(run_path: str, incomplete: str, base_url: str | None) -> list[s
         aclosing(api.run(run_path).files(pattern=like, per_page=MOST_NAMES).pages()) as pages,
     ):
         names = [file.name for file in await anext(pages)]
-    return [name for name in names if name.startswith(incomplete) and _HARMLESS.fullmatch(name)]
+    return [name for name in names if name.startswith(incomplete)]

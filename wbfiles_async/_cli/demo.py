@@ -47,14 +47,14 @@ def demo(root: Path, output: Output) -> int:
                 _check_free(root / name, server.add_file(RUN, name, data))
             return await _fetch(server.base_url, server.api_key, root, output)
 
-    return run(work, quiet=output.quiet)
+    return run(work, output.log_level)
 
 
 async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int:
     results: list[FileResult] = []
     options = TransferOptions(remember=False)  # the folder shall hold the sample and nothing else
     async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT, options=options) as api:
-        everything = Chosen((), None, Selection((), ()))
+        everything = Chosen((), None, Selection())
         fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
         report = await download(fetch, output, results.append)
     if report.failed:

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from wbfiles_async._portal import has_uvloop
 from wbfiles_async._text import printable
@@ -66,19 +67,21 @@ def explain(error: WBFilesError) -> str:
 
 def complain(message: str) -> None:
     """Tell the user on stderr; names that came from a server can do no harm there."""
+    if sys.stderr is None:  # closed; print would take stdout then
+        return
     with suppress(OSError):  # the terminal may be gone
         lines = "\n".join(map(printable, message.split("\n")))
         print(f"wbfiles: {lines}", file=sys.stderr, flush=True)
 
 
-def run(work: Callable[[], Coroutine[object, object, int]], *, quiet: bool) -> int:
+def run(work: Callable[[], Coroutine[object, object, int]], log_level: int = logging.WARNING) -> int:
     """Run a command's async work to its end and return its exit code.
 
     The first Ctrl-C, SIGTERM or SIGHUP cancels the work and waits for its clean-up; further ones change nothing.
 
     Args:
         work: Makes the coroutine.
-        quiet: Whether the library's warnings are not shown.
+        log_level: From which level on what the library logs is shown. Defaults to its warnings.
 
     Raises:
         StoppedError: A signal ended it.
@@ -87,18 +90,20 @@ def run(work: Callable[[], Coroutine[object, object, int]], *, quiet: bool) -> i
     import anyio  # not needed for --help
 
     try:
-        with _warnings_on_stderr(quiet):
+        with _log_on_stderr(log_level):
             return anyio.run(_stoppable, work, backend_options={"use_uvloop": has_uvloop()})
     except BrokenPipeError:
-        forget_stdout()
+        forget(sys.stdout)
         return ExitCode.PIPE_CLOSED
 
 
-def forget_stdout() -> None:
-    """Let what is still buffered for a reader that went away go nowhere, instead of failing at the exit."""
+def forget(stream: TextIO | None) -> None:
+    """Let what is still buffered for a standard stream go nowhere, instead of failing again at the exit."""
+    if stream is None:
+        return
     with suppress(OSError, ValueError):  # not a real file in a test
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
@@ -128,14 +133,21 @@ async def _stoppable(work: Callable[[], Coroutine[object, object, int]]) -> int:
 
 class _OnStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        complain(record.getMessage())
+        where = ""
+        if record.levelno < logging.WARNING:
+            where = f"[{record.relativeCreated / 1000:.3f} s, {record.name.partition('.')[2]}] "
+        complain(where + record.getMessage())
 
 
 @contextmanager
-def _warnings_on_stderr(quiet: bool) -> Iterator[None]:
-    logger, handler = logging.getLogger("wbfiles_async"), _OnStderr(logging.ERROR if quiet else logging.WARNING)
+def _log_on_stderr(level: int) -> Iterator[None]:
+    logger, handler = logging.getLogger("wbfiles_async"), _OnStderr(level)
+    before = logger.level
     logger.addHandler(handler)
+    if level < logger.getEffectiveLevel():
+        logger.setLevel(level)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before)

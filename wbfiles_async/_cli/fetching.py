@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import attrs
 
-from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
+from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen, SeveralRuns
 from wbfiles_async._cli.ending import ExitCode, complain, explain
-from wbfiles_async._cli.output import Output, write_json, write_row
+from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
@@ -41,7 +43,7 @@ class Fetch:
     """What is to be fetched, and how.
 
     Attributes:
-        target: The run, or the runs of a project.
+        target: The run, the runs of a project, or runs that were named.
         chosen: Which of their files.
         root: The folder they go below.
         existing: What to do with a file that is there.
@@ -49,7 +51,7 @@ class Fetch:
         layout: Where the files of each run of a project go.
     """
 
-    target: AsyncRun | AsyncRuns
+    target: AsyncRun | AsyncRuns | SeveralRuns
     chosen: Chosen
     root: Path
     existing: Existing = "verify"
@@ -59,13 +61,16 @@ class Fetch:
     @property
     def of_many(self) -> bool:
         """Whether files of several runs may have the same name."""
-        return isinstance(self.target, AsyncRuns)
+        return not isinstance(self.target, AsyncRun)
 
     @property
     def work(self) -> Callable[..., Awaitable[DownloadReport]]:
         """What downloads it, once it is given the rest of its arguments."""
         if isinstance(self.target, AsyncRuns):
             return partial(self.target.download, layout=self.layout, include=self.chosen.include)
+        if isinstance(self.target, SeveralRuns):
+            download = partial(self.target.client.download, self.target.runs)
+            return partial(download, layout=self.layout, include=self.chosen.include)
         return partial(self.chosen.of(self.target).download, include=self.chosen.selection.include)
 
     def name_of(self, result: FileResult) -> str:
@@ -93,7 +98,7 @@ async def get(fetch: Fetch, output: Output) -> int:
 
     report = await download(fetch, output, note)
     found = report.files > 0
-    lacking = "" if fetch.of_many else str(fetch.target._path)
+    lacking = str(fetch.target._path) if isinstance(fetch.target, AsyncRun) else ""
     absent = [
         FileResult(name=error.name, status="failed", error=error, run=lacking) for error in absence.errors(fetch.target)
     ]
@@ -108,7 +113,7 @@ async def get(fetch: Fetch, output: Output) -> int:
     if output.json:
         write_json({"summary": _summary(report)})
     else:
-        if report.failed < report.files or not report.files:
+        if report.failed < report.files:
             output.say(str(report))
         if report.failed:
             tell_failures(report, fetch.name_of)
@@ -119,7 +124,20 @@ async def get(fetch: Fetch, output: Output) -> int:
             output.say(_how_to_go_on(fetch.existing))
         if absence:
             output.say(NAMES_ARE_EXACT)
+            if not found and (folder := _meant_for_a_folder(fetch.chosen.names)):
+                output.say(f"A folder to fetch to is given by --root: --root {folder}")
+    if not report.files:
+        return await tell_of_nothing(fetch.target, fetch.chosen, output)
     return absence.exit_code(found=found) or (ExitCode.FAILED if report.failed else ExitCode.DONE)
+
+
+def _meant_for_a_folder(names: tuple[str, ...]) -> str | None:
+    """Return the name that was rather meant for the folder to fetch to, as it is the last argument of cp and scp."""
+    if len(names) != 1 or not names[0]:
+        return None
+    name = names[0]
+    looks_so = name.endswith("/") or "." not in name.rpartition("/")[2].lstrip(".") or Path(name).is_dir()
+    return printable(shlex.quote(name)) if looks_so else None
 
 
 async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult], None]) -> DownloadReport:
@@ -189,7 +207,7 @@ def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:
     """Choose who is told of each file: a program, a person who reads lines, or nobody."""
     if output.json:
         return _write_json
-    moving = output.shows_progress and sys.stdout.isatty() and not fetch.dry_run
+    moving = output.shows_progress and is_terminal(sys.stdout) and not fetch.dry_run
     return _ignore if output.quiet or moving else partial(_write_line, fetch)
 
 

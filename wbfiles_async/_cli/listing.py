@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
+import click
 from rich.table import Column, Table
 
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain
-from wbfiles_async._cli.output import Output, console, write_json, write_row
+from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.output import Output, check_stdout, console, is_terminal, write_json, write_row
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._file import AsyncFile
 from wbfiles_async._graphql.path_uri import path_uri
 from wbfiles_async._protocol.urls import is_signed, without_secrets
@@ -19,64 +25,123 @@ from wbfiles_async._run import AsyncRun
 from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._text import counted, local_time, printable, size_of
 
-Write = Callable[[Sequence[AsyncFile]], None]
+T = TypeVar("T")
+
+Place = tuple[AsyncFile, str]
+"""A file, and what people are told it is called: among files of several runs the run comes first."""
+
+Write = Callable[[Sequence[Place]], None]
+
+Sort = Literal["name", "size", "updated"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
 
 
-async def list_runs(runs: AsyncRuns, output: Output) -> int:
+async def list_runs(runs: AsyncRuns, chosen: Chosen, output: Output, sort: Sort | None = None) -> int:
     """List the runs of a project.
 
     Returns:
         The exit code.
 
     Raises:
+        click.ClickException: stdout is closed, or runs cannot be sorted so.
         WBFilesError: The listing failed.
     """
-    for_people = sys.stdout.isatty() and not output.json
+    check_stdout()
+    if sort == "size":
+        raise click.UsageError("Runs have no size here; `wbfiles du` sums up the sizes of their files.")
+    if sort == "updated":
+        runs = attrs.evolve(runs, order="-heartbeat_at")
+    for_people = is_terminal(sys.stdout) and not output.json
     write = _write_json_runs if output.json else _Tables().of_runs if for_people else _write_run_rows
     count = 0
-    async with aclosing(runs.pages()) as pages:
-        async for page in pages:
+    by_name = (lambda run: run.name or run.id) if sort == "name" else None
+    async with aclosing(runs.pages()) as pages, aclosing(_sorted(pages, by_name)) as ordered:
+        async for page in ordered:
             if page:
                 write(page)
             count += len(page)
     if count and for_people:
         output.say(f"\n{counted(count, 'run')}")
-    if not count:
-        output.say("No runs.")
-    return ExitCode.DONE
+    return ExitCode.DONE if count else await tell_of_nothing(runs, chosen, output)
 
 
-async def list_files(run: AsyncRun, chosen: Chosen, output: Output) -> int:
-    """List what is chosen of a run.
+async def list_files(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, sort: Sort | None = None) -> int:
+    """List what is chosen of a run, or of all runs of a project.
 
     Returns:
         The exit code.
 
     Raises:
+        click.ClickException: stdout is closed.
         WBFilesError: The listing failed.
     """
-    for_people = sys.stdout.isatty() and not output.json
-    write: Write = _write_json if output.json else _Tables() if for_people else _write_rows
+    check_stdout()
+    for_people = is_terminal(sys.stdout) and not output.json
+    of_many = isinstance(target, AsyncRuns)
+    write: Write = partial(_write_json, with_run=of_many) if output.json else _Tables() if for_people else _write_rows
     absence = Absence(chosen.names)
     files = size = 0
-    async with aclosing(chosen.of(run).pages()) as pages:
-        async for page in pages:
-            listed = [file for file in page if chosen.selection.accepts(file.name)]
-            if listed:
-                write(listed)
-            for file in listed:
+    key = None if sort is None else _KEYS[sort]
+    async with aclosing(pages_of(target, chosen)) as pages, aclosing(_sorted(pages, key)) as ordered:
+        async for page in ordered:
+            if page:
+                write(page)
+            for file, _ in page:
                 absence.seen(file.name)
                 size += file.size
-            files += len(listed)
+            files += len(page)
     if files and for_people:
         output.say(f"\n{counted(files, 'file')}, {size_of(size)}")
     if not files and not absence:
-        output.say("No files.")
+        return await tell_of_nothing(target, chosen, output)
     if absence:
-        for error in absence.errors(run):
+        for error in absence.errors(target):
             complain(error.message)
         output.say(NAMES_ARE_EXACT)
     return absence.exit_code(found=files > 0)
+
+
+async def pages_of(target: AsyncRun | AsyncRuns, chosen: Chosen) -> AsyncGenerator[list[Place]]:
+    """List what is chosen, page by page; a page may be empty.
+
+    Raises:
+        WBFilesError: The listing failed.
+    """
+    selection = chosen.selection
+    if isinstance(target, AsyncRuns):
+        listed = target._files(Selection(chosen.include, selection.exclude))
+        async with aclosing(listed) as pages:
+            async for page in pages:
+                yield [(file, f"{file.run.id}/{file.name}" if file.run else file.name) for file in page]
+        return
+    async with aclosing(chosen.of(target).pages()) as pages:
+        async for page in pages:
+            yield [(file, file.name) for file in page if selection.accepts(file.name)]
+
+
+_KEYS: dict[Sort, Callable[[Place], Any]] = {
+    "name": lambda place: place[1],
+    "size": lambda place: (-place[0].size, place[1]),
+    "updated": lambda place: -_instant(place[0].updated_at),
+}
+
+
+def _instant(updated_at: str | None) -> float:
+    """Return a time in seconds since the epoch; long ago if the server does not tell."""
+    try:
+        time = datetime.fromisoformat(updated_at or "")
+    except ValueError:
+        return 0.0
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+async def _sorted(pages: AsyncGenerator[list[T]], key: Callable[[T], Any] | None) -> AsyncGenerator[list[T]]:
+    """Pass pages on as they come; or all as one, if they are to be sorted."""
+    if key is None:
+        async for page in pages:
+            yield page
+        return
+    yield sorted([item async for page in pages for item in page], key=key)
 
 
 def _write_json_runs(runs: Sequence[AsyncRun]) -> None:
@@ -97,10 +162,12 @@ def _write_run_rows(runs: Sequence[AsyncRun]) -> None:
         write_row(run.id, run.name, run.state, run.created_at)
 
 
-def _write_json(files: Sequence[AsyncFile]) -> None:
-    for file in files:
+def _write_json(places: Sequence[Place], *, with_run: bool) -> None:
+    for file, _ in places:
+        run = {"run": "/".join(file.run.path)} if with_run and file.run else {}
         write_json(
-            {
+            run
+            | {
                 "name": file.name,
                 "size": file.size_bytes,
                 "md5": file.md5,
@@ -111,9 +178,9 @@ def _write_json(files: Sequence[AsyncFile]) -> None:
         )
 
 
-def _write_rows(files: Sequence[AsyncFile]) -> None:
-    for file in files:
-        write_row(file.name, file.size_bytes, file.mimetype, file.updated_at, file.md5)
+def _write_rows(places: Sequence[Place]) -> None:
+    for file, name in places:
+        write_row(name, file.size_bytes, file.mimetype, file.updated_at, file.md5)
 
 
 @attrs.define
@@ -135,16 +202,16 @@ class _Tables:
             table.add_row(*map(printable, words), local_time(run.created_at))
         console().print(table)
 
-    def __call__(self, files: Sequence[AsyncFile]) -> None:
+    def __call__(self, places: Sequence[Place]) -> None:
         table = self._table(
             Column("Name", overflow="fold"),
             Column("Size", justify="right", no_wrap=True),
             Column("Type", max_width=18, no_wrap=True, overflow="ellipsis", style="dim"),
             Column("Updated", no_wrap=True),
         )
-        for file in files:
+        for file, name in places:
             size = "-" if file.size_bytes is None else size_of(file.size_bytes)
-            table.add_row(printable(file.name), size, printable(file.mimetype or "-"), local_time(file.updated_at))
+            table.add_row(printable(name), size, printable(file.mimetype or "-"), local_time(file.updated_at))
         console().print(table)
 
     def _table(self, *columns: Column) -> Table:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import TextIO
 
 import attrs
+import click
 from rich.console import Console
 
 from wbfiles_async._text import printable
@@ -19,21 +23,42 @@ class Output:
     Attributes:
         quiet: Nothing but errors and results that were asked for.
         json: One JSON object a line on stdout, for programs.
+        log_level: From which level on what the library logs is shown.
     """
 
     quiet: bool = False
     json: bool = False
+    log_level: int = logging.WARNING
 
     @property
     def shows_progress(self) -> bool:
         """Whether somebody watches a terminal that nothing else is written to meanwhile."""
-        busy = self.json and sys.stdout.isatty()
-        return sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal and not self.quiet and not busy
+        busy = self.quiet or (self.json and is_terminal(sys.stdout))
+        return not busy and is_terminal(sys.stderr) and not Console(stderr=True).is_dumb_terminal
 
     def say(self, text: str = "") -> None:
         """Tell people something on stderr."""
-        if not self.quiet and not self.json:
-            print(text, file=sys.stderr, flush=True)
+        if not self.quiet and not self.json and sys.stderr is not None:
+            with suppress(OSError):  # nobody hears it any more, which is no reason to end the work
+                print(text, file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a standard stream is a terminal; it may be closed, or not be there at all."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def check_stdout() -> None:
+    """Check that there is a place for the results that a command is for.
+
+    Raises:
+        click.ClickException: stdout is closed.
+    """
+    if sys.stdout is None:  # and its descriptor may be another thing's by now
+        raise click.ClickException("stdout is closed.")
 
 
 def write_json(value: Mapping[str, object]) -> None:

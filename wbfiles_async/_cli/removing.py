@@ -18,7 +18,9 @@ from wbfiles_async import AsyncApi
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
 from wbfiles_async._cli.fetching import tell_failures
-from wbfiles_async._cli.output import Output, write_json, write_row
+from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
+from wbfiles_async._cli.target import explained, find_run
 from wbfiles_async._graphql.pending_deletions import Doomed
 from wbfiles_async._models import DeletionReport, FileResult
 from wbfiles_async._text import counted, printable, seconds_of, size_of
@@ -34,15 +36,17 @@ class Removal:
 
     Attributes:
         run: The run's path, as it was typed.
-        chosen: Which of its files.
-        base_url: W&B's server; ``None`` for that of the settings.
+        chosen: Which of its files were asked for.
+        everything: Whether all of them are meant.
+        open_api: Makes a client.
         dry_run: Whether to only tell what would be done.
         yes: Whether the answer to the question is known.
     """
 
     run: str
     chosen: Chosen
-    base_url: str | None = None
+    open_api: Callable[[], AsyncApi]
+    everything: bool = False
     dry_run: bool = False
     yes: bool = False
 
@@ -53,11 +57,13 @@ class _Found:
 
     Attributes:
         run: The run's path with all its parts.
+        code: What the shell is told if there is nothing to delete.
         doomed: The files.
         absent: An error for each name that the run does not have.
     """
 
     run: str
+    code: ExitCode
     doomed: Doomed
     absent: list[RemoteFileNotFoundError]
 
@@ -69,9 +75,11 @@ def remove(removal: Removal, output: Output) -> int:
         The exit code.
 
     Raises:
-        click.UsageError: Nobody is there to be asked.
+        click.UsageError: It is not clear which files are meant, or nobody is there to be asked.
         WBFilesError: The listing failed, or nothing may be deleted.
     """
+    if "://" not in removal.run:  # an address may name a file
+        _check_extent(removal.chosen, everything=removal.everything)
     asks = not (removal.yes or removal.dry_run)
     if asks and not _somebody_is_there():
         raise click.UsageError(
@@ -83,30 +91,42 @@ def remove(removal: Removal, output: Output) -> int:
         return ExitCode.FAILED
 
     async def work() -> int:
-        return _tell_of_all(await _carry_out(removal, found, output), found.absent, output)
+        return _tell_of_all(await _carry_out(removal, found, output), found, output)
 
-    return run(work, quiet=output.quiet)
+    return run(work, output.log_level)
+
+
+def _check_extent(chosen: Chosen, *, everything: bool) -> None:
+    if everything is bool(chosen):
+        raise click.UsageError(
+            "Give --all, or what chooses some files; not both."
+            if everything
+            else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files of the run."
+        )
 
 
 def _somebody_is_there() -> bool:
-    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
 def _list(removal: Removal, output: Output) -> _Found:
     found: list[_Found] = []
 
     async def work() -> int:
-        async with AsyncApi(base_url=removal.base_url) as api:
-            of = api.run(removal.run)
-            doomed = await removal.chosen.of(of)._doomed(removal.chosen.selection)
-            absence = Absence(removal.chosen.names)
+        async with removal.open_api() as api:
+            of, chosen = await find_run(api, removal.run, removal.chosen)
+            _check_extent(chosen, everything=removal.everything)
+            with explained(removal.run):
+                doomed = await chosen.of(of)._doomed(chosen.selection)
+            absence = Absence(chosen.names)
             if absence:
                 for file in doomed:
                     absence.seen(file.name)
-            found.append(_Found("/".join(of.path), doomed, absence.errors(of)))
+            code = ExitCode.DONE if doomed.files or absence else await tell_of_nothing(of, chosen, output)
+            found.append(_Found("/".join(of.path), code, doomed, absence.errors(of)))
         return ExitCode.DONE
 
-    run(work, quiet=output.quiet)
+    run(work, output.log_level)
     return found[0]
 
 
@@ -121,7 +141,7 @@ def _confirmed(found: _Found) -> bool:
 
 
 async def _carry_out(removal: Removal, found: _Found, output: Output) -> DeletionReport:
-    async with AsyncApi(base_url=removal.base_url) as api:
+    async with removal.open_api() as api:
         with _shown(found.doomed, removal, output) as on_result:
             deletion = api._gateway.deletion(api.run(found.run)._path, on_result)
             try:
@@ -130,15 +150,16 @@ async def _carry_out(removal: Removal, found: _Found, output: Output) -> Deletio
                 return error.report
 
 
-def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], output: Output) -> ExitCode:
+def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitCode:
+    absent = found.absent
     if output.json:
         for error in absent:
             _write_json(FileResult(name=error.name, status="failed", error=error))
-        counts = attrs.asdict(report, filter=attrs.filters.exclude("failures"))
+        counts = attrs.asdict(report, filter=attrs.filters.exclude("failures", "planned_files"))
         failed = report.failed + len(absent)
         write_json({"summary": counts | {"files": report.files + len(absent), "failed": failed}})
     else:
-        if report.files > report.failed or not (absent or report.files):
+        if report.files > report.failed:
             output.say(_summarize(report))
         if report.failed:
             tell_failures(report, attrgetter("name"))
@@ -148,14 +169,14 @@ def _tell_of_all(report: DeletionReport, absent: list[RemoteFileNotFoundError], 
             output.say(NAMES_ARE_EXACT)
     if absent and not report.files:
         return ExitCode.NOT_FOUND
-    return ExitCode.FAILED if absent or report.failed else ExitCode.DONE
+    return ExitCode.FAILED if absent or report.failed else found.code
 
 
 @contextmanager
 def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
     """Tell of each file where lines are read, else count on the terminal; say where an interruption came."""
     tell, deleted = _tell(output), 0
-    counts = output.shows_progress and sys.stdout.isatty() and not removal.dry_run and doomed.files > 0
+    counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and doomed.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None
 
     def note(result: FileResult) -> None:
@@ -200,8 +221,6 @@ def _ignore(result: FileResult) -> None:
 
 
 def _summarize(report: DeletionReport) -> str:
-    if not report.files:
-        return "No files."
     if report.planned:
         return f"{counted(report.planned, 'file')}, {size_of(report.bytes)}, would be deleted."
     return f"{counted(report.deleted, 'file')}, {size_of(report.bytes)}, deleted in {seconds_of(report.seconds)}."

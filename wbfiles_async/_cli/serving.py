@@ -68,7 +68,7 @@ def serve(folder: Path, *, host: str, port: int, api_key: str | None, output: Ou
             server.close()
         return ExitCode.DONE
 
-    return run(work, quiet=output.quiet)
+    return run(work, output.log_level)
 
 
 def local_server() -> type[LocalServer]:

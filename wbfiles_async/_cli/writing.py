@@ -1,8 +1,9 @@
-"""``wbfiles cat``: the bytes of one file on stdout, as they come."""
+"""``wbfiles cat``: the bytes of files on stdout, as they come."""
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import select
 import sys
@@ -12,9 +13,50 @@ from contextlib import aclosing
 
 import click
 
-from wbfiles_async._cli.ending import ExitCode, complain
+from wbfiles_async import AsyncRun
+from wbfiles_async._cli.ending import ExitCode, complain, explain
+from wbfiles_async._cli.output import check_stdout, is_terminal
 from wbfiles_async._file import AsyncFile
-from wbfiles_async.errors import IntegrityError
+from wbfiles_async._text import printable
+from wbfiles_async.errors import IntegrityError, RemoteFileNotFoundError
+
+_INNER = bytes(range(0x80, 0xC0))
+"""What follows the first byte of a character in UTF-8; a range may begin there."""
+
+_LOOKED_AT = 8192
+"""Bytes at the beginning of a file that tell whether it is binary; git looks at as many."""
+
+
+async def write_files(run: AsyncRun, names: tuple[str, ...], start: int, stop: int | None) -> int:
+    """Write bytes ``[start, stop)`` of each file to stdout, one file after the other.
+
+    A file that the run does not have is told of, and the others are written.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        click.ClickException: stdout is closed; or it is a terminal, and a file is binary.
+        BrokenPipeError: Nobody reads any more.
+        WBFilesError: A file could not be read to its end.
+    """
+    codes: set[int] = set()
+    for name in names:
+        try:
+            codes.add(await write_file(await run.file(name), start, stop))
+        except RemoteFileNotFoundError as error:
+            complain(explain(error))
+            codes.add(ExitCode.NOT_FOUND)
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILED
+
+
+def is_binary(beginning: bytes) -> bool:
+    """Return whether bytes from the beginning of a file are no text that a terminal can show."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return True
+    return b"\0" in beginning
 
 
 async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
@@ -24,16 +66,21 @@ async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
         The exit code.
 
     Raises:
-        click.ClickException: stdout is closed.
+        click.ClickException: stdout is closed; or it is a terminal, and the file is binary.
         BrokenPipeError: Nobody reads any more.
         WBFilesError: The file could not be read to its end.
     """
-    if sys.stdout is None:  # and its descriptor may be another thing's by now
-        raise click.ClickException("stdout is closed.")
-    out = sys.stdout.fileno()
+    check_stdout()
+    out, unseen = sys.stdout.fileno(), is_terminal(sys.stdout)
     try:
         async with aclosing(file.stream(start, stop)) as pieces:
             async for piece in pieces:
+                if unseen and is_binary(piece[:_LOOKED_AT] if start == 0 else piece[:_LOOKED_AT].lstrip(_INNER)):
+                    raise click.ClickException(
+                        f"{printable(file.name)} is binary, and stdout is a terminal: write it to a file by > FILE, or "
+                        "use `wbfiles get`."
+                    )
+                unseen = False
                 await _written(out, piece)
     except IntegrityError as error:
         complain(

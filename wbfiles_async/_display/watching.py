@@ -113,8 +113,8 @@ def _find_painter() -> Painter | None:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         raise ConfigurationError(
-            "progress=True needs rich to draw on a terminal: pip install 'wbfiles-async[cli]'. "
-            "Or leave progress out, or give an object of your own."
+            "progress=True needs rich to draw on a terminal; in a clone of the repository: python -m pip install "
+            "'.[cli]'. Or leave progress out, or give an object of your own."
         ) from error
     return terminal.painter()
 

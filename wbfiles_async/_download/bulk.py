@@ -181,9 +181,7 @@ class BulkDownload:
         """Do what is to be done with one file, and account for it. Whatever it raises ends this file only."""
         self._ahead.begin(item.need)
         try:
-            result = await self._result_of(
-                item, file or self.file_of(item.attributes, item.listed.run), batch, spoiled
-            )
+            result = await self._result_of(item, file or self.file_of(item.attributes, item.listed.run), batch, spoiled)
         except Exception as error:
             if self.results.is_callers(error):
                 raise

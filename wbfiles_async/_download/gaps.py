@@ -17,6 +17,7 @@ _SMALLEST_PART = 2 << 20
 _LITTLE = 4
 """A part may be longer than usual while this many of them are left: the end of a file is shared by all readers."""
 
+
 @attrs.define
 class Gaps:
     """What of a file nobody fetches yet.

@@ -58,19 +58,6 @@ class ManyRuns:
             group.start_soon(self._list, runs, ready)
             return await bulk.run(found)
 
-    async def files(self, runs: AsyncGenerator[Sequence[ListedRun]]) -> AsyncGenerator[Sequence[FileAttributes]]:
-        """Yield the files of all runs and download none; runs that cannot be listed are left out.
-
-        Raises:
-            WBFilesError: The runs themselves cannot be listed.
-        """
-        ready, found = anyio.create_memory_object_stream[Sequence[Listed]]()
-        async with found, side_by_side() as group:
-            group.start_soon(self._list, runs, ready)
-            async for several in found:
-                for listed in several:
-                    yield listed.files
-
     async def _list(self, runs: AsyncGenerator[Sequence[ListedRun]], ready: _Ready) -> None:
         unfinished, waiting = anyio.create_memory_object_stream[_Walk]()
         async with ready, side_by_side() as group, unfinished, waiting, aclosing(runs) as pages:

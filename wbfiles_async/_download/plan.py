@@ -99,7 +99,9 @@ class Planner:
             return [item for item, _ in found], refused
         return self._writable(found, refused), refused
 
-    def _writable(self, found: Sequence[tuple[PlannedFile, os.stat_result | None]], refused: list[FileResult]) -> list[PlannedFile]:
+    def _writable(
+        self, found: Sequence[tuple[PlannedFile, os.stat_result | None]], refused: list[FileResult]
+    ) -> list[PlannedFile]:
         """Leave out files that must be written to folders that cannot be."""
         writable = list[PlannedFile]()
         refusals: dict[tuple[str, ...], OSError | None] = {}

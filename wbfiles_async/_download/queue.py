@@ -13,6 +13,7 @@ from wbfiles_async._download.planned import PlannedFile
 
 __all__ = ["WorkQueue"]
 
+
 class WorkQueue:
     """Hands out the planned files, one at a time, to workers in the event loop and in threads.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import attrs
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["Selection"]
+__all__ = ["Selection", "read_texts"]
 
 # A query holds all the names; so few never make one that a server finds too long.
 _MOST_NAMES = 100
@@ -18,15 +18,44 @@ _MOST_NAMES = 100
 _SPECIAL = re.compile(r"\[!?\]?[^]]*\]|[*?\[\\%]")
 
 
-def _patterns(globs: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(globs, str):
-        raise ConfigurationError(f"give a list of patterns, such as [{globs!r}], not one string")
-    if any(not glob for glob in globs):
-        raise ConfigurationError("an empty pattern matches no file; '*' matches all")
-    return tuple(globs)
+def read_texts(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return a collection of texts, such as a generator, as a tuple.
+
+    Args:
+        what: The name of the argument, for messages.
+        given: What the caller passed for it.
+
+    Raises:
+        ConfigurationError: It is one string or no collection, or holds something other than strings.
+    """
+    if isinstance(given, str | bytes):
+        raise ConfigurationError(f"{what} is a list of strings; give {what}=[{given!r}], not one string.")
+    try:
+        texts = tuple(given)
+    except TypeError:
+        raise ConfigurationError(f"{what} is a list of strings, not {given!r}.") from None
+    for each in texts:
+        if not isinstance(each, str):
+            raise ConfigurationError(f"{what} is a list of strings; {each!r} in it is none.")
+    return texts
 
 
-def _compile(globs: tuple[str, ...]) -> re.Pattern[str] | None:
+def _patterns(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    globs = read_texts(what, given)
+    if not all(globs):
+        raise ConfigurationError(f"An empty pattern in {what} matches no file; '*' matches all.")
+    return tuple(f"{glob}*" if glob.endswith("/") else glob for glob in globs)
+
+
+def _included(given: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else _patterns("include", given)
+
+
+def _excluded(given: Iterable[str]) -> tuple[str, ...]:
+    return _patterns("exclude", given)
+
+
+def _compile(globs: tuple[str, ...] | None) -> re.Pattern[str] | None:
     return re.compile("|".join(map(fnmatch.translate, globs))) if globs else None
 
 
@@ -36,18 +65,18 @@ class Selection:
 
     The patterns are those of ``fnmatch``: ``*``, ``?``, ``[seq]`` and ``[!seq]``, on the whole remote name
     and case-sensitive on every system. ``*`` and ``?`` cross ``/``, so that ``*.json`` means the JSON files
-    of all folders.
+    of all folders. A pattern with ``/`` at its end means all files of that folder: ``media/`` is ``media/*``.
 
     Attributes:
-        include: A file must match one of these; where there are none, every file does.
+        include: A file must match one of these, so an empty tuple selects no file; ``None`` selects every file.
         exclude: A file must match none of these.
 
     Raises:
-        ConfigurationError: A pattern is empty, or a single string was given for the list.
+        ConfigurationError: A pattern is empty, or what was given is no collection of strings.
     """
 
-    include: tuple[str, ...] = attrs.field(converter=_patterns)
-    exclude: tuple[str, ...] = attrs.field(converter=_patterns)
+    include: tuple[str, ...] | None = attrs.field(default=None, converter=_included)
+    exclude: tuple[str, ...] = attrs.field(default=(), converter=_excluded)
     _included: re.Pattern[str] | None = attrs.field(init=False, repr=False, eq=False)
     _excluded: re.Pattern[str] | None = attrs.field(init=False, repr=False, eq=False)
 
@@ -57,15 +86,26 @@ class Selection:
 
     def accepts(self, name: str) -> bool:
         """Tell whether the file of this remote name is wanted."""
-        if self._included is not None and self._included.match(name) is None:
+        if self.is_empty or (self._included is not None and self._included.match(name) is None):
             return False
         return self._excluded is None or self._excluded.match(name) is None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no file can be selected, since the list of patterns to include was given and is empty."""
+        return self.include == ()
+
+    @property
+    def selects_all(self) -> bool:
+        """Whether nothing was chosen, so that every file is selected."""
+        return self.include is None and not self.exclude
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The only names that can be wanted, where that is known: the server can be asked for these alone."""
-        plain = len(self.include) <= _MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in self.include)
-        return self.include if plain else ()
+        include = self.include or ()
+        plain = len(include) <= _MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in include)
+        return include if plain else ()
 
     @property
     def pattern(self) -> str | None:
@@ -73,7 +113,7 @@ class Selection:
 
         It may match more than is wanted, since nothing is escaped (servers differ in how) and LIKE knows no sets.
         """
-        if len(self.include) != 1 or self.names:
+        if self.include is None or len(self.include) != 1 or self.names:
             return None
         like = re.sub("%+", "%", _SPECIAL.sub("%", self.include[0]))
         return None if like == "%" else like

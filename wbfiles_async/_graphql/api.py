@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
@@ -19,7 +19,8 @@ from wbfiles_async._graphql.responses import parse_viewer
 from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._retry.backoff import is_transient
-from wbfiles_async.errors import ApiError, RemoteFileNotFoundError
+from wbfiles_async._settings import PER_PAGE
+from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundError
 
 __all__ = ["WandbApi"]
 
@@ -102,7 +103,9 @@ class WandbApi:
         def accept(page: RunsPage) -> tuple[ListedRun, ...]:
             runs = walk.accept(page)
             if page.skipped:
-                log.warning("%s: the server listed %d runs without an id; they are left out", walk.project, page.skipped)
+                log.warning(
+                    "%s: the server listed %d runs without an id; they are left out", walk.project, page.skipped
+                )
             return runs
 
         return ahead(lambda: self._runs_page(walk), accept, lambda: walk.done)
@@ -143,6 +146,28 @@ class WandbApi:
         run = await self.resolve(run)
         variables: dict[str, object] = {"project": run.project, "entity": run.entity, "name": run.run_id}
         return parse_run(await self.ask(RUN, variables), run=run)
+
+    async def files_of_runs(
+        self, runs: AsyncGenerator[Sequence[ListedRun]], *, names: tuple[str, ...], pattern: str | None
+    ) -> AsyncGenerator[tuple[ListedRun, Sequence[FileAttributes]]]:
+        """Yield the files of many runs, run by run and page by page. A run that is removed meanwhile is left out.
+
+        Raises:
+            ApiError: The server fails, or leads in circles.
+        """
+        async with aclosing(runs) as pages:
+            async for page in pages:
+                for run in page:
+                    try:
+                        walk = Pages(await self.resolve(run.path), PER_PAGE, names, pattern)
+                        if run.files is not None:
+                            yield run, walk.accept(run.files)
+                        if not walk.done:
+                            async with aclosing(self.further_pages(walk)) as rest:
+                                async for files in rest:
+                                    yield run, files
+                    except RunNotFoundError:
+                        log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 
     async def _page(self, walk: Pages) -> FilesPage:
         try:

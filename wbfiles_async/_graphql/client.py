@@ -63,9 +63,7 @@ class GraphQLClient:
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _resumes_at: float = attrs.field(default=0.0, init=False)
 
-    async def execute(
-        self, query: str, variables: Mapping[str, object], *, repeat: bool = True
-    ) -> dict[str, object]:
+    async def execute(self, query: str, variables: Mapping[str, object], *, repeat: bool = True) -> dict[str, object]:
         """Send one operation and return its ``data``.
 
         Args:

@@ -75,6 +75,7 @@ class Deletion:
     _counts: dict[FileStatus, int] = attrs.field(factory=dict, init=False)
     _bytes: int = attrs.field(default=0, init=False)
     _failures: list[FileResult] = attrs.field(factory=list, init=False)
+    _planned: list[FileResult] = attrs.field(factory=list, init=False)
     _stopped_by: WBFilesError | None = attrs.field(default=None, init=False)
 
     async def one(self, file: FileAttributes) -> None:
@@ -89,7 +90,7 @@ class Deletion:
             raise outcome.error
 
     def tell(self, doomed: Doomed) -> DeletionReport:
-        """Tell what would be deleted. Makes no request."""
+        """Report what would be deleted. Makes no request."""
         for file in doomed:
             self._account(file, "planned")
         return self._report(0.0)
@@ -186,8 +187,9 @@ class Deletion:
         self._counts[status] = self._counts.get(status, 0) + 1
         if error is None:
             self._bytes += result.size
-        elif len(self._failures) < FAILURES_KEPT:
-            self._failures.append(result)
+        kept = self._failures if status == "failed" else self._planned if status == "planned" else None
+        if kept is not None and len(kept) < FAILURES_KEPT:
+            kept.append(result)
         if self._on_result is not None:
             self._on_result(result)
 
@@ -201,6 +203,7 @@ class Deletion:
             bytes=self._bytes,
             seconds=seconds,
             failures=tuple(self._failures),
+            planned_files=tuple(self._planned),
         )
 
 

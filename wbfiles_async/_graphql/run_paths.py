@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import attrs
+
 from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async._protocol.urls import without_secrets
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["parse_project_path", "parse_run_path", "possible_meanings"]
+__all__ = ["parse_project_path", "parse_run_path", "possible_meanings", "split_file_page"]
 
 _FORMS = "use entity/project/run_id, entity/project/runs/run_id, project/run_id, run_id, or the URL of the run's page"
 _PROJECT_FORMS = "use entity/project, project, or the URL of the project's page"
 
 _LONGEST_SHOWN = 200  # characters
 
-# Where the pages of W&B's cloud lie, whatever server is configured: host -> path before the entity.
+# Where the pages of W&B's cloud lie: host -> path before the entity.
 _CLOUD_PAGES = {"wandb.ai": "", "www.wandb.ai": "", "forge.coreweave.com": "/wandb"}
+_CLOUD_API = "https://api.wandb.ai"
+
+# Tabs of a project that show its runs.
+_PROJECT_TABS = frozenset({"overview", "runs", "table", "workspace"})
+# What else has a page below that of a project: part of the path -> what the page shows.
+_OTHER_PAGES = {
+    "artifacts": "an artifact, or the project's artifacts",
+    "automations": "the project's automations",
+    "groups": "a group of runs",
+    "jobs": "the project's jobs",
+    "launch": "the project's jobs",
+    "reports": "a report, or the project's reports",
+    "sweeps": "a sweep, or the project's sweeps",
+    "weave": "the project's traces",
+}
+# What W&B calls these in the filters of runs.
+_FILTERS = {"groups": "group", "sweeps": "sweep"}
 
 # W&B forbids these in the names of projects, and ":" "#" "?" "/" in the ids of runs.
 _FORBIDDEN = frozenset("/\\#?%:")
@@ -27,11 +46,11 @@ def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str
 
     A path is read as ``wandb.Api().run`` reads it: also ``project/runs/run_id``, ``/runs/run_id``,
     ``entity/project:run_id`` and ``project:run_id``. Of a URL, the tab (``/files``, ``/logs``), the query and
-    the fragment are ignored.
+    the fragment are ignored; what lies deeper, such as the page of a file, is refused.
 
     Args:
         path: What the user gave.
-        base_url: The configured server; URLs of its pages are accepted beside those of W&B's cloud.
+        base_url: The configured server; only URLs of its pages are accepted.
         entity: Stands in for a missing entity; where it is missing too, the result's entity is empty.
         project: Stands in for a missing project.
 
@@ -46,8 +65,7 @@ def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str
         for part in parts:
             _check(part)
     except ValueError as error:
-        shown = without_secrets(path)[:_LONGEST_SHOWN]
-        raise ConfigurationError(f"{shown!r} names no run: {error}; {_FORMS}") from None
+        raise ConfigurationError(f"{_shown(path)} names no run: {error}; {_FORMS}") from None
     run_id = parts.pop()
     named_project = parts.pop() if parts else project
     if not named_project:
@@ -77,8 +95,7 @@ def parse_project_path(path: str | None, *, base_url: str, entity: str | None, p
     try:
         parts = _project_parts(path, base_url)
     except ValueError as error:
-        shown = without_secrets(path)[:_LONGEST_SHOWN]
-        raise ConfigurationError(f"{shown!r} names no project: {error}; {_PROJECT_FORMS}") from None
+        raise ConfigurationError(f"{_shown(path)} names no project: {error}; {_PROJECT_FORMS}") from None
     named = parts.pop()
     return ProjectPath(entity=parts.pop() if parts else entity or "", project=named)
 
@@ -104,7 +121,13 @@ def possible_meanings(
         ConfigurationError: It names neither.
     """
     if "://" in path:
-        is_project, is_open = not _is_of_a_run(path, base_url), False
+        try:
+            is_project, is_open = not _read_page(path, base_url).run_id, False
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{_shown(path)} names no run and no project: {error}; give entity/project/run_id, entity/project/, or "
+                "the URL of a run's or a project's page"
+            ) from None
     else:
         parts = path.strip("/").split("/")
         marked = path.endswith("/") or (len(parts) > 1 and parts[-1] == "runs")
@@ -118,24 +141,41 @@ def possible_meanings(
     return (parse_run_path(path, base_url=base_url, entity=entity, project=project), *as_project)
 
 
+def split_file_page(path: str, *, base_url: str) -> tuple[str, str] | None:
+    """Split the URL of the page of a run's file, or of a folder of them.
+
+    Args:
+        path: What the user gave.
+        base_url: As for `parse_run_path`.
+
+    Returns:
+        The run's path and the name of the file or folder; ``None`` if the path is something else.
+    """
+    if "://" not in path:
+        return None
+    try:
+        page = _read_page(path, base_url)
+    except ValueError:
+        return None  # whoever reads the path next explains it
+    return (f"{page.entity}/{page.project}/runs/{page.run_id}", page.file) if page.file else None
+
+
+def _shown(path: str) -> str:
+    return repr(without_secrets(path)[:_LONGEST_SHOWN])
+
+
 def _project_parts(path: str, base_url: str) -> list[str]:
-    is_url = "://" in path
-    parts = _segments_of(path, base_url)[:2] if is_url else _without_runs(path.strip("/").split("/"))
+    if "://" in path:
+        page = _read_page(path, base_url)
+        if page.run_id:
+            raise ValueError(f"it is the page of the run {page.run_id!r}")
+        return [page.entity, page.project]
+    parts = _without_runs(path.strip("/").split("/"))
     if len(parts) > 2:
         raise ValueError("it has too many parts")
-    if is_url and len(parts) < 2:
-        raise ValueError("it is not the URL of a project's page")
     for part in parts:
         _check(part)
     return parts
-
-
-def _is_of_a_run(url: str, base_url: str) -> bool:
-    try:
-        _from_url(url, base_url)
-    except ValueError:
-        return False
-    return True
 
 
 def _without_runs(parts: list[str]) -> list[str]:
@@ -157,10 +197,66 @@ def _from_path(path: str) -> list[str]:
 
 
 def _from_url(url: str, base_url: str) -> list[str]:
-    segments = _segments_of(url, base_url)
-    if len(segments) < 4 or segments[2] != "runs":
-        raise ValueError("it is not the URL of a run's page")
-    return [segments[0], segments[1], segments[3]]
+    page = _read_page(url, base_url)
+    if not page.run_id:
+        raise ValueError(f"it is the page of the project {page.entity}/{page.project}")
+    if page.file:
+        raise ValueError(
+            f"it is the page of the file or folder {page.file!r} of the run {page.entity}/{page.project}/{page.run_id}"
+        )
+    return [page.entity, page.project, page.run_id]
+
+
+@attrs.frozen
+class _Page:
+    """What the URL of a page names.
+
+    Attributes:
+        entity: User or team.
+        project: The project's name.
+        run_id: The run's id; empty if the page is one of the project.
+        file: The name of a file or folder of the run; empty if the page is one of the run itself.
+    """
+
+    entity: str
+    project: str
+    run_id: str = ""
+    file: str = ""
+
+
+def _read_page(url: str, base_url: str) -> _Page:
+    """Return what the URL of a page names.
+
+    Raises:
+        ValueError: It shows something other than a project, a run, or a run's files.
+    """
+    match _segments_of(url, base_url):
+        case [_, "projects"]:
+            raise ValueError("it is the page of all projects of an entity")
+        case [entity, project]:
+            page = _Page(entity, project)
+        case [entity, project, tab] if tab in _PROJECT_TABS:
+            page = _Page(entity, project)
+        case [entity, project, "runs", run_id] | [entity, project, "runs", run_id, _]:
+            _check(run_id)
+            page = _Page(entity, project, run_id)
+        case [entity, project, "runs", run_id, "files", *names]:
+            _check(run_id)
+            page = _Page(entity, project, run_id, "/".join(names))
+        case [_, _, "runs", run_id, *_]:
+            raise ValueError(f"it is the page of something of the run {run_id!r} that is no file")
+        case [entity, project, kind, name, *_] if kind in _FILTERS:
+            raise ValueError(
+                f"it is the page of {_OTHER_PAGES[kind]}; the runs are those of the project {entity}/{project} with "
+                f'the filter {{"{_FILTERS[kind]}": "{name}"}}'
+            )
+        case [_, _, kind, *_] if kind in _OTHER_PAGES:
+            raise ValueError(f"it is the page of {_OTHER_PAGES[kind]}")
+        case _:
+            raise ValueError("it is not the URL of a run's page or of a project's page")
+    _check(page.entity)
+    _check(page.project)
+    return page
 
 
 def _segments_of(url: str, base_url: str) -> list[str]:
@@ -172,7 +268,12 @@ def _segments_of(url: str, base_url: str) -> list[str]:
         raise ValueError("it is no http or https URL")
     prefix = _pages(base_url).get(_host_and_port(given))
     if prefix is None:
-        raise ValueError("it is the URL of another server")
+        host = given.hostname or "?"
+        other = f"set WANDB_BASE_URL or base_url to {_CLOUD_API if host in _CLOUD_PAGES else 'its API'} to use that one"
+        raise ValueError(
+            f"it is a page of the server {host}, and the configured server is {without_secrets(base_url)}; {other}, or "
+            "give the path without the server"
+        )
     if not given.path.startswith(f"{prefix}/"):
         raise ValueError(f"the server's pages lie below {prefix}/")
     return [unquote(s, errors="strict") for s in given.path[len(prefix) :].strip("/").split("/")]
@@ -186,8 +287,10 @@ def _pages(base_url: str) -> dict[tuple[str, int | None], str]:
     if host.startswith("api."):
         hosts += [host.removeprefix("api."), "app." + host.removeprefix("api.")]
     prefix = server.path.rstrip("/")
-    cloud: dict[tuple[str, int | None], str] = {(name, None): path for name, path in _CLOUD_PAGES.items()}
-    return {(name, port): prefix for name in hosts} | cloud
+    pages = {(name, port): prefix for name in hosts}
+    if host.removeprefix("api.") in _CLOUD_PAGES:
+        pages |= {(name, None): path for name, path in _CLOUD_PAGES.items()}
+    return pages
 
 
 def _host_and_port(url: SplitResult) -> tuple[str, int | None]:

@@ -154,9 +154,7 @@ class Connector:
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]  # needs no thread
 
 
-async def _start(
-    addresses: list[AddrInfoType], open_socket: Callable[[AddrInfoType], socket.socket]
-) -> socket.socket:
+async def _start(addresses: list[AddrInfoType], open_socket: Callable[[AddrInfoType], socket.socket]) -> socket.socket:
     return await aiohappyeyeballs.start_connection(
         addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, socket_factory=open_socket
     )

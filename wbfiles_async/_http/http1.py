@@ -210,4 +210,3 @@ class ChunkedBody:
         if self._framing > _MOST_FRAMING:
             raise MalformedError("chunks without a body")
         return body
-

@@ -12,10 +12,19 @@ from typing import Final
 __all__ = ["install"]
 
 # httpcore has a logger for each of its modules; a filter counts for its own logger only.
-LOGGERS: Final = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
+LOGGERS: Final = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
 
 _URL: Final = re.compile(r"(https?://[^\s\"?#]{0,4096})[?#]([^\s\"]*)", re.IGNORECASE)
-_SIGNED: Final = re.compile(r"(?:^|[&;?])(?:sig|[\w.-]*(?:signature|credential|token|accesskeyid|accessid))=", re.IGNORECASE)
+_SIGNED: Final = re.compile(
+    r"(?:^|[&;?])(?:sig|[\w.-]*(?:signature|credential|token|accesskeyid|accessid))=", re.IGNORECASE
+)
 
 
 class _Redacting(logging.Filter):

@@ -102,7 +102,9 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
             text = f"{host or 'its URL'} cannot be asked: {text}"
         case ProxyRefusedError(status=407):
             action = RetryAction.FAIL
-            text = f"the proxy to {host} wants a user and a password ({text}). Write them into HTTP_PROXY or HTTPS_PROXY"
+            text = (
+                f"the proxy to {host} wants a user and a password ({text}). Write them into HTTP_PROXY or HTTPS_PROXY"
+            )
         case httpx.ProxyError():
             hopeless = _is_hopeless(error)
             text = f"the proxy to {host} failed ({text}). Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"

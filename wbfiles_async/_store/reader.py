@@ -359,9 +359,7 @@ class _Body:
         if self._stop is not None and offset < self._stop:
             raise _broken_off(self._file, self._host, offset, f"ended the body at byte {offset} of {self._stop}")
 
-    async def save(
-        self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None
-    ) -> None:
+    async def save(self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None) -> None:
         """Write them into a sink.
 
         Raises:

@@ -222,6 +222,4 @@ def rejected(
     rejection: Rejection, file: RemoteFile, url: str, start: int, refused: AuthenticationError | None = None
 ) -> RequestFailed:
     """Return the failure that a rejected response is."""
-    return rejection_failure(
-        rejection, name=file.name, run=file.run, host=host_of(url), offset=start, refused=refused
-    )
+    return rejection_failure(rejection, name=file.name, run=file.run, host=host_of(url), offset=start, refused=refused)

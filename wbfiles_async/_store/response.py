@@ -124,9 +124,7 @@ def validate_response(
         if part is None:
             return reject(RetryAction.FETCH_WHOLE, "a partial answer without a usable Content-Range")
         if size is not None and part.total is not None and part.total != size:
-            return reject(
-                RetryAction.RESTART, f"the stored object has {part.total} bytes, where {size} were expected"
-            )
+            return reject(RetryAction.RESTART, f"the stored object has {part.total} bytes, where {size} were expected")
         if part.start != start or (stop is not None and part.stop > stop):
             return reject(RetryAction.FETCH_WHOLE, f"bytes {part.start} to {part.stop} came for {start} to {stop}")
         if stop is None and part.total is not None and part.stop != part.total:

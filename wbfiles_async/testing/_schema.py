@@ -21,7 +21,10 @@ from wbfiles_async.testing._people import Entity, User
 try:
     import graphql
 except ImportError as error:
-    raise ImportError("LocalServer executes GraphQL with graphql-core: pip install 'wbfiles-async[server]'") from error
+    raise ImportError(
+        "LocalServer executes GraphQL with graphql-core; in a clone of the repository: "
+        "python -m pip install '.[server]'"
+    ) from error
 
 _DOCUMENTS = 64
 """Query texts that are kept parsed and validated; a client sends a handful."""

@@ -23,7 +23,7 @@ def wandb_server(tmp_path: Path) -> Iterator[LocalServer]:
             with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
                 ...
 
-    Needs the extra ``server``: ``pip install 'wbfiles-async[server]'``.
+    Needs the extra ``server``: ``python -m pip install '.[server]'`` in a clone.
     """
     from wbfiles_async.testing import LocalServer
 

@@ -1,0 +1,378 @@
+"""What ``wbfiles`` takes: several runs, several files, sizes by folder, and the options that all commands have."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from scripted_server import waits as waits
+from test_cli import FILES, RUN, Wbfiles, fetched
+from test_cli import wbfiles as wbfiles
+from test_cli_processes import MIB, WBFILES, Terminal, environment, started
+from test_cli_rm import left
+
+from wbfiles_async._cli.options import Common
+from wbfiles_async._cli.usage import FolderSizes
+from wbfiles_async._cli.writing import is_binary
+from wbfiles_async.testing import LocalServer
+from wbfiles_async.testing._thread import Service
+
+SECOND = "team/project/run2"
+OTHER = "team/other/run3"
+
+
+@pytest.fixture
+def runs(wandb_server: LocalServer) -> None:
+    for run in (SECOND, OTHER):
+        wandb_server.add_file(run, "config.yaml", run.encode())
+
+
+@pytest.mark.usefixtures("runs")
+class TestSeveralRuns:
+    def test_each_run_goes_to_a_folder_of_its_own(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("get", RUN, "--run", SECOND, "--run", OTHER, "--exclude", "*.bin", "--exclude", "media/")
+        assert ending.code == 0
+        assert fetched(Path()) == {
+            "run1/config.yaml": FILES["config.yaml"],
+            "run2/config.yaml": SECOND.encode(),
+            "run3/config.yaml": OTHER.encode(),
+        }
+
+    def test_layout_and_addresses_will_do(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        page = f"{wandb_server.base_url}/team/other/runs/run3/overview"
+        ending = wbfiles("get", SECOND, "--run", page, "--layout", "{project}-{run}")
+        assert ending.code == 0
+        assert fetched(Path()).keys() == {"project-run2/config.yaml", "other-run3/config.yaml"}
+
+    def test_names_that_none_of_the_runs_has_are_told(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("get", RUN, "config.yaml", "absent.txt", "--run", SECOND)
+        assert ending.code == 1
+        assert "None of the 2 runs has a file 'absent.txt'." in ending.err
+        assert fetched(Path()).keys() == {"run1/config.yaml", "run2/config.yaml"}
+
+    def test_patterns_that_match_in_no_run_are_exit_code_4(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("get", RUN, "--run", SECOND, "--include", "*.gif")
+        assert (ending.code, ending.out) == (4, "")
+        assert "there are 2 runs, and none of their files matches --include '*.gif'" in ending.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ([RUN, "--run", "team/project/"], "team/project/ is a project"),
+            (["team/project/", "--run", RUN], "team/project/ is a project"),
+            ([RUN, "--run", SECOND, "--filters", "{}"], "--filters"),
+            ([RUN, "--run", SECOND, "--pattern", "%"], "use --include"),
+            ([RUN, "https://wandb.ai/team/project/runs/run2"], "give further runs by --run"),
+        ],
+    )
+    def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+        ending = wbfiles("get", *arguments)
+        assert (ending.code, ending.out) == (2, "")
+        assert told in ending.err
+        assert not fetched(Path())
+
+
+class TestWhatWasMeant:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["cat", "team/project/", "config.yaml"],
+            ["rm", "team/project/", "--all", "--yes"],
+            ["rm", "team/", "a", "-n"],
+        ],
+    )
+    def test_a_project_where_a_run_is_needed_is_wrong_usage(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str]
+    ) -> None:
+        ending = wbfiles(*arguments)
+        assert (ending.code, ending.out) == (2, "")
+        assert f"{arguments[1]} is a project, and a run is needed: " in ending.err
+        assert "`wbfiles ls " in ending.err
+        assert left(wandb_server) == set(FILES)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["ls", "team/"],
+            ["get", "team/"],
+            ["du", "team/"],
+            ["cat", "team/project", "a"],
+            ["rm", "team/project", "a", "-n"],
+        ],
+    )
+    def test_a_short_path_that_is_not_found_is_explained(self, wbfiles: Wbfiles, arguments: list[str]) -> None:
+        ending = wbfiles(*arguments)
+        assert (ending.code, ending.out) == (4, "")
+        assert "whole, it is ENTITY/PROJECT/RUN, and ENTITY/PROJECT/ for a project" in ending.err
+
+    @pytest.mark.parametrize("arguments", [["ls", "team/missing/"], ["cat", "team/project/absent", "a"]])
+    def test_a_whole_path_that_is_not_found_needs_no_explanation(self, wbfiles: Wbfiles, arguments: list[str]) -> None:
+        ending = wbfiles(*arguments)
+        assert ending.code == 4
+        assert "ENTITY" not in ending.err
+
+    @pytest.mark.parametrize(("name", "hinted"), [("data", True), ("out/", True), ("absent.txt", False)])
+    def test_a_folder_given_as_the_last_argument_is_explained(self, wbfiles: Wbfiles, name: str, hinted: bool) -> None:
+        ending = wbfiles("get", RUN, name)
+        assert ending.code == 4
+        assert (f"--root {name}" in ending.err) is hinted
+        assert not fetched(Path())
+
+
+class TestDu:
+    def test_folders_are_summed_up_and_the_largest_comes_first(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer
+    ) -> None:
+        wandb_server.add_file(RUN, "logs/a.txt", bytes(10))
+        ending = wbfiles("du", RUN)
+        assert (ending.code, ending.err) == (0, "")
+        assert ending.lines == ["5000\t2\tmedia", "10\t1\tlogs", f"{sum(map(len, FILES.values())) + 10}\t5\t."]
+
+    @pytest.mark.parametrize(
+        ("depth", "folders"), [("0", ["."]), ("1", ["media", "."]), ("9", ["media", "media/images", "."])]
+    )
+    def test_depth_says_how_far_down(self, wbfiles: Wbfiles, depth: str, folders: list[str]) -> None:
+        assert [line.split("\t")[2] for line in wbfiles("du", RUN, "-d", depth).lines] == folders
+
+    @pytest.mark.usefixtures("runs")
+    def test_runs_are_the_first_level_of_a_project(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("du", "team/project/", "--include", "*.yaml", "--json")
+        assert ending.objects == [
+            {"folder": "run2", "size": len(SECOND), "files": 1},
+            {"folder": "run1", "size": 8, "files": 1},
+            {"folder": ".", "size": len(SECOND) + 8, "files": 2},
+        ]
+
+    def test_a_terminal_gets_a_table(self, wbfiles: Wbfiles, wandb_server: LocalServer, tmp_path: Path) -> None:
+        with Terminal(["du", RUN], environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        heading, *rows = terminal.text.splitlines()
+        assert heading.split() == ["Size", "Files", "Folder"]
+        assert [row.split() for row in rows] == [["4.9", "KiB", "2", "media"], ["9.0", "MiB", "4", "."]]
+
+    def test_what_is_not_there_is_told(self, wbfiles: Wbfiles) -> None:
+        assert wbfiles("du", RUN, "--include", "*.gif").code == 4
+        assert wbfiles("du", RUN, "absent.txt").code == 4
+        some = wbfiles("du", RUN, "config.yaml", "absent.txt")
+        assert (some.code, some.lines) == (1, ["8\t1\t."])
+
+    def test_memory_is_for_folders_and_not_for_files(self) -> None:
+        sizes = FolderSizes(2)
+        for number in range(1000):
+            sizes.add(f"a/b/{number}/{number}.txt", 1)
+        sizes.add("a/c", 5)
+        assert list(sizes.rows()) == [("a", 1005, 1001), ("a/b", 1000, 1000), (".", 1005, 1001)]
+        assert len(sizes._folders) == 2
+
+
+class TestSort:
+    def test_files_are_sorted_by_name_size_or_time(self, wbfiles: Wbfiles) -> None:
+        def names(sort: str) -> list[str]:
+            return [line.split("\t")[0] for line in wbfiles("ls", RUN, "--sort", sort).lines]
+
+        assert names("name") == sorted(FILES)
+        assert names("size") == ["model.bin", "media/images/b.png", "media/images/a.png", "config.yaml"]
+        times = [each["updated_at"] for each in wbfiles("ls", RUN, "--sort", "updated", "--json").objects]
+        assert times == sorted(times, reverse=True)
+        assert len(times) == len(FILES)
+
+
+class TestCat:
+    def run(self, server: LocalServer, folder: Path, *arguments: str) -> tuple[int, str, str]:
+        with started(["cat", *arguments], server, folder) as child:
+            out, err = child.communicate()
+        return child.returncode, out, err
+
+    def test_files_are_written_one_after_the_other(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        for name in ("a.txt", "b.txt"):
+            wandb_server.add_file(RUN, name, name.encode())
+        assert self.run(wandb_server, tmp_path, RUN, "b.txt", "a.txt", "b.txt") == (0, "b.txta.txtb.txt", "")
+
+    def test_what_is_lacking_is_told_and_the_others_are_written(
+        self, wandb_server: LocalServer, tmp_path: Path
+    ) -> None:
+        wandb_server.add_file(RUN, "a.txt", b"a")
+        code, out, err = self.run(wandb_server, tmp_path, RUN, "absent.txt", "a.txt")
+        assert (code, out) == (1, "a")
+        assert "absent.txt" in err
+        assert self.run(wandb_server, tmp_path, RUN, "absent.txt", "missing.txt")[0] == 4
+
+    def test_the_page_of_a_file_will_do(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        wandb_server.add_file(RUN, "logs/a b.txt", b"of the page")
+        page = f"{wandb_server.base_url}/team/project/runs/run1/files/logs/a%20b.txt"
+        assert self.run(wandb_server, tmp_path, page) == (0, "of the page", "")
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"), [([], "Say which file"), (["a", "b", "--range", "0:1"], "--range is for one NAME")]
+    )
+    def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+        ending = wbfiles("cat", RUN, *arguments)
+        assert ending.code == 2
+        assert told in ending.err
+
+    def test_a_terminal_gets_no_binary(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        wandb_server.add_file(RUN, "model.bin", b"\x1b[2J\x00" * 1000)
+        wandb_server.add_file(RUN, "notes.txt", "käse\n".encode())
+        with Terminal(["cat", RUN, "model.bin"], environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end() == 1
+        assert "model.bin is binary, and stdout is a terminal" in terminal.raw
+        assert "\x1b[2J" not in terminal.raw
+        with Terminal(["cat", RUN, "notes.txt", "--range", "2:"], environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        assert terminal.raw.endswith("se\r\n")
+
+    @pytest.mark.parametrize(
+        ("beginning", "binary"),
+        [(b"", False), (b"plain\n", False), ("käse".encode(), False), ("€".encode()[:2], False), (b"a\x00b", True),
+         (b"\x89PNG\r\n", True), (b"\xff\xfea\x00", True)],
+    )  # fmt: skip
+    def test_text_is_told_from_binary(self, beginning: bytes, binary: bool) -> None:
+        assert is_binary(beginning) is binary
+
+
+class BusyServer(LocalServer):
+    """Answers everything with 503, and counts how often it is asked."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked = 0
+
+    def _services(self) -> tuple[Service, Service]:
+        api, store = super()._services()
+        api.app.middlewares.append(self._refuse)
+        return api, store
+
+    @web.middleware
+    async def _refuse(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.asked += 1
+        return web.json_response({}, status=503)
+
+
+class TestCommon:
+    @pytest.mark.usefixtures("waits")
+    @pytest.mark.parametrize(
+        "command", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "a", "-n"], ["du", RUN]]
+    )
+    @pytest.mark.parametrize("retries", [0, 2])
+    def test_retries_say_how_often_it_is_tried_again(
+        self, wbfiles: Wbfiles, tmp_path: Path, command: list[str], retries: int
+    ) -> None:
+        with BusyServer(tmp_path / "busy") as server:
+            ending = wbfiles(*command, "--base-url", server.base_url, "--retries", str(retries))
+            assert ending.code == 1
+            assert server.asked == 1 + retries
+
+    def test_timeout_and_retries_are_taken_before_and_after_the_command(
+        self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        api = Common(timeout=2.5, retries=3).open_api()
+        assert (api._gateway.settings.timeout, api._gateway.options.attempts) == (2.5, 4)
+        assert Common().open_api()._gateway.options.attempts == 10
+        for arguments in (["--timeout", "0", "ls", RUN], ["ls", RUN, "--timeout", "0"], ["--retries", "-1", "ls", RUN]):
+            assert wbfiles(*arguments).code == 2
+        assert wbfiles("--timeout", "20", "--retries", "1", "ls", RUN).code == 0
+
+    def test_verbose_logs_what_the_library_does(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        quiet = wbfiles("get", RUN, "config.yaml")
+        for arguments in (["-v", "get", RUN, "config.yaml"], ["get", RUN, "config.yaml", "-v"]):
+            ending = wbfiles(*arguments)
+            assert ending.code == 0
+            assert f"server {wandb_server.base_url}" in ending.err
+            assert ending.out == quiet.out.replace("downloaded", "kept")
+        assert "server" not in quiet.err
+        assert wandb_server.api_key not in wbfiles("ls", RUN, "-vv").err
+
+    @pytest.mark.parametrize(
+        ("options", "level"),
+        [
+            ({}, logging.WARNING),
+            ({"verbosity": 1}, logging.INFO),
+            ({"verbosity": 2}, logging.DEBUG),
+            ({"verbosity": 5}, logging.DEBUG),
+            ({"verbosity": 2, "quiet": True}, logging.ERROR),
+        ],
+    )
+    def test_each_v_lowers_the_level(self, options: dict[str, int], level: int) -> None:
+        assert Common(**options).output().log_level == level  # type: ignore[arg-type]
+
+    def test_the_level_of_the_logger_is_as_before_afterwards(self, wbfiles: Wbfiles) -> None:
+        before = logging.getLogger("wbfiles_async").level
+        wbfiles("-vv", "ls", RUN)
+        assert logging.getLogger("wbfiles_async").level == before
+
+    def test_short_options(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        assert wbfiles("-V") == wbfiles("--version")
+        assert wbfiles("get", RUN, "-n").out == wbfiles("get", RUN, "--dry-run").out
+        assert not fetched(Path())
+        assert wbfiles("rm", RUN, "--all", "-n").code == 0
+        assert left(wandb_server) == set(FILES)
+
+
+COMMANDS = [["ls", RUN], ["get", RUN, "-o", "data"], ["du", RUN], ["rm", RUN, "--all", "-n"], ["--help"]]
+"""Commands that end with 0 where all streams are in order."""
+
+Redirected = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def redirected(wandb_server: LocalServer, tmp_path: Path) -> Redirected:
+    """Run a command with the streams as a shell redirects them; give exit code, stdout and stderr."""
+    wandb_server.add_file(RUN, "a.txt", b"a" * MIB)
+
+    def run(arguments: list[str], redirections: str) -> tuple[int, str, str]:
+        child = subprocess.run(
+            ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *WBFILES, *arguments],
+            cwd=tmp_path, env=environment(wandb_server), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return child.returncode, child.stdout, child.stderr
+
+    return run
+
+
+class TestStreams:
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+    @pytest.mark.parametrize("redirections", ["<&- 2>&-"])
+    def test_what_is_not_needed_may_be_closed(
+        self, redirected: Redirected, arguments: list[str], redirections: str
+    ) -> None:
+        code, out, err = redirected(arguments, redirections)
+        assert code == 0
+        assert out
+        assert "Traceback" not in err
+
+    @pytest.mark.parametrize(("arguments", "code"), [(["ls", RUN], 1), (["du", RUN], 1), (["cat", RUN, "a.txt"], 1)])
+    def test_a_result_that_has_no_place_is_a_failure(
+        self, redirected: Redirected, arguments: list[str], code: int
+    ) -> None:
+        assert redirected(arguments, ">&-") == (code, "", "wbfiles: stdout is closed.\n")
+
+    def test_files_are_fetched_with_all_streams_closed(self, redirected: Redirected, tmp_path: Path) -> None:
+        assert redirected(["get", RUN, "-o", "data"], "<&- >&- 2>&-") == (0, "", "")
+        assert (tmp_path / "data/a.txt").read_bytes() == b"a" * MIB
+
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+    def test_a_full_disk_under_stdout_is_told_once(self, redirected: Redirected, arguments: list[str]) -> None:
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full")
+        assert redirected(arguments, ">/dev/full") == (1, "", "wbfiles: No space left on device\n")
+
+    def test_a_full_disk_under_stderr_is_no_failure(self, redirected: Redirected, tmp_path: Path) -> None:
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full")
+        assert redirected(["get", RUN, "-o", "data"], "2>/dev/full") == (0, f"a.txt\t{MIB}\tdownloaded\n", "")
+        assert (tmp_path / "data/a.txt").read_bytes() == b"a" * MIB
+
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+    @pytest.mark.parametrize("size", [(1, 1), (0, 0)], ids=str)
+    def test_tiny_terminals_are_survived(
+        self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str], size: tuple[int, int]
+    ) -> None:
+        wandb_server.add_file(RUN, "a.txt", b"a")
+        with Terminal(arguments, environment(wandb_server), tmp_path, size=size) as terminal:
+            assert terminal.read_to_end() == 0
+        assert "Traceback" not in terminal.raw

@@ -1,0 +1,135 @@
+"""What the first argument of a command names: a run, the runs of a project, or one file of a run."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
+from wbfiles_async._cli.chosen import Chosen, SeveralRuns
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.run_paths import possible_meanings, split_file_page
+from wbfiles_async._models import ProjectPath
+from wbfiles_async.errors import RunNotFoundError
+
+Filters = dict[str, object] | None
+
+
+async def find_target(
+    api: AsyncApi, path: str, chosen: Chosen, filters: Filters
+) -> tuple[AsyncRun | AsyncRuns, Chosen]:
+    """Return the run, or the runs of a project, that a path names, and which of their files.
+
+    Args:
+        api: The client.
+        path: What was typed: a path, or the address of a page.
+        chosen: Which files were asked for besides.
+        filters: Conditions on runs; with them the path can only name a project.
+
+    Raises:
+        click.UsageError: The address names a file, and files were chosen too.
+        ConfigurationError: The path names neither a run nor a project.
+        RunNotFoundError: There is no such run or project.
+    """
+    if filters is not None:
+        return api.runs(path, filters), chosen
+    named = await _find_inside(api, path, chosen)
+    return named or (await api._named_by(path), chosen)
+
+
+async def find_run(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, Chosen]:
+    """Return the run that a path names, and which of its files.
+
+    Args:
+        api: The client.
+        path: What was typed: a path, or the address of a page.
+        chosen: Which files were asked for besides.
+
+    Raises:
+        click.UsageError: The path names a project; or the address names a file, and files were chosen too.
+        ConfigurationError: The path names no run.
+    """
+    named = await _find_inside(api, path, chosen)
+    return named or (_run_of(api, path), chosen)
+
+
+def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:
+    """Return the runs that paths name. Makes no request.
+
+    Raises:
+        click.UsageError: A path names a project.
+        ConfigurationError: A path names no run.
+    """
+    return SeveralRuns(api, tuple(_run_of(api, path) for path in paths))
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Say beside an error how a path that was not written out was understood.
+
+    Args:
+        path: What was typed.
+    """
+    try:
+        yield
+    except RunNotFoundError as error:
+        parts = path.strip("/").removesuffix("/runs").count("/") + 1
+        if "://" not in path and error.run != path and parts < (2 if path.endswith(("/", "/runs")) else 3):
+            error.add_note(
+                "What a path leaves out comes from the settings; whole, it is ENTITY/PROJECT/RUN, and ENTITY/PROJECT/ "
+                "for a project."
+            )
+        raise
+
+
+def _run_of(api: AsyncApi, path: str) -> AsyncRun:
+    settings = api._gateway.settings
+    match possible_meanings(path, base_url=settings.base_url, entity=settings.entity, project=settings.project):
+        case (ProjectPath() as project,):
+            raise click.UsageError(
+                f"{path} is a project, and a run is needed: {project}/RUN; `wbfiles ls {project}/` lists its runs."
+            )
+        case _:
+            return api.run(path)
+
+
+def find_names(api: AsyncApi, path: str, names: tuple[str, ...]) -> tuple[AsyncRun, tuple[str, ...]]:
+    """Return the run that a path names, and the names of single files of it. Makes no request.
+
+    Args:
+        api: The client.
+        path: What was typed: a path, or the address of a page.
+        names: The names that were typed.
+
+    Raises:
+        click.UsageError: The path names a project, no file is named, or two ways are used to name one.
+        ConfigurationError: The path names no run.
+    """
+    page = split_file_page(path, base_url=api._gateway.settings.base_url)
+    if page is None:
+        if not names:
+            raise click.UsageError("Say which file: NAME.")
+        return _run_of(api, path), names
+    if names:
+        raise _named_twice(path, page[1])
+    return api.run(page[0]), (page[1],)
+
+
+def _named_twice(path: str, name: str) -> click.UsageError:
+    return click.UsageError(f"{path} names {name} already; give no NAMEs and globs, or the address of the run.")
+
+
+async def _find_inside(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, Chosen] | None:
+    """Return the run and the file, or the files of the folder, whose page it is; ``None`` if it is another page."""
+    page = split_file_page(path, base_url=api._gateway.settings.base_url)
+    if page is None:
+        return None
+    run, name = api.run(page[0]), page[1]
+    if chosen:
+        raise _named_twice(path, name)
+    if await api._gateway.api.find(run._path, name) is not None:
+        return run, Chosen((name,), None, Selection())
+    return run, Chosen((), None, Selection([f"{glob.escape(name)}/"]))
