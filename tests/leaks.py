@@ -30,10 +30,9 @@ from wbfiles_async import (
     AsyncRun,
     DownloadReport,
     FileResult,
-    _auth,
-    _credentials,
     errors,
 )
+from wbfiles_async._auth import authenticators, credentials
 
 MOST = 200
 """Errors, and objects of each kind, that are kept of one test: the hundredth looks like the first."""
@@ -139,8 +138,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for kind in (AsyncApi, AsyncRun, AsyncFiles, AsyncFile, DownloadReport, FileResult):
         _after(kind, "__init__", lambda _, made, *__: current.keep(made))
     _after(errors.WBFilesError, "__init__", lambda _, error, *__: current.keep(error))
-    _after(_credentials.ApiKey, "__init__", lambda _, key, *__: current.learn(key.value))
-    _after(_auth._AccessToken, "__init__", lambda _, token, *__: current.learn(token.value))
+    _after(credentials.ApiKey, "__init__", lambda _, key, *__: current.learn(key.value))
+    _after(authenticators._AccessToken, "__init__", lambda _, token, *__: current.learn(token.value))
     _after(subprocess.Popen, "communicate", lambda said, *_: current.say("a child process", *said))
     _after(pytest.CaptureFixture, "readouterr", lambda said, *_: current.say("the output", *said))
     logger = logging.getLogger("wbfiles_async")

@@ -17,8 +17,8 @@ import attrs
 import httpx
 import pytest
 
-from wbfiles_async._auth import ApiKeyAuth, Authenticator, IdentityTokenAuth
-from wbfiles_async._credentials import ApiKey, IdentityToken
+from wbfiles_async._auth.authenticators import ApiKeyAuth, Authenticator, IdentityTokenAuth
+from wbfiles_async._auth.credentials import ApiKey, IdentityToken
 from wbfiles_async._settings import Settings
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 
@@ -103,7 +103,7 @@ class BrokenBody(httpx.AsyncByteStream):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("wbfiles_async._auth.time", clock)
+    monkeypatch.setattr("wbfiles_async._auth.authenticators.time", clock)
     return clock
 
 

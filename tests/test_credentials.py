@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wbfiles_async._credentials import (
+from wbfiles_async._auth.credentials import (
     ApiKey,
     Credentials,
     IdentityToken,

@@ -17,7 +17,7 @@ from scripted_server import RUN, Answer, ScriptedServer, client
 from scripted_server import server as server
 
 from wbfiles_async import Api, FileResult, RunNotFoundError, WBFilesError
-from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async._tasks import side_by_side
 from wbfiles_async.testing import LocalServer
 
 MIB = 1 << 20

@@ -12,7 +12,7 @@ from scripted_server import RUN, ScriptedServer, client
 from scripted_server import server as server
 
 from wbfiles_async import AsyncApi, FileResult, NameCollisionError, TransferOptions, UnsafePathError
-from wbfiles_async._transfer.folding import Folding
+from wbfiles_async._disk.folding import Folding
 from wbfiles_async.testing import LocalServer
 
 TWINS = {"A.txt", "a.TXT", "Dir/x", "dir/X", "media/\u00e9/P", "media/\u00e9/p"}

@@ -170,7 +170,7 @@ def modules_after(statements: str) -> set[str]:
 )
 def test_nothing_heavy_is_loaded_by(statements: str, heavy: set[str]) -> None:
     loaded = modules_after(statements)
-    assert {"wbfiles_async._api", "wbfiles_async._sync"} <= loaded
+    assert {"wbfiles_async._async.api", "wbfiles_async._sync.objects"} <= loaded
     assert loaded & (heavy | {"wbfiles_async.testing", "wbfiles_async._cli"}) == set()
 
 

@@ -18,13 +18,13 @@ import pytest
 from scripted_server import RUN, ScriptedServer, client, error_of, remote
 from scripted_server import server as server
 from scripted_server import waits as waits
-from wbfiles_async._protocol.ranges import Range
 
 from wbfiles_async import Api, LocalWriteError, TransferError, UnsafePathError
-from wbfiles_async._protocol.journal import parse_journal
-from wbfiles_async._transfer.disk import LastingThreads, in_new_thread
-from wbfiles_async._transfer.places import Place
-from wbfiles_async._transfer.sink import Temporary, default_mode
+from wbfiles_async._disk.executor import LastingThreads, in_new_thread
+from wbfiles_async._disk.journal import parse_journal
+from wbfiles_async._disk.part_file import Temporary, default_mode
+from wbfiles_async._disk.paths import Place
+from wbfiles_async._ranges import Range
 from wbfiles_async.testing import LocalServer
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -226,7 +226,7 @@ def test_a_user_without_a_home_folder_needs_none() -> None:
 
 
 def test_a_system_without_the_calls_it_takes_is_told_so_in_words() -> None:
-    code = "import os; del os.O_DIRECTORY\nimport wbfiles_async._transfer.places"
+    code = "import os; del os.O_DIRECTORY\nimport wbfiles_async._disk.paths"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "ImportError: wbfiles_async cannot write files on this system" in done.stderr
 
@@ -306,7 +306,7 @@ def test_parts_that_end_at_the_same_time_are_both_noted(tmp_path: Path, monkeypa
 FEW_THREADS = """
 import asyncio, os, resource, sys, threading
 import wbfiles_async._gateway
-from wbfiles_async._transfer.disk import Disk
+from wbfiles_async._disk.executor import Disk
 from wbfiles_async.errors import TransferError
 
 def allow_no_more():

@@ -21,7 +21,7 @@ if sys.argv[1] == "without":
     sys.modules["uvloop"] = None
 from wbfiles_async import Api, TransferOptions
 from wbfiles_async._cli import main
-from wbfiles_async._portal import run_blocking
+from wbfiles_async._sync.portal import run_blocking
 
 async def loop() -> str:
     return type(asyncio.get_running_loop()).__module__

@@ -3,15 +3,15 @@
 import logging
 from typing import TYPE_CHECKING
 
-from wbfiles_async._api import AsyncApi
+from wbfiles_async._async.api import AsyncApi
+from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._download.progress import Progress
-from wbfiles_async._file import AsyncFile
-from wbfiles_async._files import AsyncFiles
 from wbfiles_async._models import DeletionReport, DownloadReport, FileResult
-from wbfiles_async._run import AsyncRun
-from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._settings import TransferOptions
-from wbfiles_async._sync import Api, File, Files, Run, Runs
+from wbfiles_async._sync.objects import Api, File, Files, Run, Runs
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -40,7 +40,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         # For scripts that say `import wbfiles_async as wandb`.
-        from wbfiles_async._protocol.elsewhere import MODULE, raise_missing
+        from wbfiles_async._async.elsewhere import MODULE, raise_missing
 
         raise_missing(__name__, name, MODULE, "the package wandb")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

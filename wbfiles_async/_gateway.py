@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from wbfiles_async._auth.credentials import Credentials
 from wbfiles_async._clock import Clock
-from wbfiles_async._credentials import Credentials
 from wbfiles_async._download.bulk import BulkDownload
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.many_runs import ManyRuns

@@ -10,22 +10,22 @@ import anyio
 import attrs
 import httpx
 
-from wbfiles_async._auth import ApiKeyAuth, Authenticator, IdentityTokenAuth
+from wbfiles_async._auth.authenticators import ApiKeyAuth, Authenticator, IdentityTokenAuth
+from wbfiles_async._auth.credentials import ApiKey, Credentials, refused_credentials
 from wbfiles_async._clock import Clock
-from wbfiles_async._credentials import ApiKey, Credentials, refused_credentials
+from wbfiles_async._disk.executor import Disk
 from wbfiles_async._graphql.client import GraphQLClient
 from wbfiles_async._http.client import HttpClient, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.system_proxies import read_proxies
 from wbfiles_async._http.tls import create_ssl_context
-from wbfiles_async._protocol.urls import origin
 from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.request import Requester
-from wbfiles_async._transfer.disk import Disk
+from wbfiles_async._urls import origin
 from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["Session", "open_session"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wbfiles_async._disk.names import collision_key
 from wbfiles_async._download.collisions import Collision, Collisions
-from wbfiles_async._protocol.names import collision_key
 
 PAGE = 1000
 

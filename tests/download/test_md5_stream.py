@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wbfiles_async._disk.part_file import Temporary
+from wbfiles_async._disk.paths import Place
 from wbfiles_async._download.md5_stream import DIGEST_BYTES, HELD_BYTES, Md5Stream
 from wbfiles_async._ranges import Range
-from wbfiles_async._transfer.places import Place
-from wbfiles_async._transfer.sink import Temporary
 
 MIB = 1 << 20
 DATA = os.urandom(16 * MIB)

@@ -20,8 +20,8 @@ from soak.program import FilePlan, Program
 from soak.stores import STORE, Scene
 from soak.watch import settled
 from wbfiles_async import AsyncApi, FileResult, IncompleteDownloadError, WBFilesError
-from wbfiles_async._protocol.journal import parse_journal
-from wbfiles_async._protocol.names import part_name
+from wbfiles_async._disk.journal import parse_journal
+from wbfiles_async._disk.names import part_name
 
 SECONDS = 30.0
 """Seconds that a program may take; its own limits, on silence and tries, are far below."""

@@ -7,11 +7,11 @@ import glob
 import attrs
 
 from wbfiles_async import AsyncApi
+from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.ending import ExitCode
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._files import AsyncFiles
-from wbfiles_async._run import AsyncRun
-from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._text import counted
 from wbfiles_async.errors import RemoteFileNotFoundError
 

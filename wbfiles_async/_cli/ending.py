@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from wbfiles_async._portal import has_uvloop
+from wbfiles_async._sync.portal import has_uvloop
 from wbfiles_async._text import printable
 from wbfiles_async.errors import (
     AuthenticationError,

@@ -13,17 +13,17 @@ import attrs
 import click
 from rich.table import Column, Table
 
+from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, check_stdout, console, is_terminal, write_json, write_row
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._file import AsyncFile
 from wbfiles_async._graphql.path_uri import path_uri
-from wbfiles_async._protocol.urls import is_signed, without_secrets
-from wbfiles_async._run import AsyncRun
-from wbfiles_async._runs import AsyncRuns
 from wbfiles_async._text import counted, local_time, printable, size_of
+from wbfiles_async._urls import is_signed, without_secrets
 
 T = TypeVar("T")
 

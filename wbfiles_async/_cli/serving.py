@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wbfiles_async._auth.credentials import ApiKey
 from wbfiles_async._cli.ending import ExitCode, complain, run
 from wbfiles_async._cli.output import Output
-from wbfiles_async._credentials import ApiKey
 from wbfiles_async.errors import AuthenticationError
 
 if TYPE_CHECKING:

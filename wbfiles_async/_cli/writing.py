@@ -14,9 +14,9 @@ from contextlib import aclosing
 import click
 
 from wbfiles_async import AsyncRun
+from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.output import check_stdout, is_terminal
-from wbfiles_async._file import AsyncFile
 from wbfiles_async._text import printable
 from wbfiles_async.errors import IntegrityError, RemoteFileNotFoundError
 

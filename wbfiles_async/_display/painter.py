@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import copy_context
 
+from wbfiles_async._disk.executor import finished
 from wbfiles_async._display.tally import Tally
-from wbfiles_async._transfer.disk import finished
 
 SECONDS_A_PICTURE = 0.1
 

@@ -71,7 +71,7 @@ async def watching_many(
         yield None, on_result
         return
     from wbfiles_async._display.tally import Tally
-    from wbfiles_async._transfer.tasks import side_by_side
+    from wbfiles_async._tasks import side_by_side
 
     tally = Tally()
 

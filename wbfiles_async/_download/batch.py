@@ -15,21 +15,21 @@ from typing import Final
 import attrs
 
 from wbfiles_async._clock import Clock
+from wbfiles_async._disk.part_file import write_whole
+from wbfiles_async._disk.space import ends_all
 from wbfiles_async._download.contents import check_pieces, memory_sink
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._download.planned import PlannedFile
 from wbfiles_async._download.queue import WorkQueue
 from wbfiles_async._http.extensions import FollowUp
 from wbfiles_async._http.http1 import ResponseHead
-from wbfiles_async._protocol.urls import origin, target_of
 from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.reader import FollowUpBatch
 from wbfiles_async._store.remote_file import Opened, RemoteFile, takes_credentials
 from wbfiles_async._store.request import Requester
 from wbfiles_async._store.response import Body, validate_response
 from wbfiles_async._store.sink import RangeSink
-from wbfiles_async._transfer.sink import write_whole
-from wbfiles_async._transfer.space import ends_all
+from wbfiles_async._urls import origin, target_of
 from wbfiles_async.errors import UnsupportedReferenceError, WBFilesError
 
 __all__ = ["SmallFile", "SmallFileBatch"]

@@ -10,6 +10,10 @@ from typing import Final
 import anyio
 import attrs
 
+from wbfiles_async._disk.part_file import already_exists, default_mode
+from wbfiles_async._disk.paths import check_writable, exists, has_content
+from wbfiles_async._disk.space import Ahead, Need, ends_all, free_below
+from wbfiles_async._disk.verified_cache import Content, Remembered
 from wbfiles_async._download.batch import SmallFile, SmallFileBatch, follow_up_of
 from wbfiles_async._download.file import SMALL_BYTES, FileDownload
 from wbfiles_async._download.plan import Planner
@@ -20,11 +24,7 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._transfer.places import check_writable, exists, has_content
-from wbfiles_async._transfer.remembered import Content, Remembered
-from wbfiles_async._transfer.sink import already_exists, default_mode
-from wbfiles_async._transfer.space import Ahead, Need, ends_all, free_below
-from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async._tasks import side_by_side
 from wbfiles_async.errors import WBFilesError
 
 __all__ = ["BulkDownload"]

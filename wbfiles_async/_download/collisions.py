@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from wbfiles_async._protocol.names import collision_key
+from wbfiles_async._disk.names import collision_key
 from wbfiles_async.errors import NameCollisionError
 
 __all__ = ["Collision", "Collisions"]

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
 from wbfiles_async._download.recovery import FileRecovery
-from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._md5 import new_md5
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed
 from wbfiles_async._store.reader import StoreReader

@@ -12,6 +12,9 @@ import anyio
 import attrs
 
 from wbfiles_async._clock import Clock
+from wbfiles_async._disk.journal import Journal
+from wbfiles_async._disk.part_file import Temporary, write_whole
+from wbfiles_async._disk.paths import Place
 from wbfiles_async._download.contents import check_md5, check_pieces, memory_sink
 from wbfiles_async._download.gaps import Gaps, gaps_in
 from wbfiles_async._download.md5_stream import Md5Stream
@@ -19,15 +22,12 @@ from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._download.recovery import FileRecovery
 from wbfiles_async._models import FileResult
-from wbfiles_async._protocol.journal import Journal
 from wbfiles_async._ranges import Range
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._store.reader import FollowUpSource, StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.sink import RangeSink
-from wbfiles_async._transfer.places import Place
-from wbfiles_async._transfer.sink import Temporary, write_whole
-from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async._tasks import side_by_side
 from wbfiles_async.errors import (
     ApiError,
     IntegrityError,

@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from wbfiles_async._disk.names import local_parts
 from wbfiles_async._models import RunPath
-from wbfiles_async._protocol.names import local_parts
 from wbfiles_async.errors import ConfigurationError, UnsafePathError
 
 __all__ = ["FLAT", "Layout"]

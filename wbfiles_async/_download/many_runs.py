@@ -19,7 +19,7 @@ from wbfiles_async._graphql.pagination import Pages
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import DownloadReport, FileAttributes
 from wbfiles_async._settings import PER_PAGE
-from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async._tasks import side_by_side
 from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundError, UnsafePathError
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from wbfiles_async._disk.part_file import Temporary
 from wbfiles_async._download.prefix import ContiguousPrefix
-from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._md5 import new_md5
 from wbfiles_async._ranges import Range
-from wbfiles_async._transfer.sink import Temporary
 
 HELD_BYTES = 4 << 20
 """About as many bytes wait in memory for the md5: enough that it never waits for the thread that receives them."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import attrs
 
+from wbfiles_async._disk.part_file import already_exists, default_mode
+from wbfiles_async._disk.paths import Place, place_for, prepare
 from wbfiles_async._download.contents import read_bytes, stream
 from wbfiles_async._download.file import FileDownload
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._transfer.places import Place, place_for, prepare
-from wbfiles_async._transfer.sink import already_exists, default_mode
 from wbfiles_async.errors import DestinationExistsError
 
 __all__ = ["OneFile"]

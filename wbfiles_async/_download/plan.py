@@ -9,19 +9,19 @@ from pathlib import Path
 
 import attrs
 
+from wbfiles_async._disk.errors import local_failure
+from wbfiles_async._disk.folding import Folding
+from wbfiles_async._disk.inspection import look_at
+from wbfiles_async._disk.paths import Place, place_for, refusal_of
+from wbfiles_async._disk.space import Need
+from wbfiles_async._disk.verified_cache import Content, Remembered
 from wbfiles_async._download.collisions import Collisions
 from wbfiles_async._download.planned import ListedFiles, PlannedFile
 from wbfiles_async._download.results import failed
 from wbfiles_async._download.selection import Selection
+from wbfiles_async._md5 import parse_md5
 from wbfiles_async._models import Existing, FileAttributes, FileResult
-from wbfiles_async._protocol.checksums import parse_md5
 from wbfiles_async._settings import TransferOptions
-from wbfiles_async._transfer.folding import Folding
-from wbfiles_async._transfer.looking import look_at
-from wbfiles_async._transfer.places import Place, place_for, refusal_of
-from wbfiles_async._transfer.refusals import local_failure
-from wbfiles_async._transfer.remembered import Content, Remembered
-from wbfiles_async._transfer.space import Need
 from wbfiles_async.errors import UnsafePathError, WBFilesError
 
 

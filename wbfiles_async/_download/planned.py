@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from wbfiles_async._disk.paths import Place
+from wbfiles_async._disk.space import Need
 from wbfiles_async._models import FileAttributes, RunPath
-from wbfiles_async._transfer.places import Place
-from wbfiles_async._transfer.space import Need
 from wbfiles_async.errors import WBFilesError
 
 __all__ = ["ListedFiles", "PlannedFile", "need_of"]

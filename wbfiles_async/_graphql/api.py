@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import attrs
 
+from wbfiles_async._backoff import is_transient
 from wbfiles_async._graphql.client import GraphQLClient
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.pagination import Pages, RunPages
@@ -18,7 +19,6 @@ from wbfiles_async._graphql.queries import RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS
 from wbfiles_async._graphql.responses import parse_viewer
 from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
-from wbfiles_async._retry.backoff import is_transient
 from wbfiles_async._settings import PER_PAGE
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundError
 

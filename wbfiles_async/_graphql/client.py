@@ -12,21 +12,21 @@ import anyio
 import attrs
 import httpx
 
-from wbfiles_async._auth import Authenticator
+from wbfiles_async._auth.authenticators import Authenticator
+from wbfiles_async._backoff import parse_retry_after
 from wbfiles_async._clock import Clock
+from wbfiles_async._disk.executor import Disk
 from wbfiles_async._graphql.responses import MAX_ANSWER_BYTES, parse_answer
 from wbfiles_async._http.body import pieces_of
 from wbfiles_async._http.client import HttpClient
 from wbfiles_async._http.extensions import StallLimit
 from wbfiles_async._http.gzip import CorruptError, Gunzip
-from wbfiles_async._protocol.urls import host_of
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.authorize import api_failure, authorization
-from wbfiles_async._retry.backoff import parse_retry_after
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._settings import Settings, TransferOptions
-from wbfiles_async._transfer.disk import Disk
+from wbfiles_async._urls import host_of
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 
 __all__ = ["GraphQLClient"]

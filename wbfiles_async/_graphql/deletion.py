@@ -8,17 +8,17 @@ from typing import Final
 
 import attrs
 
+from wbfiles_async._backoff import is_transient
 from wbfiles_async._clock import Clock
 from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.pending_deletions import Doomed
 from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT
 from wbfiles_async._graphql.responses import check_deleted
 from wbfiles_async._models import DeletionReport, FileAttributes, FileResult, FileStatus, RunPath
-from wbfiles_async._retry.backoff import is_transient
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._settings import TransferOptions
-from wbfiles_async._transfer.tasks import side_by_side
+from wbfiles_async._tasks import side_by_side
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,

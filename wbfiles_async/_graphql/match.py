@@ -9,9 +9,9 @@ from typing import Final
 import attrs
 
 from wbfiles_async._graphql.path_uri import path_uri
+from wbfiles_async._md5 import parse_md5
 from wbfiles_async._models import FileAttributes
-from wbfiles_async._protocol.checksums import parse_md5
-from wbfiles_async._protocol.urls import is_signed, without_secrets
+from wbfiles_async._urls import is_signed, without_secrets
 from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["Match", "parse_match"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from wbfiles_async._protocol.urls import is_fetchable
+from wbfiles_async._urls import is_fetchable
 
 __all__ = ["path_uri"]
 

@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from wbfiles_async._graphql.json_values import mapping, text
-from wbfiles_async._protocol.messages import clean, described_page, is_markup
+from wbfiles_async._messages import clean, described_page, is_markup
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import attrs
 
 from wbfiles_async._models import ProjectPath, RunPath
-from wbfiles_async._protocol.urls import without_secrets
+from wbfiles_async._urls import without_secrets
 from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["parse_project_path", "parse_run_path", "possible_meanings", "split_file_page"]

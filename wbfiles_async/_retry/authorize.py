@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from wbfiles_async._auth import Authenticator
-from wbfiles_async._retry.backoff import is_transient
+from wbfiles_async._auth.authenticators import Authenticator
+from wbfiles_async._backoff import is_transient
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async.errors import ApiError, RateLimitedError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from wbfiles_async._backoff import delay
 from wbfiles_async._clock import Clock
-from wbfiles_async._retry.backoff import delay
 from wbfiles_async._retry.failure import RequestFailed
 from wbfiles_async._settings import TransferOptions
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from wbfiles_async._http.gzip import CorruptError, Gunzip
-from wbfiles_async._protocol.checksums import new_md5
+from wbfiles_async._md5 import new_md5
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async.errors import IntegrityError, TransferError

@@ -15,12 +15,12 @@ from typing import Self
 import anyio
 import attrs
 
+from wbfiles_async._backoff import MAX_RETRY_AFTER
 from wbfiles_async._clock import Clock
-from wbfiles_async._protocol.urls import host_of, origin
-from wbfiles_async._retry.backoff import MAX_RETRY_AFTER
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._store.circuit import FILES, Circuit
 from wbfiles_async._store.pace import Pace
+from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import StoreUnavailableError
 
 __all__ = ["Hop", "OriginLimits", "RequestSlot", "StoreLimits"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from wbfiles_async._retry.backoff import delay
+from wbfiles_async._backoff import delay
 
 __all__ = ["Pace"]
 

@@ -12,9 +12,9 @@ import attrs
 import httpx
 
 from wbfiles_async._clock import Clock
+from wbfiles_async._disk.executor import Disk
 from wbfiles_async._http.body import pieces_of
 from wbfiles_async._http.extensions import BatchEnd, Drain, FollowUp, StallLimit, drain_of
-from wbfiles_async._protocol.urls import host_of, origin
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._settings import TransferOptions
@@ -25,7 +25,7 @@ from wbfiles_async._store.remote_file import Opened, RemoteFile
 from wbfiles_async._store.request import Requester, StoreResponse, rejected
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
 from wbfiles_async._store.sink import ExcessError, RangeSink
-from wbfiles_async._transfer.disk import Disk
+from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferError, WBFilesError
 
 __all__ = ["FollowUpBatch", "FollowUpSource", "StoreReader"]

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Container, Iterator
 import attrs
 import httpx
 
+from wbfiles_async._md5 import parse_md5
 from wbfiles_async._models import FileAttributes
-from wbfiles_async._protocol.checksums import parse_md5
-from wbfiles_async._protocol.urls import is_fetchable, is_signed, origin, without_secrets
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.limits import OriginLimits, RequestSlot
+from wbfiles_async._urls import is_fetchable, is_signed, origin, without_secrets
 from wbfiles_async.errors import UnsupportedReferenceError
 
 __all__ = ["Opened", "RemoteFile", "takes_credentials"]

@@ -10,11 +10,10 @@ from typing import Final
 import attrs
 import httpx
 
-from wbfiles_async._auth import Authenticator
+from wbfiles_async._auth.authenticators import Authenticator
 from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
 from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
-from wbfiles_async._protocol.urls import host_of, is_fetchable, origin, resolve_location, without_secrets
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._settings import TransferOptions
@@ -23,6 +22,7 @@ from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.ranges import range_header
 from wbfiles_async._store.remote_file import RemoteFile, takes_credentials
 from wbfiles_async._store.response import Rejection, classify_error, rejection_failure
+from wbfiles_async._urls import host_of, is_fetchable, origin, resolve_location, without_secrets
 from wbfiles_async.errors import AuthenticationError, TransferError
 
 __all__ = ["Requester", "StoreResponse", "read_beginning", "rejected"]

@@ -12,10 +12,10 @@ from typing import Final
 
 import attrs
 
-from wbfiles_async._protocol.store_answers import is_expired, is_throttle, parse_store_error
-from wbfiles_async._retry.backoff import is_transient, parse_retry_after
+from wbfiles_async._backoff import is_transient, parse_retry_after
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.ranges import parse_content_range
+from wbfiles_async._store.store_errors import is_expired, is_throttle, parse_store_error
 from wbfiles_async.errors import (
     AuthenticationError,
     ObjectChangedError,

@@ -1,0 +1,73 @@
+"""What an unfinished file says of itself."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._disk.journal import HEADER_BYTES, Header, encode_header, encode_part, parse_journal
+from wbfiles_async._ranges import Range
+
+HEADER = Header(size=1000, md5=bytes(range(16)), etag='"v1"', host="here", boot="b-1")
+
+
+def written(header: Header, *parts: Range) -> bytes:
+    return encode_header(header) + b"".join(map(encode_part, parts))
+
+
+def test_what_was_noted_is_read() -> None:
+    journal = parse_journal(written(HEADER, Range(0, 10), Range(500, 1000)))
+    assert journal is not None
+    assert journal.header == HEADER
+    assert journal.parts == (Range(0, 10), Range(500, 1000))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 1200))))
+def test_parts_are_told_in_order_without_overlap_and_inside_the_file(noted: list[tuple[int, int]]) -> None:
+    journal = parse_journal(written(HEADER, *(Range(*part) for part in noted)))
+    assert journal is not None
+    there = {byte for part in journal.parts for byte in range(part.start, part.stop)}
+    assert there == {byte for start, stop in noted if stop <= 1000 for byte in range(start, stop)}
+    assert all(one.stop < other.start for one, other in pairwise(journal.parts))
+
+
+def test_an_entry_that_was_cut_off_is_not_there() -> None:
+    journal = parse_journal(written(HEADER, Range(0, 10), Range(10, 20))[:-1])
+    assert journal is not None
+    assert journal.parts == (Range(0, 10),)
+
+
+def test_a_validator_that_finds_no_room_is_not_stated() -> None:
+    text = encode_header(attrs.evolve(HEADER, etag='"' + "x" * HEADER_BYTES + '"'))
+    assert len(text) == HEADER_BYTES
+    journal = parse_journal(text)
+    assert journal is not None
+    assert journal.header.etag == ""
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_anything_else_is_no_journal(text: bytes) -> None:
+    assert parse_journal(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"null",
+        b"[]",
+        b'{"format": 1}',
+        b'{"format": 2, "size": 1, "md5": "", "etag": "", "host": "", "boot": ""}',
+        b'{"format": 1, "size": "1", "md5": "", "etag": "", "host": "", "boot": ""}',
+        b'{"format": 1, "size": -1, "md5": "", "etag": "", "host": "", "boot": ""}',
+        b'{"format": 1, "size": 1, "md5": "xy", "etag": "", "host": "", "boot": ""}',
+        b'{"format": 1, "size": 1, "md5": "", "etag": 1, "host": "", "boot": ""}',
+        b'{"format": 1, "size": 1, "md5": "", "etag": "", "host": "", "boot": "", "more": 1}',
+        b"[" * 4096,
+    ],
+)
+def test_a_header_that_makes_no_sense_is_no_journal(text: bytes) -> None:
+    assert parse_journal(text.ljust(HEADER_BYTES)) is None

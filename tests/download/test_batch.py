@@ -1,0 +1,366 @@
+"""Small files that follow one another over one connection, in one thread: whatever goes wrong with one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scripted_server import (
+    RUN,
+    Answer,
+    ScriptedServer,
+    Seen,
+    Stored,
+    client,
+    error_of,
+    redirect,
+    refusal,
+    remote,
+    temporaries,
+)
+from scripted_server import server as server
+from scripted_server import waits as waits
+
+from wbfiles_async import (
+    DestinationExistsError,
+    FileResult,
+    IntegrityError,
+    LocalWriteError,
+    TransferError,
+    UnsafePathError,
+)
+from wbfiles_async._disk.part_file import write_whole
+from wbfiles_async._download import batch
+from wbfiles_async._download.file import SMALL_BYTES
+from wbfiles_async._http.http1 import ResponseHead
+
+pytestmark = pytest.mark.usefixtures("waits")
+
+DATA = bytes(range(256)) * 16
+ODD = "17"
+"""The file that is not like the others, in the middle of them."""
+
+
+def put_many(server: ScriptedServer, count: int = 40) -> dict[str, bytes]:
+    contents = {str(n): DATA[n:] for n in range(count)}
+    for name, data in contents.items():
+        server.put(name, data)
+    return contents
+
+
+def written(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.iterdir() if path.name[0] != "."}
+
+
+def asked(server: ScriptedServer) -> Counter[str]:
+    return Counter(seen.path.removeprefix("/store/") for seen in server.seen())
+
+
+async def test_many_files_come_over_one_connection_by_one_request_each(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server)
+    async with client(server, connections=1) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert written(tmp_path) == contents
+    assert (report.downloaded, report.verified, report.parts) == (40, 40, 40)
+    assert set(asked(server).values()) == {1}
+    assert len({seen.connection for seen in server.seen()}) == 1
+
+
+async def test_a_few_files_are_spread_over_the_connections(server: ScriptedServer, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    contents = {str(n): DATA for n in range(16)}
+    for name, data in contents.items():
+        server.put(name, data, Stored(data).but(gate=gate))
+    async with client(server, connections=16) as api:
+        task = asyncio.create_task(api.run(RUN).download(tmp_path))
+        async with asyncio.timeout(5):
+            while server.busy < 16:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        gate.set()
+        await task
+    assert written(tmp_path) == contents
+
+
+ONCE: dict[str, tuple[Callable[[bytes], tuple[Answer | Stored, ...]], int]] = {
+    "sent in chunks": (lambda data: (Answer(body=data, framing="chunked"),), 1),
+    "sent without a length": (lambda data: (Answer(body=data, framing="none"),), 1),
+    "sent as a part": (
+        lambda data: (
+            Answer(status=206, headers={"Content-Range": f"bytes 0-{len(data) - 1}/{len(data)}"}, body=data),
+        ),
+        1,
+    ),
+    "on a connection that closes": (lambda data: (Answer(body=data, headers={"Connection": "close"}, end="close"),), 1),
+    "an unavailable moment": (lambda data: (refusal(503, "SlowDown"), Stored(data)), 2),
+    "an expired URL": (lambda data: (refusal(403, "AccessDenied", "Request has expired"), Stored(data)), 2),
+    "a reset before the answer": (lambda data: (Answer(head=b"", end="reset"), Stored(data)), 2),
+    "a reset within the body": (lambda data: (Answer(body=data, cut=100, end="reset"), Stored(data)), 2),
+    "a body that is cut": (lambda data: (Answer(body=data, cut=100, end="close"), Stored(data)), 2),
+    "a silent store": (lambda data: (Answer(head=b"", end="stall"), Stored(data)), 2),
+    "a store that goes silent": (lambda data: (Answer(body=data, cut=100, end="stall"), Stored(data)), 2),
+    "no HTTP": (lambda data: (Answer(head=b"HELLO\r\n\r\n", end="close"), Stored(data)), 2),
+    "an endless head": (lambda data: (Answer(head=b"HTTP/1.1 200 OK\r\nA: " + bytes(200_000)), Stored(data)), 2),
+    "wrong bytes": (lambda data: (Answer(body=data[::-1]), Stored(data)), 2),
+    "a longer body": (lambda data: (Answer(body=data + b"!"), Stored(data)), 2),
+    "another length": (lambda data: (Answer(body=data[1:]), Stored(data)), 2),
+}
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
+async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
+    server: ScriptedServer,
+    tmp_path: Path,
+    steps: Callable[[bytes], tuple[Answer | Stored, ...]],
+    requests: int,
+    connections: int,
+) -> None:
+    contents = put_many(server)
+    server.put(ODD, contents[ODD], *steps(contents[ODD]))
+    async with client(server, connections=connections, stall_seconds=0.3) as api, asyncio.timeout(10):
+        report = await api.run(RUN).download(tmp_path)
+    assert written(tmp_path) == contents
+    assert (report.downloaded, report.verified) == (40, 40)
+    counted = asked(server)
+    assert counted.pop(ODD) == requests
+    assert set(counted.values()) == {1}
+    assert not temporaries(tmp_path)
+
+
+async def test_a_body_that_was_cut_is_gone_on_with_from_where_it_broke(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server)
+    server.put(ODD, contents[ODD], Stored(contents[ODD]).but(cut=100, end="close"), Stored(contents[ODD]))
+    async with client(server, connections=1) as api:
+        await api.run(RUN).download(tmp_path)
+    assert [seen.range for seen in server.seen(f"/store/{ODD}")] == [None, (100, len(contents[ODD]))]
+    assert written(tmp_path) == contents
+
+
+async def test_a_redirect_is_followed_to_where_it_leads(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server)
+    server.put(ODD, contents[ODD], redirect(server.url("/store/elsewhere")))
+    server.on("/store/elsewhere", Stored(contents[ODD]))
+    async with client(server, connections=1) as api:
+        await api.run(RUN).download(tmp_path)
+    assert written(tmp_path) == contents
+    assert set(asked(server).values()) == {1}
+
+
+async def test_wrong_bytes_are_asked_for_twice_and_never_put_in_place(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server)
+    server.put(ODD, contents.pop(ODD), Answer(body=DATA[17:][::-1]))
+    async with client(server, connections=1) as api:
+        report = await api.run(RUN).download(tmp_path, raise_on_error=False)
+    assert [type(failure.error) for failure in report.failures] == [IntegrityError]
+    assert asked(server)[ODD] == 2
+    assert written(tmp_path) == contents
+
+
+async def test_a_store_that_closes_after_a_few_answers_is_connected_to_again(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    contents = put_many(server)
+    answered = Counter[int]()
+
+    def fifth_is_the_last(data: bytes) -> Callable[[Seen], Answer]:
+        def answer(seen: Seen) -> Answer:  # it closes without having said so
+            answered[seen.connection] += 1
+            return Answer(body=data, end="close" if answered[seen.connection] == 5 else "keep")
+
+        return answer
+
+    for name, data in contents.items():
+        server.put(name, data, fifth_is_the_last(data))
+    async with client(server, connections=2) as api:
+        await api.run(RUN).download(tmp_path)
+    assert written(tmp_path) == contents
+    assert set(asked(server).values()) == {1}
+
+
+async def test_no_file_waits_for_one_that_is_slow(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server, 100)
+    gate, others = asyncio.Event(), asyncio.Event()
+    server.put(ODD, contents[ODD], Stored(contents[ODD]).but(gate=gate))
+    results: list[str] = []
+
+    def note(result: FileResult) -> None:
+        results.append(result.name)
+        if len(results) == 99:
+            others.set()
+
+    async with client(server, connections=2) as api, asyncio.timeout(10):
+        task = asyncio.create_task(api.run(RUN).download(tmp_path, on_result=note))
+        await others.wait()
+        assert ODD not in results
+        gate.set()
+        report = await task
+    assert (report.downloaded, report.verified) == (100, 100)
+    assert written(tmp_path) == contents
+    assert set(asked(server).values()) == {1}
+
+
+@pytest.mark.fault(102)
+async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_many(server)
+    threads = set[int]()
+
+    def slowly(*args: object, **kwargs: object) -> object:
+        threads.add(threading.get_ident())
+        time.sleep(0.02)
+        return write_whole(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch, "write_whole", slowly)
+    longest = 0.0
+    async with client(server) as api:
+        task = asyncio.create_task(api.run(RUN).download(tmp_path))
+        while not task.done():
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - before)
+    assert (await task).downloaded == 40
+    assert threads
+    assert threading.get_ident() not in threads
+    assert longest < 0.5, "the loop stood still while the disk worked"
+
+
+async def test_a_slow_disk_is_no_stall_of_the_store(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_many(server, 8)
+
+    def slowly(*args: object, **kwargs: object) -> object:
+        time.sleep(0.25)
+        return write_whole(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch, "write_whole", slowly)
+    async with client(server, stall_seconds=0.4, stall_bytes=1 << 20) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert report.downloaded == 8
+    assert set(asked(server).values()) == {1}
+
+
+async def test_a_file_that_cannot_be_written_ends_nothing_but_itself(server: ScriptedServer, tmp_path: Path) -> None:
+    contents = put_many(server)
+    (tmp_path / ODD).mkdir()
+    async with client(server, connections=1) as api:
+        report = await api.run(RUN).download(tmp_path, existing="replace", raise_on_error=False)
+    del contents[ODD]
+    assert [type(failure.error) for failure in report.failures] == [LocalWriteError]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file() and path.name[0] != "."} == (
+        contents
+    )
+
+
+async def test_a_callback_that_raises_ends_the_download_as_itself(server: ScriptedServer, tmp_path: Path) -> None:
+    put_many(server)
+
+    def refuse(result: FileResult) -> None:
+        raise RuntimeError(result.name)
+
+    async with client(server) as api:
+        with pytest.raises(RuntimeError):
+            await api.run(RUN).download(tmp_path, on_result=refuse)
+    assert not temporaries(tmp_path)
+
+
+async def test_an_unexpected_error_ends_its_file_and_no_other(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = put_many(server)
+    accepts = batch.SmallFile.accepts
+
+    def fail_for_one(self: batch.SmallFile, head: ResponseHead) -> bool:
+        return accepts(self, head) if self.file.name != ODD else bool(1 / 0)
+
+    monkeypatch.setattr(batch.SmallFile, "accepts", fail_for_one)
+    async with client(server, connections=1) as api, asyncio.timeout(5):
+        report = await api.run(RUN).download(tmp_path, raise_on_error=False)
+    assert [(failure.name, type(failure.error)) for failure in report.failures] == [(ODD, TransferError)]
+    assert "ZeroDivisionError" in str(report.failures[0].error)
+    del contents[ODD]
+    assert written(tmp_path) == contents
+
+
+async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedServer, tmp_path: Path) -> None:
+    data = bytes(SMALL_BYTES)
+    headers = {f"X-{n}": "x" * 1000 for n in range(60)}
+    for n in range(3):
+        server.put(str(n), data, Answer(body=data, headers=headers))
+    async with client(server, connections=1) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert (report.downloaded, len(server.seen())) == (3, 3)
+
+
+class TestOneFile:
+    """``fetch`` of a single small file takes the same way, where a connection lies ready."""
+
+    async def test_files_one_after_the_other_share_a_connection_and_cost_one_request_each(
+        self, server: ScriptedServer, tmp_path: Path
+    ) -> None:
+        contents = put_many(server)
+        async with client(server) as api:
+            async for file in api.run(RUN).files():
+                assert await file.fetch(tmp_path) == tmp_path / file.name
+        assert written(tmp_path) == contents
+        assert set(asked(server).values()) == {1}
+        assert len({seen.connection for seen in server.seen()}) == 1
+
+    async def test_a_file_that_is_there_is_left_alone_without_a_request(
+        self, server: ScriptedServer, tmp_path: Path
+    ) -> None:
+        first, second = server.put("first", DATA), server.put("second", DATA)
+        (tmp_path / "second").write_bytes(b"mine")
+        async with client(server) as api:
+            await remote(api, first).fetch(tmp_path)
+            error = await error_of(DestinationExistsError, remote(api, second).fetch(tmp_path))
+            assert await remote(api, second).fetch(tmp_path, exist_ok=True) == tmp_path / "second"
+            assert str(tmp_path / "second") in str(error)
+            assert asked(server) == {"first": 1}
+            await remote(api, second).fetch(tmp_path, replace=True)
+        assert (tmp_path / "second").read_bytes() == DATA
+
+    async def test_a_place_that_cannot_be_used_is_told_without_a_request(
+        self, server: ScriptedServer, tmp_path: Path
+    ) -> None:
+        first, second = server.put("first", DATA), server.put("folder/second", DATA)
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "root").mkdir()
+        (tmp_path / "root" / "folder").symlink_to(tmp_path / "outside")
+        async with client(server) as api:
+            await remote(api, first).fetch(tmp_path)
+            await error_of(UnsafePathError, remote(api, second).fetch(tmp_path / "root"))
+            assert asked(server) == {"first": 1}
+            await remote(api, first).fetch(tmp_path, replace=True)
+        assert len({seen.connection for seen in server.seen()}) == 1, "nothing was wrong with the connection"
+
+    @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
+    async def test_what_is_out_of_the_ordinary_is_survived(
+        self,
+        server: ScriptedServer,
+        tmp_path: Path,
+        steps: Callable[[bytes], tuple[Answer | Stored, ...]],
+        requests: int,
+    ) -> None:
+        first, second = server.put("first", DATA), server.put("second", DATA, *steps(DATA))
+        async with client(server, stall_seconds=0.3) as api, asyncio.timeout(10):
+            await remote(api, first).fetch(tmp_path)
+            await remote(api, second).fetch(tmp_path)
+        assert written(tmp_path) == {"first": DATA, "second": DATA}
+        assert asked(server) == {"first": 1, "second": requests}
+
+    async def test_the_thread_ends_with_the_client(self, server: ScriptedServer, tmp_path: Path) -> None:
+        before = set(threading.enumerate())
+        nodes = [server.put(str(n), DATA) for n in range(3)]
+        async with client(server) as api:
+            for node in nodes:
+                await remote(api, node).fetch(tmp_path)
+        async with asyncio.timeout(0.9):
+            while not set(threading.enumerate()) <= before:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)

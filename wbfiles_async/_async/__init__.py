@@ -1,0 +1,1 @@
+"""The objects to be awaited."""

@@ -1,0 +1,318 @@
+"""The client: who asks, where, and how."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from wbfiles_async._async.elsewhere import API, HandlesFilesOnly
+from wbfiles_async._async.files import check_existing, judged
+from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._async.run_likes import HasPath, RunLike, path_text
+from wbfiles_async._async.runs import AsyncRuns, parse_filters
+from wbfiles_async._auth.credentials import find_credentials, missing_credentials
+from wbfiles_async._display.watching import watching_many
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
+from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
+from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, home_folder, load_settings
+from wbfiles_async.errors import ConfigurationError, RunNotFoundError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from wbfiles_async._download.progress import Progress
+
+
+class AsyncApi(HandlesFilesOnly):
+    """A client of W&B for one event loop. Use it as an async context manager, or call ``aclose``.
+
+    Nothing is shared between two clients: different keys, servers and limits live side by side. Settings and
+    credentials are read here, from the arguments, the environment, W&B's settings files and netrc; no request is
+    made before one is needed.
+
+    Args:
+        overrides: Settings by name, as for ``wandb.Api``: ``base_url``, ``entity``, ``project``.
+        timeout: Seconds to wait for an answer of the API.
+        api_key: W&B's API key; else ``WANDB_API_KEY``, an identity token, or netrc.
+        base_url: Where the API is; else ``WANDB_BASE_URL`` or W&B's cloud.
+        entity: User or team of paths that name none.
+        project: Project of paths that name none.
+        options: How transfers behave.
+        http_client: Used for everything instead of our own, and never closed by us.
+        transport: Used below our client instead of our own transport, such as a mock in tests.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+        AuthenticationError: No credentials were found; the message says where they were looked for.
+    """
+
+    _elsewhere = API
+
+    def __init__(
+        self,
+        overrides: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        entity: str | None = None,
+        project: str | None = None,
+        options: TransferOptions | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        # Here and not above: httpx and its company take long to import, and only who makes a client needs them.
+        from wbfiles_async._gateway import Gateway
+
+        _check_httpx(http_client, transport)
+        environ, home = os.environ, home_folder()
+        settings = load_settings(
+            overrides,
+            timeout=timeout,
+            base_url=base_url,
+            entity=entity,
+            project=project,
+            environ=environ,
+            home=home,
+            folder=Path(),
+        )
+        credentials = find_credentials(api_key, base_url=settings.base_url, environ=environ, home=home)
+        if credentials is None and http_client is None:
+            raise missing_credentials(settings.base_url, environ, home)
+        self._gateway = Gateway(
+            settings, options or TransferOptions(), credentials, http_client=http_client, transport=transport
+        )
+
+    def __repr__(self) -> str:
+        return f"<AsyncApi {self._gateway.settings.base_url}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("An AsyncApi holds credentials and connections and is not pickled; make one in each process.")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. An injected ``http_client`` stays open."""
+        await self._gateway.aclose()
+
+    @property
+    def default_entity(self) -> str | None:
+        """User or team of paths that name none; ``None`` until it is known."""
+        return self._gateway.api.default_entity or None
+
+    def run(self, path: RunLike) -> AsyncRun:
+        """Name a run. Makes no request.
+
+        Args:
+            path: ``entity/project/run_id``, ``entity/project/runs/run_id``, ``project/run_id``, ``run_id``, or the
+                run's web address. Missing parts come from the settings, the entity else from the server. The parts
+                in a list will do as well, as ``wandb`` gives them in ``run.path``, and so will a run of ``wandb`` or
+                of this package, such as one that was pickled.
+
+        Returns:
+            The run, with this client.
+
+        Raises:
+            ConfigurationError: The path names no run.
+        """
+        if isinstance(path, AsyncRun):
+            return AsyncRun(self, path._path, path._listed)
+        settings = self._gateway.settings
+        return AsyncRun(
+            self,
+            parse_run_path(
+                path_text(path), base_url=settings.base_url, entity=settings.entity, project=settings.project
+            ),
+        )
+
+    def runs(
+        self,
+        path: str | Sequence[str] | None = None,
+        filters: Mapping[str, object] | None = None,
+        order: str = "+created_at",
+        per_page: int = RUNS_PER_PAGE,
+        include_sweeps: bool = False,
+        lazy: bool = True,
+    ) -> AsyncRuns:
+        """Select runs of a project. Makes no request.
+
+        Args:
+            path: ``entity/project``, ``project``, or the web address of the project; the project of the settings
+                where none is given. Entity and project in a list will do as well.
+            filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
+                server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
+            order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
+            per_page: Runs to ask for in one request; fewer are asked for where the server refuses so many.
+            include_sweeps: Taken since ``wandb.Api`` has it; no effect, since nothing of sweeps is read here.
+            lazy: Taken since ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
+
+        Returns:
+            The runs, not listed yet.
+
+        Raises:
+            ConfigurationError: The path names no project, or a value is none that can be asked for.
+
+        Source:
+            W&B's public API, ``Api.runs``, which tells the keys and operators of filters.
+        """
+        if per_page < 1:
+            raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
+        settings = self._gateway.settings
+        named = None if path is None else path_text(path)
+        project = parse_project_path(
+            named, base_url=settings.base_url, entity=settings.entity, project=settings.project
+        )
+        return AsyncRuns(self, project, parse_filters(filters), order or "+created_at", per_page)
+
+    async def download(
+        self,
+        paths_or_runs: str | HasPath | AsyncRuns | Sequence[RunLike],
+        root: str | os.PathLike[str] = ".",
+        *,
+        layout: str = LAYOUT,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Download the files of a project, or of one or more runs, by default each to ``root/run_id/name``.
+
+        One path names a project where it ends with ``/`` or ``/runs`` or is the web address of one, and a run where it
+        has three parts. Two parts mean a run of a project of the default entity, ``project/run_id``, if there
+        is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
+
+        Args:
+            paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
+            root: Local folder; made where it is missing.
+            layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
+                those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``None`` (default) means all, an empty
+                list none. A single pattern, or plain names, are compared by the server too, which then lists little
+                else.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            dry_run: Whether to only tell what would be fetched.
+            raise_on_error: Whether to raise when a file or a run failed, after the others are done.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more. Names
+                are told as ``run_id/name``.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done; a run that does not exist is one of its failures.
+
+        Raises:
+            IncompleteDownloadError: Files failed, or runs could not be listed; it carries the report.
+            ConfigurationError: A path, a pattern, ``existing`` or ``layout`` cannot be used.
+            RunNotFoundError: The project does not exist or is not visible; or a path of two parts names nothing.
+            ApiError: The listing of a project's runs failed.
+        """
+        check_existing(existing)
+        selection, folders = Selection(include, exclude), Layout(layout)
+        given = await self._named_by(path_text(paths_or_runs)) if isinstance(paths_or_runs, str) else paths_or_runs
+        if isinstance(given, AsyncRuns):
+            listed = partial(given._listed, selection)
+        else:
+            several = [given] if isinstance(given, HasPath) else given
+            listed = partial(self._each, [self.run(run) for run in several])
+
+        async def files() -> AsyncGenerator[Sequence[FileAttributes]]:
+            api = self._gateway.api
+            found = api.files_of_runs(listed(), names=selection.names, pattern=selection.pattern)
+            async with aclosing(found) as pages:
+                async for _, of_run in pages:
+                    yield of_run
+
+        async with watching_many(None if dry_run else progress, on_result, files, selection) as (told, note):
+            report = await self._gateway.download_many(
+                listed(),
+                Path(root),
+                layout=folders,
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                progress=told,
+                on_result=note,
+            )
+        return judged(report, existing, raise_on_error=raise_on_error)
+
+    async def _named_by(self, path: str) -> AsyncRun | AsyncRuns:
+        """Find out what a path names; the server is asked where it could be a run as well as a project.
+
+        Raises:
+            ConfigurationError: It can name neither.
+            RunNotFoundError: It could name both, and neither exists.
+        """
+        settings = self._gateway.settings
+        meanings = possible_meanings(path, base_url=settings.base_url, entity=settings.entity, project=settings.project)
+        match meanings:
+            case (RunPath() as run, ProjectPath()) if not await self._exists(run):
+                runs = self.runs(path)
+                try:
+                    await runs.count()
+                except RunNotFoundError:
+                    raise RunNotFoundError(
+                        f"{path!r} not found: it is neither a run (project/run_id) nor a project (entity/project), or "
+                        "these credentials may not see it. Give entity/project/run_id for a run.",
+                        run=path,
+                    ) from None
+                return runs
+            case (ProjectPath(),):
+                return self.runs(path)
+            case _:
+                return self.run(path)
+
+    async def _exists(self, run: RunPath) -> bool:
+        try:
+            await self._gateway.api.count_all(run)
+        except (RunNotFoundError, ConfigurationError):  # the latter where there is no default entity
+            return False
+        return True
+
+    async def _each(self, runs: Iterable[AsyncRun]) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """Yield each run once, however often and in whatever spelling it was given."""
+        seen = set()
+        for run in runs:
+            path = await self._gateway.api.resolve(run._path)
+            if path not in seen:
+                seen.add(path)
+                yield (ListedRun(path),)
+
+
+def _check_httpx(client: object, transport: object) -> None:
+    """Check that what the caller brings along is of the package httpx.
+
+    Raises:
+        ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.
+    """
+    import httpx
+
+    for name, given, kind in (
+        ("http_client", client, httpx.AsyncClient),
+        ("transport", transport, httpx.AsyncBaseTransport),
+    ):
+        if given is not None and not isinstance(given, kind):
+            theirs = type(given)
+            raise ConfigurationError(
+                f"{name} must be an httpx.{kind.__name__}, of the package httpx, not {theirs.__module__}."
+                f"{theirs.__qualname__}."
+            )

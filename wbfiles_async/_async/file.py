@@ -1,0 +1,274 @@
+"""One file of a run, to be awaited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from wbfiles_async._async.attributes import UNNAMED, FileFacts, attributes_of, without_signatures
+from wbfiles_async._display.watching import watching_one
+from wbfiles_async._models import FileAttributes
+from wbfiles_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._async.handle import AsyncTextFile
+    from wbfiles_async._async.run import AsyncRun
+    from wbfiles_async._download.one_file import OneFile
+    from wbfiles_async._download.progress import Progress
+    from wbfiles_async._gateway import Gateway
+
+
+class AsyncFile(FileFacts):
+    """One file of a run: its attributes, and its bytes when they are asked for.
+
+    An immutable value. Pickles without its client and without signed URLs; give ``api=`` to download it then.
+
+    Args:
+        client: The client that fetches it.
+        attrs: The server's dictionary of the file. Any key may be missing, and is missed where it is needed: the name
+            by ``download``, the id by ``delete``.
+        run: The run it belongs to. Without it a file can be read, but neither renewed nor deleted.
+
+    Raises:
+        ConfigurationError: It is no dictionary.
+    """
+
+    __slots__ = ("_client", "_run")
+
+    _client: AsyncApi | None
+    _run: AsyncRun | None
+
+    def __init__(self, client: AsyncApi | None, attrs: Mapping[str, object], run: AsyncRun | None = None) -> None:
+        self._set(client, attributes_of(attrs), run)
+
+    @classmethod
+    def _of(cls, client: AsyncApi | None, attributes: FileAttributes, run: AsyncRun | None) -> AsyncFile:
+        file = cls.__new__(cls)
+        file._set(client, attributes, run)
+        return file
+
+    def _set(self, client: AsyncApi | None, attributes: FileAttributes, run: AsyncRun | None) -> None:
+        super().__init__(attributes, None if run is None else run._path)
+        object.__setattr__(self, "_client", client)
+        object.__setattr__(self, "_run", run)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return AsyncFile._of, (None, without_signatures(self._attributes), self._run)
+
+    @property
+    def run(self) -> AsyncRun | None:
+        """The run it belongs to."""
+        return self._run
+
+    async def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        replace: bool = False,
+        exist_ok: bool = False,
+        api: AsyncApi | None = None,
+        *,
+        progress: Progress | bool | None = None,
+    ) -> AsyncTextFile:
+        """Download to ``root/name`` and open it for reading as UTF-8 text.
+
+        The file appears at its place only when it is whole and checked; until then, and on any failure, what was
+        there stays as it was.
+
+        Args:
+            root: Local folder; made where it is missing, as are the folders of the name.
+            replace: Whether to overwrite a file that is there.
+            exist_ok: Whether to return a file that is there as it is, without a request.
+            api: Client to use instead of the file's own.
+            progress: Told of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
+
+        Returns:
+            An open handle: an async context manager whose reads are awaited.
+
+        Raises:
+            DestinationExistsError: A file is there, and neither ``replace`` nor ``exist_ok`` is given.
+            ConfigurationError: The file was made without a name, has no client, or ``progress=True`` on a terminal
+                where rich is not installed.
+            UnsafePathError: The name, or a symbolic link below the root, could lead outside of the root.
+            UnsupportedReferenceError: The file is a reference that cannot be fetched by http.
+            RemoteFileNotFoundError: The file is gone.
+            AuthenticationError: The credentials are not accepted.
+            PermissionDeniedError: The store does not give the file.
+            IntegrityError: What comes is not what the server states.
+            ObjectChangedError: The stored object does not hold still.
+            TransferError: The bytes could not be moved.
+            LocalWriteError: The disk refuses.
+        """
+        from wbfiles_async._async.handle import open_text
+
+        return await open_text(await self.fetch(root, replace, exist_ok, api=api, progress=progress))
+
+    async def fetch(
+        self,
+        root: str | os.PathLike[str] = ".",
+        replace: bool = False,
+        exist_ok: bool = False,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        api: AsyncApi | None = None,
+        progress: Progress | bool | None = None,
+    ) -> Path:
+        """Download to ``root/name``, as ``download`` does, or to ``path``, without opening it.
+
+        Args:
+            root: Local folder; made where it is missing, as are the folders of the name.
+            replace: Whether to overwrite a file that is there.
+            exist_ok: Whether to leave a file that is there as it is, without a request.
+            path: The very file to write, in place of ``root/name``; its folder is made where it is missing. For names
+                that the local file system cannot hold, and for names of your own.
+            api: Client to use instead of the file's own.
+            progress: Told of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
+
+        Returns:
+            The local path.
+
+        Raises:
+            ConfigurationError: ``path`` names no file, or is given together with ``root``; or as ``download`` does.
+            WBFilesError: As ``download`` does.
+        """
+        place = None
+        if path is not None:
+            from wbfiles_async._disk.paths import place_at
+
+            place = place_at(path, root)
+        elif not self.name:
+            raise ConfigurationError(
+                "This file was made without a name, so there is no root/name to write it to. Give fetch(path=...), or "
+                "use read_bytes()."
+            )
+        one = self._opened(api)
+        async with watching_one(progress, self.name, self.size_bytes) as told:
+            return await one.fetch(root, replace=replace, exist_ok=exist_ok, progress=told, place=place)
+
+    async def read_bytes(self, *, api: AsyncApi | None = None) -> bytes:
+        """Read the whole file into memory. Nothing touches the disk.
+
+        Args:
+            api: Client to use instead of the file's own.
+
+        Returns:
+            The file's bytes.
+
+        Raises:
+            WBFilesError: As ``download`` does.
+        """
+        return await self._opened(api).read_bytes()
+
+    async def read_text(self, encoding: str = "utf-8", errors: str = "strict", *, api: AsyncApi | None = None) -> str:
+        """Read the whole file into memory as text. Nothing touches the disk.
+
+        Args:
+            encoding: The text's encoding.
+            errors: What to do with bytes that are none of it; as for ``bytes.decode``.
+            api: Client to use instead of the file's own.
+
+        Returns:
+            The file's text.
+
+        Raises:
+            UnicodeDecodeError: The bytes are no text of this encoding.
+            WBFilesError: As ``download`` does.
+        """
+        return (await self.read_bytes(api=api)).decode(encoding, errors)
+
+    async def stream(
+        self, start: int = 0, stop: int | None = None, *, api: AsyncApi | None = None
+    ) -> AsyncGenerator[bytes]:
+        """Iterate over the bytes ``[start, stop)`` as they arrive, each once and in order.
+
+        A connection that breaks is taken up again where it broke. When the whole file is read its md5 is checked
+        at the end, before the iteration ends; by then the bytes have been handed out.
+
+        Args:
+            start: First byte, from 0.
+            stop: End, exclusive; ``None`` for the end of the file.
+            api: Client to use instead of the file's own.
+
+        Yields:
+            Pieces of up to about a megabyte.
+
+        Raises:
+            ConfigurationError: The range is none: negative, or its end before its start.
+            WBFilesError: As ``download`` does.
+        """
+        async with aclosing(self._opened(api).stream(start, stop)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def delete(self, *, api: AsyncApi | None = None) -> None:
+        """Delete the file on the server. One that has gone already counts as deleted.
+
+        Args:
+            api: Client to use instead of the file's own.
+
+        Raises:
+            ConfigurationError: The file was made without its run or its id, or has no client.
+            ApiError: The server refuses, or does not say that it succeeded and still has the file.
+            TransferError: The server cannot be reached, or it is not known whether it carried it out.
+        """
+        gateway, run = self._gateway(api), self._needed_run()
+        if not self.id:
+            raise self._lacks("id", "which the server deletes it by")
+        await gateway.deletion(run._path).one(self._attributes)
+
+    async def refresh(self, *, api: AsyncApi | None = None) -> AsyncFile:
+        """Ask the server for the file again.
+
+        Args:
+            api: Client to use instead of the file's own, also by the file that is returned.
+
+        Returns:
+            The file as it is now, with fresh URLs.
+
+        Raises:
+            ConfigurationError: The file was made without its run or its name, or has no client.
+            RemoteFileNotFoundError: The file is gone.
+        """
+        gateway, run = self._gateway(api), self._needed_run()
+        if not self.name:
+            raise self._lacks("name", "which the server finds it by")
+        return AsyncFile._of(api or self._client, await gateway.api.look_up(run._path, self.name), run._with(api))
+
+    def _gateway(self, api: AsyncApi | None = None) -> Gateway:
+        client = api or self._client
+        if client is None:
+            raise ConfigurationError(
+                f"{self.name or UNNAMED}: this file has no client, since it was pickled or made without one. Pass api= "
+                "to the call."
+            )
+        return client._gateway
+
+    def _lacks(self, what: str, why: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.name or UNNAMED}: the dictionary that this file was made of has no {what!r}, {why}. Get the file "
+            "with api.run(path).file(name)."
+        )
+
+    def _needed_run(self) -> AsyncRun:
+        if self._run is None:
+            raise ConfigurationError(
+                f"{self.name or UNNAMED}: this needs the file's run, which was not given when the file was made. "
+                "Get the file with api.run(path).file(name)."
+            )
+        return self._run
+
+    def _opened(self, api: AsyncApi | None) -> OneFile:
+        gateway, attributes = self._gateway(api), self._attributes
+        run = self._run_path if attributes.name else None  # by its name alone the server finds it
+        if not (attributes.url or attributes.direct_url):
+            if run is None:
+                raise self._lacks("url", "to read it from")
+            attributes = evolve(attributes, stripped=True)  # to be looked up
+        if not attributes.name:
+            attributes = evolve(attributes, name=UNNAMED)
+        return gateway.open(attributes, run)

@@ -1,0 +1,323 @@
+"""The files of a run, listed lazily, to be iterated and downloaded together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._display.watching import watching_many
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.match import Match
+from wbfiles_async._graphql.pending_deletions import Doomed
+from wbfiles_async._html import files_html
+from wbfiles_async._models import EXISTING, DeletionReport, DownloadReport, Existing, FileAttributes, FileResult
+from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
+
+if TYPE_CHECKING:
+    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._async.run import AsyncRun
+    from wbfiles_async._download.progress import Progress
+    from wbfiles_async._gateway import Gateway
+
+
+@attrs.frozen(eq=False, repr=False)
+class AsyncFiles:
+    """The files of a run, as ``AsyncRun.files`` selects them. Each iteration asks the server anew.
+
+    Files added or removed while the pages are read may or may not appear; a file appears once.
+    """
+
+    _client: AsyncApi | None
+    _run: AsyncRun
+    _names: tuple[str, ...] | None
+    _pattern: str | None
+    _match: Match | None
+    _per_page: int
+
+    def __repr__(self) -> str:
+        return f"<AsyncFiles of {self._run._path}>"
+
+    def _repr_html_(self) -> str:
+        return self._html()
+
+    def _html(self, listed: Sequence[FileAttributes] = (), *, complete: bool = False) -> str:
+        return files_html(str(self._run._path), self._selection(), listed, complete=complete)
+
+    def _selection(self) -> str:
+        """Say which files of the run, without values that could hold a signed URL."""
+        words = []
+        if self._names is not None:
+            more = f" and {len(self._names) - 3:,} more" if len(self._names) > 3 else ""
+            words.append(f"names {', '.join(self._names[:3])}{more}" if self._names else "no names")
+        if self._pattern is not None:
+            words.append(f"names like {self._pattern}")
+        if self._match is not None:
+            words.append(f"of a certain {', '.join(attribute for attribute, _ in self._match.wanted)}")
+        return "; ".join(words)
+
+    async def __aiter__(self) -> AsyncGenerator[AsyncFile]:
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                for file in page:
+                    yield file
+
+    async def pages(self) -> AsyncGenerator[list[AsyncFile]]:
+        """Iterate page by page; the next page is asked for while one is used.
+
+        Yields:
+            The files of a page that match; possibly none.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        async with aclosing(self._attributes()) as pages:
+            async for page in pages:
+                yield [AsyncFile._of(self._client, attributes, self._run) for attributes in page]
+
+    async def to_list(self) -> list[AsyncFile]:
+        """List all files.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        return [file async for file in self]
+
+    async def first(self) -> AsyncFile | None:
+        """Give the first file, ``None`` where there is none.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        async with aclosing(self.__aiter__()) as files:
+            async for file in files:
+                return file
+        return None
+
+    async def count(self) -> int:
+        """Count the files that match. Without any filter the server is asked for the number alone.
+
+        Raises:
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        if self._selects_all:
+            count = await self._gateway().api.count_all(self._run._path)
+            if count is not None:
+                return count
+        count = 0
+        async with aclosing(self._attributes()) as pages:
+            async for page in pages:
+                count += len(page)
+        return count
+
+    async def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Download all files side by side, each to ``root/name``.
+
+        Each file appears at its place only when it is whole and checked. One file's failure does not stop the
+        others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
+        Memory hardly grows with the number of files: 12 to 24 bytes for each, by which names are noticed that some
+        file system takes for one. Of such names in one page of the listing none is written; one that comes later is
+        refused, and the earlier one stays.
+
+        With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
+        file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
+
+        Args:
+            root: Local folder; made where it is missing.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means all files, an empty list none.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            dry_run: Whether to only tell what would be fetched.
+            raise_on_error: Whether to raise when a file failed, after the others are done.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done.
+
+        Raises:
+            IncompleteDownloadError: Files failed; it carries the report.
+            ConfigurationError: A pattern or ``existing`` cannot be used, or ``progress=True`` cannot, since there is a
+                terminal and rich is not installed.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The listing failed.
+        """
+        check_existing(existing)
+        selection = Selection(include, exclude)
+        shown = None if dry_run else progress
+        async with (
+            watching_many(shown, on_result, lambda: self._attributes(selection), selection) as (told, note),
+            aclosing(self._attributes(selection)) as pages,
+        ):
+            report = await self._gateway().download_all(
+                self._run._path,
+                pages,
+                Path(root),
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                progress=told,
+                on_result=note,
+            )
+        return judged(report, existing, raise_on_error=raise_on_error)
+
+    async def delete(
+        self,
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        all: bool = False,
+        dry_run: bool = False,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DeletionReport:
+        """Delete the selected files on the server, in batches.
+
+        Files are selected here, by ``include`` and ``exclude``, or before, by the arguments of ``AsyncRun.files``. A
+        selection that is empty deletes nothing. Every file of the run is deleted only with ``all=True``.
+
+        The files are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
+        where the server does not say that all of it was deleted, or its answer got lost, the files are looked for
+        before anything is tried again. A file that has gone already counts as deleted.
+
+        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations under way may or may not be carried out;
+        deleting again goes on with what is left.
+
+        Args:
+            include: Shell patterns on the file's name, ``*`` also across ``/``. ``None`` (default) means every file
+                that was selected before, an empty list none.
+            exclude: Shell patterns of names to leave out.
+            all: Whether to delete every file of the run. Defaults to false, so that a forgotten selection is an error;
+                not together with a selection.
+            dry_run: Whether to only report what would be deleted; the report lists the first thousand files.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done; all that was to be deleted is gone.
+
+        Raises:
+            IncompleteDeletionError: Files are left, or may be; it names them and carries the report.
+            ConfigurationError: Neither a selection nor ``all=True`` was given, or both were, or a pattern cannot be
+                used; nothing was deleted.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            AuthenticationError: The credentials are not accepted; nothing was deleted.
+            PermissionDeniedError: They do not suffice; nothing was deleted.
+            ApiError: The listing failed; nothing was deleted.
+            TransferError: The same, for want of any answer.
+        """
+        selection = Selection(include, exclude)
+        self._check_extent(selection, all=all)
+        doomed = await self._doomed(selection)
+        deletion = self._gateway().deletion(self._run._path, on_result)
+        return deletion.tell(doomed) if dry_run else await deletion.carry_out(doomed)
+
+    def _check_extent(self, selection: Selection, *, all: bool) -> None:
+        chosen = not (self._selects_all and selection.selects_all)
+        if chosen and all:
+            raise ConfigurationError(
+                "all=True deletes every file of the run, and a selection was given too; leave out one of them."
+            )
+        if not chosen and not all:
+            raise ConfigurationError(
+                "Nothing was deleted, since no files were selected. Select some by files(names=..., pattern=..., "
+                "match=...) or delete(include=..., exclude=...); delete(all=True) deletes every file of the run."
+            )
+
+    @property
+    def _selects_all(self) -> bool:
+        return self._names is None and self._pattern is None and self._match is None
+
+    @property
+    def _selects_none(self) -> bool:
+        return self._names == () or (self._pattern is not None and not self._pattern.strip())
+
+    async def _doomed(self, selection: Selection) -> Doomed:
+        # To the end: what is deleted between two pages moves later files to where the cursor has passed already.
+        doomed = Doomed()
+        async with aclosing(self._attributes()) as pages:
+            async for page in pages:
+                doomed.add(file for file in page if selection.accepts(file.name))
+        return doomed
+
+    async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
+        """List the files; of those that a selection will leave out, few or none where the server can tell them."""
+        if self._selects_none or (selection is not None and selection.is_empty):
+            return  # to the server, an empty list of names and an empty pattern mean every file
+        names, pattern, match = self._names or (), self._pattern, self._match
+        if not names and pattern is None:
+            if match is not None and match.name is not None:
+                names = (match.name,)
+            elif selection is not None:
+                names, pattern = selection.names, selection.pattern
+        asked = None if self._names is None else frozenset(self._names)  # whatever the server makes of the names
+        pages = self._gateway().api.pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
+        async with aclosing(pages):
+            async for page in pages:
+                yield [
+                    attributes
+                    for attributes in page
+                    if (match is None or match.accepts(attributes)) and (asked is None or attributes.name in asked)
+                ]
+
+    def _gateway(self) -> Gateway:
+        return self._run._gateway()
+
+
+def check_existing(existing: Existing) -> None:
+    """Check what a caller wants to be done with files that are there.
+
+    Raises:
+        ConfigurationError: It is none of the words.
+    """
+    if existing not in EXISTING:
+        raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")
+
+
+def judged(report: DownloadReport, existing: Existing, *, raise_on_error: bool) -> DownloadReport:
+    """Return the report.
+
+    Raises:
+        IncompleteDownloadError: It tells of failures, and they are to be raised.
+    """
+    if report.failed and raise_on_error:
+        raise IncompleteDownloadError(_summary(report, existing), report=report) from report.stopped
+    return report
+
+
+def _summary(report: DownloadReport, existing: Existing) -> str:
+    first = report.failures[0]
+    others = f", and {report.failed - 1} more" if report.failed > 1 else ""
+    again = "call again" if existing in ("verify", "keep") else "call again with existing='verify'"
+    end = ""
+    if report.stopped is not None:
+        end = " The work ended there, since every further file would fail likewise" + (
+            f"; {report.skipped} listed files were not begun." if report.skipped else "."
+        )
+    return (
+        f"{report.failed} of {report.files} files could not be downloaded to {report.root}: "
+        f"run {first.run}: {first.error}{others}."
+        f"{end} What is done is in place; {again} to go on with the rest. The report lists each failure."
+    )

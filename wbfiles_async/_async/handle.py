@@ -1,0 +1,40 @@
+"""The open file that an awaited download returns."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiofiles.threadpool.text import AsyncTextIOWrapper
+
+from wbfiles_async._disk.executor import finished
+
+
+class AsyncTextFile(AsyncTextIOWrapper):
+    """An aiofiles text handle, open for reading, that is an async context manager itself.
+
+    aiofiles gives such a manager only before its ``open`` is awaited, which here lies inside the download.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await finished(asyncio.ensure_future(self.close()))
+
+
+async def open_text(path: Path) -> AsyncTextFile:
+    """Open a file for reading as UTF-8 text, off the event loop; when cancelled meanwhile, close it again."""
+    opening = asyncio.get_running_loop().run_in_executor(None, partial(path.open, "r", encoding="utf-8"))
+    try:
+        file = await finished(opening)
+    except asyncio.CancelledError:
+        if opening.exception() is None:
+            opening.result().close()
+        raise
+    return AsyncTextFile(file, loop=asyncio.get_running_loop(), executor=None)

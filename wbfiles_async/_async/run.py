@@ -1,0 +1,290 @@
+"""A run: the way to its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from wbfiles_async._async.elsewhere import RUN, HandlesFilesOnly
+from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._download.selection import read_texts
+from wbfiles_async._graphql.match import parse_match
+from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._html import run_html
+from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
+from wbfiles_async._settings import PER_PAGE
+from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
+
+if TYPE_CHECKING:
+    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._download.progress import Progress
+    from wbfiles_async._gateway import Gateway
+
+
+@attrs.frozen(repr=False)
+class AsyncRun(HandlesFilesOnly):
+    """A run of a project. Made by ``AsyncApi.run``, without asking the server, or listed by ``AsyncApi.runs``.
+
+    Two are equal where they are the same run. Pickles without its client; give ``api=`` to its methods then, or make
+    it one with a client by ``api.run(run)``.
+    """
+
+    _elsewhere = RUN
+    _client: AsyncApi | None = attrs.field(eq=False)
+    _path: RunPath
+    _listed: ListedRun | None = attrs.field(default=None, eq=False)
+
+    def __repr__(self) -> str:
+        return f"<AsyncRun {self._path}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(str(self._path))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return AsyncRun, (None, self._path, self._listed)
+
+    @property
+    def entity(self) -> str:
+        """User or team; empty where it is the default entity and no request has been made yet."""
+        return self._path.entity or (self._client._gateway.api.default_entity if self._client else "")
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self._path.project
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._path.run_id
+
+    @property
+    def name(self) -> str | None:
+        """The name shown to people.
+
+        Raises:
+            AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
+        """
+        return self._known("name").name
+
+    @property
+    def state(self) -> str | None:
+        """Where it stood when it was listed or looked up, such as ``running`` or ``finished``.
+
+        Raises:
+            AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
+        """
+        return self._known("state").state
+
+    @property
+    def created_at(self) -> str | None:
+        """When it was made, as the server writes it.
+
+        Raises:
+            AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
+        """
+        return self._known("created_at").created_at
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and id, as W&B's own ``Run.path`` gives them."""
+        return [self.entity, self.project, self.id]
+
+    async def refresh(self, *, api: AsyncApi | None = None) -> AsyncRun:
+        """Ask the server for the run: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
+
+        Args:
+            api: Client to use instead of the run's own, also by the run that is returned.
+
+        Returns:
+            The run as it is now.
+
+        Raises:
+            ConfigurationError: The run has no client.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+
+        run = self._with(api)
+        return AsyncRun(run._client, self._path, await run._gateway().api.look_up_run(self._path))
+
+    def files(
+        self,
+        names: Iterable[str] | None = None,
+        pattern: str | None = None,
+        per_page: int = PER_PAGE,
+        *,
+        match: Mapping[str, object] | None = None,
+        upload: bool = False,
+        api: AsyncApi | None = None,
+    ) -> AsyncFiles:
+        """Select files of the run. Makes no request.
+
+        Args:
+            names: Only the files of these names; an empty list selects no file. ``None`` (default) selects every file.
+            pattern: Only the files whose names are like this: SQL's LIKE, ``%`` for any text and ``_`` for any
+                character. The server compares, without regard to case. A blank pattern selects no file.
+            per_page: Files to ask for in one request; fewer are asked for where the server refuses so many.
+            match: Only the files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
+                ``sizeBytes``, ``md5``, ``mimetype``, ``updated_at``, ``path_uri``, in either spelling. All must
+                be equal.
+            upload: Taken since W&B's ``Files`` has it, for URLs to upload to; only ``False`` can be used here.
+            api: Client to use instead of the run's own, also by the files.
+
+        Returns:
+            The files, not listed yet.
+
+        Raises:
+            ConfigurationError: ``names`` and ``pattern`` are given together, ``match`` has an unknown key, or a value
+                is none that can be asked for.
+
+        Source:
+            W&B's public API, ``Run.files``.
+        """
+        if names is not None and pattern is not None:
+            raise ConfigurationError("Files are selected by names or by a pattern; give one of them.")
+        if upload:
+            raise ConfigurationError("Files can be listed here, not uploaded; for uploads use wandb.Api().")
+        if per_page < 1:
+            raise ConfigurationError(f"per_page is the number of files in one request, 1 or more, not {per_page}.")
+        run = self._with(api)
+        return AsyncFiles(
+            run._client,
+            run,
+            None if names is None else read_texts("names", names),
+            pattern,
+            None if match is None else parse_match(match, run_id=self.id),
+            per_page,
+        )
+
+    async def file(self, name: str, *, api: AsyncApi | None = None) -> AsyncFile:
+        """Ask for one file by its name.
+
+        Args:
+            name: The file's name in the run, with its folders.
+            api: Client to use instead of the run's own, also by the file.
+
+        Returns:
+            The file.
+
+        Raises:
+            RemoteFileNotFoundError: The run has no file of that name.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        run = self._with(api)
+        return AsyncFile._of(run._client, await run._gateway().api.look_up(run._path, name), run)
+
+    async def find(self, match: Mapping[str, object], *, api: AsyncApi | None = None) -> AsyncFile:
+        """Find the one file with these attributes.
+
+        Args:
+            match: One or more of ``id``, ``name``, ``url``, ``direct_url``, ``sizeBytes``, ``md5``, ``mimetype``,
+                ``updated_at``, ``path_uri``, in either spelling. All must be equal.
+            api: Client to use instead of the run's own, also by the file.
+
+        Returns:
+            The file.
+
+        Raises:
+            RemoteFileNotFoundError: No file matches.
+            ConfigurationError: Several do, or ``match`` has an unknown key.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The server fails.
+        """
+        found = await self.files(match=match, api=api).to_list()
+        if len(found) == 1:
+            return found[0]
+        asked = ", ".join(f"{key}={value!r}" for key, value in match.items() if "url" not in key.lower())
+        if not found:
+            raise RemoteFileNotFoundError(
+                f"The run {self._path} has no file with {asked or 'that URL'}; list its files to see what it has.",
+                name=str(match.get("name", "")),
+                run=str(self._path),
+            )
+        names = ", ".join(repr(file.name) for file in found[:3]) + (", ..." if len(found) > 3 else "")
+        raise ConfigurationError(
+            f"{len(found)} files of the run {self._path} have {asked or 'that URL'}: {names}. Give more attributes, "
+            "such as the name, or use files(match=...) for all of them."
+        )
+
+    async def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+        api: AsyncApi | None = None,
+    ) -> DownloadReport:
+        """Download all files of the run side by side, each to ``root/name``; ``files().download`` does the same.
+
+        Each file appears at its place only when it is whole and checked. One file's failure does not stop the
+        others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
+        Memory hardly grows with the number of files: 12 to 24 bytes for each, by which names are noticed that some
+        file system takes for one. Of such names in one page of the listing none is written; one that comes later is
+        refused, and the earlier one stays.
+
+        With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
+        file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
+
+        Args:
+            root: Local folder; made where it is missing.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            dry_run: Whether to only tell what would be fetched.
+            raise_on_error: Whether to raise when a file failed, after the others are done.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more.
+            on_result: Called with each file's result, in the event loop's thread.
+            api: Client to use instead of the run's own.
+
+        Returns:
+            What was done.
+
+        Raises:
+            IncompleteDownloadError: Files failed; it carries the report.
+            ConfigurationError: A pattern or ``existing`` cannot be used, or ``progress=True`` cannot, since there is a
+                terminal and rich is not installed.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            ApiError: The listing failed.
+        """
+        return await self.files(api=api).download(
+            root,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
+    def _gateway(self) -> Gateway:
+        if self._client is None:
+            raise ConfigurationError(
+                f"The run {self._path} has no client, since it was pickled. Pass api= to the call, or use api.run(run)."
+            )
+        return self._client._gateway
+
+    def _with(self, api: AsyncApi | None) -> AsyncRun:
+        return self if api is None else api.run(self)
+
+    def _known(self, what: str) -> ListedRun:
+        if self._listed is None:
+            raise AttributeError(
+                f"The {what} of the run {self._path} is not known: api.run(path) makes no request. Use "
+                f"(await run.refresh()).{what}, or the runs that api.runs(project) lists."
+            )
+        return self._listed

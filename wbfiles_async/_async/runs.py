@@ -1,0 +1,207 @@
+"""The runs of a project, listed lazily, to be iterated and their files downloaded together."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._async.files import check_existing, judged
+from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._display.watching import watching_many
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.pagination import RunPages
+from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
+from wbfiles_async._settings import LAYOUT, PER_PAGE
+from wbfiles_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._download.progress import Progress
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen(eq=False, repr=False)
+class AsyncRuns:
+    """The runs of a project, as ``AsyncApi.runs`` selects them. Each iteration asks the server anew.
+
+    Runs added or removed while the pages are read may or may not appear; a run appears once.
+    """
+
+    _client: AsyncApi
+    _path: ProjectPath
+    _filters: str
+    _order: str
+    _per_page: int
+
+    def __repr__(self) -> str:
+        return f"<AsyncRuns of {self._path}>"
+
+    async def __aiter__(self) -> AsyncGenerator[AsyncRun]:
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                for run in page:
+                    yield run
+
+    async def pages(self) -> AsyncGenerator[list[AsyncRun]]:
+        """Iterate page by page; the next page is asked for while one is used.
+
+        Yields:
+            The runs of a page.
+
+        Raises:
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails, or does not understand the filters or the order.
+        """
+        async with aclosing(self._listed()) as pages:
+            async for page in pages:
+                yield [AsyncRun(self._client, run.path, run) for run in page]
+
+    async def to_list(self) -> list[AsyncRun]:
+        """List all runs.
+
+        Raises:
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails, or does not understand the filters or the order.
+        """
+        return [run async for run in self]
+
+    async def first(self) -> AsyncRun | None:
+        """Give the first run, ``None`` where there is none.
+
+        Raises:
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails, or does not understand the filters or the order.
+        """
+        async with aclosing(self.__aiter__()) as runs:
+            async for run in runs:
+                return run
+        return None
+
+    async def count(self) -> int:
+        """Count the runs that the filters select; the server is asked for the number alone.
+
+        Raises:
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails, or does not understand the filters.
+        """
+        count = await self._client._gateway.api.count_runs(self._path, self._filters)
+        return len(await self.to_list()) if count is None else count
+
+    async def download(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        layout: str = LAYOUT,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DownloadReport:
+        """Download the files of all runs side by side, by default each to ``root/run_id/name``.
+
+        A request lists many runs together with the first files of each; runs with more files cost requests of
+        their own. Listing stays a few pages ahead of the transfers, and memory does not grow with the number of
+        runs and files. One file's failure, or one run's, does not stop the others.
+
+        Args:
+            root: Local folder; made where it is missing.
+            layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
+                those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all. A single
+                pattern, or plain names, are compared by the server too, which then lists little else.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            dry_run: Whether to only tell what would be fetched.
+            raise_on_error: Whether to raise when a file or a run failed, after the others are done.
+            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
+                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
+                a line to stderr every ten seconds. For the total the files are listed once more. Names
+                are told as ``run_id/name``.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done.
+
+        Raises:
+            IncompleteDownloadError: Files failed, or runs could not be listed; it carries the report.
+            ConfigurationError: A pattern, ``existing`` or ``layout`` cannot be used.
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The listing of the runs failed.
+        """
+        check_existing(existing)
+        selection = Selection(include, exclude)
+        shown = None if dry_run else progress
+        async with watching_many(shown, on_result, lambda: self._sizes(selection), selection) as (told, note):
+            report = await self._client._gateway.download_many(
+                self._listed(selection),
+                Path(root),
+                layout=Layout(layout),
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                progress=told,
+                on_result=note,
+            )
+        return judged(report, existing, raise_on_error=raise_on_error)
+
+    async def _files(self, selection: Selection) -> AsyncGenerator[list[AsyncFile]]:
+        """List the files of all runs that a selection accepts, run by run and page by page; pages may be empty."""
+        api = self._client._gateway.api
+        found = api.files_of_runs(self._listed(selection), names=selection.names, pattern=selection.pattern)
+        async with aclosing(found) as pages:
+            async for run, files in pages:
+                owner = AsyncRun(self._client, run.path, attrs.evolve(run, files=None))
+                accepted = [file for file in files if selection.accepts(file.name)]
+                yield [AsyncFile._of(self._client, file, owner) for file in accepted]
+
+    async def _sizes(self, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
+        """List the files of all runs, for the total of what is downloaded."""
+        api = self._client._gateway.api
+        found = api.files_of_runs(self._listed(selection), names=selection.names, pattern=selection.pattern)
+        async with aclosing(found) as pages:
+            async for _, files in pages:
+                yield files
+
+    async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
+        """List the runs; where files are to be selected, each with the first of those."""
+        if selection is not None and selection.is_empty:
+            return
+        api = self._client._gateway.api
+        walk = RunPages(await api.resolve(self._path), self._filters, self._order, self._per_page)
+        if selection is not None:
+            walk.files_each = max(1, PER_PAGE // self._per_page)
+            walk.names, walk.pattern = selection.names, selection.pattern
+        async with aclosing(api.run_pages(walk)) as pages:
+            async for page in pages:
+                yield page
+
+
+def parse_filters(filters: Mapping[str, object] | None) -> str:
+    """Return filters as the JSON that the server takes.
+
+    Raises:
+        ConfigurationError: They are no mapping, or hold what JSON cannot.
+    """
+    if filters is not None and not isinstance(filters, Mapping):
+        raise ConfigurationError(f"filters is a mapping such as {{'state': 'finished'}}, not {filters!r}.")
+    try:
+        return json.dumps(dict(filters or {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"filters must hold texts, numbers, lists and mappings only, as JSON does: {error}."
+        ) from None

@@ -1,0 +1,1 @@
+"""Who asks: where credentials are found, and the header fields that prove them."""

@@ -1,0 +1,324 @@
+"""Turn credentials into the headers of a request, and renew what expires.
+
+Knows neither where credentials are looked for nor what the requests ask. Repeating a failed exchange is left
+to whoever asked for the headers.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn, Protocol, TypeGuard
+
+import aiofiles
+import aiofiles.os
+import anyio
+import attrs
+import httpx
+
+from wbfiles_async._auth.credentials import ApiKey, IdentityToken
+from wbfiles_async._backoff import parse_retry_after
+from wbfiles_async._messages import clean
+from wbfiles_async._settings import Settings
+from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError, WBFilesError
+
+__all__ = ["ApiKeyAuth", "Authenticator", "IdentityTokenAuth"]
+
+logger = logging.getLogger(__name__)
+
+_GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_RENEW_BEFORE = 300.0  # seconds; as W&B's client does, so that both take the cached token for good equally long
+_REJECT_EVERY = 30.0  # seconds; longer than refusals of one token arrive one after the other
+_LONGEST_LIFE = 30 * 86_400.0  # seconds; keeps nonsense out of the arithmetic of dates
+_LONGEST_REASON = 300  # characters
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # in UTC
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+
+
+class Authenticator(Protocol):
+    """Gives the headers that prove who asks. Safe to share between the tasks of one event loop."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return the headers for a request that is about to be sent.
+
+        Raises:
+            AuthenticationError: There are none, and asking again will not help.
+            ApiError: The server gave none, but may another time.
+            httpx.TransportError: The server could not be asked.
+        """
+        ...
+
+    async def refused(self) -> bool:
+        """Learn that a request was answered 401.
+
+        Returns:
+            Whether the request should be repeated once, with the headers as they are then.
+        """
+        ...
+
+
+@attrs.define(repr=False, eq=False)
+class ApiKeyAuth:
+    """Sends an API key with each request."""
+
+    _key: ApiKey
+
+    async def headers(self) -> Mapping[str, str]:
+        """See `Authenticator.headers`; never fails."""
+        encoded = base64.b64encode(f"api:{self._key.value}".encode()).decode()
+        return {"Authorization": f"Basic {encoded}"}
+
+    async def refused(self) -> bool:
+        """See `Authenticator.refused`; a key is always the same."""
+        return False
+
+    def __reduce__(self) -> NoReturn:
+        _refuse_to_pickle()
+
+
+@attrs.frozen
+class _AccessToken:
+    value: str = attrs.field(repr=False)
+    expires_at: float  # seconds since the epoch, as everywhere here: the file is shared with other processes
+    renew_at: float
+
+
+@attrs.define(repr=False, eq=False)
+class IdentityTokenAuth:
+    """Exchanges a JWT for an access token that is used until it nears its end, and shared with W&B's client.
+
+    However many tasks need a token at a time, one asks for it, and all get its answer, good or bad.
+
+    Args:
+        credentials: Where the JWT is, and the file with access tokens.
+        settings: The server, and the time that it has for an answer.
+        send: Sends a request as it stands. It must not follow redirects: the request carries the JWT.
+    """
+
+    _credentials: IdentityToken
+    _settings: Settings
+    _send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+    _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
+    _token: _AccessToken | None = attrs.field(default=None, init=False)
+    _rejected: str = attrs.field(default="", init=False)
+    _rejected_at: float = attrs.field(default=-math.inf, init=False)
+    _failure: WBFilesError | httpx.TransportError | None = attrs.field(default=None, init=False)
+
+    async def headers(self) -> Mapping[str, str]:
+        """See `Authenticator.headers`."""
+        token = self._token
+        if token is None or token.renew_at <= time.time():
+            token = await self._renewed()
+        return {"Authorization": f"Bearer {token.value}"}
+
+    async def refused(self) -> bool:
+        """See `Authenticator.refused`."""
+        # Tasks that were all refused with one token tell so one after the other. The first of them has it
+        # replaced; the others must not throw away its successor.
+        now = time.monotonic()
+        if self._token is not None and now - self._rejected_at > _REJECT_EVERY:
+            self._rejected, self._rejected_at, self._token = self._token.value, now, None
+        return True
+
+    async def _renewed(self) -> _AccessToken:
+        """Return a token that is not about to expire: another task's, another process's, or a new one."""
+        earlier = self._failure
+        async with self._lock:
+            if self._token is not None and self._token.renew_at > time.time():
+                return self._token
+            if self._failure is not None and self._failure is not earlier:
+                raise self._failure  # of the task that asked while this one waited
+            try:
+                self._token = await self._cached() or await self._exchange()
+            except (WBFilesError, httpx.TransportError) as failure:
+                self._failure = failure
+                raise
+            self._failure = None  # its frames hold the JWT
+            return self._token
+
+    async def _cached(self) -> _AccessToken | None:
+        """Return the token of the shared file, if it is good for a while and was not rejected."""
+        cache = self._credentials.cache
+        token = await _read_cached(cache, self._settings.base_url) if cache else None
+        if token is None or token.renew_at <= time.time() or token.value == self._rejected:
+            return None
+        return token
+
+    async def _exchange(self) -> _AccessToken:
+        """Get a new token from the server, and share it."""
+        assertion = await _read_assertion(self._credentials.path)
+        asked_at = time.time()
+        token = self._parse(await self._post(assertion), asked_at)
+        if self._credentials.cache is not None:
+            # An interrupted thread would go on writing unseen.
+            with anyio.CancelScope(shield=True):
+                await _write_cached(self._credentials.cache, self._settings.base_url, token)
+        return token
+
+    async def _post(self, assertion: str) -> bytes:
+        """Send the exchange and return the body of its answer.
+
+        Source:
+            RFC 7523 section 2.1; ``core/internal/api/credentials.go`` of W&B's client.
+        """
+        timeout = self._settings.timeout
+        request = httpx.Request(
+            "POST",
+            f"{self._settings.base_url}/oidc/token",
+            data={"grant_type": _GRANT_TYPE, "assertion": assertion},
+            headers={"User-Agent": self._settings.user_agent, "Accept": "application/json"},
+            extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+        )
+        try:
+            # Other tasks wait behind this one; a server that trickles must not hold them all.
+            with anyio.fail_after(timeout):
+                response = await self._send(request)
+                try:
+                    body = await response.aread()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await response.aclose()
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"no access token within {timeout:g} seconds") from None
+        if response.status_code != 200:
+            raise self._refusal(response, body, assertion)
+        return body
+
+    def _refusal(self, response: httpx.Response, body: bytes, assertion: str) -> WBFilesError:
+        status = response.status_code
+        reason = _reason(body, assertion)
+        said = f"{self._settings.base_url} answered HTTP {status}" + (f" ({reason})" if reason else "")
+        messages = (reason,) if reason else ()
+        if status == 429:
+            retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
+            return RateLimitedError(
+                f"{said} when asked for an access token", messages=messages, retry_after=retry_after
+            )
+        if 400 <= status <= 499:
+            return AuthenticationError(
+                f"{said} to the identity token in {self._credentials.path}. Check that it has not expired "
+                "and that its issuer and audience are set up for your organization in W&B"
+            )
+        return ApiError(f"{said} when asked for an access token", status=status, messages=messages)
+
+    def _parse(self, body: bytes, asked_at: float) -> _AccessToken:
+        answer = _json_object(body)
+        value, lifetime = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(value, str) or not _HEADER_SAFE.fullmatch(value) or not _is_lifetime(lifetime):
+            raise ApiError(
+                f"{self._settings.base_url}/oidc/token gave no usable access_token with its expires_in; check "
+                "that base_url is the API of W&B",
+                status=200,
+            )
+        life = min(lifetime, _LONGEST_LIFE)
+        # With the whole margin, a token that lives for less would be exchanged for each request.
+        return _AccessToken(value, asked_at + life, asked_at + life - min(_RENEW_BEFORE, life / 2))
+
+    def __reduce__(self) -> NoReturn:
+        _refuse_to_pickle()
+
+
+def _refuse_to_pickle() -> NoReturn:
+    raise TypeError("Credentials are not pickled, so that they do not end up in files; look them up anew.")
+
+
+def _is_lifetime(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _json_object(content: bytes) -> dict[str, object]:
+    """Return the JSON object that the bytes are, or an empty one."""
+    try:
+        value: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _reason(body: bytes, assertion: str) -> str:
+    """Return what the server says is wrong, in one line, unless it quotes the token it was sent."""
+    answer = _json_object(body)
+    texts = (answer.get("error"), answer.get("error_description"))
+    said = ": ".join(text for text in texts if isinstance(text, str))
+    if not said and not body.lstrip().startswith(b"<"):
+        said = body.decode(errors="replace")
+    quoted = any(part in said for part in assertion.split("."))
+    return "" if quoted else clean(said, _LONGEST_REASON)
+
+
+async def _read_assertion(path: Path) -> str:
+    """Return the JWT that the identity provider has put into the file."""
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            content = await file.read()
+    except OSError as error:
+        flaw = f"cannot be read ({error.strerror})"
+    else:
+        assertion = content.decode("ascii", errors="replace").strip()
+        if _HEADER_SAFE.fullmatch(assertion):
+            return assertion
+        flaw = "holds no token" if assertion else "is empty"
+    raise AuthenticationError(
+        f"The identity token file {path} {flaw}. Point WANDB_IDENTITY_TOKEN_FILE to the file with the JWT of "
+        "your identity provider, or set WANDB_API_KEY instead"
+    )
+
+
+async def _read_cached(path: Path, base_url: str) -> _AccessToken | None:
+    """Return a server's token from the file that W&B's client keeps; ``None`` if there is no proper one."""
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            entries = _json_object(await file.read()).get("credentials")
+    except OSError:
+        return None
+    entry = entries.get(base_url) if isinstance(entries, dict) else None
+    if not isinstance(entry, dict):
+        return None
+    value, expires_at = entry.get("access_token"), entry.get("expires_at")
+    if not isinstance(value, str) or not _HEADER_SAFE.fullmatch(value) or not isinstance(expires_at, str):
+        return None
+    try:
+        end = datetime.strptime(expires_at, _TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+    return _AccessToken(value, end, end - _RENEW_BEFORE)
+
+
+@aiofiles.os.wrap
+def _write_cached(path: Path, base_url: str, token: _AccessToken) -> None:
+    """Put a server's token into the file that W&B's client keeps; where that fails, only warn.
+
+    Readable by the owner alone. Replaced as a whole, so that no reader finds half of it, with the entries of
+    other servers as they were.
+    """
+    expires_at = datetime.fromtimestamp(token.expires_at, UTC).strftime(_TIME_FORMAT)
+    try:
+        target = Path(os.path.realpath(path))  # a link, such as one into a folder of dotfiles, stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        document = _json_object(target.read_bytes()) if target.exists() else {}
+        entries = document.get("credentials")
+        others = entries if isinstance(entries, dict) else {}
+        document["credentials"] = others | {base_url: {"expires_at": expires_at, "access_token": token.value}}
+        _replace(target, json.dumps(document, indent=2).encode())
+    except OSError as error:
+        logger.warning("the access token cannot be kept in %s: %s", path, error.strerror)
+
+
+def _replace(target: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,133 @@
+"""Finds out which folders take names that differ in case or the form of accents for one. Blocking.
+
+That depends on the file system, how it is mounted, and on some (ext4, f2fs, tmpfs, NTFS) on the folder: so each folder
+that a file goes through is tried. New folders do as the one does that they are made in.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from wbfiles_async._disk.names import temporary_name
+from wbfiles_async._disk.paths import FOLDER, local_name
+
+_PROBE: Final = "Case-and-\N{LATIN SMALL LETTER E WITH ACUTE}"
+_ENTRIES = 100
+"""Entries of a folder that are looked at: most have a letter in them."""
+_KNOWN = 10_000
+"""Folders that are remembered at most."""
+
+
+@attrs.define(eq=False)
+class Folding:
+    """Tells which folders below a root take two names for one.
+
+    Args:
+        root: The folder; it need not exist.
+        may_write: Whether a file may be made for a moment, to see under which names it is found. Otherwise the
+            entries that are there are looked at, and a folder without any counts as one that tells names apart.
+    """
+
+    root: Path
+    may_write: bool
+    _known: dict[tuple[str, ...], bool | None] = attrs.field(factory=dict, init=False)
+
+    def folds(self, parts: Sequence[str]) -> bool:
+        """Return whether any of the folders that the file of these components goes through takes two names for one."""
+        for depth in range(len(parts)):
+            folder = tuple(parts[:depth])
+            if folder not in self._known:
+                if len(self._known) >= _KNOWN:
+                    self._known.clear()
+                self._known[folder] = self._try(folder)
+            found = self._known[folder]
+            if found or found is None:
+                return bool(found)
+        return False
+
+    def _try(self, parts: tuple[str, ...]) -> bool | None:
+        """Return what a folder does; ``None`` if it does not exist, and will do as the one above it."""
+        folder = _open(self.root, parts)
+        if folder is None:
+            return None if parts else self._above_root()
+        try:
+            return _does_fold(folder, may_write=self.may_write)
+        finally:
+            os.close(folder)
+
+    def _above_root(self) -> bool:
+        above = self.root
+        while not os.path.lexists(above) and above != above.parent:
+            above = above.parent
+        folder = _open(above, ())
+        if folder is None:
+            return False
+        try:
+            return _does_fold(folder, may_write=self.may_write)
+        finally:
+            os.close(folder)
+
+
+def _open(root: Path, parts: Sequence[str]) -> int | None:
+    try:
+        folder = os.open(root, FOLDER & ~os.O_NOFOLLOW)
+        for part in parts:
+            above = folder
+            try:
+                folder = os.open(local_name(part), FOLDER, dir_fd=above)
+            finally:
+                os.close(above)
+    except OSError:
+        return None
+    return folder
+
+
+def _does_fold(folder: int, *, may_write: bool) -> bool:
+    if may_write:
+        with suppress(OSError):  # then nothing can be written there, and what is there tells
+            return _finds_probe(folder)
+    with suppress(OSError):
+        return _finds_entry(folder)
+    return False
+
+
+def _finds_probe(folder: int) -> bool:
+    name = local_name(temporary_name(_PROBE, secrets.token_hex(8)))
+    file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        return any(_is_one(folder, name, other) for other in _variants(name))
+    finally:
+        os.close(file)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+
+
+def _finds_entry(folder: int) -> bool:
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        with os.scandir(readable) as entries:
+            names = [entry.name for entry in islice(entries, _ENTRIES)]
+    finally:
+        os.close(readable)
+    return any(_is_one(folder, name, other) for name in names for other in _variants(name))
+
+
+def _variants(name: str) -> Iterator[str]:
+    """Yield other spellings of a name; under none of them is there a file of its own where names are told apart."""
+    yield from {name.swapcase(), unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)} - {name}
+
+
+def _is_one(folder: int, name: str, other: str) -> bool:
+    with suppress(OSError, ValueError):
+        one, two = (os.stat(each, dir_fd=folder, follow_symlinks=False) for each in (name, other))
+        return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+    return False

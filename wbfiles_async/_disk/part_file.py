@@ -1,0 +1,354 @@
+"""Puts files in place on the local disk: a temporary sibling that nobody else writes, then one atomic publish.
+
+Blocking; run it through ``Disk``.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._disk.errors import failures_of
+from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
+from wbfiles_async._disk.names import part_name
+from wbfiles_async._disk.paths import Place, local_name, open_folder, status_of
+from wbfiles_async._disk.resume import header_for, open_temporary
+from wbfiles_async._disk.space import Free
+from wbfiles_async._ranges import Range
+from wbfiles_async.errors import DestinationExistsError
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
+_UNKNOWN_MODE = 0o600  # where the umask cannot be learnt: nobody else can read then
+
+log = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class Temporary:
+    """A file in the making, private until it is published: ``create``, ``write``, ``publish``, always ``discard``.
+
+    Attributes:
+        place: Where it goes.
+        published: Its status at its place, by which any change made there since can be noticed; ``None`` before
+            that, and where a change could not be noticed.
+    """
+
+    place: Place
+    published: os.stat_result | None = None
+    _folder: int = -1
+    _name: str = ""
+    _file: int = -1
+    _size: int | None = None
+    _header: Header | None = None
+    _parts: int = 0
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def create(self, *, size: int | None, md5: bytes | None = None) -> Journal | None:
+        """Create the temporary sibling, and the folders above it; or take up what is left of an earlier one.
+
+        Args:
+            size: Length of the whole file, which must fit on the disk, where known.
+            md5: Its md5; without it nothing is taken up.
+
+        Returns:
+            What is taken up; ``None`` where nothing is.
+
+        Raises:
+            UnsafePathError: A symbolic link is in the way.
+            LocalWriteError: The disk refuses, or has less free space than needed.
+        """
+        with failures_of(self._path):
+            self._folder = open_folder(self.place, create=True)
+            status_of(self.place, self._folder)
+            journal = self._open(size, md5)
+            if size is not None:
+                self._size = size
+                self._begin_journal(journal, md5)
+                self._check_space(size)
+            return journal
+
+    def create_at_once(self) -> None:
+        """Create it for a small file that is published right away, and looks then whether anything is in the way.
+
+        Raises:
+            UnsafePathError, LocalWriteError: As ``create`` does.
+        """
+        with failures_of(self._path):
+            self._folder = open_folder(self.place, create=True)
+            self._open(None, None)
+
+    def _open(self, size: int | None, md5: bytes | None) -> Journal | None:
+        opened = open_temporary(self.place.parts[-1], self._folder, size=size, md5=md5)
+        self._file, self._name = opened.file, opened.name
+        return opened.journal
+
+    def _path(self) -> Path:
+        return self.place.path
+
+    def _begin_journal(self, journal: Journal | None, md5: bytes | None) -> None:
+        """Write behind the last byte what the file is, or take up what is written there."""
+        assert self._size is not None  # noqa: S101
+        try:
+            if journal is None:
+                os.ftruncate(self._file, 0)  # where a file cannot be cut, nothing may be written behind its end
+                self._header = header_for(self._size, md5, None)
+                os.pwrite(self._file, encode_header(self._header), self._size)
+            else:
+                self._header = journal.header
+                self._parts = len(journal.parts)
+                os.ftruncate(self._file, self._size + HEADER_BYTES)
+                os.pwrite(self._file, b"".join(map(encode_part, journal.parts)), self._size + HEADER_BYTES)
+        except OSError as error:
+            self._end_journal(error)
+
+    def _end_journal(self, error: OSError) -> None:
+        log.info("%s: a later download will not go on from what comes of it now (%s)", self._path(), error.strerror)
+        self._header, self._parts = None, 0
+
+    def _check_space(self, size: int) -> None:
+        needed, free = size - os.fstat(self._file).st_blocks * 512, Free.on(self._file)
+        if free.bytes is not None and needed > free.bytes:
+            raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free.bytes} are free")
+
+    def note(self, part: Range, etag: str) -> None:
+        """Note in the file that a part of it is written, so that a later process can go on from there.
+
+        Where that fails the file is written all the same; safe to call from several threads.
+
+        Args:
+            part: The part.
+            etag: The strong validator of the object that it is a part of.
+        """
+        with self._lock:
+            if self._header is None or self._size is None:
+                return
+            try:
+                if self._header.etag != etag:
+                    self._header = attrs.evolve(self._header, etag=etag)
+                    os.pwrite(self._file, encode_header(self._header), self._size)
+                entry = encode_part(part)
+                os.pwrite(self._file, entry, self._size + HEADER_BYTES + self._parts * len(entry))
+                self._parts += 1
+            except OSError as error:
+                self._end_journal(error)
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether a later download could go on from what is there."""
+        return self._parts > 0 and self._name == part_name(self.place.parts[-1])
+
+    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
+        """Write pieces one after the other from ``offset`` on.
+
+        Raises:
+            LocalWriteError: The disk refuses.
+        """
+        with failures_of(self._path):
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    written = os.pwrite(self._file, rest, offset)
+                    offset += written
+                    rest = rest[written:]
+
+    def digest(self, digest: hashlib._Hash, start: int, buffer: memoryview) -> None:
+        """Feed what was written from ``start`` on, as much as fits into the buffer, to a digest."""
+        with failures_of(self._path):
+            filled = 0
+            while filled < len(buffer):
+                count = os.preadv(self._file, [buffer[filled:]], start + filled)
+                if not count:
+                    raise OSError(errno.EIO, "the file being written lost bytes")
+                filled += count
+            digest.update(buffer)
+
+    def publish(self, *, mode: int, replace: bool, durable: bool) -> None:
+        """Give the file its name and its usual permissions, in one step.
+
+        Args:
+            mode: The permissions, from ``default_mode``.
+            replace: Whether a file of that name may be replaced.
+            durable: Whether to wait until the disk holds both content and name.
+
+        Raises:
+            DestinationExistsError: A file of that name has appeared, and ``replace`` is false.
+            LocalWriteError: The disk refuses. The target is as it was, but where only the flushing of its name failed.
+        """
+        name, target = local_name(self._name), self.place.name
+        with failures_of(self._path):
+            self._cut()
+            with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
+                os.fchmod(self._file, mode)
+            marked = _marked(self._file)
+            if durable:
+                os.fsync(self._file)
+            self._check_close()
+            status_of(self.place, self._folder)
+            if replace:
+                os.replace(name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            else:
+                try:
+                    _rename_new(name, target, self._folder)
+                except FileExistsError:
+                    raise already_exists(self.place.path) from None
+            self._name = ""
+            self.published = _unchanged(target, self._folder, marked)
+            if durable:
+                _flush_folder(self._folder)
+
+    def _cut(self) -> None:
+        """Remove what is noted behind the last byte."""
+        if self._size is not None:
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError:
+                if os.fstat(self._file).st_size != self._size:
+                    raise
+
+    def _check_close(self) -> None:
+        """Close the file, as far as that can fail, which must be known before it is published."""
+        try:
+            closed = os.dup(self._file)  # while we have it open nobody takes it for left over
+        except OSError:
+            closed, self._file = self._file, -1
+        os.close(closed)
+
+    def keep(self) -> Path:
+        """Leave what is there for a later download, and give its path; ``discard`` does not remove it then."""
+        name, self._name = self._name, ""
+        return self.place.path.with_name(local_name(name))
+
+    def discard(self) -> None:
+        """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
+        # Of what is published all that can fail has been asked before; of the rest nothing is to be told any more.
+        if self._name:
+            name, self._name = local_name(self._name), ""
+            with suppress(OSError):
+                os.unlink(name, dir_fd=self._folder)
+        file, self._file = self._file, -1
+        folder, self._folder = self._folder, -1
+        for descriptor in (file, folder):
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
+
+
+def write_whole(
+    place: Place, pieces: Sequence[bytes | memoryview], *, mode: int, replace: bool, durable: bool
+) -> os.stat_result | None:
+    """Write a small file and publish it, in one go.
+
+    Returns:
+        As ``Temporary.published``.
+
+    Raises:
+        UnsafePathError, LocalWriteError, DestinationExistsError: As ``Temporary`` does.
+    """
+    temporary = Temporary(place)
+    try:
+        temporary.create_at_once()
+        temporary.write(0, pieces)
+        temporary.publish(mode=mode, replace=replace, durable=durable)
+    finally:
+        temporary.discard()
+    return temporary.published
+
+
+def already_exists(path: Path) -> DestinationExistsError:
+    """Say that a file is in the way."""
+    return DestinationExistsError(
+        f"{path} already exists. Pass replace=True to overwrite it, or exist_ok=True to leave it as it is.",
+        path=path,
+    )
+
+
+def default_mode() -> int:
+    """Tell the permissions that a new file gets by the process's umask.
+
+    ``os.umask`` can only be read by setting it, for all threads, so Linux's status file is read instead, and
+    elsewhere a file is made to look at.
+    """
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"Umask:"):
+                    return 0o666 & ~int(line.split()[1], 8)
+    except OSError:
+        pass
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            probe = os.open(os.path.join(folder, "probe"), _NEW_FILE, 0o666)
+            try:
+                return stat.S_IMODE(os.fstat(probe).st_mode)
+            finally:
+                os.close(probe)
+    except OSError:
+        return _UNKNOWN_MODE
+
+
+def _marked(file: int) -> tuple[int, int, int, int]:
+    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
+
+    The clock of most file systems stands still for some milliseconds, and a change right after the publishing
+    could leave all times as they are. But every change sets both times, of modification and of status, to
+    the same; so as long as the first is the earlier one, there was none.
+
+    Returns:
+        Device, inode, length, and time of modification in nanoseconds.
+    """
+    written = os.fstat(file)
+    modified = written.st_mtime_ns - 1000
+    with suppress(OSError):  # a file system that keeps no such times
+        os.utime(file, ns=(written.st_atime_ns, modified))
+    return written.st_dev, written.st_ino, written.st_size, modified
+
+
+def _unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
+    """Look at a published file; ``None`` where it may be another one, or have been changed, already."""
+    with suppress(OSError):  # moved away by now
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
+        if same and found.st_mtime_ns < found.st_ctime_ns:
+            return found
+    return None
+
+
+def _rename_new(name: str, target: str, folder: int) -> None:
+    """Rename in the folder, unless the target exists."""
+    try:
+        os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        # No hard links here, for whatever reason: the check and the rename are two steps then.
+        with suppress(FileNotFoundError):
+            os.stat(target, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+    else:
+        with suppress(OSError):  # the file is in place, whatever becomes of its first name
+            os.unlink(name, dir_fd=folder)
+
+
+def _flush_folder(folder: int) -> None:
+    """Wait until the disk holds the names in a folder, where it knows how to do that for folders."""
+    try:
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.fsync(readable)
+        finally:
+            os.close(readable)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH_OF_FOLDERS:
+            raise

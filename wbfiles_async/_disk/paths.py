@@ -1,0 +1,280 @@
+"""Finds the places of files below a root, and looks at what is there already.
+
+Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic
+links, and all names are resolved in the open folder, so that a parent swapped meanwhile cannot lead outside.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._disk.errors import failures_of
+from wbfiles_async._disk.names import local_parts
+from wbfiles_async._md5 import new_md5
+from wbfiles_async.errors import ConfigurationError, UnsafePathError
+
+if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
+    raise ImportError(
+        "wbfiles_async cannot write files on this system: it has no way to open files relative to an open folder "
+        "(Windows has none). Use Linux or macOS, or the Windows Subsystem for Linux."
+    )
+
+FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags to open a folder that is no link; on Linux one that may not be read will do."""
+
+_BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
+
+_NAMES_ARE_UTF8 = sys.getfilesystemencoding().lower() == "utf-8"
+
+
+@attrs.frozen
+class Place:
+    """Where one file goes.
+
+    Attributes:
+        root: The folder the caller named; may be a symbolic link itself.
+        parts: The remote name's components, used literally.
+    """
+
+    root: Path
+    parts: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file's local path."""
+        return self.root.joinpath(*map(local_name, self.parts))
+
+    @property
+    def name(self) -> str:
+        """The last component, as the operating system is told it."""
+        return local_name(self.parts[-1])
+
+
+def local_name(part: str) -> str:
+    """Return a component as the operating system is told it: its UTF-8 bytes, whatever the locale says of names."""
+    return part if _NAMES_ARE_UTF8 else os.fsdecode(part.encode())
+
+
+def place_for(
+    root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = (), *, portable: bool = False
+) -> Place:
+    """Find where a remote name goes below ``root``.
+
+    Args:
+        root: The folder the caller named.
+        name: The remote name.
+        folder: Components below the root that come before the name's.
+        portable: Whether to refuse what only other systems than this one cannot hold.
+
+    Raises:
+        UnsafePathError: The name cannot be used literally below the root.
+    """
+    portable = portable or sys.platform == "win32"
+    if portable and folder:
+        local_parts("/".join(folder), portable=True)
+    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
+
+
+def place_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> Place:
+    """Return the place of a file that the caller names, whatever its remote name.
+
+    Args:
+        path: The file to write.
+        root: What was given besides, to which ``path`` is an alternative.
+
+    Raises:
+        ConfigurationError: The path names no file, or a root was given too.
+    """
+    local = Path(path)
+    if Path(root) != Path():
+        raise ConfigurationError(f"path={str(path)!r} is the very file to write, so give no root beside it.")
+    if local.name in ("", "..") or str(path).endswith(os.sep) or "\0" in str(path):
+        raise ConfigurationError(
+            f"path={str(path)!r} names no file; give the file to write, such as 'data/summary.json'."
+        )
+    return Place(local.parent, (local.name,))
+
+
+def prepare(place: Place, *, replace: bool) -> bool:
+    """Look whether a file can go to the place, before any byte is asked for.
+
+    Args:
+        place: The place.
+        replace: Whether a file that is there will be replaced; otherwise nothing is written then.
+
+    Returns:
+        Whether a regular file is there already.
+
+    Raises:
+        UnsafePathError: A symbolic link is in the way.
+        LocalWriteError: Something else is in the way, or the folder cannot be written to.
+    """
+    taken = exists(place)
+    if replace or not taken:
+        folder = place.path.parent
+        with failures_of(lambda: folder):
+            if (refusal := refusal_of(folder)) is not None:
+                raise refusal
+    return taken
+
+
+def check_writable(root: Path) -> None:
+    """Check that something can be written below the root, or be there already.
+
+    Raises:
+        LocalWriteError: Neither.
+    """
+    with failures_of(lambda: root):
+        refusal = refusal_of(root)
+        if refusal is not None and not _holds_anything(root):
+            raise refusal
+
+
+def refusal_of(folder: Path) -> OSError | None:
+    """Return why no file can be made in the folder, or the folder itself; ``None`` if nothing is known against it."""
+    above = folder
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    # Either answer may be wrong: the first for a process that acts as another user, the second in some containers.
+    wanted = os.W_OK | os.X_OK
+    if os.access(above, wanted) or (_BY_EFFECTIVE_ID and os.access(above, wanted, effective_ids=True)):
+        return None
+    reason = errno.EACCES if above.is_dir() else errno.ENOTDIR
+    with suppress(OSError):
+        if os.statvfs(above).f_flag & os.ST_RDONLY:
+            reason = errno.EROFS
+    return OSError(reason, os.strerror(reason))
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Return whether there is something in a folder, or may be, since it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def exists(place: Place) -> bool:
+    """Tell whether a regular file is at the place.
+
+    Raises:
+        UnsafePathError: A symbolic link is in the way.
+        LocalWriteError: Something else is in the way.
+    """
+    with failures_of(lambda: place.path):
+        try:
+            folder = open_folder(place, create=False)
+        except FileNotFoundError:
+            return False
+        try:
+            return status_of(place, folder) is not None
+        finally:
+            os.close(folder)
+
+
+def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
+    """Tell whether the file at the place has this length and, where known, this md5.
+
+    Returns:
+        Its status from before it was read; ``None`` where it has not.
+    """
+    with failures_of(lambda: place.path):
+        try:
+            folder = open_folder(place, create=False)
+        except FileNotFoundError:
+            return None
+        try:
+            found = status_of(place, folder)
+            if found is None or (size is not None and found.st_size != size) or (size is None and md5 is None):
+                return None
+            if md5 is None:
+                return found
+            try:
+                return _if_right(place, folder, md5)
+            except OSError as error:  # a file that cannot be read is not known to be right
+                if error.errno not in _UNREADABLE:
+                    raise
+                return None
+        finally:
+            os.close(folder)
+
+
+def _if_right(place: Place, folder: int, md5: bytes) -> os.stat_result | None:
+    file = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with open(file, "rb", buffering=0) as content:
+        found = os.fstat(file)
+        return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
+
+
+def open_folder(place: Place, *, create: bool) -> int:
+    """Open the folder the file lies in, below the root only through folders that are no links."""
+    flags = FOLDER & ~os.O_NOFOLLOW
+    try:
+        folder = os.open(place.root, flags)
+    except FileNotFoundError:
+        if not create:
+            raise
+        place.root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(place.root, flags)
+    for part in place.parts[:-1]:
+        try:
+            inner = _enter(place, folder, local_name(part), create=create)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
+
+
+def status_of(place: Place, folder: int) -> os.stat_result | None:
+    """Look at the target without following it; anything but a regular file or nothing is refused."""
+    name = place.parts[-1]
+    try:
+        found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(found.st_mode):
+        return found
+    if stat.S_ISLNK(found.st_mode):
+        raise _through_link(place, name)
+    if stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EISDIR, "a folder of that name is in the way")
+    raise OSError(errno.EEXIST, "something that is no regular file is in the way")
+
+
+def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
+    try:
+        return os.open(part, FOLDER, dir_fd=folder)
+    except FileNotFoundError:
+        if not create:
+            raise
+        with suppress(FileExistsError):
+            os.mkdir(part, dir_fd=folder)
+        return os.open(part, FOLDER, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
+            raise _through_link(place, part) from error
+        raise
+
+
+def _is_link(name: str, folder: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def _through_link(place: Place, part: str) -> UnsafePathError:
+    return UnsafePathError(
+        f"{place.path}: {part!r} is a symbolic link below the root {place.root}, and writing through it could leave "
+        "the root. Remove the link, or name the folder it leads to as the root.",
+        name="/".join(place.parts),
+    )

@@ -1,0 +1,108 @@
+"""Read what an object store says when it refuses. Performs no I/O.
+
+The bodies are XML, and untrusted: bounded patterns read the few elements that matter, so that no entity is
+ever expanded.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from wbfiles_async._messages import clean, described_page
+
+__all__ = ["StoreError", "is_expired", "is_throttle", "page_instead", "parse_store_error"]
+
+# More than `clean` reads, so that it is the one to cut. S3's longest answer is below 4 KiB.
+_LONGEST_BODY = 100_000  # bytes
+_LONGEST_MESSAGE = 500  # characters
+
+_CODE = re.compile(r"<Code(?:\s[^<>]{0,200})?>\s{0,20}([A-Za-z0-9._-]{1,100})\s{0,20}</Code>")
+# S3; GCS adds Details, Azure AuthenticationErrorDetail.
+_TEXT = re.compile(r"<(Message|Details|AuthenticationErrorDetail)(?:\s[^<>]{0,200})?>([^<]{1,4000})</\1>")
+# The beginning of a web page; blanks, comments and a declaration may stand before it. Atomic: never read again.
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?>(?:\s+|<!--.*?-->|<\?[^>]*>)*)<(?:!doctype\s{1,9}html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_PAGE_NAMES = (".html", ".htm", ".xhtml")
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&"))
+
+# R2 and NooBaa have codes of their own; STS tokens expire with status 400 on S3, signed URLs on GCS.
+_EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredRequest", "RequestExpired"})
+_EXPIRED_STATUSES = frozenset({400, 401, 403})
+
+_THROTTLE_STATUSES = frozenset({429, 503})
+# With other statuses too, on stores that speak S3 or Azure's language.
+_THROTTLE_CODES = frozenset({"SlowDown", "ServerBusy", "Throttling", "ThrottlingException", "TooManyRequests"})
+
+
+@attrs.frozen
+class StoreError:
+    """Why a store refused.
+
+    Attributes:
+        code: The store's own word, such as ``AccessDenied``; empty where the body has none.
+        message: What it said, in one line and without secrets; may be empty.
+    """
+
+    code: str
+    message: str
+
+
+def parse_store_error(body: bytes) -> StoreError:
+    """Return code and message of an error body of S3, GCS, Azure or a server like them; never fails."""
+    text = body[:_LONGEST_BODY].decode("utf-8-sig", errors="replace")
+    code = _CODE.search(text)
+    said = " ".join(match[2].strip() for match in _TEXT.finditer(text))
+    if not said and "<" not in text and "\N{REPLACEMENT CHARACTER}" not in text:
+        said = text  # a proxy's plain "no healthy upstream"
+    elif not said and not code and _PAGE.match(body[:_LONGEST_BODY]):
+        said = described_page(body)  # of a proxy or a firewall; stores answer XML
+    for entity, character in _ENTITIES:
+        said = said.replace(entity, character)
+    return StoreError(code=code[1] if code else "", message=clean(said, _LONGEST_MESSAGE))
+
+
+def is_expired(status: int, error: StoreError) -> bool:
+    """Tell whether the signed URL was good once and a fresh one will do.
+
+    Decided by the store's own words: a status of 403 alone is also what a real refusal looks like.
+    """
+    if status not in _EXPIRED_STATUSES:
+        return False
+    if error.code == "AccessDenied":
+        return "request has expired" in error.message.lower()
+    if error.code == "AuthenticationFailed":
+        # Azure says the first of a time frame that it can read and the second of one that has become empty.
+        said = error.message.lower()
+        return "not valid in the specified time frame" in said or "signed expiry time" in said
+    return error.code in _EXPIRED_CODES
+
+
+def is_throttle(status: int, error: StoreError) -> bool:
+    """Tell whether the store has too much to do, so that all should ask it less, not only who was refused."""
+    return status in _THROTTLE_STATUSES or error.code in _THROTTLE_CODES
+
+
+def page_instead(content_type: str | None, beginning: bytes, *, name: str) -> str | None:
+    """Return in words that a web page came in place of a file, for an answer that is not the file.
+
+    Captive portals, login pages and firewalls answer with status 200, as if their page were what was requested.
+
+    Args:
+        content_type: The answer's ``Content-Type``.
+        beginning: The first bytes of its body; may be empty where the type tells enough.
+        name: The file's name: of one that is a web page itself, nothing can be told.
+
+    Returns:
+        ``None`` where it is no web page, as far as can be seen.
+    """
+    if name.lower().endswith(_PAGE_NAMES):
+        return None
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind not in _PAGE_TYPES and not _PAGE.match(beginning[:_LONGEST_BODY]):
+        return None
+    return f"{described_page(beginning)} came instead of the file: a login page, a proxy or a firewall is in the way"

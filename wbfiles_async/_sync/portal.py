@@ -1,0 +1,349 @@
+"""The one thread in which blocking calls of this process have their event loop.
+
+Why not anyio's ``start_blocking_portal``: kept open, its thread hangs the interpreter at exit; cancelling its futures
+does not wait for the task's clean-up, which Ctrl-C must; and it takes two trips to the loop for a call, one of them to
+begin it, where one will do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+
+from wbfiles_async.errors import ConfigurationError, WBFilesError
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+EXIT_SECONDS = 5.0
+"""How long the interpreter's exit waits for clean-up; a disk that hangs longer does not hold it."""
+
+
+_EXITS = "The interpreter exits; the blocking objects can no longer be used."
+
+WAIT_SECONDS = 0.5
+"""How long a call waits in one go. Python sees a signal that comes just before a wait only when the wait ends."""
+
+
+class Closable(Protocol):
+    """What is closed in the thread before it ends."""
+
+    def aclose(self) -> Coroutine[object, object, None]: ...
+
+
+def has_uvloop() -> bool:
+    """Tell whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
+    return find_spec("uvloop") is not None
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    if not has_uvloop():
+        return asyncio.new_event_loop()
+    uvloop = import_module("uvloop")
+
+    async def getaddrinfo(
+        loop: asyncio.AbstractEventLoop,
+        host: str | None,
+        port: int | str | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+
+    # uvloop's own look-up starts threads of libuv, and a child that is forked later crashes when it exits, since libuv
+    # waits there for threads that only the parent has.
+    loop_type = type("Loop", (uvloop.Loop,), {"getaddrinfo": getaddrinfo, "__module__": "uvloop"})
+    loop: asyncio.AbstractEventLoop = loop_type()
+    return loop
+
+
+class _Thread:
+    """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
+
+    _loop: asyncio.AbstractEventLoop
+    _stopped: asyncio.Event
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.ending = False
+        self.clients: set[Closable] = set()
+        self.generators: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._closings: set[asyncio.Task[None]] = set()
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
+        self._thread.start()
+        started.result()
+
+    def _work(self, started: Future[None]) -> None:
+        import asyncio
+
+        from wbfiles_async._disk.executor import LastingThreads
+
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.set_default_executor(LastingThreads(thread_name_prefix="wbfiles-loop"))  # looks up host names
+            self._stopped = asyncio.Event()
+            started.set_result(None)
+            await self._stopped.wait()
+            for call in self._calls:
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            # From their outer ends; the loop would close those inside of them at the same moment, and fail.
+            while self.generators:
+                await self.generators.pop().aclose()
+            while self.clients:
+                await self.clients.pop().aclose()
+            await asyncio.gather(*self._closings)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        loop = _new_event_loop()
+        try:
+            loop.run_until_complete(serve())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            # asyncio.run and anyio.run would wait for the default executor too, for which they start a thread, and
+            # Python 3.12 refuses new threads while the interpreter exits. Closing the loop ends the executor's threads.
+            loop.close()
+
+    @property
+    def is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def close_soon(self, closable: Closable) -> None:
+        """Close without waiting. The collector calls this at any time in any thread, in this one too."""
+
+        def close() -> None:
+            closing = self._loop.create_task(closable.aclose())
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+
+        with suppress(RuntimeError):  # the loop has ended, and with it the connections
+            self._loop.call_soon_threadsafe(close)
+
+    def close_generator(self, values: Closable) -> None:
+        """Close a generator that may be half read, unless the thread does or did so, or it is a parent process's."""
+        if self.process == os.getpid() and not self.ending and values in self.generators:
+            self.generators.discard(values)
+            if self.is_current:
+                self.close_soon(values)
+            else:
+                run_blocking(values.aclose)
+
+    def leave_if_ending(self) -> None:
+        """Keep a daemon thread whose work the exit cut off: all that it could still do is print a traceback."""
+        if self.ending:
+            if threading.current_thread() is not threading.main_thread():
+                threading.Event().wait()
+            raise ConfigurationError(_EXITS)
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def begin(self, call: _Call[T]) -> None:
+        """Begin a call, without waiting.
+
+        Raises:
+            RuntimeError: The loop has ended.
+        """
+
+        def start() -> None:
+            task = self._loop.create_task(call.run())
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+            call.begun(task)
+
+        self._loop.call_soon_threadsafe(start)
+
+    def cancel(self, call: _Call[T]) -> None:
+        """Cancel a call, without waiting."""
+        with suppress(RuntimeError):  # the loop has ended, and with it the call
+            self._loop.call_soon_threadsafe(call.cancel)
+
+    def stop(self) -> None:
+        """Cancel what runs, close the clients, and end the thread."""
+        if self.process == os.getpid() and self._thread.is_alive():
+            self.ending = True
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join(EXIT_SECONDS)
+
+
+_lock = threading.Lock()
+_thread: _Thread | None = None
+
+
+def _current() -> _Thread:
+    global _thread
+    with _lock:
+        if _thread is None:
+            _thread = _Thread()
+            atexit.register(_thread.stop)
+        return _thread
+
+
+def _forget_parent() -> None:
+    global _lock, _thread
+    _lock, _thread = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
+def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run async work in the I/O thread and wait for it.
+
+    Works from any thread, also from one whose own event loop runs. When the waiting is interrupted (Ctrl-C), the
+    work is cancelled and its clean-up waited for before the interruption goes on; a second one does not wait.
+
+    Raises:
+        ConfigurationError: Called from the I/O thread itself, which would wait for itself for ever.
+    """
+    thread = _current()
+    if thread.is_current:
+        raise ConfigurationError(
+            "The blocking objects cannot be used inside their own callbacks (progress, on_result), which run in the "
+            "thread that does the work. Note what is needed there and call when the download has returned."
+        )
+    call = _Call(lambda: work(*args, **kwargs))
+    try:
+        thread.begin(call)
+    except RuntimeError:
+        thread.leave_if_ending()
+        raise
+    try:
+        while not call.has_ended(WAIT_SECONDS):
+            if thread.has_ended and not call.has_ended(0):
+                raise ConfigurationError(_EXITS)  # noqa: TRY301  # nothing is left that could cancel the call
+        return call.result()
+    except BaseException as error:
+        try:  # at once: where a second interruption can come, it must not keep the work from being cancelled
+            thread.leave_if_ending()
+            if not call.has_ended(0):
+                thread.cancel(call)
+                call.has_ended(-1)
+        except BaseException:
+            thread.cancel(call)  # perhaps for the second time, which is harmless
+            raise
+        if isinstance(error, WBFilesError | KeyboardInterrupt):
+            # The message tells what to do; the thirty frames of how it came about would hide the caller's line.
+            log.debug("The whole traceback of what %s raised:", getattr(work, "__qualname__", work), exc_info=error)
+            error.__traceback__ = None
+        raise
+
+
+async def _next(values: AsyncGenerator[T]) -> T | None:
+    return await anext(values, None)
+
+
+def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
+    """Iterate async values in the I/O thread. Where the iteration stops early, and at exit, the generator is closed.
+
+    Raises:
+        ConfigurationError: The iteration was begun before the process was forked.
+    """
+    thread = _current()
+    thread.generators.add(values)
+    try:
+        while True:
+            if thread is not _current():
+                raise ConfigurationError(
+                    "This iteration was begun before the process was forked, on a connection of the parent process. "
+                    "Begin it anew."
+                )
+            value = run_blocking(_next, values)
+            if value is None:
+                return
+            yield value
+    finally:
+        thread.close_generator(values)
+
+
+class _Call(Generic[T]):
+    """Async work that another thread waits for and can cancel.
+
+    Why not a future of ``concurrent.futures``: with it, and a scope to cancel, a small file took a tenth longer.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[T] | None = None
+        self._ended: asyncio.Task[T] | None = None
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    # In the loop.
+
+    async def run(self) -> T:
+        """Do it."""
+        return await self._work()
+
+    def begun(self, task: asyncio.Task[T]) -> None:
+        """Note the task that does it."""
+        self._task = task
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # seen: who waited may have gone on with an interruption
+        self._ended = task
+        self._lock.release()
+
+    def cancel(self) -> None:
+        """Cancel it."""
+        if self._task is not None:
+            self._task.cancel()
+
+    # In the thread that waits.
+
+    def has_ended(self, seconds: float) -> bool:
+        """Wait so long at most, -1 for as long as it takes, and tell whether it has ended."""
+        return self._ended is not None or self._lock.acquire(timeout=seconds)
+
+    def result(self) -> T:
+        """Give what came of it."""
+        assert self._ended is not None  # noqa: S101
+        return self._ended.result()
+
+
+def close_at_exit(client: Closable) -> None:
+    """Have a client closed before the thread ends."""
+    _current().clients.add(client)
+
+
+def close_soon(client: Closable) -> None:
+    """Close a client that nobody holds any more, without waiting for it."""
+    thread = _thread
+    if thread is not None and client in thread.clients:
+        thread.clients.discard(client)
+        thread.close_soon(client)
+
+
+def close_now(client: Closable) -> None:
+    """Close a client and wait for it."""
+    _current().clients.discard(client)
+    run_blocking(client.aclose)

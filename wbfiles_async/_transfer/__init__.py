@@ -1,1 +1,0 @@
-"""Moving bytes: bulk -> download -> store, sink -> session -> transport. Data flows one way."""
