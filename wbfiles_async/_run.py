@@ -112,7 +112,7 @@ class AsyncRun:
         return AsyncFiles(
             self._client,
             self,
-            None if names is None else read_texts("names", names),
+            None if names is None else read_texts("names", names, "names"),
             pattern,
             None if match is None else parse_match(match, run_id=self.id),
             per_page,
