@@ -155,7 +155,7 @@ class AsyncRun(HandlesFilesOnly):
         return AsyncFiles(
             run._client,
             run,
-            None if names is None else read_texts("names", names),
+            None if names is None else read_texts("names", names, "names"),
             pattern,
             None if match is None else parse_match(match, run_id=self.id),
             per_page,

@@ -18,25 +18,26 @@ _MOST_NAMES = 100
 _SPECIAL = re.compile(r"\[!?\]?[^]]*\]|[*?\[\\%]")
 
 
-def read_texts(what: str, given: Iterable[str]) -> tuple[str, ...]:
+def read_texts(what: str, given: Iterable[str], noun: str = "patterns") -> tuple[str, ...]:
     """Return a collection of texts, such as a generator, as a tuple.
 
     Args:
         what: The name of the argument, for messages.
         given: What the caller passed for it.
+        noun: What the texts are, for messages. Defaults to patterns.
 
     Raises:
         ConfigurationError: It is one string or no collection, or holds something other than strings.
     """
     if isinstance(given, str | bytes):
-        raise ConfigurationError(f"{what} is a list of strings; give {what}=[{given!r}], not one string.")
+        raise ConfigurationError(f"{what} is a list of {noun}; give {what}=[{given!r}], not one string.")
     try:
         texts = tuple(given)
     except TypeError:
-        raise ConfigurationError(f"{what} is a list of strings, not {given!r}.") from None
+        raise ConfigurationError(f"{what} is a list of {noun}, not {given!r}.") from None
     for each in texts:
         if not isinstance(each, str):
-            raise ConfigurationError(f"{what} is a list of strings; {each!r} in it is none.")
+            raise ConfigurationError(f"{what} is a list of {noun}; {each!r} in it is no string.")
     return texts
 
 
