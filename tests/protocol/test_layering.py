@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,12 @@ import wbfiles_async._protocol as package
 
 MODULES = sorted(Path(package.__file__).parent.glob("*.py"))
 OURS = ("wbfiles_async._protocol", "wbfiles_async._models", "wbfiles_async.errors")
-# Whatever is not here is a client, does I/O, or makes `import wbfiles_async` slow (email, xml, http).
+# Whatever is not here is a client, does I/O, or is slow to import (xml, http). What reads dates needs email,
+# which is slow too: it is not loaded by `import wbfiles_async`.
 OTHERS = {
-    "__future__", "array", "attrs", "binascii", "collections", "datetime", "enum", "fnmatch", "functools", "hashlib",
-    "heapq", "ipaddress", "itertools", "json", "math", "re", "struct", "threading", "typing", "unicodedata",
-    "urllib", "zlib",
+    "__future__", "array", "attrs", "binascii", "collections", "datetime", "email", "enum", "fnmatch", "functools",
+    "hashlib", "heapq", "html", "ipaddress", "itertools", "json", "math", "re", "struct", "threading", "typing",
+    "unicodedata", "urllib", "zlib",
 }  # fmt: skip
 
 
@@ -33,6 +36,11 @@ def test_the_pure_layer_imports_no_client_no_io_and_nothing_heavy(module: Path) 
         name for name in imported_by(module) if not name.startswith(OURS) and name.partition(".")[0] not in OTHERS
     }
     assert foreign == set()
+
+
+def test_email_is_not_loaded_by_the_import() -> None:
+    script = "import sys, wbfiles_async; sys.exit('email' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
 def test_all_modules_of_the_layer_are_looked_at() -> None:
