@@ -107,7 +107,7 @@ class _Setting:
 
 
 @attrs.frozen
-class _Exception:
+class _NoProxyEntry:
     """An entry of ``NO_PROXY``: a network or a domain, on one port or on all.
 
     Attributes:
@@ -137,7 +137,7 @@ class ProxyRules:
     """Which origins are connected to through which proxy."""
 
     _by_scheme: Mapping[str, _Setting]
-    _exceptions: tuple[_Exception, ...]
+    _exceptions: tuple[_NoProxyEntry, ...]
     _is_off: bool = False
     _is_excepted: Callable[[str], bool] | None = None
 
@@ -172,7 +172,7 @@ class ProxyRules:
             if settings:
                 found[scheme] = settings[0]
         listed = re.split(r"[,\s]+", variables.get("no_proxy") or variables.get("NO_PROXY") or "")
-        exceptions = tuple(entry for text in listed if (entry := _exception(text)) is not None)
+        exceptions = tuple(entry for text in listed if (entry := _no_proxy_entry(text)) is not None)
         return cls(found, exceptions, "*" in listed, is_excepted)
 
     @property
@@ -213,18 +213,18 @@ class ProxyRules:
         return self._is_excepted is not None and self._is_excepted(name)
 
 
-def _exception(text: str) -> _Exception | None:
+def _no_proxy_entry(text: str) -> _NoProxyEntry | None:
     """Read an entry of ``NO_PROXY``; ``None`` for one that means nothing."""
     if (network := _network(text)) is not None:
-        return _Exception(network)
+        return _NoProxyEntry(network)
     match = _HOST_AND_PORT.fullmatch(text)
     if match is None:
         return None
     host, port = match[1].strip("[]"), int(match[2]) if match[2] else None
     if (network := _network(host.removesuffix("."))) is not None:
-        return _Exception(network, port=port)
+        return _NoProxyEntry(network, port=port)
     domain = host.lower().removeprefix("*").strip(".")
-    return _Exception(domain=_ascii(domain), is_itself=not host.startswith("*"), port=port) if domain else None
+    return _NoProxyEntry(domain=_ascii(domain), is_itself=not host.startswith("*"), port=port) if domain else None
 
 
 def _network(text: str) -> _Network | None:
