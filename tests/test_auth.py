@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import pickle
 import sys
 import traceback
@@ -353,6 +354,50 @@ class TestSharedFile:
         assert cache.is_symlink()
         assert "access-1" in (tmp_path / "dotfiles.json").read_text()
 
+    @pytest.mark.fault(123)
+    @pytest.mark.parametrize("belongs_to_others", ["link", "file"])
+    async def test_of_another_user_is_neither_read_nor_replaced(
+        self,
+        auth: IdentityTokenAuth,
+        cache: Path,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        belongs_to_others: str,
+    ) -> None:
+        write_cache(tmp_path / "file", "planted", "2099-01-01 00:00:00")
+        before = (tmp_path / "file").read_text()
+        cache.parent.mkdir()
+        cache.symlink_to(tmp_path / "file")
+        try:
+            os.chown(cache if belongs_to_others == "link" else tmp_path / "file", 54321, 54321, follow_symlinks=False)
+        except PermissionError:
+            pytest.skip("needs the right to give files away")
+        assert await bearer(auth) == "access-1"
+        assert (tmp_path / "file").read_text() == before
+        assert list(cache.parent.iterdir()) == [cache]
+        assert "belongs to another user" in caplog.text
+
+    @pytest.mark.fault(123)
+    @pytest.mark.parametrize("kind", ["/dev/zero", "pipe", "huge", "loop"])
+    async def test_that_would_never_end_is_left_alone(
+        self, auth: IdentityTokenAuth, cache: Path, caplog: pytest.LogCaptureFixture, kind: str
+    ) -> None:
+        cache.parent.mkdir()
+        match kind:
+            case "pipe":
+                os.mkfifo(cache)
+            case "huge":
+                cache.write_bytes(b" " * (2 << 20))
+            case "loop":
+                cache.symlink_to(cache)
+            case device:
+                cache.symlink_to(device)
+        before = cache.lstat()
+        assert await bearer(auth) == "access-1"
+        assert cache.lstat().st_ino == before.st_ino
+        assert list(cache.parent.iterdir()) == [cache]
+        assert f"cannot be kept in {cache}" in caplog.text
+
     async def test_saves_the_exchange(self, auth: IdentityTokenAuth, server: Server, cache: Path) -> None:
         write_cache(cache, "shared", "2025-06-15 15:11:41")
         assert await bearer(auth) == "shared"
@@ -402,10 +447,10 @@ class TestSharedFile:
     async def test_leaves_no_other_file_where_it_cannot_be_replaced(
         self, auth: IdentityTokenAuth, cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(source: Path, target: Path) -> None:
+        def refuse(source: str, target: str, **folders: int) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "replace", refuse)
+        monkeypatch.setattr(os, "replace", refuse)
         assert await bearer(auth) == "access-1"
         assert list(cache.parent.iterdir()) == []
         assert "Permission denied" in caplog.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
+import json
 import os
 import ssl
 import subprocess
@@ -24,6 +26,7 @@ from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._conditions import UnsatisfiableRangeError, select_range
 from wbfiles_async.testing._like import compile_like
 
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 RUN = "team/vision/run1"
 MEBIBYTE = 1 << 20
 LARGE = os.urandom(MEBIBYTE) * 2
@@ -144,7 +147,7 @@ def test_the_api_wants_the_key(wandb_server: LocalServer, auth: tuple[str, str] 
 def test_an_identity_token_is_exchanged_for_an_access_token_that_expires(tmp_path: Path) -> None:
     clock = Clock()
     with LocalServer(tmp_path, clock=clock, token_lifetime=60) as server:
-        form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "e30.e30.c2ln"}
+        form = {"grant_type": JWT_BEARER, "assertion": server.identity_token}
         with httpx.Client(base_url=server.base_url, trust_env=False, verify=NO_TLS) as http:
             granted = http.post("/oidc/token", data=form).json()
             assert granted["expires_in"] == 60
@@ -165,12 +168,115 @@ def test_an_identity_token_is_exchanged_for_an_access_token_that_expires(tmp_pat
     "form",
     [
         {"grant_type": "password", "assertion": "e30.e30.c2ln"},
-        {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "no token"},
+        {"grant_type": JWT_BEARER, "assertion": "no token"},
+        {"grant_type": JWT_BEARER, "assertion": "e30.e30.c2ln"},
+        {"grant_type": JWT_BEARER, "assertion": "e30.e30."},
+        {"grant_type": JWT_BEARER, "assertion": "é.é.é"},
         {},
     ],
 )
+@pytest.mark.fault(125)
 def test_nothing_else_is_exchanged(client: Client, form: dict[str, str]) -> None:
     assert client.http.post("/oidc/token", data=form).status_code == 400
+
+
+@pytest.mark.fault(125)
+def test_an_identity_token_of_one_key_is_of_no_use_with_another(tmp_path: Path) -> None:
+    with LocalServer(tmp_path / "1") as known, LocalServer(tmp_path / "2", api_key="s" * 40) as server:
+        form = {"grant_type": JWT_BEARER, "assertion": known.identity_token}
+        with httpx.Client(base_url=server.base_url, trust_env=False, verify=NO_TLS) as http:
+            assert http.post("/oidc/token", data=form).status_code == 400
+        signed, _, signature = server.identity_token.rpartition(".")
+        expected = hmac.new(b"s" * 40, signed.encode(), "sha256").digest()
+        assert base64.urlsafe_b64decode(signature + "=") == expected
+
+
+@pytest.mark.fault(125)
+@pytest.mark.parametrize(
+    "value", [b"Basic \xe9", "Basic é".encode(), b"Basic =", b"Bearer \xe9.\xff", b"Bearer 1.\xc3\xa9", b""]
+)
+def test_credentials_that_are_no_text_are_refused_as_any_others(wandb_server: LocalServer, value: bytes) -> None:
+    with httpx.Client(base_url=wandb_server.base_url, trust_env=False, verify=NO_TLS) as http:
+        answer = http.post("/graphql", json={"query": "{ viewer { id } }"}, headers=[(b"Authorization", value)])
+    assert answer.status_code == 401
+
+
+@pytest.mark.fault(125)
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:1", 200),
+        ("LOCALHOST", 200),
+        ("wandb.localhost:80", 200),
+        ("[::1]:8080", 200),
+        ("192.168.1.2", 200),
+        ("ci-server", 200),
+        ("evil.example", 421),
+        ("evil.example:80", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost@evil.example", 421),
+        ("notlocalhost", 421),
+        ("[::1", 421),
+        ("", 421),
+    ],
+)
+def test_only_names_that_nobody_can_point_here_are_answered(tmp_path: Path, host: str, status: int) -> None:
+    with LocalServer(tmp_path, allowed_hosts=["CI-server"]) as server:
+        server.add_file(RUN, "a.txt", b"private")
+        for url in (server.base_url, server.store_url):
+            with httpx.Client(base_url=url, trust_env=False, verify=NO_TLS) as http:
+                answer = http.post(
+                    "/graphql",
+                    json={"query": "{ viewer { id } }"},
+                    headers={"Host": host},
+                    auth=("api", server.api_key),
+                )
+            api = url == server.base_url
+            assert answer.status_code == (421 if status == 421 else 200 if api else 404)
+
+
+@pytest.mark.fault(125)
+def test_what_is_nested_too_deeply_is_refused(client: Client) -> None:
+    deep = b'{"query": ' + b"[" * 100_000
+    assert client.http.post("/graphql", content=deep).status_code == 400
+    answer = client.http.post("/graphql", json={"query": "{a" * 5_000})
+    assert answer.status_code == 400
+    assert "too deeply" in answer.text
+
+
+@pytest.mark.fault(125)
+@pytest.mark.parametrize(
+    ("expression", "refused"),
+    [
+        ("(a+)+$", "repeats a group"),
+        ("(a|a)*$", "repeats a group"),
+        ("(?:a|a){20}$", "repeats a group"),
+        (r"(\(a*\))+", "repeats a group"),
+        ("a*a*a*a*a*b", "could take too long"),
+        ("(a|a)" * 30 + "b", "could take too long"),
+        ("(?x) (a+) +$", "of a kind"),
+        ("(?P<name>a)", "of a kind"),
+        ("a" * 1001, "1,000 characters"),
+        ("(" * 900, "no regular expression"),
+        ("[", "no regular expression"),
+        ("a{99999999999999999999}", "no regular expression"),
+        ("^a+$", ""),
+        (r"^(?i)?[(+*)\]]*a\)?", "no regular expression"),
+        (r"[)+*]\)|^a{3}(?:a|b)?.*", ""),
+        ("(?i)A.*A.*A", ""),
+    ],
+)
+def test_an_expression_that_could_take_long_is_refused(
+    wandb_server: LocalServer, client: Client, expression: str, refused: str
+) -> None:
+    wandb_server.add_run("team/project/" + "a" * 60)
+    query = 'query Q($f: JSONString) { project(name: "project", entityName: "team") { runCount(filters: $f) } }'
+    filters = json.dumps({"name": {"$regex": expression}})
+    answer = client.http.post("/graphql", json={"query": query, "variables": {"f": filters}}).json()
+    if refused:
+        assert refused in answer["errors"][0]["message"]
+    else:
+        assert answer["data"]["project"]["runCount"] == 1
 
 
 def test_the_files_address_redirects_to_the_store(wandb_server: LocalServer, client: Client) -> None:
@@ -197,11 +303,11 @@ def test_addresses_are_on_the_host_that_the_client_spelled(wandb_server: LocalSe
     answer = client.http.post(
         "/graphql",
         json={"query": FILES, "variables": {"run": "run1"}},
-        headers={"Host": f"files.example:{port}"},
+        headers={"Host": f"files.localhost:{port}"},
     )
     node = answer.json()["data"]["project"]["run"]["files"]["edges"][0]["node"]
-    assert node["url"].startswith(f"http://files.example:{port}/files/")
-    assert node["directUrl"].startswith("http://files.example:")
+    assert node["url"].startswith(f"http://files.localhost:{port}/files/")
+    assert node["directUrl"].startswith("http://files.localhost:")
 
 
 @pytest.mark.parametrize(

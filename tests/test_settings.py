@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,43 @@ class TestSources:
         assert "5ecret" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+    @pytest.mark.fault(123)
+    @pytest.mark.parametrize("kind", ["/dev/zero", "pipe", "folder"])
+    def test_what_is_no_regular_file_is_passed_over_with_a_warning(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture, kind: str
+    ) -> None:
+        path = machine.folder / "wandb/settings"
+        path.parent.mkdir()
+        match kind:
+            case "pipe":
+                os.mkfifo(path)
+            case "folder":
+                path.mkdir()
+            case device:
+                path.symlink_to(device)
+        assert machine.load().entity is None
+        assert f"{path} cannot be read and is not used: it is no regular file" in caplog.text
+
+    @pytest.mark.fault(123)
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("[default]\nentity = team\n" + "# " * 40_000, "longer than 65,536 bytes"),
+            ("[default]\nteam = x\nentity = %(team)s\n", "at entity"),
+            (
+                "[default]\na0 = x\n"
+                + "".join(f"a{n} = {f'%(a{n - 1})s' * 10}\n" for n in range(1, 10))
+                + "entity = %(a9)s",
+                "at entity",
+            ),
+        ],
+        ids=["long", "reference", "references that multiply"],
+    )
+    def test_a_file_that_would_take_much_memory_is_refused(self, machine: Machine, text: str, reason: str) -> None:
+        machine.write_folder_file(text)
+        with pytest.raises(ConfigurationError, match=reason):
+            machine.load()
 
     def test_a_file_that_is_no_text_is_named(self, machine: Machine) -> None:
         path = machine.write_user_file("")

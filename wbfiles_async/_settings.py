@@ -6,9 +6,12 @@ Reads the settings files of W&B's own client. Knows no credentials and opens no 
 from __future__ import annotations
 
 import configparser
+import errno
 import logging
 import math
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +19,7 @@ import attrs
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings"]
+__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings", "read_regular"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ _DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves ov
 _NO_HOME = Path("/nonexistent")  # Debian's name for it
 
 _SECTION = "default"
+_LONGEST_FILE = 64 << 10  # bytes; W&B's client writes a few lines
 _FILE_KEYS = ("base_url", "entity", "project")
 _VARIABLES = {"base_url": "WANDB_BASE_URL", "entity": "WANDB_ENTITY", "project": "WANDB_PROJECT"}
 _OVERRIDES = (*_FILE_KEYS, "user_agent")
@@ -250,19 +254,63 @@ def _choose(key: str, layers: list[_Layer]) -> tuple[str, str]:
     return "", ""
 
 
+def read_regular(path: str | os.PathLike[str], most: int, *, folder: int | None = None) -> bytes:
+    """Read a file that others may have put there: never waits for one, and reads none that goes on for ever.
+
+    Args:
+        path: The file.
+        most: Its length in bytes at most.
+        folder: The open folder that the path is relative to.
+
+    Raises:
+        OSError: It cannot be opened, is no regular file, or is longer (``errno.EFBIG``).
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with open(file, "rb", closefd=False) as content:
+            read = content.read(most + 1)
+    finally:
+        os.close(file)
+    if len(read) > most:
+        raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes")
+    return read
+
+
+class _Escapes(configparser.Interpolation):
+    """Reads ``%%`` as ``%``, and refuses references to other options: a few lines of them could fill the memory."""
+
+    def before_get(
+        self,
+        parser: MutableMapping[str, Mapping[str, str]],
+        section: str,
+        option: str,
+        value: str,
+        defaults: Mapping[str, str],
+    ) -> str:
+        if "%" in value.replace("%%", ""):
+            raise configparser.InterpolationSyntaxError(option, section, "a single %")
+        return value.replace("%%", "%")
+
+
 def _read_file(path: Path) -> dict[str, str]:
     """Return what a settings file of W&B's client says on the names we use."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _LONGEST_FILE).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ConfigurationError(
+                f"Settings file {path} is longer than {_LONGEST_FILE:,} bytes. Repair or remove it."
+            ) from None
         # Such as the folder of another user, in a container that runs under any number.
         logger.warning("settings file %s cannot be read and is not used: %s", path, error.strerror)
         return {}
     except UnicodeDecodeError:
         raise ConfigurationError(f"Settings file {path} is not UTF-8 text. Repair or remove it.") from None
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=_Escapes())
     try:
         parser.read_string(text)
         return {key: parser.get(_SECTION, key) for key in _FILE_KEYS if parser.has_option(_SECTION, key)}

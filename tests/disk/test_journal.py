@@ -54,6 +54,12 @@ def test_anything_else_is_no_journal(text: bytes) -> None:
     assert parse_journal(text) is None
 
 
+@pytest.mark.fault(124)
+@pytest.mark.parametrize("etag", ['"a"\r\nX: 1', '"a', "a", '"a" ', '"a b"', '"é"', 'W/"a"', '"\x80"', '"a""b"', "\n"])
+def test_a_validator_that_no_header_may_hold_is_no_journal(etag: str) -> None:
+    assert parse_journal(encode_header(attrs.evolve(HEADER, etag=etag))) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

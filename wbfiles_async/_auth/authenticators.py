@@ -7,14 +7,17 @@ to whoever asked for the headers.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import math
 import os
 import re
-import tempfile
+import secrets
+import stat
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeGuard
@@ -26,9 +29,9 @@ import attrs
 import httpx
 
 from wbfiles_async._auth.credentials import ApiKey, IdentityToken
-from wbfiles_async._backoff import parse_retry_after
+from wbfiles_async._retry.backoff import parse_retry_after
 from wbfiles_async._messages import clean
-from wbfiles_async._settings import Settings
+from wbfiles_async._settings import Settings, read_regular
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError, WBFilesError
 
 __all__ = ["ApiKeyAuth", "Authenticator", "IdentityTokenAuth"]
@@ -40,6 +43,9 @@ _RENEW_BEFORE = 300.0  # seconds; as W&B's client does, so that both take the ca
 _REJECT_EVERY = 30.0  # seconds; longer than refusals of one token arrive one after the other
 _LONGEST_LIFE = 30 * 86_400.0  # seconds; keeps nonsense out of the arithmetic of dates
 _LONGEST_REASON = 300  # characters
+_LONGEST_ASSERTION = 1 << 20  # bytes; no server takes headers of that length
+_LONGEST_CACHE = 1 << 20  # bytes; some hundred for each server
+_MOST_LINKS = 8
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # in UTC
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
@@ -259,7 +265,7 @@ async def _read_assertion(path: Path) -> str:
     """Return the JWT that the identity provider has put into the file."""
     try:
         async with aiofiles.open(path, "rb") as file:
-            content = await file.read()
+            content = await file.read(_LONGEST_ASSERTION)
     except OSError as error:
         flaw = f"cannot be read ({error.strerror})"
     else:
@@ -273,11 +279,12 @@ async def _read_assertion(path: Path) -> str:
     )
 
 
-async def _read_cached(path: Path, base_url: str) -> _AccessToken | None:
+@aiofiles.os.wrap
+def _read_cached(path: Path, base_url: str) -> _AccessToken | None:
     """Return a server's token from the file that W&B's client keeps; ``None`` if there is no proper one."""
     try:
-        async with aiofiles.open(path, "rb") as file:
-            entries = _json_object(await file.read()).get("credentials")
+        with _own_file(path) as (folder, name):
+            entries = _document(folder, name).get("credentials")
     except OSError:
         return None
     entry = entries.get(base_url) if isinstance(entries, dict) else None
@@ -302,23 +309,62 @@ def _write_cached(path: Path, base_url: str, token: _AccessToken) -> None:
     """
     expires_at = datetime.fromtimestamp(token.expires_at, UTC).strftime(_TIME_FORMAT)
     try:
-        target = Path(os.path.realpath(path))  # a link, such as one into a folder of dotfiles, stays a link
-        target.parent.mkdir(parents=True, exist_ok=True)
-        document = _json_object(target.read_bytes()) if target.exists() else {}
-        entries = document.get("credentials")
-        others = entries if isinstance(entries, dict) else {}
-        document["credentials"] = others | {base_url: {"expires_at": expires_at, "access_token": token.value}}
-        _replace(target, json.dumps(document, indent=2).encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _own_file(path) as (folder, name):
+            try:
+                document = _document(folder, name)
+            except FileNotFoundError:
+                document = {}
+            entries = document.get("credentials")
+            others = entries if isinstance(entries, dict) else {}
+            document["credentials"] = others | {base_url: {"expires_at": expires_at, "access_token": token.value}}
+            _replace(folder, name, json.dumps(document, indent=2).encode())
     except OSError as error:
         logger.warning("the access token cannot be kept in %s: %s", path, error.strerror)
 
 
-def _replace(target: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+def _document(folder: int, name: str) -> dict[str, object]:
+    return _json_object(read_regular(name, _LONGEST_CACHE, folder=folder))
+
+
+@contextmanager
+def _own_file(path: Path) -> Iterator[tuple[int, str]]:
+    """Open the folder that a path ends in, and yield it with the name there; links at the end are followed.
+
+    Raises:
+        OSError: The file, or a link to it, is another user's, who could have chosen what is read or replaced.
+    """
+    for _ in range(_MOST_LINKS):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if not _is_own_link(path.name, folder):
+                yield folder, path.name
+                return
+            path = path.parent / os.readlink(path.name, dir_fd=folder)
+        finally:
+            os.close(folder)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_own_link(name: str, folder: int) -> bool:
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if found.st_uid not in (os.geteuid(), 0):
+        raise OSError(errno.EPERM, f"{name} belongs to another user")
+    return stat.S_ISLNK(found.st_mode)
+
+
+def _replace(folder: int, name: str, content: bytes) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
-        Path(name).replace(target)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
         raise

@@ -6,6 +6,7 @@ Performs no I/O. It is trusted for what it saves, never for what is right: the m
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 
@@ -20,6 +21,9 @@ HEADER_BYTES = 4096
 
 _PART = struct.Struct("<QQ")
 _FORMAT = 1
+
+# RFC 9110, 8.8.3, in ASCII: it becomes a header of requests, and anybody could have written the file.
+_ETAG = re.compile(r'(?:"[\x21\x23-\x7e]*")?')
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +81,8 @@ def parse_journal(text: bytes) -> Journal | None:
         return None
     texts = (header.etag, header.host, header.boot)
     if type(header.size) is not int or header.size < 0 or not all(isinstance(each, str) for each in texts):
+        return None
+    if not _ETAG.fullmatch(header.etag):
         return None
     entries = text[HEADER_BYTES:]
     whole = entries[: len(entries) // _PART.size * _PART.size]

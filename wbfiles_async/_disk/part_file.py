@@ -18,17 +18,17 @@ from pathlib import Path
 
 import attrs
 
-from wbfiles_async._disk.errors import failures_of
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._disk.names import part_name
-from wbfiles_async._disk.paths import Place, local_name, open_folder, status_of
+from wbfiles_async._protocol.ranges import Range
 from wbfiles_async._disk.resume import header_for, open_temporary
+from wbfiles_async._disk.paths import Place, local_name, open_folder, status_of
+from wbfiles_async._disk.publishing import flush_folder, marked_as_written, rename_new, status_if_unchanged
+from wbfiles_async._disk.errors import failures_of
 from wbfiles_async._disk.space import Free
-from wbfiles_async._ranges import Range
 from wbfiles_async.errors import DestinationExistsError
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
 _UNKNOWN_MODE = 0o600  # where the umask cannot be learnt: nobody else can read then
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Temporary:
             self._cut()
             with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
                 os.fchmod(self._file, mode)
-            marked = _marked(self._file)
+            marked = marked_as_written(self._file)
             if durable:
                 os.fsync(self._file)
             self._check_close()
@@ -199,13 +199,13 @@ class Temporary:
                 os.replace(name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
                 try:
-                    _rename_new(name, target, self._folder)
+                    rename_new(name, target, self._folder)
                 except FileExistsError:
                     raise already_exists(self.place.path) from None
             self._name = ""
-            self.published = _unchanged(target, self._folder, marked)
+            self.published = status_if_unchanged(target, self._folder, marked)
             if durable:
-                _flush_folder(self._folder)
+                flush_folder(self._folder)
 
     def _cut(self) -> None:
         """Remove what is noted behind the last byte."""
@@ -295,60 +295,3 @@ def default_mode() -> int:
                 os.close(probe)
     except OSError:
         return _UNKNOWN_MODE
-
-
-def _marked(file: int) -> tuple[int, int, int, int]:
-    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
-
-    The clock of most file systems stands still for some milliseconds, and a change right after the publishing
-    could leave all times as they are. But every change sets both times, of modification and of status, to
-    the same; so as long as the first is the earlier one, there was none.
-
-    Returns:
-        Device, inode, length, and time of modification in nanoseconds.
-    """
-    written = os.fstat(file)
-    modified = written.st_mtime_ns - 1000
-    with suppress(OSError):  # a file system that keeps no such times
-        os.utime(file, ns=(written.st_atime_ns, modified))
-    return written.st_dev, written.st_ino, written.st_size, modified
-
-
-def _unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
-    """Look at a published file; ``None`` where it may be another one, or have been changed, already."""
-    with suppress(OSError):  # moved away by now
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
-        if same and found.st_mtime_ns < found.st_ctime_ns:
-            return found
-    return None
-
-
-def _rename_new(name: str, target: str, folder: int) -> None:
-    """Rename in the folder, unless the target exists."""
-    try:
-        os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):
-        # No hard links here, for whatever reason: the check and the rename are two steps then.
-        with suppress(FileNotFoundError):
-            os.stat(target, dir_fd=folder, follow_symlinks=False)
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
-    else:
-        with suppress(OSError):  # the file is in place, whatever becomes of its first name
-            os.unlink(name, dir_fd=folder)
-
-
-def _flush_folder(folder: int) -> None:
-    """Wait until the disk holds the names in a folder, where it knows how to do that for folders."""
-    try:
-        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            os.fsync(readable)
-        finally:
-            os.close(readable)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH_OF_FOLDERS:
-            raise

@@ -130,6 +130,6 @@ def _run(request: web.Request) -> RunPath:
 async def _json_object(request: web.Request) -> dict[str, object]:
     try:
         body: object = json.loads(await request.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     return {str(key): value for key, value in body.items()} if isinstance(body, dict) else {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from wbfiles_async.testing._names import snake_case
+from wbfiles_async.testing._regex import search
 
 
 class FilterError(ValueError):
@@ -35,6 +35,7 @@ def matches(condition: object, run: Comparable) -> bool:
 
     Raises:
         FilterError: The filter is no mapping, or uses an operator that is not among those known.
+        RegexError: It holds an expression that cannot be searched for.
     """
     if not isinstance(condition, Mapping):
         raise FilterError(f"expected an object as filter, got {condition!r}")
@@ -87,7 +88,7 @@ def _compares(name: str, value: object, operand: object) -> bool:
         case "$exists":
             return (value is not None) == bool(operand)
         case "$regex":
-            return isinstance(value, str) and re.search(str(operand), value) is not None
+            return isinstance(value, str) and search(str(operand), value)
         case "$not" if isinstance(operand, Mapping):
             return not all(_compares(str(inner), value, one) for inner, one in operand.items())
         case "$gt" | "$gte" | "$lt" | "$lte":

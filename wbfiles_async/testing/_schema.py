@@ -86,6 +86,8 @@ def execute(request: Request, query: str, variables: Mapping[str, object], opera
         document = _parse(query)
     except graphql.GraphQLError as error:
         return Answer(_dump({"errors": [error.formatted]}), is_valid=False)
+    except RecursionError:
+        return Answer(_dump({"errors": [{"message": "the query is nested too deeply"}]}), is_valid=False)
     result = graphql.execute_sync(
         _schema(),
         document,

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from wbfiles_async.testing._access import Access
 from wbfiles_async.testing._api import Api, GraphQLResponse
 from wbfiles_async.testing._digests import Digests
+from wbfiles_async.testing._hosts import Hosts
 from wbfiles_async.testing._names import parse_run
 from wbfiles_async.testing._records import RunRecords
 from wbfiles_async.testing._requests import RecordedRequest, RequestLog
@@ -62,7 +63,11 @@ class LocalServer:
             buckets are: `wandb` sends the key to whatever is on the API's, and a signed address refuses it.
         entity: The default entity, and the name of the one user.
         url_lifetime: Seconds that a signed address stays valid.
-        token_lifetime: Seconds that an access token from ``/oidc/token`` is accepted.
+        token_lifetime: Seconds that an access token from ``/oidc/token`` is accepted; it is given for `identity_token`,
+            or any other JWT that is signed with the key.
+        allowed_hosts: Names that requests may be addressed to, beside ``localhost``, ``host``, every address, and this
+            machine's own name where it listens for others. Others are answered 421, since a web page could have its
+            name lead here.
         remembered_requests: How many of the latest requests `requests` tells of; 0 for none.
         clock: Tells the time by which addresses and tokens expire, in seconds since the epoch.
     """
@@ -78,6 +83,7 @@ class LocalServer:
         entity: str = "local",
         url_lifetime: int = 3600,
         token_lifetime: int = 3600,
+        allowed_hosts: Iterable[str] = (),
         remembered_requests: int = 10_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -90,6 +96,8 @@ class LocalServer:
         secret = secrets.token_bytes(32)
         self._signatures = Signatures(secret, url_lifetime, clock)
         self._access = Access(api_key, secret, token_lifetime, clock)
+        own_name = () if _is_loopback(host) else (socket.gethostname(),)
+        self._hosts = Hosts((host, *own_name, *allowed_hosts))
         self._log = RequestLog(remembered_requests)
         self._running: _Running | None = None
 
@@ -105,6 +113,11 @@ class LocalServer:
             RuntimeError: The server is not running.
         """
         return self._expect_running().base_url
+
+    @property
+    def identity_token(self) -> str:
+        """An identity token (a JWT) that the server exchanges for access tokens, for ``WANDB_IDENTITY_TOKEN_FILE``."""
+        return self._access.identity_token(self.entity)
 
     @property
     def store_url(self) -> str:
@@ -204,6 +217,7 @@ class LocalServer:
         api = Api(site, self._access, store_port=store_listener.getsockname()[1]).app()
         store = Store(site).app()
         for app in (api, store):
+            app.middlewares.append(self._hosts.middleware())
             app.on_response_prepare.append(self._record)
         return Service(api, api_listener), Service(store, store_listener)
 
@@ -221,6 +235,10 @@ class LocalServer:
                 user_agent=request.headers.get(hdrs.USER_AGENT),
             )
         )
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,63 @@
+"""Which names the server answers to. Performs no I/O.
+
+A web page can have its own name lead to this machine (DNS rebinding), and would then be of one origin with the server.
+Addresses, and names that nobody else can give away, cannot be used for that.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import attrs
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from wbfiles_async.testing._answers import api_error
+
+
+def _normalized(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower().rstrip(".") for name in names) | {"localhost"}
+
+
+@attrs.frozen
+class Hosts:
+    """The names that requests may be addressed to, beside every address.
+
+    Attributes:
+        names: Names of hosts; ``localhost`` is always one.
+    """
+
+    names: frozenset[str] = attrs.field(converter=_normalized)
+
+    def allow(self, header: str | None) -> bool:
+        """Return whether a ``Host`` header names this server. Who sends none is no browser."""
+        if header is None:
+            return True
+        try:
+            name = (urlsplit(f"//{header}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return name in self.names or name.endswith(".localhost") or _is_address(name)
+
+    def middleware(self) -> Middleware:
+        """Return what refuses requests for other names."""
+
+        @web.middleware
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self.allow(request.headers.get(hdrs.HOST)):
+                return await handler(request)
+            return api_error(
+                421, "this server is not known by that name; LocalServer(allowed_hosts=[...]) lists further ones"
+            )
+
+        return check
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
