@@ -13,6 +13,7 @@ import attrs
 
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._files import check_existing, judged
+from wbfiles_async._html import ShownList, listing_html
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
 from wbfiles_async._protocol.layout import Layout
 from wbfiles_async._protocol.pages import RunPages
@@ -43,6 +44,9 @@ class AsyncRuns:
     def __repr__(self) -> str:
         return f"<AsyncRuns of {self._path}>"
 
+    def _repr_html_(self) -> str:
+        return listing_html("Runs", str(self._path), (), complete=False)
+
     async def __aiter__(self) -> AsyncGenerator[AsyncRun]:
         async with aclosing(self.pages()) as pages:
             async for page in pages:
@@ -61,7 +65,7 @@ class AsyncRuns:
         """
         async with aclosing(self._listed()) as pages:
             async for page in pages:
-                yield [AsyncRun(self._client, run.path, run) for run in page]
+                yield ShownList(AsyncRun(self._client, run.path, run) for run in page)
 
     async def to_list(self) -> list[AsyncRun]:
         """List all runs.
@@ -70,7 +74,7 @@ class AsyncRuns:
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or does not understand the filters or the order.
         """
-        return [run async for run in self]
+        return ShownList([run async for run in self])
 
     async def first(self) -> AsyncRun | None:
         """Give the first run, ``None`` where there is none.
