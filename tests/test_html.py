@@ -170,7 +170,7 @@ def test_runs_and_slices_are_tables_too(api: Api, wandb_server: LocalServer) -> 
         assert isinstance(listed, ShownList)
         assert page(listed).texts[-1] in ("3 runs", "12 runs", "1 file")
         assert pickle.loads(pickle.dumps(listed)) == list(listed)
-    assert page(cast("Shown", files[:1])).texts == ["name", "size", "type", "03.txt", "2.0 KiB", "-", "1 file"]
+    assert page(cast("Shown", files[:1])).texts == ["name", "size", "type", "03.txt", "2.0 KiB", "text/plain", "1 file"]
 
 
 def test_a_listing_that_fails_says_why(api: Api) -> None:
