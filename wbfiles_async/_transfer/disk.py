@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -29,21 +31,65 @@ _Job = Callable[[], Callable[[], None]]
 class LastingThreads(ThreadPoolExecutor):
     """A pool that serves to the interpreter's very end.
 
-    All pools refuse work from when the main thread has returned, while other threads of a program may still
-    download; from then on each piece of work has a thread of its own. Where no thread can be started either, as in an
-    interpreter that exits, the work is done at once in the calling thread: late is better than not at all.
+    The standard library's pools refuse work from when the main thread has returned, while other threads of a program
+    may still download. These threads are daemons and go on; the exit does not wait for them. Where none can be started,
+    as in Python 3.12.1 from that moment on, those that run do the work, and the calling thread where there is none.
+
+    Args:
+        threads: Threads at most.
+        thread_name_prefix: What their names begin with.
     """
+
+    def __init__(self, threads: int, *, thread_name_prefix: str) -> None:
+        super().__init__(threads)  # for its type alone: no thread of it is ever started
+        self._name = thread_name_prefix
+        self._most = threads
+        self._running = 0
+        self._closed = False
+        self._growing = threading.Lock()
+        self._free = threading.Semaphore(0)
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        weakref.finalize(self, self._jobs.put, None).atexit = False
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``work`` in a thread."""
-        with suppress(RuntimeError):
-            return super().submit(work, *args, **kwargs)
-        job = partial(work, *args, **kwargs)
-        with suppress(RuntimeError):
-            return in_new_thread(job)
         future: Future[T] = Future()
-        _fulfil(future, job)
+        job = partial(_fulfil, future, partial(work, *args, **kwargs))
+        with self._growing:
+            if not self._closed and (self._free.acquire(blocking=False) or self._grow()):
+                self._jobs.put(job)
+                return future
+        try:
+            threading.Thread(target=job, name="wbfiles-work", daemon=True).start()
+        except RuntimeError:
+            job()
         return future
+
+    def _grow(self) -> bool:
+        """Start one more thread where that is allowed and possible; return whether there is any."""
+        if self._running < self._most:
+            name, work = f"{self._name}_{self._running}", (self._jobs, self._free)
+            with suppress(RuntimeError):
+                threading.Thread(target=_serve, args=work, name=name, daemon=True).start()
+                self._running += 1
+        return self._running > 0
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Have the threads end when they have done what they were given. Does not wait for them.
+
+        What is submitted later has a thread of its own.
+        """
+        with self._growing:
+            self._closed = True
+            self._jobs.put(None)
+
+
+def _serve(jobs: SimpleQueue[Callable[[], None] | None], free: threading.Semaphore) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # what it refers to can be large
+        free.release()
+    jobs.put(None)  # for the next thread
 
 
 def in_new_thread(work: Callable[[], T]) -> Future[T]:
