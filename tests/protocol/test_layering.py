@@ -11,8 +11,8 @@ MODULES = sorted(Path(package.__file__).parent.glob("*.py"))
 OURS = ("wbfiles_async._protocol", "wbfiles_async._models", "wbfiles_async.errors")
 # Whatever is not here is a client, does I/O, or makes `import wbfiles_async` slow (email, xml, http).
 OTHERS = {
-    "__future__", "abc", "array", "attrs", "binascii", "collections", "datetime", "enum", "fnmatch", "functools", "hashlib",
-    "heapq", "ipaddress", "itertools", "json", "math", "re", "struct", "threading", "typing", "unicodedata",
+    "__future__", "abc", "array", "attrs", "binascii", "collections", "datetime", "enum", "fnmatch", "functools",
+    "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "re", "struct", "threading", "typing", "unicodedata",
     "urllib", "zlib",
 }  # fmt: skip
 
