@@ -32,7 +32,7 @@ from wbfiles_async import (
     FileResult,
     errors,
 )
-from wbfiles_async._auth.authenticators import authenticators, credentials
+from wbfiles_async._auth import authenticators, credentials
 
 MOST = 200
 """Errors, and objects of each kind, that are kept of one test: the hundredth looks like the first."""

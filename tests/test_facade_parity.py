@@ -133,7 +133,7 @@ def test_a_method_has_the_whole_documentation(async_class: type, name: str) -> N
     assert set(section("Args", ours)) >= set(inspect.signature(function).parameters) - {"self"}
     assert section("Raises", ours) == blocking_words(section("Raises", theirs))
     assert ours.splitlines()[0] == blocking_words({"": theirs.splitlines()[0]})[""]
-    shown = pydoc.render_doc(function, renderer=pydoc.plaintext)  # type: ignore[attr-defined]  # typeshed lacks it
+    shown = pydoc.plain(pydoc.render_doc(function))
     assert all(line.strip() in shown for line in ours.splitlines())
 
 

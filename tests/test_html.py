@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 
-from wbfiles_async import Api, AsyncApi, AsyncFile, DownloadReport, File, FileResult, TransferError
+from wbfiles_async import (
+    Api,
+    AsyncApi,
+    AsyncFile,
+    DeletionReport,
+    DownloadReport,
+    File,
+    FileResult,
+    TransferError,
+)
 from wbfiles_async._display import notebook
 from wbfiles_async._display.tally import Tally
+from wbfiles_async._html import ShownList
 from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"
@@ -81,7 +92,10 @@ def everything() -> list[Shown]:
         run.files(match={"name": HOSTILE, "direct_url": NODE["directUrl"]}),
         AsyncFile(api, NODE, run),
         File(None, NODE),
+        ShownList([AsyncFile(api, NODE, run)] * 20),
+        ShownList([run] * 20),
         DownloadReport(root=Path(HOSTILE), files=20, failed=20, failures=(failure,) * 20),
+        DeletionReport(files=20, failed=20, failures=(failure,) * 20),
     ]
 
 
@@ -110,21 +124,79 @@ def test_a_file_shows_what_is_known(api: Api) -> None:
     assert page(File(api, {"name": "a"})).texts == ["File ", "a"]
 
 
-def test_showing_files_makes_no_request_and_shows_what_was_listed(api: Api, wandb_server: LocalServer) -> None:
+def test_a_listing_shows_its_first_page(api: Api, wandb_server: LocalServer) -> None:
     for n in range(25):
         wandb_server.add_file(RUN, f"{n:02}.txt", b"." * 100)
-    files = api.run(RUN).files(per_page=12)
-    assert page(files).texts == ["Files of ", RUN, "not listed yet"]
     assert page(api.run(RUN)).texts == ["Run ", RUN]
-    assert wandb_server.requests == ()
-    assert files[0].name == "00.txt"
-    asked = len(wandb_server.requests)
+    assert not [*wandb_server.requests], "a run shows what is known"
+    files = api.run(RUN).files(per_page=12)
     texts = page(files).texts
+    assert texts[:2] == ["Files of ", RUN]
     assert [text for text in texts if text.endswith(".txt")] == [f"{n:02}.txt" for n in range(10)]
     assert texts[-1] == "12 files listed so far"
+    asked = len(wandb_server.requests)
+    assert page(files).texts == texts
     assert len(wandb_server.requests) == asked
     list(files)
     assert page(files).texts[-1] == "25 files"
+
+
+async def test_what_is_awaited_is_not_listed_to_be_shown(api: Api, wandb_server: LocalServer) -> None:
+    wandb_server.add_file(RUN, "a.txt", b"a")
+    async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as client:
+        files, runs = client.run(RUN).files(pattern="%"), client.runs("team/project")
+        assert page(files).texts == ["Files of ", f"{RUN}, names like %", "not listed yet; to_list() lists them"]
+        assert page(runs).texts == ["Runs of ", "team/project", "not listed yet; to_list() lists them"]
+        assert not [*wandb_server.requests]
+        for listed, text in ((await files.to_list(), "a.txt"), (await runs.to_list(), "run1")):
+            assert isinstance(listed, ShownList)
+            assert text in page(listed).texts
+        async for listed in files.pages():
+            assert "a.txt" in page(cast("Shown", listed)).texts
+
+
+def test_runs_and_slices_are_tables_too(api: Api, wandb_server: LocalServer) -> None:
+    for n in range(12):
+        wandb_server.add_file(f"team/project/run{n:02}", f"{n:02}.txt", b"." * 2048)
+    runs = api.runs("team/project", order="-created_at")
+    texts = page(runs).texts
+    assert texts[:6] == ["Runs of ", "team/project", "id", "name", "state", "created"]
+    assert sum(text == "finished" for text in texts) == 10
+    assert texts[-1] == "12 runs listed so far"
+    assert page(api.runs("team/project", filters={"name": "run03"})).texts[-1] == "1 run"
+    files = api.run("team/project/run03").files()
+    lists = [runs[:3], runs.to_list(), next(runs.pages()), files[0:1], files.to_list(), next(files.pages())]
+    for listed in lists:
+        assert isinstance(listed, ShownList)
+        assert page(listed).texts[-1] in ("3 runs", "12 runs", "1 file")
+        assert pickle.loads(pickle.dumps(listed)) == list(listed)
+    assert page(cast("Shown", files[:1])).texts == ["name", "size", "type", "03.txt", "2.0 KiB", "text/plain", "1 file"]
+
+
+def test_a_listing_that_fails_says_why(api: Api) -> None:
+    texts = page(api.run("team/project/nope").files()).texts
+    assert texts[:2] == ["Files of ", "team/project/nope"]
+    assert "not found" in texts[2]
+
+
+def test_a_deletion_shows_what_was_done_and_what_is_left(api: Api, wandb_server: LocalServer) -> None:
+    wandb_server.add_file(RUN, "a", b"." * 1024)
+    wandb_server.add_file(RUN, "b", b"." * 1024)
+    planned = api.run(RUN).files().delete(include=["*"], dry_run=True)
+    assert page(planned).texts == [
+        "Deletion on the server",
+        *("files", "2", "would be deleted", "2 files, 2.0 KiB"),
+    ]
+    assert str(planned) == "2 files, 2.0 KiB, would be deleted"
+    report = api.run(RUN).files().delete(include=["a"])
+    assert page(report).texts[:-1] == [
+        *("Deletion on the server", "files", "1", "deleted", "1 file, 1.0 KiB", "time"),
+    ]
+    left = FileResult(name="b", status="failed", error=TransferError("b: no"))
+    report = DeletionReport(files=3, deleted=1, failed=2, bytes=1024, failures=(left, left))
+    assert page(report).texts[-4:] == ["b", "b: no", "b", "b: no"]
+    assert str(report) == "1 file, 1.0 KiB, deleted, 2 files left"
+    assert str(DeletionReport()) == "No files."
 
 
 def test_files_that_are_none_are_said_to_be_none(api: Api, wandb_server: LocalServer) -> None:

@@ -8,15 +8,36 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from wbfiles_async._text import counted, printable, seconds_of, size_of
 
 if TYPE_CHECKING:
-    from wbfiles_async._models import DownloadReport, FileAttributes
+    from wbfiles_async._models import DeletionReport, DownloadReport, FileAttributes, FileResult
 
 ROWS = 10
-"""Files or failures that are shown; of others the number alone."""
+"""Files, runs or failures that are shown; of others the number alone."""
+
+
+class Row(Protocol):
+    """What is one line of a table."""
+
+    _noun: ClassVar[str]
+    _columns: ClassVar[tuple[str, ...]]
+
+    def _row(self) -> tuple[str, ...]:
+        """Return what stands in the columns, known without a request."""
+        raise NotImplementedError
+
+
+R = TypeVar("R", bound=Row)
+
+
+class ShownList(list[R]):
+    """A list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return rows_html(self, complete=True)
 
 
 def run_html(path: str) -> str:
@@ -41,24 +62,33 @@ def file_html(file: FileAttributes, run: str) -> str:
     return _titled("File", file.name) + _table((), [(name, fact) for name, fact in facts.items() if fact])
 
 
-def files_html(run: str, selection: str, listed: Sequence[FileAttributes] = (), *, complete: bool = False) -> str:
-    """Show the files of a run as far as they have been listed.
+def listing_html(kind: str, of: str, listed: Sequence[Row], *, complete: bool, trouble: str = "") -> str:
+    """Show a listing as far as it has come.
 
     Args:
-        run: The path of the run.
-        selection: Which of its files, in words; empty for all.
-        listed: Those that are known without a request.
-        complete: Whether these are all.
+        kind: What is listed, ``Files`` or ``Runs``.
+        of: Of which run or project, and what of it.
+        listed: What is known without a request.
+        complete: Whether this is all.
+        trouble: Why nothing is listed; empty where nothing went wrong.
     """
-    title = _titled("Files of", f"{run}, {selection}" if selection else run)
+    title = _titled(f"{kind} of", of)
+    return title + (_line(trouble) if trouble else rows_html(listed, complete=complete))
+
+
+def rows_html(listed: Sequence[Row], *, complete: bool) -> str:
+    """Show the first of some files or runs, and how many there are."""
     if not listed:
-        return title + _line("none" if complete else "not listed yet")
-    rows = [
-        (file.name, "-" if file.size_bytes is None else size_of(file.size_bytes), file.mimetype or "-")
-        for file in listed[:ROWS]
-    ]
-    number = counted(len(listed), "file")
-    return title + _table(("name", "size", "type"), rows) + _line(number if complete else f"{number} listed so far")
+        return _line("none" if complete else "not listed yet; to_list() lists them")
+    first, number = listed[0], counted(len(listed), listed[0]._noun)
+    return _table(first._columns, [row._row() for row in listed[:ROWS]]) + _line(
+        number if complete else f"{number} listed so far"
+    )
+
+
+def file_row(file: FileAttributes) -> tuple[str, ...]:
+    """Return what a table of files shows of one."""
+    return file.name, "-" if file.size_bytes is None else size_of(file.size_bytes), file.mimetype or "-"
 
 
 def report_html(report: DownloadReport) -> str:
@@ -75,12 +105,28 @@ def report_html(report: DownloadReport) -> str:
         _titled("Download to", str(report.root)),
         _table((), [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]),
     ]
-    if report.failures:
-        failures = [(result.name, "" if result.error is None else str(result.error)) for result in report.failures]
-        parts.append(_table(("failed", "reason"), failures[:ROWS]))
-        if report.failed > ROWS:
-            parts.append(_line(f"and {report.failed - ROWS:,} more"))
-    return "".join(parts)
+    return "".join(parts) + _failures(report.failures, report.failed)
+
+
+def deletion_html(report: DeletionReport) -> str:
+    """Show what a deletion did, and which files are left and why."""
+    amount = size_of(report.bytes)
+    numbers = {
+        "deleted": f"{counted(report.deleted, 'file')}, {amount}" if report.deleted else "",
+        "would be deleted": f"{counted(report.planned, 'file')}, {amount}" if report.planned else "",
+        "left": counted(report.failed, "file") if report.failed else "",
+        "time": "" if report.planned else seconds_of(report.seconds),
+    }
+    rows = [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]
+    return _line("Deletion on the server") + _table((), rows) + _failures(report.failures, report.failed)
+
+
+def _failures(failures: Sequence[FileResult], number: int) -> str:
+    if not failures:
+        return ""
+    rows = [(result.name, "" if result.error is None else str(result.error)) for result in failures[:ROWS]]
+    more = _line(f"and {number - ROWS:,} more") if number > ROWS else ""
+    return _table(("failed", "reason"), rows) + more
 
 
 def _titled(kind: str, name: str) -> str:

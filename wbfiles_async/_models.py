@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import attrs
 
-from wbfiles_async._html import report_html
+from wbfiles_async._html import deletion_html, report_html
 from wbfiles_async._text import counted, seconds_of, size_of
 from wbfiles_async.errors import WBFilesError
 
@@ -211,3 +211,19 @@ class DeletionReport:
     seconds: float = 0.0
     failures: tuple[FileResult, ...] = ()
     planned_files: tuple[FileResult, ...] = ()
+
+    def __str__(self) -> str:
+        """Say in one line what was done."""
+        if not self.files:
+            return "No files."
+        clauses = []
+        if self.planned:
+            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be deleted")
+        if self.deleted:
+            clauses.append(f"{counted(self.deleted, 'file')}, {size_of(self.bytes)}, deleted")
+        if self.failed:
+            clauses.append(f"{counted(self.failed, 'file')} left")
+        return ", ".join(clauses)
+
+    def _repr_html_(self) -> str:
+        return deletion_html(self)

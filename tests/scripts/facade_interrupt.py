@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from wbfiles_async import Api
-from wbfiles_async._sync.objects import portal as _portal
+from wbfiles_async._sync import portal as _portal
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import attrs
 
 from wbfiles_async._graphql.files_page import read_attributes
 from wbfiles_async._graphql.path_uri import path_uri
-from wbfiles_async._html import file_html
+from wbfiles_async._html import file_html, file_row
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._text import size_of
 from wbfiles_async._urls import is_signed, without_secrets
@@ -52,6 +52,8 @@ class FileFacts:
 
     __slots__ = ("_attributes", "_run_path")
 
+    _noun: ClassVar[str] = "file"
+    _columns: ClassVar[tuple[str, ...]] = ("name", "size", "type")
     _attributes: FileAttributes
     _run_path: RunPath | None
 
@@ -88,6 +90,9 @@ class FileFacts:
 
     def _repr_html_(self) -> str:
         return file_html(self._attributes, str(self._run_path or ""))
+
+    def _row(self) -> tuple[str, ...]:
+        return file_row(self._attributes)
 
     @property
     def id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.match import Match
 from wbfiles_async._graphql.pending_deletions import Doomed
-from wbfiles_async._html import files_html
+from wbfiles_async._html import ShownList, listing_html
 from wbfiles_async._models import EXISTING, DeletionReport, DownloadReport, Existing, FileAttributes, FileResult
 from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
 
@@ -44,10 +44,10 @@ class AsyncFiles:
         return f"<AsyncFiles of {self._run._path}>"
 
     def _repr_html_(self) -> str:
-        return self._html()
+        return listing_html("Files", self._title(), (), complete=False)
 
-    def _html(self, listed: Sequence[FileAttributes] = (), *, complete: bool = False) -> str:
-        return files_html(str(self._run._path), self._selection(), listed, complete=complete)
+    def _title(self) -> str:
+        return ", ".join(part for part in (str(self._run._path), self._selection()) if part)
 
     def _selection(self) -> str:
         """Say which files of the run, without values that could hold a signed URL."""
@@ -79,7 +79,7 @@ class AsyncFiles:
         """
         async with aclosing(self._attributes()) as pages:
             async for page in pages:
-                yield [AsyncFile._of(self._client, attributes, self._run) for attributes in page]
+                yield ShownList(AsyncFile._of(self._client, attributes, self._run) for attributes in page)
 
     async def to_list(self) -> list[AsyncFile]:
         """List all files.
@@ -88,7 +88,7 @@ class AsyncFiles:
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
         """
-        return [file async for file in self]
+        return ShownList([file async for file in self])
 
     async def first(self) -> AsyncFile | None:
         """Give the first file, ``None`` where there is none.

@@ -10,7 +10,7 @@ from typing import Self
 
 from aiofiles.threadpool.text import AsyncTextIOWrapper
 
-from wbfiles_async._disk.executor import finished
+from wbfiles_async._threads import await_to_completion
 
 
 class AsyncTextFile(AsyncTextIOWrapper):
@@ -25,14 +25,14 @@ class AsyncTextFile(AsyncTextIOWrapper):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await finished(asyncio.ensure_future(self.close()))
+        await await_to_completion(asyncio.ensure_future(self.close()))
 
 
 async def open_text(path: Path) -> AsyncTextFile:
     """Open a file for reading as UTF-8 text, off the event loop; when cancelled meanwhile, close it again."""
     opening = asyncio.get_running_loop().run_in_executor(None, partial(path.open, "r", encoding="utf-8"))
     try:
-        file = await finished(opening)
+        file = await await_to_completion(opening)
     except asyncio.CancelledError:
         if opening.exception() is None:
             opening.result().close()

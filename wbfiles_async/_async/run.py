@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
@@ -17,6 +17,7 @@ from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import run_html
 from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
 from wbfiles_async._settings import PER_PAGE
+from wbfiles_async._text import local_time
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class AsyncRun(HandlesFilesOnly):
     """
 
     _elsewhere = RUN
+    _noun: ClassVar[str] = "run"
+    _columns: ClassVar[tuple[str, ...]] = ("id", "name", "state", "created")
     _client: AsyncApi | None = attrs.field(eq=False)
     _path: RunPath
     _listed: ListedRun | None = attrs.field(default=None, eq=False)
@@ -43,6 +46,10 @@ class AsyncRun(HandlesFilesOnly):
 
     def _repr_html_(self) -> str:
         return run_html(str(self._path))
+
+    def _row(self) -> tuple[str, ...]:
+        listed = self._listed or ListedRun(self._path)
+        return self.id, listed.name or "-", listed.state or "-", local_time(listed.created_at)
 
     def __reduce__(self) -> tuple[object, ...]:
         return AsyncRun, (None, self._path, self._listed)

@@ -20,6 +20,7 @@ from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._html import ShownList, listing_html
 from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
 from wbfiles_async._settings import LAYOUT, PER_PAGE
 from wbfiles_async.errors import ConfigurationError
@@ -47,6 +48,9 @@ class AsyncRuns:
     def __repr__(self) -> str:
         return f"<AsyncRuns of {self._path}>"
 
+    def _repr_html_(self) -> str:
+        return listing_html("Runs", str(self._path), (), complete=False)
+
     async def __aiter__(self) -> AsyncGenerator[AsyncRun]:
         async with aclosing(self.pages()) as pages:
             async for page in pages:
@@ -65,7 +69,7 @@ class AsyncRuns:
         """
         async with aclosing(self._listed()) as pages:
             async for page in pages:
-                yield [AsyncRun(self._client, run.path, run) for run in page]
+                yield ShownList(AsyncRun(self._client, run.path, run) for run in page)
 
     async def to_list(self) -> list[AsyncRun]:
         """List all runs.
@@ -74,7 +78,7 @@ class AsyncRuns:
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or does not understand the filters or the order.
         """
-        return [run async for run in self]
+        return ShownList([run async for run in self])
 
     async def first(self) -> AsyncRun | None:
         """Give the first run, ``None`` where there is none.

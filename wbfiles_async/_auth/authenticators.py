@@ -29,7 +29,7 @@ import attrs
 import httpx
 
 from wbfiles_async._auth.credentials import ApiKey, IdentityToken
-from wbfiles_async._retry.backoff import parse_retry_after
+from wbfiles_async._backoff import parse_retry_after
 from wbfiles_async._messages import clean
 from wbfiles_async._settings import Settings, read_regular
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError, WBFilesError

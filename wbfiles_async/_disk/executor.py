@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
-import anyio
-
+from wbfiles_async._threads import await_to_completion
 from wbfiles_async.errors import TransferError
 
 P = ParamSpec("P")
@@ -31,40 +32,71 @@ _Job = tuple[Callable[[], Callable[[], None]], Callable[[BaseException], None]]
 class LastingThreads(ThreadPoolExecutor):
     """A pool that serves to the interpreter's very end, and with as many threads as can be started.
 
-    All pools refuse work from when the main thread has returned, while other threads of a program may still
-    download; from then on each piece of work has a thread of its own.
+    The standard library's pools refuse work from when the main thread has returned, while other threads of a program
+    may still download. These threads are daemons and go on; the exit does not wait for them. Where none can be started,
+    as in Python 3.12.1 from that moment on, those that run do the work, and at the exit the calling thread.
 
     Args:
-        most: Threads at most; by default as many as ``ThreadPoolExecutor`` has.
+        threads: Threads at most.
         thread_name_prefix: What their names begin with.
     """
 
-    def __init__(self, most: int | None = None, thread_name_prefix: str = "") -> None:
-        self._serves = threading.Event()
-        super().__init__(most, thread_name_prefix, initializer=self._serves.set)
+    def __init__(self, threads: int, *, thread_name_prefix: str) -> None:
+        super().__init__(threads)  # for its type alone: no thread of it is ever started
+        self._name = thread_name_prefix
+        self._most = threads
+        self._running = 0
+        self._closed = False
+        self._growing = threading.Lock()
+        self._free = threading.Semaphore(0)
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        weakref.finalize(self, self._jobs.put, None).atexit = False
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have ``work`` run in a thread.
+        """Run ``work`` in a thread.
 
         Raises:
             TransferError: None can be started, and none is there.
         """
         future: Future[T] = Future()
-        fulfil = _once(partial(_fulfil, future, partial(work, *args, **kwargs)))
+        job = partial(_fulfil, future, partial(work, *args, **kwargs))
+        with self._growing:
+            if not self._closed and (self._free.acquire(blocking=False) or self._grow()):
+                self._jobs.put(job)
+                return future
         try:
-            super().submit(fulfil)
-        except RuntimeError as error:
-            try:
-                _start(fulfil)
-            except TransferError as refused:
-                if "shutdown" in str(refused.__cause__):
-                    fulfil()  # the interpreter exits: late is better than not at all
-                    return future
-                # Unless the pool has ended the work is in its queue all the same, and waits for a thread there.
-                if str(error).startswith("cannot schedule") or not self._serves.is_set():
-                    future.cancel()
-                    raise
+            _start(job)
+        except TransferError as error:
+            if "shutdown" not in str(error.__cause__):
+                raise
+            job()  # the interpreter exits: late is better than not at all
         return future
+
+    def _grow(self) -> bool:
+        """Start one more thread where that is allowed and possible; return whether there is any."""
+        if self._running < self._most:
+            name, work = f"{self._name}_{self._running}", (self._jobs, self._free)
+            with suppress(RuntimeError):
+                threading.Thread(target=_serve, args=work, name=name, daemon=True).start()
+                self._running += 1
+        return self._running > 0
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Have the threads end when they have done what they were given. Does not wait for them.
+
+        What is submitted later has a thread of its own.
+        """
+        with self._growing:
+            self._closed = True
+            self._jobs.put(None)
+
+
+def _serve(jobs: SimpleQueue[Callable[[], None] | None], free: threading.Semaphore) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # what it refers to can be large
+        free.release()
+    jobs.put(None)  # for the next thread
 
 
 def in_new_thread(work: Callable[[], T]) -> Future[T]:
@@ -88,17 +120,6 @@ def _start(target: Callable[[], None]) -> None:
         ) from error
 
 
-def _once(work: Callable[[], None]) -> Callable[[], None]:
-    """Return ``work``, made to run only for the first who calls it."""
-    unclaimed = threading.Semaphore()
-
-    def claim() -> None:
-        if unclaimed.acquire(blocking=False):
-            work()
-
-    return claim
-
-
 def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
     if future.set_running_or_notify_cancel():
         try:
@@ -120,11 +141,11 @@ class Disk:
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a thread of its own."""
-        return await finished(self._hand_over(partial(work, *args, **kwargs)))
+        return await await_to_completion(self._hand_over(partial(work, *args, **kwargs)))
 
     async def follow(self, work: Callable[[], T]) -> T:
         """Run ``work`` that waits for other work, in a thread beside the pool; the exit does not wait for it."""
-        return await finished(asyncio.wrap_future(in_new_thread(work)))
+        return await await_to_completion(asyncio.wrap_future(in_new_thread(work)))
 
     async def run_batched(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run short ``work`` together with what else waits: handing over to a thread costs more than it does."""
@@ -140,7 +161,7 @@ class Disk:
         self._waiting.append((job, outcome.set_exception))
         if self._batch is None:
             self._next_batch()
-        return await finished(outcome)
+        return await await_to_completion(outcome)
 
     def _next_batch(self) -> None:
         jobs, self._waiting = self._waiting, []
@@ -166,18 +187,3 @@ class Disk:
     def close(self) -> None:
         """Let the threads end when their work is done."""
         self._threads.shutdown(wait=False)
-
-
-async def finished(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:
-    """Await the outcome; when cancelled meanwhile, only once it is there. ``interrupt`` can bring that about."""
-    try:
-        return await asyncio.shield(outcome)
-    except asyncio.CancelledError:
-        if interrupt is not None:
-            interrupt()
-        with anyio.CancelScope(shield=True):
-            while not outcome.done():
-                with suppress(asyncio.CancelledError):  # cancelled once more; the thread still works
-                    await asyncio.wait([outcome])
-        outcome.exception()  # seen, so that the loop does not complain of it
-        raise

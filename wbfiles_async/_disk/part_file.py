@@ -18,14 +18,14 @@ from pathlib import Path
 
 import attrs
 
+from wbfiles_async._disk.errors import failures_of
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._disk.names import part_name
-from wbfiles_async._protocol.ranges import Range
-from wbfiles_async._disk.resume import header_for, open_temporary
 from wbfiles_async._disk.paths import Place, local_name, open_folder, status_of
 from wbfiles_async._disk.publishing import flush_folder, marked_as_written, rename_new, status_if_unchanged
-from wbfiles_async._disk.errors import failures_of
+from wbfiles_async._disk.resume import header_for, open_temporary
 from wbfiles_async._disk.space import Free
+from wbfiles_async._ranges import Range
 from wbfiles_async.errors import DestinationExistsError
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

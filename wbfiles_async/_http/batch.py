@@ -30,7 +30,7 @@ from wbfiles_async._http.errors import StaleConnectionError
 from wbfiles_async._http.extensions import FollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._http.stall import StallDetector
-from wbfiles_async._http.workers import await_to_completion, start_thread
+from wbfiles_async._threads import await_to_completion, start_thread
 
 __all__ = ["BatchWorker", "ConnectionBatch"]
 

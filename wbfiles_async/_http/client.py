@@ -11,10 +11,11 @@ import httpx
 
 from wbfiles_async._http import log_filter
 from wbfiles_async._http.connect import DEFAULT_PORTS
-from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError
+from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError, NoThreadError
 from wbfiles_async._http.proxies import Proxy, ProxyRules, ProxyUrlError
 from wbfiles_async._http.tls import CertificatesError
 from wbfiles_async._http.transport import DrainingTransport
+from wbfiles_async._threads import ThreadsExhaustedError
 
 __all__ = ["HttpClient", "location_of", "open_client"]
 
@@ -111,6 +112,8 @@ class HttpClient:
             raise httpx.ReadTimeout("no answer in time") from None
         except (ProxyUrlError, CertificatesError) as error:
             raise EnvironmentInvalidError(str(error)) from error
+        except ThreadsExhaustedError as error:
+            raise NoThreadError(str(error)) from error
         except (httpx.TransportError, RuntimeError):
             if self.is_closed:  # meanwhile
                 raise ClientClosedError("the client was closed") from None

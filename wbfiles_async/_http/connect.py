@@ -23,7 +23,7 @@ from wbfiles_async._http.errors import AddressError, CertificateError, ProxyRefu
 from wbfiles_async._http.exchange import Exchange
 from wbfiles_async._http.http1 import request_head
 from wbfiles_async._http.proxies import Proxy
-from wbfiles_async._http.workers import WorkerThreads
+from wbfiles_async._threads import WorkerThreads
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType

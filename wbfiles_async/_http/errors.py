@@ -11,7 +11,7 @@ __all__ = [
     "EnvironmentInvalidError",
     "ProxyRefusedError",
     "StaleConnectionError",
-    "ThreadsExhaustedError",
+    "NoThreadError",
 ]
 
 
@@ -23,7 +23,7 @@ class EnvironmentInvalidError(httpx.TransportError):
     """The environment names a proxy or certificate authorities that cannot be used."""
 
 
-class ThreadsExhaustedError(httpx.TransportError):
+class NoThreadError(httpx.TransportError):
     """No further thread can be started."""
 
 

@@ -21,13 +21,13 @@ from wbfiles_async._http.batch import BatchWorker, ConnectionBatch
 from wbfiles_async._http.connect import DEFAULT_PORTS, Connector, Origin
 from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.drain import BodyReceiver
-from wbfiles_async._http.errors import StaleConnectionError
+from wbfiles_async._http.errors import NoThreadError, StaleConnectionError
 from wbfiles_async._http.exchange import Exchange
 from wbfiles_async._http.extensions import BatchEnd, FollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead, request_head
 from wbfiles_async._http.pool import ConnectionPool
 from wbfiles_async._http.proxies import Proxy, ProxyRules
-from wbfiles_async._http.workers import WorkerThreads
+from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
 
 __all__ = ["DrainingTransport"]
 
@@ -191,8 +191,10 @@ class _Body(httpx.AsyncByteStream):
             )
             self._transport.begin(batch, length)
             await batch.wait()
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, ThreadsExhaustedError):
+                raise NoThreadError(str(error)) from error
             raise
         return self._end_of(batch)
 

@@ -14,8 +14,8 @@ from wbfiles_async._http.errors import (
     CertificateError,
     ClientClosedError,
     EnvironmentInvalidError,
+    NoThreadError,
     ProxyRefusedError,
-    ThreadsExhaustedError,
 )
 from wbfiles_async.errors import ConfigurationError, TransferError, WBFilesError
 
@@ -79,7 +79,7 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
         case ClientClosedError():
             closed = ConfigurationError("This client is closed. Make a new one, or close it later.")
             return RequestFailed(RetryAction.FAIL, closed)
-        case ThreadsExhaustedError():
+        case NoThreadError():
             action = RetryAction.FAIL
             text = (
                 f"no further thread can be started ({text}). Raise the limit of processes and threads (ulimit -u, or "

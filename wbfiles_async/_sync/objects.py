@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from wbfiles_async._async.api import AsyncApi
 from wbfiles_async._async.attributes import FileFacts
@@ -18,6 +18,7 @@ from wbfiles_async._async.files import AsyncFiles
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike
 from wbfiles_async._async.runs import AsyncRuns
+from wbfiles_async._html import ShownList
 from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
 from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
@@ -176,6 +177,8 @@ class Run(HandlesFilesOnly):
 
     __slots__ = ("_client", "_run")
     _elsewhere = RUN
+    _noun: ClassVar[str] = AsyncRun._noun
+    _columns: ClassVar[tuple[str, ...]] = AsyncRun._columns
 
     def __init__(self, client: Api | None, run: AsyncRun) -> None:
         self._client = client
@@ -192,6 +195,9 @@ class Run(HandlesFilesOnly):
 
     def _repr_html_(self) -> str:
         return self._run._repr_html_()
+
+    def _row(self) -> tuple[str, ...]:
+        return self._run._row()
 
     def __reduce__(self) -> tuple[object, ...]:
         return Run, (None, self._run)
@@ -447,7 +453,10 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         return self._runs.pages()
 
     def _wrap(self, page: list[AsyncRun]) -> list[Run]:
-        return [Run(self._client, run) for run in page]
+        return ShownList(Run(self._client, run) for run in page)
+
+    def _title(self) -> tuple[str, str]:
+        return "Runs", str(self._runs._path)
 
 
 @_documented_by(AsyncFiles)
@@ -461,9 +470,6 @@ class Files(RememberedSequence[AsyncFile, File]):
 
     def __repr__(self) -> str:
         return repr(self._files).replace("AsyncFiles", "Files", 1)
-
-    def _repr_html_(self) -> str:
-        return self._files._html([file._attributes for file in self._listed], complete=self._ended)
 
     def pages(self) -> Iterator[list[File]]:
         """Blocking form of ``AsyncFiles.pages``."""
@@ -526,4 +532,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         return self._files.pages()
 
     def _wrap(self, page: list[AsyncFile]) -> list[File]:
-        return [File._of(self._run._client, file, self._run) for file in page]
+        return ShownList(File._of(self._run._client, file, self._run) for file in page)
+
+    def _title(self) -> tuple[str, str]:
+        return "Files", self._files._title()

@@ -34,6 +34,9 @@ EXIT_SECONDS = 5.0
 """How long the interpreter's exit waits for clean-up; a disk that hangs longer does not hold it."""
 
 
+RESOLVERS = 8
+"""Threads that look host names up: more hosts at once hardly any download has."""
+
 _EXITS = "The interpreter exits; the blocking objects can no longer be used."
 
 WAIT_SECONDS = 0.5
@@ -102,7 +105,7 @@ class _Thread:
 
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
-            self._loop.set_default_executor(LastingThreads(thread_name_prefix="wbfiles-loop"))  # looks up host names
+            self._loop.set_default_executor(LastingThreads(RESOLVERS, thread_name_prefix="wbfiles-loop"))
             self._stopped = asyncio.Event()
             started.set_result(None)
             await self._stopped.wait()

@@ -8,10 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from typing import Generic, TypeVar, overload
 
+from wbfiles_async._html import ROWS, Row, ShownList, listing_html
 from wbfiles_async._sync.portal import iterate_blocking
+from wbfiles_async.errors import WBFilesError
 
 Theirs = TypeVar("Theirs")
-Ours = TypeVar("Ours")
+Ours = TypeVar("Ours", bound=Row)
 
 
 class RememberedSequence(ABC, Generic[Theirs, Ours]):
@@ -33,8 +35,21 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         """Make what is handed out of what is listed."""
 
     @abstractmethod
+    def _title(self) -> tuple[str, str]:
+        """Return the kind of what is listed, and of what it is."""
+
+    @abstractmethod
     def count(self) -> int:
         """Ask how many there are."""
+
+    def _repr_html_(self) -> str:
+        """Show the first of them, which are asked for where they are not listed yet."""
+        trouble = ""
+        try:
+            self._listed_beyond(ROWS)
+        except WBFilesError as error:  # to look at something must not fail
+            trouble = str(error)
+        return listing_html(*self._title(), self._listed, complete=self._ended, trouble=trouble)
 
     def __iter__(self) -> Iterator[Ours]:
         index = 0
@@ -57,7 +72,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         if isinstance(index, slice):
             from_start = from_start and (index.start is None or index.start >= 0)
         self._listed_beyond(needed if from_start and needed is not None else None)
-        return self._listed[index]
+        return self._listed[index] if isinstance(index, int) else ShownList(self._listed[index])
 
     def _listed_beyond(self, index: int | None) -> bool:
         """List until there is one of this index, or to the end; tell whether there is one."""

@@ -13,9 +13,7 @@ from typing import TypeVar
 
 import anyio
 
-from wbfiles_async._http.errors import ThreadsExhaustedError
-
-__all__ = ["WorkerThreads", "await_to_completion", "start_thread"]
+__all__ = ["ThreadsExhaustedError", "WorkerThreads", "await_to_completion", "start_thread"]
 
 T = TypeVar("T")
 
@@ -24,6 +22,10 @@ KEPT_SECONDS = 1.0
 
 _Job = Callable[[], Callable[[], None]]
 """Does its work, and returns what reports the outcome."""
+
+
+class ThreadsExhaustedError(RuntimeError):
+    """No further thread can be started."""
 
 
 class WorkerThreads:

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from wbfiles_async._http import workers
-from wbfiles_async._http.workers import WorkerThreads
+from wbfiles_async import _threads as workers
+from wbfiles_async._threads import WorkerThreads
 
 
 def test_a_thread_that_is_free_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
