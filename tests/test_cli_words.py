@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wbfiles_async._cli.amounts import parse_bytes, parse_range
 from wbfiles_async._display.tally import Tally
-from wbfiles_async._models import FileResult
+from wbfiles_async._reports import FileResult
 from wbfiles_async._text import clock, counted, local_time, printable, seconds_of, share_of, size_of
 
 MIB = 1 << 20

@@ -1,4 +1,4 @@
-"""The package's modules know only those below them, and importing it loads little."""
+"""The package's floors: each module knows only those below it, none in circles, and importing the package loads little."""
 
 from __future__ import annotations
 
@@ -17,24 +17,41 @@ import pytest
 import wbfiles_async
 
 PACKAGE = Path(wbfiles_async.__file__).parent
-LAYERS = (
+FLOORS = (
     ("testing", "_cli"),
-    ("_sync", "_sequence", "_portal"),
-    (
-        *("_api", "_run", "_runs", "_files", "_file", "_facts", "_handle"),
-        *("_gateway", "_projects", "_many", "_listing", "_deletion"),
-    ),
+    ("_sync",),
+    ("_async",),
     ("_display",),
-    ("_transfer",),
-    ("_auth", "_credentials"),
-    ("_protocol",),
-    ("_models", "_settings", "_text", "_html", "errors"),
+    ("_gateway",),
+    ("_session",),
+    ("_download",),
+    ("_store", "_graphql"),
+    ("_retry",),
+    ("_http", "_auth"),
+    ("_disk",),
+    (
+        *("errors", "_errors", "_models", "_reports", "_settings", "_text", "_html"),
+        *("_urls", "_messages", "_md5", "_ranges", "_backoff", "_clock", "_tasks", "_threads"),
+    ),
 )
-"""From the top down. Modules of one layer may know each other."""
+"""From the top down. A package knows itself and the floors below; the modules of the lowest floor may know each other."""
 
-LEVELS = {module: level for level, layer in enumerate(LAYERS) for module in layer}
-IO = {"aiofiles", "aiohttp", "anyio", "asyncio", "httpx", "socket", "ssl", "yarl"}
-PURE = {"_protocol", "_models", "_settings", "_text", "_html", "errors"}
+LEVELS = {module: level for level, floor in enumerate(FLOORS) for module in floor}
+IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "selectors", "socket", "ssl"}
+PURE = {
+    *("_ranges", "_md5", "_urls", "_messages", "_backoff", "_models", "_settings", "_text", "_html", "errors"),
+    *("_disk.fingerprints", "_disk.journal", "_disk.names"),
+    *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
+    *("_store.circuit", "_store.pace", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
+    *("_graphql.files_page", "_graphql.json_values", "_graphql.match", "_graphql.pagination", "_graphql.path_uri"),
+    *("_graphql.pending_deletions", "_graphql.queries", "_graphql.responses", "_graphql.run_paths"),
+    *("_graphql.runs_page", "_download.collisions", "_download.gaps", "_download.layout", "_download.parallelism"),
+    *("_download.prefix", "_download.selection"),
+}
+"""What performs no I/O: it imports nothing that does."""
+
+LIFTABLE = {"aiohappyeyeballs", "anyio", "attrs", "certifi", "httptools", "httpx"}
+"""What ``_http`` needs besides Python and ``_threads``: nothing of this package, so that it could be one of its own."""
 
 
 @attrs.frozen(order=True)
@@ -44,13 +61,11 @@ class Import:
     Attributes:
         importer: The module's name, without the package's.
         imported: The other's full name.
-        only_for_types: Whether it is for type checkers alone.
         line: Where.
     """
 
     importer: str
     imported: str
-    only_for_types: bool
     line: int
 
     @property
@@ -64,25 +79,18 @@ class Import:
 
 
 def imports_of(path: Path) -> Iterator[Import]:
-    importer = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
+    """All imports of a module, those for types alone included: a reader follows them too."""
+    importer = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
                 imported = _module(node.module or "", alias.name) if isinstance(node, ast.ImportFrom) else alias.name
                 if alias.name != "__version__":
-                    yield Import(importer, imported, node in for_types, node.lineno)
+                    yield Import(importer, imported, node.lineno)
 
 
 def _module(package: str, name: str) -> str:
-    """Tell whether ``from package import name`` names a module, and give its name."""
+    """Return the name of the module that ``from package import name`` names, or finds the name in."""
     inner = PACKAGE.parent.joinpath(*package.split("."), name)
     return f"{package}.{name}" if inner.is_dir() or inner.with_suffix(".py").exists() else package
 
@@ -96,45 +104,79 @@ def top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def test_every_module_has_its_layer() -> None:
+def test_every_module_has_its_floor() -> None:
     modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert modules - {"__init__"} <= LEVELS.keys()
 
 
-def test_modules_know_only_those_below() -> None:
+def test_imports_point_down() -> None:
+    wrong = [
+        found
+        for found in IMPORTS
+        if found.inner
+        and top(found.inner) != top(found.importer)
+        and LEVELS[top(found.inner)] <= LEVELS[top(found.importer)]
+        and LEVELS[top(found.importer)] < len(FLOORS) - 1
+        and (top(found.importer), top(found.inner)) != ("_cli", "testing")  # the command that serves a folder
+    ]
     upwards = [found for found in IMPORTS if found.inner and LEVELS[top(found.inner)] < LEVELS[top(found.importer)]]
-    assert list(map(str, upwards)) == []
+    assert list(map(str, wrong + upwards)) == []
 
 
 def test_only_the_outermost_know_the_package_as_its_users_do() -> None:
     whole = {top(found.importer) for found in IMPORTS if found.imported == wbfiles_async.__name__}
-    assert whole <= set(LAYERS[0])
+    assert whole <= set(FLOORS[0])
 
 
-def test_the_server_for_tests_and_the_command_line_are_known_to_nobody_else() -> None:
-    known_by = {(top(found.inner), top(found.importer)) for found in IMPORTS if top(found.inner) in LAYERS[0]}
-    assert known_by <= {("testing", "testing"), ("_cli", "_cli"), ("testing", "_cli")}
+TRIO = {"_async.run", "_async.file", "_async.files"}
+"""One aggregate: a run has files, and a file knows its run."""
 
 
 def test_modules_do_not_need_each_other_in_circles() -> None:
     graph: dict[str, set[str]] = {}
     for found in IMPORTS:
-        if found.inner and not found.only_for_types:
-            graph.setdefault(found.importer.removesuffix(".__init__"), set()).add(found.inner)
+        if found.inner and not {found.importer, found.inner} <= TRIO:
+            graph.setdefault(found.importer, set()).add(found.inner)
     TopologicalSorter(graph).prepare()
 
 
+def test_the_http_package_knows_nothing_of_this_one() -> None:
+    foreign = [
+        found
+        for found in IMPORTS
+        if top(found.importer) == "_http"
+        and top(found.inner) not in {"_http", "_threads"}
+        and top(found.imported) not in LIFTABLE | set(sys.stdlib_module_names)
+    ]
+    assert list(map(str, foreign)) == []
+
+
 def test_what_performs_no_io_imports_none() -> None:
-    impure = [found for found in IMPORTS if top(found.importer) in PURE and top(found.imported) in IO]
-    assert list(map(str, impure)) == []
+    impure = [found for found in IMPORTS if {found.importer, top(found.importer)} & PURE and top(found.imported) in IO]
+    assert [str(found) for found in impure if found.imported != "httpx" or found.importer != "_http.proxies"] == []
 
 
-def test_only_the_transport_knows_its_engine() -> None:
-    knowing = {found.importer for found in IMPORTS if top(found.imported) in {"aiohttp", "yarl"}}
-    assert {importer for importer in knowing if top(importer) != "testing"} == {"_transfer.transport"}
+def test_every_pure_module_exists() -> None:
+    assert {name for name in PURE if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()} == set()
 
 
-AT_IMPORT = {"aiohttp", "click", "graphql", "httpx", "multidict", "rich", "ssl", "tqdm", "wandb", "yarl"}
+def test_only_the_client_sends() -> None:
+    """One place calls ``httpx.AsyncClient.send``; nothing else asks a server, but for the transport below it."""
+    senders = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"send", "handle_async_request"}
+        and ast.unparse(node.func.value).endswith(("client", "transport", "_own", "]"))
+    }
+    assert {name for name in senders if top(name) != "testing"} == {"_http.client"}
+    clients = {found.importer for found in IMPORTS if top(found.imported) in {"aiohttp", "requests", "urllib3", "http"}}
+    assert {top(name) for name in clients} <= {"testing", "_http"}
+
+
+AT_IMPORT = {"aiohttp", "click", "graphql", "httptools", "httpx", "multidict", "rich", "ssl", "tqdm", "wandb", "yarl"}
 # httpx loads click and rich by itself where they are installed.
 BEFORE_A_REQUEST = {"aiohttp", "graphql", "multidict", "tqdm", "wandb", "yarl"}
 REFUSE_CERTIFICATES = """

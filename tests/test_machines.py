@@ -342,7 +342,7 @@ def test_work_that_a_pool_could_not_begin_is_not_begun_later(monkeypatch: pytest
     def refuse(_: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
 
-    pool, ran = LastingThreads(1), list[str]()
+    pool, ran = LastingThreads(1, thread_name_prefix="test"), list[str]()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(TransferError, match="ulimit -u"):

@@ -21,7 +21,8 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.deletion import Deletion
 from wbfiles_async._graphql.runs_page import ListedRun
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._models import Existing, FileAttributes, RunPath
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._session import Session, open_session
 from wbfiles_async._settings import Settings, TransferOptions

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
-from wbfiles_async._text import counted, printable, seconds_of, size_of
-
-if TYPE_CHECKING:
-    from wbfiles_async._models import DeletionReport, DownloadReport, FileAttributes, FileResult
+from wbfiles_async._models import FileAttributes
+from wbfiles_async._text import counted, printable, size_of
 
 ROWS = 10
 """Files, runs or failures that are shown; of others the number alone."""
@@ -42,7 +40,7 @@ class ShownList(list[R]):
 
 def run_html(path: str) -> str:
     """Show a run."""
-    return _titled("Run", path)
+    return titled("Run", path)
 
 
 def file_html(file: FileAttributes, run: str) -> str:
@@ -59,7 +57,7 @@ def file_html(file: FileAttributes, run: str) -> str:
         "changed": file.updated_at,
         "md5": file.md5,
     }
-    return _titled("File", file.name) + _table((), [(name, fact) for name, fact in facts.items() if fact])
+    return titled("File", file.name) + table((), [(name, fact) for name, fact in facts.items() if fact])
 
 
 def listing_html(kind: str, of: str, listed: Sequence[Row], *, complete: bool, trouble: str = "") -> str:
@@ -72,16 +70,16 @@ def listing_html(kind: str, of: str, listed: Sequence[Row], *, complete: bool, t
         complete: Whether this is all.
         trouble: Why nothing is listed; empty where nothing went wrong.
     """
-    title = _titled(f"{kind} of", of)
-    return title + (_line(trouble) if trouble else rows_html(listed, complete=complete))
+    title = titled(f"{kind} of", of)
+    return title + (line(trouble) if trouble else rows_html(listed, complete=complete))
 
 
 def rows_html(listed: Sequence[Row], *, complete: bool) -> str:
     """Show the first of some files or runs, and how many there are."""
     if not listed:
-        return _line("none" if complete else "not listed yet; to_list() lists them")
+        return line("none" if complete else "not listed yet; to_list() lists them")
     first, number = listed[0], counted(len(listed), listed[0]._noun)
-    return _table(first._columns, [row._row() for row in listed[:ROWS]]) + _line(
+    return table(first._columns, [row._row() for row in listed[:ROWS]]) + line(
         number if complete else f"{number} listed so far"
     )
 
@@ -91,53 +89,18 @@ def file_row(file: FileAttributes) -> tuple[str, ...]:
     return file.name, "-" if file.size_bytes is None else size_of(file.size_bytes), file.mimetype or "-"
 
 
-def report_html(report: DownloadReport) -> str:
-    """Show what a download did, and which files failed and why."""
-    numbers = {
-        "fetched": f"{counted(report.downloaded, 'file')}, {size_of(report.bytes)}" if report.downloaded else "",
-        "would be fetched": f"{counted(report.planned, 'file')}, {size_of(report.bytes)}" if report.planned else "",
-        "already there": counted(report.kept, "file") if report.kept else "",
-        "verified": counted(report.verified, "file") if report.verified else "",
-        "failed": counted(report.failed, "file") if report.failed else "",
-        "time": seconds_of(report.seconds),
-    }
-    parts = [
-        _titled("Download to", str(report.root)),
-        _table((), [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]),
-    ]
-    return "".join(parts) + _failures(report.failures, report.failed)
-
-
-def deletion_html(report: DeletionReport) -> str:
-    """Show what a deletion did, and which files are left and why."""
-    amount = size_of(report.bytes)
-    numbers = {
-        "deleted": f"{counted(report.deleted, 'file')}, {amount}" if report.deleted else "",
-        "would be deleted": f"{counted(report.planned, 'file')}, {amount}" if report.planned else "",
-        "left": counted(report.failed, "file") if report.failed else "",
-        "time": "" if report.planned else seconds_of(report.seconds),
-    }
-    rows = [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]
-    return _line("Deletion on the server") + _table((), rows) + _failures(report.failures, report.failed)
-
-
-def _failures(failures: Sequence[FileResult], number: int) -> str:
-    if not failures:
-        return ""
-    rows = [(result.name, "" if result.error is None else str(result.error)) for result in failures[:ROWS]]
-    more = _line(f"and {number - ROWS:,} more") if number > ROWS else ""
-    return _table(("failed", "reason"), rows) + more
-
-
-def _titled(kind: str, name: str) -> str:
+def titled(kind: str, name: str) -> str:
+    """Show what kind of thing has a name."""
     return f"<div>{kind} <b>{_escaped(name)}</b></div>"
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
+    """Show a remark."""
     return f"<div><i>{_escaped(text)}</i></div>"
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Show rows below a head."""
     titles = "".join(f'<th style="text-align: left">{_escaped(title)}</th>' for title in head)
     lines = ("".join(f'<td style="text-align: left">{_escaped(cell)}</td>' for cell in row) for row in rows)
     return f"<table>{f'<tr>{titles}</tr>' if titles else ''}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from wbfiles_async.errors import ConfigurationError
+from wbfiles_async._errors import ConfigurationError
 
 __all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings", "read_regular"]
 

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from wbfiles_async.errors import ConfigurationError
+from wbfiles_async._errors import ConfigurationError
 
 __all__ = [
     "host_of",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from wbfiles_async._async.client import Client
 from wbfiles_async._async.elsewhere import API, HandlesFilesOnly
 from wbfiles_async._async.files import check_existing, judged
 from wbfiles_async._async.run import AsyncRun
@@ -21,7 +22,8 @@ from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async._graphql.runs_page import ListedRun
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath, RunPath
+from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, home_folder, load_settings
 from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from wbfiles_async._download.progress import Progress
 
 
-class AsyncApi(HandlesFilesOnly):
+class AsyncApi(Client, HandlesFilesOnly):
     """A client of W&B for one event loop. Use it as an async context manager, or call ``aclose``.
 
     Nothing is shared between two clients: different keys, servers and limits live side by side. Settings and

@@ -16,7 +16,7 @@ from wbfiles_async._models import FileAttributes
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._async.client import Client
     from wbfiles_async._async.handle import AsyncTextFile
     from wbfiles_async._async.run import AsyncRun
     from wbfiles_async._download.one_file import OneFile
@@ -41,19 +41,19 @@ class AsyncFile(FileFacts):
 
     __slots__ = ("_client", "_run")
 
-    _client: AsyncApi | None
+    _client: Client | None
     _run: AsyncRun | None
 
-    def __init__(self, client: AsyncApi | None, attrs: Mapping[str, object], run: AsyncRun | None = None) -> None:
+    def __init__(self, client: Client | None, attrs: Mapping[str, object], run: AsyncRun | None = None) -> None:
         self._set(client, attributes_of(attrs), run)
 
     @classmethod
-    def _of(cls, client: AsyncApi | None, attributes: FileAttributes, run: AsyncRun | None) -> AsyncFile:
+    def _of(cls, client: Client | None, attributes: FileAttributes, run: AsyncRun | None) -> AsyncFile:
         file = cls.__new__(cls)
         file._set(client, attributes, run)
         return file
 
-    def _set(self, client: AsyncApi | None, attributes: FileAttributes, run: AsyncRun | None) -> None:
+    def _set(self, client: Client | None, attributes: FileAttributes, run: AsyncRun | None) -> None:
         super().__init__(attributes, None if run is None else run._path)
         object.__setattr__(self, "_client", client)
         object.__setattr__(self, "_run", run)
@@ -71,7 +71,7 @@ class AsyncFile(FileFacts):
         root: str | os.PathLike[str] = ".",
         replace: bool = False,
         exist_ok: bool = False,
-        api: AsyncApi | None = None,
+        api: Client | None = None,
         *,
         progress: Progress | bool | None = None,
     ) -> AsyncTextFile:
@@ -115,7 +115,7 @@ class AsyncFile(FileFacts):
         exist_ok: bool = False,
         *,
         path: str | os.PathLike[str] | None = None,
-        api: AsyncApi | None = None,
+        api: Client | None = None,
         progress: Progress | bool | None = None,
     ) -> Path:
         """Download to ``root/name``, as ``download`` does, or to ``path``, without opening it.
@@ -150,7 +150,7 @@ class AsyncFile(FileFacts):
         async with watching_one(progress, self.name, self.size_bytes) as told:
             return await one.fetch(root, replace=replace, exist_ok=exist_ok, progress=told, place=place)
 
-    async def read_bytes(self, *, api: AsyncApi | None = None) -> bytes:
+    async def read_bytes(self, *, api: Client | None = None) -> bytes:
         """Read the whole file into memory. Nothing touches the disk.
 
         Args:
@@ -164,7 +164,7 @@ class AsyncFile(FileFacts):
         """
         return await self._opened(api).read_bytes()
 
-    async def read_text(self, encoding: str = "utf-8", errors: str = "strict", *, api: AsyncApi | None = None) -> str:
+    async def read_text(self, encoding: str = "utf-8", errors: str = "strict", *, api: Client | None = None) -> str:
         """Read the whole file into memory as text. Nothing touches the disk.
 
         Args:
@@ -182,7 +182,7 @@ class AsyncFile(FileFacts):
         return (await self.read_bytes(api=api)).decode(encoding, errors)
 
     async def stream(
-        self, start: int = 0, stop: int | None = None, *, api: AsyncApi | None = None
+        self, start: int = 0, stop: int | None = None, *, api: Client | None = None
     ) -> AsyncGenerator[bytes]:
         """Iterate over the bytes ``[start, stop)`` as they arrive, each once and in order.
 
@@ -205,7 +205,7 @@ class AsyncFile(FileFacts):
             async for piece in pieces:
                 yield piece
 
-    async def delete(self, *, api: AsyncApi | None = None) -> None:
+    async def delete(self, *, api: Client | None = None) -> None:
         """Delete the file on the server. One that has gone already counts as deleted.
 
         Args:
@@ -221,7 +221,7 @@ class AsyncFile(FileFacts):
             raise self._lacks("id", "which the server deletes it by")
         await gateway.deletion(run._path).one(self._attributes)
 
-    async def refresh(self, *, api: AsyncApi | None = None) -> AsyncFile:
+    async def refresh(self, *, api: Client | None = None) -> AsyncFile:
         """Ask the server for the file again.
 
         Args:
@@ -239,7 +239,7 @@ class AsyncFile(FileFacts):
             raise self._lacks("name", "which the server finds it by")
         return AsyncFile._of(api or self._client, await gateway.api.look_up(run._path, self.name), run._with(api))
 
-    def _gateway(self, api: AsyncApi | None = None) -> Gateway:
+    def _gateway(self, api: Client | None = None) -> Gateway:
         client = api or self._client
         if client is None:
             raise ConfigurationError(
@@ -262,7 +262,7 @@ class AsyncFile(FileFacts):
             )
         return self._run
 
-    def _opened(self, api: AsyncApi | None) -> OneFile:
+    def _opened(self, api: Client | None) -> OneFile:
         gateway, attributes = self._gateway(api), self._attributes
         run = self._run_path if attributes.name else None  # by its name alone the server finds it
         if not (attributes.url or attributes.direct_url):

@@ -16,11 +16,12 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.match import Match
 from wbfiles_async._graphql.pending_deletions import Doomed
 from wbfiles_async._html import ShownList, listing_html
-from wbfiles_async._models import EXISTING, DeletionReport, DownloadReport, Existing, FileAttributes, FileResult
+from wbfiles_async._models import EXISTING, Existing, FileAttributes
+from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
 
 if TYPE_CHECKING:
-    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._async.client import Client
     from wbfiles_async._async.run import AsyncRun
     from wbfiles_async._download.progress import Progress
     from wbfiles_async._gateway import Gateway
@@ -33,7 +34,7 @@ class AsyncFiles:
     Files added or removed while the pages are read may or may not appear; a file appears once.
     """
 
-    _client: AsyncApi | None
+    _client: Client | None
     _run: AsyncRun
     _names: tuple[str, ...] | None
     _pattern: str | None

@@ -15,13 +15,14 @@ from wbfiles_async._download.selection import read_texts
 from wbfiles_async._graphql.match import parse_match
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import run_html
-from wbfiles_async._models import DownloadReport, Existing, FileResult, RunPath
+from wbfiles_async._models import Existing, RunPath
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._settings import PER_PAGE
 from wbfiles_async._text import local_time
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
 if TYPE_CHECKING:
-    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._async.client import Client
     from wbfiles_async._download.progress import Progress
     from wbfiles_async._gateway import Gateway
 
@@ -37,7 +38,7 @@ class AsyncRun(HandlesFilesOnly):
     _elsewhere = RUN
     _noun: ClassVar[str] = "run"
     _columns: ClassVar[tuple[str, ...]] = ("id", "name", "state", "created")
-    _client: AsyncApi | None = attrs.field(eq=False)
+    _client: Client | None = attrs.field(eq=False)
     _path: RunPath
     _listed: ListedRun | None = attrs.field(default=None, eq=False)
 
@@ -101,7 +102,7 @@ class AsyncRun(HandlesFilesOnly):
         """Entity, project and id, as W&B's own ``Run.path`` gives them."""
         return [self.entity, self.project, self.id]
 
-    async def refresh(self, *, api: AsyncApi | None = None) -> AsyncRun:
+    async def refresh(self, *, api: Client | None = None) -> AsyncRun:
         """Ask the server for the run: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
 
         Args:
@@ -127,7 +128,7 @@ class AsyncRun(HandlesFilesOnly):
         *,
         match: Mapping[str, object] | None = None,
         upload: bool = False,
-        api: AsyncApi | None = None,
+        api: Client | None = None,
     ) -> AsyncFiles:
         """Select files of the run. Makes no request.
 
@@ -168,7 +169,7 @@ class AsyncRun(HandlesFilesOnly):
             per_page,
         )
 
-    async def file(self, name: str, *, api: AsyncApi | None = None) -> AsyncFile:
+    async def file(self, name: str, *, api: Client | None = None) -> AsyncFile:
         """Ask for one file by its name.
 
         Args:
@@ -186,7 +187,7 @@ class AsyncRun(HandlesFilesOnly):
         run = self._with(api)
         return AsyncFile._of(run._client, await run._gateway().api.look_up(run._path, name), run)
 
-    async def find(self, match: Mapping[str, object], *, api: AsyncApi | None = None) -> AsyncFile:
+    async def find(self, match: Mapping[str, object], *, api: Client | None = None) -> AsyncFile:
         """Find the one file with these attributes.
 
         Args:
@@ -230,7 +231,7 @@ class AsyncRun(HandlesFilesOnly):
         raise_on_error: bool = True,
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
-        api: AsyncApi | None = None,
+        api: Client | None = None,
     ) -> DownloadReport:
         """Download all files of the run side by side, each to ``root/name``; ``files().download`` does the same.
 
@@ -285,8 +286,8 @@ class AsyncRun(HandlesFilesOnly):
             )
         return self._client._gateway
 
-    def _with(self, api: AsyncApi | None) -> AsyncRun:
-        return self if api is None else api.run(self)
+    def _with(self, api: Client | None) -> AsyncRun:
+        return self if api is None else AsyncRun(api, self._path, self._listed)
 
     def _known(self, what: str) -> ListedRun:
         if self._listed is None:

@@ -21,12 +21,13 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import ShownList, listing_html
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, ProjectPath
+from wbfiles_async._models import Existing, FileAttributes, ProjectPath
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._settings import LAYOUT, PER_PAGE
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from wbfiles_async._async.api import AsyncApi
+    from wbfiles_async._async.client import Client
     from wbfiles_async._download.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class AsyncRuns:
     Runs added or removed while the pages are read may or may not appear; a run appears once.
     """
 
-    _client: AsyncApi
+    _client: Client
     _path: ProjectPath
     _filters: str
     _order: str

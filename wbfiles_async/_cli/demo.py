@@ -18,7 +18,7 @@ from wbfiles_async._cli.fetching import Fetch, download, tell_failures
 from wbfiles_async._cli.output import Output, console
 from wbfiles_async._cli.serving import local_server
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._models import DownloadReport, FileResult
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._text import counted, printable, size_of
 
 RUN = "local/demo/first-run"

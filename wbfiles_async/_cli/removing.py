@@ -22,7 +22,7 @@ from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._cli.target import explained, find_run
 from wbfiles_async._graphql.pending_deletions import Doomed
-from wbfiles_async._models import DeletionReport, FileResult
+from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._text import counted, printable, seconds_of, size_of
 from wbfiles_async.errors import IncompleteDeletionError, RemoteFileNotFoundError
 

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import copy_context
 
-from wbfiles_async._disk.executor import finished
 from wbfiles_async._display.tally import Tally
+from wbfiles_async._threads import await_to_completion
 
 SECONDS_A_PICTURE = 0.1
 
@@ -50,7 +50,7 @@ class Painter:
         try:
             yield
         finally:
-            await finished(asyncio.wrap_future(self._remove(tally)))
+            await await_to_completion(asyncio.wrap_future(self._remove(tally)))
 
     def _add(self, tally: Tally) -> None:
         with self._lock:

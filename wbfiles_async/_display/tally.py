@@ -7,7 +7,7 @@ from collections import deque
 
 import attrs
 
-from wbfiles_async._models import FileResult
+from wbfiles_async._reports import FileResult
 from wbfiles_async._text import clock, counted, share_of, size_of
 
 BARS = 4

@@ -12,7 +12,8 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._models import FileAttributes, FileResult
+from wbfiles_async._models import FileAttributes
+from wbfiles_async._reports import FileResult
 from wbfiles_async.errors import ConfigurationError, WBFilesError
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from wbfiles_async._download.planned import ListedFiles, PlannedFile, need_of
 from wbfiles_async._download.queue import WorkQueue
 from wbfiles_async._download.results import Results, failed, kept, unexpected
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._models import DownloadReport, Existing, FileAttributes, FileResult, RunPath
+from wbfiles_async._models import Existing, FileAttributes, RunPath
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._tasks import side_by_side

@@ -21,8 +21,8 @@ from wbfiles_async._download.md5_stream import Md5Stream
 from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._download.recovery import FileRecovery
-from wbfiles_async._models import FileResult
 from wbfiles_async._ranges import Range
+from wbfiles_async._reports import FileResult
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._store.reader import FollowUpSource, StoreReader
 from wbfiles_async._store.remote_file import RemoteFile

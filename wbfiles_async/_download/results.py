@@ -10,7 +10,7 @@ import attrs
 
 from wbfiles_async._download.planned import PlannedFile
 from wbfiles_async._download.progress import Progress, labelled
-from wbfiles_async._models import DownloadReport, FileResult
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async.errors import TransferError, WBFilesError
 
 __all__ = ["Results", "failed", "kept", "unexpected"]

@@ -14,7 +14,8 @@ from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.pending_deletions import Doomed
 from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT
 from wbfiles_async._graphql.responses import check_deleted
-from wbfiles_async._models import DeletionReport, FileAttributes, FileResult, FileStatus, RunPath
+from wbfiles_async._models import FileAttributes, FileStatus, RunPath
+from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._settings import TransferOptions

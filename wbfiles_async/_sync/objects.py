@@ -19,7 +19,8 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._html import ShownList
-from wbfiles_async._models import DeletionReport, DownloadReport, Existing, FileResult
+from wbfiles_async._models import Existing
+from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._sync.sequence import RememberedSequence

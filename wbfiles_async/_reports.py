@@ -1,0 +1,222 @@
+"""What became of many files: reports, and the errors that carry them. Performs no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._errors import WBFilesError
+from wbfiles_async._html import ROWS, line, table, titled
+from wbfiles_async._models import FileStatus
+from wbfiles_async._text import counted, seconds_of, size_of
+
+__all__ = ["DeletionReport", "DownloadReport", "FileResult", "IncompleteDeletionError", "IncompleteDownloadError"]
+
+
+@attrs.frozen(kw_only=True)
+class FileResult:
+    """What became of one file of a bulk download or deletion, or of a run whose files could not be listed.
+
+    The name of such a run's result is empty.
+
+    Attributes:
+        name: The file's name in the run.
+        status: ``downloaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``, what a dry run
+            would fetch or delete; ``failed``.
+        path: The local file; ``None`` where the name could not be used, and in a deletion.
+        size: Length in bytes, 0 where unknown.
+        verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
+            unchanged since.
+        parts: Requests that the bytes came in; 0 where none was made.
+        resumed: Bytes that an earlier, interrupted download had brought already.
+        error: Why it failed; ``None`` otherwise.
+        run: The run it belongs to, ``entity/project/run_id``.
+    """
+
+    name: str
+    status: FileStatus
+    path: Path | None = None
+    size: int = 0
+    verified: bool = False
+    parts: int = 0
+    resumed: int = 0
+    error: WBFilesError | None = None
+    run: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class DownloadReport:
+    """What a bulk download did. Its size does not grow with the number of files that succeeded.
+
+    Attributes:
+        root: The folder the files were written below.
+        files: Files that were considered, after ``include`` and ``exclude``, and runs that could not be listed.
+        downloaded: Files fetched in this call.
+        kept: Files that were there already and were left as they are.
+        planned: Files that a dry run would have fetched.
+        failed: Files that could not be fetched, and runs that could not be listed.
+        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` tells what.
+        bytes: Bytes of the fetched files (of the planned ones in a dry run).
+        verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.
+        parts: Requests to the stores that delivered bytes.
+        resumed: Fetched files that went on from what an earlier, interrupted download had brought.
+        seconds: Wall time of the call.
+        failures: The failed files, each with its error; the first thousand where there are more.
+        stopped: What ended the work early, such as a full disk; ``None`` where all that was listed was tried. There
+            may be files that were not even listed by then.
+    """
+
+    root: Path
+    files: int = 0
+    downloaded: int = 0
+    kept: int = 0
+    planned: int = 0
+    failed: int = 0
+    skipped: int = 0
+    bytes: int = 0
+    verified: int = 0
+    parts: int = 0
+    resumed: int = 0
+    seconds: float = 0.0
+    failures: tuple[FileResult, ...] = attrs.field(default=(), repr=lambda failures: f"<{len(failures)} listed>")
+    stopped: WBFilesError | None = None
+
+    @property
+    def rate(self) -> float:
+        """Bytes fetched in a second, over the whole call; 0 where it took no time."""
+        return self.bytes / self.seconds if self.downloaded and self.seconds else 0.0
+
+    def __str__(self) -> str:
+        """Say in one line what was done."""
+        if not self.files:
+            return "No files."
+        clauses = []
+        if self.planned:
+            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be fetched")
+        if self.downloaded:
+            clauses.append(f"{counted(self.downloaded, 'file')}, {size_of(self.bytes)} in {seconds_of(self.seconds)}")
+        if self.resumed:
+            clauses.append(f"{self.resumed:,} resumed")
+        if self.kept:
+            clauses.append(f"{counted(self.kept, 'file')} already there")
+        in_place = self.downloaded + self.kept
+        if in_place and not self.planned:
+            verified = "all verified" if self.verified == in_place else f"{self.verified or 'none'} verified"
+            clauses += [verified, f"in {self.root}"]
+        if self.failed:
+            clauses.append(f"{self.failed:,} failed")
+        if self.skipped:
+            clauses.append(f"{self.skipped:,} not begun")
+        return ", ".join(clauses)
+
+    def _repr_html_(self) -> str:
+        return _report_html(self)
+
+
+@attrs.frozen(kw_only=True)
+class DeletionReport:
+    """What a bulk deletion did. Its size does not grow with the number of files that were deleted.
+
+    Attributes:
+        files: Files that were considered, after ``include`` and ``exclude``.
+        deleted: Files that are gone from the server; one that somebody else deleted meanwhile counts too.
+        planned: Files that a dry run would have deleted.
+        failed: Files that are left, or of which it is not known whether they are.
+        bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.
+        seconds: Wall time, without that of the listing.
+        failures: The failed files, each with its error; the first thousand where there are more.
+        planned_files: The files that a dry run would have deleted; the first thousand where there are more.
+    """
+
+    files: int = 0
+    deleted: int = 0
+    planned: int = 0
+    failed: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    failures: tuple[FileResult, ...] = ()
+    planned_files: tuple[FileResult, ...] = ()
+
+    def __str__(self) -> str:
+        """Say in one line what was done."""
+        if not self.files:
+            return "No files."
+        clauses = []
+        if self.planned:
+            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be deleted")
+        if self.deleted:
+            clauses.append(f"{counted(self.deleted, 'file')}, {size_of(self.bytes)}, deleted")
+        if self.failed:
+            clauses.append(f"{counted(self.failed, 'file')} left")
+        return ", ".join(clauses)
+
+    def _repr_html_(self) -> str:
+        return _deletion_html(self)
+
+
+class IncompleteDownloadError(WBFilesError):
+    """Some files of a bulk download failed; the others are in place.
+
+    Where something ended the work early, such as a full disk, that error is its ``__cause__`` too.
+
+    Attributes:
+        report: What was done, and each failure with its reason.
+    """
+
+    def __init__(self, message: str, *, report: DownloadReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class IncompleteDeletionError(WBFilesError):
+    """Some files of a bulk deletion are left, or may be; the others are gone.
+
+    Attributes:
+        report: What was done, and each file that is left with its reason.
+        names: The files that are left; the first thousand where there are more.
+    """
+
+    def __init__(self, message: str, *, report: DeletionReport) -> None:
+        super().__init__(message)
+        self.report = report
+        self.names = tuple(failure.name for failure in report.failures)
+
+
+def _report_html(report: DownloadReport) -> str:
+    """Show what a download did, and which files failed and why."""
+    numbers = {
+        "fetched": f"{counted(report.downloaded, 'file')}, {size_of(report.bytes)}" if report.downloaded else "",
+        "would be fetched": f"{counted(report.planned, 'file')}, {size_of(report.bytes)}" if report.planned else "",
+        "already there": counted(report.kept, "file") if report.kept else "",
+        "verified": counted(report.verified, "file") if report.verified else "",
+        "failed": counted(report.failed, "file") if report.failed else "",
+        "time": seconds_of(report.seconds),
+    }
+    parts = [
+        titled("Download to", str(report.root)),
+        table((), [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]),
+    ]
+    return "".join(parts) + _failures(report.failures, report.failed)
+
+
+def _deletion_html(report: DeletionReport) -> str:
+    """Show what a deletion did, and which files are left and why."""
+    amount = size_of(report.bytes)
+    numbers = {
+        "deleted": f"{counted(report.deleted, 'file')}, {amount}" if report.deleted else "",
+        "would be deleted": f"{counted(report.planned, 'file')}, {amount}" if report.planned else "",
+        "left": counted(report.failed, "file") if report.failed else "",
+        "time": "" if report.planned else seconds_of(report.seconds),
+    }
+    rows = [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]
+    return line("Deletion on the server") + table((), rows) + _failures(report.failures, report.failed)
+
+
+def _failures(failures: Sequence[FileResult], number: int) -> str:
+    if not failures:
+        return ""
+    rows = [(result.name, "" if result.error is None else str(result.error)) for result in failures[:ROWS]]
+    more = line(f"and {number - ROWS:,} more") if number > ROWS else ""
+    return table(("failed", "reason"), rows) + more
