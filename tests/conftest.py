@@ -7,12 +7,21 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import leaks
 import pytest
-from leaks import pytest_configure as pytest_configure
+import transports
 from leaks import pytest_runtest_makereport as pytest_runtest_makereport
 from leaks import pytest_runtest_setup as pytest_runtest_setup
+from transports import pytest_generate_tests as pytest_generate_tests
+from transports import transport as transport
 
 _NAMES = {"NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the plugins of this folder begin."""
+    leaks.pytest_configure(config)
+    transports.pytest_configure(config)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,9 @@ from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import attrs
+import httpx
 import pytest
+from transports import OURS, Transport
 
 from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
 from wbfiles_async._clock import Clock
@@ -178,6 +180,7 @@ class ScriptedServer:
 
     Args:
         tls: Speaks TLS if given.
+        is_proxy: Whether it plays the proxy by which it is reached too.
 
     Attributes:
         requests: All requests, oldest first.
@@ -185,13 +188,17 @@ class ScriptedServer:
         busy: Requests to the store that are not yet answered to the last byte.
         most_busy: The largest that ``busy`` has been.
         sent: Bytes of bodies that the network has taken.
+        is_proxy: Whether it plays the proxy by which it is reached too.
+        transport: The way that its clients take.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, is_proxy: bool = False) -> None:
         self.requests: list[Seen] = []
         self.files: dict[str, dict[str, object]] = {}
         self.busy = self.most_busy = self.sent = 0
         self._tls = tls
+        self.is_proxy = is_proxy
+        self.transport = OURS
         self._scripts: dict[str, list[Step]] = {"/graphql": [self.list_files]}
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -230,6 +237,13 @@ class ScriptedServer:
     @property
     def base_url(self) -> str:
         """Its origin, also of the API."""
+        if self.is_proxy:
+            return "http://store.test"
+        return self.own_url
+
+    @property
+    def own_url(self) -> str:
+        """Where it listens, as a URL."""
         return f"{'https' if self._tls else 'http'}://{'localhost' if self._tls else '127.0.0.1'}:{self.port}"
 
     def url(self, path: str) -> str:
@@ -288,7 +302,7 @@ class ScriptedServer:
         connection = next(self._numbers)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
-                while await self._answer(await _read_request(reader, connection), reader, writer):
+                while await self._answer(self._seen(await _read_request(reader, connection)), reader, writer):
                     pass
             self._writers.discard(writer)
         except asyncio.CancelledError:
@@ -296,6 +310,10 @@ class ScriptedServer:
         finally:
             writer.close()
             self._tasks.discard(task)
+
+    def _seen(self, seen: Seen) -> Seen:
+        """Return the request as it comes from the proxy, if it plays that."""
+        return attrs.evolve(seen, target=seen.target.removeprefix(self.base_url)) if self.is_proxy else seen
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; tell whether the connection is good for another."""
@@ -375,12 +393,17 @@ class LastingApi(AsyncApi):
                     assert await remote(self, other.put("another", b"file")).read_bytes() == b"file"
         finally:
             await super().__aexit__(kind, error, trace)
+            if isinstance(injected := self._gateway._http_client, httpx.AsyncClient):
+                await injected.aclose()
 
 
 def client(server: ScriptedServer, **options: Any) -> AsyncApi:
     """Return a client of the server that gives up quickly; options as for `TransferOptions`."""
     options.setdefault("insecure_stores", server.base_url.startswith("https:"))  # for the other store at the end
-    return with_clock(LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options)))
+    if server.is_proxy:
+        options.setdefault("private_stores", True)  # for the same one
+    made = LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options), **server.transport.inject())
+    return with_clock(made)
 
 
 def with_clock(api: AsyncApi) -> AsyncApi:
@@ -430,10 +453,15 @@ def temporaries(root: Path) -> list[Path]:
 
 
 @pytest.fixture
-async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[ScriptedServer]:
+async def server(
+    caplog: pytest.LogCaptureFixture, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ScriptedServer]:
     """A scripted server for the length of one test, which must log no secret."""
     caplog.set_level(logging.DEBUG)
-    async with ScriptedServer() as running:
+    async with ScriptedServer(transport.server_context(), is_proxy=transport.proxied) as running:
+        running.transport = transport
+        if transport.proxied:
+            monkeypatch.setenv("HTTP_PROXY", running.own_url)
         yield running
     logged = [record.getMessage() for record in caplog.get_records("call")]  # caplog.text knows of the teardown only
     assert not secrets_in("\n".join(logged))

@@ -25,6 +25,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from transports import each_transport
 
 from wbfiles_async import (
     DestinationExistsError,
@@ -111,6 +112,7 @@ ONCE: dict[str, tuple[Callable[[bytes], tuple[Answer | Stored, ...]], int]] = {
 }
 
 
+@each_transport
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
 async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
@@ -340,6 +342,7 @@ class TestOneFile:
             await remote(api, first).fetch(tmp_path, replace=True)
         assert len({seen.connection for seen in server.seen()}) == 1, "nothing was wrong with the connection"
 
+    @each_transport
     @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
     async def test_what_is_out_of_the_ordinary_is_survived(
         self,

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 LOUD_FAILURES: Final = 4
 """The failure in a row that is worth a warning: by then somebody has been waiting for a second."""
 
-REFUND_BYTES: Final = 1 << 20
-"""An attempt that moved this many bytes was no failure: a long transfer over a bad link goes on while it moves."""
+REFUND_BYTES: Final = 64 << 10
+"""Bytes whose arrival makes earlier failures count no more: a long transfer over a bad link goes on while it moves."""
 
 HOPELESS_ATTEMPTS: Final = 6
 """Attempts at what hardly ever heals, such as a port on which nobody listens: three seconds, for a server that is just

@@ -33,6 +33,9 @@ __all__ = ["FollowUpBatch", "FollowUpSource", "StoreReader"]
 WRITE_BYTES: Final = 1 << 20
 """Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
 
+LITTLE_BYTES: Final = 64 << 10
+"""Bytes of less than was requested that count as progress; a store could send one at a time for ever."""
+
 REPORT_SECONDS: Final = 0.01
 """How often the loop is told of bytes that a thread writes: each time makes the threads wait for Python's lock."""
 
@@ -159,13 +162,12 @@ class StoreReader:
         reading = _Reading(self, file, sink.start, sink.stop)
         async for attempt in attempts(reading.recover):
             with attempt:
-                if sink.position > sink.start and sink.is_full:  # only the end of the message was missing
-                    break
-                async with reading.request(sink.position) as body:
-                    await body.save(sink, reading.moved(on_bytes), follow_ups)
-                reading.complete()
-                if not (sink.stop is None or sink.is_full):
-                    raise reading.incomplete(sink.position)
+                while not (sink.position > sink.start and sink.is_full):
+                    begun = sink.position
+                    async with reading.request(begun) as body:
+                        await body.save(sink, reading.moved(on_bytes), follow_ups)
+                    if reading.is_complete(begun, sink.position):
+                        break
         if not sink.is_complete:
             await self.disk.run(sink.complete)
 
@@ -184,17 +186,16 @@ class StoreReader:
         offset = start
         async for attempt in attempts(reading.recover):
             with attempt:
-                if stop is not None and start < stop <= offset:
-                    break
-                async with reading.request(offset) as body, aclosing(body.pieces()) as pieces:
-                    moved = reading.moved(lambda _: None)
-                    async for piece in pieces:
-                        offset += len(piece)
-                        moved(len(piece))
-                        yield piece
-                reading.complete()
-                if stop is not None and offset < stop:
-                    raise reading.incomplete(offset)
+                while not (stop is not None and start < stop <= offset):
+                    begun = offset
+                    async with reading.request(begun) as body, aclosing(body.pieces()) as pieces:
+                        moved = reading.moved(lambda _: None)
+                        async for piece in pieces:
+                            offset += len(piece)
+                            moved(len(piece))
+                            yield piece
+                    if reading.is_complete(begun, offset):
+                        break
 
 
 @attrs.define(eq=False)
@@ -267,19 +268,27 @@ class _Reading:
 
         return moved
 
-    def complete(self) -> None:
-        """Note that a response came to its end."""
+    def is_complete(self, begun: int, offset: int) -> bool:
+        """Note that a response came to its end, and return whether nothing is missing.
+
+        Args:
+            begun: The first byte that was requested.
+            offset: The first byte that has not arrived.
+
+        Raises:
+            RequestFailed: It held so little that the next one would be no progress either.
+        """
         if self._response is not None:
             hop = self._response.hop
             hop.origin.record_success(hop.number)
             if self._slot is not None and self._slot.origin is not hop.origin:
                 self._slot.record_success()
-
-    def incomplete(self, offset: int) -> RequestFailed:
-        """Return the failure of a response that held less than was requested; it is as good as one that broke off."""
-        found = self._response
-        host = host_of(found.url) if found is not None else ""
-        return _broken_off(self.file, host, offset, f"sent only the bytes up to {offset} of {self.stop}")
+        if self.stop is None or offset >= self.stop:
+            return True
+        if offset - begun < LITTLE_BYTES:
+            host = host_of(self._response.url) if self._response is not None else ""
+            raise _broken_off(self.file, host, offset, f"sent only {offset - begun} of {self.stop - begun} bytes")
+        return False
 
     async def recover(self, failure: RequestFailed) -> None:
         """Do what lets the next request succeed, or raise."""

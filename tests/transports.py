@@ -1,0 +1,93 @@
+"""The ways a client's requests can take: ours, ours over TLS, by a proxy, and what users inject.
+
+The tables of faults run over each of them, since each must answer alike: mark a test with ``each_transport``.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trustme
+
+each_transport = pytest.mark.each_transport
+
+
+@functools.cache
+def authority() -> trustme.CA:
+    """Who certifies the servers of all tests."""
+    return trustme.CA()
+
+
+@attrs.frozen(kw_only=True)
+class Transport:
+    """One way.
+
+    Attributes:
+        name: What it is called.
+        tls: Whether the server speaks TLS.
+        proxied: Whether the server is reached by a proxy, which it plays itself.
+        no_proxy: The value of ``NO_PROXY``.
+        inject: Returns the arguments of ``AsyncApi`` that inject something.
+    """
+
+    name: str
+    tls: bool = False
+    proxied: bool = False
+    no_proxy: str = ""
+    inject: Callable[[], dict[str, Any]] = dict
+
+    def prepare(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        """Set up the environment."""
+        if self.tls:
+            bundle = folder / "authorities.pem"
+            authority().cert_pem.write_to_path(str(bundle))
+            patch.setenv("SSL_CERT_FILE", str(bundle))
+        if self.no_proxy:
+            patch.setenv("NO_PROXY", self.no_proxy)
+
+    def server_context(self) -> ssl.SSLContext | None:
+        """Return what a server speaks TLS with, if it does."""
+        if not self.tls:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority().issue_cert("localhost").configure_cert(context)
+        return context
+
+
+OURS = Transport(name="ours")
+TRANSPORTS = (
+    OURS,
+    Transport(name="ours over TLS", tls=True),
+    Transport(name="by a proxy", proxied=True),
+    Transport(name="NO_PROXY set", no_proxy="elsewhere.example,10.0.0.0/8"),
+    Transport(name="an injected transport", inject=lambda: {"transport": httpx.AsyncHTTPTransport()}),
+    Transport(name="an injected client", inject=lambda: {"http_client": httpx.AsyncClient()}),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line("markers", "each_transport: runs over each way that requests can take")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have the marked tests run over each transport."""
+    if metafunc.definition.get_closest_marker("each_transport"):
+        metafunc.parametrize("transport", TRANSPORTS, indirect=True, ids=lambda transport: transport.name)
+
+
+@pytest.fixture
+def transport(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Transport:
+    """The way that the clients of this test take; ours, if the test is not marked."""
+    chosen: Transport = getattr(request, "param", OURS)
+    chosen.prepare(monkeypatch, tmp_path_factory.mktemp("transport") if chosen.tls else Path())
+    return chosen
