@@ -326,20 +326,20 @@ class TestGet:
 
     def test_only_the_first_failures_are_named(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         for number in range(12):
-            wandb_server.add_file(RUN, f"no\u202e{number}", b"x")
-        ending = wbfiles("get", RUN, "--include", "no*")
+            wandb_server.add_file(RUN, f".no{number}.wbfiles-part", b"x")
+        ending = wbfiles("get", RUN, "--include", ".no*")
         assert ending.code == 1
         assert ending.err.count("\n  the remote file") == 10
         assert "and 2 more" in ending.err
 
     def test_many_failures_of_one_kind_hide_no_other(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         for number in range(12):
-            wandb_server.add_file(RUN, f"no\u202e{number}", b"x")
+            wandb_server.add_file(RUN, f".no{number}.wbfiles-part", b"x")
         Path("config.yaml").mkdir()
         ending = wbfiles("get", RUN)
         assert ending.code == 1
         first, second = ending.err.partition("failed:\n")[2].splitlines()[:2]
-        assert "no\\u202e0" in first + second
+        assert "'.no0.wbfiles-part'" in first + second
         assert "config.yaml" in first + second
         assert ending.err.endswith("Run the same command again to fetch what is missing.\n")
 

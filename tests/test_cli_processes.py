@@ -262,7 +262,7 @@ class TestTerminal:
         name = "媒体/" + "日本語のとても長いファイル名" * 3 + ".png"
         with HoldingServer(tmp_path / "served") as server:
             server.add_file(RUN, f"held{name}", bytes(4 * MIB))
-            server.add_file(RUN, "no\u202e" + name, b"a name that no file gets")
+            server.add_file(RUN, f"{name}/.no.wbfiles-part", b"a name that no file gets")
             with Terminal(["ls", RUN], environment(server), tmp_path) as table:
                 assert table.read_to_end() == 0
             with Terminal(["get", RUN, "--root", "data"], environment(server), tmp_path) as bars:

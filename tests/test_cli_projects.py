@@ -106,10 +106,10 @@ class TestGet:
         assert last["summary"]["downloaded"] == 9
 
     def test_a_file_that_fails_is_told_with_its_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
-        wandb_server.add_file(f"{PROJECT}/second", "con\u202e", b"x")
+        wandb_server.add_file(f"{PROJECT}/second", ".wbfiles-state", b"x")
         ending = wbfiles("get", f"{PROJECT}/")
         assert ending.code == 1
-        assert "second/con\\u202e: the remote file 'con\\u202e' cannot be written as it is named" in ending.err
+        assert "second/.wbfiles-state: the remote file '.wbfiles-state' cannot be written as it is named" in ending.err
         assert fetched(Path()) == FILES
 
     @pytest.mark.parametrize(

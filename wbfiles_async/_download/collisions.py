@@ -107,7 +107,7 @@ class Collisions:
         self._find_earlier(exact, paths, found, (_EXACT,), lambda _: True)
         if folded is not exact:
             _find_among(folded, paths, found, self._folds)
-        self._find_earlier(folded, paths, found, (_KEY, _EXACT), self._folds)
+        self._find_earlier(folded, paths, found, (_KEY,) if folded is exact else (_KEY, _EXACT), self._folds)
         self._remember(exact, folded)
         return found
 
@@ -138,30 +138,34 @@ class Collisions:
         are_one: Callable[[_Path], bool],
     ) -> None:
         """Find the collisions of files with those that came before."""
-
-        def holds(number: int, what: int) -> bool:
-            return any(self._table(number).holds(number | what | kind) for kind in kinds)
-
-        taken = {folder for folder in {each for file in files for each in file.folders} if holds(folder, _FILE)}
+        above = dict.fromkeys({file.folders for file in files}, False)
+        for kind in kinds:
+            files_before = {folder for folders in above for folder in folders if self._holds(folder | _FILE | kind)}
+            if files_before:
+                above = {folders: known or not files_before.isdisjoint(folders) for folders, known in above.items()}
         for number, file in enumerate(files):
-            if found[number] is not None:
-                continue
-            same = holds(file.file, _FILE)
-            nested = holds(file.file, _FOLDER) or not taken.isdisjoint(file.folders)
-            if (same or nested) and are_one(paths[number]):
+            same = nested = False
+            for kind in kinds:
+                same = same or self._holds(file.file | _FILE | kind)
+                nested = nested or self._holds(file.file | _FOLDER | kind)
+            nested = nested or above[file.folders]
+            if (same or nested) and found[number] is None and are_one(paths[number]):
                 found[number] = Collision("", nested=not same)
 
     def _remember(self, exact: Sequence[_Digests], folded: Sequence[_Digests]) -> None:
-        entries = set[int]()
-        for name, key in zip(exact, folded, strict=True):
-            entries.add(name.file | _FILE | _EXACT)
-            entries.update(folder | _FOLDER | _EXACT for folder in name.folders)
-            if key.file != name.file:  # a name that is its own key is found by it
-                entries.add(key.file | _FILE | _KEY)
-                pairs = zip(name.folders, key.folders, strict=True)
-                entries.update(folded | _FOLDER | _KEY for folder, folded in pairs if folder != folded)
+        entries = {name.file | _FILE | _EXACT for name in exact}
+        entries.update(folder | _FOLDER | _EXACT for folders in {name.folders for name in exact} for folder in folders)
+        if folded is not exact:  # a name that is its own key is found by it
+            pairs = list(zip(exact, folded, strict=True))
+            entries.update(key.file | _FILE | _KEY for name, key in pairs if key.file != name.file)
+            for folders, keys in {(name.folders, key.folders) for name, key in pairs}:
+                each = zip(folders, keys, strict=True)
+                entries.update(key | _FOLDER | _KEY for folder, key in each if folder != key)
         for entry in entries:
             self._table(entry).add(entry)
+
+    def _holds(self, entry: int) -> bool:
+        return self._table(entry).holds(entry)
 
     def _table(self, digest: int) -> _Table:
         return self._tables[(digest >> 2) % _TABLES]
