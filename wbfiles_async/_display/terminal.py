@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
@@ -15,6 +16,9 @@ from rich.table import Column, Table
 from wbfiles_async._display.painter import Painter
 from wbfiles_async._display.tally import BARS, LARGE_BYTES, Tally, amount_of
 from wbfiles_async._text import printable
+
+ROOM = 3
+"""Columns at the right that stay empty."""
 
 
 @contextmanager
@@ -26,8 +30,14 @@ def _canvas() -> Iterator[Callable[[Sequence[Tally]], None]]:
         redirect_stdout=sys.stdout.isatty(),  # what is printed meanwhile stands above the picture
     )
     with live:
-        # With an empty line at the end, where the terminal can write ^C without moving the picture.
-        yield lambda tallies: live.update(Group(*map(picture, tallies), ""), refresh=True)
+
+        def draw(tallies: Sequence[Tally]) -> None:
+            # The terminal writes ^C wherever the cursor stands. On an empty line, or at the end of one that leaves room
+            # for it, that moves nothing, and what is drawn can be taken away again.
+            drawn = Constrain(Group(*map(picture, tallies)), max(1, live.console.width - ROOM))
+            live.update(Group(drawn, ""), refresh=True)
+
+        yield draw
 
 
 def painter() -> Painter:
