@@ -139,6 +139,13 @@ class Terminal:
         """What was written so far, without the codes that colour and move."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
 
+    def wait_for_a_read(self) -> None:
+        """Wait until the child's main thread sleeps: a signal just before it reads would be seen after the answer only."""
+        stat = Path(f"/proc/{self._child.pid}/stat")
+        deadline = time.monotonic() + SECONDS
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, self.raw
+
     def read_until(self, condition: Callable[[str], object]) -> None:
         deadline = time.monotonic() + SECONDS
         while not condition(self.text):

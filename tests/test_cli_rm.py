@@ -220,6 +220,7 @@ class TestAsking:
     def test_any_other_answer_deletes_nothing(self, run: LocalServer, tmp_path: Path, answer: bytes, code: int) -> None:
         with Terminal(["rm", RUN, "00.txt"], environment(run), tmp_path) as terminal:
             terminal.read_until(lambda text: "[y/N]" in text)
+            terminal.wait_for_a_read()
             terminal.type(answer)
             assert terminal.read_to_end() == code
         assert len(left(run)) == 12

@@ -90,9 +90,10 @@ async def test_patterns_without_a_file_touch_nothing(run: AsyncRun, tmp_path: Pa
     assert (await run.files().delete(**arguments)).files == 0
     assert await left(run) == [*FILES]
     assert (await run.download(tmp_path / "out", **arguments)).files == 0
-    assert run._client is not None
-    assert (await run._client.download([run], tmp_path / "out", **arguments)).files == 0
-    assert (await run._client.runs("local/vision").download(tmp_path / "out", **arguments)).files == 0
+    api = run._client
+    assert isinstance(api, AsyncApi)
+    assert (await api.download([run], tmp_path / "out", **arguments)).files == 0
+    assert (await api.runs("local/vision").download(tmp_path / "out", **arguments)).files == 0
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from wbfiles_async import TransferError
 from wbfiles_async._disk.executor import LastingThreads
 
 NAME = "wbfiles-test"
@@ -92,9 +93,18 @@ def test_the_threads_of_a_pool_that_is_dropped_end() -> None:
     ends(left)
 
 
-@pytest.mark.usefixtures("refused")
-def test_without_any_thread_the_caller_does_the_work() -> None:
+def test_without_any_thread_the_caller_does_the_work_at_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     assert LastingThreads(2, thread_name_prefix=NAME).submit(threading.get_ident).result(0) == threading.get_ident()
+
+
+@pytest.mark.usefixtures("refused")
+def test_without_any_thread_work_is_refused_before_the_exit() -> None:
+    with pytest.raises(TransferError, match="no further thread"):
+        LastingThreads(2, thread_name_prefix=NAME).submit(threading.get_ident)
 
 
 def test_where_no_more_threads_can_be_started_those_that_run_do_the_work_once(request: pytest.FixtureRequest) -> None:

@@ -144,7 +144,7 @@ class UnsafePathError(WBFilesError, ValueError):
 
 
 class NameCollisionError(UnsafePathError):
-    """Two remote names would be one local file, or one a folder that the other is a file of, on some system.
+    """Two remote names would be one local file, or one a folder that the other is a file of, on this disk.
 
     Attributes:
         other: The other name; empty where it was listed too long ago to be known.

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 from hypothesis import given
@@ -303,7 +304,7 @@ async def test_time_in_line_for_others_sake_is_not_taken_from_a_files_budget(
     waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    clock = Clock(monotonic=lambda: now, sleep=lambda _: anyio.sleep(0))
+    clock = Clock(monotonic=lambda: now, sleep=lambda _: anyio.lowlevel.checkpoint())
     budget = RetryBudget(TransferOptions(time_budget=20.0), clock)
     failure = RequestFailed(RetryAction.RETRY, TransferError("broken"))
     await budget.spend(failure, round=budget.round)

@@ -116,7 +116,6 @@ class AsyncRun(HandlesFilesOnly):
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
         """
-
         run = self._with(api)
         return AsyncRun(run._client, self._path, await run._gateway().api.look_up_run(self._path))
 
@@ -246,7 +245,8 @@ class AsyncRun(HandlesFilesOnly):
 
         Args:
             root: Local folder; made where it is missing.
-            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all.
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.

@@ -126,7 +126,8 @@ class AsyncRuns:
             root: Local folder; made where it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
-            include: Shell patterns on the file's name, ``*`` also across ``/``; none means all. A single
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else

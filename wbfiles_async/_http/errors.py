@@ -9,9 +9,9 @@ __all__ = [
     "CertificateError",
     "ClientClosedError",
     "EnvironmentInvalidError",
+    "NoThreadError",
     "ProxyRefusedError",
     "StaleConnectionError",
-    "NoThreadError",
 ]
 
 
