@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -17,20 +16,22 @@ import attrs
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._disk.space import ends_all
-from wbfiles_async._download.contents import check_pieces, memory_sink
+from wbfiles_async._download.contents import check_md5
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._download.planned import PlannedFile
 from wbfiles_async._download.queue import WorkQueue
 from wbfiles_async._http.extensions import FollowUp
 from wbfiles_async._http.http1 import ResponseHead
+from wbfiles_async._md5 import new_md5, parse_md5
+from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.reader import FollowUpBatch
 from wbfiles_async._store.remote_file import Opened, RemoteFile, takes_credentials
 from wbfiles_async._store.request import Requester
 from wbfiles_async._store.response import Body, validate_response
-from wbfiles_async._store.sink import RangeSink
-from wbfiles_async._urls import origin, target_of
-from wbfiles_async.errors import UnsupportedReferenceError, WBFilesError
+from wbfiles_async._store.sink import ExcessError
+from wbfiles_async._urls import is_fetchable, origin, target_of
+from wbfiles_async.errors import WBFilesError
 
 __all__ = ["SmallFile", "SmallFileBatch"]
 
@@ -38,58 +39,80 @@ BATCH_SECONDS: Final = 0.25
 """Seconds after which a connection sends no further request for now: others have their turn."""
 
 
+# With none of these a response of status 200 is the whole file as it is stored; see `validate_response`.
+_TELLING: Final = frozenset({b"content-encoding", b"content-range", b"x-goog-stored-content-encoding"})
+
+
 @attrs.define(eq=False)
 class SmallFile:
-    """One small file that is fetched as a follow-up.
+    """One small file that is fetched as a follow-up, and its sink. Made for each of thousands, so it does little.
 
     Attributes:
         item: What was planned.
-        file: The remote file.
         target: Path and query of its URL.
         length: Its length in bytes.
-        verify: Whether its md5 is compared.
+        md5: The md5 it must have; ``None`` if that is not compared.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
-        sink: Takes its bytes, and publishes them.
         published: The new file's status; see ``Temporary.published``.
         error: Why it is not in place, though all of it arrived.
         on_error: Told of that at once, in a worker thread.
     """
 
     item: PlannedFile
-    file: RemoteFile
     target: str
     length: int
-    verify: bool
+    md5: bytes | None
     mode: int
     replace: bool
-    sink: RangeSink = attrs.field(init=False)
+    _file_of: Callable[[FileAttributes, RunPath], RemoteFile]
     published: os.stat_result | None = attrs.field(default=None, init=False)
     error: Exception | None = attrs.field(default=None, init=False)
     on_error: Callable[[Exception], None] | None = attrs.field(default=None, init=False)
-    _pieces: list[bytes | memoryview] = attrs.field(factory=list, init=False)
+    _file: RemoteFile | None = attrs.field(default=None, init=False)
+    _body: bytes | memoryview = attrs.field(default=b"", init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.sink = memory_sink(self.length, self._pieces, self._check_and_publish)
+    @property
+    def file(self) -> RemoteFile:
+        """The remote file, for what goes beyond a follow-up."""
+        if self._file is None:
+            self._file = self._file_of(self.item.attributes, self.item.listed.run)
+        return self._file
+
+    @property
+    def sink(self) -> SmallFile:
+        """Itself: it takes its bytes, and publishes them."""
+        return self
 
     def accepts(self, head: ResponseHead) -> bool:
         """Return whether exactly the whole file follows the head of a response."""
-        length = self.length
-        body = validate_response(head.status, head.headers, start=0, stop=length, size=length, etag=None)
-        return isinstance(body, Body) and head.length == length
+        if head.length != self.length:
+            return False
+        if head.status == 200 and not any(name.lower() in _TELLING for name, _ in head.fields):
+            return True
+        size = self.length
+        body = validate_response(head.status, head.headers, start=0, stop=size, size=size, etag=None)
+        return isinstance(body, Body)
 
-    def _check_and_publish(self) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take the whole body."""
+        if len(piece) != self.length:
+            raise ExcessError
+        self._body = piece
+
+    def complete(self) -> None:
+        """Check the body, and put it in place."""
         try:
-            if self.verify:
-                check_pieces(self.file, self._pieces)
+            if self.md5 is not None and (actual := new_md5(self._body).digest()) != self.md5:
+                check_md5(self.file, actual)
             self.published = write_whole(
-                self.item.place, self._pieces, mode=self.mode, replace=self.replace, durable=False
+                self.item.place, [self._body], mode=self.mode, replace=self.replace, durable=False
             )
         except Exception as error:  # raised where the file is waited for
             self.error = error
             if self.on_error is not None:
                 self.on_error(error)
-        self._pieces.clear()
+        self._body = b""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -123,17 +146,15 @@ class SmallFileBatch:
             self._until = now + BATCH_SECONDS
         if now >= self._until:
             return None
-        prepared: list[SmallFile] = []
+        small: SmallFile | None = None
 
         def fits(item: PlannedFile) -> bool:
+            nonlocal small
             small = self.prepare(item, origin)
-            if small is not None:
-                prepared.append(small)
             return small is not None
 
-        if self.queue.take_if(fits) is None:
+        if self.queue.take_if(fits) is None or small is None:
             return None
-        small = prepared[0]
         small.on_error = self._on_error
         self._taken.append(small)
         return small
@@ -194,20 +215,19 @@ class SmallFileBatch:
 
 def follow_up_of(
     item: PlannedFile,
-    file: RemoteFile,
     where: str,
     requester: Requester,
+    file_of: Callable[[FileAttributes, RunPath], RemoteFile],
     *,
     mode: int,
     replace: bool,
 ) -> SmallFile | None:
     """Return a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own."""
-    length = file.size
-    if not length or length > SMALL_BYTES:
+    attributes = item.attributes
+    length, url = attributes.size_bytes, attributes.direct_url
+    if not length or length > SMALL_BYTES or not url or not url.isascii() or not is_fetchable(url):
         return None
-    with suppress(UnsupportedReferenceError):
-        url = file.url(requester.limits.avoided)
-        if origin(url) == where and url.isascii() and not takes_credentials(url, requester.api_origin):
-            verify = requester.options.verify and file.md5 is not None
-            return SmallFile(item, file, target_of(url)[1], length, verify, mode, replace)
-    return None
+    if origin(url) != where or where in requester.limits.avoided or takes_credentials(url, requester.api_origin):
+        return None
+    md5 = parse_md5(attributes.md5) if requester.options.verify else None
+    return SmallFile(item, target_of(url)[1], length, md5, mode, replace, file_of)

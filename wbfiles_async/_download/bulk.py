@@ -82,7 +82,7 @@ class BulkDownload:
         try:
             async with aclosing(self._planned(pages)) as planned, side_by_side() as group:
                 workers = self.reader.options.connections * FILES_PER_CONNECTION
-                files = WorkQueue(planned, low=workers)
+                files = WorkQueue(planned, least=workers)
                 group.start_soon(files.fill)
                 for _ in range(workers):
                     group.start_soon(self._work, files)
@@ -143,30 +143,32 @@ class BulkDownload:
         options = self.reader.options
         if self.dry_run or options.durable or item.known or (item.taken and self.existing != "replace"):
             return None
-        file = self.file_of(item.attributes, item.listed.run)
         requester = self.reader.requester
-        return follow_up_of(item, file, origin, requester, mode=self._mode, replace=self._replace)
+        return follow_up_of(item, origin, requester, self.file_of, mode=self._mode, replace=self._replace)
 
     def _landed(self, small: SmallFile) -> None:
         """Account for a follow-up that is in place."""
-        item, file = small.item, small.file
+        item, name, verified = small.item, small.item.attributes.name, small.md5 is not None
         self._ahead.begin(item.need)
         progress = self.results.progress_for(item.listed.label)
         if progress is not None:
-            progress.started(file.name, small.length)
-            progress.advanced(file.name, small.length)
-            progress.finished(file.name)
-        if small.verify and file.md5 is not None and small.published is not None:
-            self._remembered.note(Content(item.path, small.published, file.md5))
+            progress.started(name, small.length)
+            progress.advanced(name, small.length)
+            progress.finished(name)
+        if small.md5 is not None and small.published is not None:
+            self._remembered.note(Content(item.path, small.published, small.md5))
+        if not self.results.is_watched:
+            self.results.add_downloaded(small.length, verified=verified)
+            return
         self.results.add(
             FileResult(
-                name=file.name,
+                name=name,
                 status="downloaded",
                 path=item.place.path,
                 size=small.length,
-                verified=small.verify,
+                verified=verified,
                 parts=1,
-                run=file.run,
+                run=str(item.listed.run),
             )
         )
 

@@ -18,13 +18,13 @@ class WorkQueue:
     """Hands out the planned files, one at a time, to workers in the event loop and in threads.
 
     Args:
-        pages: More files.
-        low: How many files are left when the next page is planned, while these are worked on.
+        pages: More files. The next page is planned while the last quarter of one is worked on.
+        least: How many files are to be left at least when the next page is planned.
     """
 
-    def __init__(self, pages: AsyncIterator[list[PlannedFile]], low: int) -> None:
+    def __init__(self, pages: AsyncIterator[list[PlannedFile]], least: int) -> None:
         self._pages = pages
-        self._low = low
+        self._least = self._low = least
         self._items: deque[PlannedFile] = deque()
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
@@ -47,6 +47,7 @@ class WorkQueue:
         try:
             async for page in self._pages:
                 self._is_low = anyio.Event()
+                self._low = max(self._least, len(page) // 4)
                 with self._lock:
                     self._items.extend(page)
                 self._notify()
@@ -80,14 +81,22 @@ class WorkQueue:
 
     def take_if(self, wanted: Callable[[PlannedFile], bool]) -> PlannedFile | None:
         """Take the next file, if there is one and it is wanted. Any thread may call this."""
-        with self._lock:
-            if self.stopped or not self._items or not wanted(self._items[0]):
+        while not self.stopped:
+            try:
+                item = self._items[0]
+            except IndexError:
                 return None
-            item = self._items.popleft()
-            is_low = len(self._items) == self._low
-        if is_low:
-            self._loop.call_soon_threadsafe(self._set_low)
-        return item
+            if not wanted(item):  # not under the lock, which the loop takes too
+                return None
+            with self._lock:
+                if not self._items or self._items[0] is not item:
+                    continue  # another worker was quicker
+                self._items.popleft()
+                is_low = len(self._items) == self._low
+            if is_low:
+                self._loop.call_soon_threadsafe(self._set_low)
+            return item
+        return None
 
     def _set_low(self) -> None:
         self._is_low.set()

@@ -66,6 +66,18 @@ class Results:
                 self._note(error)
                 raise
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody wants to know of each file."""
+        return self._on_result is not None
+
+    def add_downloaded(self, size: int, *, verified: bool) -> None:
+        """Account for a file that came by one request, if nobody wants to know of it."""
+        for key in ("files", "downloaded", "parts"):
+            self._count(key, 1)
+        self._count("bytes", size)
+        self._count("verified", int(verified))
+
     def skip(self, files: int) -> None:
         """Account for files that were listed and not worked on."""
         self._count("files", files)

@@ -30,6 +30,11 @@ class Circuit:
     _probe_at: float | None = attrs.field(default=None, init=False)
     _probes: int = attrs.field(default=0, init=False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the origin is taken to be down."""
+        return self._probe_at is not None
+
     def wait(self, now: float) -> float:
         """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 where it may be at once."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)

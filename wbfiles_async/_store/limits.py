@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
 import attrs
@@ -26,6 +26,8 @@ from wbfiles_async.errors import StoreUnavailableError
 __all__ = ["Hop", "OriginLimits", "RequestSlot", "StoreLimits"]
 
 log = logging.getLogger(__name__)
+
+_NONE: Final = frozenset[str]()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -314,10 +316,11 @@ class StoreLimits:
     @property
     def avoided(self) -> frozenset[str]:
         """Origins that are not asked while another way is left: not connected to, or known to be down."""
+        suspect = [origin for origin in self._by_name.values() if not origin.reachable or origin.circuit.is_open]
+        if not suspect:
+            return _NONE
         now = self._clock.monotonic()
-        return frozenset(
-            name for name, origin in self._by_name.items() if not origin.reachable or origin.circuit.wait(now)
-        )
+        return frozenset(origin.name for origin in suspect if not origin.reachable or origin.circuit.wait(now))
 
     @property
     def unranged(self) -> frozenset[str]:

@@ -74,6 +74,8 @@ class RemoteFile:
     decoded_md5: bytes | None = None
     opened: Opened | None = None
     responder: OriginLimits | None = None
+    _md5_of: FileAttributes | None = None
+    _stated_md5: bytes | None = None
     _refused_refreshes: int = 0
     _direct_url_refused: bool = False
     _reauthorized: bool = False
@@ -97,7 +99,9 @@ class RemoteFile:
     @property
     def stated_md5(self) -> bytes | None:
         """The 16 bytes of the md5 that the API states, which is that of what is stored."""
-        return parse_md5(self.attributes.md5)
+        if self._md5_of is not self.attributes:
+            self._md5_of, self._stated_md5 = self.attributes, parse_md5(self.attributes.md5)
+        return self._stated_md5
 
     def take_opened(self) -> Opened | None:
         """Return the request that was sent already, once."""
