@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["ThreadsExhaustedError", "WorkerThreads", "await_to_completion", "start_thread"]
+__all__ = ["ThreadsExhaustedError", "WorkerThreads", "await_to_completion", "job_of", "start_thread"]
 
 T = TypeVar("T")
 
@@ -43,7 +43,20 @@ class WorkerThreads:
         """
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
-        job = partial(_done, future, work)
+        self._begin(partial(_done, future.set_result, future.set_exception, work))
+        return future
+
+    async def run(self, work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
+        """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` can bring about.
+
+        Raises:
+            ThreadsExhaustedError: No thread can be started.
+        """
+        outcome, job = job_of(work)
+        self._begin(job)
+        return await await_to_completion(outcome, interrupt=interrupt)
+
+    def _begin(self, job: _Job) -> None:
         try:
             self._idle.pop().put(job)
         except IndexError:
@@ -53,11 +66,6 @@ class WorkerThreads:
                 if "shutdown" not in str(error):
                     raise
                 job()()  # the interpreter exits: late is better than not at all
-        return future
-
-    async def run(self, work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
-        """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` can bring about."""
-        return await await_to_completion(asyncio.wrap_future(self.submit(work)), interrupt=interrupt)
 
     def close(self) -> None:
         """Let the idle threads end at once, and the others when their work is done."""
@@ -96,11 +104,37 @@ def start_thread(target: Callable[[], object], name: str) -> None:
         raise ThreadsExhaustedError(str(error)) from error
 
 
-def _done(future: Future[T], work: Callable[[], T]) -> Callable[[], None]:
+def job_of(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], Callable[[], None]]]:
+    """Return the outcome of ``work`` in the running event loop, and what does it in a thread.
+
+    Leaner than a future of ``concurrent.futures`` that is wrapped, whose locks take longer than short work.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def deliver(setter: Callable[[Any], None], value: object) -> None:
+        with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+            loop.call_soon_threadsafe(_settle, outcome, setter, value)
+
+    return outcome, partial(_done, partial(deliver, outcome.set_result), partial(deliver, outcome.set_exception), work)
+
+
+def _settle(outcome: asyncio.Future[T], setter: Callable[[Any], None], value: object) -> None:
+    if not outcome.done():
+        setter(value)
+
+
+def _done(
+    succeed: Callable[[T], object], fail: Callable[[BaseException], object], work: Callable[[], T]
+) -> Callable[[], None]:
     try:
-        return partial(future.set_result, work())
+        return partial(_report, succeed, work())
     except BaseException as error:  # raised where it is awaited
-        return partial(future.set_exception, error)
+        return partial(_report, fail, error)
+
+
+def _report(setter: Callable[[Any], object], value: object) -> None:
+    setter(value)
 
 
 async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:

@@ -16,7 +16,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
-from wbfiles_async._threads import await_to_completion
+from wbfiles_async._threads import await_to_completion, job_of
 from wbfiles_async.errors import TransferError
 
 P = ParamSpec("P")
@@ -59,18 +59,25 @@ class LastingThreads(ThreadPoolExecutor):
             TransferError: None can be started, and none is there.
         """
         future: Future[T] = Future()
-        job = partial(_fulfil, future, partial(work, *args, **kwargs))
+        self.begin(partial(_fulfil, future, partial(work, *args, **kwargs)))
+        return future
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Run a job, which raises nothing, in a thread.
+
+        Raises:
+            TransferError: None can be started, and none is there.
+        """
         with self._growing:
             if not self._closed and (self._free.acquire(blocking=False) or self._grow()):
                 self._jobs.put(job)
-                return future
+                return
         try:
             _start(job)
         except TransferError as error:
             if "shutdown" not in str(error.__cause__):
                 raise
             job()  # the interpreter exits: late is better than not at all
-        return future
 
     def _grow(self) -> bool:
         """Start one more thread where that is allowed and possible; return whether there is any."""
@@ -182,7 +189,9 @@ class Disk:
             self._next_batch()
 
     def _hand_over(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+        outcome, job = job_of(work)
+        self._threads.begin(lambda: job()())
+        return outcome
 
     def close(self) -> None:
         """Let the threads end when their work is done."""

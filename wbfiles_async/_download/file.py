@@ -156,7 +156,9 @@ class FileDownload:
 
         self._parts = 1
         sink = memory_sink(size, pieces, check_and_write, is_short=not self.reader.options.durable)
-        await self.reader.save(self.file, sink, self._count, follow_ups=self.follow_ups)
+        # Whoever watches the progress of a single file may end it before it is in place.
+        may_drain = self.progress is None or self.follow_ups is not None
+        await self.reader.save(self.file, sink, self._count, follow_ups=self.follow_ups, may_drain=may_drain)
         return self._verify
 
     async def _on_disk(self, size: int | None) -> bool:

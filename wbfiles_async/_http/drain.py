@@ -1,4 +1,4 @@
-"""Receives one large body in a worker thread, by blocking calls: most of the time without Python's lock."""
+"""Receives one body in a worker thread, by blocking calls: a large one most of the time without Python's lock."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ class BodyReceiver:
             httpx.TransportError: The connection failed, stalled, or ended early; the sink has what arrived.
         """
         connection = self._connection
-        self._buffer = connection.reserve(LARGE_BUFFER)
+        self._buffer = connection.reserve(min(LARGE_BUFFER, self._length))
+        waits = self._held < self._length
         if connection.has_ended:
             self._failure = connection.broken(CUT_SHORT)
-        else:
+        elif waits:
             self._socket.settimeout(min(GATHER_SECONDS, self._detector.seconds))
         while self._rest:
             failure = self._failure or self._fill()
@@ -67,7 +68,8 @@ class BodyReceiver:
             if failure is not None and self._rest:
                 raise failure
         self._sink.complete()
-        self._socket.setblocking(False)
+        if waits:
+            self._socket.setblocking(False)
         connection.take(self._length)
         connection.end_exchange()
 

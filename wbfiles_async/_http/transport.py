@@ -39,7 +39,7 @@ LIGHT_BYTES: Final = 64 << 10
 """Bodies up to this size all go to one thread: two would spend more time on Python's lock than on the bytes."""
 
 LARGE_BYTES: Final = 1 << 20
-"""Bytes from which on a body has a thread to itself."""
+"""Bytes above which a body has a thread to itself."""
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds, for requests that state none."""
@@ -110,7 +110,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         return connection
 
     async def receive(self, connection: Connection, length: int, sink: Sink, stall: StallLimit) -> None:
-        """Receive a large body in a thread of its own."""
+        """Receive a body in a thread of its own."""
         receiver = BodyReceiver(connection, length, sink, stall)
         await self._threads.run(receiver.run, interrupt=receiver.interrupt)
 
@@ -175,7 +175,7 @@ class _Body(httpx.AsyncByteStream):
         connection, length = self._exchange.connection, self._head.length or 0
         self._is_drained = True
         try:
-            if length >= LARGE_BYTES:
+            if next_follow_up is None or length > LARGE_BYTES:
                 await self._transport.receive(connection, length, sink, stall)
                 self._transport.release(self._key, connection, keep=self._head.keep_alive)
                 return BatchEnd()

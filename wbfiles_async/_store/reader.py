@@ -144,6 +144,7 @@ class StoreReader:
         on_bytes: Callable[[int], None],
         *,
         follow_ups: FollowUpSource | None = None,
+        may_drain: bool = True,
     ) -> None:
         """Write the bytes of a sink's range into it as they arrive, and complete it.
 
@@ -154,6 +155,7 @@ class StoreReader:
             sink: Takes the bytes.
             on_bytes: Called in the event loop with the number of further bytes.
             follow_ups: Further files to fetch over the same connection.
+            may_drain: Whether bytes may be reported after they are written, and the sink completed before.
 
         Raises:
             RequestFailed: What arrived cannot be completed this way; the whole file must be begun again.
@@ -165,7 +167,7 @@ class StoreReader:
                 while not (sink.position > sink.start and sink.is_full):
                     begun = sink.position
                     async with reading.request(begun) as body:
-                        await body.save(sink, reading.moved(on_bytes), follow_ups)
+                        await body.save(sink, reading.moved(on_bytes), follow_ups, may_drain=may_drain)
                     if reading.is_complete(begun, sink.position):
                         break
         if not sink.is_complete:
@@ -334,12 +336,10 @@ class _Body:
     def _host(self) -> str:
         return host_of(self._found.url)
 
-    def _drain(self, follow_ups: FollowUpSource | None) -> Drain | None:
+    def _drain(self) -> Drain | None:
         """Return the quick way into a sink, if the transport offers one and the bytes are used as they arrive."""
         if self._file.encoded or self._reader.rate_limit is not None:
             return None
-        if follow_ups is None and self._stop is not None and self._stop - self._start < WRITE_BYTES:
-            return None  # small bodies share a thread, which waits for the disk of whoever comes first
         return drain_of(self._found.response)
 
     def pieces(self) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
@@ -368,7 +368,9 @@ class _Body:
         if self._stop is not None and offset < self._stop:
             raise _broken_off(self._file, self._host, offset, f"ended the body at byte {offset} of {self._stop}")
 
-    async def save(self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None) -> None:
+    async def save(
+        self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None, *, may_drain: bool
+    ) -> None:
         """Write them into a sink.
 
         Raises:
@@ -377,7 +379,7 @@ class _Body:
         """
         reported = _ReportingSink(sink, on_bytes)
         try:
-            if (drain := self._drain(follow_ups)) is not None:
+            if (drain := self._drain()) is not None and may_drain:
                 await self._drained(drain, reported, follow_ups)
             else:
                 await self._pumped(reported)
