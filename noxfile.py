@@ -19,7 +19,7 @@ PROCESSES = ("facade_parity", "facade_lifecycle", "lasting_threads", "uvloop", "
 
 
 def works(python: str) -> bool:
-    """Tell whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
+    """Return whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 

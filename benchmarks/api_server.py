@@ -130,7 +130,7 @@ class Answers:
         self._asked = 0
 
     async def asked(self, request: web.Request) -> web.Response:
-        """Tell how many GraphQL requests there were."""
+        """Return how many GraphQL requests there were."""
         return web.Response(text=str(self._asked))
 
     async def answer(self, request: web.Request) -> web.Response:

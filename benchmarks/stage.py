@@ -53,7 +53,7 @@ class Stage:
         return {name: signed(self.origins[run.door] + run.url_path(name)) for name in names}
 
     def obstacle(self, run: StagedRun) -> str:
-        """Tell why the run cannot be downloaded here; an empty text if it can."""
+        """Return why the run cannot be downloaded here; an empty text if it can."""
         needed = run.total + run.count * 4096  # each file in whole pages
         if needed * 1.2 > shutil.disk_usage(self.folder).free:
             return f"{self.folder.parent} has no room for {run.total / MIB:,.0f} MiB"

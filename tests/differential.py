@@ -40,7 +40,7 @@ FAULTS = {
 
 
 def content(name: str) -> bytes:
-    """Give what is stored under the name."""
+    """Return what is stored under the name."""
     return LINE * (10 * (1 << 20) // len(LINE)) if name == "no ranges" else LINE
 
 

@@ -44,7 +44,7 @@ SIGNATURE = "0123456789abcdef-secret"
 
 @attrs.frozen
 class Seen:
-    """A request as it came.
+    """A request as it was received.
 
     Attributes:
         method: Such as ``GET``.
@@ -316,7 +316,7 @@ class ScriptedServer:
         return attrs.evolve(seen, target=seen.target.removeprefix(self.base_url)) if self.is_proxy else seen
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; tell whether the connection is good for another."""
+        """Answer one request; return whether the connection is good for another."""
         self.requests.append(seen)
         counted = seen.path.startswith("/store/")
         self.busy += counted

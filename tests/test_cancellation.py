@@ -36,7 +36,7 @@ CONNECTIONS = 3
 Work = Callable[[], Awaitable[object]]
 Moment = Awaitable[None]
 Stop = Callable[[Work, Moment], Awaitable[bool]]
-"""Runs the work and cancels it when the moment has come; tells whether it was done before."""
+"""Runs the work and cancels it when the moment has come; returns whether it was done before."""
 
 
 async def turns(count: int) -> None:

@@ -220,7 +220,7 @@ def test_a_user_without_a_home_folder_needs_none() -> None:
     done = subprocess.run([sys.executable, "-c", prepared], capture_output=True, text=True, timeout=60, check=False)
     home, client_made, *missing = done.stdout.splitlines()
     if home != "none":
-        pytest.skip("needs a user whom the system does not know")
+        pytest.skip("needs a user that the system does not know")
     assert client_made == "<Api http://127.0.0.1:9>"
     assert missing, done.stderr
 

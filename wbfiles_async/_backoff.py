@@ -29,7 +29,7 @@ _LONGEST_DATE: Final = 64  # characters
 
 
 def is_transient(status: int) -> bool:
-    """Tell whether an answer of this HTTP status may be another one a moment later."""
+    """Return whether an answer of this HTTP status may be another one a moment later."""
     return status in _TRANSIENT_BELOW_500 or (500 <= status <= 599 and status not in _PERMANENT_FROM_500)
 
 

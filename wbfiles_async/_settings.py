@@ -84,7 +84,7 @@ def _is_seconds(value: object) -> bool:
 
 @attrs.frozen(kw_only=True)
 class TransferOptions:
-    r"""How bytes are moved. Each default is meant to be right for nearly everyone.
+    r"""How bytes are transferred. Each default is meant to be right for nearly everyone.
 
     Attributes:
         connections: Simultaneous requests to the stores, files and parts together. Stores limit the rate of
@@ -94,7 +94,7 @@ class TransferOptions:
             with a broken connection, and still split a medium file. 64 KiB or more, since each part costs a request.
         verify: Compare the md5 of the file with the server's. Takes a core at 600 to 900 MB/s, more than most
             links bring, and nothing else notices a flipped bit.
-        resume: Keep what has come of a large file when its download is interrupted, and go on from there the next
+        resume: Keep what has arrived of a large file when its download is interrupted, and resume there the next
             time, in another process too. Only where the store states a strong ETag and the server an md5, which is
             compared over the whole file. On, since the left-over is hidden, and removed when it is of no use.
         durable: Flush file and folder to the disk before the file counts as written. Off, since each file

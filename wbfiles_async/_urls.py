@@ -245,14 +245,14 @@ def _without_logins(url: str) -> str:
 
 
 def is_signed(url: str) -> bool:
-    """Tell whether the URL's query carries a signature, so that no other credential belongs on it."""
+    """Return whether the URL's query carries a signature, so that no other credential belongs on it."""
     query = url.partition("#")[0].partition("?")[2]
     names = (field.partition("=")[0] for field in re.split(r"[&;]", query))
     return any(unquote(name).strip().lower() in _SIGNATURE_NAMES for name in names)
 
 
 def is_fetchable(url: str | None) -> bool:
-    """Tell whether the URL can be fetched: http or https, with a host, and without user information.
+    """Return whether the URL can be fetched: http or https, with a host, and without user information.
 
     User information is refused because clients turn it into an ``Authorization`` header.
     """

@@ -484,7 +484,7 @@ async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
 
 @each_transport
 @pytest.mark.fault(2, 50)
-async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_anew_for_ever(
+async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_again_for_ever(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     # What cannot be taken up where it broke was no progress, however many bytes have come.
@@ -498,7 +498,7 @@ async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begu
 @each_transport
 @pytest.mark.fault(13)
 @each_shape
-async def test_a_trickle_is_given_up_and_taken_up_anew(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
+async def test_a_trickle_is_given_up_and_taken_up_again(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     stored = Stored(shape.data)
     node = server.put("a.bin", shape.data, stored.but(piece=1, pause=0.05), stored)
     async with client(server, part_size=shape.part_size, stall_seconds=0.2) as api:
@@ -623,7 +623,7 @@ async def test_wrong_bytes_go_unnoticed_only_when_verification_is_switched_off(
 @pytest.mark.fault(2, 4, 24)
 @each_shape
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
-async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_anew_and_never_published(
+async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_again_and_never_published(
     server: ScriptedServer, tmp_path: Path, shape: Shape, framing: str
 ) -> None:
     node = server.put("a.bin", shape.data, Stored(shape.data[:-10]).but(framing=framing))
@@ -668,7 +668,7 @@ async def test_a_store_that_ignores_ranges_gives_the_file_in_one_piece_and_that_
 
 @each_transport
 @pytest.mark.fault(19)
-async def test_a_cut_body_of_a_store_that_ignores_ranges_is_begun_anew(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_a_cut_body_of_a_store_that_ignores_ranges_is_begun_again(server: ScriptedServer, tmp_path: Path) -> None:
     whole = Stored(content(SMALL), ranges=False)
     node = server.put("a.bin", content(SMALL), whole.but(cut=1000, end="close"), whole)
     async with client(server) as api:
@@ -839,7 +839,7 @@ async def test_where_no_md5_is_known_the_tags_alone_keep_two_objects_apart(
 
 @each_transport
 @each_shape
-async def test_an_object_that_was_stored_anew_with_the_same_bytes_is_fetched(
+async def test_an_object_that_was_stored_again_with_the_same_bytes_is_fetched(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     old, new = Stored(shape.data, '"v1"'), Stored(shape.data, '"v2"')
@@ -910,7 +910,7 @@ async def test_a_refusal_that_will_not_change_is_not_tried_again(
 
 @each_transport
 @each_shape
-async def test_a_range_that_the_store_does_not_have_is_listed_anew_and_then_told_without_waiting(
+async def test_a_range_that_the_store_does_not_have_is_listed_again_and_then_told_without_waiting(
     server: ScriptedServer, tmp_path: Path, shape: Shape, waits: list[float]
 ) -> None:
     node = server.put("a.bin", shape.data, refusal(416, "InvalidRange"))

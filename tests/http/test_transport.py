@@ -268,7 +268,7 @@ async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_re
     assert [seen.path for seen in server.requests] == ["/files/a", "/files/a"]
 
 
-async def test_a_name_is_looked_up_anew_for_each_try(
+async def test_a_name_is_looked_up_again_for_each_try(
     server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(address: str, port: int) -> list[object]:
@@ -314,7 +314,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.fault(53)
-async def test_a_name_is_looked_up_anew_at_each_try(
+async def test_a_name_is_looked_up_again_at_each_try(
     server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     # No answer, an address where nobody listens, the right one.

@@ -90,7 +90,7 @@ def kill_one(kill: Kill, base_url: str, key: str) -> tuple[str, list[str]]:
 
 
 def _in_child(work: Callable[[], None]) -> bool:
-    """Run the work in a forked process; tell whether it was killed. Any other bad end is an error here."""
+    """Run the work in a forked process; return whether it was killed. Any other bad end is an error here."""
     child = os.fork()
     if child == 0:
         try:

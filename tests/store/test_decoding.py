@@ -258,7 +258,7 @@ async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
 @pytest.mark.fault(36, 37)
 @each_size
 @pytest.mark.parametrize("framing", ["length", "none"])
-async def test_a_compressed_stream_that_breaks_off_is_begun_anew(
+async def test_a_compressed_stream_that_breaks_off_is_begun_again(
     server: ScriptedServer, tmp_path: Path, data: bytes, framing: str
 ) -> None:
     node, stored = put_on_gcs(server, data), gcs(data)

@@ -90,7 +90,7 @@ def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
     assert grown == [2, 3, 3, 3, 4, 4, 4, 4]
 
 
-def test_pauses_grow_while_nothing_comes_through_and_begin_anew_after_a_success() -> None:
+def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success() -> None:
     pace, pauses = Pace(MOST), []
     for _ in range(4):
         throttle(pace, pace.send(), now=pace.resumes_at)
@@ -234,7 +234,7 @@ async def test_small_files_that_follow_one_another_wait_too(server: ScriptedServ
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     at = pauses.index(max(pauses))
     assert pauses[at] > 0.9
-    assert at <= 17 + 2 * 16, "no connection goes on with its series"
+    assert at <= 17 + 2 * 16, "no connection sends further follow-ups"
 
 
 @pytest.mark.fault(48)

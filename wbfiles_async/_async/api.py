@@ -71,7 +71,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         http_client: httpx.AsyncClient | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        # Here and not above: httpx and its company take long to import, and only who makes a client needs them.
+        # Here and not above: httpx and what it imports take long to load, and only a client needs them.
         from wbfiles_async._gateway import Gateway
 
         _check_httpx(http_client, transport)
@@ -196,7 +196,7 @@ class AsyncApi(Client, HandlesFilesOnly):
     ) -> DownloadReport:
         """Download the files of a project, or of one or more runs, by default each to ``root/run_id/name``.
 
-        One path names a project where it ends with ``/`` or ``/runs`` or is the web address of one, and a run where it
+        One path names a project if it ends with ``/`` or ``/runs`` or is the web address of one, and a run if it
         has three parts. Two parts mean a run of a project of the default entity, ``project/run_id``, if there
         is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
 
@@ -213,10 +213,10 @@ class AsyncApi(Client, HandlesFilesOnly):
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more. Names
-                are told as ``run_id/name``.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more. Names are
+                reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -291,7 +291,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         return True
 
     async def _each(self, runs: Iterable[AsyncRun]) -> AsyncGenerator[tuple[ListedRun, ...]]:
-        """Yield each run once, however often and in whatever spelling it was given."""
+        """Yield each run once, however often and in whichever spelling it was given."""
         seen = set()
         for run in runs:
             path = await self._gateway.api.resolve(run._path)
@@ -301,7 +301,7 @@ class AsyncApi(Client, HandlesFilesOnly):
 
 
 def _check_httpx(client: object, transport: object) -> None:
-    """Check that what the caller brings along is of the package httpx.
+    """Check that what the caller injects is of the package httpx.
 
     Raises:
         ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.

@@ -1,4 +1,4 @@
-"""What is known of one file without asking anybody; the part that the async and the blocking object share."""
+"""The attributes of one file, known without a request; the part that the async and the blocking object share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wbfiles_async.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 UNNAMED = "a file without a name"
-"""What messages call a file whose dictionary tells no name."""
+"""What messages call a file whose dictionary has no name."""
 
 
 def without_signatures(attributes: FileAttributes) -> FileAttributes:

@@ -81,7 +81,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def state(self) -> str | None:
-        """Where it stood when it was listed or looked up, such as ``running`` or ``finished``.
+        """Its state when it was listed or looked up, such as ``running`` or ``finished``.
 
         Raises:
             AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
@@ -103,7 +103,7 @@ class AsyncRun(HandlesFilesOnly):
         return [self.entity, self.project, self.id]
 
     async def refresh(self, *, api: Client | None = None) -> AsyncRun:
-        """Ask the server for the run: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
+        """Look the run up: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
 
         Args:
             api: Client to use instead of the run's own, also by the run that is returned.
@@ -169,7 +169,7 @@ class AsyncRun(HandlesFilesOnly):
         )
 
     async def file(self, name: str, *, api: Client | None = None) -> AsyncFile:
-        """Ask for one file by its name.
+        """Look up one file by its name.
 
         Args:
             name: The file's name in the run, with its folders.
@@ -252,9 +252,9 @@ class AsyncRun(HandlesFilesOnly):
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more.
             on_result: Called with each file's result, in the event loop's thread.
             api: Client to use instead of the run's own.
 

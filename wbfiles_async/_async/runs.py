@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @attrs.frozen(eq=False, repr=False)
 class AsyncRuns:
-    """The runs of a project, as ``AsyncApi.runs`` selects them. Each iteration asks the server anew.
+    """The runs of a project, as ``AsyncApi.runs`` selects them. Each iteration lists them again.
 
     Runs added or removed while the pages are read may or may not appear; a run appears once.
     """
@@ -59,7 +59,7 @@ class AsyncRuns:
                     yield run
 
     async def pages(self) -> AsyncGenerator[list[AsyncRun]]:
-        """Iterate page by page; the next page is asked for while one is used.
+        """Iterate page by page; the next page is requested while one is used.
 
         Yields:
             The runs of a page.
@@ -82,7 +82,7 @@ class AsyncRuns:
         return ShownList([run async for run in self])
 
     async def first(self) -> AsyncRun | None:
-        """Give the first run, ``None`` where there is none.
+        """Return the first run; ``None`` if there is none.
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
@@ -94,7 +94,7 @@ class AsyncRuns:
         return None
 
     async def count(self) -> int:
-        """Count the runs that the filters select; the server is asked for the number alone.
+        """Count the runs that the filters select; only their number is requested.
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
@@ -134,10 +134,10 @@ class AsyncRuns:
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only tell what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more. Names
-                are told as ``run_id/name``.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more. Names are
+                reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:

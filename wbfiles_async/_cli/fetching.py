@@ -1,4 +1,4 @@
-"""``wbfiles get``: fetch files of a run or a project, and say what became of them."""
+"""``wbfiles get``: fetch files of a run or a project, and report the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from wbfiles_async.errors import (
 )
 
 FAILURES_SHOWN = 10
-"""Failures that people are told of by name; ``--json`` tells of all."""
+"""Failures that are shown by name; ``--json`` writes all."""
 
 
 HOPELESS: set[type[object]] = {NameCollisionError, UnsafePathError, UnsupportedReferenceError}
@@ -147,7 +147,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
     Args:
         fetch: What.
         output: What the user wants to see.
-        on_result: Told of each file's end.
+        on_result: Called with the result of each file.
 
     Raises:
         WBFilesError: The listing failed; the user was told what is in place.
@@ -205,7 +205,7 @@ def _of_each_kind(failures: Sequence[FileResult]) -> list[FileResult]:
 
 
 def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:
-    """Choose who is told of each file: a program, a person who reads lines, or nobody."""
+    """Choose how each file's result is written: as JSON, as a line, or not at all."""
     if output.json:
         return _write_json
     moving = output.shows_progress and is_terminal(sys.stdout) and not fetch.dry_run

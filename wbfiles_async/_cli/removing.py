@@ -174,7 +174,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 
 @contextmanager
 def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
-    """Tell of each file where lines are read, else count on the terminal; say where an interruption came."""
+    """Write a line for each file, or count them on a terminal; say how far it was when it is interrupted."""
     tell, deleted = _tell(output), 0
     counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and doomed.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None

@@ -26,7 +26,7 @@ THREADS = 4
 """Threads of one client. Disks gain from some parallel work; md5 and writes release the interpreter's lock."""
 
 _Job = tuple[Callable[[], Callable[[], None]], Callable[[BaseException], None]]
-"""Does its work in a thread, and returns what tells the waiting task of it in the loop; and what fails that task."""
+"""Does its work in a thread, and returns what reports its result in the loop; and what fails the waiting task."""
 
 
 class LastingThreads(ThreadPoolExecutor):
@@ -82,7 +82,7 @@ class LastingThreads(ThreadPoolExecutor):
         return self._running > 0
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Have the threads end when they have done what they were given. Does not wait for them.
+        """Have the threads end when their work is done. Does not wait for them.
 
         What is submitted later has a thread of its own.
         """

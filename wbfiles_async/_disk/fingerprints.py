@@ -1,7 +1,7 @@
 """Lay out, in buckets of fixed size, which local files were found to hold which md5. Performs no I/O.
 
 A record says of one path: a file with exactly this status held bytes of exactly this md5. It consists of hashes
-only, so nothing in it is ever interpreted: it either equals what is computed anew from the file's status and the md5
+only, so nothing in it is ever interpreted: it either equals what is computed again from the file's status and the md5
 that is expected now, or it says nothing. That makes any damage, mixture or forgery of records harmless.
 """
 

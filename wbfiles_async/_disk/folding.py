@@ -29,7 +29,7 @@ _KNOWN = 10_000
 
 @attrs.define(eq=False)
 class Folding:
-    """Tells which folders below a root take two names for one.
+    """Finds out which folders below a root take two names for one.
 
     Args:
         root: The folder; it need not exist.
@@ -93,7 +93,7 @@ def _open(root: Path, parts: Sequence[str]) -> int | None:
 
 def _does_fold(folder: int, *, may_write: bool) -> bool:
     if may_write:
-        with suppress(OSError):  # then nothing can be written there, and what is there tells
+        with suppress(OSError):  # then nothing can be written there, and the existing entries decide
             return _finds_probe(folder)
     with suppress(OSError):
         return _finds_entry(folder)

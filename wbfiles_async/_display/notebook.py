@@ -31,7 +31,7 @@ def find_publisher() -> Publisher | None:
 
 
 def painter(publisher: Publisher) -> Painter:
-    """Give one for a single download: each has a picture of its own, below its own cell."""
+    """Return a painter for a single download: each has a picture of its own, below its own cell."""
     return Painter(partial(_canvas, publisher))
 
 

@@ -41,7 +41,7 @@ def _canvas() -> Iterator[Callable[[Sequence[Tally]], None]]:
 
 
 def painter() -> Painter:
-    """Give the one of this process: there is one terminal."""
+    """Return the painter of this process: there is one terminal."""
     return _painter
 
 

@@ -20,7 +20,7 @@ _LITTLE = 4
 
 @attrs.define
 class Gaps:
-    """What of a file nobody fetches yet.
+    """The bytes of a file that no connection fetches yet.
 
     Attributes:
         left: Bytes of it.

@@ -22,7 +22,7 @@ class ListedFiles:
         run: The run, its entity known.
         files: The files.
         folder: Folders below the root that they go to, judged already.
-        label: Stands before their names where progress is told of, to tell the files of several runs apart.
+        label: Precedes their names in the progress, to distinguish the files of several runs.
         error: Why the run's files, or the rest of them, could not be listed.
     """
 

@@ -86,7 +86,7 @@ class Selection:
         object.__setattr__(self, "_excluded", _compile(self.exclude))
 
     def accepts(self, name: str) -> bool:
-        """Tell whether the file of this remote name is wanted."""
+        """Return whether the file of this remote name is wanted."""
         if self.is_empty or (self._included is not None and self._included.match(name) is None):
             return False
         return self._excluded is None or self._excluded.match(name) is None

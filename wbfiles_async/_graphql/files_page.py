@@ -24,7 +24,7 @@ class FilesPage:
         files: The files, in the server's order.
         end_cursor: Where the next page begins; ``None`` where the server gave no cursor.
         has_next: Whether the server says that there are more.
-        file_count: All files of the run, whatever was asked for.
+        file_count: All files of the run, whatever was requested.
         project_id: The project's number, which deletions need.
         skipped: Entries that could not be read as a file.
     """

@@ -1,4 +1,4 @@
-"""Tell where in a bucket a file lies, from its signed URL. Performs no I/O."""
+"""Derive a file's place in its bucket from its signed URL. Performs no I/O."""
 
 from __future__ import annotations
 

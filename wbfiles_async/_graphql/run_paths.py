@@ -156,7 +156,7 @@ def split_file_page(path: str, *, base_url: str) -> tuple[str, str] | None:
     try:
         page = _read_page(path, base_url)
     except ValueError:
-        return None  # whoever reads the path next explains it
+        return None  # the next reader of the path explains it
     return (f"{page.entity}/{page.project}/runs/{page.run_id}", page.file) if page.file else None
 
 

@@ -16,14 +16,14 @@ __all__ = ["ListedRun", "RunsPage", "parse_run", "parse_run_count", "parse_runs_
 
 @attrs.frozen
 class ListedRun:
-    """A run as the listing of its project tells of it.
+    """A run as the listing of its project describes it.
 
     Attributes:
-        path: Where it lives.
+        path: Its path.
         name: The name shown to people.
-        state: Where it stands, such as ``finished``.
+        state: Its state, such as ``finished``.
         created_at: When it was made, as the server writes it.
-        files: The first page of its files; ``None`` where none was asked for.
+        files: The first page of its files; ``None`` if none was requested.
     """
 
     path: RunPath

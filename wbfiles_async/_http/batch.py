@@ -2,8 +2,8 @@
 
 A small response takes a few dozen short steps, each of which needs Python's lock. In one thread they follow one
 another; shared between the loop and other threads they would mostly wait for the lock. So a connection is handed over
-with the first response, sends its follow-ups from the thread, and the loop is told a few times a second how many are
-complete.
+with the first response, sends its follow-ups from the thread, and reports a few times a second to the loop how many
+are complete.
 
 Only what arrives complete and as expected is taken here. Anything else ends a batch: the connection, and what arrived
 over it, return to the loop as they are.
@@ -35,7 +35,7 @@ from wbfiles_async._threads import await_to_completion, start_thread
 __all__ = ["BatchWorker", "ConnectionBatch"]
 
 REPORT_SECONDS: Final = 0.02
-"""How often the loop is told at most: once for several bodies, if they arrive quickly."""
+"""How often to report to the loop at most: once for several bodies, if they arrive quickly."""
 
 CHECK_SECONDS: Final = 0.1
 """How often stalled connections are looked for."""

@@ -55,7 +55,7 @@ class HttpClient:
         json: object = None,
         data: dict[str, str] | None = None,
     ) -> httpx.Request:
-        """Build a request. The URL reaches the server byte for byte: a signed one would not stand being normalized.
+        """Build a request. The URL reaches the server byte for byte: a signed one must not be normalized.
 
         Args:
             method: The method.
@@ -225,7 +225,7 @@ class _RoutingTransport(httpx.AsyncBaseTransport):
 
 
 def _target_of(url: str) -> bytes:
-    """Return path and query of a URL, exactly as they stand there."""
+    """Return path and query of a URL, exactly as they are written."""
     rest = url.partition("#")[0].partition("://")[2]
     start = min((at for mark in "/?" if (at := rest.find(mark)) >= 0), default=len(rest))
     target = rest[start:]

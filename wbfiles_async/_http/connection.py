@@ -107,7 +107,7 @@ class Connection:
         self.socket.close()
 
     def abort(self) -> None:
-        """Make whoever waits for the connection see its end. Any thread may call this."""
+        """Make all who wait for the connection see its end. Any thread may call this."""
         with suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would go on as if in plain text
 

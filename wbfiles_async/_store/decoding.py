@@ -1,4 +1,4 @@
-"""Decompresses a file on its way, and checks it against what the API states of it."""
+"""Decompresses a file as it arrives, and checks it against what the API states of it."""
 
 from __future__ import annotations
 

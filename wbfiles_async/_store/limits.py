@@ -1,6 +1,6 @@
-"""How much each origin takes: the slots for requests to it, its throttling, and whether it is worth asking.
+"""The limits of each origin: slots for requests, throttling, and its circuit breaker.
 
-All transfers to an origin share its limits: they wait together when it throttles, fewer of them go on at once, and none
+All transfers to an origin share its limits: they wait together when it throttles, fewer of them run at once, and none
 is sent while it is known to be down. Knows no URLs of files, and sends nothing.
 """
 
@@ -35,7 +35,7 @@ class OriginLimits:
     Attributes:
         name: ``scheme://host:port``.
         pace: How many requests it takes at once.
-        circuit: Whether it is worth asking.
+        circuit: Whether requests are worth sending.
         reachable: Whether the last connection could be made.
         has_answered: Whether it has ever answered.
         ranged: Whether it serves ranges properly.
@@ -66,27 +66,27 @@ class OriginLimits:
 
     @property
     def admits(self) -> bool:
-        """Whether the holder of a slot may send another request at once. Any thread may ask."""
+        """Whether the holder of a slot may send another request at once. Any thread may read it."""
         now = self._clock.monotonic()
         pace = self.pace
         return pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
 
     def record_answer(self) -> None:
-        """Record that it answered, with whatever."""
+        """Record that it responded, whatever the response was."""
         self.reachable = self.has_answered = True
 
     def record_success(self, number: int) -> None:
-        """Record that the request of this number brought all that it asked for."""
+        """Record that the request of this number succeeded."""
         self._failing_since = None
         self.circuit.passed(self._clock.monotonic())
         self.pace.passed(number)
         self._admit()
 
     def record_failure(self, error: Exception) -> None:
-        """Record that a request failed in a way that may heal.
+        """Record that a request failed in a way that another attempt may succeed.
 
-        When nothing has come through for as long as one file may go on failing, it is not the files: the rest of them
-        need not find that out one by one.
+        When no request has succeeded for as long as one file may keep failing, it is not the files, and the circuit
+        opens for all of them.
         """
         now = self._clock.monotonic()
         self._last_failure = str(error)
@@ -175,7 +175,7 @@ class OriginLimits:
             raise
 
     def release(self) -> None:
-        """Give both places back."""
+        """Release both places."""
         self._limiter.release()
         self._leave()
 
@@ -209,7 +209,7 @@ class OriginLimits:
         self._admit()
 
     def _admit(self) -> None:
-        """Give free places to those who have waited longest."""
+        """Assign free places to those who have waited longest."""
         while self.pace.has_room and self._queue:
             place = self._queue.popleft()
             if not place.done():
@@ -263,7 +263,7 @@ class RequestSlot:
         self.release()
 
     def release(self) -> None:
-        """Give the place back, if it is still held."""
+        """Release the place, if it is still held."""
         if self._held:
             self._held = False
             self.origin.release()
@@ -276,12 +276,12 @@ class RequestSlot:
         return other
 
     def record_success(self) -> None:
-        """Record that the request brought all that it asked for."""
+        """Record that the request succeeded."""
         self.origin.record_success(self._number)
 
 
 class StoreLimits:
-    """The limits of all origins that one client asks.
+    """The limits of all origins of one client.
 
     Args:
         options: State the number of connections and the longest pause.
@@ -313,7 +313,7 @@ class StoreLimits:
 
     @property
     def avoided(self) -> frozenset[str]:
-        """Origins that are not asked while another way is left: not connected to, or known to be down."""
+        """Origins that are avoided while another URL is left: not reachable, or known to be down."""
         now = self._clock.monotonic()
         return frozenset(
             name for name, origin in self._by_name.items() if not origin.reachable or origin.circuit.wait(now)
@@ -326,7 +326,7 @@ class StoreLimits:
 
     @property
     def most(self) -> int:
-        """Requests to all origins together that may be under way."""
+        """Simultaneous requests to all origins together, at most."""
         return self._most
 
     @property

@@ -52,7 +52,7 @@ class Rejection:
         retry_after: Seconds the server asked to wait.
         status: The HTTP status.
         throttled: Whether the server asks for fewer requests.
-        everywhere: Whether other files of this origin would meet with the same.
+        everywhere: Whether other files of this origin would fail in the same way.
     """
 
     action: RetryAction
@@ -84,7 +84,7 @@ def validate_response(
 ) -> Body | Rejection:
     """Validate a 2xx response to a request for bytes ``[start, stop)``.
 
-    What is compressed though nobody asked for it is used as it is only if its length is that of the file: then it is
+    What is compressed though that was not requested is used as it is only if its length is that of the file: then it is
     stored so (S3, Azure). GCS would rather decompress it on the way, without a length and unlike its md5; there, and
     where a proxy compresses, the compressed bytes are requested (``encoded``).
 
@@ -178,7 +178,7 @@ def rejection_failure(
         rejection: What was found.
         name: The remote file.
         run: The run's path.
-        host: Who responded.
+        host: The store's host.
         offset: The first byte that was requested.
         refused: What a 401 means, if it is about credentials of ours.
     """

@@ -50,7 +50,7 @@ class Closable(Protocol):
 
 
 def has_uvloop() -> bool:
-    """Tell whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
+    """Return whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
     return find_spec("uvloop") is not None
 
 
@@ -276,7 +276,7 @@ def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
             if thread is not _current():
                 raise ConfigurationError(
                     "This iteration was begun before the process was forked, on a connection of the parent process. "
-                    "Begin it anew."
+                    "Begin it again."
                 )
             value = run_blocking(_next, values)
             if value is None:
@@ -324,11 +324,11 @@ class _Call(Generic[T]):
     # In the thread that waits.
 
     def has_ended(self, seconds: float) -> bool:
-        """Wait so long at most, -1 for as long as it takes, and tell whether it has ended."""
+        """Wait so long at most, -1 for as long as it takes, and return whether it has ended."""
         return self._ended is not None or self._lock.acquire(timeout=seconds)
 
     def result(self) -> T:
-        """Give what came of it."""
+        """Return its result, or raise its error."""
         assert self._ended is not None  # noqa: S101
         return self._ended.result()
 

@@ -75,7 +75,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         return self._listed[index] if isinstance(index, int) else ShownList(self._listed[index])
 
     def _listed_beyond(self, index: int | None) -> bool:
-        """List until there is one of this index, or to the end; tell whether there is one."""
+        """List until there is one of this index, or to the end; return whether there is one."""
         with self._lock:
             if self._process != os.getpid() and not self._ended:
                 # What was begun goes on in the parent process, over the parent's connections.
@@ -85,7 +85,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
                 try:
                     page = next(self._pages, None)
                 except BaseException:
-                    # A listing that broke off cannot go on; the next use begins anew.
+                    # A listing that broke off cannot go on; the next use begins again.
                     self._pages, self._listed = None, []
                     raise
                 if page is None:

@@ -31,7 +31,7 @@ Run = TypeVar("Run", bound=Comparable)
 
 
 def matches(condition: object, run: Comparable) -> bool:
-    """Tell whether a run meets a filter.
+    """Return whether a run meets a filter.
 
     Raises:
         FilterError: The filter is no mapping, or uses an operator that is not among those known.
