@@ -15,7 +15,7 @@ _FIRST_DELAY: Final = 0.1  # seconds
 MAX_DELAY: Final = 30.0  # seconds
 # A server may ask for more than our own back-off would wait, but neither for an hour nor for ever.
 MAX_RETRY_AFTER: Final = 300.0  # seconds
-# Spreads the clients that were all told the same time.
+# Spreads the clients that all received the same time.
 _RETRY_AFTER_SPREAD: Final = 0.1
 
 # 408 and 425 say so themselves; 429 is a throttle.

@@ -184,11 +184,11 @@ class TransferError(WBFilesError, OSError):
 
 
 class IntegrityError(TransferError):
-    """All bytes came, and they are not the file's: wrong length or wrong md5.
+    """All bytes arrived, and they are not the file's: wrong length or wrong md5.
 
     Attributes:
         expected: The length in bytes or the md5 in hexadecimal that the server states.
-        actual: The same, of what came.
+        actual: The same, of what arrived.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class ObjectChangedError(TransferError):
 
 
 class StoreUnavailableError(TransferError):
-    """The store was not asked, because many files in a row failed there and none came through.
+    """No request was sent to the store, because many files in a row failed there and none succeeded.
 
     Attributes:
         retry_after: Seconds until it is asked again.

@@ -12,7 +12,7 @@ class RunPath:
     """Where a run lives: ``entity/project/run_id``.
 
     Attributes:
-        entity: User or team; empty while the default entity has not been asked for.
+        entity: User or team; empty until the default entity is known.
         project: The project's name.
         run_id: The run's id (not its display name).
     """
@@ -30,7 +30,7 @@ class ProjectPath:
     """Where a project lives: ``entity/project``.
 
     Attributes:
-        entity: User or team; empty while the default entity has not been asked for.
+        entity: User or team; empty until the default entity is known.
         project: The project's name.
     """
 

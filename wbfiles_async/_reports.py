@@ -1,4 +1,4 @@
-"""What became of many files: reports, and the errors that carry them. Performs no I/O."""
+"""The results of many files: reports, and the errors that carry them. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DeletionReport", "DownloadReport", "FileResult", "IncompleteDeletion
 
 @attrs.frozen(kw_only=True)
 class FileResult:
-    """What became of one file of a bulk download or deletion, or of a run whose files could not be listed.
+    """The result of one file of a bulk download or deletion, or of a run whose files could not be listed.
 
     The name of such a run's result is empty.
 
@@ -29,7 +29,7 @@ class FileResult:
         size: Length in bytes, 0 where unknown.
         verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
             unchanged since.
-        parts: Requests that the bytes came in; 0 where none was made.
+        parts: Requests that the bytes took; 0 if none was made.
         resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
         run: The run it belongs to, ``entity/project/run_id``.
@@ -57,7 +57,7 @@ class DownloadReport:
         kept: Files that were there already and were left as they are.
         planned: Files that a dry run would have fetched.
         failed: Files that could not be fetched, and runs that could not be listed.
-        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` tells what.
+        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` is the reason.
         bytes: Bytes of the fetched files (of the planned ones in a dry run).
         verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.
         parts: Requests to the stores that delivered bytes.

@@ -89,7 +89,7 @@ class TransferOptions:
     Attributes:
         connections: Simultaneous requests to the stores, files and parts together. Stores limit the rate of
             one connection; 16 fill most links and are far below what a store throttles.
-        part_size: Bytes that one request for a part of a large file asks for; up to four times as many where a
+        part_size: Bytes of one request for a part of a large file; up to four times as many where a
             connection brings more than 100 MB/s. 8 MiB make the request itself cheap beside its bytes, lose little
             with a broken connection, and still split a medium file. 64 KiB or more, since each part costs a request.
         verify: Compare the md5 of the file with the server's. Takes a core at 600 to 900 MB/s, more than most
@@ -113,7 +113,7 @@ class TransferOptions:
             with others knows better than we do what is left for them.
         attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
             of a minute: a link that was down for half of one is survived.
-        time_budget: Seconds that one file, or one call of the API, may go on failing without progress. Five
+        time_budget: Seconds that one file, or one call of the API, may keep failing without progress. Five
             minutes outlast a restart on the way, and nobody waits longer for a server that stays away.
         private_stores: Fetch from stores at private addresses (of a network of your own, or of this machine) also
             where the configured server has a public one. Off, since the server's answers, which others write,
@@ -144,7 +144,7 @@ class TransferOptions:
 
 
 PER_PAGE = 1000
-"""Files that one request lists. W&B's own client asks for as many in places; larger pages fail on some servers."""
+"""Files that one request lists. W&B's own client requests as many in places; larger pages fail on some servers."""
 
 RUNS_PER_PAGE = 50
 """Runs that one request lists, as with W&B's own client. Each may bring files along, ``PER_PAGE`` in all."""
@@ -255,7 +255,7 @@ def _choose(key: str, layers: list[_Layer]) -> tuple[str, str]:
 
 
 def read_regular(path: str | os.PathLike[str], most: int, *, folder: int | None = None) -> bytes:
-    """Read a file that others may have put there: never waits for one, and reads none that goes on for ever.
+    """Read a file that others may have put there: never waits for one, and reads none without end.
 
     Args:
         path: The file.

@@ -158,7 +158,7 @@ class AsyncApi(Client, HandlesFilesOnly):
             filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
                 server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
             order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
-            per_page: Runs to ask for in one request; fewer are asked for where the server refuses so many.
+            per_page: Runs to list in one request; fewer if the server refuses so many.
             include_sweeps: Taken since ``wandb.Api`` has it; no effect, since nothing of sweeps is read here.
             lazy: Taken since ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
 
@@ -166,10 +166,10 @@ class AsyncApi(Client, HandlesFilesOnly):
             The runs, not listed yet.
 
         Raises:
-            ConfigurationError: The path names no project, or a value is none that can be asked for.
+            ConfigurationError: The path names no project, or a value cannot be used.
 
         Source:
-            W&B's public API, ``Api.runs``, which tells the keys and operators of filters.
+            W&B's public API, ``Api.runs``, which documents the keys and operators of filters.
         """
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
@@ -211,7 +211,7 @@ class AsyncApi(Client, HandlesFilesOnly):
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it

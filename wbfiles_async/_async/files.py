@@ -150,7 +150,7 @@ class AsyncFiles:
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
@@ -320,5 +320,5 @@ def _summary(report: DownloadReport, existing: Existing) -> str:
     return (
         f"{report.failed} of {report.files} files could not be downloaded to {report.root}: "
         f"run {first.run}: {first.error}{others}."
-        f"{end} What is done is in place; {again} to go on with the rest. The report lists each failure."
+        f"{end} What is done is in place; {again} to continue with the rest. The report lists each failure."
     )

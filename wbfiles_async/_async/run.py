@@ -135,7 +135,7 @@ class AsyncRun(HandlesFilesOnly):
             names: Only the files of these names; an empty list selects no file. ``None`` (default) selects every file.
             pattern: Only the files whose names are like this: SQL's LIKE, ``%`` for any text and ``_`` for any
                 character. The server compares, without regard to case. A blank pattern selects no file.
-            per_page: Files to ask for in one request; fewer are asked for where the server refuses so many.
+            per_page: Files to list in one request; fewer if the server refuses so many.
             match: Only the files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
                 ``sizeBytes``, ``md5``, ``mimetype``, ``updated_at``, ``path_uri``, in either spelling. All must
                 be equal.
@@ -147,7 +147,7 @@ class AsyncRun(HandlesFilesOnly):
 
         Raises:
             ConfigurationError: ``names`` and ``pattern`` are given together, ``match`` has an unknown key, or a value
-                is none that can be asked for.
+                cannot be used.
 
         Source:
             W&B's public API, ``Run.files``.
@@ -250,7 +250,7 @@ class AsyncRun(HandlesFilesOnly):
             exclude: Shell patterns of names to leave out.
             existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it

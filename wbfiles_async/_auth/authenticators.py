@@ -128,7 +128,7 @@ class IdentityTokenAuth:
 
     async def refused(self) -> bool:
         """See `Authenticator.refused`."""
-        # Tasks that were all refused with one token tell so one after the other. The first of them has it
+        # Tasks that were all refused with one token report so one after the other. The first of them has it
         # replaced; the others must not throw away its successor.
         now = time.monotonic()
         if self._token is not None and now - self._rejected_at > _REJECT_EVERY:
@@ -165,7 +165,7 @@ class IdentityTokenAuth:
         asked_at = time.time()
         token = self._parse(await self._post(assertion), asked_at)
         if self._credentials.cache is not None:
-            # An interrupted thread would go on writing unseen.
+            # An interrupted thread would keep writing unseen.
             with anyio.CancelScope(shield=True):
                 await _write_cached(self._credentials.cache, self._settings.base_url, token)
         return token

@@ -1,4 +1,4 @@
-"""Completion in shells: what makes them ask, the runs of a project, and the names of a run's files."""
+"""Completion in shells: the scripts that request it, the runs of a project, and the names of a run's files."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Fetch:
         chosen: Which of their files.
         root: The folder they go below.
         existing: What to do with a file that is there.
-        dry_run: Whether to only tell what would be done.
+        dry_run: Whether to only report what would be done.
         layout: Where the files of each run of a project go.
     """
 
@@ -75,7 +75,7 @@ class Fetch:
         return partial(self.chosen.of(self.target).download, include=self.chosen.selection.include)
 
     def name_of(self, result: FileResult) -> str:
-        """Return the name by which people tell the file from the others."""
+        """Return the name that distinguishes the file from the others."""
         if not self.of_many or not result.run:
             return result.name
         return f"{result.run.rpartition('/')[2]}/{result.name}".rstrip("/")
@@ -142,7 +142,7 @@ def _meant_for_a_folder(names: tuple[str, ...]) -> str | None:
 
 
 async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult], None]) -> DownloadReport:
-    """Download, showing progress to whoever watches.
+    """Download, showing the progress.
 
     Args:
         fetch: What.
@@ -150,7 +150,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
         on_result: Called with the result of each file.
 
     Raises:
-        WBFilesError: The listing failed; the user was told what is in place.
+        WBFilesError: The listing failed; a message says what is in place.
     """
     in_place = 0
 
@@ -182,7 +182,7 @@ def tell_failures(report: DownloadReport | DeletionReport, name_of: Callable[[Fi
 
     Args:
         report: What was done.
-        name_of: Gives the name by which a file is told.
+        name_of: Returns the name that a file is shown by.
     """
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
     lines += [f"  {_reason(result, name_of)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]

@@ -21,7 +21,7 @@ class Output:
     """What the user wants to see.
 
     Attributes:
-        quiet: Nothing but errors and results that were asked for.
+        quiet: Nothing but errors and requested results.
         json: One JSON object a line on stdout, for programs.
         log_level: From which level on what the library logs is shown.
     """

@@ -1,4 +1,4 @@
-"""``wbfiles cat``: the bytes of files on stdout, as they come."""
+"""``wbfiles cat``: the bytes of files on stdout, as they arrive."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
                 await _written(out, piece)
     except IntegrityError as error:
         complain(
-            f"{file.name}: what was written is not the file, do not use it: "
-            f"{error.expected} was expected, {error.actual} came. Try again; if it stays so, the stored one is damaged."
+            f"{file.name}: what was written is not the file, do not use it: {error.expected} was expected, "
+            f"{error.actual} arrived. Try again; if it stays so, the stored file is damaged."
         )
         return ExitCode.FAILED
     return ExitCode.DONE

@@ -33,8 +33,8 @@ class LastingThreads(ThreadPoolExecutor):
     """A pool that serves to the interpreter's very end, and with as many threads as can be started.
 
     The standard library's pools refuse work from when the main thread has returned, while other threads of a program
-    may still download. These threads are daemons and go on; the exit does not wait for them. Where none can be started,
-    as in Python 3.12.1 from that moment on, those that run do the work, and at the exit the calling thread.
+    may still download. These threads are daemons and keep running; the exit does not wait for them. If none can be
+    started, as in Python 3.12.1 from that moment on, those that run do the work, and at the exit the calling thread.
 
     Args:
         threads: Threads at most.

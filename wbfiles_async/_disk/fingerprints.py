@@ -68,7 +68,7 @@ def room(bucket: bytes | bytearray, record: bytes) -> int | None:
 
 
 def split(bucket: bytes, buckets: int) -> tuple[bytes, bytes]:
-    """Divide a bucket's records, as twice as many buckets ask for.
+    """Divide a bucket's records for twice as many buckets.
 
     Args:
         bucket: The bucket.

@@ -34,7 +34,7 @@ class Folding:
     Args:
         root: The folder; it need not exist.
         may_write: Whether a file may be made for a moment, to see under which names it is found. Otherwise the
-            entries that are there are looked at, and a folder without any counts as one that tells names apart.
+            entries that are there are looked at, and a folder without any counts as one that distinguishes names.
     """
 
     root: Path
@@ -122,7 +122,7 @@ def _finds_entry(folder: int) -> bool:
 
 
 def _variants(name: str) -> Iterator[str]:
-    """Yield other spellings of a name; under none of them is there a file of its own where names are told apart."""
+    """Yield other spellings of a name; if names are distinguished, none of them exists."""
     yield from {name.swapcase(), unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)} - {name}
 
 

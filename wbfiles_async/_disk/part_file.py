@@ -113,7 +113,7 @@ class Temporary:
             self._end_journal(error)
 
     def _end_journal(self, error: OSError) -> None:
-        log.info("%s: a later download will not go on from what comes of it now (%s)", self._path(), error.strerror)
+        log.info("%s: a later download cannot resume from what arrives now (%s)", self._path(), error.strerror)
         self._header, self._parts = None, 0
 
     def _check_space(self, size: int) -> None:

@@ -7,7 +7,7 @@ removed. At worst a file is read once more than needed. A database would need lo
 
 A file is taken as unchanged where its device, inode, size, and times of modification and change are the same as
 when it was known to be right. Times are as coarse as the file system's clock, so a file is remembered only if a
-change that came later is bound to show in them:
+later change is bound to show in them:
 
 - one that was read and compared, if it had last been changed well before the reading began;
 - one that was just put in place, if it still bears the time of modification that was given to it alone (see

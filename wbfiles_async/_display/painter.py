@@ -16,7 +16,7 @@ from wbfiles_async._threads import await_to_completion
 SECONDS_A_PICTURE = 0.1
 
 Canvas = Callable[[], AbstractContextManager[Callable[[Sequence[Tally]], None]]]
-"""Opens what is drawn on, and gives what draws; whatever became of the work, closing leaves all in order."""
+"""Opens the canvas, and returns what draws; closing it leaves all in order, also after an error."""
 
 
 class Painter:

@@ -175,4 +175,4 @@ class Tally:
         return ", ".join(words)
 
     def _under_way(self) -> list[Transfer]:
-        return list(self._transfers.values())  # in one step, while the other thread goes on
+        return list(self._transfers.values())  # in one step, while the other thread runs

@@ -92,7 +92,7 @@ async def _count(tally: Tally, listing: Listing, selection: Selection, patience:
 
     await anyio.sleep(patience)
     # Beside the download, which reads on only as it gets on: the total is known long before the end.
-    with suppress(WBFilesError):  # the download tells of it, if it fails too
+    with suppress(WBFilesError):  # the download reports it, if it fails too
         async with aclosing(listing()) as pages:
             async for page in pages:
                 wanted = [file for file in page if selection.accepts(file.name)]

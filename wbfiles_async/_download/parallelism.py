@@ -36,7 +36,7 @@ class ParallelismController:
         wanted: How many there should be now.
         most: How many there may be.
         part_factor: How many times as long as usual the next part should be: from a fast connection each request
-            costs more than the bytes that came in its time.
+            costs more than the bytes that arrived in its time.
         look: Seconds until they should be judged again.
     """
 

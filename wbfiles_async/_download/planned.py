@@ -43,7 +43,7 @@ class PlannedFile:
         listed: The files it was listed with.
         taken: Whether something lies at its place.
         known: Whether that is known to be right.
-        need: What it takes of the disk, as far as can be told without reading what is there.
+        need: What it takes of the disk, as far as is known without reading what is there.
     """
 
     attributes: FileAttributes

@@ -103,7 +103,7 @@ class Selection:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The only names that can be wanted, where that is known: the server can be asked for these alone."""
+        """The only names that can be wanted, if that is known: these alone can be requested."""
         include = self.include or ()
         plain = len(include) <= _MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in include)
         return include if plain else ()

@@ -149,7 +149,7 @@ class GraphQLClient:
                     if len(body) > MAX_ANSWER_BYTES:
                         raise ApiError(
                             f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, which is no "
-                            "answer to what was asked. Check base_url, or ask for fewer files a page (per_page).",
+                            "answer to this request. Check base_url, or request fewer files a page (per_page).",
                             status=response.status_code,
                         )
         return bytes(body)

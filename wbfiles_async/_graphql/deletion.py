@@ -217,5 +217,5 @@ def _summary(run: RunPath, report: DeletionReport) -> str:
     more = f" and {report.failed - NAMES_SHOWN} more" if report.failed > NAMES_SHOWN else ""
     return (
         f"{report.failed} of {report.files} files of the run {run} were not deleted, or it is not known whether they "
-        f"were: {names}{more}. The first reason: {report.failures[0].error} Delete again to go on with what is left."
+        f"were: {names}{more}. The first reason: {report.failures[0].error} Delete again to continue with what is left."
     )

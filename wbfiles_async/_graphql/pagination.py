@@ -54,10 +54,10 @@ class _Trail(Generic[Item]):
         """Take a page, and return its items without those seen shortly before.
 
         Args:
-            items: Each with what tells it from the others.
+            items: Each with what identifies it.
             end_cursor: Where the next page begins.
             has_next: Whether the server says that there are more.
-            count: Items of all pages, as far as the server tells.
+            count: Items of all pages, as far as the server states it.
 
         Raises:
             ApiError: The server says that there are more pages but gives no way to them.
@@ -155,7 +155,7 @@ class Pages:
 
     @property
     def missing(self) -> int:
-        """Files that the server counts and did not list, after the last page; 0 where not all were asked for."""
+        """Files that the server counts and did not list, after the last page; 0 if not all were requested."""
         return 0 if self.names or self.pattern is not None else self._trail.missing
 
 

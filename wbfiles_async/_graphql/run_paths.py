@@ -105,7 +105,7 @@ def possible_meanings(
 ) -> tuple[RunPath | ProjectPath, ...]:
     """Return what a path that may name a run or a project can mean.
 
-    A URL tells. A path with ``/`` or ``/runs`` behind it, of two parts at most, is that of a project. Two parts
+    A URL is clear. A path with ``/`` or ``/runs`` behind it, of two parts at most, is that of a project. Two parts
     without it can be ``project/run_id`` as well as ``entity/project``. All else is a run.
 
     Args:

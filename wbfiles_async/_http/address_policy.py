@@ -125,7 +125,7 @@ class AddressPolicy:
 def reach_of(address: str) -> Reach:
     """Classify an address, also one that carries another: the strictest of what it may lead to.
 
-    A network's own NAT64 prefix, outside of those that are reserved for the purpose, cannot be told from any other.
+    A network's own NAT64 prefix, outside of those that are reserved for the purpose, looks like any other network.
 
     Args:
         address: An IPv4 or IPv6 address; a zone (``%eth0``) is ignored.

@@ -128,7 +128,7 @@ class ConnectionBatch:
         if over and not self._over.done():
             self._over.set_result(None)
 
-    # In the thread. Each returns whether the batch goes on.
+    # In the thread. Each returns whether the batch continues.
 
     def start(self, now: float) -> bool:
         """Begin with what has arrived already."""
@@ -203,7 +203,7 @@ class ConnectionBatch:
         if not self._completed:  # what its sink raises ends the batch, so nothing may be under way
             self._finish(sink, body)
             return self._send_next(now, head)
-        try:  # the next request is on its way while the disk works
+        try:  # the next request is sent while the disk works
             return self._send_next(now, head)
         finally:
             self._finish(sink, body)

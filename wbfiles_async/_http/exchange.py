@@ -18,7 +18,7 @@ LARGE_BUFFER: Final = 1 << 20
 """Bytes of the buffer for a large body: smaller ones cost more calls, larger ones exceed the processor's caches."""
 
 CHUNKS_BYTES: Final = 64 << 10
-"""Bytes of a chunked body that are decoded at a time: a chunk may hold a single byte, and the loop must go on."""
+"""Bytes of a chunked body that are decoded at a time: a chunk may hold one byte, and the loop must not be blocked."""
 
 GATHER_SECONDS: Final = 0.05
 """Seconds that the bytes of a slow connection wait for more to arrive."""

@@ -146,7 +146,7 @@ class ProxyRules:
         """Read ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in lower case first.
 
         A value is judged only when it is needed, by `choose`. ``HTTP_PROXY`` is ignored in CGI programs, where
-        whoever sends a request can set it (by a header ``Proxy``); ``http_proxy`` is not.
+        the sender of a request can set it (by a header ``Proxy``); ``http_proxy`` is not.
 
         ``NO_PROXY`` lists hosts, separated by commas or blanks:
 

@@ -93,7 +93,7 @@ class OriginLimits:
         if self._failing_since is None:
             self._failing_since = now
         elif now - self._failing_since >= self._longest_failing and not self.circuit.wait(now):
-            self._why_down = f"nothing came through for {now - self._failing_since:.0f} s"
+            self._why_down = f"no request succeeded for {now - self._failing_since:.0f} s"
             self.circuit.open(now)
             log.warning("%s: %s; its files fail at once until it is back.", self.name, self._why_down)
 
@@ -126,7 +126,7 @@ class OriginLimits:
         """
         self._last_failure = str(error)
         if self.circuit.gave_up(file, self._clock.monotonic(), since=since):
-            self._why_down = f"{FILES} files in a row failed there and none came through"
+            self._why_down = f"{FILES} files in a row failed there and none succeeded"
             log.warning("%s failed for %d files in a row; its files fail at once until it is back.", self.name, FILES)
 
     async def pass_gate(self, file: str) -> int:
@@ -184,7 +184,7 @@ class OriginLimits:
         if seconds:
             host = host_of(self.name)
             raise StoreUnavailableError(
-                f"{file}: {host} is not asked for another {seconds:.0f} s, since {self._why_down}. "
+                f"{file}: {host} gets no request for another {seconds:.0f} s, since {self._why_down}. "
                 f"The last failure: {self._last_failure}",
                 name=file,
                 host=host,

@@ -112,13 +112,13 @@ def validate_response(
             return Body(0, length)
         return reject(RetryAction.RESTART, "the file was sent compressed at first, and then not any more")
     if headers.get("x-goog-stored-content-encoding", "").lower() in _GZIP:
-        return reject(RetryAction.DECODE, "the store decompresses the file on its way")
+        return reject(RetryAction.DECODE, "the store decompresses the file while it sends it")
     if encoding != "identity":
         if not whole:
             return reject(RetryAction.FETCH_WHOLE, "the range was sent in an encoding of its own")
         if length is None or length != size:
             action = RetryAction.DECODE if encoding in _GZIP else RetryAction.FAIL
-            return reject(action, f"it was sent in an encoding that was not asked for ({encoding[:20]!r})")
+            return reject(action, f"it was sent in an encoding that was not requested ({encoding[:20]!r})")
     if status == 206 or (status == 200 and "content-range" in headers):
         part = parse_content_range(headers.get("content-range"))
         if part is None:
@@ -126,10 +126,10 @@ def validate_response(
         if size is not None and part.total is not None and part.total != size:
             return reject(RetryAction.RESTART, f"the stored object has {part.total} bytes, where {size} were expected")
         if part.start != start or (stop is not None and part.stop > stop):
-            return reject(RetryAction.FETCH_WHOLE, f"bytes {part.start} to {part.stop} came for {start} to {stop}")
+            return reject(RetryAction.FETCH_WHOLE, f"bytes {part.start} to {part.stop} arrived for {start} to {stop}")
         if stop is None and part.total is not None and part.stop != part.total:
             return reject(
-                RetryAction.FETCH_WHOLE, f"bytes up to {part.stop} of {part.total} came, where all were requested"
+                RetryAction.FETCH_WHOLE, f"bytes up to {part.stop} of {part.total} arrived, where all were requested"
             )
         if length is not None and length != part.stop - part.start:
             return reject(RetryAction.FETCH_WHOLE, "Content-Length and Content-Range contradict each other")
@@ -137,7 +137,7 @@ def validate_response(
     if status != 200:
         return reject(RetryAction.FAIL, f"status {status} is no answer to a GET")
     if not whole:
-        return reject(RetryAction.FETCH_WHOLE, "the whole file came for a part of it")
+        return reject(RetryAction.FETCH_WHOLE, "the whole file arrived for a part of it")
     if size is not None and length is not None and length != size:
         return reject(RetryAction.RESTART, f"{length} bytes were announced, where {size} were expected")
     return Body(0, size if size is not None else length)

@@ -173,7 +173,7 @@ def _async_of(api: Api | None) -> AsyncApi | None:
 class Run(HandlesFilesOnly):
     """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client.
 
-    Where it was not listed, its ``name``, ``state`` and ``created_at`` are asked for when the first of them is used.
+    Where it was not listed, its ``name``, ``state`` and ``created_at`` are looked up when the first of them is used.
     """
 
     __slots__ = ("_client", "_run")

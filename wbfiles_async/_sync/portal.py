@@ -221,7 +221,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
     """Run async work in the I/O thread and wait for it.
 
     Works from any thread, also from one whose own event loop runs. When the waiting is interrupted (Ctrl-C), the
-    work is cancelled and its clean-up waited for before the interruption goes on; a second one does not wait.
+    work is cancelled and its clean-up waited for before the interruption is raised; a second one does not wait.
 
     Raises:
         ConfigurationError: Called from the I/O thread itself, which would wait for itself for ever.
@@ -253,7 +253,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             thread.cancel(call)  # perhaps for the second time, which is harmless
             raise
         if isinstance(error, WBFilesError | KeyboardInterrupt):
-            # The message tells what to do; the thirty frames of how it came about would hide the caller's line.
+            # The message says what to do; thirty frames of ours would hide the caller's line.
             log.debug("The whole traceback of what %s raised:", getattr(work, "__qualname__", work), exc_info=error)
             error.__traceback__ = None
         raise
@@ -312,7 +312,7 @@ class _Call(Generic[T]):
 
     def _end(self, task: asyncio.Task[T]) -> None:
         if not task.cancelled():
-            task.exception()  # seen: who waited may have gone on with an interruption
+            task.exception()  # retrieved: the caller may have been interrupted
         self._ended = task
         self._lock.release()
 
