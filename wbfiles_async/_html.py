@@ -1,6 +1,6 @@
 """What a notebook shows of the objects: small tables, in whatever colours its theme has. Performs no I/O.
 
-Names come from a server and are whatever somebody called a file: everything is escaped here, and nowhere else.
+Names come from a server and can be anything: everything is escaped here, and nowhere else.
 URLs are not shown at all.
 """
 

@@ -22,7 +22,7 @@ def parse_md5(value: object) -> bytes | None:
     return _parse(value) if isinstance(value, str) else None
 
 
-# Asked for several times on the way of a file.
+# Needed several times for a file.
 @lru_cache(maxsize=4096)
 def _parse(value: str) -> bytes | None:
     if _HEX.fullmatch(value):

@@ -76,7 +76,7 @@ class FileAttributes:
 
 
 Existing = Literal["verify", "keep", "replace", "error"]
-"""What a bulk download does with a file that is there."""
+"""What a bulk download does with an existing file."""
 
 EXISTING: tuple[Existing, ...] = get_args(Existing)
 

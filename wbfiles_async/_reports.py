@@ -121,7 +121,7 @@ class DeletionReport:
 
     Attributes:
         files: Files that were considered, after ``include`` and ``exclude``.
-        deleted: Files that are gone from the server; one that somebody else deleted meanwhile counts too.
+        deleted: Files that are gone from the server; one that another client deleted meanwhile counts too.
         planned: Files that a dry run would have deleted.
         failed: Files that are left, or of which it is not known whether they are.
         bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.

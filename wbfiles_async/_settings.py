@@ -27,7 +27,7 @@ CLOUD_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
 """The hosts of W&B's cloud; both lead to the same deployment, with the same keys."""
 
 _DEFAULT_BASE_URL = "https://api.forge.coreweave.com"
-# The cloud's web host passes the API on below this path; the API itself lies on the subdomain `api`.
+# The cloud's web host passes the API on below this path; the API itself is on the subdomain `api`.
 _FORGE_HOST, _FORGE_API_PATH = "forge.coreweave.com", "/api/wandb"
 _DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves over waits as long as before
 
@@ -114,13 +114,13 @@ class TransferOptions:
         attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
             of a minute: a link that was down for half of one is survived.
         time_budget: Seconds that one file, or one call of the API, may keep failing without progress. Five
-            minutes outlast a restart on the way, and nobody waits longer for a server that stays away.
+            minutes outlast a restart on the way, and a server that stays away holds nobody up for longer.
         private_stores: Fetch from stores at private addresses (of a network of your own, or of this machine) also
             where the configured server has a public one. Off, since the server's answers, which others write,
             would else reach into your network; needed where a bucket is reached by a private endpoint. Where the
-            server lies at a private address itself, stores may anyway.
+            server has a private address itself, stores may anyway.
         insecure_stores: Fetch files by plain http although the API is https. Off, since the signed URLs and the files
-            could be read, and changed, by whoever carries them.
+            could be read, and changed, on the way.
         portable_names: Refuse names that only another system cannot hold: those with one of ``\ : * ? " < > |``, with
             a dot or blank at the end of a folder or file, and Windows' devices (``con``, ``nul.txt``). Off, since runs
             log such names every day; for folders that are moved to Windows later.
@@ -158,7 +158,7 @@ class Settings:
     """How W&B's server is reached and which names a short run path leaves out.
 
     Attributes:
-        base_url: Where the API lies, without a slash at the end.
+        base_url: Where the API is, without a slash at the end.
         entity: User or team of a path that names none; ``None`` where not set.
         project: Project of a path that names none; ``None`` where not set.
         timeout: Seconds that one answer of the API may take.
@@ -193,7 +193,7 @@ def load_settings(
         overrides: ``base_url``, ``entity``, ``project``, ``user_agent``; ``organization`` and ``run``, which
             ``wandb.Api`` takes too, have no effect.
         timeout: Seconds that one answer of the API may take.
-        base_url: Where the API lies.
+        base_url: Where the API is.
         entity: User or team of a path that names none.
         project: Project of a path that names none.
         environ: The environment's variables.
@@ -234,7 +234,7 @@ def load_settings(
 
 
 def home_folder() -> Path:
-    """Return the user's home folder; one that is not there for a user who has none."""
+    """Return the user's home folder; one that does not exist for a user who has none."""
     try:
         return Path.home()
     except RuntimeError:

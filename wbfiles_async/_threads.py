@@ -104,7 +104,7 @@ def _done(future: Future[T], work: Callable[[], T]) -> Callable[[], None]:
 
 
 async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:
-    """Await the outcome; if cancelled meanwhile, raise only once it is there.
+    """Await the outcome; if cancelled meanwhile, raise only once it is known.
 
     Args:
         outcome: What to wait for.

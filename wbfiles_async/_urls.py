@@ -284,7 +284,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def scrub(text: str) -> str:
-    """Take everything that could be a secret out of a text that somebody else wrote.
+    """Take everything that could be a secret out of a text that others wrote.
 
     Queries and user information of URLs go, whatever their scheme, and also ``user:password@`` without one; whatever
     looks like a signature, an ``Authorization`` value, a JWT or an API key becomes ``***``. It rather takes too much

@@ -1,4 +1,4 @@
-"""The client: who asks, where, and how."""
+"""The client."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class AsyncApi(Client, HandlesFilesOnly):
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.

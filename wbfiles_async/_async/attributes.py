@@ -144,7 +144,7 @@ class FileFacts:
         """The place in the store.
 
         Returns:
-            ``s3://bucket/key`` where the file lies in S3, the URI itself for a reference file, and otherwise an
+            ``s3://bucket/key`` if the file is in S3, the URI itself for a reference file, and otherwise an
             empty string, with a warning in the log.
         """
         uri = path_uri(self._attributes.url, self._attributes.direct_url)

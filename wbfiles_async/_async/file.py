@@ -82,8 +82,8 @@ class AsyncFile(FileFacts):
 
         Args:
             root: Local folder; made where it is missing, as are the folders of the name.
-            replace: Whether to overwrite a file that is there.
-            exist_ok: Whether to return a file that is there as it is, without a request.
+            replace: Whether to overwrite an existing file.
+            exist_ok: Whether to return an existing file as it is, without a request.
             api: Client to use instead of the file's own.
             progress: Notified of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
 
@@ -91,7 +91,7 @@ class AsyncFile(FileFacts):
             An open handle: an async context manager whose reads are awaited.
 
         Raises:
-            DestinationExistsError: A file is there, and neither ``replace`` nor ``exist_ok`` is given.
+            DestinationExistsError: The file exists, and neither ``replace`` nor ``exist_ok`` is given.
             ConfigurationError: The file was made without a name, has no client, or ``progress=True`` on a terminal
                 where rich is not installed.
             UnsafePathError: The name, or a symbolic link below the root, could lead outside of the root.
@@ -122,8 +122,8 @@ class AsyncFile(FileFacts):
 
         Args:
             root: Local folder; made where it is missing, as are the folders of the name.
-            replace: Whether to overwrite a file that is there.
-            exist_ok: Whether to leave a file that is there as it is, without a request.
+            replace: Whether to overwrite an existing file.
+            exist_ok: Whether to leave an existing file as it is, without a request.
             path: The very file to write, in place of ``root/name``; its folder is made where it is missing. For names
                 that the local file system cannot hold, and for names of your own.
             api: Client to use instead of the file's own.

@@ -132,7 +132,7 @@ class AsyncFiles:
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Download all files side by side, each to ``root/name``.
+        """Download all files concurrently, each to ``root/name``.
 
         Each file appears at its place only when it is whole and checked. One file's failure does not stop the
         others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
@@ -148,7 +148,7 @@ class AsyncFiles:
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
@@ -204,7 +204,7 @@ class AsyncFiles:
         if the server does not say that all of it was deleted, or its answer got lost, the files are looked for before
         anything is tried again. A file that does not exist any more counts as deleted.
 
-        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations under way may or may not be carried out;
+        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations in progress may or may not be carried out;
         delete again for what is left.
 
         Args:

@@ -248,7 +248,7 @@ class AsyncRun(HandlesFilesOnly):
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.

@@ -116,7 +116,7 @@ class AsyncRuns:
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Download the files of all runs side by side, by default each to ``root/run_id/name``.
+        """Download the files of all runs concurrently, by default each to ``root/run_id/name``.
 
         A request lists many runs together with the first files of each; runs with more files cost requests of
         their own. Listing stays a few pages ahead of the transfers, and memory does not grow with the number of
@@ -130,7 +130,7 @@ class AsyncRuns:
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.

@@ -364,7 +364,7 @@ fish:  wbfiles completion fish | source    in ~/.config/fish/config.fish
 def completion_command(shell: str | None) -> int:
     """Print what makes a shell complete commands, options, runs of a project, and names of a run's files.
 
-    Runs and names are requested from the server at each press of the Tab key, with the credentials that are there;
+    Runs and names are requested from the server at each press of the Tab key, with the credentials that are found;
     where it does not answer within three seconds there are none.
     """
     if shell is None:

@@ -61,7 +61,7 @@ def exit_code_of(error: WBFilesError) -> ExitCode:
 
 
 def explain(error: WBFilesError) -> str:
-    """Return what an error says, with the notes that were added on its way."""
+    """Return what an error says, with the notes that were added to it."""
     return " ".join([error.message, *getattr(error, "__notes__", ())])
 
 

@@ -47,7 +47,7 @@ class Fetch:
         target: The run, the runs of a project, or runs that were named.
         chosen: Which of their files.
         root: The folder they go below.
-        existing: What to do with a file that is there.
+        existing: What to do with an existing file.
         dry_run: Whether to only report what would be done.
         layout: Where the files of each run of a project go.
     """

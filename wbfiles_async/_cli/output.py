@@ -32,7 +32,7 @@ class Output:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether somebody watches a terminal that nothing else is written to meanwhile."""
+        """Whether stderr is a terminal that nothing else is written to meanwhile."""
         busy = self.quiet or (self.json and is_terminal(sys.stdout))
         return not busy and is_terminal(sys.stderr) and not Console(stderr=True).is_dumb_terminal
 

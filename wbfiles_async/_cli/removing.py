@@ -75,7 +75,7 @@ def remove(removal: Removal, output: Output) -> int:
         The exit code.
 
     Raises:
-        click.UsageError: It is not clear which files are meant, or nobody is there to be asked.
+        click.UsageError: It is not clear which files are meant, or there is no terminal to ask on.
         WBFilesError: The listing failed, or nothing may be deleted.
     """
     if "://" not in removal.run:  # an address may name a file

@@ -1,4 +1,4 @@
-"""``wbfiles serve``: a folder as a W&B server, until somebody stops it."""
+"""``wbfiles serve``: a folder as a W&B server, until it is stopped."""
 
 from __future__ import annotations
 

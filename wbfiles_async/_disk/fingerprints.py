@@ -75,7 +75,7 @@ def split(bucket: bytes, buckets: int) -> tuple[bytes, bytes]:
         buckets: How many there were so far.
 
     Returns:
-        The bucket as it remains, and the new one, which lies ``buckets`` further on.
+        The bucket as it remains, and the new one, which is ``buckets`` further on.
     """
     halves: tuple[list[bytes], list[bytes]] = [], []
     for at in range(len(MAGIC), BUCKET, _RECORD):

@@ -145,7 +145,7 @@ class Temporary:
 
     @property
     def can_be_kept(self) -> bool:
-        """Whether a later download could resume from what is there."""
+        """Whether a later download could resume from it."""
         return self._parts > 0 and self._name == part_name(self.place.parts[-1])
 
     def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
@@ -225,7 +225,7 @@ class Temporary:
         os.close(closed)
 
     def keep(self) -> Path:
-        """Leave what is there for a later download, and return its path; ``discard`` does not remove it then."""
+        """Leave what has arrived for a later download, and return its path; ``discard`` does not remove it then."""
         name, self._name = self._name, ""
         return self.place.path.with_name(local_name(name))
 

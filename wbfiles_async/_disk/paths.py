@@ -109,10 +109,10 @@ def prepare(place: Place, *, replace: bool) -> bool:
 
     Args:
         place: The place.
-        replace: Whether a file that is there will be replaced; otherwise nothing is written then.
+        replace: Whether an existing file will be replaced; otherwise nothing is written then.
 
     Returns:
-        Whether a regular file is there already.
+        Whether a regular file exists already.
 
     Raises:
         UnsafePathError: A symbolic link is in the way.
@@ -219,7 +219,7 @@ def _if_right(place: Place, folder: int, md5: bytes) -> os.stat_result | None:
 
 
 def open_folder(place: Place, *, create: bool) -> int:
-    """Open the folder the file lies in, below the root only through folders that are no links."""
+    """Open the folder the file is in, below the root only through folders that are no links."""
     flags = FOLDER & ~os.O_NOFOLLOW
     try:
         folder = os.open(place.root, flags)

@@ -56,7 +56,7 @@ def open_temporary(final: str, folder: int, *, size: int | None, md5: bytes | No
 
     Args:
         final: The name the file shall have.
-        folder: The open folder it lies in.
+        folder: The open folder it is in.
         size: Length of the whole file.
         md5: Its md5; ``None`` where nothing left over can be used.
 

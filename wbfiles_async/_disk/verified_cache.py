@@ -39,7 +39,7 @@ BATCH_BYTES = 32 << 20
 """Bytes of files after which they are written down; to read so many takes a twentieth of a second."""
 
 FIRST_BUCKETS, MOST_BUCKETS = 16, 1 << 16
-"""From 64 KiB for 1,700 files to 256 MiB for 7 million: 40 to 75 bytes a file, most of which lie in holes at first."""
+"""From 64 KiB for 1,700 files to 256 MiB for 7 million: 40 to 75 bytes a file, most of which are holes at first."""
 
 MARGIN = 2.0
 """Seconds; the coarsest clock of a file system, that of FAT."""

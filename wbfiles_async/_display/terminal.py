@@ -1,4 +1,4 @@
-"""The moving picture on a terminal: a bar for each download, and one for each of its largest files under way."""
+"""The moving picture on a terminal: a bar for each download, and one for each of its largest files in progress."""
 
 from __future__ import annotations
 

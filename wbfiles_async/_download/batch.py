@@ -188,7 +188,7 @@ class SmallFileBatch:
 
     @property
     def left_over(self) -> Sequence[SmallFile]:
-        """Those that need an ordinary download; the one whose request is under way comes first."""
+        """Those that need an ordinary download; the one whose request was sent comes first."""
         return [*self.returned, *self.failed]
 
 

@@ -1,4 +1,4 @@
-"""Downloads many files side by side, with bounded memory, and reports on each."""
+"""Downloads many files concurrently, with bounded memory, and reports on each."""
 
 from __future__ import annotations
 

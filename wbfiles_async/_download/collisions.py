@@ -63,7 +63,7 @@ class _Digests:
 
     Attributes:
         file: The digest of the whole.
-        folders: Those of the folders that it lies in, the outermost first.
+        folders: Those of its folders, the outermost first.
     """
 
     file: int

@@ -44,7 +44,7 @@ class Gaps:
 
         Args:
             part_size: Bytes of a part, at most.
-            readers: How many fetch parts side by side.
+            readers: How many fetch parts concurrently.
             factor: How many times as long a part may be while that is little of what is left.
 
         Returns:

@@ -26,7 +26,7 @@ from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundErr
 log = logging.getLogger(__name__)
 
 LISTERS = 4
-"""Runs that are listed by themselves side by side: so that an API far away is no bottleneck, and none is flooded."""
+"""Runs that are listed by themselves concurrently: so that an API far away is no bottleneck, and none is flooded."""
 
 _OF_ONE_RUN = (RunNotFoundError, PermissionDeniedError, ApiError)
 """Errors that concern one run only, not the others. Refused credentials and a dead network concern all of them."""

@@ -11,7 +11,7 @@ import attrs
 
 __all__ = ["ParallelismController"]
 
-# Soon at first, and over longer whiles when there were enough: in a short one a busy loop learns late of what arrived.
+# Soon at first, and over longer times when there were enough: in a short one a busy loop learns late of what arrived.
 _FIRST_LOOK, _LONGEST_LOOK = 0.015, 0.25  # seconds
 _SLOW_LOOKS: Final = 2
 

@@ -33,7 +33,7 @@ class Planner:
     Args:
         root: The folder they go below.
         selection: Which files are wanted.
-        existing: What is done with a file that is there.
+        existing: What is done with an existing file.
         remembered: What is remembered of the files below the root.
         options: How transfers behave.
         dry_run: Whether nothing may be written.

@@ -41,7 +41,7 @@ class PlannedFile:
         attributes: What the server says of it.
         place: Where it goes.
         listed: The files it was listed with.
-        taken: Whether something lies at its place.
+        taken: Whether something is at its place.
         known: Whether that is known to be right.
         need: What it takes of the disk, as far as is known without reading what is there.
     """

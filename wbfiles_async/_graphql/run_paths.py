@@ -17,7 +17,7 @@ _PROJECT_FORMS = "use entity/project, project, or the URL of the project's page"
 
 _LONGEST_SHOWN = 200  # characters
 
-# Where the pages of W&B's cloud lie: host -> path before the entity.
+# Where the pages of W&B's cloud are: host -> path before the entity.
 _CLOUD_PAGES = {"wandb.ai": "", "www.wandb.ai": "", "forge.coreweave.com": "/wandb"}
 _CLOUD_API = "https://api.wandb.ai"
 
@@ -46,7 +46,7 @@ def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str
 
     A path is read as ``wandb.Api().run`` reads it: also ``project/runs/run_id``, ``/runs/run_id``,
     ``entity/project:run_id`` and ``project:run_id``. Of a URL, the tab (``/files``, ``/logs``), the query and
-    the fragment are ignored; what lies deeper, such as the page of a file, is refused.
+    the fragment are ignored; what is below, such as the page of a file, is refused.
 
     Args:
         path: What the user gave.
@@ -260,7 +260,7 @@ def _read_page(url: str, base_url: str) -> _Page:
 
 
 def _segments_of(url: str, base_url: str) -> list[str]:
-    """Return what a page's URL holds behind the place where the server's pages lie: entity, project, and more."""
+    """Return what a page's URL holds behind the place where the server's pages are: entity, project, and more."""
     if not url.isprintable() or " " in url:
         raise ValueError("it has white space or control characters in it")
     given = urlsplit(url)

@@ -200,7 +200,7 @@ class ConnectionBatch:
                 return False
             return True
         sink, head = self.sink, self.head
-        if not self._completed:  # what its sink raises ends the batch, so nothing may be under way
+        if not self._completed:  # what its sink raises ends the batch, so no request may have been sent
             self._finish(sink, body)
             return self._send_next(now, head)
         try:  # the next request is sent while the disk works

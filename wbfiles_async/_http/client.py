@@ -120,7 +120,7 @@ class HttpClient:
             raise
 
     async def aclose(self) -> None:
-        """Close the client, if it is ours. Requests under way fail."""
+        """Close the client, if it is ours. Requests in progress fail."""
         self._is_closed = True
         if self._owned:
             await self._client.aclose()

@@ -127,7 +127,7 @@ class Exchange:
             connection.reserve(most)
             most = min(most, connection.capacity)
             enough = most if rest is None else min(rest, most)
-            wanted = 1 if rest is None else enough  # without a length, what is there may be all
+            wanted = 1 if rest is None else enough  # without a length, what has arrived may be all
             if connection.held < wanted and not connection.has_ended:
                 await self._wait(wanted, enough, self._read_timeout)
         return connection.take(most if rest is None else rest)

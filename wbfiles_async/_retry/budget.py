@@ -28,7 +28,7 @@ starting."""
 class RetryBudget:
     """The budget of one file or call: one for all layers.
 
-    Requests that run side by side often fail together, from one cause; that counts once. So a request
+    Concurrent requests often fail together, from one cause; that counts once. So a request
     remembers the ``round`` it began in, and its failure is free if another of that round was counted already.
 
     Args:

@@ -65,7 +65,7 @@ class Requester:
         api_origin: The only origin that ever receives our credentials.
         user_agent: What the library calls itself.
         options: How long requests may take.
-        private_stores: Whether stores may lie at private addresses.
+        private_stores: Whether stores may have private addresses.
         limits: What each origin takes.
     """
 

@@ -85,7 +85,7 @@ def validate_response(
     """Validate a 2xx response to a request for bytes ``[start, stop)``.
 
     What is compressed though that was not requested is used as it is only if its length is that of the file: then it is
-    stored so (S3, Azure). GCS would rather decompress it on the way, without a length and unlike its md5; there, and
+    stored so (S3, Azure). GCS would rather decompress it in transit, without a length and unlike its md5; there, and
     where a proxy compresses, the compressed bytes are requested (``encoded``).
 
     Args:

@@ -52,7 +52,7 @@ def _documented_by(async_class: type) -> Callable[[type[C]], type[C]]:
 class Api(HandlesFilesOnly):
     """Blocking form of ``AsyncApi``. Use it from any thread, also where an event loop runs.
 
-    Closing it is good manners, not a duty: it is closed when nobody holds it any more, and at exit.
+    Closing it is optional: it is closed when it is no longer referenced, and at exit.
     """
 
     _elsewhere = API

@@ -339,7 +339,7 @@ def close_at_exit(client: Closable) -> None:
 
 
 def close_soon(client: Closable) -> None:
-    """Close a client that nobody holds any more, without waiting for it."""
+    """Close a client that is no longer referenced, without waiting for it."""
     thread = _thread
     if thread is not None and client in thread.clients:
         thread.clients.discard(client)
