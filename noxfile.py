@@ -112,7 +112,7 @@ def bench_smoke(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, side by side with peers; arguments go to ``python -m benchmarks``."""
+    """The benchmarks, beside peers; arguments go to ``python -m benchmarks``."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 

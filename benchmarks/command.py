@@ -43,7 +43,7 @@ class Benchmark(Protocol):
 
 
 def main(benchmarks: Sequence[Benchmark]) -> None:
-    """Run the benchmarks that the command line asks for, and print their tables.
+    """Run the benchmarks that the command line names, and print their tables.
 
     Exits with 1 where anybody did wrong.
     """

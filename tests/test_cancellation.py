@@ -1,4 +1,4 @@
-"""Cancelled at any moment, by any means: nothing is left behind, and the same client goes on working."""
+"""Cancelled at any moment, by any means: nothing is left behind, and the same client still works."""
 
 from __future__ import annotations
 

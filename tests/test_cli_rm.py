@@ -1,4 +1,4 @@
-"""``wbfiles rm``: what it deletes, what it asks, and what it tells."""
+"""``wbfiles rm``: what it deletes, what it asks, and what it reports."""
 
 from __future__ import annotations
 

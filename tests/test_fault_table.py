@@ -1,4 +1,4 @@
-"""The table of faults: every row is held by a test or says why not, and the document tells what the tests do."""
+"""The table of faults: every row is held by a test or says why not, and the document says what the tests do."""
 
 from __future__ import annotations
 

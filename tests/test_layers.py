@@ -70,7 +70,7 @@ class Import:
 
     @property
     def inner(self) -> str:
-        """The imported module's name without the package's; empty for one of somebody else."""
+        """The imported module's name without the package's; empty for one of another package."""
         package, _, inner = self.imported.partition(".")
         return inner if package == wbfiles_async.__name__ else ""
 

@@ -1,4 +1,4 @@
-"""Machines that are not the developer's: what is not needed cannot stop the work, and the rest is told in words."""
+"""Machines that are not the developer's: what is not needed cannot stop the work, and the rest is a clear error."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def where_nothing_can_be_written(
     folder: Path, code: str, *arguments: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run code while nobody may write to ``folder`` and what is in it, not even root."""
+    """Run code while ``folder`` and what is in it cannot be written, not even by root."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     command = [sys.executable, "-c", ORDINARY, "-c", code, *arguments]

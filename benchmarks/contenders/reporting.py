@@ -1,4 +1,4 @@
-"""How a contender tells what it measured."""
+"""How a contender reports what it measured."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ LEFT_OVER = ".a.bin.wbfiles-part"
 
 
 def half(stored: Callable[[Seen], object]) -> Callable[[Seen], Answer]:
-    """Answer for the first half of the file, and break off whatever is asked for of the second."""
+    """Answer for the first half of the file, and break off whatever is requested of the second."""
 
     def answer(seen: Seen) -> Answer:
         given = stored(seen)

@@ -1,4 +1,4 @@
-"""One file on its way to the disk: the contract of `download` and `fetch`, and every fault of the store on the way."""
+"""The download of one file: the contract of `download` and `fetch`, and every fault of the store."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.na
 
 
 class Told:
-    """Keeps what a progress is told."""
+    """Keeps what is reported as progress."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -227,7 +227,7 @@ async def test_the_api_argument_stands_in_for_the_client_that_a_pickled_file_los
         await error_of(ConfigurationError, again.fetch(tmp_path))
         async with await again.download(tmp_path, api=api) as text:
             assert await text.read() == "text"
-    # The signature was taken out before pickling, so a fresh one was asked for.
+    # The signature was taken out before pickling, so a fresh one was requested.
     assert [seen.path for seen in server.requests] == ["/graphql", "/store/a.txt"]
 
 
@@ -487,7 +487,7 @@ async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
 async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_again_for_ever(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
-    # What cannot be taken up where it broke was no progress, however many bytes have come.
+    # What cannot be taken up where it broke was no progress, however many bytes have arrived.
     node = server.put("a.bin", content(LARGE), Stored(content(LARGE)).but(cut=LARGE - 1, end="close"), sizeBytes=None)
     async with client(server, attempts=3) as api, asyncio.timeout(20):
         await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -784,7 +784,7 @@ async def test_a_compressed_body_that_is_corrupt_is_an_error_and_never_the_file(
 def changing(
     server: ScriptedServer, old: Stored, new: Stored, *, listed: bool = True, heeds_if_match: bool = True
 ) -> Program:
-    """Serve the old object once, and the new one from then on; the listing tells of it if ``listed``."""
+    """Serve the old object once, and the new one from then on; the listing shows it if ``listed``."""
 
     def answer(seen: Seen) -> Answer:
         if not heeds_if_match:

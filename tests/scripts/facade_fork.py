@@ -95,7 +95,7 @@ def half_read() -> None:
 
 
 def during_a_download() -> None:
-    """Another thread of the parent is in the middle of a download while the child comes and goes."""
+    """Another thread of the parent is in the middle of a download while the child starts and ends."""
     download = threading.Thread(target=fetch, args=["held.bin", "parent"])
     download.start()
     sys.stdin.readline()

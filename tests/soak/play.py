@@ -1,4 +1,4 @@
-"""Plays one program against the scripted server, and tells each promise that was broken."""
+"""Plays one program against the scripted server, and reports each promise that was broken."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _content(plan: FilePlan) -> bytes:
 
 
 def _lay(plan: FilePlan, root: Path) -> bytes | None:
-    """Put at the file's place what lies there before the work."""
+    """Put at the file's place what is there before the work."""
     if plan.before == "nothing":
         return None
     path = root / plan.name
@@ -237,7 +237,7 @@ class Performance:
             all_work = [self._bulk() for _ in range(times)]
         else:
             all_work = [self._one(plan) for plan in program.files for _ in range(times)]
-        # The failure of one ends nothing but itself: what comes after must find all of them ended.
+        # The failure of one ends nothing but itself: what follows must find all of them ended.
         for error in await asyncio.gather(*all_work, return_exceptions=True):
             if error is not None:
                 raise error

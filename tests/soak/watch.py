@@ -1,4 +1,4 @@
-"""Compares what a process holds with what it held before: descriptors, tasks, threads, and what nobody waited for."""
+"""Compares what a process holds with what it held before: descriptors, tasks, threads, and what was never awaited."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Watch:
 
 
 class Complaints(logging.Handler):
-    """Hears what is logged, what the loop complains of, and what is raised where nobody can catch it."""
+    """Records what is logged, what the loop reports, and what is raised where it cannot be caught."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)

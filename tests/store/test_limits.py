@@ -45,7 +45,7 @@ def throttle(pace: Pace, number: int, *, now: float = 0.0, retry_after: float | 
 
 
 def busy(pace: Pace, requests: int) -> list[int]:
-    """Have so many requests under way, and give their numbers."""
+    """Have so many requests in progress, and return their numbers."""
     pace.under_way = requests
     return [pace.send() for _ in range(requests)]
 
@@ -350,7 +350,7 @@ async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_
             assert error.host == "127.0.0.1"
             assert 0 < error.retry_after <= 60
             assert "not asked" in str(error)
-        # Each of those that gave up, and those that were under way with them, in all their tries; and replays.
+        # Each of those that gave up, and those that were in progress with them, in all their attempts; and replays.
         assert len(server.seen()) <= 2 * attempts * (FILES + 2 * connections)
         assert not temporaries(tmp_path)
 
@@ -374,7 +374,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
         unavailable = await error_of(StoreUnavailableError, remote(api, nodes[-1]).read_bytes())
         assert len(server.seen()) == asked
         up = True
-        # As if the time that the error tells had passed.
+        # As if the time that the error states had passed.
         origin = api._gateway.session().limits.of(server.base_url)
         monkeypatch.setattr(origin.circuit, "_probe_at", time.monotonic() - unavailable.retry_after)
         for node in nodes:
