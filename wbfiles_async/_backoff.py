@@ -59,7 +59,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         now: Seconds since the epoch.
 
     Returns:
-        ``None`` where there is no header or it makes no sense; 0 for a date that has passed.
+        ``None`` if there is no header or it makes no sense; 0 for a date that has passed.
 
     Source:
         RFC 9110 sections 10.2.3 and 5.6.7.

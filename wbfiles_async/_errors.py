@@ -77,7 +77,7 @@ class RemoteFileNotFoundError(WBFilesError, FileNotFoundError):
 
     Attributes:
         name: The file's name in the run.
-        run: The run's path, ``entity/project/run_id``; empty where unknown.
+        run: The run's path, ``entity/project/run_id``; empty if unknown.
     """
 
     def __init__(self, message: str, *, name: str, run: str) -> None:
@@ -147,7 +147,7 @@ class NameCollisionError(UnsafePathError):
     """Two remote names would be one local file, or one a folder that the other is a file of, on this disk.
 
     Attributes:
-        other: The other name; empty where it was listed too long ago to be known.
+        other: The other name; empty if it was listed too long ago to be known.
     """
 
     def __init__(self, message: str, *, name: str, other: str = "") -> None:
@@ -171,9 +171,9 @@ class TransferError(WBFilesError, OSError):
     """The bytes could not be moved: network, store, or a body that ended too early.
 
     Attributes:
-        name: The remote file, empty where the failure concerns none.
-        host: The host that was spoken to, empty where none was.
-        offset: How many bytes, or up to which byte, had arrived; ``None`` where it does not apply.
+        name: The remote file, empty if the failure concerns none.
+        host: The host that was spoken to, empty if none was.
+        offset: How many bytes, or up to which byte, had arrived; ``None`` if it does not apply.
     """
 
     def __init__(self, message: str, *, name: str = "", host: str = "", offset: int | None = None) -> None:

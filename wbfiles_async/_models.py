@@ -57,9 +57,9 @@ class FileAttributes:
         name: Its name in the run, with ``/`` between folders.
         url: On the API's host: wants credentials, redirects to a signed URL. For a reference file its URI.
         direct_url: Signed, expiring URL of the store. For a reference file the same URI as ``url``.
-        size_bytes: Length in bytes; ``None`` where the server does not know.
-        md5: As the server sends it, base64 of 16 bytes where it is well-formed; ``None`` where absent.
-        mimetype: The media type, where known.
+        size_bytes: Length in bytes; ``None`` if the server does not know.
+        md5: As the server sends it, base64 of 16 bytes where it is well-formed; ``None`` if absent.
+        mimetype: The media type, if known.
         updated_at: Time of the last change, as the server writes it.
         stripped: Whether signatures were taken out of the URLs, as pickling does: they show the place, no more.
     """

@@ -25,8 +25,8 @@ class FileResult:
         name: The file's name in the run.
         status: ``downloaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``, what a dry run
             would fetch or delete; ``failed``.
-        path: The local file; ``None`` where the name could not be used, and in a deletion.
-        size: Length in bytes, 0 where unknown.
+        path: The local file; ``None`` if the name could not be used, and in a deletion.
+        size: Length in bytes, 0 if unknown.
         verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
             unchanged since.
         parts: Requests that the bytes took; 0 if none was made.
@@ -64,7 +64,7 @@ class DownloadReport:
         resumed: Fetched files that went on from what an earlier, interrupted download had brought.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
-        stopped: What ended the work early, such as a full disk; ``None`` where all that was listed was tried. There
+        stopped: What ended the work early, such as a full disk; ``None`` if all that was listed was tried. There
             may be files that were not even listed by then.
     """
 
@@ -85,7 +85,7 @@ class DownloadReport:
 
     @property
     def rate(self) -> float:
-        """Bytes fetched in a second, over the whole call; 0 where it took no time."""
+        """Bytes fetched in a second, over the whole call; 0 if it took no time."""
         return self.bytes / self.seconds if self.downloaded and self.seconds else 0.0
 
     def __str__(self) -> str:

@@ -159,8 +159,8 @@ class Settings:
 
     Attributes:
         base_url: Where the API is, without a slash at the end.
-        entity: User or team of a path that names none; ``None`` where not set.
-        project: Project of a path that names none; ``None`` where not set.
+        entity: User or team of a path that names none; ``None`` if not set.
+        project: Project of a path that names none; ``None`` if not set.
         timeout: Seconds that one answer of the API may take.
         user_agent: What the library calls itself towards the server.
     """

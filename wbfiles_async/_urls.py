@@ -111,7 +111,7 @@ def target_of(url: str) -> tuple[str, str]:
 
 
 def scheme_of(url: str) -> str:
-    """Return the URL's scheme in lower case, as schemes are compared; empty where it has none.
+    """Return the URL's scheme in lower case, as schemes are compared; empty if it has none.
 
     Source:
         RFC 3986 section 3.1.
@@ -200,7 +200,7 @@ def _origin_of(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Return a URL's host, for messages; empty where it has none."""
+    """Return a URL's host, for messages; empty if it has none."""
     return _host_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
 
 

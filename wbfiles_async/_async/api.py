@@ -202,7 +202,7 @@ class AsyncApi(Client, HandlesFilesOnly):
 
         Args:
             paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that

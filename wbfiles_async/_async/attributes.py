@@ -101,7 +101,7 @@ class FileFacts:
 
     @property
     def name(self) -> str:
-        """Name in the run, with ``/`` between folders; empty where the file was made without one."""
+        """Name in the run, with ``/`` between folders; empty if the file was made without one."""
         return self._attributes.name
 
     @property
@@ -116,12 +116,12 @@ class FileFacts:
 
     @property
     def size_bytes(self) -> int | None:
-        """Length in bytes; ``None`` where the server does not know."""
+        """Length in bytes; ``None`` if the server does not know."""
         return self._attributes.size_bytes
 
     @property
     def size(self) -> int:
-        """Length in bytes; 0 where the server does not know."""
+        """Length in bytes; 0 if the server does not know."""
         return self._attributes.size_bytes or 0
 
     @property
@@ -131,7 +131,7 @@ class FileFacts:
 
     @property
     def mimetype(self) -> str | None:
-        """The media type, where known."""
+        """The media type, if known."""
         return self._attributes.mimetype
 
     @property

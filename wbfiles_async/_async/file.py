@@ -81,7 +81,7 @@ class AsyncFile(FileFacts):
         there stays as it was.
 
         Args:
-            root: Local folder; made where it is missing, as are the folders of the name.
+            root: Local folder; created if it is missing, as are the folders of the name.
             replace: Whether to overwrite an existing file.
             exist_ok: Whether to return an existing file as it is, without a request.
             api: Client to use instead of the file's own.
@@ -121,10 +121,10 @@ class AsyncFile(FileFacts):
         """Download to ``root/name``, as ``download`` does, or to ``path``, without opening it.
 
         Args:
-            root: Local folder; made where it is missing, as are the folders of the name.
+            root: Local folder; created if it is missing, as are the folders of the name.
             replace: Whether to overwrite an existing file.
             exist_ok: Whether to leave an existing file as it is, without a request.
-            path: The very file to write, in place of ``root/name``; its folder is made where it is missing. For names
+            path: The very file to write, in place of ``root/name``; its folder is created if it is missing. For names
                 that the local file system cannot hold, and for names of your own.
             api: Client to use instead of the file's own.
             progress: Notified of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.

@@ -144,7 +144,7 @@ class AsyncFiles:
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
         Args:
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.

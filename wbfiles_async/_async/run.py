@@ -57,7 +57,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def entity(self) -> str:
-        """User or team; empty where it is the default entity and no request has been made yet."""
+        """User or team; empty if it is the default entity and no request has been made yet."""
         return self._path.entity or (self._client._gateway.api.default_entity if self._client else "")
 
     @property
@@ -244,7 +244,7 @@ class AsyncRun(HandlesFilesOnly):
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
         Args:
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.

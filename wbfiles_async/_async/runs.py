@@ -123,7 +123,7 @@ class AsyncRuns:
         runs and files. One file's failure, or one run's, does not stop the others.
 
         Args:
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that

@@ -91,7 +91,7 @@ def find_credentials(
     ``default`` entry of a netrc file is never used, since it would go to any server.
 
     Args:
-        api_key: An explicit key; ``None`` or empty where there is none.
+        api_key: An explicit key; ``None`` or empty if there is none.
         base_url: The server, as in `Settings`.
         environ: The environment's variables.
         home: The user's home folder.

@@ -101,7 +101,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _example(folder: Path) -> str:
-    """Name a run of the folder, or what a run's path looks like where there is none."""
+    """Name a run of the folder, or what a run's path looks like if there is none."""
     for run_folder in folder.glob("[!.]*/[!.]*/[!.]*/"):
         if run_folder.is_dir():
             return run_folder.relative_to(folder).as_posix()

@@ -57,12 +57,12 @@ def number_of(record: bytes, buckets: int) -> int:
 
 
 def find(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return where in the bucket the record of the same path begins; ``None`` where there is none."""
+    """Return where in the bucket the record of the same path begins; ``None`` if there is none."""
     return _find(bucket, record[:_TAG])
 
 
 def room(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return where in the bucket the record shall go; ``None`` where the bucket is full."""
+    """Return where in the bucket the record shall go; ``None`` if the bucket is full."""
     own = find(bucket, record)
     return _find(bucket, _EMPTY) if own is None else own
 

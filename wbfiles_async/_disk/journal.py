@@ -68,7 +68,7 @@ def encode_part(part: Range) -> bytes:
 
 
 def parse_journal(text: bytes) -> Journal | None:
-    """Read what follows the last byte of an unfinished file; ``None`` where it is no journal of ours.
+    """Read what follows the last byte of an unfinished file; ``None`` if it is no journal of ours.
 
     An entry that was cut off, or makes no sense, counts as not there.
     """

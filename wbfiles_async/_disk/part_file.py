@@ -58,11 +58,11 @@ class Temporary:
         """Create the temporary sibling, and the folders above it; or take up what is left of an earlier one.
 
         Args:
-            size: Length of the whole file, which must fit on the disk, where known.
+            size: Length of the whole file, which must fit on the disk, if known.
             md5: Its md5; without it nothing is taken up.
 
         Returns:
-            What is taken up; ``None`` where nothing is.
+            What is taken up; ``None`` if nothing is.
 
         Raises:
             UnsafePathError: A symbolic link is in the way.

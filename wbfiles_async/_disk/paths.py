@@ -185,10 +185,10 @@ def exists(place: Place) -> bool:
 
 
 def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
-    """Return whether the file at the place has this length and, where known, this md5.
+    """Return whether the file at the place has this length and, if known, this md5.
 
     Returns:
-        Its status from before it was read; ``None`` where it has not.
+        Its status from before it was read; ``None`` if it has not.
     """
     with failures_of(lambda: place.path):
         try:

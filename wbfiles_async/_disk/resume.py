@@ -43,7 +43,7 @@ class Opened:
     Attributes:
         file: Its descriptor.
         name: Its name in the folder.
-        journal: What is in it already; ``None`` where it is new.
+        journal: What is in it already; ``None`` if it is new.
     """
 
     file: int
@@ -58,7 +58,7 @@ def open_temporary(final: str, folder: int, *, size: int | None, md5: bytes | No
         final: The name the file shall have.
         folder: The open folder it is in.
         size: Length of the whole file.
-        md5: Its md5; ``None`` where nothing left over can be used.
+        md5: Its md5; ``None`` if nothing left over can be used.
 
     Raises:
         OSError: It cannot be made.

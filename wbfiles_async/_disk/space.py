@@ -39,7 +39,7 @@ class Need:
         """Return what one file needs.
 
         Args:
-            size: Its length in bytes, where known.
+            size: Its length in bytes, if known.
             replaced: The status of the file that it replaces, where there is one.
         """
         return cls(max(0, (size or 0) - (replaced.st_size if replaced else 0)), int(replaced is None))
@@ -113,7 +113,7 @@ class Free:
         return cls(disk.f_bavail * disk.f_frsize if says_bytes else None, disk.f_favail if disk.f_files else None)
 
     def shortage(self, need: Need, root: Path) -> LocalWriteError | None:
-        """Return the error of what does not fit below the root; ``None`` where all of it may."""
+        """Return the error of what does not fit below the root; ``None`` if all of it may."""
         if self.bytes is not None and need.bytes > self.bytes:
             what = f"{size_of(need.bytes)} are needed, {size_of(self.bytes)} are free"
         elif self.files is not None and need.files > self.files:

@@ -55,7 +55,7 @@ class Content:
         path: Its path below the root.
         status: Its status from before it was read, or from when it was put in place.
         md5: The md5 of its bytes.
-        read_at: When the reading began, in monotonic seconds; ``None`` where it was not read.
+        read_at: When the reading began, in monotonic seconds; ``None`` if it was not read.
     """
 
     path: str
@@ -118,7 +118,7 @@ class Remembered:
                 )
 
     def close(self) -> None:
-        """Write down the rest and let go of the file. A few small files do not make one where there is none."""
+        """Write down the rest and let go of the file. A few small files do not make one if there is none."""
         if self._noted and os.path.lexists(self.root / STATE_NAME):
             self.write(self.take())
         with self._lock:

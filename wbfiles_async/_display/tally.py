@@ -26,7 +26,7 @@ class Transfer:
 
     Attributes:
         name: Its name in the run.
-        total: Its length in bytes, where known.
+        total: Its length in bytes, if known.
         arrived: Bytes that have arrived.
     """
 
@@ -36,7 +36,7 @@ class Transfer:
 
     @property
     def share(self) -> float:
-        """How much of it has arrived, from 0 to 1; 0 where its length is not known."""
+        """How much of it has arrived, from 0 to 1; 0 if its length is not known."""
         return min(1.0, self.arrived / self.total) if self.total else 0.0
 
     @property
@@ -145,7 +145,7 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """Guess when all is done, if bytes arrive as they did lately; ``None`` where nothing can be said."""
+        """Guess when all is done, if bytes arrive as they did lately; ``None`` if nothing can be said."""
         left = self.bytes_expected - self.bytes_done - self._lost
         return left / self.bytes_a_second if self.listed and left > 0 and self.bytes_a_second else None
 

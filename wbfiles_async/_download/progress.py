@@ -21,7 +21,7 @@ class Progress(Protocol):
 
         Args:
             name: The file's name in the run.
-            total: Its length in bytes, where known.
+            total: Its length in bytes, if known.
         """
 
     def advanced(self, name: str, count: int) -> None:

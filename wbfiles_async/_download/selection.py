@@ -110,7 +110,7 @@ class Selection:
 
     @property
     def pattern(self) -> str | None:
-        """SQL's LIKE for names among which all that are wanted are found; ``None`` where it would be all names.
+        """SQL's LIKE for names among which all that are wanted are found; ``None`` if it would be all names.
 
         It may match more than is wanted, since nothing is escaped (servers differ in how) and LIKE knows no sets.
         """

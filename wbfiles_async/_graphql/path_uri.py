@@ -30,7 +30,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
 def path_uri(url: str | None, direct_url: str | None) -> str:
-    """Return the place of the file: ``s3://bucket/key``, a reference's own address, or ``""`` where unknown.
+    """Return the place of the file: ``s3://bucket/key``, a reference's own address, or ``""`` if unknown.
 
     Args:
         url: The file's address on the API's host.

@@ -39,7 +39,7 @@ class RunsPage:
 
     Attributes:
         runs: The runs, in the server's order.
-        end_cursor: Where the next page begins; ``None`` where the server gave no cursor.
+        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
         has_next: Whether the server says that there are more.
         run_count: All runs that the filters select.
         skipped: Entries that could not be read as a run.
@@ -76,7 +76,7 @@ def parse_runs_page(data: Mapping[str, object], *, project: ProjectPath) -> Runs
 
 
 def parse_run_count(data: Mapping[str, object], *, project: ProjectPath) -> int | None:
-    """Read the number of runs in an answer to `RUN_COUNT`; ``None`` where the server does not count.
+    """Read the number of runs in an answer to `RUN_COUNT`; ``None`` if the server does not count.
 
     Raises:
         RunNotFoundError: The server knows no such project, or does not show it.

@@ -41,7 +41,7 @@ class Proxy:
         scheme: How to speak to it.
         host: Its name or address, without brackets.
         port: Its port.
-        authorization: The value of ``Proxy-Authorization``; ``None`` where the URL has no user.
+        authorization: The value of ``Proxy-Authorization``; ``None`` if the URL has no user.
         url: The whole URL, user and password included.
     """
 

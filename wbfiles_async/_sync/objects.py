@@ -205,7 +205,7 @@ class Run(HandlesFilesOnly):
 
     @property
     def entity(self) -> str:
-        """User or team; empty where it is the default entity and no request has been made yet."""
+        """User or team; empty if it is the default entity and no request has been made yet."""
         return self._run.entity
 
     @property

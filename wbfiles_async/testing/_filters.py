@@ -23,7 +23,7 @@ class Comparable(Protocol):
         ...
 
     def value(self, key: str) -> object:
-        """Return the value of a key in snake case, ``None`` where there is none."""
+        """Return the value of a key in snake case, ``None`` if there is none."""
         ...
 
 

@@ -75,7 +75,7 @@ class Tree:
         return self._listings.names(self._folder(run))
 
     def find(self, run: RunPath, name: str) -> StoredFile | None:
-        """Return a run's file; ``None`` where there is none of that name."""
+        """Return a run's file; ``None`` if there is none of that name."""
         try:
             path = self._locate(run, name)
             status = path.stat()
