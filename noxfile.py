@@ -19,7 +19,7 @@ PROCESSES = ("facade_parity", "facade_lifecycle", "lasting_threads", "uvloop", "
 
 
 def works(python: str) -> bool:
-    """Tell whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
+    """Return whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
@@ -112,7 +112,7 @@ def bench_smoke(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, side by side with peers; arguments go to ``python -m benchmarks``."""
+    """The benchmarks, beside peers; arguments go to ``python -m benchmarks``."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 

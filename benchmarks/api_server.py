@@ -121,7 +121,7 @@ def _data(data: object) -> bytes:
 
 
 class Answers:
-    """Answers requests; a page that was asked for once is kept."""
+    """Answers requests; a page that was requested once is kept."""
 
     def __init__(self, listings: dict[str, Listing]) -> None:
         self._listings = listings
@@ -130,11 +130,11 @@ class Answers:
         self._asked = 0
 
     async def asked(self, request: web.Request) -> web.Response:
-        """Tell how many GraphQL requests there were."""
+        """Return how many GraphQL requests there were."""
         return web.Response(text=str(self._asked))
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer one request to ``/graphql``; what no contender asks for is refused."""
+        """Answer one request to ``/graphql``; what no contender requests is refused."""
         self._asked += 1
         asked = await request.json()
         variables = asked.get("variables") or {}

@@ -43,7 +43,7 @@ class Benchmark(Protocol):
 
 
 def main(benchmarks: Sequence[Benchmark]) -> None:
-    """Run the benchmarks that the command line asks for, and print their tables.
+    """Run the benchmarks that the command line names, and print their tables.
 
     Exits with 1 where anybody did wrong.
     """
@@ -79,7 +79,7 @@ def main(benchmarks: Sequence[Benchmark]) -> None:
 
 
 def _surroundings(*, smoke: bool) -> str:
-    """Tell where and with what is measured."""
+    """Return where and with what is measured."""
     packages = [f"{name} {_version(name)}" for name in ("wbfiles-async", "wandb", "httpx", "aiohttp", "anyio")]
     tools = [_tool(name, option) for name, option in (("nginx", "-v"), ("curl", "--version"), ("aria2c", "--version"))]
     note = " A smoke run: all is tiny, so the figures mean nothing." if smoke else ""

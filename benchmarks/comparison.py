@@ -1,4 +1,4 @@
-"""Contenders side by side on one run: one repetition of each in turn, and a table of what came out."""
+"""Contenders compared on one run: one repetition of each in turn, and a table of the results."""
 
 from __future__ import annotations
 

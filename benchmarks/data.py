@@ -67,7 +67,7 @@ class StagedRun:
         return self.count * self.size
 
     def places(self) -> Iterator[tuple[str, int]]:
-        """Yield where each file lies below the root when all is downloaded, and its number in its run."""
+        """Yield where each file is below the root when all is downloaded, and its number in its run."""
         for run in range(self.runs):
             folder = f"{run_name_of(run)}/" if self.runs > 1 else ""
             for index in range(self.files):

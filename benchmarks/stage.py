@@ -26,7 +26,7 @@ class Stage:
     """The surroundings of the measurements.
 
     Attributes:
-        folder: Where all of it lies.
+        folder: Where all of it is.
         base_url: The API.
         origins: The store's origins.
         md5s: The md5 of each run's files, by the run's folder.
@@ -53,7 +53,7 @@ class Stage:
         return {name: signed(self.origins[run.door] + run.url_path(name)) for name in names}
 
     def obstacle(self, run: StagedRun) -> str:
-        """Tell why the run cannot be downloaded here; an empty text if it can."""
+        """Return why the run cannot be downloaded here; an empty text if it can."""
         needed = run.total + run.count * 4096  # each file in whole pages
         if needed * 1.2 > shutil.disk_usage(self.folder).free:
             return f"{self.folder.parent} has no room for {run.total / MIB:,.0f} MiB"
@@ -66,7 +66,7 @@ class Stage:
 def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
     """Have these runs at an API and a store.
 
-    Everything lies on a disk in memory where there is one, so that no disk is measured.
+    Everything is on a disk in memory if there is one, so that no disk is measured.
     """
     place = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="wbfiles-bench-", dir=place) as name:

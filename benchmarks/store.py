@@ -55,7 +55,7 @@ http {{
 
 
 def can_limit() -> bool:
-    """Tell whether this system can limit the rate of each connection."""
+    """Return whether this system can limit the rate of each connection."""
     return sys.platform == "linux"
 
 

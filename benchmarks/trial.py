@@ -85,8 +85,8 @@ class Usage:
     """What processes used.
 
     Attributes:
-        peak: Bytes of memory, each process at its own peak; 0 where the system does not tell.
-        cpu: Seconds of processor time, from the start of the process on; 0 where the system does not tell.
+        peak: Bytes of memory, each process at its own peak; 0 if the system does not report it.
+        cpu: Seconds of processor time, from the start of the process on; 0 if the system does not report it.
     """
 
     peak: int

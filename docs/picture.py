@@ -31,7 +31,7 @@ COLOURS = {"default": None, "brown": "yellow"}
 
 
 def recorded(command: list[str], folder: str) -> Iterator[bytes]:
-    """Run a command on a terminal of its own, and yield what it writes, as it comes."""
+    """Run a command on a terminal of its own, and yield what it writes, as it arrives."""
     screen, line = pty.openpty()
     fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -90,7 +90,7 @@ def main() -> None:
     for line in [prompt, *moment, Text(), *lines_of(screen)]:
         picture.print(line, no_wrap=True)
     svg = picture.export_svg(title="wbfiles demo", unique_id="wbfiles")
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # the reader's browser shall ask nobody for fonts
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # the reader's browser shall request no fonts
     TARGET.write_text(svg, encoding="utf-8")
     print(f"{TARGET}: {TARGET.stat().st_size:,} bytes")
 

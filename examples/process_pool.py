@@ -24,7 +24,7 @@ def digest(file: File) -> tuple[str, str]:
 
 
 def main(run: str) -> None:
-    """Hand the files out and tell what comes back."""
+    """Hand the files out and print the results."""
     files = client().run(run).files()
     with ProcessPoolExecutor() as pool:
         for name, value in pool.map(digest, files):

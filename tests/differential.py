@@ -1,6 +1,6 @@
-"""The same faulty store, asked by `wandb` and by us: what becomes of the files. `python tests/differential.py` tells.
+"""What `wandb` and we make of the same faulty store. `python tests/differential.py` prints it.
 
-An older file lies in the way each time.
+An older file is in the way each time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FAULTS = {
 
 
 def content(name: str) -> bytes:
-    """Give what is stored under the name."""
+    """Return what is stored under the name."""
     return LINE * (10 * (1 << 20) // len(LINE)) if name == "no ranges" else LINE
 
 
@@ -102,7 +102,7 @@ class Seen:
     listed: int | str
 
     def cells(self) -> dict[str, str]:
-        """Say in words what became of each fault."""
+        """Return the outcome of each fault in words."""
         return {
             **{FAULTS[name]: _said(name, **end) for name, end in self.files.items()},
             "a folder of the name is a link out of the root": "written through it" if self.outside else "refused",

@@ -1,6 +1,6 @@
 """Looks for secrets in everything that a test made the library say; a pytest plugin.
 
-It learns the secrets where they come in: each key, each credential that is sent. Signatures, tokens and
+It learns the secrets where they are passed in: each key, each credential that is sent. Signatures, tokens and
 ``Authorization`` values are known by their form as well. After each test it searches what was logged (at level
 DEBUG), printed or read by the test, each error in every form (text, attributes, traceback with causes and notes,
 pickle), and the texts and pickles of the public objects. A test that shows a secret on purpose is marked
@@ -74,7 +74,7 @@ class Watch:
             kept.append(made)  # type: ignore[arg-type]
 
     def leaks(self) -> list[str]:
-        """Search everything; tell where a secret was found, and the beginning of it."""
+        """Search everything; return where a secret was found, and the beginning of it."""
         found = []
         for where, text in [*self.texts, *self._shown()]:
             found += [f"{where} shows {secret[:6]}..." for secret in self.secrets if secret in text]

@@ -44,14 +44,14 @@ SIGNATURE = "0123456789abcdef-secret"
 
 @attrs.frozen
 class Seen:
-    """A request as it came.
+    """A request as it was received.
 
     Attributes:
         method: Such as ``GET``.
         target: The request's target, exactly as it was on the wire.
         headers: By name in lower case.
         body: The whole body.
-        connection: Counts the connections; equal for requests that came over the same one.
+        connection: Counts the connections; equal for requests that were sent over the same one.
     """
 
     method: str
@@ -67,7 +67,7 @@ class Seen:
 
     @property
     def range(self) -> tuple[int, int | None] | None:
-        """The range asked for as ``[start, stop)``, ``None`` where the whole was asked for."""
+        """The requested range as ``[start, stop)``; ``None`` if the whole was requested."""
         match = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", self.headers.get("range", ""))
         return match and (int(match[1]), int(match[2]) + 1 if match[2] else None)
 
@@ -87,12 +87,12 @@ class Answer:
         length: The Content-Length to state, where it is not the body's.
         head: Sent as it is instead of status line and headers.
         cut: Bytes of the body after which nothing more is sent.
-        end: What becomes of the connection then: it is kept, closed, reset, or stays open and silent.
+        end: What happens to the connection then: it is kept, closed, reset, or stays open and silent.
         gate: Waited for before anything is sent.
         gate_at: Bytes of the body after which the gate is waited for, instead of before the head.
         piece: Bytes of the body to send at a time.
         pause: Seconds between two pieces.
-        endless: Whether the body is sent over and over, for as long as somebody reads.
+        endless: Whether the body is sent over and over, for as long as the client reads.
     """
 
     status: int = 200
@@ -125,7 +125,7 @@ class Stored:
     Attributes:
         data: Its bytes.
         etag: Its entity tag; ``None`` for a store that gives none.
-        ranges: Whether ranges are served; else the whole comes for each request.
+        ranges: Whether ranges are served; else the whole is sent for each request.
     """
 
     data: bytes
@@ -312,11 +312,11 @@ class ScriptedServer:
             self._tasks.discard(task)
 
     def _seen(self, seen: Seen) -> Seen:
-        """Return the request as it comes from the proxy, if it plays that."""
+        """Return the request as it arrives from the proxy, if it plays that."""
         return attrs.evolve(seen, target=seen.target.removeprefix(self.base_url)) if self.is_proxy else seen
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; tell whether the connection is good for another."""
+        """Answer one request; return whether the connection is good for another."""
         self.requests.append(seen)
         counted = seen.path.startswith("/store/")
         self.busy += counted
@@ -413,7 +413,7 @@ def with_clock(api: AsyncApi) -> AsyncApi:
 
 
 def quick(**options: Any) -> TransferOptions:
-    """Return options by which nothing takes long, and what is interrupted leaves nothing to go on from."""
+    """Return options by which nothing takes long, and what is interrupted leaves nothing to resume from."""
     return attrs.evolve(
         TransferOptions(attempts=3, stall_seconds=2.0, connect_timeout=2.0, time_budget=20.0, resume=False), **options
     )
@@ -493,7 +493,7 @@ class SkippingClock:
     """A clock whose waits pass at once.
 
     Attributes:
-        asked: The seconds that were asked for.
+        asked: The seconds that were to be waited.
         clock: What to hand to the library.
     """
 
@@ -513,7 +513,7 @@ class SkippingClock:
         until = self.monotonic() + seconds
         self.asked.append(seconds)
         await asyncio.sleep(0)
-        self._ahead += max(0.0, until - self.monotonic())  # those who wait side by side wait in the same time
+        self._ahead += max(0.0, until - self.monotonic())  # concurrent waits pass at the same time
 
 
 async def _read_request(reader: asyncio.StreamReader, connection: int) -> Seen:

@@ -52,7 +52,7 @@ class Clock:
 
 @attrs.define
 class Server:
-    """Gives the access tokens ``access-1``, ``access-2`` and so on, or what ``answer`` says."""
+    """Issues the access tokens ``access-1``, ``access-2`` and so on, or what ``answer`` says."""
 
     answer: Handler | None = None
     expires_in: float = 3600
@@ -191,7 +191,7 @@ class TestExchange:
                 tasks.start_soon(auth.headers)
         assert len(server.requests) == 1
 
-    async def test_reads_the_file_anew_each_time(
+    async def test_reads_the_file_again_each_time(
         self, auth: IdentityTokenAuth, server: Server, token_file: Path, clock: Clock
     ) -> None:
         await auth.headers()

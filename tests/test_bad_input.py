@@ -1,4 +1,4 @@
-"""What cannot work is told by an error of its own, with a message one can act on, and the old file intact."""
+"""What cannot work is an error of its own, with a message one can act on, and the old file intact."""
 
 from __future__ import annotations
 
@@ -460,7 +460,7 @@ REFUSALS = {
     [
         *((data, operation, 1) for data in (SMALL, LARGE) for operation in ("fsync", "replace")),
         (SMALL, "pwrite", 1),
-        (LARGE, "pwrite", 2),  # the first one writes what a later download could go on from
+        (LARGE, "pwrite", 2),  # the first one writes what a later download could resume from
         (LARGE, "pwrite", 3),
     ],
     ids=lambda value: len(value) if isinstance(value, bytes) else value,
@@ -526,7 +526,7 @@ asyncio.run(main())
 async def test_an_answer_that_is_held_back_does_not_matter_where_the_name_is_refused(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
-    """The order of checks: what can be told without the network is told first."""
+    """The order of checks: what can be checked without the network is checked first."""
     node = server.put("../a", SMALL, Answer(gate=asyncio.Event()))
     async with client(server) as api, asyncio.timeout(2):
         await error_of(UnsafePathError, remote(api, node).fetch(tmp_path))

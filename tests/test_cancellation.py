@@ -1,4 +1,4 @@
-"""Cancelled at any moment, by any means: nothing is left behind, and the same client goes on working."""
+"""Cancelled at any moment, by any means: nothing is left behind, and the same client still works."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONNECTIONS = 3
 Work = Callable[[], Awaitable[object]]
 Moment = Awaitable[None]
 Stop = Callable[[Work, Moment], Awaitable[bool]]
-"""Runs the work and cancels it when the moment has come; tells whether it was done before."""
+"""Runs the work and cancels it when the moment has come; returns whether it was done before."""
 
 
 async def turns(count: int) -> None:

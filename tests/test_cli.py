@@ -1,4 +1,4 @@
-"""The commands of ``wbfiles``: what they print and what the shell is told, away from terminals and signals."""
+"""The commands of ``wbfiles``: what they print and their exit codes, away from terminals and signals."""
 
 from __future__ import annotations
 

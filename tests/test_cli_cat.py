@@ -1,4 +1,4 @@
-"""``wbfiles cat``: bytes on stdout, unchanged, as they come, and checked."""
+"""``wbfiles cat``: bytes on stdout, unchanged, as they arrive, and checked."""
 
 from __future__ import annotations
 

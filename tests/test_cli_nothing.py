@@ -1,4 +1,4 @@
-"""What ``wbfiles`` says, and tells the shell, of addresses and selections that mean nothing or not what was typed."""
+"""The messages and exit codes of ``wbfiles`` for addresses and selections that mean nothing or not what was typed."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class Terminal:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
 
     def wait_for_a_read(self) -> None:
-        """Wait until the child's main thread sleeps: a signal just before it reads would be seen after the answer only."""
+        """Wait until the child's main thread sleeps: a signal right before its read is seen only after the answer."""
         stat = Path(f"/proc/{self._child.pid}/stat")
         deadline = time.monotonic() + SECONDS
         while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
@@ -308,7 +308,7 @@ class TestSignals:
         with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
             holding.wait_until_held()
             assert child.stdout is not None
-            out = child.stdout.readline()  # the file is there a moment before it is told of
+            out = child.stdout.readline()  # the file is there a moment before its line
             wait_for(lambda: len(files_below(data)) == 2)
             child.send_signal(number)
             more, err = child.communicate(timeout=SECONDS)

@@ -196,7 +196,7 @@ class TestLs:
         assert described["md5"]
 
     def test_files_of_runs_with_many_are_all_listed(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
-        for number in range(25):  # more than come along with a run
+        for number in range(25):  # more than are listed with a run
             wandb_server.add_file(f"{PROJECT}/second", f"logs/{number}.txt", b"x")
         ending = wbfiles("ls", f"{PROJECT}/", "--include", "*.txt", "--include", "*.yaml", "--sort", "name")
         names = [line.split("\t")[0] for line in ending.lines]

@@ -1,4 +1,4 @@
-"""``wbfiles rm``: what it deletes, what it asks, and what it tells."""
+"""``wbfiles rm``: what it deletes, what it asks, and what it reports."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class TestTelling:
         assert (plain.code, plain.out) == (1, "")
         assert "12 of 12 files failed:\n  00: the server did not confirm" in plain.err
         assert "and 2 more; --json tells of all." in plain.err
-        assert plain.err.endswith("Run the same command again to go on with what is left.\n")
+        assert plain.err.endswith("Run the same command again to continue with what is left.\n")
         assert {each["status"] for each in exact.objects[:-1]} == {"failed"}
         assert exact.code == 1
 
@@ -254,7 +254,7 @@ class TestStopping:
         assert (child.returncode, more) == (130, "")
         assert err == (
             "wbfiles: stopped with 100 of 800 files deleted; those under way may be gone too.\n"
-            "Run the same command again to go on with what is left.\n"
+            "Run the same command again to continue with what is left.\n"
         )
 
     def test_what_is_deleted_is_told_in_a_pipe_that_is_closed(self, wandb_server: LocalServer, tmp_path: Path) -> None:

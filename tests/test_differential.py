@@ -23,4 +23,4 @@ def test_each_fault_ends_in_the_right_file_or_in_an_error_and_the_old_one(ours: 
 
 
 def test_the_readme_says_what_each_does(ours: Seen) -> None:
-    assert table(see("wandb"), ours) in README.read_text(), "python tests/differential.py prints it anew"
+    assert table(see("wandb"), ours) in README.read_text(), "python tests/differential.py prints it again"

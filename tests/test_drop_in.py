@@ -83,7 +83,7 @@ DIFFERENCES = (
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """A clean one, in which `wandb` reports its own errors to nobody."""
+    """A clean one, in which `wandb` does not report its own errors."""
     clean = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONUTF8": "1", "WANDB_ERROR_REPORTING": "false"}
     return clean | variables
 
@@ -171,7 +171,7 @@ PATH_URIS = {
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """What files made of the dictionaries above tell of themselves."""
+    """What files made of the dictionaries above return as attributes."""
     told: dict[str, Mapping[str, Mapping[str, object]]] = {}
     given = DICTIONARIES | OTHERWISE
     for module in MODULES:

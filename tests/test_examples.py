@@ -93,7 +93,7 @@ def test_the_test_with_the_fixture_passes(tmp_path: Path, environment: dict[str,
 
 
 class Visitor:
-    """An HTTP client that reads only when it is told to, and lets the network hold little for it."""
+    """An HTTP client that reads only on command, and lets the network hold little for it."""
 
     def __init__(self, port: int) -> None:
         self._port = port

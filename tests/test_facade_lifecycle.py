@@ -27,7 +27,7 @@ SECONDS = 20
 WARNINGS = ("-X", "dev", "-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")
 # In a forked child uvloop warns of the parent's connections, which the child must leave alone.
 FORK_WARNINGS = ("-W", "ignore:unclosed resource <TCPTransport:ResourceWarning")
-# In its debug mode asyncio tells of steps that took long, as they do on a busy machine.
+# In its debug mode asyncio reports steps that took long, as they do on a busy machine.
 SLOW = re.compile(r"^Executing <.*> took \d+\.\d+ seconds\n", re.MULTILINE)
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals to one process and fork are POSIX's")
@@ -46,7 +46,7 @@ class Child:
         return self._process.stdout.readline().rstrip("\n")
 
     def go_on(self) -> None:
-        """Let it go on where it waits for a line."""
+        """Let it continue where it waits for a line."""
         assert self._process.stdin is not None
         _say(self._process.stdin)
 

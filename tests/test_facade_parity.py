@@ -25,7 +25,7 @@ CONSTRUCTED = [wbfiles_async.AsyncApi, wbfiles_async.AsyncFile]
 
 TYPES = {"AsyncGenerator": "Iterator", "AsyncTextFile": "io.TextIOWrapper"}
 STATEMENTS = 2
-"""In a method of the facade: a call of its counterpart, and wrapping what came."""
+"""In a method of the facade: a call of its counterpart, and wrapping the result."""
 
 
 def public(cls: type) -> set[str]:

@@ -1,4 +1,4 @@
-"""The table of faults: every row is held by a test or says why not, and the document tells what the tests do."""
+"""The table of faults: every row is held by a test or says why not, and the document says what the tests do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_row_that_matters_is_held_by_a_test_or_says_why_not() -> None:
 def test_the_document_names_the_tests_that_hold_each_row() -> None:
     told = [line.rsplit(" | ", 1)[0] for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     now = [line.rsplit(" | ", 1)[0] for line in table(rows(), marked(), {}).splitlines() if line.startswith("| ")]
-    assert told == now, "nox -s faults writes it anew"
+    assert told == now, "nox -s faults writes it again"
 
 
 @pytest.mark.parametrize(

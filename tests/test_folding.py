@@ -1,4 +1,4 @@
-"""Names that differ in case or the form of accents, on disks that tell them apart and on such that do not."""
+"""Names that differ in case or the form of accents, on disks that distinguish them and on disks that do not."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ PART = 8 << 20
 
 
 class CountingServer(LocalServer):
-    """Counts what the store is asked for, and tells when it was asked a chosen number of times."""
+    """Counts the requests to the store, and reports when there was a chosen number of them."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -90,7 +90,7 @@ def in_place(root: Path, contents: dict[str, bytes]) -> set[str]:
 def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.Random) -> dict[str, bytes]:
     """Fetch a run by a command that is killed at random moments; return what there is to fetch.
 
-    No file that was in place when the command was killed is asked for again.
+    No file that was in place when the command was killed is requested again.
     """
     contents, root = put_files(server, seed), folder / "data"
     killed = 0

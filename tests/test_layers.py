@@ -1,4 +1,4 @@
-"""The package's floors: each module knows only those below it, none in circles, and importing the package loads little."""
+"""The package's floors: each module knows only those below it, none in circles; importing the package loads little."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLOORS = (
         *("_urls", "_messages", "_md5", "_ranges", "_backoff", "_clock", "_tasks", "_threads"),
     ),
 )
-"""From the top down. A package knows itself and the floors below; the modules of the lowest floor may know each other."""
+"""From the top down. A package knows itself and the floors below; modules of the lowest floor may know each other."""
 
 LEVELS = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "selectors", "socket", "ssl"}
@@ -70,7 +70,7 @@ class Import:
 
     @property
     def inner(self) -> str:
-        """The imported module's name without the package's; empty for one of somebody else."""
+        """The imported module's name without the package's; empty for one of another package."""
         package, _, inner = self.imported.partition(".")
         return inner if package == wbfiles_async.__name__ else ""
 

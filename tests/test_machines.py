@@ -1,4 +1,4 @@
-"""Machines that are not the developer's: what is not needed cannot stop the work, and the rest is told in words."""
+"""Machines that are not the developer's: what is not needed cannot stop the work, and the rest is a clear error."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def where_nothing_can_be_written(
     folder: Path, code: str, *arguments: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run code while nobody may write to ``folder`` and what is in it, not even root."""
+    """Run code while ``folder`` and what is in it cannot be written, not even by root."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     command = [sys.executable, "-c", ORDINARY, "-c", code, *arguments]
@@ -220,7 +220,7 @@ def test_a_user_without_a_home_folder_needs_none() -> None:
     done = subprocess.run([sys.executable, "-c", prepared], capture_output=True, text=True, timeout=60, check=False)
     home, client_made, *missing = done.stdout.splitlines()
     if home != "none":
-        pytest.skip("needs a user whom the system does not know")
+        pytest.skip("needs a user that the system does not know")
     assert client_made == "<Api http://127.0.0.1:9>"
     assert missing, done.stderr
 

@@ -1,4 +1,4 @@
-"""Who is told of a download's progress: objects of the caller's own, and people before a terminal."""
+"""The progress of a download: for objects of the caller's own, on terminals and elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ each_method = pytest.mark.parametrize("method", ["started", "advanced", "finishe
 
 
 class Watcher:
-    """Keeps what it is told, and raises when it is told of one thing."""
+    """Keeps what is reported, and raises at one thing."""
 
     def __init__(self, raises: str = "") -> None:
         self._raises = raises
@@ -193,7 +193,7 @@ def on_terminal(holding: HoldingServer, tmp_path: Path) -> Callable[[str], Termi
 
 
 def in_order(terminal: Terminal) -> bool:
-    """Tell whether the cursor is shown, and the picture gone."""
+    """Return whether the cursor is shown, and the picture gone."""
     last = terminal.text.splitlines()[-1]
     return terminal.raw.rfind(SHOW) > terminal.raw.rfind(HIDE) and "/s" not in last
 

@@ -57,7 +57,7 @@ def put_runs(server: LocalServer, count: int, project: str = PROJECT) -> dict[st
 
 
 def describe(server: LocalServer, run_id: str, **record: object) -> None:
-    """Have the server tell more of a run, as if wandb had logged it."""
+    """Have the server know more of a run, as if wandb had logged it."""
     given = {"display_name": run_id, "created_at": "2026-01-01T00:00:00", "heartbeat_at": "2026-01-01T00:00:00"}
     server.add_run(f"{PROJECT}/{run_id}")
     server._records.change(RunPath("local", "vision", run_id), lambda _: RunRecord(**given | record))  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ class TestDownload:
         for number in range(30):
             contents[f"run3/many/{number:02}"] = b"%d" % number
             wandb_server.add_file(f"{PROJECT}/run3", f"many/{number:02}", b"%d" % number)
-        await api.runs(PROJECT, per_page=100).download(out)  # ten files come along
+        await api.runs(PROJECT, per_page=100).download(out)  # ten files are listed with it
         assert written(out) == contents
         assert asked(wandb_server) == {"Runs": 1, "RunFiles": 1, "store": len(contents)}
 

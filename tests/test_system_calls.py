@@ -68,7 +68,7 @@ def injected(call: str, error: str, when: str = "1") -> Sequence[str]:
 def test_a_call_that_fails_is_told_and_leaves_the_old_file_and_nothing_else(
     served: LocalServer, tmp_path: Path, name: str, call: str, error: str
 ) -> None:
-    # The first write to a large file notes what a later download could go on from.
+    # The first write to a large file notes what a later download could resume from.
     when = "2" if (name, call) == ("large.bin", "pwrite64") else "1"
     end, calls = traced(served, tmp_path / "root", name, *injected(call, error, when))
     assert any("(INJECTED)" in line for line in calls)
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_flushed_for_an_error_of_the_disk_is_told(served
 @pytest.mark.fault(82, 87, 89)
 @each_size
 def test_a_close_that_fails_is_not_ignored(served: LocalServer, tmp_path: Path, name: str) -> None:
-    """A network file system tells of a failed write only then."""
+    """A network file system reports a failed write only then."""
     temporary = tmp_path / "root" / f".{name}.wbfiles-part"
     end, calls = traced(served, tmp_path / "root", name, "-P", str(temporary), *injected("close", "EIO"))
     assert any("(INJECTED)" in line for line in calls)

@@ -1,4 +1,4 @@
-"""A server whose store stops in the middle of chosen files until it is told to go on."""
+"""A server whose store stops in the middle of chosen files until it is told to continue."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ each_transport = pytest.mark.each_transport
 
 @functools.cache
 def authority() -> trustme.CA:
-    """Who certifies the servers of all tests."""
+    """Return the certificate authority of all tests' servers."""
     return trustme.CA()
 
 
 @attrs.frozen(kw_only=True)
 class Transport:
-    """One way.
+    """One way of sending requests.
 
     Attributes:
         name: What it is called.

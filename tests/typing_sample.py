@@ -130,7 +130,7 @@ class Quiet:
 
 
 def progress(run: Run, file: File) -> None:
-    """Who may be told."""
+    """A progress object of the caller's."""
     told: Progress = Quiet()
     run.download(progress=told)
     run.files().download(progress=True)

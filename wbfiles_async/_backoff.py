@@ -15,7 +15,7 @@ _FIRST_DELAY: Final = 0.1  # seconds
 MAX_DELAY: Final = 30.0  # seconds
 # A server may ask for more than our own back-off would wait, but neither for an hour nor for ever.
 MAX_RETRY_AFTER: Final = 300.0  # seconds
-# Spreads the clients that were all told the same time.
+# Spreads the clients that all received the same time.
 _RETRY_AFTER_SPREAD: Final = 0.1
 
 # 408 and 425 say so themselves; 429 is a throttle.
@@ -29,7 +29,7 @@ _LONGEST_DATE: Final = 64  # characters
 
 
 def is_transient(status: int) -> bool:
-    """Tell whether an answer of this HTTP status may be another one a moment later."""
+    """Return whether an answer of this HTTP status may be another one a moment later."""
     return status in _TRANSIENT_BELOW_500 or (500 <= status <= 599 and status not in _PERMANENT_FROM_500)
 
 
@@ -59,7 +59,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         now: Seconds since the epoch.
 
     Returns:
-        ``None`` where there is no header or it makes no sense; 0 for a date that has passed.
+        ``None`` if there is no header or it makes no sense; 0 for a date that has passed.
 
     Source:
         RFC 9110 sections 10.2.3 and 5.6.7.

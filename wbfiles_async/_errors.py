@@ -77,7 +77,7 @@ class RemoteFileNotFoundError(WBFilesError, FileNotFoundError):
 
     Attributes:
         name: The file's name in the run.
-        run: The run's path, ``entity/project/run_id``; empty where unknown.
+        run: The run's path, ``entity/project/run_id``; empty if unknown.
     """
 
     def __init__(self, message: str, *, name: str, run: str) -> None:
@@ -147,7 +147,7 @@ class NameCollisionError(UnsafePathError):
     """Two remote names would be one local file, or one a folder that the other is a file of, on this disk.
 
     Attributes:
-        other: The other name; empty where it was listed too long ago to be known.
+        other: The other name; empty if it was listed too long ago to be known.
     """
 
     def __init__(self, message: str, *, name: str, other: str = "") -> None:
@@ -171,9 +171,9 @@ class TransferError(WBFilesError, OSError):
     """The bytes could not be moved: network, store, or a body that ended too early.
 
     Attributes:
-        name: The remote file, empty where the failure concerns none.
-        host: The host that was spoken to, empty where none was.
-        offset: How many bytes, or up to which byte, had arrived; ``None`` where it does not apply.
+        name: The remote file, empty if the failure concerns none.
+        host: The host that was spoken to, empty if none was.
+        offset: How many bytes, or up to which byte, had arrived; ``None`` if it does not apply.
     """
 
     def __init__(self, message: str, *, name: str = "", host: str = "", offset: int | None = None) -> None:
@@ -184,11 +184,11 @@ class TransferError(WBFilesError, OSError):
 
 
 class IntegrityError(TransferError):
-    """All bytes came, and they are not the file's: wrong length or wrong md5.
+    """All bytes arrived, and they are not the file's: wrong length or wrong md5.
 
     Attributes:
         expected: The length in bytes or the md5 in hexadecimal that the server states.
-        actual: The same, of what came.
+        actual: The same, of what arrived.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class ObjectChangedError(TransferError):
 
 
 class StoreUnavailableError(TransferError):
-    """The store was not asked, because many files in a row failed there and none came through.
+    """No request was sent to the store, because many files in a row failed there and none succeeded.
 
     Attributes:
         retry_after: Seconds until it is asked again.

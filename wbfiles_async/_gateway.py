@@ -39,7 +39,7 @@ class Gateway:
     """One client's way to W&B. Belongs to one event loop from its first use on.
 
     Args:
-        settings: Where the API is and who asks.
+        settings: Where the API is, and the defaults of run paths.
         options: How transfers behave.
         credentials: ``None`` if an injected client brings its own.
         http_client: Used for everything if given.

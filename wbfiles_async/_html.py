@@ -1,6 +1,6 @@
 """What a notebook shows of the objects: small tables, in whatever colours its theme has. Performs no I/O.
 
-Names come from a server and are whatever somebody called a file: everything is escaped here, and nowhere else.
+Names come from a server and can be anything: everything is escaped here, and nowhere else.
 URLs are not shown at all.
 """
 
@@ -48,7 +48,7 @@ def file_html(file: FileAttributes, run: str) -> str:
 
     Args:
         file: What the server says of it.
-        run: The path of its run; empty where it has none.
+        run: The path of its run; empty if it has none.
     """
     facts = {
         "run": run,
@@ -68,7 +68,7 @@ def listing_html(kind: str, of: str, listed: Sequence[Row], *, complete: bool, t
         of: Of which run or project, and what of it.
         listed: What is known without a request.
         complete: Whether this is all.
-        trouble: Why nothing is listed; empty where nothing went wrong.
+        trouble: Why nothing is listed; empty if nothing went wrong.
     """
     title = titled(f"{kind} of", of)
     return title + (line(trouble) if trouble else rows_html(listed, complete=complete))

@@ -14,7 +14,7 @@ _BASE64 = re.compile(r"[0-9A-Za-z+/]{22}==")
 
 
 def parse_md5(value: object) -> bytes | None:
-    """Return the 16 bytes of a stated md5, ``None`` where there is none or it is malformed.
+    """Return the 16 bytes of a stated md5, ``None`` if there is none or it is malformed.
 
     W&B sends base64, which for 16 bytes has 24 characters; so 32 hexadecimal digits can only be the other
     common form and are taken as well.
@@ -22,7 +22,7 @@ def parse_md5(value: object) -> bytes | None:
     return _parse(value) if isinstance(value, str) else None
 
 
-# Asked for several times on the way of a file.
+# Needed several times for a file.
 @lru_cache(maxsize=4096)
 def _parse(value: str) -> bytes | None:
     if _HEX.fullmatch(value):

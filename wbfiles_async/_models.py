@@ -12,7 +12,7 @@ class RunPath:
     """Where a run lives: ``entity/project/run_id``.
 
     Attributes:
-        entity: User or team; empty while the default entity has not been asked for.
+        entity: User or team; empty until the default entity is known.
         project: The project's name.
         run_id: The run's id (not its display name).
     """
@@ -30,7 +30,7 @@ class ProjectPath:
     """Where a project lives: ``entity/project``.
 
     Attributes:
-        entity: User or team; empty while the default entity has not been asked for.
+        entity: User or team; empty until the default entity is known.
         project: The project's name.
     """
 
@@ -57,9 +57,9 @@ class FileAttributes:
         name: Its name in the run, with ``/`` between folders.
         url: On the API's host: wants credentials, redirects to a signed URL. For a reference file its URI.
         direct_url: Signed, expiring URL of the store. For a reference file the same URI as ``url``.
-        size_bytes: Length in bytes; ``None`` where the server does not know.
-        md5: As the server sends it, base64 of 16 bytes where it is well-formed; ``None`` where absent.
-        mimetype: The media type, where known.
+        size_bytes: Length in bytes; ``None`` if the server does not know.
+        md5: As the server sends it, base64 of 16 bytes where it is well-formed; ``None`` if absent.
+        mimetype: The media type, if known.
         updated_at: Time of the last change, as the server writes it.
         stripped: Whether signatures were taken out of the URLs, as pickling does: they show the place, no more.
     """
@@ -76,7 +76,7 @@ class FileAttributes:
 
 
 Existing = Literal["verify", "keep", "replace", "error"]
-"""What a bulk download does with a file that is there."""
+"""What a bulk download does with an existing file."""
 
 EXISTING: tuple[Existing, ...] = get_args(Existing)
 

@@ -1,4 +1,4 @@
-"""What became of many files: reports, and the errors that carry them. Performs no I/O."""
+"""The results of many files: reports, and the errors that carry them. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DeletionReport", "DownloadReport", "FileResult", "IncompleteDeletion
 
 @attrs.frozen(kw_only=True)
 class FileResult:
-    """What became of one file of a bulk download or deletion, or of a run whose files could not be listed.
+    """The result of one file of a bulk download or deletion, or of a run whose files could not be listed.
 
     The name of such a run's result is empty.
 
@@ -25,11 +25,11 @@ class FileResult:
         name: The file's name in the run.
         status: ``downloaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``, what a dry run
             would fetch or delete; ``failed``.
-        path: The local file; ``None`` where the name could not be used, and in a deletion.
-        size: Length in bytes, 0 where unknown.
+        path: The local file; ``None`` if the name could not be used, and in a deletion.
+        size: Length in bytes, 0 if unknown.
         verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
             unchanged since.
-        parts: Requests that the bytes came in; 0 where none was made.
+        parts: Requests that the bytes took; 0 if none was made.
         resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
         run: The run it belongs to, ``entity/project/run_id``.
@@ -57,14 +57,14 @@ class DownloadReport:
         kept: Files that were there already and were left as they are.
         planned: Files that a dry run would have fetched.
         failed: Files that could not be fetched, and runs that could not be listed.
-        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` tells what.
+        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` is the reason.
         bytes: Bytes of the fetched files (of the planned ones in a dry run).
         verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.
         parts: Requests to the stores that delivered bytes.
         resumed: Fetched files that went on from what an earlier, interrupted download had brought.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
-        stopped: What ended the work early, such as a full disk; ``None`` where all that was listed was tried. There
+        stopped: What ended the work early, such as a full disk; ``None`` if all that was listed was tried. There
             may be files that were not even listed by then.
     """
 
@@ -85,7 +85,7 @@ class DownloadReport:
 
     @property
     def rate(self) -> float:
-        """Bytes fetched in a second, over the whole call; 0 where it took no time."""
+        """Bytes fetched in a second, over the whole call; 0 if it took no time."""
         return self.bytes / self.seconds if self.downloaded and self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -121,7 +121,7 @@ class DeletionReport:
 
     Attributes:
         files: Files that were considered, after ``include`` and ``exclude``.
-        deleted: Files that are gone from the server; one that somebody else deleted meanwhile counts too.
+        deleted: Files that are gone from the server; one that another client deleted meanwhile counts too.
         planned: Files that a dry run would have deleted.
         failed: Files that are left, or of which it is not known whether they are.
         bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.

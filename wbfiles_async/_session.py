@@ -71,7 +71,7 @@ class Session:
             )
 
     async def aclose(self) -> None:
-        """Close what is ours. Transfers under way fail."""
+        """Close what is ours. Transfers in progress fail."""
         await self.http.aclose()
         self.disk.close()
 
@@ -88,7 +88,7 @@ def open_session(
     """Open the session of the running event loop. Makes no request.
 
     Args:
-        settings: Where the API is and who asks.
+        settings: Where the API is, and the defaults of run paths.
         options: How transfers behave.
         credentials: ``None`` if an injected client brings its own.
         http_client: Used for everything if given, and never closed by the session.
@@ -144,7 +144,7 @@ def _authenticator(credentials: Credentials | None, settings: Settings, http: Ht
 def _private_stores(
     settings: Settings, options: TransferOptions, http: HttpClient, proxies: ProxyRules
 ) -> PrivateStores:
-    """Return whether stores may lie at private addresses; what is injected connects by its own rules."""
+    """Return whether stores may have private addresses; what is injected connects by its own rules."""
     if options.private_stores or not http.is_ours:
         return PrivateStores(allowed=True)
     url = httpx.URL(settings.base_url)

@@ -27,7 +27,7 @@ CLOUD_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
 """The hosts of W&B's cloud; both lead to the same deployment, with the same keys."""
 
 _DEFAULT_BASE_URL = "https://api.forge.coreweave.com"
-# The cloud's web host passes the API on below this path; the API itself lies on the subdomain `api`.
+# The cloud's web host passes the API on below this path; the API itself is on the subdomain `api`.
 _FORGE_HOST, _FORGE_API_PATH = "forge.coreweave.com", "/api/wandb"
 _DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves over waits as long as before
 
@@ -84,17 +84,17 @@ def _is_seconds(value: object) -> bool:
 
 @attrs.frozen(kw_only=True)
 class TransferOptions:
-    r"""How bytes are moved. Each default is meant to be right for nearly everyone.
+    r"""How bytes are transferred. Each default is meant to be right for nearly everyone.
 
     Attributes:
         connections: Simultaneous requests to the stores, files and parts together. Stores limit the rate of
             one connection; 16 fill most links and are far below what a store throttles.
-        part_size: Bytes that one request for a part of a large file asks for; up to four times as many where a
+        part_size: Bytes of one request for a part of a large file; up to four times as many where a
             connection brings more than 100 MB/s. 8 MiB make the request itself cheap beside its bytes, lose little
             with a broken connection, and still split a medium file. 64 KiB or more, since each part costs a request.
         verify: Compare the md5 of the file with the server's. Takes a core at 600 to 900 MB/s, more than most
             links bring, and nothing else notices a flipped bit.
-        resume: Keep what has come of a large file when its download is interrupted, and go on from there the next
+        resume: Keep what has arrived of a large file when its download is interrupted, and resume there the next
             time, in another process too. Only where the store states a strong ETag and the server an md5, which is
             compared over the whole file. On, since the left-over is hidden, and removed when it is of no use.
         durable: Flush file and folder to the disk before the file counts as written. Off, since each file
@@ -113,14 +113,14 @@ class TransferOptions:
             with others knows better than we do what is left for them.
         attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
             of a minute: a link that was down for half of one is survived.
-        time_budget: Seconds that one file, or one call of the API, may go on failing without progress. Five
-            minutes outlast a restart on the way, and nobody waits longer for a server that stays away.
+        time_budget: Seconds that one file, or one call of the API, may keep failing without progress. Five
+            minutes outlast a restart on the way, and a server that stays away holds nobody up for longer.
         private_stores: Fetch from stores at private addresses (of a network of your own, or of this machine) also
             where the configured server has a public one. Off, since the server's answers, which others write,
             would else reach into your network; needed where a bucket is reached by a private endpoint. Where the
-            server lies at a private address itself, stores may anyway.
+            server has a private address itself, stores may anyway.
         insecure_stores: Fetch files by plain http although the API is https. Off, since the signed URLs and the files
-            could be read, and changed, by whoever carries them.
+            could be read, and changed, on the way.
         portable_names: Refuse names that only another system cannot hold: those with one of ``\ : * ? " < > |``, with
             a dot or blank at the end of a folder or file, and Windows' devices (``con``, ``nul.txt``). Off, since runs
             log such names every day; for folders that are moved to Windows later.
@@ -144,7 +144,7 @@ class TransferOptions:
 
 
 PER_PAGE = 1000
-"""Files that one request lists. W&B's own client asks for as many in places; larger pages fail on some servers."""
+"""Files that one request lists. W&B's own client requests as many in places; larger pages fail on some servers."""
 
 RUNS_PER_PAGE = 50
 """Runs that one request lists, as with W&B's own client. Each may bring files along, ``PER_PAGE`` in all."""
@@ -158,9 +158,9 @@ class Settings:
     """How W&B's server is reached and which names a short run path leaves out.
 
     Attributes:
-        base_url: Where the API lies, without a slash at the end.
-        entity: User or team of a path that names none; ``None`` where not set.
-        project: Project of a path that names none; ``None`` where not set.
+        base_url: Where the API is, without a slash at the end.
+        entity: User or team of a path that names none; ``None`` if not set.
+        project: Project of a path that names none; ``None`` if not set.
         timeout: Seconds that one answer of the API may take.
         user_agent: What the library calls itself towards the server.
     """
@@ -193,7 +193,7 @@ def load_settings(
         overrides: ``base_url``, ``entity``, ``project``, ``user_agent``; ``organization`` and ``run``, which
             ``wandb.Api`` takes too, have no effect.
         timeout: Seconds that one answer of the API may take.
-        base_url: Where the API lies.
+        base_url: Where the API is.
         entity: User or team of a path that names none.
         project: Project of a path that names none.
         environ: The environment's variables.
@@ -234,7 +234,7 @@ def load_settings(
 
 
 def home_folder() -> Path:
-    """Return the user's home folder; one that is not there for a user who has none."""
+    """Return the user's home folder; one that does not exist for a user who has none."""
     try:
         return Path.home()
     except RuntimeError:
@@ -255,7 +255,7 @@ def _choose(key: str, layers: list[_Layer]) -> tuple[str, str]:
 
 
 def read_regular(path: str | os.PathLike[str], most: int, *, folder: int | None = None) -> bytes:
-    """Read a file that others may have put there: never waits for one, and reads none that goes on for ever.
+    """Read a file that others may have put there: never waits for one, and reads none without end.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Tasks side by side whose first failure comes out as itself, not wrapped in a group."""
+"""Concurrent tasks whose first failure is raised as itself, not wrapped in a group."""
 
 from __future__ import annotations
 

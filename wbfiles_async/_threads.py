@@ -78,7 +78,7 @@ class WorkerThreads:
         jobs: SimpleQueue[_Job | None] = SimpleQueue()
         while job is not None:
             report = job()
-            self._idle.append(jobs)  # before the outcome is known: whoever then has more work finds this thread
+            self._idle.append(jobs)  # before the outcome is known: further work finds this thread
             report()
             del job, report  # what they refer to can be large
             try:
@@ -86,7 +86,7 @@ class WorkerThreads:
             except Empty:
                 try:
                     self._idle.remove(jobs)
-                except ValueError:  # a job for this thread is on its way
+                except ValueError:  # a job for this thread is about to arrive
                     job = jobs.get()
                 else:
                     return
@@ -138,7 +138,7 @@ def _report(setter: Callable[[Any], object], value: object) -> None:
 
 
 async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:
-    """Await the outcome; if cancelled meanwhile, raise only once it is there.
+    """Await the outcome; if cancelled meanwhile, raise only once it is known.
 
     Args:
         outcome: What to wait for.
@@ -151,7 +151,7 @@ async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable
             interrupt()
         with anyio.CancelScope(shield=True):
             while not outcome.done():
-                with suppress(asyncio.CancelledError):  # cancelled once more; the work still goes on
+                with suppress(asyncio.CancelledError):  # cancelled once more; the work still runs
                     await asyncio.wait([outcome])
         outcome.exception()  # retrieved, so that the loop does not report it
         raise

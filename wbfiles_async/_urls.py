@@ -111,7 +111,7 @@ def target_of(url: str) -> tuple[str, str]:
 
 
 def scheme_of(url: str) -> str:
-    """Return the URL's scheme in lower case, as schemes are compared; empty where it has none.
+    """Return the URL's scheme in lower case, as schemes are compared; empty if it has none.
 
     Source:
         RFC 3986 section 3.1.
@@ -200,7 +200,7 @@ def _origin_of(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Return a URL's host, for messages; empty where it has none."""
+    """Return a URL's host, for messages; empty if it has none."""
     return _host_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
 
 
@@ -245,14 +245,14 @@ def _without_logins(url: str) -> str:
 
 
 def is_signed(url: str) -> bool:
-    """Tell whether the URL's query carries a signature, so that no other credential belongs on it."""
+    """Return whether the URL's query carries a signature, so that no other credential belongs on it."""
     query = url.partition("#")[0].partition("?")[2]
     names = (field.partition("=")[0] for field in re.split(r"[&;]", query))
     return any(unquote(name).strip().lower() in _SIGNATURE_NAMES for name in names)
 
 
 def is_fetchable(url: str | None) -> bool:
-    """Tell whether the URL can be fetched: http or https, with a host, and without user information.
+    """Return whether the URL can be fetched: http or https, with a host, and without user information.
 
     User information is refused because clients turn it into an ``Authorization`` header.
     """
@@ -284,7 +284,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def scrub(text: str) -> str:
-    """Take everything that could be a secret out of a text that somebody else wrote.
+    """Take everything that could be a secret out of a text that others wrote.
 
     Queries and user information of URLs go, whatever their scheme, and also ``user:password@`` without one; whatever
     looks like a signature, an ``Authorization`` value, a JWT or an API key becomes ``***``. It rather takes too much

@@ -46,7 +46,7 @@ def ours_project(title: str) -> Contender:
 
 
 def wandb_project(title: str, threads: int) -> Contender:
-    """Make a contender of ``wandb.Api`` for a whole project, its runs side by side."""
+    """Make a contender of ``wandb.Api`` for a whole project, its runs concurrently."""
     return Contender(title, lambda job: _module("wandb_project", str(threads), *_place(job)), needs=_WANDB)
 
 

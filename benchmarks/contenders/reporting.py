@@ -1,4 +1,4 @@
-"""How a contender tells what it measured."""
+"""How a contender reports what it measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TICK = 0.001
 
 
 def report(seconds: float, *, stall: float | None = None, files: int | None = None) -> None:
-    """Tell the result, and stay until the parent has read how much memory this process and its children took.
+    """Report the result, and stay until the parent has read how much memory this process and its children took.
 
     Args:
         seconds: What the work took.

@@ -1,4 +1,4 @@
-"""W&B's own client, as its documentation shows it; with 1000 files a page, or as many as it asks for by itself.
+"""W&B's own client, as its documentation shows it; with 1000 files a page, or as many as it requests by itself.
 
 python -m benchmarks.contenders.wandb_client download|verify|list THREADS PER_PAGE BASE_URL RUN ROOT
 """

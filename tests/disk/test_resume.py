@@ -1,4 +1,4 @@
-"""An interrupted large file goes on where it stopped, in the same process and in another, or begins anew in doubt."""
+"""An interrupted large file resumes where it stopped, in the same process and in another, or starts again in doubt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEFT_OVER = ".a.bin.wbfiles-part"
 
 
 def half(stored: Callable[[Seen], object]) -> Callable[[Seen], Answer]:
-    """Answer for the first half of the file, and break off whatever is asked for of the second."""
+    """Answer for the first half of the file, and break off whatever is requested of the second."""
 
     def answer(seen: Seen) -> Answer:
         given = stored(seen)
@@ -200,7 +200,7 @@ async def test_what_nobody_wants_or_checks_is_not_kept(
     assert not temporaries(tmp_path)
 
 
-async def test_a_file_of_which_the_listing_says_something_else_now_begins_anew(
+async def test_a_file_of_which_the_listing_says_something_else_now_begins_again(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     await interrupted(server, tmp_path)

@@ -189,7 +189,7 @@ def _swap_with_another(path: Path) -> None:
     ],
     ids=["touched", "chmod", "rewritten", "shortened", "removed", "time restored", "replaced", "swapped"],
 )
-async def test_a_file_that_changed_is_looked_at_anew(
+async def test_a_file_that_changed_is_looked_at_again(
     server: ScriptedServer, tmp_path: Path, change: Callable[[Path], None], downloaded: int
 ) -> None:
     await fetch(server, tmp_path)
@@ -330,7 +330,7 @@ async def test_whatever_the_file_is_the_files_are_right(
 
 
 @pytest.mark.parametrize("spoil", [_damage, _cut, os.unlink])
-async def test_a_damaged_file_is_filled_anew(
+async def test_a_damaged_file_is_filled_again(
     server: ScriptedServer,
     tmp_path: Path,
     read: list[str],

@@ -301,7 +301,7 @@ async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedSer
 
 
 class TestOneFile:
-    """``fetch`` of a single small file takes the same way, where a connection lies ready."""
+    """``fetch`` of a single small file is fetched in the same way, if a connection is idle."""
 
     async def test_files_one_after_the_other_share_a_connection_and_cost_one_request_each(
         self, server: ScriptedServer, tmp_path: Path

@@ -194,7 +194,7 @@ async def test_an_argument_that_makes_no_sense_is_refused_before_any_request(
 
 
 def slowly(stored: Stored) -> Program:
-    """Serve an object after some turns of the loop, in which other requests could come in."""
+    """Serve an object after some turns of the loop, in which other requests could arrive."""
 
     async def answer(seen: Seen) -> Answer:
         for _ in range(30):
@@ -299,7 +299,7 @@ async def test_memory_does_not_grow_with_the_number_of_files(
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
 
     async def peak(count: int) -> int:
-        # Small pages: how many are on their way at the moment of the peak is chance.
+        # Small pages: how many are sent at the moment of the peak is chance.
         Endless(server, count, per_page=20)
         async with client(server) as api:
             tracemalloc.start()

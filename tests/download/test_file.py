@@ -1,4 +1,4 @@
-"""One file on its way to the disk: the contract of `download` and `fetch`, and every fault of the store on the way."""
+"""The download of one file: the contract of `download` and `fetch`, and every fault of the store."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.na
 
 
 class Told:
-    """Keeps what a progress is told."""
+    """Keeps what is reported as progress."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -227,7 +227,7 @@ async def test_the_api_argument_stands_in_for_the_client_that_a_pickled_file_los
         await error_of(ConfigurationError, again.fetch(tmp_path))
         async with await again.download(tmp_path, api=api) as text:
             assert await text.read() == "text"
-    # The signature was taken out before pickling, so a fresh one was asked for.
+    # The signature was taken out before pickling, so a fresh one was requested.
     assert [seen.path for seen in server.requests] == ["/graphql", "/store/a.txt"]
 
 
@@ -484,10 +484,10 @@ async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
 
 @each_transport
 @pytest.mark.fault(2, 50)
-async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_anew_for_ever(
+async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_again_for_ever(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
-    # What cannot be taken up where it broke was no progress, however many bytes have come.
+    # What cannot be taken up where it broke was no progress, however many bytes have arrived.
     node = server.put("a.bin", content(LARGE), Stored(content(LARGE)).but(cut=LARGE - 1, end="close"), sizeBytes=None)
     async with client(server, attempts=3) as api, asyncio.timeout(20):
         await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -498,7 +498,7 @@ async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begu
 @each_transport
 @pytest.mark.fault(13)
 @each_shape
-async def test_a_trickle_is_given_up_and_taken_up_anew(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
+async def test_a_trickle_is_given_up_and_taken_up_again(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     stored = Stored(shape.data)
     node = server.put("a.bin", shape.data, stored.but(piece=1, pause=0.05), stored)
     async with client(server, part_size=shape.part_size, stall_seconds=0.2) as api:
@@ -623,7 +623,7 @@ async def test_wrong_bytes_go_unnoticed_only_when_verification_is_switched_off(
 @pytest.mark.fault(2, 4, 24)
 @each_shape
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
-async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_anew_and_never_published(
+async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_again_and_never_published(
     server: ScriptedServer, tmp_path: Path, shape: Shape, framing: str
 ) -> None:
     node = server.put("a.bin", shape.data, Stored(shape.data[:-10]).but(framing=framing))
@@ -668,7 +668,7 @@ async def test_a_store_that_ignores_ranges_gives_the_file_in_one_piece_and_that_
 
 @each_transport
 @pytest.mark.fault(19)
-async def test_a_cut_body_of_a_store_that_ignores_ranges_is_begun_anew(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_a_cut_body_of_a_store_that_ignores_ranges_is_begun_again(server: ScriptedServer, tmp_path: Path) -> None:
     whole = Stored(content(SMALL), ranges=False)
     node = server.put("a.bin", content(SMALL), whole.but(cut=1000, end="close"), whole)
     async with client(server) as api:
@@ -784,7 +784,7 @@ async def test_a_compressed_body_that_is_corrupt_is_an_error_and_never_the_file(
 def changing(
     server: ScriptedServer, old: Stored, new: Stored, *, listed: bool = True, heeds_if_match: bool = True
 ) -> Program:
-    """Serve the old object once, and the new one from then on; the listing tells of it if ``listed``."""
+    """Serve the old object once, and the new one from then on; the listing shows it if ``listed``."""
 
     def answer(seen: Seen) -> Answer:
         if not heeds_if_match:
@@ -839,7 +839,7 @@ async def test_where_no_md5_is_known_the_tags_alone_keep_two_objects_apart(
 
 @each_transport
 @each_shape
-async def test_an_object_that_was_stored_anew_with_the_same_bytes_is_fetched(
+async def test_an_object_that_was_stored_again_with_the_same_bytes_is_fetched(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     old, new = Stored(shape.data, '"v1"'), Stored(shape.data, '"v2"')
@@ -910,7 +910,7 @@ async def test_a_refusal_that_will_not_change_is_not_tried_again(
 
 @each_transport
 @each_shape
-async def test_a_range_that_the_store_does_not_have_is_listed_anew_and_then_told_without_waiting(
+async def test_a_range_that_the_store_does_not_have_is_listed_again_and_then_told_without_waiting(
     server: ScriptedServer, tmp_path: Path, shape: Shape, waits: list[float]
 ) -> None:
     node = server.put("a.bin", shape.data, refusal(416, "InvalidRange"))

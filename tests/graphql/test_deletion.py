@@ -276,7 +276,7 @@ async def test_answers_that_never_come_end_with_the_attempts_and_the_rest_is_not
     assert run.operations.count("delete") <= 3 * BATCHES_AT_ONCE
     assert len(waits) <= 2 * BATCHES_AT_ONCE
     assert (error.report.files, error.report.deleted, error.report.failed) == (20 * BATCH, 0, 20 * BATCH)
-    assert len(results) == len({result.name for result in results}) == 20 * BATCH, "each is told of once"
+    assert len(results) == len({result.name for result in results}) == 20 * BATCH, "each is reported once"
     assert isinstance(error.__cause__, ApiError)
 
 

@@ -1,4 +1,4 @@
-"""A body that is received in a thread, whatever became of its connection before the thread began."""
+"""A body that is received in a thread, whatever happened to its connection before the thread began."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) ->
 
 @asynccontextmanager
 async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
-    """A store that answers one request of each connection, then says more without being asked; tells what it hears."""
+    """A store that answers one request of each connection, then sends more unasked; returns what it receives."""
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -175,7 +175,7 @@ async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(ser
     async with client(server, attempts=2) as api:
         error = await error_of(TransferError, remote(api, node).read_bytes())
     assert "without an answer" in str(error)
-    # The engine itself repeats a GET once, on another connection, where not a byte of an answer came.
+    # The transport itself repeats a GET once, on another connection, if not a byte of a response arrived.
     assert len(server.seen()) <= 2 * 2
 
 
@@ -268,7 +268,7 @@ async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_re
     assert [seen.path for seen in server.requests] == ["/files/a", "/files/a"]
 
 
-async def test_a_name_is_looked_up_anew_for_each_try(
+async def test_a_name_is_looked_up_again_for_each_try(
     server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(address: str, port: int) -> list[object]:
@@ -314,7 +314,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.fault(53)
-async def test_a_name_is_looked_up_anew_at_each_try(
+async def test_a_name_is_looked_up_again_at_each_try(
     server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     # No answer, an address where nobody listens, the right one.

@@ -25,7 +25,7 @@ seen: dict[str, Any] = {}
 
 
 def attempt(call: Callable[[], object]) -> str:
-    """Tell the kind of error that a call ends with."""
+    """Return the kind of error that a call ends with."""
     try:
         call()
     except Exception as error:

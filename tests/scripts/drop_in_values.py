@@ -1,4 +1,4 @@
-"""Makes files of the server's dictionaries, given as JSON lines, and tells what they say of themselves: MODULE."""
+"""Makes files of the server's dictionaries, given as JSON lines, and prints their attributes: MODULE."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = (
 
 
 def value_of(file: File, name: str) -> object:
-    """Read one attribute, or tell that there is none."""
+    """Read one attribute, or report that there is none."""
     try:
         return getattr(file, name)
     except AttributeError:

@@ -125,7 +125,7 @@ def in_callbacks() -> None:
 
 
 def with_clients_that_are_dropped() -> None:
-    """Clients that nobody holds any more are closed: their connections end, and nothing is said."""
+    """Clients that are no longer referenced are closed: their connections end, and nothing is said."""
     kept = Api()
     kept.run(RUN).file("small-0.bin").read_bytes()
     before = open_sockets()

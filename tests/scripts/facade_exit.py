@@ -17,7 +17,7 @@ api = Api()
 
 
 def without_requests() -> None:
-    """Leave without having asked for anything."""
+    """Exit without any request."""
     kept.append(api.run(RUN).files())
 
 
@@ -37,7 +37,7 @@ def with_much_half_read() -> None:
 
 
 def during_a_download_of_a_daemon_thread() -> None:
-    """Leave while a daemon thread waits for a file that does not come to its end."""
+    """Leave while a daemon thread waits for a file that does not end."""
     file = api.run(RUN).file("held.bin")
     threading.Thread(target=file.download, args=sys.argv[2:], daemon=True).start()
     sys.stdin.readline()

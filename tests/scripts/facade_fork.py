@@ -76,7 +76,7 @@ def without_use_in_the_child() -> None:
 
 
 def half_read() -> None:
-    """A listing and a stream are half read: the child lists anew and is told of the stream, the parent goes on."""
+    """A listing and a stream are half read: the child lists again, its stream is an error, and the parent continues."""
     files = api.run(RUN).files(pattern="small%", per_page=7)
     stream = api.run(RUN).file("large.bin").stream()
     print("parent", files[0].name, end=" ")
@@ -95,7 +95,7 @@ def half_read() -> None:
 
 
 def during_a_download() -> None:
-    """Another thread of the parent is in the middle of a download while the child comes and goes."""
+    """Another thread of the parent is in the middle of a download while the child starts and ends."""
     download = threading.Thread(target=fetch, args=["held.bin", "parent"])
     download.start()
     sys.stdin.readline()
@@ -113,7 +113,7 @@ def multiprocessing_fork() -> None:
 
 
 def multiprocessing_spawn() -> None:
-    """A process of multiprocessing, which imports this module anew and gets a file by pickle."""
+    """A process of multiprocessing, which imports this module again and gets a file by pickle."""
     file = api.run(RUN).file("small-1.bin")
     _run_process("spawn", _fetch_pickled, pickle.dumps(file))
 

@@ -1,4 +1,4 @@
-"""Is interrupted during a download, and tells what was caught, what is left, and what works then: SCENARIO ROOT."""
+"""Is interrupted during a download, and reports what was caught, what is left, and what works then: SCENARIO ROOT."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def twice_with_a_disk_that_hangs() -> None:
         say("cancelled")
 
     os.pwrite = write
-    _portal._Call.cancel = cancel  # type: ignore[method-assign, assignment]  # tells when the first interruption has arrived
+    _portal._Call.cancel = cancel  # type: ignore[method-assign, assignment]  # reports when the first interruption has arrived
     api.run(RUN).file("large.bin").download(root)
 
 

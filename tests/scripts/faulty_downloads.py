@@ -1,6 +1,6 @@
-"""Downloads files that a faulty store serves, with `wandb` or with us, and tells as JSON what became of each.
+"""Downloads files that a faulty store serves, with `wandb` or with us, and reports the outcome of each as JSON.
 
-`faulty_downloads.py MODULE RUN FOLDER NAME...`, the server in the environment. An older file lies in the way of each.
+`faulty_downloads.py MODULE RUN FOLDER NAME...`, the server in the environment. An older file is in the way of each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def ending_of(download: Callable[[], Any]) -> tuple[str | None, str]:
 
 
 def replaced(file: Any, root: Path, name: str) -> dict[str, object]:
-    """Download over an older file; tell what was said, and what lies there then."""
+    """Download over an older file; return what was said, and what is there then."""
     target = root / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(OLD)

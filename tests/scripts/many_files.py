@@ -1,4 +1,4 @@
-"""Downloads a run with few descriptors: `many_files.py BASE_URL KEY ROOT`; tells how many files came."""
+"""Downloads a run with few descriptors: `many_files.py BASE_URL KEY ROOT`; prints how many files arrived."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Two network namespaces with a link between them, and what becomes of a download when the link fails.
+"""Two network namespaces with a link between them, and a download over it when the link fails.
 
 Run as `unshare --net python network.py SCENARIO`. This process is the server, and cuts the link; it starts itself
-once more in a namespace of its own as the client. The end is told as JSON.
+once more in a namespace of its own as the client. The outcome is printed as JSON.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Announcing(logging.Handler):
 
 
 class Progress:
-    """Says when the first megabyte has come."""
+    """Reports when the first megabyte has arrived."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -1,4 +1,4 @@
-"""Downloads one file and tells how it ended as JSON: `one_download.py BASE_URL KEY NAME ROOT [replace]`.
+"""Downloads one file and prints the outcome as JSON: `one_download.py BASE_URL KEY NAME ROOT [replace]`.
 
 The name of the temporary file is no chance here, so that calls on it can be picked out.
 """

@@ -32,7 +32,7 @@ FILES = {"small.bin": random.Random(1).randbytes(5000), "large.bin": random.Rand
 """What the server must hold: a file that goes through memory, and one that is written in parts."""
 
 STEPS = ("open", "pwrite", "fchmod", "fsync", "close", "replace", "link", "unlink")
-"""The calls of `os` by which a file comes into its place."""
+"""The calls of `os` by which a file is published."""
 
 
 @attrs.frozen
@@ -67,7 +67,7 @@ def random_kills(count: int, seed: int) -> Iterator[Kill]:
 
 
 def kill_one(kill: Kill, base_url: str, key: str) -> tuple[str, list[str]]:
-    """Download in a child that is killed; tell how far it came, and what of the promise was broken."""
+    """Download in a child that is killed; return how far it got, and what of the promise was broken."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         target, whole = root / kill.file, FILES[kill.file]
@@ -90,7 +90,7 @@ def kill_one(kill: Kill, base_url: str, key: str) -> tuple[str, list[str]]:
 
 
 def _in_child(work: Callable[[], None]) -> bool:
-    """Run the work in a forked process; tell whether it was killed. Any other bad end is an error here."""
+    """Run the work in a forked process; return whether it was killed. Any other bad end is an error here."""
     child = os.fork()
     if child == 0:
         try:

@@ -67,7 +67,7 @@ LISTINGS: tuple[str, ...] = (
 
 @attrs.define
 class Listing:
-    """Lists the run page by page, and oddly if told to.
+    """Lists the run page by page, and oddly if so configured.
 
     Attributes:
         server: Its `files` are listed.

@@ -1,4 +1,4 @@
-"""Plays one program against the scripted server, and tells each promise that was broken."""
+"""Plays one program against the scripted server, and reports each promise that was broken."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Ended:
 
 @attrs.define
 class Outcome:
-    """What came of a program: how often what happened, and what should never have."""
+    """The result of a program: how often what happened, and what should never have."""
 
     tally: Counter[str] = attrs.field(factory=Counter)
     violations: list[str] = attrs.field(factory=list)
@@ -82,7 +82,7 @@ async def play(program: Program, root: Path) -> Outcome:
 
 
 async def _taken_up(path: Path, program: Program, server: ScriptedServer, root: Path) -> AsyncIterator[str]:
-    """Tell what is wrong with what a download left to go on from, and with the one that goes on."""
+    """Return what is wrong with what a download left to resume from, and with the one that resumes."""
     plan = next((plan for plan in program.files if part_name(Path(plan.name).name) == path.name), None)
     if plan is None:
         yield f"a temporary file is left that nobody would find again: {path.name}"
@@ -114,7 +114,7 @@ def _content(plan: FilePlan) -> bytes:
 
 
 def _lay(plan: FilePlan, root: Path) -> bytes | None:
-    """Put at the file's place what lies there before the work."""
+    """Put at the file's place what is there before the work."""
     if plan.before == "nothing":
         return None
     path = root / plan.name
@@ -237,7 +237,7 @@ class Performance:
             all_work = [self._bulk() for _ in range(times)]
         else:
             all_work = [self._one(plan) for plan in program.files for _ in range(times)]
-        # The failure of one ends nothing but itself: what comes after must find all of them ended.
+        # The failure of one ends nothing but itself: what follows must find all of them ended.
         for error in await asyncio.gather(*all_work, return_exceptions=True):
             if error is not None:
                 raise error
@@ -288,7 +288,7 @@ class Performance:
 
 
 async def _usable(api: AsyncApi, server: ScriptedServer, program: Program) -> Iterator[str]:
-    """Tell what keeps the client from working on: a slot that is not free, or a good file that does not come."""
+    """Return what keeps the client from working: a slot that is not free, or a good file that does not arrive."""
     found = []
     if (free := api._gateway.session().limits.free) != program.options.connections:
         found.append(f"{free} of {program.options.connections} connections are free after the work")
@@ -314,7 +314,7 @@ def _judged(
     performance: Performance,
     root: Path,
 ) -> Iterator[str]:
-    """Tell what is wrong with the files in place, with the bytes handed out, and with the errors."""
+    """Return what is wrong with the files in place, with the bytes handed out, and with the errors."""
     plans = {plan.name: plan for plan in program.files}
     found = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))  # which are looked at later
     strange = {path.relative_to(root).as_posix() for path in found} - set(plans)
@@ -363,7 +363,7 @@ def _acceptable(
     whole: bool,
     span: tuple[int, int | None] = (0, None),
 ) -> bool:
-    """Tell whether these bytes may count as the file, by all that the client could know of it."""
+    """Return whether these bytes may count as the file, by all that the client could know of it."""
     start, stop = span
     compared = whole and program.options.verify and plan.md5 not in ("missing", "malformed")
     if compared:

@@ -46,7 +46,7 @@ class FilePlan:
         size_known: Whether the listing states the length.
         md5: What the listing states of the md5.
         way: How its bytes are reached.
-        before: What lies at its place when the work begins.
+        before: What is at its place when the work begins.
         faults: How its first requests are answered; the last one for good if ``lasting``, else a good store follows.
         lasting: Whether it never gets well.
     """

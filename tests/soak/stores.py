@@ -18,7 +18,7 @@ class Scene:
     """One file's surroundings while its program is played.
 
     Attributes:
-        server: Where it lies.
+        server: Where it is.
         name: Its name in the run.
         size_known: Whether the listing states its length.
         options: How the client behaves.
@@ -27,7 +27,7 @@ class Scene:
         heeds_if_match: Whether the store does.
         listed: Every content that the listing has spoken of.
         contents: Every content it ever had.
-        lied: Whether something was answered that nothing but the md5 can tell from the truth.
+        lied: Whether something was answered that nothing but the md5 can show to be wrong.
     """
 
     server: ScriptedServer
@@ -145,7 +145,7 @@ def short(chance: random.Random, scene: Scene) -> Step:
 
 @_store
 def long(chance: random.Random, scene: Scene) -> Step:
-    # Where nobody knows the length an endless body is a legitimate one.
+    # If the length is not known an endless body is a legitimate one.
     endless = scene.size_known and chance.random() < 0.5
     framing = chance.choice(["chunked", "none"])
     return scene.changed(
@@ -232,7 +232,7 @@ def less_than_asked_for(chance: random.Random, scene: Scene) -> Step:
 
 @_store
 def replaced(chance: random.Random, scene: Scene) -> Step:
-    """Another object of the same length from now on; told by its tag or not, listed or not."""
+    """Another object of the same length from now on; with a new tag or not, listed or not."""
     tag = chance.choice(['"new"', 'W/"weak"', None])
     listed, heeds = chance.random() < 0.7, chance.random() < 0.5
     cut_at = _cut_at(chance)
@@ -241,7 +241,7 @@ def replaced(chance: random.Random, scene: Scene) -> Step:
         old = scene.good(seen)
         scene.data, scene.tag, scene.heeds_if_match = scene.data[::-1], tag, heeds
         scene.contents.add(scene.data)
-        scene.lied |= tag != '"new"'  # bytes of both can be mixed, and only the md5 tells
+        scene.lied |= tag != '"new"'  # bytes of both can be mixed, and only the md5 shows it
         if listed:
             scene.listed.add(scene.data)
             node = scene.server.files[scene.name]

@@ -1,4 +1,4 @@
-"""Compares what a process holds with what it held before: descriptors, tasks, threads, and what nobody waited for."""
+"""Compares what a process holds with what it held before: descriptors, tasks, threads, and what was never awaited."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Watch:
         return asyncio.all_tasks() - self._tasks - others
 
     async def left(self) -> list[str]:
-        """Tell what is still there that was not before."""
+        """Return what is still there that was not before."""
         gc.collect()  # what was never closed complains now
         found = []
         if not await settled(lambda: not self.tasks_besides(set())):
@@ -46,7 +46,7 @@ class Watch:
 
 
 class Complaints(logging.Handler):
-    """Hears what is logged, what the loop complains of, and what is raised where nobody can catch it."""
+    """Records what is logged, what the loop reports, and what is raised where it cannot be caught."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -78,7 +78,7 @@ class Complaints(logging.Handler):
 
 
 async def settled(condition: Callable[[], bool]) -> bool:
-    """Wait until the condition holds; tell whether it ever did."""
+    """Wait until the condition holds; return whether it ever did."""
     deadline = time.monotonic() + SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -88,7 +88,7 @@ async def settled(condition: Callable[[], bool]) -> bool:
 
 
 def _threads() -> set[threading.Thread]:
-    """Give the threads but for the loop's own, which stay until it is closed."""
+    """Return the threads but for the loop's own, which stay until it is closed."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 

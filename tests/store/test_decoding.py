@@ -1,4 +1,4 @@
-"""Files that are compressed where they are stored, or on their way."""
+"""Files that are compressed in the store, or in transit."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_an_encoded_range_says_nothing_of_the_stores_other_files() -> None:
 
 
 def gcs(data: bytes, stream: bytes | None = None) -> Program:
-    """A file that GCS holds compressed: decompressed on its way, but where gzip is accepted."""
+    """A file that GCS holds compressed: decompressed in transit, but where gzip is accepted."""
     stored = {"x-goog-stored-content-encoding": "gzip", "x-goog-stored-content-length": "1", "ETag": '"v1"'}
     compressed = packed(data) if stream is None else stream
 
@@ -174,7 +174,7 @@ def gcs(data: bytes, stream: bytes | None = None) -> Program:
 
 
 def compressing(data: bytes) -> Program:
-    """A proxy that compresses on the way, whoever asked for it."""
+    """A proxy that compresses in transit, whatever was requested."""
     return lambda seen: Answer(headers={"Content-Encoding": "gzip"}, body=packed(data), framing="chunked")
 
 
@@ -258,7 +258,7 @@ async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
 @pytest.mark.fault(36, 37)
 @each_size
 @pytest.mark.parametrize("framing", ["length", "none"])
-async def test_a_compressed_stream_that_breaks_off_is_begun_anew(
+async def test_a_compressed_stream_that_breaks_off_is_begun_again(
     server: ScriptedServer, tmp_path: Path, data: bytes, framing: str
 ) -> None:
     node, stored = put_on_gcs(server, data), gcs(data)
@@ -318,7 +318,7 @@ async def test_what_s3_holds_compressed_is_written_as_it_is_stored_in_one_piece(
     assert (tmp_path / "a.txt.gz").read_bytes() == stream
     assert server.seen("/store/a.txt.gz")[-1].range is None
     assert {seen.headers["accept-encoding"] for seen in server.seen()} == {"identity"}
-    assert len(server.seen("/store/plain")) == 4  # whose parts are still fetched side by side
+    assert len(server.seen("/store/plain")) == 4  # whose parts are still fetched concurrently
 
 
 @pytest.mark.fault(35)
@@ -335,7 +335,7 @@ async def test_a_store_that_cannot_decide_is_an_error_after_a_bounded_number_of_
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     marked = {"x-goog-stored-content-encoding": "gzip"}
-    node = server.put("a", SMALL, Answer(headers=marked, body=SMALL))  # also where gzip is asked for
+    node = server.put("a", SMALL, Answer(headers=marked, body=SMALL))  # also if gzip is requested
     async with client(server) as api:
         error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
     assert "compressed" in str(error)

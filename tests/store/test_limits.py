@@ -45,7 +45,7 @@ def throttle(pace: Pace, number: int, *, now: float = 0.0, retry_after: float | 
 
 
 def busy(pace: Pace, requests: int) -> list[int]:
-    """Have so many requests under way, and give their numbers."""
+    """Have so many requests in progress, and return their numbers."""
     pace.under_way = requests
     return [pace.send() for _ in range(requests)]
 
@@ -90,7 +90,7 @@ def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
     assert grown == [2, 3, 3, 3, 4, 4, 4, 4]
 
 
-def test_pauses_grow_while_nothing_comes_through_and_begin_anew_after_a_success() -> None:
+def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success() -> None:
     pace, pauses = Pace(MOST), []
     for _ in range(4):
         throttle(pace, pace.send(), now=pace.resumes_at)
@@ -234,7 +234,7 @@ async def test_small_files_that_follow_one_another_wait_too(server: ScriptedServ
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     at = pauses.index(max(pauses))
     assert pauses[at] > 0.9
-    assert at <= 17 + 2 * 16, "no connection goes on with its series"
+    assert at <= 17 + 2 * 16, "no connection sends further follow-ups"
 
 
 @pytest.mark.fault(48)
@@ -350,7 +350,7 @@ async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_
             assert error.host == "127.0.0.1"
             assert 0 < error.retry_after <= 60
             assert "not asked" in str(error)
-        # Each of those that gave up, and those that were under way with them, in all their tries; and replays.
+        # Each of those that gave up, and those that were in progress with them, in all their attempts; and replays.
         assert len(server.seen()) <= 2 * attempts * (FILES + 2 * connections)
         assert not temporaries(tmp_path)
 
@@ -374,7 +374,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
         unavailable = await error_of(StoreUnavailableError, remote(api, nodes[-1]).read_bytes())
         assert len(server.seen()) == asked
         up = True
-        # As if the time that the error tells had passed.
+        # As if the time that the error states had passed.
         origin = api._gateway.session().limits.of(server.base_url)
         monkeypatch.setattr(origin.circuit, "_probe_at", time.monotonic() - unavailable.retry_after)
         for node in nodes:

@@ -1,4 +1,4 @@
-"""Private addresses are fetched from only where the configured server lies at one, and clouds' metadata never."""
+"""Private addresses are fetched from only if the configured server has one, and clouds' metadata never."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLIC_ADDRESS = "93.184.215.14"
 
 
 class Names:
-    """Answers look-ups of names, and remembers which were asked for."""
+    """Answers look-ups of names, and remembers which were requested."""
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self.addresses = dict(addresses)

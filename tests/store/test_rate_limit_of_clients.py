@@ -50,7 +50,7 @@ async def test_files_and_parts_together_keep_to_the_rate(
     async with client(server, limit_rate=RATE, part_size=MIB, connections=3) as api:
         report = await api.run(RUN).download(tmp_path)
     assert (report.downloaded, report.parts) == (6, 8)
-    # Readers side by side wait at the same time, which a clock that adds up their waits does not know.
+    # Concurrent readers wait at the same time, which a clock that adds up their waits does not know.
     assert clock.passed >= 8 * MIB / RATE - BURST_SECONDS - 1e-6
 
 

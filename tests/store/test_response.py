@@ -100,7 +100,7 @@ def test_a_store_may_give_less_than_was_asked_for_but_never_more() -> None:
 
 
 def test_an_answer_that_stops_before_the_end_is_not_the_rest_of_a_file() -> None:
-    """Where the size is unknown, nothing else would tell that bytes are missing."""
+    """Where the size is unknown, nothing else would show that bytes are missing."""
     answer = headers(content_range=f"bytes 0-99/{SIZE}")
     assert isinstance(validate_response(206, answer, start=0, stop=None, size=None, etag=None), Rejection)
     whole = headers(content_range=f"bytes 0-{SIZE - 1}/{SIZE}")

@@ -1,4 +1,4 @@
-"""The client: who asks, where, and how."""
+"""The client."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         http_client: httpx.AsyncClient | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        # Here and not above: httpx and its company take long to import, and only who makes a client needs them.
+        # Here and not above: httpx and what it imports take long to load, and only a client needs them.
         from wbfiles_async._gateway import Gateway
 
         _check_httpx(http_client, transport)
@@ -158,7 +158,7 @@ class AsyncApi(Client, HandlesFilesOnly):
             filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
                 server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
             order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
-            per_page: Runs to ask for in one request; fewer are asked for where the server refuses so many.
+            per_page: Runs to list in one request; fewer if the server refuses so many.
             include_sweeps: Taken since ``wandb.Api`` has it; no effect, since nothing of sweeps is read here.
             lazy: Taken since ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
 
@@ -166,10 +166,10 @@ class AsyncApi(Client, HandlesFilesOnly):
             The runs, not listed yet.
 
         Raises:
-            ConfigurationError: The path names no project, or a value is none that can be asked for.
+            ConfigurationError: The path names no project, or a value cannot be used.
 
         Source:
-            W&B's public API, ``Api.runs``, which tells the keys and operators of filters.
+            W&B's public API, ``Api.runs``, which documents the keys and operators of filters.
         """
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
@@ -196,27 +196,27 @@ class AsyncApi(Client, HandlesFilesOnly):
     ) -> DownloadReport:
         """Download the files of a project, or of one or more runs, by default each to ``root/run_id/name``.
 
-        One path names a project where it ends with ``/`` or ``/runs`` or is the web address of one, and a run where it
+        One path names a project if it ends with ``/`` or ``/runs`` or is the web address of one, and a run if it
         has three parts. Two parts mean a run of a project of the default entity, ``project/run_id``, if there
         is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
 
         Args:
             paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more. Names
-                are told as ``run_id/name``.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more. Names are
+                reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -291,7 +291,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         return True
 
     async def _each(self, runs: Iterable[AsyncRun]) -> AsyncGenerator[tuple[ListedRun, ...]]:
-        """Yield each run once, however often and in whatever spelling it was given."""
+        """Yield each run once, however often and in whichever spelling it was given."""
         seen = set()
         for run in runs:
             path = await self._gateway.api.resolve(run._path)
@@ -301,7 +301,7 @@ class AsyncApi(Client, HandlesFilesOnly):
 
 
 def _check_httpx(client: object, transport: object) -> None:
-    """Check that what the caller brings along is of the package httpx.
+    """Check that what the caller injects is of the package httpx.
 
     Raises:
         ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.

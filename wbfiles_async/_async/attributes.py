@@ -1,4 +1,4 @@
-"""What is known of one file without asking anybody; the part that the async and the blocking object share."""
+"""The attributes of one file, known without a request; the part that the async and the blocking object share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wbfiles_async.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 UNNAMED = "a file without a name"
-"""What messages call a file whose dictionary tells no name."""
+"""What messages call a file whose dictionary has no name."""
 
 
 def without_signatures(attributes: FileAttributes) -> FileAttributes:
@@ -101,7 +101,7 @@ class FileFacts:
 
     @property
     def name(self) -> str:
-        """Name in the run, with ``/`` between folders; empty where the file was made without one."""
+        """Name in the run, with ``/`` between folders; empty if the file was made without one."""
         return self._attributes.name
 
     @property
@@ -116,12 +116,12 @@ class FileFacts:
 
     @property
     def size_bytes(self) -> int | None:
-        """Length in bytes; ``None`` where the server does not know."""
+        """Length in bytes; ``None`` if the server does not know."""
         return self._attributes.size_bytes
 
     @property
     def size(self) -> int:
-        """Length in bytes; 0 where the server does not know."""
+        """Length in bytes; 0 if the server does not know."""
         return self._attributes.size_bytes or 0
 
     @property
@@ -131,7 +131,7 @@ class FileFacts:
 
     @property
     def mimetype(self) -> str | None:
-        """The media type, where known."""
+        """The media type, if known."""
         return self._attributes.mimetype
 
     @property
@@ -144,7 +144,7 @@ class FileFacts:
         """The place in the store.
 
         Returns:
-            ``s3://bucket/key`` where the file lies in S3, the URI itself for a reference file, and otherwise an
+            ``s3://bucket/key`` if the file is in S3, the URI itself for a reference file, and otherwise an
             empty string, with a warning in the log.
         """
         uri = path_uri(self._attributes.url, self._attributes.direct_url)

@@ -11,6 +11,6 @@ __all__ = ["Client"]
 
 
 class Client:
-    """A client: the way to W&B that its objects share. `AsyncApi` is the one that there is."""
+    """A client, as runs and files hold it. `AsyncApi` is the only one."""
 
     _gateway: Gateway

@@ -44,7 +44,7 @@ def raise_missing(owner: str, name: str, known: frozenset[str], instead: str) ->
     """Say where to find what W&B's own client has; return where it has no such thing either.
 
     Args:
-        owner: What was asked for the attribute.
+        owner: The object that lacks the attribute.
         name: The attribute.
         known: What W&B's client has.
         instead: What to use instead, such as ``wandb.Api()``.

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class AsyncFile(FileFacts):
-    """One file of a run: its attributes, and its bytes when they are asked for.
+    """One file of a run: its attributes, and its bytes on request.
 
     An immutable value. Pickles without its client and without signed URLs; give ``api=`` to download it then.
 
     Args:
         client: The client that fetches it.
-        attrs: The server's dictionary of the file. Any key may be missing, and is missed where it is needed: the name
-            by ``download``, the id by ``delete``.
+        attrs: The server's dictionary of the file. Any key may be missing, which is an error only where it is needed:
+            the name by ``download``, the id by ``delete``.
         run: The run it belongs to. Without it a file can be read, but neither renewed nor deleted.
 
     Raises:
@@ -81,17 +81,17 @@ class AsyncFile(FileFacts):
         there stays as it was.
 
         Args:
-            root: Local folder; made where it is missing, as are the folders of the name.
-            replace: Whether to overwrite a file that is there.
-            exist_ok: Whether to return a file that is there as it is, without a request.
+            root: Local folder; created if it is missing, as are the folders of the name.
+            replace: Whether to overwrite an existing file.
+            exist_ok: Whether to return an existing file as it is, without a request.
             api: Client to use instead of the file's own.
-            progress: Told of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
+            progress: Notified of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
 
         Returns:
             An open handle: an async context manager whose reads are awaited.
 
         Raises:
-            DestinationExistsError: A file is there, and neither ``replace`` nor ``exist_ok`` is given.
+            DestinationExistsError: The file exists, and neither ``replace`` nor ``exist_ok`` is given.
             ConfigurationError: The file was made without a name, has no client, or ``progress=True`` on a terminal
                 where rich is not installed.
             UnsafePathError: The name, or a symbolic link below the root, could lead outside of the root.
@@ -121,13 +121,13 @@ class AsyncFile(FileFacts):
         """Download to ``root/name``, as ``download`` does, or to ``path``, without opening it.
 
         Args:
-            root: Local folder; made where it is missing, as are the folders of the name.
-            replace: Whether to overwrite a file that is there.
-            exist_ok: Whether to leave a file that is there as it is, without a request.
-            path: The very file to write, in place of ``root/name``; its folder is made where it is missing. For names
+            root: Local folder; created if it is missing, as are the folders of the name.
+            replace: Whether to overwrite an existing file.
+            exist_ok: Whether to leave an existing file as it is, without a request.
+            path: The very file to write, in place of ``root/name``; its folder is created if it is missing. For names
                 that the local file system cannot hold, and for names of your own.
             api: Client to use instead of the file's own.
-            progress: Told of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
+            progress: Notified of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
 
         Returns:
             The local path.
@@ -186,7 +186,7 @@ class AsyncFile(FileFacts):
     ) -> AsyncGenerator[bytes]:
         """Iterate over the bytes ``[start, stop)`` as they arrive, each once and in order.
 
-        A connection that breaks is taken up again where it broke. When the whole file is read its md5 is checked
+        After a broken connection, reading resumes at the next byte. When the whole file is read its md5 is checked
         at the end, before the iteration ends; by then the bytes have been handed out.
 
         Args:
@@ -206,7 +206,7 @@ class AsyncFile(FileFacts):
                 yield piece
 
     async def delete(self, *, api: Client | None = None) -> None:
-        """Delete the file on the server. One that has gone already counts as deleted.
+        """Delete the file on the server. One that does not exist any more counts as deleted.
 
         Args:
             api: Client to use instead of the file's own.
@@ -222,7 +222,7 @@ class AsyncFile(FileFacts):
         await gateway.deletion(run._path).one(self._attributes)
 
     async def refresh(self, *, api: Client | None = None) -> AsyncFile:
-        """Ask the server for the file again.
+        """Request the file's attributes again.
 
         Args:
             api: Client to use instead of the file's own, also by the file that is returned.

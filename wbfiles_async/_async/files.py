@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False, repr=False)
 class AsyncFiles:
-    """The files of a run, as ``AsyncRun.files`` selects them. Each iteration asks the server anew.
+    """The files of a run, as ``AsyncRun.files`` selects them. Each iteration lists them again.
 
     Files added or removed while the pages are read may or may not appear; a file appears once.
     """
@@ -69,7 +69,7 @@ class AsyncFiles:
                     yield file
 
     async def pages(self) -> AsyncGenerator[list[AsyncFile]]:
-        """Iterate page by page; the next page is asked for while one is used.
+        """Iterate page by page; the next page is requested while one is used.
 
         Yields:
             The files of a page that match; possibly none.
@@ -92,7 +92,7 @@ class AsyncFiles:
         return ShownList([file async for file in self])
 
     async def first(self) -> AsyncFile | None:
-        """Give the first file, ``None`` where there is none.
+        """Return the first file; ``None`` if there is none.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -104,7 +104,7 @@ class AsyncFiles:
         return None
 
     async def count(self) -> int:
-        """Count the files that match. Without any filter the server is asked for the number alone.
+        """Count the files that match. Without any filter only their number is requested.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -132,7 +132,7 @@ class AsyncFiles:
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Download all files side by side, each to ``root/name``.
+        """Download all files concurrently, each to ``root/name``.
 
         Each file appears at its place only when it is whole and checked. One file's failure does not stop the
         others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
@@ -144,17 +144,17 @@ class AsyncFiles:
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
         Args:
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
@@ -201,11 +201,11 @@ class AsyncFiles:
         selection that is empty deletes nothing. Every file of the run is deleted only with ``all=True``.
 
         The files are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
-        where the server does not say that all of it was deleted, or its answer got lost, the files are looked for
-        before anything is tried again. A file that has gone already counts as deleted.
+        if the server does not say that all of it was deleted, or its answer got lost, the files are looked for before
+        anything is tried again. A file that does not exist any more counts as deleted.
 
-        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations under way may or may not be carried out;
-        deleting again goes on with what is left.
+        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations in progress may or may not be carried out;
+        delete again for what is left.
 
         Args:
             include: Shell patterns on the file's name, ``*`` also across ``/``. ``None`` (default) means every file
@@ -227,7 +227,7 @@ class AsyncFiles:
             AuthenticationError: The credentials are not accepted; nothing was deleted.
             PermissionDeniedError: They do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
-            TransferError: The same, for want of any answer.
+            TransferError: The same: the server did not respond.
         """
         selection = Selection(include, exclude)
         self._check_extent(selection, all=all)
@@ -264,7 +264,7 @@ class AsyncFiles:
         return doomed
 
     async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
-        """List the files; of those that a selection will leave out, few or none where the server can tell them."""
+        """List the files; if the server can compare a selection, few or none that it would leave out."""
         if self._selects_none or (selection is not None and selection.is_empty):
             return  # to the server, an empty list of names and an empty pattern mean every file
         names, pattern, match = self._names or (), self._pattern, self._match
@@ -288,7 +288,7 @@ class AsyncFiles:
 
 
 def check_existing(existing: Existing) -> None:
-    """Check what a caller wants to be done with files that are there.
+    """Check the argument that says what is done with existing files.
 
     Raises:
         ConfigurationError: It is none of the words.
@@ -301,7 +301,7 @@ def judged(report: DownloadReport, existing: Existing, *, raise_on_error: bool) 
     """Return the report.
 
     Raises:
-        IncompleteDownloadError: It tells of failures, and they are to be raised.
+        IncompleteDownloadError: It has failures, and they are to be raised.
     """
     if report.failed and raise_on_error:
         raise IncompleteDownloadError(_summary(report, existing), report=report) from report.stopped
@@ -320,5 +320,5 @@ def _summary(report: DownloadReport, existing: Existing) -> str:
     return (
         f"{report.failed} of {report.files} files could not be downloaded to {report.root}: "
         f"run {first.run}: {first.error}{others}."
-        f"{end} What is done is in place; {again} to go on with the rest. The report lists each failure."
+        f"{end} What is done is in place; {again} to continue with the rest. The report lists each failure."
     )

@@ -16,7 +16,7 @@ from wbfiles_async._threads import await_to_completion
 class AsyncTextFile(AsyncTextIOWrapper):
     """An aiofiles text handle, open for reading, that is an async context manager itself.
 
-    aiofiles gives such a manager only before its ``open`` is awaited, which here lies inside the download.
+    aiofiles gives such a manager only before its ``open`` is awaited, which here happens inside the download.
     """
 
     async def __aenter__(self) -> Self:

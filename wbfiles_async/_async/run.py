@@ -57,7 +57,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def entity(self) -> str:
-        """User or team; empty where it is the default entity and no request has been made yet."""
+        """User or team; empty if it is the default entity and no request has been made yet."""
         return self._path.entity or (self._client._gateway.api.default_entity if self._client else "")
 
     @property
@@ -81,7 +81,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def state(self) -> str | None:
-        """Where it stood when it was listed or looked up, such as ``running`` or ``finished``.
+        """Its state when it was listed or looked up, such as ``running`` or ``finished``.
 
         Raises:
             AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
@@ -103,7 +103,7 @@ class AsyncRun(HandlesFilesOnly):
         return [self.entity, self.project, self.id]
 
     async def refresh(self, *, api: Client | None = None) -> AsyncRun:
-        """Ask the server for the run: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
+        """Look the run up: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
 
         Args:
             api: Client to use instead of the run's own, also by the run that is returned.
@@ -135,7 +135,7 @@ class AsyncRun(HandlesFilesOnly):
             names: Only the files of these names; an empty list selects no file. ``None`` (default) selects every file.
             pattern: Only the files whose names are like this: SQL's LIKE, ``%`` for any text and ``_`` for any
                 character. The server compares, without regard to case. A blank pattern selects no file.
-            per_page: Files to ask for in one request; fewer are asked for where the server refuses so many.
+            per_page: Files to list in one request; fewer if the server refuses so many.
             match: Only the files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
                 ``sizeBytes``, ``md5``, ``mimetype``, ``updated_at``, ``path_uri``, in either spelling. All must
                 be equal.
@@ -147,7 +147,7 @@ class AsyncRun(HandlesFilesOnly):
 
         Raises:
             ConfigurationError: ``names`` and ``pattern`` are given together, ``match`` has an unknown key, or a value
-                is none that can be asked for.
+                cannot be used.
 
         Source:
             W&B's public API, ``Run.files``.
@@ -169,7 +169,7 @@ class AsyncRun(HandlesFilesOnly):
         )
 
     async def file(self, name: str, *, api: Client | None = None) -> AsyncFile:
-        """Ask for one file by its name.
+        """Look up one file by its name.
 
         Args:
             name: The file's name in the run, with its folders.
@@ -244,17 +244,17 @@ class AsyncRun(HandlesFilesOnly):
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
         Args:
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more.
             on_result: Called with each file's result, in the event loop's thread.
             api: Client to use instead of the run's own.
 

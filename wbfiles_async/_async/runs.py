@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @attrs.frozen(eq=False, repr=False)
 class AsyncRuns:
-    """The runs of a project, as ``AsyncApi.runs`` selects them. Each iteration asks the server anew.
+    """The runs of a project, as ``AsyncApi.runs`` selects them. Each iteration lists them again.
 
     Runs added or removed while the pages are read may or may not appear; a run appears once.
     """
@@ -59,7 +59,7 @@ class AsyncRuns:
                     yield run
 
     async def pages(self) -> AsyncGenerator[list[AsyncRun]]:
-        """Iterate page by page; the next page is asked for while one is used.
+        """Iterate page by page; the next page is requested while one is used.
 
         Yields:
             The runs of a page.
@@ -82,7 +82,7 @@ class AsyncRuns:
         return ShownList([run async for run in self])
 
     async def first(self) -> AsyncRun | None:
-        """Give the first run, ``None`` where there is none.
+        """Return the first run; ``None`` if there is none.
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
@@ -94,7 +94,7 @@ class AsyncRuns:
         return None
 
     async def count(self) -> int:
-        """Count the runs that the filters select; the server is asked for the number alone.
+        """Count the runs that the filters select; only their number is requested.
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
@@ -116,28 +116,28 @@ class AsyncRuns:
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DownloadReport:
-        """Download the files of all runs side by side, by default each to ``root/run_id/name``.
+        """Download the files of all runs concurrently, by default each to ``root/run_id/name``.
 
         A request lists many runs together with the first files of each; runs with more files cost requests of
         their own. Listing stays a few pages ahead of the transfers, and memory does not grow with the number of
         runs and files. One file's failure, or one run's, does not stop the others.
 
         Args:
-            root: Local folder; made where it is missing.
+            root: Local folder; created if it is missing.
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that is there: ``verify``, keep it if its size and md5 are right, else
+            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only tell what would be fetched.
+            dry_run: Whether to only report what would be fetched.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
-            progress: Told of the bytes as they arrive. ``True`` shows them, with rate, time left and the files under
-                way, where stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it writes
-                a line to stderr every ten seconds. For the total the files are listed once more. Names
-                are told as ``run_id/name``.
+            progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
+                progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
+                writes a line to stderr every ten seconds. For the total the files are listed once more. Names are
+                reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:

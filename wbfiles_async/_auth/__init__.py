@@ -1,1 +1,1 @@
-"""Who asks: where credentials are found, and the header fields that prove them."""
+"""Credentials: where they are found, and the header fields that carry them."""

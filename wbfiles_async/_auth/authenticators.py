@@ -1,7 +1,7 @@
 """Turn credentials into the headers of a request, and renew what expires.
 
-Knows neither where credentials are looked for nor what the requests ask. Repeating a failed exchange is left
-to whoever asked for the headers.
+Knows neither where credentials are looked for nor what is requested. Repeating a failed exchange is left to the
+caller.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 class Authenticator(Protocol):
-    """Gives the headers that prove who asks. Safe to share between the tasks of one event loop."""
+    """Provides the header fields that authenticate a request. Safe to share between the tasks of one event loop."""
 
     async def headers(self) -> Mapping[str, str]:
         """Return the headers for a request that is about to be sent.
 
         Raises:
-            AuthenticationError: There are none, and asking again will not help.
-            ApiError: The server gave none, but may another time.
-            httpx.TransportError: The server could not be asked.
+            AuthenticationError: There are none, and another attempt would not help.
+            ApiError: The server gave none, but may at another attempt.
+            httpx.TransportError: The server could not be reached.
         """
         ...
 
     async def refused(self) -> bool:
-        """Learn that a request was answered 401.
+        """Record that a request was answered 401.
 
         Returns:
             Whether the request should be repeated once, with the headers as they are then.
@@ -102,7 +102,7 @@ class _AccessToken:
 class IdentityTokenAuth:
     """Exchanges a JWT for an access token that is used until it nears its end, and shared with W&B's client.
 
-    However many tasks need a token at a time, one asks for it, and all get its answer, good or bad.
+    However many tasks need a token at a time, one requests it, and all get its result, good or bad.
 
     Args:
         credentials: Where the JWT is, and the file with access tokens.
@@ -128,7 +128,7 @@ class IdentityTokenAuth:
 
     async def refused(self) -> bool:
         """See `Authenticator.refused`."""
-        # Tasks that were all refused with one token tell so one after the other. The first of them has it
+        # Tasks that were all refused with one token report so one after the other. The first of them has it
         # replaced; the others must not throw away its successor.
         now = time.monotonic()
         if self._token is not None and now - self._rejected_at > _REJECT_EVERY:
@@ -165,7 +165,7 @@ class IdentityTokenAuth:
         asked_at = time.time()
         token = self._parse(await self._post(assertion), asked_at)
         if self._credentials.cache is not None:
-            # An interrupted thread would go on writing unseen.
+            # An interrupted thread would keep writing unseen.
             with anyio.CancelScope(shield=True):
                 await _write_cached(self._credentials.cache, self._settings.base_url, token)
         return token
@@ -234,7 +234,7 @@ class IdentityTokenAuth:
 
 
 def _refuse_to_pickle() -> NoReturn:
-    raise TypeError("Credentials are not pickled, so that they do not end up in files; look them up anew.")
+    raise TypeError("Credentials are not pickled, so that they do not end up in files; look them up again.")
 
 
 def _is_lifetime(value: object) -> TypeGuard[float]:

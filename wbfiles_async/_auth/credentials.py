@@ -1,4 +1,4 @@
-"""Find what proves to W&B who asks, and say what was looked at where nothing does.
+"""Find the credentials for W&B, or say where they were looked for.
 
 Reads the environment and a netrc file. Makes no request, and knows nothing of HTTP headers.
 """
@@ -59,11 +59,11 @@ class ApiKey:
         if flaw := _flaw(self.value):
             raise AuthenticationError(
                 f"The API key from {self.source} cannot be one: it {flaw}. A key has {_SHORTEST_SECRET} "
-                "or more letters, digits, '_' and '-', perhaps after a prefix and a '-'. Copy all of it anew."
+                "or more letters, digits, '_' and '-', perhaps after a prefix and a '-'. Copy all of it again."
             )
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("An API key is not pickled, so that it does not end up in files; look it up anew.")
+        raise TypeError("An API key is not pickled, so that it does not end up in files; look it up again.")
 
 
 @attrs.frozen
@@ -71,7 +71,7 @@ class IdentityToken:
     """Where an identity provider puts a JWT that W&B exchanges for an access token.
 
     Attributes:
-        path: The file; read anew for each exchange, since providers replace its content.
+        path: The file; read again for each exchange, since providers replace its content.
         cache: The file in which W&B's client keeps access tokens; ``None`` to keep them in memory only.
     """
 
@@ -91,7 +91,7 @@ def find_credentials(
     ``default`` entry of a netrc file is never used, since it would go to any server.
 
     Args:
-        api_key: An explicit key; ``None`` or empty where there is none.
+        api_key: An explicit key; ``None`` or empty if there is none.
         base_url: The server, as in `Settings`.
         environ: The environment's variables.
         home: The user's home folder.

@@ -1,4 +1,4 @@
-"""The command line, ``wbfiles``: an entry point that tells what is missing before anything optional is imported."""
+"""The command line, ``wbfiles``: an entry point that reports what is missing before anything optional is imported."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def ls_command(
     help="Where below the root the files of each of several runs go, with {entity}, {project} and {run} for its own; "
     f"'' for no folder.  [default: {LAYOUT}]",
 )  # fmt: skip
-@click.option("-n", "--dry-run", is_flag=True, help="Only tell what would be fetched.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be fetched.")
 @click.option("--connections", metavar="N", type=click.IntRange(min=1), default=TransferOptions().connections,
               show_default=True, help="Simultaneous requests, files and parts of files together.")  # fmt: skip
 @click.option("--limit-rate", metavar="RATE", callback=read_by(parse_bytes),
@@ -221,7 +221,7 @@ def get_command(
 @selecting("RUN|PROJECT")
 @filters_option
 @click.option("-d", "--depth", metavar="N", type=click.IntRange(min=0), default=1, show_default=True,
-              help="Levels of folders to tell of; a run of PROJECT is one.")  # fmt: skip
+              help="Levels of folders to show; a run of PROJECT is one.")  # fmt: skip
 @json_option
 @connecting
 @click.pass_obj
@@ -282,7 +282,7 @@ def cat_command(common: Common, path: str, names: tuple[str, ...], span: tuple[i
 @program.command("rm", short_help="Delete files of a run on the server.")
 @selecting("RUN")
 @click.option("--all", "everything", is_flag=True, help="All files of the run.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only tell what would be deleted.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @connecting
@@ -364,7 +364,7 @@ fish:  wbfiles completion fish | source    in ~/.config/fish/config.fish
 def completion_command(shell: str | None) -> int:
     """Print what makes a shell complete commands, options, runs of a project, and names of a run's files.
 
-    Runs and names are asked of the server at each press of the tabulator key, with the credentials that are there;
+    Runs and names are requested from the server at each press of the Tab key, with the credentials that are found;
     where it does not answer within three seconds there are none.
     """
     if shell is None:

@@ -33,7 +33,7 @@ class Chosen:
     selection: Selection
 
     def of(self, run: AsyncRun) -> AsyncFiles:
-        """Select what the server is asked for; ``selection`` is left to the caller."""
+        """Select what is requested; ``selection`` is left to the caller."""
         return run.files(self.names or None, self.pattern)
 
     @property
@@ -43,7 +43,7 @@ class Chosen:
 
     @property
     def expects_files(self) -> bool:
-        """Whether particular files were asked for, so that to find none is an error."""
+        """Whether particular files were named, so that it is an error to find none."""
         return bool(self.names) or self.pattern is not None or self.selection.include is not None
 
     def __bool__(self) -> bool:
@@ -64,10 +64,10 @@ class SeveralRuns:
 
 
 class Absence:
-    """The names that were asked for and have not been seen.
+    """The given names that have not been seen.
 
     Args:
-        names: What was asked for.
+        names: The given names.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -92,7 +92,7 @@ class Absence:
         return [RemoteFileNotFoundError(f"{told} file {name!r}.", name=name, run=path) for name in self._names]
 
     def exit_code(self, *, found: bool) -> ExitCode:
-        """Return what the shell is told: all there, some, or none at all.
+        """Return the exit code: all there, some, or none at all.
 
         Args:
             found: Whether the run has any of the names.

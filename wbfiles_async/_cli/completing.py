@@ -1,4 +1,4 @@
-"""Completion in shells: what makes them ask, the runs of a project, and the names of a run's files."""
+"""Completion in shells: the scripts that request it, the runs of a project, and the names of a run's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
 
 SECONDS = 3.0
-"""How long somebody who pressed the tabulator key waits for the server."""
+"""Seconds to wait for the server after the Tab key."""
 
 MOST_NAMES = 100
 """As many as anybody reads."""

@@ -27,11 +27,11 @@ LARGE_BYTES = 48 << 20
 """Enough for several parts, and no burden to any disk."""
 
 TIMEOUT = 30.0
-"""Seconds for one answer of the server here, so that no setting of the user's is asked for."""
+"""Seconds for one answer of the server here, so that no setting of the user's counts."""
 
 
 def demo(root: Path, output: Output) -> int:
-    """Serve a sample run on a free port, fetch it, and tell what happened; only ``root`` is left.
+    """Serve a sample run on a free port, fetch it, and report what happened; only ``root`` is left.
 
     Returns:
         The exit code.

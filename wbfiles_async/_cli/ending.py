@@ -1,4 +1,4 @@
-"""How a command ends: what the shell is told, what the user is told, and a clean stop when a signal comes."""
+"""How a command ends: its exit code, its message, and a clean stop on a signal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wbfiles_async.errors import (
 
 
 class ExitCode(enum.IntEnum):
-    """What the shell is told. A signal's code is 128 and its number: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The exit codes. A signal's code is 128 and its number: 130 for Ctrl-C, 143 for SIGTERM."""
 
     DONE = 0
     FAILED = 1
@@ -39,7 +39,7 @@ class StoppedError(Exception):
     """A signal ended the work; it has cleaned up.
 
     Attributes:
-        exit_code: What the shell is told.
+        exit_code: The exit code.
     """
 
     def __init__(self, number: signal.Signals) -> None:
@@ -48,7 +48,7 @@ class StoppedError(Exception):
 
 
 def exit_code_of(error: WBFilesError) -> ExitCode:
-    """Return what the shell is told of an error; the one table of it."""
+    """Return the exit code for an error; the only table of them."""
     match error:
         case AuthenticationError() | PermissionDeniedError():
             return ExitCode.CREDENTIALS
@@ -61,12 +61,12 @@ def exit_code_of(error: WBFilesError) -> ExitCode:
 
 
 def explain(error: WBFilesError) -> str:
-    """Return what an error says, with the notes that were added on its way."""
+    """Return what an error says, with the notes that were added to it."""
     return " ".join([error.message, *getattr(error, "__notes__", ())])
 
 
 def complain(message: str) -> None:
-    """Tell the user on stderr; names that came from a server can do no harm there."""
+    """Write a message to stderr; names from a server can do no harm there."""
     if sys.stderr is None:  # closed; print would take stdout then
         return
     with suppress(OSError):  # the terminal may be gone

@@ -1,4 +1,4 @@
-"""``wbfiles get``: fetch files of a run or a project, and say what became of them."""
+"""``wbfiles get``: fetch files of a run or a project, and report the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from wbfiles_async.errors import (
 )
 
 FAILURES_SHOWN = 10
-"""Failures that people are told of by name; ``--json`` tells of all."""
+"""Failures that are shown by name; ``--json`` writes all."""
 
 
 HOPELESS: set[type[object]] = {NameCollisionError, UnsafePathError, UnsupportedReferenceError}
@@ -47,8 +47,8 @@ class Fetch:
         target: The run, the runs of a project, or runs that were named.
         chosen: Which of their files.
         root: The folder they go below.
-        existing: What to do with a file that is there.
-        dry_run: Whether to only tell what would be done.
+        existing: What to do with an existing file.
+        dry_run: Whether to only report what would be done.
         layout: Where the files of each run of a project go.
     """
 
@@ -75,7 +75,7 @@ class Fetch:
         return partial(self.chosen.of(self.target).download, include=self.chosen.selection.include)
 
     def name_of(self, result: FileResult) -> str:
-        """Return the name by which people tell the file from the others."""
+        """Return the name that distinguishes the file from the others."""
         if not self.of_many or not result.run:
             return result.name
         return f"{result.run.rpartition('/')[2]}/{result.name}".rstrip("/")
@@ -142,15 +142,15 @@ def _meant_for_a_folder(names: tuple[str, ...]) -> str | None:
 
 
 async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult], None]) -> DownloadReport:
-    """Download, showing progress to whoever watches.
+    """Download, showing the progress.
 
     Args:
         fetch: What.
         output: What the user wants to see.
-        on_result: Told of each file's end.
+        on_result: Called with the result of each file.
 
     Raises:
-        WBFilesError: The listing failed; the user was told what is in place.
+        WBFilesError: The listing failed; a message says what is in place.
     """
     in_place = 0
 
@@ -182,7 +182,7 @@ def tell_failures(report: DownloadReport | DeletionReport, name_of: Callable[[Fi
 
     Args:
         report: What was done.
-        name_of: Gives the name by which a file is told.
+        name_of: Returns the name that a file is shown by.
     """
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
     lines += [f"  {_reason(result, name_of)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]
@@ -205,7 +205,7 @@ def _of_each_kind(failures: Sequence[FileResult]) -> list[FileResult]:
 
 
 def _writer(fetch: Fetch, output: Output) -> Callable[[FileResult], None]:
-    """Choose who is told of each file: a program, a person who reads lines, or nobody."""
+    """Choose how each file's result is written: as JSON, as a line, or not at all."""
     if output.json:
         return _write_json
     moving = output.shows_progress and is_terminal(sys.stdout) and not fetch.dry_run

@@ -1,4 +1,4 @@
-"""``wbfiles ls``: the files of a run, or the runs of a project, page by page as they come."""
+"""``wbfiles ls``: the files of a run, or the runs of a project, page by page as they arrive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wbfiles_async._urls import is_signed, without_secrets
 T = TypeVar("T")
 
 Place = tuple[AsyncFile, str]
-"""A file, and what people are told it is called: among files of several runs the run comes first."""
+"""A file, and the name it is shown by: among files of several runs the run comes first."""
 
 Write = Callable[[Sequence[Place]], None]
 
@@ -127,7 +127,7 @@ _KEYS: dict[Sort, Callable[[Place], Any]] = {
 
 
 def _instant(updated_at: str | None) -> float:
-    """Return a time in seconds since the epoch; long ago if the server does not tell."""
+    """Return a time in seconds since the epoch; long ago if the server states none."""
     try:
         time = datetime.fromisoformat(updated_at or "")
     except ValueError:
@@ -136,7 +136,7 @@ def _instant(updated_at: str | None) -> float:
 
 
 async def _sorted(pages: AsyncGenerator[list[T]], key: Callable[[T], Any] | None) -> AsyncGenerator[list[T]]:
-    """Pass pages on as they come; or all as one, if they are to be sorted."""
+    """Pass pages on as they arrive; or all as one, if they are to be sorted."""
     if key is None:
         async for page in pages:
             yield page

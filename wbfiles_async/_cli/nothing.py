@@ -20,7 +20,7 @@ async def tell_of_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Ch
     """Say why no file, or no run, was selected.
 
     Returns:
-        What the shell is told: that nothing was found, unless all there is was asked for or left out.
+        The exit code: that nothing was found, unless all there is was selected or left out.
 
     Raises:
         WBFilesError: What there is cannot be counted.

@@ -110,12 +110,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write one JS
 
 
 def speaking(command: F) -> F:
-    """Add what says how much a command tells."""
+    """Add the options that say how much a command writes."""
     return _quiet_option(_verbose_option(command))
 
 
 def connecting(command: F) -> F:
-    """Add what says which server a command talks to, and how patiently; and how much it tells."""
+    """Add the options for the server, for how long to try, and for how much a command writes."""
     return base_url_option(_timeout_option(_retries_option(speaking(command))))
 
 

@@ -21,7 +21,7 @@ class Output:
     """What the user wants to see.
 
     Attributes:
-        quiet: Nothing but errors and results that were asked for.
+        quiet: Nothing but errors and requested results.
         json: One JSON object a line on stdout, for programs.
         log_level: From which level on what the library logs is shown.
     """
@@ -32,14 +32,14 @@ class Output:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether somebody watches a terminal that nothing else is written to meanwhile."""
+        """Whether stderr is a terminal that nothing else is written to meanwhile."""
         busy = self.quiet or (self.json and is_terminal(sys.stdout))
         return not busy and is_terminal(sys.stderr) and not Console(stderr=True).is_dumb_terminal
 
     def say(self, text: str = "") -> None:
-        """Tell people something on stderr."""
+        """Write a message for people to stderr."""
         if not self.quiet and not self.json and sys.stderr is not None:
-            with suppress(OSError):  # nobody hears it any more, which is no reason to end the work
+            with suppress(OSError):  # a closed stderr is no reason to end the work
                 print(text, file=sys.stderr, flush=True)
 
 
@@ -72,5 +72,5 @@ def write_row(*cells: object) -> None:
 
 
 def console() -> Console:
-    """Give stdout for tables: in colours where it is a terminal, and with nothing in a name taken for markup."""
+    """Return stdout for tables: in colours where it is a terminal, and with nothing in a name taken for markup."""
     return Console(markup=False, highlight=False, emoji=False)

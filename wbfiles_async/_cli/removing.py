@@ -36,10 +36,10 @@ class Removal:
 
     Attributes:
         run: The run's path, as it was typed.
-        chosen: Which of its files were asked for.
+        chosen: Which of its files were selected.
         everything: Whether all of them are meant.
         open_api: Makes a client.
-        dry_run: Whether to only tell what would be done.
+        dry_run: Whether to only report what would be done.
         yes: Whether the answer to the question is known.
     """
 
@@ -53,11 +53,11 @@ class Removal:
 
 @attrs.frozen
 class _Found:
-    """What the listing brought: exactly this is asked about and deleted, and nothing that came later.
+    """What was listed: exactly this is confirmed and deleted, and nothing that was added later.
 
     Attributes:
         run: The run's path with all its parts.
-        code: What the shell is told if there is nothing to delete.
+        code: The exit code if there is nothing to delete.
         doomed: The files.
         absent: An error for each name that the run does not have.
     """
@@ -69,13 +69,13 @@ class _Found:
 
 
 def remove(removal: Removal, output: Output) -> int:
-    """List, ask, delete, and tell what became of it.
+    """List, ask, delete, and report the results.
 
     Returns:
         The exit code.
 
     Raises:
-        click.UsageError: It is not clear which files are meant, or nobody is there to be asked.
+        click.UsageError: It is not clear which files are meant, or there is no terminal to ask on.
         WBFilesError: The listing failed, or nothing may be deleted.
     """
     if "://" not in removal.run:  # an address may name a file
@@ -163,7 +163,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
             output.say(_summarize(report))
         if report.failed:
             tell_failures(report, attrgetter("name"))
-            output.say("Run the same command again to go on with what is left.")
+            output.say("Run the same command again to continue with what is left.")
         if absent:
             complain("\n".join(error.message for error in absent))
             output.say(NAMES_ARE_EXACT)
@@ -174,7 +174,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 
 @contextmanager
 def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
-    """Tell of each file where lines are read, else count on the terminal; say where an interruption came."""
+    """Write a line for each file, or count them on a terminal; say how far it was when it is interrupted."""
     tell, deleted = _tell(output), 0
     counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and doomed.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None
@@ -196,7 +196,7 @@ def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callabl
     except asyncio.CancelledError:
         complain(
             f"stopped with {deleted:,} of {counted(doomed.files, 'file')} deleted; those under way may be gone too.\n"
-            "Run the same command again to go on with what is left."
+            "Run the same command again to continue with what is left."
         )
         raise
 

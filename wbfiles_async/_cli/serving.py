@@ -1,4 +1,4 @@
-"""``wbfiles serve``: a folder as a W&B server, until somebody stops it."""
+"""``wbfiles serve``: a folder as a W&B server, until it is stopped."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _example(folder: Path) -> str:
-    """Name a run of the folder, or what a run's path looks like where there is none."""
+    """Name a run of the folder, or what a run's path looks like if there is none."""
     for run_folder in folder.glob("[!.]*/[!.]*/[!.]*/"):
         if run_folder.is_dir():
             return run_folder.relative_to(folder).as_posix()

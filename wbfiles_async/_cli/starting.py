@@ -15,7 +15,7 @@ from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_cod
 
 
 def start(arguments: Sequence[str] | None) -> int:
-    """Run the program and return its exit code; a user's mistake is told in words, never as a traceback."""
+    """Run the program and return its exit code; a user's mistake is a message, never a traceback."""
     _occupy_closed_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the encoding lacks is still a name
@@ -24,7 +24,7 @@ def start(arguments: Sequence[str] | None) -> int:
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):  # was told already, if it matters; it would change the exit code at the end
+        except (OSError, ValueError):  # was reported already, if it matters; it would change the exit code at the end
             forget(stream)
     return code
 

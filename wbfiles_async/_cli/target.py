@@ -26,7 +26,7 @@ async def find_target(
     Args:
         api: The client.
         path: What was typed: a path, or the address of a page.
-        chosen: Which files were asked for besides.
+        chosen: Which files were selected besides.
         filters: Conditions on runs; with them the path can only name a project.
 
     Raises:
@@ -46,7 +46,7 @@ async def find_run(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, 
     Args:
         api: The client.
         path: What was typed: a path, or the address of a page.
-        chosen: Which files were asked for besides.
+        chosen: Which files were selected besides.
 
     Raises:
         click.UsageError: The path names a project; or the address names a file, and files were chosen too.

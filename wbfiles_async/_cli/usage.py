@@ -35,7 +35,7 @@ class FolderSizes:
     """Sizes of folders, each with all that is below it. Memory grows with the number of folders, not of files.
 
     Args:
-        depth: Levels of folders to tell apart.
+        depth: Levels of folders to show.
     """
 
     def __init__(self, depth: int) -> None:

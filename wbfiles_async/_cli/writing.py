@@ -1,4 +1,4 @@
-"""``wbfiles cat``: the bytes of files on stdout, as they come."""
+"""``wbfiles cat``: the bytes of files on stdout, as they arrive."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _INNER = bytes(range(0x80, 0xC0))
 """What follows the first byte of a character in UTF-8; a range may begin there."""
 
 _LOOKED_AT = 8192
-"""Bytes at the beginning of a file that tell whether it is binary; git looks at as many."""
+"""Bytes at the beginning of a file by which a binary one is recognized; git looks at as many."""
 
 
 async def write_files(run: AsyncRun, names: tuple[str, ...], start: int, stop: int | None) -> int:
     """Write bytes ``[start, stop)`` of each file to stdout, one file after the other.
 
-    A file that the run does not have is told of, and the others are written.
+    A file that the run does not have is reported, and the others are written.
 
     Returns:
         The exit code.
@@ -84,8 +84,8 @@ async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
                 await _written(out, piece)
     except IntegrityError as error:
         complain(
-            f"{file.name}: what was written is not the file, do not use it: "
-            f"{error.expected} was expected, {error.actual} came. Try again; if it stays so, the stored one is damaged."
+            f"{file.name}: what was written is not the file, do not use it: {error.expected} was expected, "
+            f"{error.actual} arrived. Try again; if it stays so, the stored file is damaged."
         )
         return ExitCode.FAILED
     return ExitCode.DONE

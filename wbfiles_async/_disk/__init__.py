@@ -1,1 +1,1 @@
-"""Local files: where they may lie, how one comes into its place, and what is known of those that are there."""
+"""Local files: where they may be written, how one is published, and what is known of existing ones."""

@@ -1,4 +1,4 @@
-"""Turns what the operating system says of a refused file operation into an error that says what to do."""
+"""Turns a refused file operation into an error that says what to do."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _ADVICE = {
 
 @attrs.frozen(eq=False)
 class failures_of:  # noqa: N801  # reads as what it is, a context manager; a function would cost three times as much
-    """Turn what the operating system says into an error that says what to do.
+    """Turn an ``OSError`` into an error that says what to do.
 
     Args:
-        path: Tells the local file, should it be needed.
+        path: Returns the local file's path; called only for a message.
     """
 
     _path: Callable[[], Path]

@@ -26,15 +26,15 @@ THREADS = 4
 """Threads of one client. Disks gain from some parallel work; md5 and writes release the interpreter's lock."""
 
 _Job = tuple[Callable[[], Callable[[], None]], Callable[[BaseException], None]]
-"""Does its work in a thread, and returns what tells the waiting task of it in the loop; and what fails that task."""
+"""Does its work in a thread, and returns what reports its result in the loop; and what fails the waiting task."""
 
 
 class LastingThreads(ThreadPoolExecutor):
     """A pool that serves to the interpreter's very end, and with as many threads as can be started.
 
     The standard library's pools refuse work from when the main thread has returned, while other threads of a program
-    may still download. These threads are daemons and go on; the exit does not wait for them. Where none can be started,
-    as in Python 3.12.1 from that moment on, those that run do the work, and at the exit the calling thread.
+    may still download. These threads are daemons and keep running; the exit does not wait for them. If none can be
+    started, as in Python 3.12.1 from that moment on, those that run do the work, and at the exit the calling thread.
 
     Args:
         threads: Threads at most.
@@ -89,7 +89,7 @@ class LastingThreads(ThreadPoolExecutor):
         return self._running > 0
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Have the threads end when they have done what they were given. Does not wait for them.
+        """Have the threads end when their work is done. Does not wait for them.
 
         What is submitted later has a thread of its own.
         """

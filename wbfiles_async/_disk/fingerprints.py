@@ -1,7 +1,7 @@
 """Lay out, in buckets of fixed size, which local files were found to hold which md5. Performs no I/O.
 
 A record says of one path: a file with exactly this status held bytes of exactly this md5. It consists of hashes
-only, so nothing in it is ever interpreted: it either equals what is computed anew from the file's status and the md5
+only, so nothing in it is ever interpreted: it either equals what is computed again from the file's status and the md5
 that is expected now, or it says nothing. That makes any damage, mixture or forgery of records harmless.
 """
 
@@ -57,25 +57,25 @@ def number_of(record: bytes, buckets: int) -> int:
 
 
 def find(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return where in the bucket the record of the same path begins; ``None`` where there is none."""
+    """Return where in the bucket the record of the same path begins; ``None`` if there is none."""
     return _find(bucket, record[:_TAG])
 
 
 def room(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return where in the bucket the record shall go; ``None`` where the bucket is full."""
+    """Return where in the bucket the record shall go; ``None`` if the bucket is full."""
     own = find(bucket, record)
     return _find(bucket, _EMPTY) if own is None else own
 
 
 def split(bucket: bytes, buckets: int) -> tuple[bytes, bytes]:
-    """Divide a bucket's records, as twice as many buckets ask for.
+    """Divide a bucket's records for twice as many buckets.
 
     Args:
         bucket: The bucket.
         buckets: How many there were so far.
 
     Returns:
-        The bucket as it remains, and the new one, which lies ``buckets`` further on.
+        The bucket as it remains, and the new one, which is ``buckets`` further on.
     """
     halves: tuple[list[bytes], list[bytes]] = [], []
     for at in range(len(MAGIC), BUCKET, _RECORD):

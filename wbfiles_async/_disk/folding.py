@@ -29,12 +29,12 @@ _KNOWN = 10_000
 
 @attrs.define(eq=False)
 class Folding:
-    """Tells which folders below a root take two names for one.
+    """Finds out which folders below a root take two names for one.
 
     Args:
         root: The folder; it need not exist.
         may_write: Whether a file may be made for a moment, to see under which names it is found. Otherwise the
-            entries that are there are looked at, and a folder without any counts as one that tells names apart.
+            entries that are there are looked at, and a folder without any counts as one that distinguishes names.
     """
 
     root: Path
@@ -93,7 +93,7 @@ def _open(root: Path, parts: Sequence[str]) -> int | None:
 
 def _does_fold(folder: int, *, may_write: bool) -> bool:
     if may_write:
-        with suppress(OSError):  # then nothing can be written there, and what is there tells
+        with suppress(OSError):  # then nothing can be written there, and the existing entries decide
             return _finds_probe(folder)
     with suppress(OSError):
         return _finds_entry(folder)
@@ -122,7 +122,7 @@ def _finds_entry(folder: int) -> bool:
 
 
 def _variants(name: str) -> Iterator[str]:
-    """Yield other spellings of a name; under none of them is there a file of its own where names are told apart."""
+    """Yield other spellings of a name; if names are distinguished, none of them exists."""
     yield from {name.swapcase(), unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)} - {name}
 
 

@@ -1,4 +1,4 @@
-"""Looks at many places at once: what is there, and what is in the way. Blocking."""
+"""Checks many target paths at once: what exists there, and what is in the way. Blocking."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an unfinished file says of itself, behind its last byte: which object it is of, and which parts are written.
+"""The journal behind the last byte of an unfinished file: its object, and which parts are written.
 
-Performs no I/O. It is trusted for what it saves, never for what is right: the md5 of the whole file decides.
+Performs no I/O. It only saves work and is never trusted: the md5 of the whole file decides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wbfiles_async._ranges import Range
 __all__ = ["HEADER_BYTES", "Header", "Journal", "encode_header", "encode_part", "parse_journal"]
 
 HEADER_BYTES = 4096
-"""Bytes of the header, which is padded so that it can be written anew in place; parts follow."""
+"""Bytes of the header, which is padded so that it can be written again in place; parts follow."""
 
 _PART = struct.Struct("<QQ")
 _FORMAT = 1
@@ -68,7 +68,7 @@ def encode_part(part: Range) -> bytes:
 
 
 def parse_journal(text: bytes) -> Journal | None:
-    """Read what follows the last byte of an unfinished file; ``None`` where it is no journal of ours.
+    """Read what follows the last byte of an unfinished file; ``None`` if it is no journal of ours.
 
     An entry that was cut off, or makes no sense, counts as not there.
     """
@@ -91,7 +91,7 @@ def parse_journal(text: bytes) -> Journal | None:
 
 
 def _merged(parts: Iterator[Range]) -> Iterator[Range]:
-    """Give the same bytes as few ranges in order."""
+    """Yield the same bytes as the fewest ranges, in order."""
     waiting: Range | None = None
     for part in sorted(parts, key=lambda part: part.start):
         if waiting is None or part.start > waiting.stop:

@@ -135,7 +135,7 @@ def collision_key(name: str) -> str:
 
 
 def is_temporary(component: str) -> bool:
-    """Tell whether a local file's name is that of one of our unfinished downloads."""
+    """Return whether a local file's name is that of one of our unfinished downloads."""
     return component.startswith(".") and component.endswith(_TEMPORARY_SUFFIX)
 
 

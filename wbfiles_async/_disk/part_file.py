@@ -58,11 +58,11 @@ class Temporary:
         """Create the temporary sibling, and the folders above it; or take up what is left of an earlier one.
 
         Args:
-            size: Length of the whole file, which must fit on the disk, where known.
+            size: Length of the whole file, which must fit on the disk, if known.
             md5: Its md5; without it nothing is taken up.
 
         Returns:
-            What is taken up; ``None`` where nothing is.
+            What is taken up; ``None`` if nothing is.
 
         Raises:
             UnsafePathError: A symbolic link is in the way.
@@ -79,7 +79,7 @@ class Temporary:
             return journal
 
     def create_at_once(self) -> None:
-        """Create it for a small file that is published right away, and looks then whether anything is in the way.
+        """Create it for a small file that is published right away, which checks whether anything is in the way.
 
         Raises:
             UnsafePathError, LocalWriteError: As ``create`` does.
@@ -113,7 +113,7 @@ class Temporary:
             self._end_journal(error)
 
     def _end_journal(self, error: OSError) -> None:
-        log.info("%s: a later download will not go on from what comes of it now (%s)", self._path(), error.strerror)
+        log.info("%s: a later download cannot resume from what arrives now (%s)", self._path(), error.strerror)
         self._header, self._parts = None, 0
 
     def _check_space(self, size: int) -> None:
@@ -122,7 +122,7 @@ class Temporary:
             raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free.bytes} are free")
 
     def note(self, part: Range, etag: str) -> None:
-        """Note in the file that a part of it is written, so that a later process can go on from there.
+        """Note in the file that a part of it is written, so that a later process can resume there.
 
         Where that fails the file is written all the same; safe to call from several threads.
 
@@ -145,7 +145,7 @@ class Temporary:
 
     @property
     def can_be_kept(self) -> bool:
-        """Whether a later download could go on from what is there."""
+        """Whether a later download could resume from it."""
         return self._parts > 0 and self._name == part_name(self.place.parts[-1])
 
     def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
@@ -225,13 +225,13 @@ class Temporary:
         os.close(closed)
 
     def keep(self) -> Path:
-        """Leave what is there for a later download, and give its path; ``discard`` does not remove it then."""
+        """Leave what has arrived for a later download, and return its path; ``discard`` does not remove it then."""
         name, self._name = self._name, ""
         return self.place.path.with_name(local_name(name))
 
     def discard(self) -> None:
         """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
-        # Of what is published all that can fail has been asked before; of the rest nothing is to be told any more.
+        # Once it is published, nothing that fails here matters to the caller.
         if self._name:
             name, self._name = local_name(self._name), ""
             with suppress(OSError):
@@ -274,7 +274,7 @@ def already_exists(path: Path) -> DestinationExistsError:
 
 
 def default_mode() -> int:
-    """Tell the permissions that a new file gets by the process's umask.
+    """Return the permissions that a new file gets by the process's umask.
 
     ``os.umask`` can only be read by setting it, for all threads, so Linux's status file is read instead, and
     elsewhere a file is made to look at.

@@ -55,12 +55,12 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The last component, as the operating system is told it."""
+        """The last component, as it is passed to the operating system."""
         return local_name(self.parts[-1])
 
 
 def local_name(part: str) -> str:
-    """Return a component as the operating system is told it: its UTF-8 bytes, whatever the locale says of names."""
+    """Return a component as it is passed to the operating system: its UTF-8 bytes, whatever the locale."""
     return part if _NAMES_ARE_UTF8 else os.fsdecode(part.encode())
 
 
@@ -105,14 +105,14 @@ def place_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -
 
 
 def prepare(place: Place, *, replace: bool) -> bool:
-    """Look whether a file can go to the place, before any byte is asked for.
+    """Check whether a file can be written to the place, before any byte is requested.
 
     Args:
         place: The place.
-        replace: Whether a file that is there will be replaced; otherwise nothing is written then.
+        replace: Whether an existing file will be replaced; otherwise nothing is written then.
 
     Returns:
-        Whether a regular file is there already.
+        Whether a regular file exists already.
 
     Raises:
         UnsafePathError: A symbolic link is in the way.
@@ -140,7 +140,7 @@ def check_writable(root: Path) -> None:
 
 
 def refusal_of(folder: Path) -> OSError | None:
-    """Return why no file can be made in the folder, or the folder itself; ``None`` if nothing is known against it."""
+    """Return why no file can be created in the folder, or the folder itself; ``None`` if none is known."""
     above = folder
     while not os.path.lexists(above) and above != above.parent:
         above = above.parent
@@ -167,7 +167,7 @@ def _holds_anything(folder: Path) -> bool:
 
 
 def exists(place: Place) -> bool:
-    """Tell whether a regular file is at the place.
+    """Return whether a regular file is at the place.
 
     Raises:
         UnsafePathError: A symbolic link is in the way.
@@ -185,10 +185,10 @@ def exists(place: Place) -> bool:
 
 
 def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
-    """Tell whether the file at the place has this length and, where known, this md5.
+    """Return whether the file at the place has this length and, if known, this md5.
 
     Returns:
-        Its status from before it was read; ``None`` where it has not.
+        Its status from before it was read; ``None`` if it has not.
     """
     with failures_of(lambda: place.path):
         try:
@@ -219,7 +219,7 @@ def _if_right(place: Place, folder: int, md5: bytes) -> os.stat_result | None:
 
 
 def open_folder(place: Place, *, create: bool) -> int:
-    """Open the folder the file lies in, below the root only through folders that are no links."""
+    """Open the folder the file is in, below the root only through folders that are no links."""
     flags = FOLDER & ~os.O_NOFOLLOW
     try:
         folder = os.open(place.root, flags)

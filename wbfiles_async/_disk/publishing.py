@@ -27,7 +27,7 @@ def marked_as_written(file: int) -> tuple[int, int, int, int]:
 
 
 def status_if_unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
-    """Look at a published file; ``None`` where it may be another one, or have been changed, already."""
+    """Look at a published file; ``None`` if it may be another one, or have been changed, already."""
     with suppress(OSError):  # moved away by now
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
@@ -49,7 +49,7 @@ def rename_new(name: str, target: str, folder: int) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
     else:
-        with suppress(OSError):  # the file is in place, whatever becomes of its first name
+        with suppress(OSError):  # the file is in place, even if its first name remains
             os.unlink(name, dir_fd=folder)
 
 

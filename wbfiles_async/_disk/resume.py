@@ -1,7 +1,7 @@
 """Makes temporary files, and takes up those that an interrupted download of the same file left behind.
 
-A left-over is found by its name and taken only where nobody else has it open. The kernel is asked for a lease,
-which it grants to the only one who has a file open; no lock is trusted. A lease says nothing of other machines that
+A left-over is found by its name and taken only where nobody else has it open. The kernel grants a lease
+only to a process that alone has the file open; no lock is trusted. A lease says nothing of other machines that
 share the disk, so bytes are only taken over from a process of this machine, as it was last started. Blocking.
 """
 
@@ -28,7 +28,7 @@ if sys.platform == "linux":
     import fcntl
 
 STALE_SECONDS = 86_400.0
-"""Age at which the left-over of somebody who cannot be asked is removed: no download is silent for a day."""
+"""Age at which a left-over of unknown origin is removed: no download is silent for a day."""
 
 _LONGEST_JOURNAL = 16 << 20  # a million parts
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,7 +43,7 @@ class Opened:
     Attributes:
         file: Its descriptor.
         name: Its name in the folder.
-        journal: What is in it already; ``None`` where it is new.
+        journal: What is in it already; ``None`` if it is new.
     """
 
     file: int
@@ -56,9 +56,9 @@ def open_temporary(final: str, folder: int, *, size: int | None, md5: bytes | No
 
     Args:
         final: The name the file shall have.
-        folder: The open folder it lies in.
+        folder: The open folder it is in.
         size: Length of the whole file.
-        md5: Its md5; ``None`` where nothing left over can be used.
+        md5: Its md5; ``None`` if nothing left over can be used.
 
     Raises:
         OSError: It cannot be made.
@@ -90,7 +90,7 @@ def open_temporary(final: str, folder: int, *, size: int | None, md5: bytes | No
 
 
 def header_for(size: int, md5: bytes | None, etag: str | None) -> Header:
-    """Say what a file of our own is."""
+    """Return the header of a file of our own."""
     return Header(size=size, md5=md5 or b"", etag=etag or "", host=_host(), boot=_boot())
 
 
@@ -103,7 +103,7 @@ def _read_journal(file: int, size: int) -> Journal | None:
 
 
 def _take_up(file: int, journal: Journal | None, size: int | None, md5: bytes | None) -> bool:
-    """Tell whether the bytes in a left-over can be used, and have it to ourselves then."""
+    """Return whether the bytes in a left-over can be used; if so, nobody else uses it."""
     if journal is None or not journal.parts or size is None or not md5:
         return False
     header = journal.header
@@ -117,7 +117,7 @@ def _take_up(file: int, journal: Journal | None, size: int | None, md5: bytes | 
 
 
 def _is_dead(file: int, journal: Journal | None) -> bool:
-    """Tell whether nobody can be writing the file any more."""
+    """Return whether nobody can be writing the file any more."""
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode):
         return False
@@ -126,7 +126,7 @@ def _is_dead(file: int, journal: Journal | None) -> bool:
 
 
 def _is_private(file: int) -> bool:
-    """Tell whether a file is one that only we could have made and written."""
+    """Return whether a file is one that only we could have made and written."""
     found = os.fstat(file)
     return (
         stat.S_ISREG(found.st_mode)
@@ -137,7 +137,7 @@ def _is_private(file: int) -> bool:
 
 
 def _is_only_ours(file: int) -> bool:
-    """Tell whether nobody on this machine has the file open but for us. Where that cannot be told, somebody has."""
+    """Return whether nobody on this machine has the file open but for us. If that cannot be known, somebody has."""
     if sys.platform != "linux":
         return False
     try:

@@ -18,7 +18,7 @@ _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def ends_all(error: WBFilesError) -> bool:
-    """Return whether every further file would meet with the error as well: a full disk, a closed client."""
+    """Return whether every further file would fail with the error as well: a full disk, a closed client."""
     return isinstance(error, ConfigurationError) or (isinstance(error, LocalWriteError) and error.errno in _FINAL)
 
 
@@ -39,7 +39,7 @@ class Need:
         """Return what one file needs.
 
         Args:
-            size: Its length in bytes, where known.
+            size: Its length in bytes, if known.
             replaced: The status of the file that it replaces, where there is one.
         """
         return cls(max(0, (size or 0) - (replaced.st_size if replaced else 0)), int(replaced is None))
@@ -73,11 +73,11 @@ class Ahead:
 
     @contextmanager
     def writing(self, need: Need, arrived: Callable[[], int]) -> Iterator[None]:
-        """Count a file as under way.
+        """Count a file as in progress.
 
         Args:
             need: What it needs in all.
-            arrived: Tells how many of its bytes have come.
+            arrived: Returns how many of its bytes have arrived.
         """
         key = object()
         self._writing[key] = need, arrived
@@ -89,7 +89,7 @@ class Ahead:
 
 @attrs.frozen
 class Free:
-    """What a disk still takes; ``None`` where it does not say.
+    """What a disk still takes; ``None`` if it does not state it.
 
     Attributes:
         bytes: Bytes that this user may write.
@@ -101,9 +101,9 @@ class Free:
 
     @classmethod
     def on(cls, where: Path | int) -> Free:
-        """Ask the disk of a path or an open file. Blocks.
+        """Query the disk of a path or an open file. Blocks.
 
-        Some file systems state no numbers, or nought of nought; one that is full in truth says so on the first write.
+        Some file systems state no numbers, or 0 of 0; a disk that is really full refuses the first write.
         """
         try:
             disk = os.statvfs(where)
@@ -113,7 +113,7 @@ class Free:
         return cls(disk.f_bavail * disk.f_frsize if says_bytes else None, disk.f_favail if disk.f_files else None)
 
     def shortage(self, need: Need, root: Path) -> LocalWriteError | None:
-        """Return the error of what does not fit below the root; ``None`` where all of it may."""
+        """Return the error of what does not fit below the root; ``None`` if all of it may."""
         if self.bytes is not None and need.bytes > self.bytes:
             what = f"{size_of(need.bytes)} are needed, {size_of(self.bytes)} are free"
         elif self.files is not None and need.files > self.files:
@@ -124,7 +124,7 @@ class Free:
 
 
 def free_below(root: Path) -> Free:
-    """Ask how much the disk of a folder still takes; the folder need not exist yet. Blocks."""
+    """Return how much the disk of a folder still takes; the folder need not exist yet. Blocks."""
     above = root
     while not above.exists() and above != above.parent:
         above = above.parent

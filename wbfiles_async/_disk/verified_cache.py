@@ -7,11 +7,11 @@ removed. At worst a file is read once more than needed. A database would need lo
 
 A file is taken as unchanged where its device, inode, size, and times of modification and change are the same as
 when it was known to be right. Times are as coarse as the file system's clock, so a file is remembered only if a
-change that came later is bound to show in them:
+later change is bound to show in them:
 
 - one that was read and compared, if it had last been changed well before the reading began;
 - one that was just put in place, if it still bears the time of modification that was given to it alone (see
-  ``sink.Temporary.publish``), which no change leaves behind.
+  ``part_file.Temporary.publish``), which no change leaves behind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCH_BYTES = 32 << 20
 """Bytes of files after which they are written down; to read so many takes a twentieth of a second."""
 
 FIRST_BUCKETS, MOST_BUCKETS = 16, 1 << 16
-"""From 64 KiB for 1,700 files to 256 MiB for 7 million: 40 to 75 bytes a file, most of which lie in holes at first."""
+"""From 64 KiB for 1,700 files to 256 MiB for 7 million: 40 to 75 bytes a file, most of which are holes at first."""
 
 MARGIN = 2.0
 """Seconds; the coarsest clock of a file system, that of FAT."""
@@ -55,7 +55,7 @@ class Content:
         path: Its path below the root.
         status: Its status from before it was read, or from when it was put in place.
         md5: The md5 of its bytes.
-        read_at: When the reading began, in monotonic seconds; ``None`` where it was not read.
+        read_at: When the reading began, in monotonic seconds; ``None`` if it was not read.
     """
 
     path: str
@@ -66,7 +66,7 @@ class Content:
 
 @attrs.define(eq=False)
 class Remembered:
-    """What is remembered of the files below one root. Where that cannot be read or written, nothing is.
+    """The cache of one root. If it cannot be read or written, nothing is remembered.
 
     Args:
         root: The folder.
@@ -81,7 +81,7 @@ class Remembered:
     _noted_bytes: int = attrs.field(default=0, init=False)
 
     def known(self, files: Sequence[Content]) -> list[bool]:
-        """Tell which of the files are known to hold bytes of that md5, by their status alone."""
+        """Return which of the files are known to hold bytes of that md5, by their status alone."""
         with self._lock, self._unless_refused():
             if self._open(create=False):
                 buckets = self._buckets()
@@ -100,7 +100,7 @@ class Remembered:
         return len(self._noted) >= BATCH_FILES or self._noted_bytes >= BATCH_BYTES
 
     def take(self) -> Sequence[Content]:
-        """Give what was noted, once, to be written down. Does not block."""
+        """Return what was noted and not taken yet, to be written. Does not block."""
         noted, self._noted, self._noted_bytes = self._noted, [], 0
         return noted
 
@@ -118,7 +118,7 @@ class Remembered:
                 )
 
     def close(self) -> None:
-        """Write down the rest and let go of the file. A few small files do not make one where there is none."""
+        """Write down the rest and let go of the file. A few small files do not make one if there is none."""
         if self._noted and os.path.lexists(self.root / STATE_NAME):
             self.write(self.take())
         with self._lock:
@@ -126,7 +126,7 @@ class Remembered:
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
-        """Go on without memory where the disk refuses: full, read-only, of another user, gone."""
+        """Go on without the cache if the disk refuses: full, read-only, of another user, gone."""
         try:
             yield
         except OSError as error:
@@ -141,7 +141,7 @@ class Remembered:
                 os.close(file)
 
     def _open(self, *, create: bool) -> bool:
-        """Tell whether there is a file to use."""
+        """Return whether there is a file to use."""
         if not self._active or self._file >= 0:
             return self._active
         path = self.root / STATE_NAME
@@ -174,7 +174,7 @@ class Remembered:
         )
 
     def _buckets(self) -> int:
-        """Tell how many buckets there are now; another process may have added some."""
+        """Return how many buckets there are now; another process may have added some."""
         whole = min(os.fstat(self._file).st_size // BUCKET, MOST_BUCKETS)
         return 1 << (whole.bit_length() - 1) if whole else 0
 
@@ -198,7 +198,7 @@ class Remembered:
             self._grow(buckets)
 
     def _put_into(self, number: int, records: Iterable[bytes]) -> Iterator[bytes]:
-        """Write records into a bucket, and give those that find no room."""
+        """Write records into a bucket, and return those that find no room."""
         before = self._read(number)
         bucket = bytearray(before)
         for record in records:
@@ -222,7 +222,7 @@ class Remembered:
         return os.pread(self._file, BUCKET, number * BUCKET).ljust(BUCKET, b"\0")
 
     def _clock(self) -> os.stat_result:
-        """Ask the file system what time it is: only its own clock can be compared with its files' times."""
+        """Return the file system's time: only its own clock can be compared with its files' times."""
         os.utime(self._file)
         return os.fstat(self._file)
 

@@ -1,1 +1,1 @@
-"""Shows people the progress of downloads, on a terminal and in a notebook; loads nothing until it is asked to."""
+"""Shows the progress of downloads, on a terminal and in a notebook; imports nothing before it is used."""

@@ -23,7 +23,7 @@ class Publisher(Protocol):
 
 
 def find_publisher() -> Publisher | None:
-    """Find the notebook that this process is the kernel of; ``None`` where it is none."""
+    """Find the notebook that this process is the kernel of; ``None`` if it is none."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell() if get_shell is not None else None
     publisher: Publisher | None = getattr(shell, "display_pub", None) if hasattr(shell, "kernel") else None
@@ -31,7 +31,7 @@ def find_publisher() -> Publisher | None:
 
 
 def painter(publisher: Publisher) -> Painter:
-    """Give one for a single download: each has a picture of its own, below its own cell."""
+    """Return a painter for a single download: each has a picture of its own, below its own cell."""
     return Painter(partial(_canvas, publisher))
 
 

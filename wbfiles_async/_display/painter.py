@@ -16,7 +16,7 @@ from wbfiles_async._threads import await_to_completion
 SECONDS_A_PICTURE = 0.1
 
 Canvas = Callable[[], AbstractContextManager[Callable[[Sequence[Tally]], None]]]
-"""Opens what is drawn on, and gives what draws; whatever became of the work, closing leaves all in order."""
+"""Opens the canvas, and returns what draws; closing it leaves all in order, also after an error."""
 
 
 class Painter:
@@ -86,7 +86,7 @@ class Painter:
             self._ended(at_once=True)
 
     def _drawn(self, draw: Callable[[Sequence[Tally]], None]) -> bool:
-        """Draw what there is, and tell whether there was anything; the last to leave waits for the canvas to close."""
+        """Draw what there is; return whether there was anything. The last to leave waits for the canvas to close."""
         with self._lock:
             if not self._tallies:
                 return False
@@ -100,7 +100,7 @@ class Painter:
         return True
 
     def _ended(self, *, at_once: bool = False) -> bool:
-        """Give up the thread where nothing is left to draw, and tell whether it is given up."""
+        """End the thread if nothing is left to draw, and return whether it has ended."""
         with self._lock:
             if self._thread is not threading.current_thread():
                 return True

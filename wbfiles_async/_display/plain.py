@@ -12,7 +12,7 @@ from wbfiles_async._display.painter import Painter
 from wbfiles_async._display.tally import Tally
 
 SECONDS_A_LINE = 10.0
-"""So seldom that a log of an hour stays readable, and that what is done at once says nothing."""
+"""Few enough that a log of an hour stays readable, and that a quick download writes nothing."""
 
 
 @contextmanager

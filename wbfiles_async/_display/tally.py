@@ -22,12 +22,12 @@ RATE_SECONDS = 3.0
 
 @attrs.define
 class Transfer:
-    """A file under way.
+    """A file in progress.
 
     Attributes:
         name: Its name in the run.
-        total: Its length in bytes, where known.
-        arrived: Bytes that are here.
+        total: Its length in bytes, if known.
+        arrived: Bytes that have arrived.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Transfer:
 
     @property
     def share(self) -> float:
-        """How much of it is here, from 0 to 1; 0 where its length is not known."""
+        """How much of it has arrived, from 0 to 1; 0 if its length is not known."""
         return min(1.0, self.arrived / self.total) if self.total else 0.0
 
     @property
@@ -46,7 +46,7 @@ class Transfer:
 
 
 def amount_of(transfer: Transfer) -> str:
-    """Say how much of a file is here, and of how much where that is known."""
+    """Say how much of a file has arrived, and of how much where that is known."""
     arrived, total = transfer.arrived, transfer.total
     return size_of(arrived) if total is None else share_of(arrived, total)
 
@@ -63,7 +63,7 @@ class Tally:
     Written in one thread and read in another: each number is right, if not all of the same instant.
 
     Attributes:
-        listed: Whether all that there is to do is known.
+        listed: Whether everything to do is known.
         files_expected: Files to deal with, as far as they are listed.
         bytes_expected: Their length.
         files_ended: Files dealt with.
@@ -145,12 +145,12 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """Guess when all is done, if bytes arrive as they did lately; ``None`` where nothing can be said."""
+        """Guess when all is done, if bytes arrive as they did lately; ``None`` if nothing can be said."""
         left = self.bytes_expected - self.bytes_done - self._lost
         return left / self.bytes_a_second if self.listed and left > 0 and self.bytes_a_second else None
 
     def largest(self, count: int, *, least: int) -> list[Transfer]:
-        """Return the largest files under way, at most ``count`` of them and of at least so many bytes."""
+        """Return the largest files in progress, at most ``count`` of them and of at least so many bytes."""
         large = [transfer for transfer in self._under_way() if transfer.weight >= least]
         return heapq.nlargest(count, large, key=lambda transfer: transfer.weight)
 
@@ -175,4 +175,4 @@ class Tally:
         return ", ".join(words)
 
     def _under_way(self) -> list[Transfer]:
-        return list(self._transfers.values())  # in one step, while the other thread goes on
+        return list(self._transfers.values())  # in one step, while the other thread runs

@@ -1,4 +1,4 @@
-"""The moving picture on a terminal: a bar for each download, and one for each of its largest files under way."""
+"""The moving picture on a terminal: a bar for each download, and one for each of its largest files in progress."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _canvas() -> Iterator[Callable[[Sequence[Tally]], None]]:
 
 
 def painter() -> Painter:
-    """Give the one of this process: there is one terminal."""
+    """Return the painter of this process: there is one terminal."""
     return _painter
 
 

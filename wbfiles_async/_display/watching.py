@@ -27,10 +27,10 @@ OnResult = Callable[[FileResult], None]
 
 @asynccontextmanager
 async def watching_one(progress: Progress | bool | None, name: str, size: int | None) -> AsyncIterator[Progress | None]:
-    """Give who is told of one file's download: whoever the caller named, or a display that goes with the block.
+    """Yield the progress of one file's download: the caller's object, or a display that ends with the block.
 
     Raises:
-        ConfigurationError: There is somebody to show it to, and nothing to show it with.
+        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
     """
     if not isinstance(progress, bool):
         yield progress
@@ -53,16 +53,16 @@ async def watching_one(progress: Progress | bool | None, name: str, size: int | 
 async def watching_many(
     progress: Progress | bool | None, on_result: OnResult | None, listing: Listing, selection: Selection
 ) -> AsyncIterator[tuple[Progress | None, OnResult | None]]:
-    """Give who is told of a bulk download: whoever the caller named, with a display that goes with the block or not.
+    """Yield progress and callback of a bulk download: the caller's, with a display that ends with the block, if wanted.
 
     Args:
         progress: What the caller of the library gave.
-        on_result: Who wants to be told of each file's end besides.
+        on_result: Called with the result of each file, too.
         listing: Lists what there is, for the total; used only where there is a display.
         selection: Which of it is wanted.
 
     Raises:
-        ConfigurationError: There is somebody to show it to, and nothing to show it with.
+        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
     """
     if not isinstance(progress, bool):
         yield progress, on_result
@@ -92,7 +92,7 @@ async def _count(tally: Tally, listing: Listing, selection: Selection, patience:
 
     await anyio.sleep(patience)
     # Beside the download, which reads on only as it gets on: the total is known long before the end.
-    with suppress(WBFilesError):  # the download tells of it, if it fails too
+    with suppress(WBFilesError):  # the download reports it, if it fails too
         async with aclosing(listing()) as pages:
             async for page in pages:
                 wanted = [file for file in page if selection.accepts(file.name)]
@@ -129,7 +129,7 @@ def _plain() -> Painter | None:
 
 
 def _is_watched() -> bool:
-    """Tell whether stderr is a terminal that can draw."""
+    """Return whether stderr is a terminal that can draw."""
     dumb = os.environ.get("TERM", "").strip().lower() in ("dumb", "unknown")
     try:
         return sys.stderr is not None and sys.stderr.isatty() and not dumb

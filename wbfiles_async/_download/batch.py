@@ -1,7 +1,7 @@
 """Small files that follow a first one over its connection, as long as all goes well.
 
-A worker thread of the transport takes them from the queue, checks and publishes them. Whatever else comes of a request
-goes back to the ordinary download of that file, so that each fault is dealt with in one place.
+A worker thread of the transport takes them from the queue, checks and publishes them. Any other outcome of a request
+returns to the ordinary download of that file, so that each fault is handled in one place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from wbfiles_async.errors import WBFilesError
 __all__ = ["SmallFile", "SmallFileBatch"]
 
 BATCH_SECONDS: Final = 0.25
-"""Seconds after which a connection sends no further request for now: others have their turn."""
+"""Seconds after which a connection sends no further request for now: so that other workers get files."""
 
 
 # With none of these a response of status 200 is the whole file as it is stored; see `validate_response`.
@@ -56,7 +56,7 @@ class SmallFile:
         replace: Whether an existing file may be replaced.
         published: The new file's status; see ``Temporary.published``.
         error: Why it is not in place, though all of it arrived.
-        on_error: Told of that at once, in a worker thread.
+        on_error: Called with that at once, in a worker thread.
     """
 
     item: PlannedFile
@@ -125,7 +125,7 @@ class SmallFileBatch:
         on_landed: Called in the event loop with each file that is in place.
         clock: The time.
         failed: Those that arrived, and are not in place.
-        returned: Those whose request was not completed, and what came of it.
+        returned: Those whose request was not completed; `RemoteFile.opened` is its outcome.
     """
 
     queue: WorkQueue
@@ -189,7 +189,7 @@ class SmallFileBatch:
         """Wait for the last of the follow-ups.
 
         Raises:
-            Exception: What was raised by whoever is told of them.
+            Exception: What a callback for them raised.
         """
         if self._running is not None:
             running, self._running = self._running, None
@@ -200,7 +200,7 @@ class SmallFileBatch:
                 raise
 
     async def drop(self) -> None:
-        """Stop what nobody goes on with."""
+        """Cancel what is still running, and release what was not used."""
         if self._running is not None:
             await self._running.abandon()
         for small in self.returned:
@@ -209,7 +209,7 @@ class SmallFileBatch:
 
     @property
     def left_over(self) -> Sequence[SmallFile]:
-        """Those that need an ordinary download; the one whose request is under way comes first."""
+        """Those that need an ordinary download; the one whose request was sent comes first."""
         return [*self.returned, *self.failed]
 
 

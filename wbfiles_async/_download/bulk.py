@@ -1,4 +1,4 @@
-"""Downloads many files side by side, with bounded memory, and reports on each."""
+"""Downloads many files concurrently, with bounded memory, and reports on each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FILES_PER_CONNECTION: Final = 2
 
 @attrs.define(eq=False, kw_only=True)
 class BulkDownload:
-    """Many files on their way below one root.
+    """The download of many files below one root.
 
     Attributes:
         reader: Reads their bytes.
@@ -45,7 +45,7 @@ class BulkDownload:
         selection: Which of them.
         existing: What to do with an existing file.
         dry_run: Whether to only report what would be done.
-        results: What became of them.
+        results: Accounts for each.
     """
 
     reader: StoreReader
@@ -181,7 +181,7 @@ class BulkDownload:
         batch: SmallFileBatch | None = None,
         spoiled: Exception | None = None,
     ) -> None:
-        """Do what is to be done with one file, and account for it. Whatever it raises ends this file only."""
+        """Do what is to be done with one file, and account for it. An error ends this file only."""
         self._ahead.begin(item.need)
         try:
             result = await self._result_of(item, file or self.file_of(item.attributes, item.listed.run), batch, spoiled)

@@ -1,8 +1,8 @@
 """Notice remote names that would be one local file. Performs no I/O.
 
-Equal names always are; names that differ in case or the form of accents are where the disk says so, which is asked for
-such names only. A listing comes page by page and may hold a million files, so what is kept of a name is eight bytes, or
-twice as many if it is not its own key: 12 to 48 bytes a file with the table's free room.
+Equal names always are; names that differ in case or the form of accents are if the disk takes them for one, which is
+checked for such names only. A listing arrives page by page and may hold a million files, so what is kept of a name is
+eight bytes, or twice as many if it is not its own key: 12 to 48 bytes a file with the table's free room.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Collision:
     """Why a file is refused.
 
     Attributes:
-        other: The other file's path below the root; empty where it came with an earlier page.
+        other: The other file's path below the root; empty if it was on an earlier page.
         nested: Whether one of the two is a folder of the other, and not both the same file.
     """
 
@@ -59,11 +59,11 @@ class Collision:
 
 @attrs.frozen
 class _Digests:
-    """What stands for a path.
+    """The digests of a path.
 
     Attributes:
         file: The digest of the whole.
-        folders: Those of the folders that it lies in, the outermost first.
+        folders: Those of its folders, the outermost first.
     """
 
     file: int
@@ -73,7 +73,7 @@ class _Digests:
 class Collisions:
     """The local files of one bulk download, as far as they have been listed.
 
-    Of names that collide and come together none is admitted; one that collides with a name admitted before is
+    Of names that collide on one page none is admitted; one that collides with a name admitted before is
     refused, and the earlier one stays, since it may be in place by then. So no file ever replaces another one.
 
     Two different names are taken for one with a probability of 1 in 10⁷ in a million files.
@@ -90,7 +90,7 @@ class Collisions:
         self._tables = [_Table() for _ in range(_TABLES)]
 
     def admit(self, paths: Sequence[_Path]) -> list[Collision | None]:
-        """Judge the files that come together, and remember them.
+        """Check the files of one page, and remember them.
 
         Args:
             paths: The components of each file's path below the root.
@@ -137,7 +137,7 @@ class Collisions:
         kinds: Sequence[int],
         are_one: Callable[[_Path], bool],
     ) -> None:
-        """Find the collisions of files with those that came before."""
+        """Find the collisions of files with those of earlier pages."""
         above = dict.fromkeys({file.folders for file in files}, False)
         for kind in kinds:
             files_before = {folder for folders in above for folder in folders if self._holds(folder | _FILE | kind)}
@@ -187,7 +187,7 @@ def _find_among(
     found: list[Collision | None],
     are_one: Callable[[_Path], bool],
 ) -> None:
-    """Find the collisions of files that come together; both sides of each learn of it."""
+    """Find the collisions of files of one page; both sides of each are reported."""
 
     def collide(one: int, other: int, *, nested: bool) -> None:
         known = found[one] is not None and found[other] is not None

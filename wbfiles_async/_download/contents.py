@@ -83,10 +83,10 @@ async def stream(reader: StoreReader, file: RemoteFile, start: int, stop: int | 
                 if handed_out:
                     raise failure.error from failure.__cause__
                 raise
-            except IntegrityError as error:
+            except IntegrityError:
                 if handed_out:  # only what has not been handed out can be begun again
                     recovery.give_up()
-                raise error
+                raise
 
 
 async def _span(reader: StoreReader, file: RemoteFile, start: int, stop: int | None) -> AsyncGenerator[bytes]:

@@ -56,7 +56,7 @@ ANSWER_SECONDS: Final = 1.0
 
 @attrs.define(eq=False, kw_only=True)
 class FileDownload:
-    """One file on its way to its place.
+    """The download of one file.
 
     Attributes:
         reader: Reads its bytes.
@@ -64,7 +64,7 @@ class FileDownload:
         place: Where it goes.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
-        progress: Who is told.
+        progress: Notified of the bytes.
         spoiled: What ended a first attempt that was made elsewhere.
         follow_ups: Further small files to fetch over the same connection.
         published: The new file's status; see ``Temporary.published``.

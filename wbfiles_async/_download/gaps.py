@@ -20,7 +20,7 @@ _LITTLE = 4
 
 @attrs.define
 class Gaps:
-    """What of a file nobody fetches yet.
+    """The bytes of a file that no connection fetches yet.
 
     Attributes:
         left: Bytes of it.
@@ -44,7 +44,7 @@ class Gaps:
 
         Args:
             part_size: Bytes of a part, at most.
-            readers: How many fetch parts side by side.
+            readers: How many fetch parts concurrently.
             factor: How many times as long a part may be while that is little of what is left.
 
         Returns:

@@ -36,7 +36,7 @@ class Layout:
 
     Attributes:
         text: Folders with ``/`` between them, in which ``{entity}``, ``{project}`` and ``{run}`` stand for those
-            of the run; empty where all files go to the root itself.
+            of the run; empty if all files go to the root itself.
 
     Raises:
         ConfigurationError: Another field is used, or it names no folder below the root.

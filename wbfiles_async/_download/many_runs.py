@@ -26,10 +26,10 @@ from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundErr
 log = logging.getLogger(__name__)
 
 LISTERS = 4
-"""Runs that are listed by themselves side by side: so that an API far away is no bottleneck, and none is flooded."""
+"""Runs that are listed by themselves concurrently: so that an API far away is no bottleneck, and none is flooded."""
 
 _OF_ONE_RUN = (RunNotFoundError, PermissionDeniedError, ApiError)
-"""What is told of one run, while the others go on. Refused credentials and a dead network concern all of them."""
+"""Errors that concern one run only, not the others. Refused credentials and a dead network concern all of them."""
 
 _Ready = MemoryObjectSendStream[Sequence[ListedFiles]]
 
@@ -38,7 +38,7 @@ _Ready = MemoryObjectSendStream[Sequence[ListedFiles]]
 class ManyRuns:
     """Lists the files of many runs.
 
-    The first files of a run may have come with the run itself; the others are asked for only where there are more.
+    The first files of a run may be listed with the run itself; a request for others is sent only if there are more.
     At any time a few pages are held, however many runs there are.
     """
 
@@ -73,7 +73,7 @@ class ManyRuns:
                         await unfinished.send(walk)
 
     async def _begin(self, run: ListedRun) -> _Walk:
-        """Take the files that came with the run."""
+        """Take the files that were listed with the run."""
         path = await self._api.resolve(run.path)
         pages = Pages(path, PER_PAGE, self._selection.names, self._selection.pattern)
         listed = ListedFiles(path, (), label=f"{path.run_id}/")

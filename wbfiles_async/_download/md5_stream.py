@@ -91,6 +91,6 @@ class Md5Stream:
                 else:
                     return
         finally:
-            with self._room:  # nobody may wait for a thread that has ended
+            with self._room:  # no writer may wait for a thread that has ended
                 self._stopped = True
                 self._room.notify_all()

@@ -1,4 +1,4 @@
-"""What can be done with one file: put it on the disk, read it into memory, or hand out its bytes as they arrive."""
+"""What can be done with one file: write it to the disk, read it into memory, or stream its bytes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class OneFile:
                 progress=progress,
             )
             await download.run()
-        except DestinationExistsError:  # it was there, or somebody else made it meanwhile
+        except DestinationExistsError:  # it existed, or another process created it meanwhile
             if not exist_ok:
                 raise
         return place.path

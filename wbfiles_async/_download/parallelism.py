@@ -11,7 +11,7 @@ import attrs
 
 __all__ = ["ParallelismController"]
 
-# Soon at first, and over longer whiles when there were enough: in a short one a busy loop hears late of what came.
+# Soon at first, and over longer times when there were enough: in a short one a busy loop learns late of what arrived.
 _FIRST_LOOK, _LONGEST_LOOK = 0.015, 0.25  # seconds
 _SLOW_LOOKS: Final = 2
 
@@ -36,7 +36,7 @@ class ParallelismController:
         wanted: How many there should be now.
         most: How many there may be.
         part_factor: How many times as long as usual the next part should be: from a fast connection each request
-            costs more than the bytes that came in its time.
+            costs more than the bytes that arrived in its time.
         look: Seconds until they should be judged again.
     """
 

@@ -33,7 +33,7 @@ class Planner:
     Args:
         root: The folder they go below.
         selection: Which files are wanted.
-        existing: What is done with a file that is there.
+        existing: What is done with an existing file.
         remembered: What is remembered of the files below the root.
         options: How transfers behave.
         dry_run: Whether nothing may be written.
@@ -118,7 +118,7 @@ class Planner:
         return writable
 
     def _is_to_write(self, item: PlannedFile, status: os.stat_result | None) -> bool:
-        """Return whether the file is sure to be written, as far as can be told without reading what is there."""
+        """Return whether the file is sure to be written, as far as is known without reading what is there."""
         if not item.taken or self._existing == "replace":
             return True
         if self._existing != "verify" or status is None or item.known:

@@ -22,7 +22,7 @@ class ListedFiles:
         run: The run, its entity known.
         files: The files.
         folder: Folders below the root that they go to, judged already.
-        label: Stands before their names where progress is told of, to tell the files of several runs apart.
+        label: Precedes their names in the progress, to distinguish the files of several runs.
         error: Why the run's files, or the rest of them, could not be listed.
     """
 
@@ -41,9 +41,9 @@ class PlannedFile:
         attributes: What the server says of it.
         place: Where it goes.
         listed: The files it was listed with.
-        taken: Whether something lies at its place.
+        taken: Whether something is at its place.
         known: Whether that is known to be right.
-        need: What it takes of the disk, as far as can be told without reading what is there.
+        need: What it takes of the disk, as far as is known without reading what is there.
     """
 
     attributes: FileAttributes

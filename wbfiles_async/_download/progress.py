@@ -1,4 +1,4 @@
-"""How a transfer tells of its progress, to whoever wants to show it."""
+"""How a transfer reports its progress."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import attrs
 
 
 class Progress(Protocol):
-    """Is told what happens, file by file; any object with these methods will do, of whatever class.
+    """Receives the progress, file by file; any object with these methods can be passed.
 
-    Called in the event loop's thread, so it must return quickly. An exception it raises ends the download that was
-    begun with it, and comes out of there; nothing unfinished stays behind. A file that is there already is not begun,
-    and a download that is cancelled is told of no more: ``on_result`` knows of each file that was dealt with. A file of
-    up to a megabyte is mostly told of only when it is in place, all at once.
+    Called in the event loop's thread, so it must return quickly. An exception it raises ends the download, which
+    raises it; nothing unfinished stays behind. An existing file that is kept is not reported, nor is a download after
+    it was cancelled: ``on_result`` receives each file's result. A file of up to a megabyte is mostly reported only once
+    it is in place, all at once.
     """
 
     def started(self, name: str, total: int | None) -> None:
@@ -21,11 +21,11 @@ class Progress(Protocol):
 
         Args:
             name: The file's name in the run.
-            total: Its length in bytes, where known.
+            total: Its length in bytes, if known.
         """
 
     def advanced(self, name: str, count: int) -> None:
-        """More bytes of a file arrived; negative where a file is begun anew.
+        """More bytes of a file arrived; negative if a file is begun again.
 
         Args:
             name: The file's name in the run.
@@ -40,7 +40,7 @@ class Progress(Protocol):
 
 
 def labelled(progress: Progress | None, label: str) -> Progress | None:
-    """Have a label stand before each name that is told: files of several runs may have the same name."""
+    """Put a label before each reported name: files of several runs may have the same name."""
     return progress if progress is None or not label else _Labelled(progress, label)
 
 

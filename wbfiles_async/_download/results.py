@@ -1,4 +1,4 @@
-"""Accounts for the files of a bulk download, and tells whoever wants to know of each."""
+"""Accounts for the files of a bulk download, and reports each to the caller."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FAILURES_KEPT: Final = 1000
 
 @attrs.define(eq=False)
 class Results:
-    """What became of the files so far.
+    """The results of the files so far.
 
-    An exception of the caller's own callbacks ends the download; `is_callers` tells it from a file's failure.
+    An exception of the caller's own callbacks ends the download; `is_callers` distinguishes it from a file's failure.
 
     Attributes:
         stopped: What ended all further work, such as a full disk.
@@ -41,7 +41,7 @@ class Results:
         return error is self._callback_error
 
     def progress_for(self, label: str) -> Progress | None:
-        """Return who is told of the progress of files of a run.
+        """Return the caller's progress object for the files of a run.
 
         Args:
             label: Precedes their names.
@@ -149,7 +149,7 @@ def kept(item: PlannedFile, *, verified: bool) -> FileResult:
 
 
 def unexpected(name: str, error: Exception) -> TransferError:
-    """Return the error for one file that failed by something nobody foresaw; the others go on."""
+    """Return the error for one file that failed in a way nobody foresaw; it does not stop the others."""
     failure = TransferError(f"{name}: an unexpected error, {type(error).__name__}: {error}", name=name)
     failure.__cause__ = error
     return failure

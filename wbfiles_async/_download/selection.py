@@ -86,7 +86,7 @@ class Selection:
         object.__setattr__(self, "_excluded", _compile(self.exclude))
 
     def accepts(self, name: str) -> bool:
-        """Tell whether the file of this remote name is wanted."""
+        """Return whether the file of this remote name is wanted."""
         if self.is_empty or (self._included is not None and self._included.match(name) is None):
             return False
         return self._excluded is None or self._excluded.match(name) is None
@@ -103,14 +103,14 @@ class Selection:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The only names that can be wanted, where that is known: the server can be asked for these alone."""
+        """The only names that can be wanted, if that is known: these alone can be requested."""
         include = self.include or ()
         plain = len(include) <= _MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in include)
         return include if plain else ()
 
     @property
     def pattern(self) -> str | None:
-        """SQL's LIKE for names among which all that are wanted are found; ``None`` where it would be all names.
+        """SQL's LIKE for names among which all that are wanted are found; ``None`` if it would be all names.
 
         It may match more than is wanted, since nothing is escaped (servers differ in how) and LIKE knows no sets.
         """

@@ -1,1 +1,1 @@
-"""What W&B's API is asked, and what it says."""
+"""W&B's API: what is queried, and how its answers are read."""

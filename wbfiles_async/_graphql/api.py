@@ -1,4 +1,4 @@
-"""What W&B's API is asked: files, runs, the default entity. The queries' texts lie in `queries`."""
+"""Queries of W&B's API: files, runs, the default entity. Their texts are in `queries`."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ P = TypeVar("P", RunPath, ProjectPath)
 
 
 class WandbApi:
-    """W&B's API, as one client asks it.
+    """W&B's API, as one client queries it.
 
     Args:
         client: Returns the GraphQL client of the running event loop.
-        default_entity: The entity of paths that name none; empty to ask the server.
+        default_entity: The entity of paths that name none; empty to request it.
 
     Attributes:
-        default_entity: The entity of paths that name none; empty while it has not been asked for.
-        names_projects: Whether the server takes a project's number in deletions; cleared by whoever finds out.
+        default_entity: The entity of paths that name none; empty until it is requested.
+        names_projects: Whether the server takes a project's number in deletions; cleared once it refuses one.
     """
 
     def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
@@ -57,7 +57,7 @@ class WandbApi:
         return await self._client().disk.run(parse) if nodes > MODEST_PAGE else parse()
 
     async def resolve(self, path: P) -> P:
-        """Fill in the default entity, which is asked from the server once."""
+        """Fill in the default entity, which is requested once."""
         if path.entity:
             return path
         async with self._client().entity_lock:
@@ -68,7 +68,7 @@ class WandbApi:
     async def pages(
         self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
     ) -> AsyncGenerator[tuple[FileAttributes, ...]]:
-        """Yield the files of a run, page by page; the next page is on its way while one is used.
+        """Yield the files of a run, page by page; the next page is requested while one is used.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -80,7 +80,7 @@ class WandbApi:
                 yield page
 
     def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
-        """Yield the files of a run from where a walk stands on, as ``pages`` does."""
+        """Yield the files of a run from a walk's cursor on, as ``pages`` does."""
 
         def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
             files = walk.accept(page)
@@ -183,16 +183,16 @@ class WandbApi:
         return page
 
     async def count_all(self, run: RunPath) -> int | None:
-        """Ask how many files the run has in all; ``None`` where the server does not count."""
+        """Return how many files the run has in all; ``None`` if the server does not count."""
         return (await self._page(Pages(run=await self.resolve(run), per_page=1))).file_count
 
     async def find(self, run: RunPath, name: str) -> FileAttributes | None:
-        """Ask for one file by its name; ``None`` where the run has none of that name."""
+        """Return one file by its name; ``None`` if the run has none of that name."""
         page = await self._page(Pages(run=await self.resolve(run), per_page=1, names=(name,)))
         return next((file for file in page.files if file.name == name), None)
 
     async def look_up(self, run: RunPath, name: str) -> FileAttributes:
-        """Ask for one file by its name.
+        """Return one file by its name.
 
         Raises:
             RemoteFileNotFoundError: The run has none of that name.
@@ -208,7 +208,7 @@ class WandbApi:
         return found
 
     async def project_number(self, run: RunPath) -> int | None:
-        """Give the number of the run's project, which deletions name; ``None`` where the server gives none."""
+        """Return the number of the run's project, which deletions name; ``None`` if the server states none."""
         run = await self.resolve(run)
         if (run.entity, run.project) not in self._project_numbers:
             await self._page(Pages(run=run, per_page=1))

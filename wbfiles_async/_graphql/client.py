@@ -1,4 +1,4 @@
-"""Sends operations to W&B's GraphQL API: credentials, retries, and the pace the server sets. Knows no query's meaning."""
+"""Sends operations to W&B's GraphQL API: credentials, retries, the pace the server sets. Knows no query's meaning."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class GraphQLClient:
         authenticator: Provides the credentials; ``None`` if an injected client brings its own.
         refused: The error for credentials that the API refuses, if they are ours.
         settings: Where the API is, and how long an answer may take.
-        options: How long a call may go on failing.
+        options: How long a call may keep failing.
         disk: Where long answers are parsed.
         clock: The time.
-        entity_lock: Held while the default entity is asked for.
+        entity_lock: Held while the default entity is requested.
     """
 
     http: HttpClient
@@ -75,7 +75,7 @@ class GraphQLClient:
             AuthenticationError: The credentials were not accepted.
             PermissionDeniedError: They were, and do not suffice.
             ApiError: The server refuses, or the answer is not valid.
-            TransferError: No answer came.
+            TransferError: No answer arrived.
             ConfigurationError: The client was closed meanwhile.
         """
         budget, reauthorized, round = RetryBudget(self.options, self.clock), False, 0
@@ -149,7 +149,7 @@ class GraphQLClient:
                     if len(body) > MAX_ANSWER_BYTES:
                         raise ApiError(
                             f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, which is no "
-                            "answer to what was asked. Check base_url, or ask for fewer files a page (per_page).",
+                            "answer to this request. Check base_url, or request fewer files a page (per_page).",
                             status=response.status_code,
                         )
         return bytes(body)

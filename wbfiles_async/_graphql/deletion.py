@@ -1,4 +1,4 @@
-"""Deletes files of a run in batches, and looks what became of them where the server's answer does not tell."""
+"""Deletes files of a run in batches, and looks for them if the server's answer does not confirm."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ FAILURES_KEPT: Final = 1000
 """Failures a report lists; it counts them all."""
 
 BATCHES_AT_ONCE: Final = 4
-"""Mutations under way together: hides the way to the server and back, and is no burden to its database."""
+"""Simultaneous mutations: hides the latency, and is no burden to the server's database."""
 
 
 @attrs.frozen
 class _Outcome:
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
         left: The files that are, or may be, still there.
@@ -58,14 +58,14 @@ class Deletion:
 
     A mutation whose answer got lost may have been carried out. It is never just sent again: the files are looked
     for first, by their names, and what has gone counts as deleted, whoever deleted it. A file that got the name
-    of a deleted one meanwhile has another id and is let be.
+    of a deleted one meanwhile has another id and is left alone.
 
     Args:
         api: W&B's API.
-        options: How long a batch may go on failing.
+        options: How long a batch may keep failing.
         clock: The time.
         run: The run.
-        on_result: Told of each file's end.
+        on_result: Called with the result of each file.
     """
 
     _api: WandbApi
@@ -99,7 +99,7 @@ class Deletion:
     async def carry_out(self, doomed: Doomed) -> DeletionReport:
         """Delete.
 
-        An error that no batch would be spared ends it, when the batches that are under way have ended.
+        An error that every batch would meet ends it, once the batches in progress have ended.
 
         Raises:
             IncompleteDeletionError: Files are left.
@@ -217,5 +217,5 @@ def _summary(run: RunPath, report: DeletionReport) -> str:
     more = f" and {report.failed - NAMES_SHOWN} more" if report.failed > NAMES_SHOWN else ""
     return (
         f"{report.failed} of {report.files} files of the run {run} were not deleted, or it is not known whether they "
-        f"were: {names}{more}. The first reason: {report.failures[0].error} Delete again to go on with what is left."
+        f"were: {names}{more}. The first reason: {report.failures[0].error} Delete again to continue with what is left."
     )

@@ -22,9 +22,9 @@ class FilesPage:
 
     Attributes:
         files: The files, in the server's order.
-        end_cursor: Where the next page begins; ``None`` where the server gave no cursor.
+        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
         has_next: Whether the server says that there are more.
-        file_count: All files of the run, whatever was asked for.
+        file_count: All files of the run, whatever was requested.
         project_id: The project's number, which deletions need.
         skipped: Entries that could not be read as a file.
     """
@@ -80,14 +80,14 @@ def parse_file_attributes(node: object) -> FileAttributes | None:
     Keys that are missing, unknown or of the wrong kind do no harm.
 
     Returns:
-        ``None`` where it is no dictionary or has no name.
+        ``None`` if it is no dictionary or has no name.
     """
     file = read_attributes(mapping(node))
     return file if file.name else None
 
 
 def read_attributes(given: Mapping[str, object]) -> FileAttributes:
-    """Read a dictionary of one file as ``parse_file_attributes`` does; its name is empty where there is none."""
+    """Read a dictionary of one file as ``parse_file_attributes`` does; its name is empty if there is none."""
     identity, name = given.get("id"), given.get("name")
     return FileAttributes(
         id=str(identity) if isinstance(identity, int) else text(identity) or "",

@@ -18,7 +18,7 @@ _PROJECT_ID = re.compile(rb"ProjectInternalId:([0-9]{1,19})")
 
 def mapping(value: object) -> Mapping[str, object]:
     """Return an object; an empty one for all else."""
-    return value if isinstance(value, (dict, Mapping)) else {}  # dict first: it is quickly told
+    return value if isinstance(value, (dict, Mapping)) else {}  # dict first: that check is quick
 
 
 def text(value: object) -> str | None:

@@ -35,7 +35,7 @@ class Match:
     """What a file must be like; all of it must hold.
 
     Attributes:
-        name: The name asked for, which the server can look for itself; ``None`` where any will do.
+        name: The name to find, which the server can look for itself; ``None`` for any.
         run_id: The run that is listed. W&B's documentation calls ``id`` that of the run, its server
             returns the file's own; either is right.
         wanted: Attribute, in snake case, and the value it must have.
@@ -46,7 +46,7 @@ class Match:
     wanted: tuple[tuple[str, str | int | None], ...]
 
     def accepts(self, file: FileAttributes) -> bool:
-        """Tell whether the file is one that was asked for."""
+        """Return whether the file matches."""
         return all(self._holds(file, attribute, value) for attribute, value in self.wanted)
 
     def _holds(self, file: FileAttributes, attribute: str, value: str | int | None) -> bool:

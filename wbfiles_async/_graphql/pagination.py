@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 
 @attrs.define
 class _Trail(Generic[Item]):
-    """The way behind a walk through one listing, whatever it lists.
+    """The state of a walk through one listing, whatever it lists.
 
     Attributes:
         what: What is listed, for messages.
@@ -54,10 +54,10 @@ class _Trail(Generic[Item]):
         """Take a page, and return its items without those seen shortly before.
 
         Args:
-            items: Each with what tells it from the others.
+            items: Each with what identifies it.
             end_cursor: Where the next page begins.
             has_next: Whether the server says that there are more.
-            count: Items of all pages, as far as the server tells.
+            count: Items of all pages, as far as the server states it.
 
         Raises:
             ApiError: The server says that there are more pages but gives no way to them.
@@ -103,15 +103,15 @@ class _Trail(Generic[Item]):
 
 @attrs.define
 class Pages:
-    """Where a walk through the files of one run stands.
+    """A walk through the files of one run.
 
-    Ask with `variables`, give the page that came to `accept`, until `done`.
+    Query with `variables` and pass each page to `accept`, until `done`.
 
     Attributes:
         run: The run, its entity known.
-        per_page: Files to ask for at a time; may be changed on the way.
-        names: Ask for the files of these names only.
-        pattern: Ask for the files whose names are LIKE this; not together with ``names``.
+        per_page: Files to request at a time; may be changed in between.
+        names: Only the files of these names.
+        pattern: Only the files whose names are LIKE this; not together with ``names``.
     """
 
     run: RunPath
@@ -141,7 +141,7 @@ class Pages:
         }
 
     def accept(self, page: FilesPage) -> tuple[FileAttributes, ...]:
-        """Take the page that was asked for, and return its files without those seen shortly before.
+        """Take the requested page, and return its files without those seen shortly before.
 
         Raises:
             ApiError: The server says that there are more pages but gives no way to them.
@@ -155,24 +155,24 @@ class Pages:
 
     @property
     def missing(self) -> int:
-        """Files that the server counts and did not list, after the last page; 0 where not all were asked for."""
+        """Files that the server counts and did not list, after the last page; 0 if not all were requested."""
         return 0 if self.names or self.pattern is not None else self._trail.missing
 
 
 @attrs.define
 class RunPages:
-    """Where a walk through the runs of one project stands.
+    """A walk through the runs of one project.
 
-    Ask with `variables`, give the page that came to `accept`, until `done`.
+    Query with `variables` and pass each page to `accept`, until `done`.
 
     Attributes:
         project: The project, its entity known.
         filters: Which runs, as JSON.
         order: In which order.
-        per_page: Runs to ask for at a time; may be changed on the way.
-        files_each: Files to ask for with each run; 0 for the runs alone. May be changed on the way.
-        names: Ask for the files of these names only.
-        pattern: Ask for the files whose names are LIKE this; not together with ``names``.
+        per_page: Runs to request at a time; may be changed in between.
+        files_each: Files to request with each run; 0 for the runs alone. May be changed in between.
+        names: Only the files of these names.
+        pattern: Only the files whose names are LIKE this; not together with ``names``.
     """
 
     project: ProjectPath
@@ -207,7 +207,7 @@ class RunPages:
         return variables
 
     def accept(self, page: RunsPage) -> tuple[ListedRun, ...]:
-        """Take the page that was asked for, and return its runs without those seen shortly before.
+        """Take the requested page, and return its runs without those seen shortly before.
 
         Raises:
             ApiError: The server says that there are more pages but gives no way to them.

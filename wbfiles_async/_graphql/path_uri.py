@@ -1,4 +1,4 @@
-"""Tell where in a bucket a file lies, from its signed URL. Performs no I/O."""
+"""Derive a file's place in its bucket from its signed URL. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
 def path_uri(url: str | None, direct_url: str | None) -> str:
-    """Return where the file lies: ``s3://bucket/key``, a reference's own address, or ``""`` where unknown.
+    """Return the place of the file: ``s3://bucket/key``, a reference's own address, or ``""`` if unknown.
 
     Args:
         url: The file's address on the API's host.

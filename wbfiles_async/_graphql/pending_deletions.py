@@ -43,7 +43,7 @@ class Doomed:
                 self._open.clear()
 
     def batches(self) -> Iterator[list[FileAttributes]]:
-        """Iterate over the files, at most `BATCH` at a time, in the order in which they came."""
+        """Iterate over the files, at most `BATCH` at a time, in the order of the listing."""
         for packed in self._packed:
             yield [_file(*each) for each in json.loads(zlib.decompress(packed))]
         if self._open:

@@ -1,4 +1,4 @@
-"""Pages that are asked for while the ones before are used. Knows nothing of what is listed."""
+"""Pages that are requested while the ones before are used. Knows nothing of what is listed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 
 MODEST_PAGE = 100
-"""Files a page that every server gives; asked for where a larger page is refused."""
+"""Files a page that every server accepts; requested if a larger page is refused."""
 
 Page = TypeVar("Page")
 Items = TypeVar("Items")
@@ -18,12 +18,12 @@ Items = TypeVar("Items")
 async def ahead(
     ask: Callable[[], Awaitable[Page]], accept: Callable[[Page], Items], is_done: Callable[[], bool]
 ) -> AsyncGenerator[Items]:
-    """Yield page after page; the next one is on its way while one is used, and no more than that one.
+    """Yield page after page; the next one is requested while one is used, and no more than that one.
 
     Args:
-        ask: Asks for the page that comes next.
-        accept: Takes a page, so that ``ask`` goes on behind it, and gives what it holds.
-        is_done: Tells whether the page that was accepted is the last.
+        ask: Requests the next page.
+        accept: Takes a page, so that ``ask`` requests the one after it, and returns what it holds.
+        is_done: Returns whether the page that was accepted is the last.
     """
     under_way = asyncio.ensure_future(ask())
     try:

@@ -42,7 +42,7 @@ query Run($project: String!, $entity: String!, $name: String!) {
 }
 """
 
-# What W&B's client asks for as "Runs" holds much more of each run; this is what we show of one.
+# W&B's client requests much more of each run by "Runs"; this is what we show of one.
 RUNS: Final = """\
 query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
            $filters: JSONString) {
@@ -56,7 +56,7 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int =
 }
 """
 
-# The first page of each run's files comes along, so that runs of few files cost no request of their own.
+# The first page of each run's files is included, so that runs of few files cost no request of their own.
 RUNS_WITH_FILES: Final = """\
 query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
            $filters: JSONString, $fileLimit: Int = 50, $fileNames: [String] = [], $pattern: String) {

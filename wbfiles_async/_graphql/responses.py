@@ -40,7 +40,7 @@ def parse_answer(status: int, body: bytes, *, host: str, retry_after: float | No
     Args:
         status: The HTTP status.
         body: The whole body.
-        host: Who answered, for messages.
+        host: The server's host, for messages.
         retry_after: Seconds that the answer's headers ask to wait, for `RateLimitedError`.
 
     Raises:
@@ -75,7 +75,7 @@ def check_deleted(data: dict[str, object]) -> None:
 
 
 def parse_viewer(data: dict[str, object]) -> str:
-    """Return the default entity of whoever asks.
+    """Return the default entity of the user.
 
     Raises:
         ConfigurationError: The account has none.
@@ -129,7 +129,7 @@ def _messages(answer: dict[str, object]) -> tuple[str, ...]:
 
 
 def _plain_message(body: bytes) -> tuple[str, ...]:
-    """Return what a refusal says that does not come from the API itself but from something before it."""
+    """Return what a refusal says that is not the API's own but that of something before it."""
     if is_markup(body):
         return (described_page(body),)
     said = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)

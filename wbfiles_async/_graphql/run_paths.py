@@ -17,7 +17,7 @@ _PROJECT_FORMS = "use entity/project, project, or the URL of the project's page"
 
 _LONGEST_SHOWN = 200  # characters
 
-# Where the pages of W&B's cloud lie: host -> path before the entity.
+# Where the pages of W&B's cloud are: host -> path before the entity.
 _CLOUD_PAGES = {"wandb.ai": "", "www.wandb.ai": "", "forge.coreweave.com": "/wandb"}
 _CLOUD_API = "https://api.wandb.ai"
 
@@ -46,7 +46,7 @@ def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str
 
     A path is read as ``wandb.Api().run`` reads it: also ``project/runs/run_id``, ``/runs/run_id``,
     ``entity/project:run_id`` and ``project:run_id``. Of a URL, the tab (``/files``, ``/logs``), the query and
-    the fragment are ignored; what lies deeper, such as the page of a file, is refused.
+    the fragment are ignored; what is below, such as the page of a file, is refused.
 
     Args:
         path: What the user gave.
@@ -105,7 +105,7 @@ def possible_meanings(
 ) -> tuple[RunPath | ProjectPath, ...]:
     """Return what a path that may name a run or a project can mean.
 
-    A URL tells. A path with ``/`` or ``/runs`` behind it, of two parts at most, is that of a project. Two parts
+    A URL is clear. A path with ``/`` or ``/runs`` behind it, of two parts at most, is that of a project. Two parts
     without it can be ``project/run_id`` as well as ``entity/project``. All else is a run.
 
     Args:
@@ -156,7 +156,7 @@ def split_file_page(path: str, *, base_url: str) -> tuple[str, str] | None:
     try:
         page = _read_page(path, base_url)
     except ValueError:
-        return None  # whoever reads the path next explains it
+        return None  # the next reader of the path explains it
     return (f"{page.entity}/{page.project}/runs/{page.run_id}", page.file) if page.file else None
 
 
@@ -260,7 +260,7 @@ def _read_page(url: str, base_url: str) -> _Page:
 
 
 def _segments_of(url: str, base_url: str) -> list[str]:
-    """Return what a page's URL holds behind the place where the server's pages lie: entity, project, and more."""
+    """Return what a page's URL holds behind the place where the server's pages are: entity, project, and more."""
     if not url.isprintable() or " " in url:
         raise ValueError("it has white space or control characters in it")
     given = urlsplit(url)

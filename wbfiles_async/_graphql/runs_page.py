@@ -16,14 +16,14 @@ __all__ = ["ListedRun", "RunsPage", "parse_run", "parse_run_count", "parse_runs_
 
 @attrs.frozen
 class ListedRun:
-    """A run as the listing of its project tells of it.
+    """A run as the listing of its project describes it.
 
     Attributes:
-        path: Where it lives.
+        path: Its path.
         name: The name shown to people.
-        state: Where it stands, such as ``finished``.
+        state: Its state, such as ``finished``.
         created_at: When it was made, as the server writes it.
-        files: The first page of its files; ``None`` where none was asked for.
+        files: The first page of its files; ``None`` if none was requested.
     """
 
     path: RunPath
@@ -39,7 +39,7 @@ class RunsPage:
 
     Attributes:
         runs: The runs, in the server's order.
-        end_cursor: Where the next page begins; ``None`` where the server gave no cursor.
+        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
         has_next: Whether the server says that there are more.
         run_count: All runs that the filters select.
         skipped: Entries that could not be read as a run.
@@ -76,7 +76,7 @@ def parse_runs_page(data: Mapping[str, object], *, project: ProjectPath) -> Runs
 
 
 def parse_run_count(data: Mapping[str, object], *, project: ProjectPath) -> int | None:
-    """Read the number of runs in an answer to `RUN_COUNT`; ``None`` where the server does not count.
+    """Read the number of runs in an answer to `RUN_COUNT`; ``None`` if the server does not count.
 
     Raises:
         RunNotFoundError: The server knows no such project, or does not show it.

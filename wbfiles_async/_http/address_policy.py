@@ -1,7 +1,7 @@
 """Decide which addresses are never connected to, and which only if private ones are allowed. Performs no I/O.
 
-A name is judged by the addresses it resolves to, at the moment of connecting. Where somebody else resolves it (a
-proxy, a client that was handed in), only what stands in the URL can be judged: `reach_of_host`.
+A name is judged by the addresses it resolves to, at the moment of connecting. If it is resolved elsewhere (by a
+proxy, by an injected client), only the URL itself can be judged: `reach_of_host`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class AddressPolicy:
         self._check(reach_of(address))
 
     def check_host(self, host: str) -> None:
-        """Check the host of a URL that somebody else resolves, such as a proxy; most names pass.
+        """Check the host of a URL that is resolved elsewhere, as by a proxy; most names pass.
 
         Raises:
             ForbiddenAddressError: It is an address, or a name known to lead to one, that must not be connected to.
@@ -125,7 +125,7 @@ class AddressPolicy:
 def reach_of(address: str) -> Reach:
     """Classify an address, also one that carries another: the strictest of what it may lead to.
 
-    A network's own NAT64 prefix, outside of those that are reserved for the purpose, cannot be told from any other.
+    A network's own NAT64 prefix, outside of those that are reserved for the purpose, looks like any other network.
 
     Args:
         address: An IPv4 or IPv6 address; a zone (``%eth0``) is ignored.

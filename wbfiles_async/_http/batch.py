@@ -2,8 +2,8 @@
 
 A small response takes a few dozen short steps, each of which needs Python's lock. In one thread they follow one
 another; shared between the loop and other threads they would mostly wait for the lock. So a connection is handed over
-with the first response, sends its follow-ups from the thread, and the loop is told a few times a second how many are
-complete.
+with the first response, sends its follow-ups from the thread, and reports a few times a second to the loop how many
+are complete.
 
 Only what arrives complete and as expected is taken here. Anything else ends a batch: the connection, and what arrived
 over it, return to the loop as they are.
@@ -35,7 +35,7 @@ from wbfiles_async._threads import await_to_completion, start_thread
 __all__ = ["BatchWorker", "ConnectionBatch"]
 
 REPORT_SECONDS: Final = 0.02
-"""How often the loop is told at most: once for several bodies, if they arrive quickly."""
+"""How often to report to the loop at most: once for several bodies, if they arrive quickly."""
 
 CHECK_SECONDS: Final = 0.1
 """How often stalled connections are looked for."""
@@ -128,7 +128,7 @@ class ConnectionBatch:
         if over and not self._over.done():
             self._over.set_result(None)
 
-    # In the thread. Each returns whether the batch goes on.
+    # In the thread. Each returns whether the batch continues.
 
     def start(self, now: float) -> bool:
         """Begin with what has arrived already."""
@@ -200,10 +200,10 @@ class ConnectionBatch:
                 return False
             return True
         sink, head = self.sink, self.head
-        if not self._completed:  # what its sink raises ends the batch, so nothing may be under way
+        if not self._completed:  # what its sink raises ends the batch, so no request may have been sent
             self._finish(sink, body)
             return self._send_next(now, head)
-        try:  # the next request is on its way while the disk works
+        try:  # the next request is sent while the disk works
             return self._send_next(now, head)
         finally:
             self._finish(sink, body)

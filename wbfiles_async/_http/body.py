@@ -22,7 +22,7 @@ async def pieces_of(response: httpx.Response, limit: StallLimit) -> AsyncGenerat
     Raises:
         httpx.TransportError: The connection failed, or stalled.
     """
-    # Not aiter_raw: it refuses a body that came with the response, as mocks send it.
+    # Not aiter_raw: it refuses a body that is complete with the response, as mocks send it.
     assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101
     pieces, detector = aiter(response.stream), StallDetector(limit.seconds, limit.least)
     while True:

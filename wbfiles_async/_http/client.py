@@ -56,7 +56,7 @@ class HttpClient:
         json: object = None,
         data: dict[str, str] | None = None,
     ) -> httpx.Request:
-        """Build a request. The URL reaches the server byte for byte: a signed one would not stand being normalized.
+        """Build a request. The URL reaches the server byte for byte: a signed one must not be normalized.
 
         Args:
             method: The method.
@@ -128,7 +128,7 @@ class HttpClient:
             raise
 
     async def aclose(self) -> None:
-        """Close the client, if it is ours. Requests under way fail."""
+        """Close the client, if it is ours. Requests in progress fail."""
         self._is_closed = True
         if self._owned:
             await self._client.aclose()

@@ -43,7 +43,7 @@ DESCRIPTORS_USED_UP: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 @attrs.frozen
 class Origin:
-    """Where a request goes.
+    """The origin of a request.
 
     Attributes:
         scheme: ``http`` or ``https``.
@@ -90,7 +90,13 @@ class Connector:
         self._context_lock = anyio.Lock()
 
     async def connect(
-        self, origin: Origin, *, proxy: Proxy | None, policy: AddressPolicy, timeout: float | None, read_timeout: float
+        self,
+        origin: Origin,
+        *,
+        proxy: Proxy | None,
+        policy: AddressPolicy,
+        timeout: float | None,  # noqa: ASYNC109  # ends in an error of httpx
+        read_timeout: float,
     ) -> Connection:
         """Open a connection.
 

@@ -37,7 +37,7 @@ class Connection:
         extra_fields: Header fields of each request that are for the proxy.
 
     Attributes:
-        socket: The socket, for whoever waits for it.
+        socket: The socket, to wait for.
         has_ended: Whether nothing more will arrive.
         idle_since: When it became idle, in the loop's time.
         received: Bytes received so far.
@@ -75,7 +75,7 @@ class Connection:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether an idle connection is still open, and nothing has arrived that no request asked for."""
+        """Whether an idle connection is still open, and nothing has arrived without a request."""
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return False
         try:  # below TLS, whose own receive cannot look without taking
@@ -107,9 +107,9 @@ class Connection:
         self.socket.close()
 
     def abort(self) -> None:
-        """Make whoever waits for the connection see its end. Any thread may call this."""
+        """Make all who wait for the connection see its end. Any thread may call this."""
         with suppress(OSError):
-            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would go on as if in plain text
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would continue in plain text
 
     def begin_exchange(self, body_bytes: int = 0) -> None:
         """Prepare for another request, and for a response body of this length that is held as a whole."""

@@ -15,7 +15,7 @@ from wbfiles_async._http.stall import StallDetector
 __all__ = ["BodyReceiver"]
 
 GATHER_SECONDS: Final = 0.25
-"""Seconds that the bytes of a slow connection wait for more: short enough for whoever watches the progress."""
+"""Seconds that the bytes of a slow connection wait for more: short enough for a progress display."""
 
 
 class BodyReceiver:

@@ -18,7 +18,7 @@ LARGE_BUFFER: Final = 1 << 20
 """Bytes of the buffer for a large body: smaller ones cost more calls, larger ones exceed the processor's caches."""
 
 CHUNKS_BYTES: Final = 64 << 10
-"""Bytes of a chunked body that are decoded at a time: a chunk may hold a single byte, and the loop must go on."""
+"""Bytes of a chunked body that are decoded at a time: a chunk may hold one byte, and the loop must not be blocked."""
 
 GATHER_SECONDS: Final = 0.05
 """Seconds that the bytes of a slow connection wait for more to arrive."""
@@ -127,7 +127,7 @@ class Exchange:
             connection.reserve(most)
             most = min(most, connection.capacity)
             enough = most if rest is None else min(rest, most)
-            wanted = 1 if rest is None else enough  # without a length, what is there may be all
+            wanted = 1 if rest is None else enough  # without a length, what has arrived may be all
             if connection.held < wanted and not connection.has_ended:
                 await self._wait(wanted, enough, self._read_timeout)
         return connection.take(most if rest is None else rest)

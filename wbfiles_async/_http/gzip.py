@@ -52,7 +52,7 @@ class Gunzip:
         """Take what arrived, and yield what is in it, a step at a time.
 
         Raises:
-            CorruptError: What came is damaged, or grows beyond bounds.
+            CorruptError: What arrived is damaged, or grows beyond bounds.
         """
         view = memoryview(data)
         for start in range(0, len(view), _SLICE):

@@ -16,8 +16,8 @@ IDLE_SECONDS = 30.0
 class ConnectionPool:
     """Keeps connections by origin; the one that was used last is used next.
 
-    Nobody watches idle connections: whether the server has closed one is found out when it is needed. Does not limit
-    how many there are; whoever sends the requests does.
+    Idle connections are not watched: whether the server has closed one is checked when it is needed. Does not limit
+    how many there are; the caller does.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class ConnectionPool:
         self._closed = False
 
     def register(self, connection: Connection) -> None:
-        """Have a new connection ended when the pool is closed, whoever uses it then."""
+        """Have a new connection ended when the pool is closed, whether it is in use or not."""
         if self._closed:
             connection.close()
         else:

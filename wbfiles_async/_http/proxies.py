@@ -41,7 +41,7 @@ class Proxy:
         scheme: How to speak to it.
         host: Its name or address, without brackets.
         port: Its port.
-        authorization: The value of ``Proxy-Authorization``; ``None`` where the URL has no user.
+        authorization: The value of ``Proxy-Authorization``; ``None`` if the URL has no user.
         url: The whole URL, user and password included.
     """
 
@@ -68,7 +68,7 @@ class _Setting:
     value: str = attrs.field(repr=False)
 
     def proxy(self) -> Proxy | None:
-        """Return the proxy; ``None`` where the value is no URL of one."""
+        """Return the proxy; ``None`` if the value is no URL of one."""
         # As Go does: "proxy.example.com:3128" is a URL that only lacks its scheme.
         text = self.value if _SCHEME.match(self.value) else f"http://{self.value}"
         if _NOT_IN_A_URL.search(text):
@@ -80,7 +80,7 @@ class _Setting:
             return None
         if parts.scheme not in _DEFAULT_PORTS or not host or port == 0:
             return None
-        # No host holds one of these; what stands here is a password with a character that is not encoded.
+        # No host holds one of these; this is a password with a character that is not encoded.
         if "@" in parts.path + parts.query + parts.fragment or "%" in host:
             return None
         host, port = _ascii(host), port or _DEFAULT_PORTS[parts.scheme]
@@ -146,7 +146,7 @@ class ProxyRules:
         """Read ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in lower case first.
 
         A value is judged only when it is needed, by `choose`. ``HTTP_PROXY`` is ignored in CGI programs, where
-        whoever sends a request can set it (by a header ``Proxy``); ``http_proxy`` is not.
+        the sender of a request can set it (by a header ``Proxy``); ``http_proxy`` is not.
 
         ``NO_PROXY`` lists hosts, separated by commas or blanks:
 

@@ -25,7 +25,7 @@ class StallDetector:
         """Record that ``moved`` bytes took ``waited`` seconds.
 
         Returns:
-            What a window that brought too little brought, as text; ``None`` while the connection is healthy.
+            How much a window brought, as text, if it was too little; ``None`` while the connection is healthy.
         """
         self._waited += waited
         self._moved += moved

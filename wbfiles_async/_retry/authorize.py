@@ -15,7 +15,7 @@ __all__ = ["api_failure", "authorization"]
 
 
 async def authorization(authenticator: Authenticator, *, name: str, host: str) -> Mapping[str, str]:
-    """Return the header fields that prove who asks.
+    """Return the header fields that authenticate a request.
 
     Args:
         authenticator: Provides them; an identity token may have to be exchanged first.

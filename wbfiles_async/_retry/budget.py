@@ -15,10 +15,10 @@ __all__ = ["RetryBudget"]
 log = logging.getLogger(__name__)
 
 LOUD_FAILURES: Final = 4
-"""The failure in a row that is worth a warning: by then somebody has been waiting for a second."""
+"""The failure in a row that is worth a warning: by then the caller has been waiting for a second."""
 
 REFUND_BYTES: Final = 64 << 10
-"""Bytes whose arrival makes earlier failures count no more: a long transfer over a bad link goes on while it moves."""
+"""Bytes whose arrival cancels earlier failures: a long transfer over a bad link is retried while it makes progress."""
 
 HOPELESS_ATTEMPTS: Final = 6
 """Attempts at what hardly ever heals, such as a port on which nobody listens: three seconds, for a server that is just
@@ -26,9 +26,9 @@ starting."""
 
 
 class RetryBudget:
-    """One budget, not one a layer.
+    """The budget of one file or call: one for all layers.
 
-    Requests that run side by side often fail together, from one cause; that counts once. So a request
+    Concurrent requests often fail together, from one cause; that counts once. So a request
     remembers the ``round`` it began in, and its failure is free if another of that round was counted already.
 
     Args:
@@ -80,8 +80,8 @@ class RetryBudget:
             failure: What went wrong.
             round: The value of ``round`` when the failed request began.
             lost: Whether all that arrived must be fetched again, so that it was no progress, however much it was.
-            pause: Seconds in which nobody sends requests to the origin, since it throttles; they are not waited for
-                here, but by all together, before their next request.
+            pause: Seconds in which no request is sent to the origin, since it throttles. Not waited for here: all
+                requests wait for its end together.
 
         Raises:
             WBFilesError: The failure's own error, if no attempt is left or the wait would be too long.

@@ -1,4 +1,4 @@
-"""A failed request: what it asks for next, and the error that is raised if nothing helps."""
+"""A failed request: what is done next, and the error that is raised if nothing helps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["RequestFailed", "RetryAction", "network_failure"]
 
 
 class RetryAction(enum.Enum):
-    """What a failed request asks for next."""
+    """What is done about a failed request."""
 
     RETRY = "send it again, after a while"
     REFRESH = "ask the API for the file again: its URL expired, or the object is gone"
@@ -38,10 +38,10 @@ class RequestFailed(Exception):  # noqa: N818  # no caller sees it
 
     Attributes:
         action: What to do next.
-        error: What the caller gets if nothing helps.
+        error: What is raised if nothing helps.
         retry_after: Seconds the server asked to wait.
         throttled: Whether the server asks for fewer requests, from everybody.
-        pause: Seconds in which nobody sends it any, if that was decided.
+        pause: Seconds in which no request is sent to it, if that was decided.
         hopeless: Whether another attempt hardly ever helps, if the server has never answered before.
     """
 
@@ -69,7 +69,7 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
     Args:
         error: An ``httpx.TransportError`` or ``httpx.InvalidURL``.
         name: The file, for messages; empty for the API.
-        host: Who was asked.
+        host: Where the request was sent.
         offset: The first byte that was requested, if it was a file's.
     """
     at = f" at byte {offset}" if offset else ""

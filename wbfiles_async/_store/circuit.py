@@ -1,4 +1,4 @@
-"""Whether an origin is worth asking at all, learnt from the files that failed. Reads no clock, performs no I/O."""
+"""Whether requests to an origin are worth sending, learnt from files that failed. Reads no clock, performs no I/O."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import attrs
 __all__ = ["FILES", "Circuit"]
 
 FILES: Final = 8
-"""Files in a row that used up all their tries, without one success between: then it is the origin, not the files."""
+"""Files in a row that used up all their attempts, without one success between: then it is the origin, not the files."""
 
-# A store that restarts is back within seconds; one that stays away is asked once a minute.
+# A store that restarts is back within seconds; one that stays away is probed once a minute.
 _FIRST_PROBE: Final = 5.0  # seconds
 _LONGEST_PROBE: Final = 60.0  # seconds
 
 
 @attrs.define
 class Circuit:
-    """Spares an origin, and everybody who waits for it, the requests that would fail like those before.
+    """Circuit breaker of one origin: saves the requests that would fail like those before.
 
-    It opens when `FILES` different files have given up in a row, and nothing came through while any of them was
-    failing. While it is open one request in a while finds out whether the origin is back; the first success closes it.
+    It opens when `FILES` different files have failed in a row, and no request succeeded while any of them was
+    failing. While it is open one request now and then probes whether the origin is back; the first success closes it.
     """
 
     _gave_up: set[object] = attrs.field(factory=set, init=False)
@@ -36,17 +36,17 @@ class Circuit:
         return self._probe_at is not None
 
     def wait(self, now: float) -> float:
-        """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 where it may be at once."""
+        """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 if it may be at once."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
     def sent(self, now: float) -> None:
-        """Note that a request is sent; while the circuit is open it is the probe, and others wait for the next."""
+        """Record that a request is sent; while the circuit is open it is the probe, and others wait for the next."""
         if self._probe_at is not None:
             self._probes += 1
             self._probe_at = now + min(_FIRST_PROBE * 2 ** min(self._probes, 10), _LONGEST_PROBE)
 
     def passed(self, now: float) -> None:
-        """Note that a request brought all it asked for, at ``now`` (monotonic seconds)."""
+        """Record that a request succeeded, at ``now`` (monotonic seconds)."""
         self._passed_at = now
         if self._gave_up:
             self._gave_up.clear()
@@ -54,12 +54,12 @@ class Circuit:
         self._probes = 0
 
     def open(self, now: float) -> None:
-        """Note that the origin is down, at ``now`` (monotonic seconds)."""
+        """Record that the origin is down, at ``now`` (monotonic seconds)."""
         if self._probe_at is None:
             self._probe_at = now + _FIRST_PROBE
 
     def gave_up(self, file: object, now: float, *, since: float) -> bool:
-        """Note that a file used up all its tries.
+        """Record that a file used up all its attempts.
 
         Args:
             file: Identifies it; the same file counts once.

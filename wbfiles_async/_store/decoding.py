@@ -1,4 +1,4 @@
-"""Decompresses a file on its way, and checks it against what the API states of it."""
+"""Decompresses a file as it arrives, and checks it against what the API states of it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ async def decoded(
 ) -> AsyncGenerator[bytes]:
     """Yield what is in a gzip stream, then check that it was the right one.
 
-    Length and md5 that the API states are those of the stored bytes. These are the compressed ones where the store
-    keeps the file so (GCS), and those in them where somebody on the way compresses; so either may fit. Where they
-    do, ``file.decoded_md5`` tells what was handed out.
+    Length and md5 that the API states are those of the stored bytes. These are the compressed ones if the store keeps
+    the file so (GCS), and the decompressed ones if a proxy compresses; so either may fit. If they do,
+    ``file.decoded_md5`` is the md5 of what was handed out.
 
     Args:
         file: The file.
         pieces: The compressed bytes.
-        host: Who sends them.
+        host: The store's host, for messages.
         verify: Whether md5s are compared; lengths are anyway.
 
     Raises:

@@ -1,6 +1,6 @@
-"""How much each origin takes: the slots for requests to it, its throttling, and whether it is worth asking.
+"""The limits of each origin: slots for requests, throttling, and its circuit breaker.
 
-All transfers to an origin share its limits: they wait together when it throttles, fewer of them go on at once, and none
+All transfers to an origin share its limits: they wait together when it throttles, fewer of them run at once, and none
 is sent while it is known to be down. Knows no URLs of files, and sends nothing.
 """
 
@@ -37,7 +37,7 @@ class OriginLimits:
     Attributes:
         name: ``scheme://host:port``.
         pace: How many requests it takes at once.
-        circuit: Whether it is worth asking.
+        circuit: Whether requests are worth sending.
         reachable: Whether the last connection could be made.
         has_answered: Whether it has ever answered.
         ranged: Whether it serves ranges properly.
@@ -68,34 +68,34 @@ class OriginLimits:
 
     @property
     def admits(self) -> bool:
-        """Whether the holder of a slot may send another request at once. Any thread may ask."""
+        """Whether the holder of a slot may send another request at once. Any thread may read it."""
         now = self._clock.monotonic()
         pace = self.pace
         return pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
 
     def record_answer(self) -> None:
-        """Record that it answered, with whatever."""
+        """Record that it responded, whatever the response was."""
         self.reachable = self.has_answered = True
 
     def record_success(self, number: int) -> None:
-        """Record that the request of this number brought all that it asked for."""
+        """Record that the request of this number succeeded."""
         self._failing_since = None
         self.circuit.passed(self._clock.monotonic())
         self.pace.passed(number)
         self._admit()
 
     def record_failure(self, error: Exception) -> None:
-        """Record that a request failed in a way that may heal.
+        """Record that a request failed in a way that another attempt may succeed.
 
-        When nothing has come through for as long as one file may go on failing, it is not the files: the rest of them
-        need not find that out one by one.
+        When no request has succeeded for as long as one file may keep failing, it is not the files, and the circuit
+        opens for all of them.
         """
         now = self._clock.monotonic()
         self._last_failure = str(error)
         if self._failing_since is None:
             self._failing_since = now
         elif now - self._failing_since >= self._longest_failing and not self.circuit.wait(now):
-            self._why_down = f"nothing came through for {now - self._failing_since:.0f} s"
+            self._why_down = f"no request succeeded for {now - self._failing_since:.0f} s"
             self.circuit.open(now)
             log.warning("%s: %s; its files fail at once until it is back.", self.name, self._why_down)
 
@@ -128,7 +128,7 @@ class OriginLimits:
         """
         self._last_failure = str(error)
         if self.circuit.gave_up(file, self._clock.monotonic(), since=since):
-            self._why_down = f"{FILES} files in a row failed there and none came through"
+            self._why_down = f"{FILES} files in a row failed there and none succeeded"
             log.warning("%s failed for %d files in a row; its files fail at once until it is back.", self.name, FILES)
 
     async def pass_gate(self, file: str) -> int:
@@ -177,7 +177,7 @@ class OriginLimits:
             raise
 
     def release(self) -> None:
-        """Give both places back."""
+        """Release both places."""
         self._limiter.release()
         self._leave()
 
@@ -186,7 +186,7 @@ class OriginLimits:
         if seconds:
             host = host_of(self.name)
             raise StoreUnavailableError(
-                f"{file}: {host} is not asked for another {seconds:.0f} s, since {self._why_down}. "
+                f"{file}: {host} gets no request for another {seconds:.0f} s, since {self._why_down}. "
                 f"The last failure: {self._last_failure}",
                 name=file,
                 host=host,
@@ -211,7 +211,7 @@ class OriginLimits:
         self._admit()
 
     def _admit(self) -> None:
-        """Give free places to those who have waited longest."""
+        """Assign free places to those who have waited longest."""
         while self.pace.has_room and self._queue:
             place = self._queue.popleft()
             if not place.done():
@@ -265,7 +265,7 @@ class RequestSlot:
         self.release()
 
     def release(self) -> None:
-        """Give the place back, if it is still held."""
+        """Release the place, if it is still held."""
         if self._held:
             self._held = False
             self.origin.release()
@@ -278,12 +278,12 @@ class RequestSlot:
         return other
 
     def record_success(self) -> None:
-        """Record that the request brought all that it asked for."""
+        """Record that the request succeeded."""
         self.origin.record_success(self._number)
 
 
 class StoreLimits:
-    """The limits of all origins that one client asks.
+    """The limits of all origins of one client.
 
     Args:
         options: State the number of connections and the longest pause.
@@ -329,7 +329,7 @@ class StoreLimits:
 
     @property
     def most(self) -> int:
-        """Requests to all origins together that may be under way."""
+        """Simultaneous requests to all origins together, at most."""
         return self._most
 
     @property

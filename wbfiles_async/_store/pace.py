@@ -1,4 +1,4 @@
-"""How fast one origin may be asked, learnt from its answers. Reads no clock, draws no chance, performs no I/O."""
+"""How many requests one origin takes, learnt from its answers. Reads no clock, draws no chance, performs no I/O."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Pace"]
 class Pace:
     """Requests that an origin takes at once, and the time until which it takes none.
 
-    Additive increase, multiplicative decrease: an origin that throttles is asked half as many at once, and one
+    Additive increase, multiplicative decrease: an origin that throttles gets half as many at once, and one
     more after each round of successes. Answers to requests that were sent before the last decrease say nothing
     new: of sixteen that are throttled together the first one decides.
 
     Attributes:
-        most: Requests at once where nothing is known against it.
+        most: Requests at once if it has not throttled.
         allowed: Requests at once now.
         under_way: Requests that hold a place now.
         resumes_at: When the origin takes requests again, in monotonic seconds.
@@ -42,12 +42,12 @@ class Pace:
         return self.under_way < self.allowed
 
     def send(self) -> int:
-        """Number a request that is sent now; its outcome is told with this number."""
+        """Number a request that is sent now; its outcome is reported with this number."""
         self._sent += 1
         return self._sent
 
     def passed(self, number: int) -> None:
-        """Note that a request brought all it asked for."""
+        """Record that a request succeeded."""
         if number > self._sent_before_decrease:
             self._throttled_in_a_row = 0
         if self.allowed < self.most:
@@ -56,7 +56,7 @@ class Pace:
                 self._change(self.allowed + 1)
 
     def throttled(self, number: int, *, now: float, retry_after: float | None, longest: float, jitter: float) -> None:
-        """Note that the origin asked to slow down.
+        """Record that the origin asked to slow down.
 
         Args:
             number: The request's, which has left its place.

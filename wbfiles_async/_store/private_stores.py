@@ -1,4 +1,4 @@
-"""Whether stores may lie at private addresses."""
+"""Whether stores may have private addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PrivateStores"]
 
 @attrs.define(eq=False)
 class PrivateStores:
-    """Whether stores may lie at private addresses: where the configured server does, or if that was allowed.
+    """Whether stores may have private addresses: if the configured server does, or if that was allowed.
 
     Attributes:
         allowed: The answer; ``None`` while it is not known.
@@ -30,7 +30,7 @@ class PrivateStores:
 
     @classmethod
     def of_server(cls, base_url: str, *, behind_proxy: bool) -> Self:
-        """Decide by where the server lies, as soon as somebody asks.
+        """Decide by the server's address, when it is first needed.
 
         Args:
             base_url: The server.

@@ -8,16 +8,15 @@ from typing import Final
 
 __all__ = ["BURST_SECONDS", "RateLimit"]
 
-# What may come at once after a pause: enough that a late wake-up costs no speed, too little for a link to notice.
+# What may arrive at once after a pause: enough that a late wake-up costs no speed, too little for a link to notice.
 BURST_SECONDS: Final = 0.25
 
 
 class RateLimit:
     """A token bucket that all connections of a client draw from, whichever threads they are in.
 
-    Bytes are drawn once they are here, and the reader then waits before it takes more, so that TCP holds the sender
-    back. Who draws is in debt until his turn has passed; turns follow each other in the order of drawing, so nobody
-    is overtaken for ever.
+    Bytes are drawn once they have arrived, and the reader then waits before it receives more, so that TCP slows the
+    sender down. Waits follow each other in the order of drawing, so that no connection starves.
 
     Args:
         rate: Bytes a second, above 0.

@@ -1,4 +1,4 @@
-"""Reads a range of a file from its store: into a sink or to the caller, going on where a body broke off."""
+"""Reads a range of a file from its store: into a sink or to the caller, resuming where a body broke off."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LITTLE_BYTES: Final = 64 << 10
 """Bytes of less than was requested that count as progress; a store could send one at a time for ever."""
 
 REPORT_SECONDS: Final = 0.01
-"""How often the loop is told of bytes that a thread writes: each time makes the threads wait for Python's lock."""
+"""How often a thread reports its bytes to the loop: each time the threads wait for Python's lock."""
 
 
 class FollowUpSource(Protocol):
@@ -48,7 +48,7 @@ class FollowUpSource(Protocol):
         ...
 
     def completed(self, count: int, slot: RequestSlot) -> None:
-        """Note that so many bodies are complete, the first one included. Called in the event loop."""
+        """Record that so many bodies are complete, the first one included. Called in the event loop."""
         ...
 
     def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
@@ -56,8 +56,8 @@ class FollowUpSource(Protocol):
 
         Args:
             follow_up: The file.
-            opened: What came of its request; ``None`` if it was not read.
-            error: What else went wrong with it.
+            opened: The outcome of its request; ``None`` if the server did not read it.
+            error: What else failed.
         """
         ...
 
@@ -84,7 +84,7 @@ class FollowUpBatch:
 
         Raises:
             httpx.TransportError: The first body broke off.
-            Exception: What was raised by whoever is told of the files.
+            Exception: What a callback for the files raised.
         """
         assert self.task is not None  # noqa: S101
         try:
@@ -120,7 +120,7 @@ class StoreReader:
 
     Attributes:
         requester: Sends the requests.
-        disk: Where sinks are written that no transport drains into.
+        disk: Threads that write into a sink if no transport drains into it.
         options: When a connection counts as stalled.
         rate_limit: Keeps all connections together to a rate; ``None`` for no limit.
         clock: The time.
@@ -158,8 +158,8 @@ class StoreReader:
             may_drain: Whether bytes may be reported after they are written, and the sink completed before.
 
         Raises:
-            RequestFailed: What arrived cannot be completed this way; the whole file must be begun again.
-            WBFilesError: What else ends the reading.
+            RequestFailed: The range cannot be completed; the whole file must be restarted.
+            WBFilesError: Any other failure.
         """
         reading = _Reading(self, file, sink.start, sink.stop)
         async for attempt in attempts(reading.recover):
@@ -220,7 +220,7 @@ class _Reading:
 
     @asynccontextmanager
     async def request(self, offset: int) -> AsyncIterator[_Body]:
-        """Request what is missing from ``offset`` on; give the body of a response that holds just that."""
+        """Request what is missing from ``offset`` on; yield the body of a response that holds exactly that."""
         file, limits = self.file, self.reader.requester.limits
         self._offset = offset
         if file.object != self._object:
@@ -261,7 +261,7 @@ class _Reading:
         return _Body(self.reader, file, found, slot, self._offset, body.stop)
 
     def moved(self, on_bytes: Callable[[int], None]) -> Callable[[int], None]:
-        """Return what is to be told of further bytes."""
+        """Return the callback for further bytes."""
 
         def moved(count: int) -> None:
             self._offset += count
@@ -271,14 +271,14 @@ class _Reading:
         return moved
 
     def is_complete(self, begun: int, offset: int) -> bool:
-        """Note that a response came to its end, and return whether nothing is missing.
+        """Record that a response has ended, and return whether nothing is missing.
 
         Args:
             begun: The first byte that was requested.
             offset: The first byte that has not arrived.
 
         Raises:
-            RequestFailed: It held so little that the next one would be no progress either.
+            RequestFailed: It held too little to count as progress.
         """
         if self._response is not None:
             hop = self._response.hop
@@ -293,7 +293,7 @@ class _Reading:
         return False
 
     async def recover(self, failure: RequestFailed) -> None:
-        """Do what lets the next request succeed, or raise."""
+        """Prepare the next request, or raise: the table of what is done about which failure."""
         file, stop, offset = self.file, self.stop, self._offset
         if failure.action is not RetryAction.REFRESH:
             file.record_answer()
@@ -469,7 +469,7 @@ class _ReportingSink:
     """A sink whose bytes are reported to the event loop, a few hundred times a second at most.
 
     Attributes:
-        error: What was raised by whoever is told; it ends the writing.
+        error: What the callback raised; it ends the writing.
     """
 
     def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
@@ -502,7 +502,7 @@ class _ReportingSink:
         self._sink.complete()
 
     def report_ahead(self, count: int) -> None:
-        """Report bytes that are about to be written: whoever watches may end the download before it is complete."""
+        """Report bytes that are about to be written: the callback may end the download before it is complete."""
         if count:
             self._reported += count
             self._on_bytes(count)
@@ -514,7 +514,7 @@ class _ReportingSink:
         try:
             if count:
                 self._on_bytes(count)
-        except Exception as error:  # of whoever watches; it ends the download
+        except Exception as error:  # the callback's own; it ends the download
             self.error = error
 
 

@@ -47,17 +47,17 @@ class RemoteFile:
     Attributes:
         attributes: What the API says of the file; replaced when it is refreshed.
         run: The run's path, for messages.
-        budget: How long the file may go on failing.
-        relist: Asks the API for the file again; ``None`` if that is impossible.
-        allows_plain_http: Whether its store may be asked without TLS.
+        budget: How long the file may keep failing.
+        relist: Requests the file's attributes from the API again; ``None`` if that is impossible.
+        allows_plain_http: Whether it may be requested without TLS.
         etag: The strong validator of the object that is being read, once a response stated it.
         generation: Counts the refreshes.
         unranged: Whether parts of it cannot be requested.
         object: Counts the objects: bytes of different ones must not be mixed.
-        encoded: Whether the stored bytes are compressed, and what is handed out is what is in them.
+        encoded: Whether the stored bytes are compressed, and are handed out decompressed.
         decoded_md5: The md5 of what was handed out, if that is not what the API states: once the stored bytes were
             found right.
-        opened: A request that was sent for it already; the next reading goes on from there.
+        opened: A request that was sent for it already; the next reading uses it.
         responder: The origin that its last request was sent to, after redirects.
     """
 
@@ -109,10 +109,10 @@ class RemoteFile:
         return opened
 
     def url(self, unreachable: Container[str]) -> str:
-        """Choose the URL to request: the store's own, which spares the API a request, else the API's.
+        """Choose the URL to request: the store's own, which saves a request to the API, else the API's.
 
         Args:
-            unreachable: Origins that are not asked while another way is left.
+            unreachable: Origins that are avoided while another URL is left.
 
         Raises:
             UnsupportedReferenceError: Neither can be fetched.
@@ -155,7 +155,7 @@ class RemoteFile:
         self.budget.record_progress(count)
 
     def record_answer(self) -> None:
-        """Record that its URL is a good one, though the response was not what was asked for."""
+        """Record that its URL was accepted, though the response was not as requested."""
         self._refused_refreshes = 0
 
     def may_reauthorize(self) -> bool:
@@ -164,14 +164,14 @@ class RemoteFile:
         return first
 
     def forget_object(self) -> None:
-        """Forget what was learnt of the object: it may be another one."""
+        """Forget what is known of the object: it may be another one."""
         self.encoded = False
         self.decoded_md5 = None
 
     async def refresh(self, failure: RequestFailed, *, generation: int) -> None:
-        """Ask the API for the file again, once for all requests that found the same generation unusable.
+        """Request the attributes from the API again, once for all requests that found the same generation unusable.
 
-        If a fresh URL of the store is refused too, time is not the reason, and the API's own URL is the way left.
+        If a fresh URL of the store is refused too, it had not expired, and the API's own URL is used.
 
         Args:
             failure: Why.

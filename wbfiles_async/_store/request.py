@@ -65,7 +65,7 @@ class Requester:
         api_origin: The only origin that ever receives our credentials.
         user_agent: What the library calls itself.
         options: How long requests may take.
-        private_stores: Whether stores may lie at private addresses.
+        private_stores: Whether stores may have private addresses.
         limits: What each origin takes.
     """
 
@@ -88,7 +88,7 @@ class Requester:
             slot: The slot at the first origin; held.
 
         Raises:
-            RequestFailed: No usable response came.
+            RequestFailed: No usable response arrived.
             WBFilesError: What no other attempt can help.
         """
         whole = start == 0 and (stop is None or stop == file.size)
@@ -146,7 +146,7 @@ class Requester:
         options = self.options
         try:
             policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
-            policy.check_host(host_of(url))  # whoever resolves it
+            policy.check_host(host_of(url))  # before a proxy or an injected client resolves it
             request = self.http.build(
                 "GET",
                 url,
@@ -203,7 +203,7 @@ def _next_hop(file: RemoteFile, url: str, location: bytes, *, insecure: bool) ->
 
 
 async def read_beginning(response: httpx.Response, seconds: float) -> bytes:
-    """Read the first bytes of a response that holds no file; one that breaks off or trickles tells less, not nothing.
+    """Read the first bytes of a response that holds no file; of one that breaks off or trickles, what has arrived.
 
     One that is short is read to its end, so that its connection can be used again.
     """

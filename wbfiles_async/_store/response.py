@@ -52,7 +52,7 @@ class Rejection:
         retry_after: Seconds the server asked to wait.
         status: The HTTP status.
         throttled: Whether the server asks for fewer requests.
-        everywhere: Whether other files of this origin would meet with the same.
+        everywhere: Whether other files of this origin would fail in the same way.
     """
 
     action: RetryAction
@@ -84,8 +84,8 @@ def validate_response(
 ) -> Body | Rejection:
     """Validate a 2xx response to a request for bytes ``[start, stop)``.
 
-    What is compressed though nobody asked for it is used as it is only if its length is that of the file: then it is
-    stored so (S3, Azure). GCS would rather decompress it on the way, without a length and unlike its md5; there, and
+    What is compressed though that was not requested is used as it is only if its length is that of the file: then it is
+    stored so (S3, Azure). GCS would rather decompress it in transit, without a length and unlike its md5; there, and
     where a proxy compresses, the compressed bytes are requested (``encoded``).
 
     Args:
@@ -112,13 +112,13 @@ def validate_response(
             return Body(0, length)
         return reject(RetryAction.RESTART, "the file was sent compressed at first, and then not any more")
     if headers.get("x-goog-stored-content-encoding", "").lower() in _GZIP:
-        return reject(RetryAction.DECODE, "the store decompresses the file on its way")
+        return reject(RetryAction.DECODE, "the store decompresses the file while it sends it")
     if encoding != "identity":
         if not whole:
             return reject(RetryAction.FETCH_WHOLE, "the range was sent in an encoding of its own")
         if length is None or length != size:
             action = RetryAction.DECODE if encoding in _GZIP else RetryAction.FAIL
-            return reject(action, f"it was sent in an encoding that was not asked for ({encoding[:20]!r})")
+            return reject(action, f"it was sent in an encoding that was not requested ({encoding[:20]!r})")
     if status == 206 or (status == 200 and "content-range" in headers):
         part = parse_content_range(headers.get("content-range"))
         if part is None:
@@ -126,10 +126,10 @@ def validate_response(
         if size is not None and part.total is not None and part.total != size:
             return reject(RetryAction.RESTART, f"the stored object has {part.total} bytes, where {size} were expected")
         if part.start != start or (stop is not None and part.stop > stop):
-            return reject(RetryAction.FETCH_WHOLE, f"bytes {part.start} to {part.stop} came for {start} to {stop}")
+            return reject(RetryAction.FETCH_WHOLE, f"bytes {part.start} to {part.stop} arrived for {start} to {stop}")
         if stop is None and part.total is not None and part.stop != part.total:
             return reject(
-                RetryAction.FETCH_WHOLE, f"bytes up to {part.stop} of {part.total} came, where all were requested"
+                RetryAction.FETCH_WHOLE, f"bytes up to {part.stop} of {part.total} arrived, where all were requested"
             )
         if length is not None and length != part.stop - part.start:
             return reject(RetryAction.FETCH_WHOLE, "Content-Length and Content-Range contradict each other")
@@ -137,7 +137,7 @@ def validate_response(
     if status != 200:
         return reject(RetryAction.FAIL, f"status {status} is no answer to a GET")
     if not whole:
-        return reject(RetryAction.FETCH_WHOLE, "the whole file came for a part of it")
+        return reject(RetryAction.FETCH_WHOLE, "the whole file arrived for a part of it")
     if size is not None and length is not None and length != size:
         return reject(RetryAction.RESTART, f"{length} bytes were announced, where {size} were expected")
     return Body(0, size if size is not None else length)
@@ -178,7 +178,7 @@ def rejection_failure(
         rejection: What was found.
         name: The remote file.
         run: The run's path.
-        host: Who responded.
+        host: The store's host.
         offset: The first byte that was requested.
         refused: What a 401 means, if it is about credentials of ours.
     """

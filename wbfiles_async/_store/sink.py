@@ -1,4 +1,4 @@
-"""Where the bytes of a range go. No way of receiving them can write beyond the range's end."""
+"""Takes the bytes of a range. No sender can write beyond the range's end."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RangeSink:
         self.position += len(piece)
 
     def complete(self) -> None:
-        """Note that a response is complete; finishes the range, if nothing is missing."""
+        """Record that a response is complete; finishes the range, if nothing is missing."""
         if (self.stop is None or self.is_full) and not self.is_complete:
             self.is_complete = True
             if self._on_complete is not None:

@@ -44,7 +44,7 @@ class StoreError:
     """Why a store refused.
 
     Attributes:
-        code: The store's own word, such as ``AccessDenied``; empty where the body has none.
+        code: The store's own code, such as ``AccessDenied``; empty if the body has none.
         message: What it said, in one line and without secrets; may be empty.
     """
 
@@ -67,7 +67,7 @@ def parse_store_error(body: bytes) -> StoreError:
 
 
 def is_expired(status: int, error: StoreError) -> bool:
-    """Tell whether the signed URL was good once and a fresh one will do.
+    """Return whether the signed URL has expired and a fresh one would be accepted.
 
     Decided by the store's own words: a status of 403 alone is also what a real refusal looks like.
     """
@@ -83,22 +83,22 @@ def is_expired(status: int, error: StoreError) -> bool:
 
 
 def is_throttle(status: int, error: StoreError) -> bool:
-    """Tell whether the store has too much to do, so that all should ask it less, not only who was refused."""
+    """Return whether the store throttles, so that all should send fewer requests, not only the one that was refused."""
     return status in _THROTTLE_STATUSES or error.code in _THROTTLE_CODES
 
 
 def page_instead(content_type: str | None, beginning: bytes, *, name: str) -> str | None:
-    """Return in words that a web page came in place of a file, for an answer that is not the file.
+    """Return a description of a web page that arrived in place of a file.
 
     Captive portals, login pages and firewalls answer with status 200, as if their page were what was requested.
 
     Args:
         content_type: The answer's ``Content-Type``.
-        beginning: The first bytes of its body; may be empty where the type tells enough.
-        name: The file's name: of one that is a web page itself, nothing can be told.
+        beginning: The first bytes of its body; may be empty if the type says enough.
+        name: The file's name: if the file is a web page itself, nothing can be said.
 
     Returns:
-        ``None`` where it is no web page, as far as can be seen.
+        ``None`` if it is no web page, as far as is known.
     """
     if name.lower().endswith(_PAGE_NAMES):
         return None

@@ -52,7 +52,7 @@ def _documented_by(async_class: type) -> Callable[[type[C]], type[C]]:
 class Api(HandlesFilesOnly):
     """Blocking form of ``AsyncApi``. Use it from any thread, also where an event loop runs.
 
-    Closing it is good manners, not a duty: it is closed when nobody holds it any more, and at exit.
+    Closing it is optional: it is closed when it is no longer referenced, and at exit.
     """
 
     _elsewhere = API
@@ -173,7 +173,7 @@ def _async_of(api: Api | None) -> AsyncApi | None:
 class Run(HandlesFilesOnly):
     """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client.
 
-    Where it was not listed, its ``name``, ``state`` and ``created_at`` are asked for when the first of them is used.
+    Where it was not listed, its ``name``, ``state`` and ``created_at`` are looked up when the first of them is used.
     """
 
     __slots__ = ("_client", "_run")
@@ -205,7 +205,7 @@ class Run(HandlesFilesOnly):
 
     @property
     def entity(self) -> str:
-        """User or team; empty where it is the default entity and no request has been made yet."""
+        """User or team; empty if it is the default entity and no request has been made yet."""
         return self._run.entity
 
     @property

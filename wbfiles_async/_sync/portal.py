@@ -50,7 +50,7 @@ class Closable(Protocol):
 
 
 def has_uvloop() -> bool:
-    """Tell whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
+    """Return whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
     return find_spec("uvloop") is not None
 
 
@@ -221,7 +221,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
     """Run async work in the I/O thread and wait for it.
 
     Works from any thread, also from one whose own event loop runs. When the waiting is interrupted (Ctrl-C), the
-    work is cancelled and its clean-up waited for before the interruption goes on; a second one does not wait.
+    work is cancelled and its clean-up waited for before the interruption is raised; a second one does not wait.
 
     Raises:
         ConfigurationError: Called from the I/O thread itself, which would wait for itself for ever.
@@ -253,7 +253,7 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             thread.cancel(call)  # perhaps for the second time, which is harmless
             raise
         if isinstance(error, WBFilesError | KeyboardInterrupt):
-            # The message tells what to do; the thirty frames of how it came about would hide the caller's line.
+            # The message says what to do; thirty frames of ours would hide the caller's line.
             log.debug("The whole traceback of what %s raised:", getattr(work, "__qualname__", work), exc_info=error)
             error.__traceback__ = None
         raise
@@ -276,7 +276,7 @@ def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
             if thread is not _current():
                 raise ConfigurationError(
                     "This iteration was begun before the process was forked, on a connection of the parent process. "
-                    "Begin it anew."
+                    "Begin it again."
                 )
             value = run_blocking(_next, values)
             if value is None:
@@ -312,7 +312,7 @@ class _Call(Generic[T]):
 
     def _end(self, task: asyncio.Task[T]) -> None:
         if not task.cancelled():
-            task.exception()  # seen: who waited may have gone on with an interruption
+            task.exception()  # retrieved: the caller may have been interrupted
         self._ended = task
         self._lock.release()
 
@@ -324,11 +324,11 @@ class _Call(Generic[T]):
     # In the thread that waits.
 
     def has_ended(self, seconds: float) -> bool:
-        """Wait so long at most, -1 for as long as it takes, and tell whether it has ended."""
+        """Wait so long at most, -1 for as long as it takes, and return whether it has ended."""
         return self._ended is not None or self._lock.acquire(timeout=seconds)
 
     def result(self) -> T:
-        """Give what came of it."""
+        """Return its result, or raise its error."""
         assert self._ended is not None  # noqa: S101
         return self._ended.result()
 
@@ -339,7 +339,7 @@ def close_at_exit(client: Closable) -> None:
 
 
 def close_soon(client: Closable) -> None:
-    """Close a client that nobody holds any more, without waiting for it."""
+    """Close a client that is no longer referenced, without waiting for it."""
     thread = _thread
     if thread is not None and client in thread.clients:
         thread.clients.discard(client)

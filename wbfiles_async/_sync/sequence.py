@@ -17,7 +17,7 @@ Ours = TypeVar("Ours", bound=Row)
 
 
 class RememberedSequence(ABC, Generic[Theirs, Ours]):
-    """Iterable, with ``len()``, ``[i]`` and ``[a:b]``; asks for as many pages as that takes, each once."""
+    """Iterable, with ``len()``, ``[i]`` and ``[a:b]``; requests as many pages as that takes, each once."""
 
     def __init__(self) -> None:
         self._listed: list[Ours] = []
@@ -43,7 +43,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         """Ask how many there are."""
 
     def _repr_html_(self) -> str:
-        """Show the first of them, which are asked for where they are not listed yet."""
+        """Show the first of them, which are listed first if they are not yet."""
         trouble = ""
         try:
             self._listed_beyond(ROWS)
@@ -58,7 +58,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
             index += 1
 
     def __len__(self) -> int:
-        # list() asks for the length too: most often the first page, needed anyway, answers.
+        # list() reads the length too: most often the first page, needed anyway, has it.
         self._listed_beyond(0)
         return len(self._listed) if self._ended else self.count()
 
@@ -75,17 +75,17 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         return self._listed[index] if isinstance(index, int) else ShownList(self._listed[index])
 
     def _listed_beyond(self, index: int | None) -> bool:
-        """List until there is one of this index, or to the end; tell whether there is one."""
+        """List until there is one of this index, or to the end; return whether there is one."""
         with self._lock:
             if self._process != os.getpid() and not self._ended:
-                # What was begun goes on in the parent process, over the parent's connections.
+                # What was begun continues in the parent process, over the parent's connections.
                 self._process, self._pages, self._listed = os.getpid(), None, []
             while not self._ended and (index is None or len(self._listed) <= index):
                 self._pages = self._pages or iterate_blocking(self._begin())
                 try:
                     page = next(self._pages, None)
                 except BaseException:
-                    # A listing that broke off cannot go on; the next use begins anew.
+                    # A listing that broke off cannot continue; the next use begins again.
                     self._pages, self._listed = None, []
                     raise
                 if page is None:

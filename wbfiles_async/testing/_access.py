@@ -30,7 +30,7 @@ class Access:
     clock: Callable[[], float]
 
     def accepts(self, authorization: str | None) -> bool:
-        """Tell whether an ``Authorization`` header names the key or a valid access token."""
+        """Return whether an ``Authorization`` header names the key or a valid access token."""
         scheme, _, credentials = (authorization or "").partition(" ")
         match scheme.lower():
             case "basic":

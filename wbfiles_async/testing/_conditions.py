@@ -44,7 +44,7 @@ def select_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def names_etag(header: str, etag: str, *, weak: bool) -> bool:
-    """Tell whether a list of entity tags, or ``*``, names an object's tag.
+    """Return whether a list of entity tags, or ``*``, names an object's tag.
 
     Args:
         header: Value of ``If-Match`` or ``If-None-Match``.

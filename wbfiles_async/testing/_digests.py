@@ -26,7 +26,7 @@ class Digests:
         self._closed = threading.Event()
 
     def md5(self, path: Path) -> str | None:
-        """Return the md5 as W&B writes it, base64 of its 16 bytes; ``None`` where the file has gone.
+        """Return the md5 as W&B writes it, base64 of its 16 bytes; ``None`` if the file has gone.
 
         Raises:
             RuntimeError: The digests were closed while computing.

@@ -23,7 +23,7 @@ class Comparable(Protocol):
         ...
 
     def value(self, key: str) -> object:
-        """Return the value of a key in snake case, ``None`` where there is none."""
+        """Return the value of a key in snake case, ``None`` if there is none."""
         ...
 
 
@@ -31,7 +31,7 @@ Run = TypeVar("Run", bound=Comparable)
 
 
 def matches(condition: object, run: Comparable) -> bool:
-    """Tell whether a run meets a filter.
+    """Return whether a run meets a filter.
 
     Raises:
         FilterError: The filter is no mapping, or uses an operator that is not among those known.

@@ -9,7 +9,7 @@ _SETTLED_AFTER_NS = 2_000_000_000
 
 
 def is_settled(mtime_ns: int) -> bool:
-    """Tell whether any later change is sure to carry another time stamp.
+    """Return whether any later change is sure to carry another time stamp.
 
     Two changes within one tick of the file system's clock share a stamp, so what was read right after a
     change must not be remembered under it. Git treats its index the same way.

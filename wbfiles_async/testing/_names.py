@@ -55,12 +55,12 @@ def check_folder_name(name: str) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether `check_file_name` lets a name pass."""
+    """Return whether `check_file_name` lets a name pass."""
     return _passes(check_file_name, name)
 
 
 def is_folder_name(name: str) -> bool:
-    """Tell whether `check_folder_name` lets a name pass."""
+    """Return whether `check_folder_name` lets a name pass."""
     return _passes(check_folder_name, name)
 
 

@@ -147,7 +147,7 @@ class Run(RunRecord):
         return connect(nodes, has_more=page.has_more)
 
     def value(self, key: str) -> object:
-        """Return what a filter or an order means by a key; ``None`` where it means nothing."""
+        """Return what a filter or an order means by a key; ``None`` if it means nothing."""
         match key:
             case "username":
                 return self.user.username
@@ -216,7 +216,7 @@ class Project:
 
 
 def open_project(request: Request, entity: str, name: str) -> Project | None:
-    """Return a project; ``None`` where it has no folder."""
+    """Return a project; ``None`` if it has no folder."""
     if not request.site.tree.has_project(entity, name):
         return None
     return Project(request, entity, name)

@@ -24,7 +24,7 @@ class RunRecord:
         display_name: The name shown to people.
         state: Where the run stands.
         config: The configuration, JSON as the client sent it.
-        summary: The summary metrics, JSON as the client sent it; ``None`` where it was never sent.
+        summary: The summary metrics, JSON as the client sent it; ``None`` if it was never sent.
         description: Free text.
         notes: Free text.
         group: Name of the group of runs.
@@ -58,7 +58,7 @@ class RunRecords:
         self._lock = threading.Lock()
 
     def get(self, run: RunPath) -> RunRecord | None:
-        """Return a run's record; ``None`` where it has none, as a folder that was made by hand."""
+        """Return a run's record; ``None`` if it has none, as a folder that was made by hand."""
         with self._lock:
             return self._get(run)
 

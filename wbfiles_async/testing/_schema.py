@@ -72,7 +72,7 @@ class Answer:
     Attributes:
         body: The JSON text.
         is_valid: Whether the query was one that could be executed; errors while executing leave it true.
-        operation: The executed operation's name; empty where it has none.
+        operation: The executed operation's name; empty if it has none.
     """
 
     body: bytes

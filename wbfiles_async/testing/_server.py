@@ -1,4 +1,4 @@
-"""`LocalServer`: its life, and what tests do with it. What it answers is told elsewhere."""
+"""`LocalServer`: its life, and what tests do with it. What it answers is decided elsewhere."""
 
 from __future__ import annotations
 

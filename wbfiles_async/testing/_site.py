@@ -52,5 +52,5 @@ def quoted_file_path(run: RunPath, name: str) -> str:
 
 
 def media_type(name: str) -> str | None:
-    """Guess the media type from a file's name; ``None`` where the name does not tell."""
+    """Guess the media type from a file's name; ``None`` if the name does not tell."""
     return _TYPES.guess_type(name)[0]

@@ -57,11 +57,11 @@ class Tree:
         return self._root / _PRIVATE
 
     def has_project(self, entity: str, project: str) -> bool:
-        """Tell whether a project's folder exists."""
+        """Return whether a project's folder exists."""
         return self._is_folder(entity, project)
 
     def has_run(self, run: RunPath) -> bool:
-        """Tell whether a run's folder exists."""
+        """Return whether a run's folder exists."""
         return self._is_folder(run.entity, run.project, run.run_id)
 
     def runs(self, entity: str, project: str) -> list[RunPath]:
@@ -75,7 +75,7 @@ class Tree:
         return self._listings.names(self._folder(run))
 
     def find(self, run: RunPath, name: str) -> StoredFile | None:
-        """Return a run's file; ``None`` where there is none of that name."""
+        """Return a run's file; ``None`` if there is none of that name."""
         try:
             path = self._locate(run, name)
             status = path.stat()
@@ -122,7 +122,7 @@ class Tree:
         return path
 
     def delete(self, file: StoredFile) -> bool:
-        """Delete a file and the folders of the run that this empties; tell whether it was there."""
+        """Delete a file and the folders of the run that this empties; return whether it was there."""
         with self._changing:
             try:
                 file.path.unlink()
