@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from wbfiles_async._errors import ConfigurationError
 
 __all__ = [
+    "SecretUrl",
     "host_of",
     "is_fetchable",
     "is_https",
@@ -87,6 +88,15 @@ def _is_host(host: str) -> bool:
         return ipaddress.IPv6Address(host).scope_id is None
     except ValueError:
         return False
+
+
+class SecretUrl(str):
+    """A URL that may be a credential: its ``repr``, which tools show of frames' variables, leaves out the query."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(without_secrets(self))
 
 
 def origin(url: str) -> str:

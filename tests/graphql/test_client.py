@@ -81,7 +81,7 @@ def page(*names: str, cursor: str | None = None, more: bool = False, count: int 
     return data({"project": {"internalId": "7", "run": {"fileCount": count, "files": files}}})
 
 
-def listing(api: AsyncApi, per_page: int = 1000) -> Awaitable[list[AsyncFile]]:
+def listing(api: AsyncApi, per_page: int = 100) -> Awaitable[list[AsyncFile]]:
     return api.run(RUN).files(per_page=per_page).to_list()
 
 

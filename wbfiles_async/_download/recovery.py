@@ -68,9 +68,12 @@ class FileRecovery:
             case _:
                 if not isinstance(failure.error, IntegrityError):
                     self._restarts += 1
-                    if self._restarts > RESTARTS:
+                    if self._restarts <= RESTARTS:
+                        await file.refresh(failure, generation=self._generation)
+                    elif file.fall_back():
+                        self._restarts = 0
+                    else:
                         raise failure.error from failure.__cause__
-                    await file.refresh(failure, generation=self._generation)
                 elif file.relist is not None:
                     await file.refresh(failure, generation=self._generation)
                 file.forget_object()

@@ -6,12 +6,12 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
 from wbfiles_async._backoff import is_transient
-from wbfiles_async._graphql.client import GraphQLClient
+from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.pagination import Pages, RunPages
 from wbfiles_async._graphql.prefetch import MODEST_PAGE, ahead
@@ -25,6 +25,9 @@ from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundE
 __all__ = ["WandbApi"]
 
 log = logging.getLogger(__name__)
+
+TIMED_OUT_PAGES: Final = 2
+"""Large pages that were not delivered in time, after which this server is asked for small ones only."""
 
 T = TypeVar("T")
 P = TypeVar("P", RunPath, ProjectPath)
@@ -45,12 +48,15 @@ class WandbApi:
     def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
         self._client = client
         self._project_numbers: dict[tuple[str, str], int | None] = {}
+        self._timed_out = 0
         self.names_projects = True
         self.default_entity = default_entity
 
-    async def ask(self, query: str, variables: dict[str, object], *, repeat: bool = True) -> dict[str, object]:
+    async def ask(
+        self, query: str, variables: dict[str, object], *, repeat: bool = True, is_large: bool = False
+    ) -> dict[str, object]:
         """Send one operation; see ``GraphQLClient.execute``."""
-        return await self._client().execute(query, variables, repeat=repeat)
+        return await self._client().execute(query, variables, repeat=repeat, is_large=is_large)
 
     async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
         """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
@@ -112,13 +118,13 @@ class WandbApi:
 
     async def _runs_page(self, walk: RunPages) -> RunsPage:
         query = RUNS_WITH_FILES if walk.files_each else RUNS
+        asked = walk.per_page * max(1, walk.files_each)
         try:
-            data = await self.ask(query, walk.variables())
-        except ApiError as error:
-            asked = walk.per_page * max(1, walk.files_each)
-            if asked <= MODEST_PAGE or is_transient(error.status):
+            data = await self.ask(query, walk.variables(), is_large=asked > MODEST_PAGE)
+        except (ApiError, TooLargeError) as error:
+            if asked <= MODEST_PAGE or (isinstance(error, ApiError) and is_transient(error.status)):
                 raise
-            log.info("%s: a page of %d was refused, asking for %d", walk.project, asked, MODEST_PAGE)
+            log.info("%s: a page of %d was not delivered, requesting %d", walk.project, asked, MODEST_PAGE)
             walk.per_page = min(walk.per_page, MODEST_PAGE)
             walk.files_each = min(walk.files_each, max(1, MODEST_PAGE // walk.per_page))
             data = await self.ask(query, walk.variables())
@@ -170,12 +176,15 @@ class WandbApi:
                         log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 
     async def _page(self, walk: Pages) -> FilesPage:
+        if self._timed_out >= TIMED_OUT_PAGES:
+            walk.per_page = min(walk.per_page, MODEST_PAGE)
         try:
-            data = await self.ask(RUN_FILES, walk.variables())
-        except ApiError as error:
-            if walk.per_page <= MODEST_PAGE or is_transient(error.status):
+            data = await self.ask(RUN_FILES, walk.variables(), is_large=walk.per_page > MODEST_PAGE)
+        except (ApiError, TooLargeError) as error:
+            if walk.per_page <= MODEST_PAGE or (isinstance(error, ApiError) and is_transient(error.status)):
                 raise
-            log.info("%s: a page of %d files was refused, asking for %d", walk.run, walk.per_page, MODEST_PAGE)
+            self._timed_out += isinstance(error, TooLargeError)
+            log.info("%s: a page of %d files was not delivered, requesting %d", walk.run, walk.per_page, MODEST_PAGE)
             walk.per_page = MODEST_PAGE
             data = await self.ask(RUN_FILES, walk.variables())
         page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.per_page)

@@ -29,13 +29,20 @@ from wbfiles_async._settings import Settings, TransferOptions
 from wbfiles_async._urls import host_of
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 
-__all__ = ["GraphQLClient"]
+__all__ = ["GraphQLClient", "TooLargeError"]
 
 LONG_ANSWER: Final = 64 << 10
 """Bytes of an answer that is parsed in a thread: the loop would stand still for a quarter of a millisecond."""
 
+TIMED_OUT: Final = frozenset({504, 524})
+"""Statuses by which a gateway says that the server behind it took too long."""
+
 LONGEST_PACE: Final = 60.0
 """Seconds of a rate limit's reset that are believed."""
+
+
+class TooLargeError(Exception):
+    """An answer took too long, and less can be asked for."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -63,13 +70,16 @@ class GraphQLClient:
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _resumes_at: float = attrs.field(default=0.0, init=False)
 
-    async def execute(self, query: str, variables: Mapping[str, object], *, repeat: bool = True) -> dict[str, object]:
+    async def execute(
+        self, query: str, variables: Mapping[str, object], *, repeat: bool = True, is_large: bool = False
+    ) -> dict[str, object]:
         """Send one operation and return its ``data``.
 
         Args:
             query: The operation's text.
             variables: Its variables.
             repeat: Whether it may be sent again if it is not known whether the server carried it out.
+            is_large: Whether less can be asked for: then an answer that takes too long is not waited for again.
 
         Raises:
             AuthenticationError: The credentials were not accepted.
@@ -77,6 +87,7 @@ class GraphQLClient:
             ApiError: The server refuses, or the answer is not valid.
             TransferError: No answer arrived.
             ConfigurationError: The client was closed meanwhile.
+            TooLargeError: ``is_large``, and the answer took too long.
         """
         budget, reauthorized, round = RetryBudget(self.options, self.clock), False, 0
         data: dict[str, object] = {}
@@ -87,6 +98,8 @@ class GraphQLClient:
                 reauthorized = await self.authenticator.refused()
                 if reauthorized:
                     return
+            if is_large and _took_too_long(failure):
+                raise TooLargeError from failure
             may_repeat = repeat or isinstance(failure.error, RateLimitedError)
             if failure.action is not RetryAction.RETRY or not may_repeat:
                 raise failure.error from failure.__cause__
@@ -102,19 +115,8 @@ class GraphQLClient:
     async def _execute_once(self, query: str, variables: Mapping[str, object]) -> dict[str, object]:
         url = self.settings.base_url + "/graphql"
         host = host_of(url)
-        headers = {"User-Agent": self.settings.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
-        if self.authenticator is not None:
-            headers |= await authorization(self.authenticator, name="", host=host)
         try:
-            request = self.http.build(
-                "POST",
-                url,
-                json={"query": query, "variables": variables},
-                headers=headers,
-                connect_timeout=self.options.connect_timeout,
-                read_timeout=self.settings.timeout,
-                with_client_headers=True,
-            )
+            request = await self._request(url, query, variables)
             deadline = self.options.connect_timeout + self.settings.timeout
             response = await self.http.send(request, with_client_auth=self.authenticator is None, deadline=deadline)
             try:
@@ -138,6 +140,21 @@ class GraphQLClient:
         except ApiError as error:
             raise api_failure(error) from None
 
+    async def _request(self, url: str, query: str, variables: Mapping[str, object]) -> httpx.Request:
+        """Build a request; its credentials stand in no frame of ours any more when it fails."""
+        headers = {"User-Agent": self.settings.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        if self.authenticator is not None:
+            headers |= await authorization(self.authenticator, name="", host=host_of(url))
+        return self.http.build(
+            "POST",
+            url,
+            json={"query": query, "variables": variables},
+            headers=headers,
+            connect_timeout=self.options.connect_timeout,
+            read_timeout=self.settings.timeout,
+            with_client_headers=True,
+        )
+
     async def _body_of(self, response: httpx.Response) -> bytes:
         """Read the body, decompressed in small steps: httpx would do it in one, however much a few bytes grow to."""
         body, gunzip = bytearray(), _gunzip_for(response)
@@ -160,6 +177,12 @@ class GraphQLClient:
             reset = parse_retry_after(response.headers.get("ratelimit-reset"), time.time())
             if reset is not None:
                 self._resumes_at = self.clock.monotonic() + min(reset, LONGEST_PACE)
+
+
+def _took_too_long(failure: RequestFailed) -> bool:
+    """Return whether a smaller answer may be delivered in time, where this one was not."""
+    is_status = isinstance(failure.error, ApiError) and failure.error.status in TIMED_OUT
+    return is_status or isinstance(failure.__cause__, httpx.ReadTimeout)
 
 
 def _gunzip_for(response: httpx.Response) -> Gunzip | None:

@@ -62,6 +62,12 @@ class RetryBudget:
             if self._moved >= REFUND_BYTES:
                 self._failures = self._moved = 0
 
+    def begin_again(self, attempts: int) -> None:
+        """Allow so many more attempts, another way having been found."""
+        self.round += 1
+        self._attempts = min(self._attempts, attempts)
+        self._failures = self._lost = self._moved = 0
+
     def exclude_queue_time(self, began: float) -> None:
         """Leave out the time since ``began`` (monotonic seconds), in which the file waited because of others.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -44,6 +45,7 @@ async def decoded(
                 for step in gunzip.feed(piece):
                     given.update(step)
                     yield step
+                    await asyncio.sleep(0)  # a few bytes may hold thousands of steps
     except CorruptError as error:
         raise wrong(str(error), "a gzip stream", str(error)) from None
     if not gunzip.is_whole:

@@ -318,6 +318,8 @@ class _Reading:
         except WBFilesError as error:
             if origin is not None:
                 origin.record_exhausted((file.run, file.name), error, since=file.budget.failing_since)
+            if file.fall_back():
+                return
             raise
 
 

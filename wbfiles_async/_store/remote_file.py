@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterator
+from typing import Final
 
 import attrs
 import httpx
@@ -13,10 +14,14 @@ from wbfiles_async._models import FileAttributes
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.limits import OriginLimits, RequestSlot
-from wbfiles_async._urls import is_fetchable, is_signed, origin, without_secrets
+from wbfiles_async._urls import SecretUrl, is_fetchable, is_signed, origin, without_secrets
 from wbfiles_async.errors import UnsupportedReferenceError
 
 __all__ = ["Opened", "RemoteFile", "takes_credentials"]
+
+
+FALL_BACK_ATTEMPTS: Final = 3
+"""Attempts by way of the API's URL when the store's own keeps failing: most APIs redirect to the same store."""
 
 
 @attrs.frozen(eq=False)
@@ -120,10 +125,10 @@ class RemoteFile:
         last = None
         for candidate in self._candidates():
             if origin(candidate) not in unreachable:
-                return candidate
+                return SecretUrl(candidate)
             last = last or candidate
         if last is not None:
-            return last
+            return SecretUrl(last)
         raise self._no_url()
 
     def _candidates(self) -> Iterator[str]:
@@ -163,6 +168,16 @@ class RemoteFile:
         first, self._reauthorized = not self._reauthorized, True
         return first
 
+    def fall_back(self) -> bool:
+        """Go on by way of the API's own URL, for a few attempts; return whether that is possible and new."""
+        if not self._has_other_url():
+            return False
+        self._direct_url_refused = True
+        self._refused_refreshes = 0
+        self.generation += 1
+        self.budget.begin_again(FALL_BACK_ATTEMPTS)
+        return True
+
     def forget_object(self) -> None:
         """Forget what is known of the object: it may be another one."""
         self.encoded = False
@@ -185,10 +200,8 @@ class RemoteFile:
             if generation != self.generation:
                 return
             self._refused_refreshes += 1
-            if self._refused_refreshes > 1 and self._has_other_url() and failure.action is RetryAction.REFRESH:
-                self._direct_url_refused = True
+            if self._refused_refreshes > 1 and failure.action is RetryAction.REFRESH and self.fall_back():
                 self._refused_refreshes = 1
-                self.generation += 1
                 return
             if self.relist is None or self._refused_refreshes > 1:
                 raise failure.error from failure.__cause__

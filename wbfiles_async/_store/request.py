@@ -22,7 +22,7 @@ from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.ranges import range_header
 from wbfiles_async._store.remote_file import RemoteFile, takes_credentials
 from wbfiles_async._store.response import Rejection, classify_error, rejection_failure
-from wbfiles_async._urls import host_of, is_fetchable, origin, resolve_location, without_secrets
+from wbfiles_async._urls import SecretUrl, host_of, is_fetchable, origin, resolve_location, without_secrets
 from wbfiles_async.errors import AuthenticationError, TransferError
 
 __all__ = ["Requester", "StoreResponse", "read_beginning", "rejected"]
@@ -35,7 +35,7 @@ REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 REFUSAL_BYTES: Final = 16 << 10
 """Bytes read of a response that is an error: enough for its code."""
 
-ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 1.0
 """Seconds that connecting and a head may take beyond their own limits, whatever the transport does."""
 
 
@@ -129,7 +129,26 @@ class Requester:
         return hop if target is hop.origin else Hop(target, await target.pass_gate(file.name))
 
     async def _send(self, file: RemoteFile, url: str, start: int, range_field: str | None) -> httpx.Response:
-        """Send one hop. It builds its header fields afresh from what it may know."""
+        """Send one hop."""
+        options = self.options
+        own_credentials = self.authenticator is None and takes_credentials(url, self.api_origin)
+        try:
+            policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
+            policy.check_host(host_of(url))  # whoever resolves it
+            request = await self._request(file, url, range_field, public_only=not policy.allow_private)
+            deadline = options.connect_timeout + options.stall_seconds + ANSWER_SECONDS
+            return await self.http.send(request, with_client_auth=own_credentials, deadline=deadline)
+        except ForbiddenAddressError as error:
+            raise self._network_failure(AddressError(str(error)), file, url, start) from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                self.limits.of(url).reachable = False
+            raise self._network_failure(error, file, url, start) from error
+
+    async def _request(
+        self, file: RemoteFile, url: str, range_field: str | None, *, public_only: bool
+    ) -> httpx.Request:
+        """Build a request. Each hop's header fields are built afresh from what it may know."""
         headers = {
             "User-Agent": self.user_agent,
             "Accept": "*/*",
@@ -142,28 +161,15 @@ class Requester:
         is_api = takes_credentials(url, self.api_origin)
         if is_api and self.authenticator is not None:
             headers |= await authorization(self.authenticator, name=file.name, host=host_of(url))
-        own_credentials = is_api and self.authenticator is None
-        options = self.options
-        try:
-            policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
-            policy.check_host(host_of(url))  # before a proxy or an injected client resolves it
-            request = self.http.build(
-                "GET",
-                url,
-                headers=headers,
-                connect_timeout=options.connect_timeout,
-                read_timeout=options.stall_seconds,
-                with_client_headers=own_credentials,
-                public_only=not policy.allow_private,
-            )
-            deadline = options.connect_timeout + options.stall_seconds + ANSWER_SECONDS
-            return await self.http.send(request, with_client_auth=own_credentials, deadline=deadline)
-        except ForbiddenAddressError as error:
-            raise self._network_failure(AddressError(str(error)), file, url, start) from None
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-                self.limits.of(url).reachable = False
-            raise self._network_failure(error, file, url, start) from error
+        return self.http.build(
+            "GET",
+            url,
+            headers=headers,
+            connect_timeout=self.options.connect_timeout,
+            read_timeout=self.options.stall_seconds,
+            with_client_headers=is_api and self.authenticator is None,
+            public_only=public_only,
+        )
 
     def _network_failure(self, error: Exception, file: RemoteFile, url: str, start: int) -> RequestFailed:
         failure = network_failure(error, name=file.name, host=host_of(url), offset=start)
@@ -188,7 +194,7 @@ class Requester:
 
 def _next_hop(file: RemoteFile, url: str, location: bytes, *, insecure: bool) -> str:
     """Resolve a redirect's target (RFC 9110 section 10.2.2); https never falls to http unless that is allowed."""
-    target = resolve_location(url, location)
+    target = SecretUrl(resolve_location(url, location))
     if not is_fetchable(target):
         reason = "cannot be fetched by http"
     elif origin(url).startswith("https:") and not origin(target).startswith("https:") and not insecure:
