@@ -65,7 +65,7 @@ def tests(session: nox.Session) -> None:
     """
     install(session, "test")
     if session.posargs or session.python == next(iter(FOUND)):
-        session.run("pytest", *session.posargs)
+        session.run("pytest", *(session.posargs or ["-n", "auto"]))
     else:
         session.run("pytest", *(f"tests/test_{name}.py" for name in PROCESSES))
 

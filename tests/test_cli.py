@@ -18,6 +18,9 @@ from test_bad_input import mount as mount
 from wbfiles_async import _session as session
 from wbfiles_async import errors
 from wbfiles_async._cli import main
+from wbfiles_async._cli import (
+    starting as starting,  # parsed here: CPython 3.11 may fail to parse after a RecursionError
+)
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
 from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async.testing import LocalServer

@@ -225,7 +225,7 @@ class Run(HandlesFilesOnly):
 
     @property
     def state(self) -> str | None:
-        """Where it stood when it was listed or looked up, such as ``running`` or ``finished``."""
+        """Its state when it was listed or looked up, such as ``running`` or ``finished``."""
         return self._looked_up().state
 
     @property
