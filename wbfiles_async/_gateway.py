@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -30,6 +31,10 @@ from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["Gateway"]
+
+# anyio loads it at its first use, which is in the I/O thread: a process forked meanwhile would wait for ever for a module
+# that nobody goes on loading.
+import_module("anyio._backends._asyncio")
 
 _inherited: list[Session] = []
 """Sessions of a parent process. Kept, never closed: closing would send on connections that the parent uses."""

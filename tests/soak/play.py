@@ -19,7 +19,7 @@ from soak.listings import API, Listing
 from soak.program import FilePlan, Program
 from soak.stores import STORE, Scene
 from soak.watch import settled
-from wbfiles_async import AsyncApi, FileResult, IncompleteDownloadError, WBFilesError
+from wbfiles_async import AsyncApi, FileResult, IncompleteDownloadError, StoreUnavailableError, WBFilesError
 from wbfiles_async._disk.journal import parse_journal
 from wbfiles_async._disk.names import part_name
 
@@ -292,8 +292,9 @@ async def _usable(api: AsyncApi, server: ScriptedServer, program: Program) -> It
     found = []
     if (free := api._gateway.session().limits.free) != program.options.connections:
         found.append(f"{free} of {program.options.connections} connections are free after the work")
-    # What a store sent beyond a body may reach a kept connection late and spoil the next answer, which costs a try.
-    tries = 2 if program.options.attempts == 1 else 1
+    # What a store sent beyond a body may reach a kept connection late and spoil the next answer, which costs a try; and
+    # a store where nothing succeeded for long is asked again after a while.
+    tries = 2
     good = remote(api, server.put("a good one", OLD))
     for rest in reversed(range(tries)):
         try:
@@ -302,6 +303,8 @@ async def _usable(api: AsyncApi, server: ScriptedServer, program: Program) -> It
                     found.append("the client reads a good file wrong afterwards")
             break
         except (WBFilesError, TimeoutError) as error:
+            if isinstance(error, StoreUnavailableError):  # after a store that failed for the whole time budget
+                await api._gateway.clock.sleep(error.retry_after)
             if not rest:
                 found.append(f"the client cannot read a good file afterwards: {error!r}")
     return iter(found)
