@@ -508,3 +508,14 @@ class TestPainter:
         for thread in threading.enumerate():  # what it dies of is this test's
             if thread.name == "wbfiles-display":
                 thread.join()
+
+
+async def test_a_display_that_gets_no_thread_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    canvas = Canvas()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        async with Painter(canvas).showing(Tally()):
+            pass

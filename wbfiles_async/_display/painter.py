@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
 
 from wbfiles_async._display.tally import Tally
@@ -57,10 +57,12 @@ class Painter:
             self._tallies.append(tally)
             if self._thread is None:
                 # A notebook knows by the context which cell the picture belongs to.
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=copy_context().run, args=(self._work,), name="wbfiles-display", daemon=True
                 )
-                self._thread.start()
+                with suppress(RuntimeError):  # no thread can be started: what is only shown is no failure
+                    thread.start()
+                    self._thread = thread
 
     def _remove(self, tally: Tally) -> Future[None]:
         gone: Future[None] = Future()
