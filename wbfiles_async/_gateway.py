@@ -32,8 +32,8 @@ from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["Gateway"]
 
-# anyio loads it at its first use, which is in the I/O thread: a process forked meanwhile would wait for ever for a module
-# that nobody goes on loading.
+# anyio loads it at its first use, which is in the I/O thread: a process forked meanwhile would wait for ever for a
+# module that nobody goes on loading.
 import_module("anyio._backends._asyncio")
 
 _inherited: list[Session] = []

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote
 
@@ -136,6 +137,7 @@ def reach_of(address: str) -> Reach:
     return _strictest(_ends(ipaddress.ip_address(address.partition("%")[0])))
 
 
+@lru_cache(maxsize=256)  # each request of a store asks
 def reach_of_host(host: str) -> Reach | None:
     """Classify the host of a URL without resolving it; ``None`` for a name that only resolving can judge.
 
