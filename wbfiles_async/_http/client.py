@@ -111,8 +111,9 @@ class HttpClient:
         if self.is_closed:
             raise ClientClosedError("the client is closed")
         auth = httpx.USE_CLIENT_DEFAULT if with_client_auth and not self._owned else None
+        timeout = asyncio.timeout(deadline)
         try:
-            async with asyncio.timeout(deadline) as timeout:
+            async with timeout:
                 return await self._client.send(request, stream=True, auth=auth, follow_redirects=False)
         except TimeoutError:
             if not timeout.expired():

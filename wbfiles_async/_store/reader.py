@@ -107,11 +107,10 @@ class FollowUpBatch:
         assert self.task is not None  # noqa: S101
         self.task.cancel()
         with anyio.CancelScope(shield=True):
-            ended = await asyncio.gather(self.task, return_exceptions=True)
-        self.slot.release()
-        if isinstance(ended[0], BatchEnd) and ended[0].response is not None:
-            with anyio.CancelScope(shield=True):
-                await ended[0].response.aclose()
+            [ended] = await asyncio.gather(self.task, return_exceptions=True)
+            self.slot.release()
+            if isinstance(ended, BatchEnd) and ended.response is not None:
+                await ended.response.aclose()
 
 
 @attrs.frozen(eq=False, kw_only=True)
