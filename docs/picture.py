@@ -75,7 +75,7 @@ def main() -> None:
     stream = pyte.ByteStream(screen)
     under_way: list[tuple[float, list[Text]]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for piece in recorded([sys.executable, "-m", "wbfiles_async._cli", "demo"], folder):
+        for piece in recorded([sys.executable, "-m", "wbfiles_async", "demo"], folder):
             stream.feed(piece)
             lines = lines_of(screen)
             text = "\n".join(line.plain for line in lines)

@@ -39,7 +39,7 @@ def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
     programs = tmp_path / "bin"
     programs.mkdir()
     program = programs / "wbfiles"
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m wbfiles_async._cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m wbfiles_async "$@"\n')
     program.chmod(0o755)
     environ = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

@@ -37,7 +37,7 @@ MIB = 1 << 20
 SECONDS = 20.0
 """How long anything here may take on a busy machine."""
 
-WBFILES = [sys.executable, "-m", "wbfiles_async._cli"]
+WBFILES = [sys.executable, "-m", "wbfiles_async"]
 # Takes the terminal for its own, as a shell does for its jobs, so that Ctrl-C reaches it.
 ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

@@ -75,7 +75,7 @@ def put_files(server: LocalServer, seed: random.Random) -> dict[str, bytes]:
 
 def start(server: LocalServer, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "wbfiles_async._cli", "get", RUN, "-o", "data", "--connections", str(CONNECTIONS)],
+        [sys.executable, "-m", "wbfiles_async", "get", RUN, "-o", "data", "--connections", str(CONNECTIONS)],
         cwd=folder,
         env=os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key},
         stdout=subprocess.DEVNULL,

@@ -94,7 +94,7 @@ def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set
     for line in example.splitlines():
         words = shlex.split(line)
         assert words[0] == "wbfiles"
-        run([sys.executable, "-m", "wbfiles_async._cli", *words[1:]], folder, environment)
+        run([sys.executable, "-m", "wbfiles_async", *words[1:]], folder, environment)
     return {str(path.relative_to(folder / "data")) for path in (folder / "data").rglob("*") if path.is_file()}
 
 

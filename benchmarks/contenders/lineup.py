@@ -52,7 +52,7 @@ def wandb_project(title: str, threads: int) -> Contender:
 
 def _wbfiles_get(job: Job) -> Sequence[str]:
     key = f"WANDB_API_KEY={'b' * 40}"
-    command = ("-m", "wbfiles_async._cli", "get", "--quiet", "--base-url", job.stage.base_url, "--root", str(job.root))
+    command = ("-m", "wbfiles_async", "get", "--quiet", "--base-url", job.stage.base_url, "--root", str(job.root))
     return ["env", key, sys.executable, *command, job.path]
 
 

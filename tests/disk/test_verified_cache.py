@@ -465,7 +465,7 @@ def test_the_command_line_can_do_without(tmp_path: Path) -> None:
         environ = os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key}
         for arguments in (["--no-remember"], []):
             subprocess.run(
-                [sys.executable, "-m", "wbfiles_async._cli", "get", RUN, "-o", "data", *arguments],
+                [sys.executable, "-m", "wbfiles_async", "get", RUN, "-o", "data", *arguments],
                 cwd=tmp_path, env=environ, check=True, capture_output=True, timeout=60,
             )  # fmt: skip
             assert (tmp_path / "data" / STATE).exists() is not bool(arguments)

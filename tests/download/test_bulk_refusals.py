@@ -237,7 +237,7 @@ def test_the_command_line_says_what_ended_the_work_and_how_to_go_on(mount: Mount
         environ = os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key}
 
         def get(*arguments: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "wbfiles_async._cli", "get", RUN, "-o", str(disk), *arguments]
+            command = [sys.executable, "-m", "wbfiles_async", "get", RUN, "-o", str(disk), *arguments]
             return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
         told, described = get(), get("--json")

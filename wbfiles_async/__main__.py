@@ -1,4 +1,4 @@
-"""``python -m wbfiles_async._cli``: the same as ``wbfiles``."""
+"""``python -m wbfiles_async``: the same as ``wbfiles``."""
 
 import sys
 
