@@ -28,6 +28,8 @@ from wbfiles_async import (
     NameCollisionError,
 )
 from wbfiles_async._disk.space import Ahead, Free, Need
+from wbfiles_async._download import bulk
+from wbfiles_async._download.file import FileDownload
 from wbfiles_async.testing import LocalServer
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -131,6 +133,34 @@ async def test_pages_that_fit_are_fetched_before_the_one_that_does_not_ends_it(m
     assert (report.downloaded, report.failed + report.skipped) == (6, 3)
     assert isinstance(report.stopped, LocalWriteError)
     assert set(written(disk)) == {f"{n}" for n in range(6)}
+
+
+async def test_what_is_written_and_not_yet_accounted_for_does_not_count_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Files that are in place, and that the event loop has not heard of, take no more room than they have."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    frees = iter([120, 0, 0])
+
+    def look(root: Path) -> Free:
+        free = next(frees, None)
+        if free is None:
+            loop.call_soon_threadsafe(heard.set)
+        return Free(120 * KIB if free is None else free * KIB, None)
+
+    async def late(download: FileDownload) -> FileResult:
+        await heard.wait()
+        return await run(download)
+
+    run = FileDownload.run
+    monkeypatch.setattr(bulk, "free_below", look)
+    monkeypatch.setattr(FileDownload, "run", late)
+    with LocalServer(tmp_path / "served") as server:
+        for n in range(6):
+            server.add_file(RUN, f"{n}", bytes(40 * KIB))
+        async with AsyncApi(base_url=server.base_url, api_key=server.api_key) as api:
+            report = await api.run(RUN).files(per_page=3).download(tmp_path / "data", raise_on_error=False)
+    assert (report.downloaded, report.stopped) == (6, None)
 
 
 async def test_a_disk_without_room_for_the_new_names_is_told_before_any_request(

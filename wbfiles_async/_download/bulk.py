@@ -33,6 +33,9 @@ __all__ = ["BulkDownload"]
 FILES_PER_CONNECTION: Final = 2
 """Files in progress for each connection: while one is written, another one's bytes flow."""
 
+SPACE_SECONDS: Final = 0.05
+"""Seconds until the disk is looked at again where what is planned may not fit."""
+
 
 @attrs.define(eq=False, kw_only=True)
 class BulkDownload:
@@ -111,14 +114,18 @@ class BulkDownload:
         need = need_of(items)
         if need == Need():
             return
-        shortage = None
-        while shortage is None:  # what is being written may count twice: as not free, and as needed
-            before = self._ahead.need + need
-            free = await self.reader.disk.run(free_below, self.root)
-            if free.shortage(before, self.root) is None:
+        while True:
+            wanted = self._ahead.need + need
+            shortage = (await self.reader.disk.run(free_below, self.root)).shortage(wanted, self.root)
+            if shortage is None:
                 self._ahead.plan(need)
                 return
-            shortage = free.shortage(self._ahead.need + need, self.root)
+            if wanted == need:
+                break
+            # What is being written may count twice, as not free and as needed; judged again once it is in place.
+            await self.reader.clock.sleep(SPACE_SECONDS)
+            if self.results.stopped is not None:
+                return
         self.results.stopped = shortage
         first = next(item for item in items if item.need != Need())
         items.remove(first)
