@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import socket
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
@@ -56,6 +55,7 @@ def has_uvloop() -> bool:
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
     import asyncio
+    import socket
 
     if not has_uvloop():
         return asyncio.new_event_loop()
