@@ -293,10 +293,14 @@ class TestNobodyToShowItTo:
         assert told == "held/a told\n1 done\n"
         assert [request.operation for request in wandb_server.requests].count("RunFiles") == 1
 
-    async def test_false_is_as_none(self, server: ScriptedServer, tmp_path: Path) -> None:
+    async def test_false_is_as_none(
+        self, server: ScriptedServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         node = server.put("a", SMALL)
         async with client(server) as api:
             await remote(api, node).fetch(tmp_path, progress=False)
+        assert (tmp_path / "a").read_bytes() == SMALL
+        assert capfd.readouterr() == ("", "")
 
 
 class Canvas:
@@ -519,3 +523,4 @@ async def test_a_display_that_gets_no_thread_is_no_failure(monkeypatch: pytest.M
         patch.setattr(threading.Thread, "start", refuse)
         async with Painter(canvas).showing(Tally()):
             pass
+    assert canvas.times == 0

@@ -25,7 +25,7 @@ class Row(Protocol):
 
     def _row(self) -> tuple[str, ...]:
         """Return what stands in the columns, known without a request."""
-        raise NotImplementedError
+        ...
 
 
 R = TypeVar("R", bound=Row)

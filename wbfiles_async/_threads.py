@@ -61,7 +61,7 @@ class WorkerThreads:
             self._idle.pop().put(job)
         except IndexError:
             try:
-                start_thread(partial(self._serve, job), "wbfiles-io")
+                start_thread(partial(self._serve, job), "wbfiles-http")
             except ThreadsExhaustedError as error:
                 if "shutdown" not in str(error):
                     raise
@@ -92,16 +92,18 @@ class WorkerThreads:
                     return
 
 
-def start_thread(target: Callable[[], object], name: str) -> None:
-    """Start a thread that the interpreter's exit does not wait for.
+def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
+    """Start and return a thread that the interpreter's exit does not wait for.
 
     Raises:
         ThreadsExhaustedError: None can be started.
     """
+    thread = threading.Thread(target=target, name=name, daemon=True)
     try:
-        threading.Thread(target=target, name=name, daemon=True).start()
+        thread.start()
     except RuntimeError as error:
         raise ThreadsExhaustedError(str(error)) from error
+    return thread
 
 
 def job_of(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], Callable[[], None]]]:

@@ -110,12 +110,17 @@ def origin(url: str) -> str:
     Source:
         RFC 6454 section 4.
     """
-    return _origin_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
+    return _origin_of(_before_path(url))
+
+
+def _before_path(url: str) -> str:
+    found = _BEFORE_PATH.match(url)
+    return found[0] if found else ""  # matches anything
 
 
 def target_of(url: str) -> tuple[str, str]:
     """Cut an http or https URL into ``scheme://host:port``, as it stands there, and what a request for it names."""
-    before = _BEFORE_PATH.match(url)[0]  # type: ignore[index]  # matches anything
+    before = _before_path(url)
     target = url[len(before) :].partition("#")[0]
     return before, target if target.startswith("/") else f"/{target}"
 
@@ -176,7 +181,7 @@ def _decoded(location: str | bytes) -> str:
 
 def _encoded(url: str) -> str:
     """Percent-encode what cannot stand in path and query; the host is judged as it is."""
-    before = _BEFORE_PATH.match(url)[0]  # type: ignore[index]  # matches anything
+    before = _before_path(url)
     rest = url[len(before) :]
     return before + _UNENCODED.sub(lambda match: quote(match[0], safe="", errors="surrogateescape"), rest)
 
@@ -211,7 +216,7 @@ def _origin_of(url: str) -> str:
 
 def host_of(url: str) -> str:
     """Return a URL's host, for messages; empty if it has none."""
-    return _host_of(_BEFORE_PATH.match(url)[0])  # type: ignore[index]  # matches anything
+    return _host_of(_before_path(url))
 
 
 @lru_cache(maxsize=256)

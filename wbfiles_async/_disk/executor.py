@@ -16,7 +16,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
-from wbfiles_async._threads import await_to_completion, job_of
+from wbfiles_async._threads import ThreadsExhaustedError, await_to_completion, job_of, start_thread
 from wbfiles_async.errors import TransferError
 
 P = ParamSpec("P")
@@ -82,9 +82,8 @@ class LastingThreads(ThreadPoolExecutor):
     def _grow(self) -> bool:
         """Start one more thread where that is allowed and possible; return whether there is any."""
         if self._running < self._most:
-            name, work = f"{self._name}_{self._running}", (self._jobs, self._free)
-            with suppress(RuntimeError):
-                threading.Thread(target=_serve, args=work, name=name, daemon=True).start()
+            with suppress(ThreadsExhaustedError):
+                start_thread(partial(_serve, self._jobs, self._free), f"{self._name}_{self._running}")
                 self._running += 1
         return self._running > 0
 
@@ -119,8 +118,8 @@ def in_new_thread(work: Callable[[], T]) -> Future[T]:
 
 def _start(target: Callable[[], None]) -> None:
     try:
-        threading.Thread(target=target, name="wbfiles-work", daemon=True).start()
-    except RuntimeError as error:
+        start_thread(target, "wbfiles-work")
+    except ThreadsExhaustedError as error:
         raise TransferError(
             f"no further thread can be started ({error}). Raise the limit of processes and threads (ulimit -u, or "
             "the pids limit of the container), or end other programs."

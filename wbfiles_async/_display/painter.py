@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
+from functools import partial
 
 from wbfiles_async._display.tally import Tally
-from wbfiles_async._threads import await_to_completion
+from wbfiles_async._threads import ThreadsExhaustedError, await_to_completion, start_thread
 
 SECONDS_A_PICTURE = 0.1
 
@@ -56,13 +57,9 @@ class Painter:
         with self._lock:
             self._tallies.append(tally)
             if self._thread is None:
-                # A notebook knows by the context which cell the picture belongs to.
-                thread = threading.Thread(
-                    target=copy_context().run, args=(self._work,), name="wbfiles-display", daemon=True
-                )
-                with suppress(RuntimeError):  # no thread can be started: what is only shown is no failure
-                    thread.start()
-                    self._thread = thread
+                with suppress(ThreadsExhaustedError):  # what is only shown is no failure
+                    # A notebook knows by the context which cell the picture belongs to.
+                    self._thread = start_thread(partial(copy_context().run, self._work), "wbfiles-display")
 
     def _remove(self, tally: Tally) -> Future[None]:
         gone: Future[None] = Future()

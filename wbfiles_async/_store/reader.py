@@ -5,112 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Final, Protocol
+from typing import Final
 
-import anyio
 import attrs
 import httpx
 
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
 from wbfiles_async._http.body import pieces_of
-from wbfiles_async._http.extensions import BatchEnd, Drain, FollowUp, StallLimit, drain_of
+from wbfiles_async._http.extensions import Drain, StallLimit, drain_of
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._store.decoding import decoded
+from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
 from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.rate_limit import RateLimit
-from wbfiles_async._store.remote_file import Opened, RemoteFile
+from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import Requester, StoreResponse, rejected
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
-from wbfiles_async._store.sink import ExcessError, RangeSink
+from wbfiles_async._store.sink import ExcessError, RangeSink, ReportingSink
 from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferError, WBFilesError
 
-__all__ = ["FollowUpBatch", "FollowUpSource", "StoreReader"]
+__all__ = ["StoreReader"]
 
 WRITE_BYTES: Final = 1 << 20
 """Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
 
 LITTLE_BYTES: Final = 64 << 10
 """Bytes of less than was requested that count as progress; a store could send one at a time for ever."""
-
-REPORT_SECONDS: Final = 0.01
-"""How often a thread reports its bytes to the loop: each time the threads wait for Python's lock."""
-
-
-class FollowUpSource(Protocol):
-    """Further small files that can go over the connection of a first one."""
-
-    def next(self, origin: str) -> FollowUp | None:
-        """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
-        ...
-
-    def completed(self, count: int, slot: RequestSlot) -> None:
-        """Record that so many bodies are complete, the first one included. Called in the event loop."""
-        ...
-
-    def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
-        """Take back a file that was not completed.
-
-        Args:
-            follow_up: The file.
-            opened: The outcome of its request; ``None`` if the server did not read it.
-            error: What else failed.
-        """
-        ...
-
-    def go_on(self, batch: FollowUpBatch) -> None:
-        """Take over the batch, whose first file is complete: ``finish`` or ``abandon`` it."""
-        ...
-
-
-@attrs.define(eq=False)
-class FollowUpBatch:
-    """Follow-ups that are being received, and the slot that their connection holds.
-
-    Attributes:
-        slot: The slot.
-        task: Receives them.
-    """
-
-    _source: FollowUpSource
-    slot: RequestSlot
-    task: asyncio.Task[BatchEnd] | None = attrs.field(default=None, init=False)
-
-    async def finish(self) -> None:
-        """Wait for the last of them.
-
-        Raises:
-            httpx.TransportError: The first body broke off.
-            Exception: What a callback for the files raised.
-        """
-        assert self.task is not None  # noqa: S101
-        try:
-            end = await self.task
-            error = end.error
-            if end.unfinished is not None:
-                outcome = end.response or (error if isinstance(error, httpx.TransportError) else None)
-                opened = None
-                if outcome is not None:
-                    url = self.slot.origin.name + end.unfinished.target
-                    opened = Opened(url, self.slot.transfer(), outcome)
-                self._source.unfinished(end.unfinished, opened, None if outcome is error else error)
-            elif error is not None:
-                raise error
-        finally:
-            self.slot.release()
-
-    async def abandon(self) -> None:
-        """Stop receiving them."""
-        assert self.task is not None  # noqa: S101
-        self.task.cancel()
-        with anyio.CancelScope(shield=True):
-            [ended] = await asyncio.gather(self.task, return_exceptions=True)
-            self.slot.release()
-            if isinstance(ended, BatchEnd) and ended.response is not None:
-                await ended.response.aclose()
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -378,7 +302,7 @@ class _Body:
             httpx.TransportError, RequestFailed, IntegrityError: As ``pieces`` does; what arrived before is written.
             LocalWriteError: The disk refuses.
         """
-        reported = _ReportingSink(sink, on_bytes)
+        reported = ReportingSink(sink, on_bytes)
         try:
             if (drain := self._drain()) is not None and may_drain:
                 await self._drained(drain, reported, follow_ups)
@@ -391,7 +315,7 @@ class _Body:
         if reported.error is not None:
             raise reported.error
 
-    async def _drained(self, drain: Drain, sink: _ReportingSink, follow_ups: FollowUpSource | None) -> None:
+    async def _drained(self, drain: Drain, sink: ReportingSink, follow_ups: FollowUpSource | None) -> None:
         """Have the transport write them, and then fetch the follow-ups over the same connection."""
         limit = self._reader.stall_limit
         where = origin(self._found.url)
@@ -430,7 +354,7 @@ class _Body:
         else:
             follow_ups.go_on(batch)
 
-    async def _pumped(self, sink: _ReportingSink) -> None:
+    async def _pumped(self, sink: ReportingSink) -> None:
         """Write them in pieces that are worth the hand-over to a thread."""
         disk, gathered, is_complete = self._reader.disk, bytearray(), False
 
@@ -464,59 +388,6 @@ class _Body:
             expected=str(size),
             actual=f"more than {size}",
         )
-
-
-class _ReportingSink:
-    """A sink whose bytes are reported to the event loop, a few hundred times a second at most.
-
-    Attributes:
-        error: What the callback raised; it ends the writing.
-    """
-
-    def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
-        self._sink = sink
-        self._on_bytes = on_bytes
-        self._loop = asyncio.get_running_loop()
-        self._reported = sink.position
-        self._scheduled = False
-        self.error: Exception | None = None
-
-    def write(self, piece: bytes | memoryview) -> None:
-        if self.error is not None:
-            raise self.error
-        self._sink.write(piece)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon_threadsafe(self._loop.call_later, REPORT_SECONDS, self.report)
-
-    @property
-    def is_short(self) -> bool:
-        """See `RangeSink`."""
-        return self._sink.is_short
-
-    @property
-    def stop(self) -> int | None:
-        """See `RangeSink`."""
-        return self._sink.stop
-
-    def complete(self) -> None:
-        self._sink.complete()
-
-    def report_ahead(self, count: int) -> None:
-        """Report bytes that are about to be written: the callback may end the download before it is complete."""
-        if count:
-            self._reported += count
-            self._on_bytes(count)
-
-    def report(self) -> None:
-        """Report what has arrived since the last time. Called in the event loop."""
-        self._scheduled = False  # before looking at what arrived: what arrives later is reported again
-        count, self._reported = self._sink.position - self._reported, self._sink.position
-        try:
-            if count:
-                self._on_bytes(count)
-        except Exception as error:  # the callback's own; it ends the download
-            self.error = error
 
 
 def _broken_off(file: RemoteFile, host: str, offset: int, reason: str) -> RequestFailed:

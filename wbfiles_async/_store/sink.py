@@ -1,10 +1,15 @@
-"""Takes the bytes of a range. No sender can write beyond the range's end."""
+"""Takes the bytes of a range, and reports them. No sender can write beyond the range's end."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
-__all__ = ["ExcessError", "RangeSink"]
+__all__ = ["ExcessError", "RangeSink", "ReportingSink"]
+
+REPORT_SECONDS: Final = 0.01
+"""How often a thread reports its bytes to the loop: each time the threads wait for Python's lock."""
 
 
 class ExcessError(Exception):
@@ -64,3 +69,58 @@ class RangeSink:
             self.is_complete = True
             if self._on_complete is not None:
                 self._on_complete()
+
+
+class ReportingSink:
+    """A sink whose bytes are reported to the event loop, a few hundred times a second at most.
+
+    Attributes:
+        error: What the callback raised; it ends the writing.
+    """
+
+    def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._on_bytes = on_bytes
+        self._loop = asyncio.get_running_loop()
+        self._reported = sink.position
+        self._scheduled = False
+        self.error: Exception | None = None
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take the next piece, as the sink does."""
+        if self.error is not None:
+            raise self.error
+        self._sink.write(piece)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, REPORT_SECONDS, self.report)
+
+    @property
+    def is_short(self) -> bool:
+        """See `RangeSink`."""
+        return self._sink.is_short
+
+    @property
+    def stop(self) -> int | None:
+        """See `RangeSink`."""
+        return self._sink.stop
+
+    def complete(self) -> None:
+        """Record that a response is complete, as the sink does."""
+        self._sink.complete()
+
+    def report_ahead(self, count: int) -> None:
+        """Report bytes that are about to be written: the callback may end the download before it is complete."""
+        if count:
+            self._reported += count
+            self._on_bytes(count)
+
+    def report(self) -> None:
+        """Report what has arrived since the last time. Called in the event loop."""
+        self._scheduled = False  # before looking at what arrived: what arrives later is reported again
+        count, self._reported = self._sink.position - self._reported, self._sink.position
+        try:
+            if count:
+                self._on_bytes(count)
+        except Exception as error:  # the callback's own; it ends the download
+            self.error = error

@@ -1,0 +1,89 @@
+"""Small files that follow a first one over its connection, as the reader of that first one sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import anyio
+import attrs
+import httpx
+
+from wbfiles_async._http.extensions import BatchEnd, FollowUp
+from wbfiles_async._store.limits import RequestSlot
+from wbfiles_async._store.remote_file import Opened
+
+__all__ = ["FollowUpBatch", "FollowUpSource"]
+
+
+class FollowUpSource(Protocol):
+    """Further small files that can go over the connection of a first one."""
+
+    def next(self, origin: str) -> FollowUp | None:
+        """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
+        ...
+
+    def completed(self, count: int, slot: RequestSlot) -> None:
+        """Record that so many bodies are complete, the first one included. Called in the event loop."""
+        ...
+
+    def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
+        """Take back a file that was not completed.
+
+        Args:
+            follow_up: The file.
+            opened: The outcome of its request; ``None`` if the server did not read it.
+            error: What else failed.
+        """
+        ...
+
+    def go_on(self, batch: FollowUpBatch) -> None:
+        """Take over the batch, whose first file is complete: ``finish`` or ``abandon`` it."""
+        ...
+
+
+@attrs.define(eq=False)
+class FollowUpBatch:
+    """Follow-ups that are being received, and the slot that their connection holds.
+
+    Attributes:
+        slot: The slot.
+        task: Receives them.
+    """
+
+    _source: FollowUpSource
+    slot: RequestSlot
+    task: asyncio.Task[BatchEnd] | None = attrs.field(default=None, init=False)
+
+    async def finish(self) -> None:
+        """Wait for the last of them.
+
+        Raises:
+            httpx.TransportError: The first body broke off.
+            Exception: What a callback for the files raised.
+        """
+        assert self.task is not None  # noqa: S101
+        try:
+            end = await self.task
+            error = end.error
+            if end.unfinished is not None:
+                outcome = end.response or (error if isinstance(error, httpx.TransportError) else None)
+                opened = None
+                if outcome is not None:
+                    url = self.slot.origin.name + end.unfinished.target
+                    opened = Opened(url, self.slot.transfer(), outcome)
+                self._source.unfinished(end.unfinished, opened, None if outcome is error else error)
+            elif error is not None:
+                raise error
+        finally:
+            self.slot.release()
+
+    async def abandon(self) -> None:
+        """Stop receiving them."""
+        assert self.task is not None  # noqa: S101
+        self.task.cancel()
+        with anyio.CancelScope(shield=True):
+            [ended] = await asyncio.gather(self.task, return_exceptions=True)
+            self.slot.release()
+            if isinstance(ended, BatchEnd) and ended.response is not None:
+                await ended.response.aclose()
