@@ -33,6 +33,7 @@ FLOORS = (
     (
         *("errors", "_errors", "_models", "_reports", "_settings", "_text", "_html"),
         *("_urls", "_messages", "_md5", "_ranges", "_backoff", "_clock", "_tasks", "_threads"),
+        "_wandb_settings",
     ),
 )
 """From the top down. A package knows itself and the floors below; modules of the lowest floor may know each other."""
@@ -41,6 +42,7 @@ LEVELS = {module: level for level, floor in enumerate(FLOORS) for module in floo
 IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "selectors", "socket", "ssl"}
 PURE = {
     *("_ranges", "_md5", "_urls", "_messages", "_backoff", "_models", "_settings", "_text", "_html", "errors"),
+    "_wandb_settings",
     *("_disk.fingerprints", "_disk.journal", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit", "_store.pace", "_store.ranges", "_store.rate_limit", "_store.store_errors"),

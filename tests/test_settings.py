@@ -10,9 +10,11 @@ from typing import Any
 
 import attrs
 import pytest
+import wandb
 
 from wbfiles_async import __version__
 from wbfiles_async._settings import Settings, TransferOptions, expand_home, load_settings
+from wbfiles_async._wandb_settings import WITHOUT_EFFECT
 from wbfiles_async.errors import ConfigurationError
 
 
@@ -433,3 +435,66 @@ class TestTransferOptions:
 )
 def test_only_a_leading_tilde_means_home(path: str, expanded: str) -> None:
     assert expand_home(path, Path("/home/me")) == Path(expanded)
+
+
+class TestSettingsOfWandbWithoutEffect:
+    """What W&B's client would heed and this package does not is said, with what does the same."""
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "instead"),
+        [
+            ("WANDB_INSECURE_DISABLE_SSL", "true", "SSL_CERT_FILE"),
+            ("WANDB_HTTP_PROXY", "http://proxy", "HTTP_PROXY"),
+            ("WANDB_HTTPS_PROXY", "http://proxy", "HTTPS_PROXY"),
+            ("WANDB__PROXIES", '{"https": "http://proxy"}', "HTTPS_PROXY"),
+            ("WANDB_X_EXTRA_HTTP_HEADERS", "{}", "http_client=httpx.AsyncClient(headers=...)"),
+            ("WANDB__EXTRA_HTTP_HEADERS", "{}", "http_client=httpx.AsyncClient(headers=...)"),
+            ("WANDB_X_GRAPHQL_TIMEOUT_SECONDS", "60", "WANDB_HTTP_TIMEOUT"),
+            ("WANDB_X_GRAPHQL_RETRY_MAX", "3", "TransferOptions(attempts=...)"),
+            ("WANDB_X_FILE_TRANSFER_RETRY_MAX", "3", "TransferOptions(attempts=...)"),
+            ("WANDB_X_FILE_TRANSFER_TIMEOUT_SECONDS", "3", "TransferOptions(stall_seconds=...)"),
+        ],
+    )
+    def test_a_variable_is_pointed_out_with_what_does_the_same(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture, variable: str, value: str, instead: str
+    ) -> None:
+        machine.environ[variable] = value
+        machine.load()
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage().startswith(f"{variable} has no effect here: ")
+        assert instead in record.getMessage()
+        assert "proxy/" not in record.getMessage()
+
+    def test_a_line_of_a_settings_file_is_pointed_out(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+        path = machine.write_user_file("[default]\nentity = team\ninsecure_disable_ssl = True\n")
+        assert machine.load().entity == "team"
+        assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+            f"insecure_disable_ssl in settings file {path} has no effect here"
+        ]
+
+    @pytest.mark.parametrize("value", ["", "0", "false", "No", "off"])
+    def test_what_is_off_needs_no_word(self, machine: Machine, caplog: pytest.LogCaptureFixture, value: str) -> None:
+        machine.environ["WANDB_INSECURE_DISABLE_SSL"] = value
+        machine.write_folder_file(f"[default]\ninsecure_disable_ssl = {value}\n")
+        machine.load()
+        assert not caplog.records
+
+    def test_who_brings_a_client_is_not_bothered(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+        machine.environ["WANDB_INSECURE_DISABLE_SSL"] = "true"
+        load_settings(
+            None,
+            timeout=None,
+            base_url=None,
+            entity=None,
+            project=None,
+            environ=machine.environ,
+            home=machine.home,
+            folder=machine.folder,
+            own_client=False,
+        )
+        assert not caplog.records
+
+    def test_every_name_is_one_of_wandb(self) -> None:
+        names = set(wandb.Settings.model_fields)
+        assert set(WITHOUT_EFFECT) <= names

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from wbfiles_async._errors import ConfigurationError
+from wbfiles_async._wandb_settings import WITHOUT_EFFECT, hints
 
 __all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings", "read_regular"]
 
@@ -182,6 +183,7 @@ def load_settings(
     environ: Mapping[str, str],
     home: Path,
     folder: Path,
+    own_client: bool = True,
 ) -> Settings:
     """Collect the settings. An empty value counts as not set.
 
@@ -199,6 +201,8 @@ def load_settings(
         environ: The environment's variables.
         home: The user's home folder.
         folder: The current folder.
+        own_client: Whether requests are sent by a client of ours; else settings of W&B's that have no effect need no
+            warning, since the caller's own client may hold what does the same.
 
     Raises:
         ConfigurationError: A value cannot be used, or a settings file is malformed. A file that cannot be
@@ -206,10 +210,10 @@ def load_settings(
     """
     user_file = expand_home(environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb", home) / "settings"
     folder_file = folder / "wandb" / "settings"
-    from_folder = _read_file(folder_file)
+    from_user, from_folder = _read_file(user_file), _read_file(folder_file)
     distrusted = from_folder.pop("base_url", "")
     layers: list[_Layer] = [
-        (f"settings file {user_file}", _read_file(user_file)),
+        (f"settings file {user_file}", from_user),
         (f"settings file {folder_file}", from_folder),
         *((name, {key: environ.get(name, "")}) for key, name in _VARIABLES.items()),
         ("overrides", _checked(overrides or {})),
@@ -230,6 +234,8 @@ def load_settings(
             folder_file,
             _shown(distrusted),
         )
+    for hint in hints(environ, {str(user_file): from_user, str(folder_file): from_folder}) if own_client else ():
+        logger.warning("%s", hint)
     return settings
 
 
@@ -313,7 +319,8 @@ def _read_file(path: Path) -> dict[str, str]:
     parser = configparser.ConfigParser(interpolation=_Escapes())
     try:
         parser.read_string(text)
-        return {key: parser.get(_SECTION, key) for key in _FILE_KEYS if parser.has_option(_SECTION, key)}
+        known = (*_FILE_KEYS, *WITHOUT_EFFECT)
+        return {key: parser.get(_SECTION, key) for key in known if parser.has_option(_SECTION, key)}
     except configparser.Error as error:
         # Passed over, it could send the key to another server than the one it names. The parser's own text
         # quotes lines of the file, which may hold a key.

@@ -57,7 +57,7 @@ def test_a_name_of_a_later_page_is_refused_and_the_earlier_one_stays() -> None:
 
 
 def test_what_collides_with_a_refused_name_is_refused_too() -> None:
-    assert judged(["a", "A"], ["a"])[1] == [Collision("", nested=False)]
+    assert judged(["a", "A"], ["a"])[1] == [Collision("", nested=False, repeated=True)]
     assert judged(["a", "a/b/c"], ["a/b/d"])[1] == [Collision("", nested=True)]
 
 
@@ -72,15 +72,15 @@ def test_names_that_differ_in_case_are_admitted_where_the_disk_tells_them_apart(
 def test_equal_names_and_folders_of_a_files_name_collide_on_every_disk() -> None:
     assert judged(["A", "a", "A", "B", "B/c"], folds=lambda _: False) == [
         [
-            Collision("A", nested=False),
+            Collision("A", nested=False, repeated=True),
             None,
-            Collision("A", nested=False),
+            Collision("A", nested=False, repeated=True),
             Collision("B/c", nested=True),
             Collision("B", nested=True),
         ]
     ]
     pages = ["a"], ["A"], ["A"], ["a/b"], ["A/B"], ["d/e"], ["D"], ["d"]
-    same, nested = Collision("", nested=False), Collision("", nested=True)
+    same, nested = Collision("", nested=False, repeated=True), Collision("", nested=True)
     assert judged(*map(list, pages), folds=lambda _: False) == [
         [each] for each in (None, None, same, nested, nested, None, None, nested)
     ]

@@ -455,6 +455,7 @@ async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
         error = await error_of(TransferError, remote(api, node).read_bytes())
         await error_of(TransferError, api.run(RUN).file("a"))
     assert "certificate of localhost is not trusted" in str(error)
+    assert "WANDB_INSECURE_DISABLE_SSL has no effect here" in str(error)
     assert "SSL_CERT_FILE" in str(error)
     assert server.requests == []
     assert waits == []

@@ -85,6 +85,7 @@ class AsyncApi(Client, HandlesFilesOnly):
             environ=environ,
             home=home,
             folder=Path(),
+            own_client=http_client is None,
         )
         credentials = find_credentials(api_key, base_url=settings.base_url, environ=environ, home=home)
         if credentials is None and http_client is None:

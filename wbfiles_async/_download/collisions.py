@@ -36,22 +36,26 @@ class Collision:
     Attributes:
         other: The other file's path below the root; empty if it was on an earlier page.
         nested: Whether one of the two is a folder of the other, and not both the same file.
+        repeated: Whether both have the very same name.
     """
 
     other: str
     nested: bool
+    repeated: bool = False
 
     def error(self, name: str) -> NameCollisionError:
         """Return the error of the refused file of this remote name."""
         other = repr(self.other) if self.other else "a file that was listed before it"
-        what = (
-            f"and {other} need one name for a file and for a folder"
-            if self.nested
-            else f"and {other} are one file on this disk"
-        )
+        advice = "Download them separately, into different roots"
+        if self.repeated:
+            what, advice = "is listed twice", f"{advice}, or delete the one that is too many"
+        elif self.nested:
+            what = f"and {other} need one name for a file and for a folder"
+        else:
+            what = f"and {other} are one file on this disk"
         fate = "neither is written" if self.other else "the earlier one stays, this one is not written"
         return NameCollisionError(
-            f"the remote file {name!r} {what}; {fate}. Download them separately, into different roots.",
+            f"the remote file {name!r} {what}; {fate}. {advice}.",
             name=name,
             other=self.other,
         )
@@ -150,7 +154,7 @@ class Collisions:
                 nested = nested or self._holds(file.file | _FOLDER | kind)
             nested = nested or above[file.folders]
             if (same or nested) and found[number] is None and are_one(paths[number]):
-                found[number] = Collision("", nested=not same)
+                found[number] = Collision("", nested=not same, repeated=same and kinds == (_EXACT,))
 
     def _remember(self, exact: Sequence[_Digests], folded: Sequence[_Digests]) -> None:
         entries = {name.file | _FILE | _EXACT for name in exact}
@@ -192,8 +196,9 @@ def _find_among(
     def collide(one: int, other: int, *, nested: bool) -> None:
         known = found[one] is not None and found[other] is not None
         if not known and (are_one(paths[one]) or are_one(paths[other])):
-            found[one] = found[one] or Collision("/".join(paths[other]), nested)
-            found[other] = found[other] or Collision("/".join(paths[one]), nested)
+            repeated = paths[one] == paths[other]
+            found[one] = found[one] or Collision("/".join(paths[other]), nested, repeated)
+            found[other] = found[other] or Collision("/".join(paths[one]), nested, repeated)
 
     firsts: dict[int, int] = {}
     for number, file in enumerate(files):

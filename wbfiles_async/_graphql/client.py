@@ -117,8 +117,7 @@ class GraphQLClient:
         host = host_of(url)
         try:
             request = await self._request(url, query, variables)
-            deadline = self.options.connect_timeout + self.settings.timeout
-            response = await self.http.send(request, with_client_auth=self.authenticator is None, deadline=deadline)
+            response = await self.http.send(request, with_client_auth=self.authenticator is None)
             try:
                 body = await self._body_of(response)
             finally:

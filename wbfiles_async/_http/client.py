@@ -6,7 +6,8 @@ import asyncio
 import functools
 import ssl
 from collections.abc import Callable
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Final
 
 import httpx
 
@@ -19,6 +20,9 @@ from wbfiles_async._http.transport import DrainingTransport
 from wbfiles_async._threads import ThreadsExhaustedError
 
 __all__ = ["HttpClient", "location_of", "open_client"]
+
+SLACK_SECONDS: Final = 1.0
+"""Seconds that connecting and a head may take beyond their own limits, whatever the transport does."""
 
 
 class HttpClient:
@@ -92,15 +96,15 @@ class HttpClient:
             request.extensions["target"] = target
         return request
 
-    async def send(
-        self, request: httpx.Request, *, with_client_auth: bool = False, deadline: float | None = None
-    ) -> httpx.Response:
+    async def send(self, request: httpx.Request, *, with_client_auth: bool = False) -> httpx.Response:
         """Send a request as it is.
+
+        Whatever the transport waits for, the head of the response must be complete within the time-outs for connecting
+        and for reading; of httpx's own transports, which say when they send, within that for reading from then on.
 
         Args:
             request: The request.
             with_client_auth: Whether the client's own authentication is used, where it was handed in.
-            deadline: Seconds until the head of the response is complete, whatever the transport waits for.
 
         Returns:
             The response, its body unread.
@@ -111,7 +115,10 @@ class HttpClient:
         if self.is_closed:
             raise ClientClosedError("the client is closed")
         auth = httpx.USE_CLIENT_DEFAULT if with_client_auth and not self._owned else None
-        timeout = asyncio.timeout(deadline)
+        waits = request.extensions["timeout"]
+        timeout = asyncio.timeout(waits["connect"] + waits["read"] + SLACK_SECONDS)
+        if not self.is_ours:
+            request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])
         try:
             async with timeout:
                 return await self._client.send(request, stream=True, auth=auth, follow_redirects=False)
@@ -156,6 +163,12 @@ def open_client(
     mounted = _RoutingTransport(proxies, tls) if transport is None else transport
     client = _Client(transport=_HiddenRedirects(mounted), trust_env=False)
     return HttpClient(client, owned=True, is_ours=transport is None)
+
+
+async def _restart_when_sent(deadline: asyncio.Timeout, seconds: float, event: str, _: object) -> None:
+    """Follow httpcore's extension ``trace``: how long it took to connect is not taken from the time for the head."""
+    if event.endswith("send_request_headers.started"):
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 class _NoCookies(httpx.Cookies):

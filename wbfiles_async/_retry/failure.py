@@ -90,7 +90,8 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
         case CertificateError():
             action = RetryAction.FAIL
             text = (
-                f"the certificate of {host} is not trusted ({text}). If it is your own authority's, set SSL_CERT_FILE"
+                f"the certificate of {host} is not trusted ({text}). If it is your own authority's, set SSL_CERT_FILE "
+                "to its certificate; WANDB_INSECURE_DISABLE_SSL has no effect here"
             )
         case AddressError():
             action = RetryAction.FAIL
@@ -113,6 +114,8 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
             text = f"{host} cannot be reached ({text}). Check the network, the host and proxy settings"
         case httpx.ReadTimeout():
             text = f"{host} went silent{at} ({text})"
+            if offset is None:
+                text += ". If it needs longer, set WANDB_HTTP_TIMEOUT, or pass timeout=... to the client"
         case _:
             text = f"the connection to {host} broke{at} ({text})"
     where = f"{name}: " if name else ""

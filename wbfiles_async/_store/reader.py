@@ -22,7 +22,7 @@ from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
 from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._store.request import Requester, StoreResponse, rejected
+from wbfiles_async._store.request import Requester, StoreResponse, page_failure, page_of, rejected
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
 from wbfiles_async._store.sink import ExcessError, RangeSink, ReportingSink
 from wbfiles_async._urls import host_of, origin
@@ -291,6 +291,9 @@ class _Body:
                     await clock.sleep(rate_limit.draw(len(piece), clock.monotonic()))
                 yield piece
         if self._stop is not None and offset < self._stop:
+            if self._start == 0 and page_of(self._file, self._found.response, b"") is not None:
+                page = page_failure(self._file, self._found.url, 0, self._found.response)
+                raise RequestFailed(RetryAction.RESTART, page.error)
             raise _broken_off(self._file, self._host, offset, f"ended the body at byte {offset} of {self._stop}")
 
     async def save(

@@ -22,6 +22,7 @@ from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.ranges import range_header
 from wbfiles_async._store.remote_file import RemoteFile, takes_credentials
 from wbfiles_async._store.response import Rejection, classify_error, rejection_failure
+from wbfiles_async._store.store_errors import page_instead
 from wbfiles_async._urls import SecretUrl, host_of, is_fetchable, origin, resolve_location, without_secrets
 from wbfiles_async.errors import AuthenticationError, TransferError
 
@@ -34,9 +35,6 @@ REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 
 REFUSAL_BYTES: Final = 16 << 10
 """Bytes read of a response that is an error: enough for its code."""
-
-ANSWER_SECONDS: Final = 1.0
-"""Seconds that connecting and a head may take beyond their own limits, whatever the transport does."""
 
 
 @attrs.frozen(eq=False)
@@ -105,12 +103,15 @@ class Requester:
                 error, opened = opened.outcome, None
                 raise self._network_failure(error, file, url, start)
             hop.origin.record_answer()
-            if 200 <= response.status_code < 300:
+            is_page = is_page_instead(file, response)
+            if 200 <= response.status_code < 300 and not is_page:
                 return StoreResponse(response, url, hop)
             try:
                 beginning = await read_beginning(response, self.options.stall_seconds)
             finally:
                 await response.aclose()
+            if is_page:
+                raise page_failure(file, url, start, response, beginning)
             location = location_of(response)
             if response.status_code in REDIRECT_STATUSES and location is not None:
                 url = _next_hop(file, url, location, insecure=self.options.insecure_stores)
@@ -130,14 +131,12 @@ class Requester:
 
     async def _send(self, file: RemoteFile, url: str, start: int, range_field: str | None) -> httpx.Response:
         """Send one hop."""
-        options = self.options
         own_credentials = self.authenticator is None and takes_credentials(url, self.api_origin)
         try:
             policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
             policy.check_host(host_of(url))  # whoever resolves it
             request = await self._request(file, url, range_field, public_only=not policy.allow_private)
-            deadline = options.connect_timeout + options.stall_seconds + ANSWER_SECONDS
-            return await self.http.send(request, with_client_auth=own_credentials, deadline=deadline)
+            return await self.http.send(request, with_client_auth=own_credentials)
         except ForbiddenAddressError as error:
             raise self._network_failure(AddressError(str(error)), file, url, start) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -186,6 +185,8 @@ class Requester:
                 rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
             else:
                 rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
+        if response.status_code == 406 and not file.encoded:  # it has only the compressed form
+            rejection = attrs.evolve(rejection, action=RetryAction.DECODE)
         failure = rejected(rejection, file, url, start, self.refused if is_ours else None)
         if rejection.throttled:
             failure.pause = hop.origin.record_throttled(hop.number, rejection.retry_after)
@@ -206,6 +207,29 @@ def _next_hop(file: RemoteFile, url: str, location: bytes, *, insecure: bool) ->
         name=file.name,
         host=host_of(url),
     )
+
+
+def is_page_instead(file: RemoteFile, response: httpx.Response) -> bool:
+    """Return whether a response of status 200 is a web page of another length than the file's."""
+    length = response.headers.get("content-length", "")
+    is_other = response.status_code == 200 and file.size is not None and length not in ("", str(file.size))
+    is_encoded = file.encoded or "content-encoding" in response.headers
+    return is_other and not is_encoded and page_of(file, response, b"") is not None
+
+
+def page_of(file: RemoteFile, response: httpx.Response, beginning: bytes) -> str | None:
+    """Return a description of the web page that a response is in place of a file; ``None`` if it is none."""
+    if "html" in (file.attributes.mimetype or ""):
+        return None
+    return page_instead(response.headers.get("content-type"), beginning, name=file.name)
+
+
+def page_failure(
+    file: RemoteFile, url: str, start: int, response: httpx.Response, beginning: bytes = b""
+) -> RequestFailed:
+    """Return the failure that a web page in place of a file is: the API's own URL may lead around what sent it."""
+    reason = page_of(file, response, beginning) or ""
+    return rejected(Rejection(RetryAction.REFRESH, reason, response.status_code), file, url, start)
 
 
 async def read_beginning(response: httpx.Response, seconds: float) -> bytes:
