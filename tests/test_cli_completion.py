@@ -23,9 +23,9 @@ PRESS = """
 eval "$(wbfiles completion bash)"
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 function=$(complete -p wbfiles); function=${function##*-F }
-compopt() { :; }  # which only works while a key is being pressed
+compopt() { OPTIONS="$*"; }  # which only works while a key is being pressed
 "${function%% *}" wbfiles
-printf '%s\\n' "${COMPREPLY[@]}"
+printf '%s\\n' "${COMPREPLY[@]}" "$OPTIONS"
 """
 
 Press = Callable[..., set[str]]
@@ -97,8 +97,23 @@ def test_runs_of_a_project_are_completed(press: Press, wandb_server: LocalServer
     assert press("get", "team/project/sec.") == {"team/project/sec.nd"}, "what is typed is no pattern"
     assert {"team/project/first", "team/project/second"} <= press("cat", "team/project/")
     assert press("rm", "fi", WANDB_ENTITY="team", WANDB_PROJECT="project") == {"first"}
-    assert press("ls", "", WANDB_ENTITY="team", WANDB_PROJECT="project") == {"first", "second", "sec.nd"}
-    assert press("ls", "team/", WANDB_ENTITY="team") == set()
+    known = {"WANDB_ENTITY": "team", "WANDB_PROJECT": "project"}
+    assert press("ls", "", **known) == {"first", "second", "sec.nd", "team/"}
+
+
+def test_projects_of_an_entity_are_completed(press: Press, wandb_server: LocalServer) -> None:
+    for project in ("vision", "voice", "two words", "$(reboot)", "audio"):
+        wandb_server.add_file(f"team/{project}/run", "a.txt", b"x")
+    wandb_server.add_file("local/mine/run", "a.txt", b"x")
+    no_blank = {"-o", "nospace"}
+    assert press("ls", "team/v") == {"team/vision/", "team/voice/"} | no_blank
+    assert press("get", "team/") == {"team/vision/", "team/voice/", "team/audio/", r"team/two\ words/"} | no_blank
+    assert press("cat", "team/vision/") == {"team/vision/run"}, "and a blank behind it"
+    assert press("ls", "") == {"local/"} | no_blank, "the default entity"
+    assert press("ls", "", WANDB_ENTITY="team") == {"team/"} | no_blank
+    assert press("ls", "te", WANDB_ENTITY="team") == {"team/"} | no_blank
+    for path in ("nobody/", "../", "te", "https://wandb.ai/team/", "team/vision/run/x"):
+        assert press("ls", path) == set()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +130,8 @@ def test_where_the_server_does_not_say_there_is_nothing_and_no_message(
 
 
 @pytest.mark.parametrize(
-    ("shell", "shown"), [("bash", "complete -o"), ("zsh", "#compdef wbfiles"), ("fish", "--command wbfiles")]
+    ("shell", "shown"),
+    [("bash", "compopt -o nospace"), ("zsh", "compadd -U -V unsorted -S ''"), ("fish", "--command wbfiles")],
 )
 def test_each_shell_gets_its_script(wbfiles: Wbfiles, shell: str, shown: str) -> None:
     ending = wbfiles("completion", shell)

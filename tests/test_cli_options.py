@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import re
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
+import httpx
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from scripted_server import waits as waits
 from test_cli import FILES, RUN, Wbfiles, fetched
 from test_cli import wbfiles as wbfiles
-from test_cli_processes import MIB, WBFILES, Terminal, environment, started
+from test_cli_processes import MIB, WBFILES, Terminal, environment, exported, started
 from test_cli_rm import left
 
+import wbfiles_async
+from wbfiles_async import Api, AsyncApi, TransferError, TransferOptions
+from wbfiles_async._cli.app import program
+from wbfiles_async._cli.ending import explain, in_options
 from wbfiles_async._cli.options import Common
+from wbfiles_async._cli.sections import ORDER
 from wbfiles_async._cli.usage import FolderSizes
 from wbfiles_async._cli.writing import is_binary
 from wbfiles_async.testing import LocalServer
@@ -270,7 +280,7 @@ class TestCommon:
     def test_timeout_and_retries_are_taken_before_and_after_the_command(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        api = Common(timeout=2.5, retries=3).open_api()
+        api = Common(timeout=2.5, transfer={"attempts": 4}).open_api()
         assert (api._gateway.settings.timeout, api._gateway.options.attempts) == (2.5, 4)
         assert Common().open_api()._gateway.options.attempts == 10
         for arguments in (["--timeout", "0", "ls", RUN], ["ls", RUN, "--timeout", "0"], ["--retries", "-1", "ls", RUN]):
@@ -376,3 +386,188 @@ class TestStreams:
         with Terminal(arguments, environment(wandb_server), tmp_path, size=size) as terminal:
             assert terminal.read_to_end() == 0
         assert "Traceback" not in terminal.raw
+
+
+class TestOptionsOfTransfers:
+    """What Python can say by arguments, the command line can say by options."""
+
+    GIVEN = (
+        *("--connections", "3", "--part-size", "1M", "--no-verify", "--no-resume", "--durable", "--no-remember"),
+        *("--connect-timeout", "4", "--stall-seconds", "5.5", "--stall-bytes", "2k", "--limit-rate", "9M"),
+        *("--retries", "6", "--time-budget", "7", "--private-stores", "--insecure-stores", "--portable-names"),
+    )
+    MEANT = TransferOptions(
+        connections=3,
+        part_size=1 << 20,
+        verify=False,
+        resume=False,
+        durable=True,
+        remember=False,
+        connect_timeout=4,
+        stall_seconds=5.5,
+        stall_bytes=2048,
+        limit_rate=9 << 20,
+        attempts=7,
+        time_budget=7,
+        private_stores=True,
+        insecure_stores=True,
+        portable_names=True,
+    )
+
+    def test_each_has_an_option_of_its_name(self) -> None:
+        names = {option for parameter in program.commands["get"].params for option in parameter.opts}
+        spelt = {"attempts": "--retries", "verify": "--no-verify", "resume": "--no-resume", "remember": "--no-remember"}
+        for field in attrs.fields(TransferOptions):
+            assert spelt.get(field.name, "--" + field.name.replace("_", "-")) in names
+
+    def test_each_is_handed_on(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[TransferOptions] = []
+        real = Common.open_api
+
+        def noted(common: Common) -> AsyncApi:
+            api = real(common)
+            seen.append(api._gateway.options)
+            return api
+
+        monkeypatch.setattr(Common, "open_api", noted)
+        assert wbfiles("get", RUN, "config.yaml", *self.GIVEN).code == 0
+        assert wbfiles("get", RUN, "config.yaml").code == 0
+        assert seen == [self.MEANT, TransferOptions()]
+        assert all(
+            getattr(self.MEANT, field.name) != getattr(TransferOptions(), field.name)
+            for field in attrs.fields(TransferOptions)
+        )
+
+    @pytest.mark.parametrize("arguments", [["cat", RUN, "config.yaml"], ["get", RUN, "config.yaml"]])
+    def test_what_concerns_stores_is_for_reading_too(
+        self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]
+    ) -> None:
+        wandb_server.add_file(RUN, "config.yaml", b"lr: 0.1")
+        options = ["--private-stores", "--insecure-stores", "--connect-timeout", "5", "--stall-seconds", "5"]
+        command = [*WBFILES, *arguments, *options, "--stall-bytes", "1", "--time-budget", "60"]
+        subprocess.run(command, cwd=tmp_path, env=environment(wandb_server), check=True, timeout=60)
+
+    @pytest.mark.parametrize(
+        ("option", "value", "told"),
+        [
+            ("--part-size", "10", "--part-size must be a whole number of bytes, 65536 (64 KiB) or more"),
+            ("--part-size", "much", "'much' is no number of bytes"),
+            ("--stall-seconds", "0", "Invalid value for '--stall-seconds'"),
+            ("--per-page", "0", "Invalid value for '--per-page'"),
+        ],
+    )
+    def test_values_that_cannot_be_used_are_wrong_usage(
+        self, wbfiles: Wbfiles, option: str, value: str, told: str
+    ) -> None:
+        ending = wbfiles("get", RUN, option, value)
+        assert (ending.code, ending.out) == (2, "")
+        assert told in ending.err
+
+    def test_portable_names_are_refused_by_a_process(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        wandb_server.add_file(SECOND, "loss: train.png", b"png")
+        for options, code in (([], 0), (["--portable-names", "--existing", "replace"], 1)):
+            done = subprocess.run(
+                [*WBFILES, "get", SECOND, *options], cwd=tmp_path, env=environment(wandb_server), timeout=60,
+                capture_output=True, text=True,
+            )  # fmt: skip
+            assert done.returncode == code, done.stderr
+        assert "loss: train.png" in done.stderr
+
+    def test_advice_of_the_library_is_given_in_options(self) -> None:
+        """Whatever it says of Python's arguments, there is an option, and it is named."""
+        advice = {text for text in advice_in_messages() if "TransferOptions" in text or "per_page" in text}
+        assert len(advice) >= 5
+        options = {option for parameter in program.commands["get"].params for option in parameter.opts}
+        for text in advice:
+            said = in_options(text)
+            assert "TransferOptions" not in said
+            named = set(re.findall(r"--[a-z-]+", said))
+            assert named
+            assert named <= options
+
+    def test_a_store_that_may_not_be_asked_is_told_with_the_option(self) -> None:
+        error = TransferError("a: it lies elsewhere, use TransferOptions(private_stores=True).", name="a")
+        assert explain(error) == "a: it lies elsewhere, use --private-stores."
+
+
+def advice_in_messages() -> set[str]:
+    """Return the texts of the package's code that are no docstrings, nor the command line's."""
+    texts: set[str] = set()
+    for path in Path(wbfiles_async.__file__).parent.rglob("*.py"):
+        if {"testing", "_cli"} & set(path.parts):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+            and " " in node.value
+        }  # fmt: skip
+    return texts
+
+
+class TestPageSize:
+    @pytest.mark.parametrize(("command", "more"), [("ls", []), ("get", []), ("du", []), ("rm", ["--all", "--yes"])])
+    def test_as_many_files_are_listed_at_once(
+        self, wbfiles: Wbfiles, wandb_server: LocalServer, command: str, more: list[str]
+    ) -> None:
+        def pages(*options: str) -> int:
+            before = len(wandb_server.requests)
+            assert wbfiles(command, RUN, *more, *options).code == 0
+            asked = [request.operation for request in wandb_server.requests[before:]]
+            return asked.count("RunFiles")
+
+        few = pages("--per-page", "1")
+        for name, data in FILES.items():
+            wandb_server.add_file(RUN, name, data)
+        assert few - pages() >= len(FILES) - 1
+
+    def test_as_many_runs_are_listed_at_once(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        for run in (SECOND, "team/project/run3"):
+            wandb_server.add_file(run, "a", b"a")
+        assert wbfiles("ls", "team/project/", "--per-page", "1").code == 0
+        assert [request.operation for request in wandb_server.requests].count("Runs") == 3
+
+    def test_it_is_not_for_runs_that_are_named(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("get", RUN, "--run", SECOND, "--per-page", "5")
+        assert (ending.code, ending.out) == (2, "")
+        assert "--per-page is for one run or a project" in ending.err
+
+
+@pytest.mark.parametrize("command", ["ls", "get", "cat", "rm", "du", "serve", "demo"])
+def test_help_is_grouped_and_fits(wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ending = wbfiles(command, "--help")
+    assert ending.code == 0
+    assert max(map(len, ending.lines)) <= 80
+    groups = [line[:-1] for line in ending.lines if line.endswith(":") and line[0] != " "]
+    assert groups == [group for group in ORDER if group in groups]
+    assert groups[-1] == "Output"
+
+
+class TestServe:
+    def test_the_server_is_reached_as_the_options_say(self, tmp_path: Path) -> None:
+        (tmp_path / "team/project/run").mkdir(parents=True)
+        (tmp_path / "team/project/run/a.txt").write_bytes(b"a")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            store_port = free.getsockname()[1]
+        options = ["--allowed-host", "files.example", "--store-port", str(store_port), "--entity", "team"]
+        command = [*WBFILES, "serve", str(tmp_path), *options, "--url-lifetime", "77"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            try:
+                url, key = exported(server.stdout)
+                api = Api(base_url=url, api_key=key)
+                file = api.run("project/run").file("a.txt")
+                assert file.read_bytes() == b"a"
+                assert f":{store_port}/" in (file.direct_url or "")
+                assert "77" in str(httpx.URL(file.direct_url or "").params)
+                codes = {
+                    host: httpx.post(f"{url}/graphql", json={}, headers={"Host": host}).status_code
+                    for host in ("files.example", "other.example")
+                }
+            finally:
+                server.terminate()
+        assert server.returncode == 0
+        assert codes["other.example"] == 421
+        assert codes["files.example"] != 421

@@ -422,3 +422,4 @@ def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None
             assert len(api.runs(PROJECT, *question)) == answer["count"], question
     assert any(answer["count"] not in (0, 5) for answer in seen["answers"])
     assert seen["missing"] == "ValueError"
+    assert seen["projects"] == sorted({*seen["projects"], PROJECT.partition("/")[2]})

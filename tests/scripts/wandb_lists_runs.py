@@ -20,4 +20,5 @@ try:
     missing = "an empty list"
 except ValueError as error:
     missing = type(error).__name__
-json.dump({"answers": answers, "missing": missing}, sys.stdout)
+projects = [each.name for each in api.projects(project.partition("/")[0], per_page=1)]
+json.dump({"answers": answers, "missing": missing, "projects": projects}, sys.stdout)

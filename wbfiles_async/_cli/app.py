@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from wbfiles_async import AsyncRun, AsyncRuns, TransferOptions, __version__
-from wbfiles_async._cli.amounts import parse_bytes, parse_range
+from wbfiles_async import AsyncRun, AsyncRuns, __version__
+from wbfiles_async._cli.amounts import parse_range
 from wbfiles_async._cli.chosen import Chosen, SeveralRuns
 from wbfiles_async._cli.completing import completion_script
 from wbfiles_async._cli.ending import ExitCode, run
@@ -16,15 +16,18 @@ from wbfiles_async._cli.listing import SORTS, Sort, list_files, list_runs
 from wbfiles_async._cli.options import (
     Common,
     connecting,
+    fetching,
     filters_option,
     json_option,
     names_argument,
     path_argument,
     read_by,
+    reading,
     selecting,
     speaking,
 )
 from wbfiles_async._cli.removing import Removal, remove
+from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCommand, option
 from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target
 from wbfiles_async._cli.usage import tell_usage
 from wbfiles_async._cli.writing import write_files
@@ -32,11 +35,14 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._settings import LAYOUT
 
+_PORT = click.IntRange(0, 65535)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class _Program(click.Group):
     """Lists the commands in the order in which one meets them, not by the alphabet."""
+
+    command_class = SectionedCommand
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -77,8 +83,8 @@ def program(context: click.Context) -> None:
 @program.command("ls")
 @selecting("RUN|PROJECT")
 @filters_option
-@click.option(
-    "--sort", type=click.Choice(SORTS),
+@option(
+    OTHER, "--sort", type=click.Choice(SORTS),
     help="By name; by size, largest first; or by the time of the last change, latest first.  [default: as listed]",
 )  # fmt: skip
 @json_option
@@ -106,7 +112,7 @@ def ls_command(
 
     Control characters in names are written as escapes, such as \x1b.
     """
-    asked, output = _choose(names, include, exclude, pattern), common.output(as_json=as_json)
+    asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     async def work() -> int:
         async with common.open_api() as api:
@@ -122,36 +128,29 @@ def ls_command(
 
 @program.command("get")
 @selecting("RUN|PROJECT")
-@click.option(
-    "--run", "others", metavar="RUN", multiple=True,
+@option(
+    WHICH, "--run", "others", metavar="RUN", multiple=True,
     help="Another run, its files as of this one; may be repeated. Each run goes to a folder of its own.",
 )  # fmt: skip
 @filters_option
-@click.option(
-    "-o", "--root", type=_FOLDER, default=Path(), help="Folder the files go below.  [default: the current one]"
-)
-@click.option(
-    "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
+@option(
+    WHERE, "-o", "--root", metavar="FOLDER", type=_FOLDER, default=Path(),
+    help="Folder the files go below.  [default: the current one]",
+)  # fmt: skip
+@option(
+    WHERE, "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
     help="A file that is there already: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
 )  # fmt: skip
-@click.option(
-    "--layout", metavar="FOLDERS",
+@option(
+    WHERE, "--layout", metavar="FOLDERS",
     help="Where below the root the files of each of several runs go, with {entity}, {project} and {run} for its own; "
     f"'' for no folder.  [default: {LAYOUT}]",
 )  # fmt: skip
-@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be fetched.")
-@click.option("--connections", metavar="N", type=click.IntRange(min=1), default=TransferOptions().connections,
-              show_default=True, help="Simultaneous requests, files and parts of files together.")  # fmt: skip
-@click.option("--limit-rate", metavar="RATE", callback=read_by(parse_bytes),
-              help="Bytes a second of all connections together, such as 500k or 2M.  [default: no limit]")  # fmt: skip
-@click.option("--no-verify", is_flag=True, help="Do not compare what is fetched with its md5.")
-@click.option(
-    "--no-remember",
-    is_flag=True,
-    help="Read every file that is there, though unchanged since it was right; keep no .wbfiles-state.",
-)
+@option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be fetched.")
+@fetching
 @json_option
 @connecting
+@reading
 @click.pass_obj
 def get_command(
     common: Common,
@@ -166,10 +165,6 @@ def get_command(
     layout: str | None,
     existing: Existing,
     dry_run: bool,
-    connections: int,
-    limit_rate: int | None,
-    no_verify: bool,
-    no_remember: bool,
     as_json: bool,
 ) -> int:
     """Fetch the files of RUN, or of all runs of PROJECT: all of them, or those of these exact NAMEs.
@@ -186,18 +181,17 @@ def get_command(
     """
     if address := next((name for name in names if "://" in name), None):
         raise click.UsageError(f"{address} is the address of a page, and no NAME; give further runs by --run.")
-    asked, output = _choose(names, include, exclude, pattern), common.output(as_json=as_json)
-    options = TransferOptions(
-        connections=connections, limit_rate=limit_rate, verify=not no_verify, remember=not no_remember
-    )
+    asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     async def work() -> int:
         target: AsyncRun | AsyncRuns | SeveralRuns
-        async with common.open_api(options) as api:
+        async with common.open_api() as api:
             with explained(path):
                 if others:
                     if filters is not None:
                         raise click.UsageError("--filters choose runs of a project, and --run names them; give one.")
+                    if common.per_page is not None:
+                        raise click.UsageError("--per-page is for one run or a project; leave out --run.")
                     target, chosen = find_several(api, (path, *others)), asked
                 else:
                     target, chosen = await find_target(api, path, asked, filters)
@@ -241,7 +235,7 @@ def du_command(
     The last line, of the folder ".", is the sum of all files. Away from a terminal there are tabs between size in
     bytes, number of files and folder. With --json the keys are folder, size and files.
     """
-    asked, output = _choose(names, include, exclude, pattern), common.output(as_json=as_json)
+    asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     async def work() -> int:
         async with common.open_api() as api:
@@ -256,9 +250,10 @@ def du_command(
 @program.command("cat", short_help="Write the bytes of files to stdout.")
 @path_argument("RUN")
 @names_argument
-@click.option("--range", "span", metavar="START:STOP", callback=read_by(parse_range),
+@option(WHICH, "--range", "span", metavar="START:STOP", callback=read_by(parse_range),
               help="Only these bytes, from START, counted from 0, to before STOP; each may be left out.")  # fmt: skip
 @connecting
+@reading
 @click.pass_obj
 def cat_command(common: Common, path: str, names: tuple[str, ...], span: tuple[int, int | None] | None) -> int:
     """Write the bytes of the files of these NAMEs of RUN to stdout, one after the other, unchanged.
@@ -281,7 +276,7 @@ def cat_command(common: Common, path: str, names: tuple[str, ...], span: tuple[i
 
 @program.command("rm", short_help="Delete files of a run on the server.")
 @selecting("RUN")
-@click.option("--all", "everything", is_flag=True, help="All files of the run.")
+@option(WHICH, "--all", "everything", is_flag=True, help="All files of the run.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -310,7 +305,7 @@ def rm_command(
     """
     removal = Removal(
         run=path,
-        chosen=_choose(names, include, exclude, pattern),
+        chosen=_choose(common, names, include, exclude, pattern),
         everything=everything,
         open_api=common.open_api,
         dry_run=dry_run,
@@ -321,14 +316,35 @@ def rm_command(
 
 @program.command("serve", short_help="Serve a folder as a W&B server would, for tests.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port", metavar="N", type=click.IntRange(0, 65535), default=0, help="Port of the API.  [default: a free one]"
-)
-@click.option("--api-key", metavar="KEY", help="The key to accept, of your own making.  [default: a fake one]")
+@option(SERVER, "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@option(SERVER, "--port", metavar="N", type=_PORT, default=0, help="Port of the API.  [default: a free one]")
+@option(
+    SERVER, "--store-port", metavar="N", type=_PORT, default=0,
+    help="Port of the store, where the files are.  [default: a free one]",
+)  # fmt: skip
+@option(
+    SERVER, "--allowed-host", "allowed_hosts", metavar="NAME", multiple=True,
+    help="A further name by which it may be asked; may be repeated.",
+)  # fmt: skip
+@option(SERVER, "--api-key", metavar="KEY", help="The key to accept, of your own making.  [default: a fake one]")
+@option(SERVER, "--entity", metavar="NAME", default="local", show_default=True, help="The default entity.")
+@option(
+    SERVER, "--url-lifetime", metavar="SECONDS", type=click.IntRange(min=1), default=3600, show_default=True,
+    help="How long a signed URL of a file is good.",
+)  # fmt: skip
 @speaking
 @click.pass_obj
-def serve_command(common: Common, folder: Path, host: str, port: int, api_key: str | None) -> int:
+def serve_command(
+    common: Common,
+    folder: Path,
+    host: str,
+    port: int,
+    store_port: int,
+    allowed_hosts: tuple[str, ...],
+    api_key: str | None,
+    entity: str,
+    url_lifetime: int,
+) -> int:
     """Serve DIR as a W&B server would, for tests and trials, until Ctrl-C.
 
     The folder holds DIR/<entity>/<project>/<run>/<files>; what is put there is served at once. stdout gets the
@@ -336,9 +352,17 @@ def serve_command(common: Common, folder: Path, host: str, port: int, api_key: s
 
     Ctrl-C and SIGTERM are how it ends: exit code 0.
     """
-    from wbfiles_async._cli.serving import serve
+    from wbfiles_async._cli.serving import ServeOptions, serve
 
-    return serve(folder, host=host, port=port, api_key=api_key, output=common.output())
+    options = ServeOptions(
+        host=host,
+        port=port,
+        store_port=store_port,
+        allowed_hosts=allowed_hosts,
+        entity=entity,
+        url_lifetime=url_lifetime,
+    )
+    return serve(folder, options, api_key=api_key, output=common.output())
 
 
 @program.command("demo", short_help="Fetch a sample run on this machine; needs no account.")
@@ -362,10 +386,10 @@ fish:  wbfiles completion fish | source    in ~/.config/fish/config.fish
 """)  # fmt: skip
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")), required=False)
 def completion_command(shell: str | None) -> int:
-    """Print what makes a shell complete commands, options, runs of a project, and names of a run's files.
+    """Print what makes a shell complete commands, options, projects and their runs, and names of a run's files.
 
-    Runs and names are requested from the server at each press of the Tab key, with the credentials that are found;
-    where it does not answer within three seconds there are none.
+    They are requested from the server at each press of the Tab key, with the credentials that are found; where it does
+    not answer within three seconds there are none.
     """
     if shell is None:
         raise click.UsageError("Say for which shell: wbfiles completion bash, zsh or fish.")
@@ -373,10 +397,12 @@ def completion_command(shell: str | None) -> int:
     return ExitCode.DONE
 
 
-def _choose(names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None) -> Chosen:
+def _choose(
+    common: Common, names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None
+) -> Chosen:
     if names and (include or exclude or pattern is not None):
         raise click.UsageError("Give NAMEs, or --include, --exclude and --pattern; not both.")
-    return Chosen(names, pattern, Selection(include or None, exclude))
+    return Chosen(names, pattern, Selection(include or None, exclude), common.per_page)
 
 
 def _check_project(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, path: str) -> None:

@@ -12,6 +12,7 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.ending import ExitCode
 from wbfiles_async._download.selection import Selection
+from wbfiles_async._settings import PER_PAGE
 from wbfiles_async._text import counted
 from wbfiles_async.errors import RemoteFileNotFoundError
 
@@ -26,15 +27,21 @@ class Chosen:
         names: Exactly these names; none means all.
         pattern: SQL's LIKE, compared by the server.
         selection: Shell patterns, compared here.
+        per_page: Files, or runs of a project, that one request lists; ``None`` for the default.
     """
 
     names: tuple[str, ...]
     pattern: str | None
     selection: Selection
+    per_page: int | None = None
 
     def of(self, run: AsyncRun) -> AsyncFiles:
         """Select what is requested; ``selection`` is left to the caller."""
-        return run.files(self.names or None, self.pattern)
+        return run.files(self.names or None, self.pattern, self.per_page or PER_PAGE)
+
+    def paged(self, runs: AsyncRuns) -> AsyncRuns:
+        """Return the runs of a project, listed in pages of the size that is wanted."""
+        return runs if self.per_page is None else attrs.evolve(runs, per_page=self.per_page)
 
     @property
     def include(self) -> tuple[str, ...] | None:

@@ -1,16 +1,23 @@
-"""Completion in shells: the scripts that request it, the runs of a project, and the names of a run's files."""
+"""Completion in shells: the scripts that request it, projects and their runs, and the names of a run's files."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
+from wbfiles_async._models import ProjectPath
 
 SECONDS = 3.0
 """Seconds to wait for the server after the Tab key."""
@@ -18,17 +25,38 @@ SECONDS = 3.0
 MOST_NAMES = 100
 """As many as anybody reads."""
 
+MOST_PROJECTS = 1000
+"""Projects of an entity that are looked through; the server cannot search them."""
+
 # The scripts of shells split and expand what they are given, and what begins with "-" would be read as an option.
 _HARMLESS = re.compile(r"(?!-)[\w.,/@%+ -]+")
 
 
 @add_completion_class
 class _Bash(BashComplete):
-    """Has bash put a backslash before each blank of a name, as zsh and fish do themselves."""
+    """Has bash put a backslash before each blank of a name, as zsh and fish do, and no blank behind a project."""
+
+    source_template = BashComplete.source_template.replace(
+        "    return 0\n", "    [[ ${COMPREPLY[0]} == */ ]] && compopt -o nospace\n    return 0\n"
+    )
 
     def format_completion(self, item: CompletionItem) -> str:
         quoted = item.value.replace(" ", "\\\\ ")  # click's script reads them without -r, which takes one away
         return f"{item.type},{quoted}"
+
+
+@add_completion_class
+class _Zsh(ZshComplete):
+    """Has zsh put no blank behind a project; fish knows by itself that a slash is no end."""
+
+    source_template = ZshComplete.source_template.replace(
+        "        compadd -U -V unsorted -a completions\n",
+        """\
+        local -a unfinished=(${(M)completions:#*/}) finished=(${completions:#*/})
+        (( $#unfinished )) && compadd -U -V unsorted -S '' -a unfinished
+        (( $#finished )) && compadd -U -V unsorted -a finished
+""",
+    )
 
 
 def completion_script(shell: str, program: click.Command) -> str:
@@ -44,10 +72,22 @@ def complete_names(run_path: str | None, incomplete: str, base_url: str | None) 
 
 
 def complete_paths(incomplete: str, base_url: str | None) -> list[CompletionItem]:
-    """Return the runs whose paths begin so, if the project is known; the latest ones where there are many."""
-    project, _, begun = incomplete.rpartition("/")
-    known = not project or (project.count("/") == 1 and "://" not in project)
-    return _complete(_runs(project, begun, base_url)) if known else []
+    """Return what a path may go on with: the default entity, an entity's projects, or the runs of a project.
+
+    Of runs the latest ones if there are many; without an entity they are those of the project of the settings.
+    """
+    if "://" in incomplete:
+        return []
+    above, _, begun = incomplete.rpartition("/")
+    match above.count("/") if above else None:
+        case None:
+            return _complete(_first_parts(begun, base_url))
+        case 0:
+            return _complete(_projects(above, begun, base_url))
+        case 1:
+            return _complete(_runs(above, begun, base_url))
+        case _:
+            return []
 
 
 def _complete(work: Coroutine[object, object, list[str]]) -> list[CompletionItem]:
@@ -58,8 +98,29 @@ def _complete(work: Coroutine[object, object, list[str]]) -> list[CompletionItem
     return [CompletionItem(value) for value in found if _HARMLESS.fullmatch(value)]
 
 
-async def _runs(project: str, begun: str, base_url: str | None) -> list[str]:
+@asynccontextmanager
+async def _asking(base_url: str | None) -> AsyncIterator[AsyncApi]:
+    """Make a client that is patient for as long as the one who types."""
     async with AsyncApi(base_url=base_url, options=TransferOptions(attempts=1)) as api, asyncio.timeout(SECONDS):
+        yield api
+
+
+async def _first_parts(begun: str, base_url: str | None) -> list[str]:
+    async with _asking(base_url) as api:
+        settings = api._gateway.settings
+        entity = settings.entity or (await api._gateway.api.resolve(ProjectPath("", "-"))).entity
+    found = await _runs("", begun, base_url) if settings.project else []
+    return found + [f"{entity}/"] * entity.startswith(begun)
+
+
+async def _projects(entity: str, begun: str, base_url: str | None) -> list[str]:
+    async with _asking(base_url) as api:
+        names = await api._gateway.api.projects(entity, most=MOST_PROJECTS)
+    return [f"{entity}/{name}/" for name in names if name.startswith(begun)][:MOST_NAMES]
+
+
+async def _runs(project: str, begun: str, base_url: str | None) -> list[str]:
+    async with _asking(base_url) as api:
         filters = {"name": {"$regex": f"^{re.escape(begun)}"}} if begun else None  # W&B calls the id of a run its name
         runs = api.runs(project or None, filters, order="-created_at", per_page=MOST_NAMES)
         async with aclosing(runs.pages()) as pages:
@@ -68,11 +129,9 @@ async def _runs(project: str, begun: str, base_url: str | None) -> list[str]:
 
 
 async def _names(run_path: str, incomplete: str, base_url: str | None) -> list[str]:
-    options = TransferOptions(attempts=1)
     like = re.sub(r"([%_\\])", r"\\\1", incomplete) + "%"
     async with (
-        AsyncApi(base_url=base_url, options=options) as api,
-        asyncio.timeout(SECONDS),
+        _asking(base_url) as api,
         aclosing(api.run(run_path).files(pattern=like, per_page=MOST_NAMES).pages()) as pages,
     ):
         names = [file.name for file in await anext(pages)]

@@ -6,6 +6,7 @@ import asyncio
 import enum
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -60,9 +61,26 @@ def exit_code_of(error: WBFilesError) -> ExitCode:
             return ExitCode.FAILED
 
 
+_OPTION = re.compile(r"TransferOptions(?:\((\w+)=(?:True|\.\.\.)\)|\.(\w+))")
+_PHRASES = {
+    "pass timeout=... to the client": "give --timeout",
+    ", or pass http_client=httpx.AsyncClient(verify=False) to the client": "",
+    "per_page": "--per-page",
+    "--attempts": "--retries",
+}
+
+
+def in_options(text: str) -> str:
+    """Return a message of the library with the command line's options where it advises Python's."""
+    text = _OPTION.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), text)
+    for phrase, option in _PHRASES.items():
+        text = text.replace(phrase, option)
+    return text
+
+
 def explain(error: WBFilesError) -> str:
     """Return what an error says, with the notes that were added to it."""
-    return " ".join([error.message, *getattr(error, "__notes__", ())])
+    return in_options(" ".join([error.message, *getattr(error, "__notes__", ())]))
 
 
 def complain(message: str) -> None:
@@ -136,7 +154,7 @@ class _OnStderr(logging.Handler):
         where = ""
         if record.levelno < logging.WARNING:
             where = f"[{record.relativeCreated / 1000:.3f} s, {record.name.partition('.')[2]}] "
-        complain(where + record.getMessage())
+        complain(where + in_options(record.getMessage()))
 
 
 @contextmanager

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import attrs
 import click
 from click.shell_completion import CompletionItem
 
 from wbfiles_async import AsyncApi, TransferOptions, __version__
+from wbfiles_async._cli.amounts import parse_bytes
 from wbfiles_async._cli.completing import complete_names, complete_paths
 from wbfiles_async._cli.output import Output
+from wbfiles_async._cli.sections import SERVER, WHERE, WHICH, option
+from wbfiles_async._settings import PER_PAGE, RUNS_PER_PAGE
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
@@ -34,29 +37,29 @@ class Common:
         quiet: Whether to say nothing but errors.
         verbosity: How often ``-v`` was given.
         timeout: Seconds to wait for an answer of the API; ``None`` for that of the settings.
-        retries: How often to try again; ``None`` for the default of the library.
+        transfer: Options of `TransferOptions`, by their names there.
+        per_page: Files, or runs of a project, that one request lists; ``None`` for the default of the library.
     """
 
     base_url: str | None = None
     quiet: bool = attrs.field(factory=lambda: os.environ.get("WANDB_SILENT", "").strip().lower() in _TRUE)
     verbosity: int = 0
     timeout: float | None = None
-    retries: int | None = None
+    transfer: dict[str, Any] = attrs.field(factory=dict)
+    per_page: int | None = None
 
     def output(self, *, as_json: bool = False) -> Output:
         """Return what the user wants to see."""
         level = _LEVELS[min(self.verbosity, len(_LEVELS) - 1)]
         return Output(quiet=self.quiet, json=as_json, log_level=logging.ERROR if self.quiet else level)
 
-    def open_api(self, options: TransferOptions | None = None) -> AsyncApi:
+    def open_api(self) -> AsyncApi:
         """Make the client of a command.
 
         Raises:
-            WBFilesError: The settings or the credentials cannot be used.
+            WBFilesError: The settings, the options or the credentials cannot be used.
         """
-        options = options or TransferOptions()
-        if self.retries is not None:
-            options = attrs.evolve(options, attempts=self.retries + 1)
+        options = TransferOptions(**self.transfer)
         api = AsyncApi(timeout=self.timeout, base_url=self.base_url, options=options)
         log.info("wbfiles %s, server %s", __version__, api._gateway.settings.base_url)
         return api
@@ -70,53 +73,23 @@ def _remember_verbosity(context: click.Context, option: click.Parameter, value: 
     context.ensure_object(Common).verbosity += value
 
 
-def _remember_base_url(context: click.Context, option: click.Parameter, value: str | None) -> None:
-    common = context.ensure_object(Common)
-    common.base_url = value or common.base_url
-
-
-def _remember_timeout(context: click.Context, option: click.Parameter, value: float | None) -> None:
-    common = context.ensure_object(Common)
-    common.timeout = common.timeout if value is None else value
+def _remember(context: click.Context, option: click.Parameter, value: object) -> None:
+    """Set the attribute of `Common` that has the option's name; what is given behind the command wins."""
+    if value:
+        setattr(context.ensure_object(Common), option.name or "", value)
 
 
 def _remember_retries(context: click.Context, option: click.Parameter, value: int | None) -> None:
-    common = context.ensure_object(Common)
-    common.retries = common.retries if value is None else value
+    if value is not None:
+        context.ensure_object(Common).transfer["attempts"] = value + 1
 
 
-_quiet_option = click.option(
-    "-q", "--quiet", is_flag=True, expose_value=False, callback=_remember_quiet,
-    help="Say nothing but errors; also by WANDB_SILENT=true.",
-)  # fmt: skip
-_verbose_option = click.option(
-    "-v", "--verbose", count=True, expose_value=False, callback=_remember_verbosity,
-    help="Log to stderr what is done; -vv logs more.",
-)  # fmt: skip
-base_url_option = click.option(
-    "--base-url", metavar="URL", expose_value=False, callback=_remember_base_url,
-    help="W&B's server; else WANDB_BASE_URL, else W&B's cloud.",
-)  # fmt: skip
-_timeout_option = click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), expose_value=False,
-    callback=_remember_timeout, help="How long to wait for an answer of the API.",
-)  # fmt: skip
-_retries_option = click.option(
-    "--retries", metavar="N", type=click.IntRange(min=0), expose_value=False, callback=_remember_retries,
-    help="How often to try a request again that failed without progress.  "
-    f"[default: {TransferOptions().attempts - 1}]",
-)  # fmt: skip
-json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, for programs.")
-
-
-def speaking(command: F) -> F:
-    """Add the options that say how much a command writes."""
-    return _quiet_option(_verbose_option(command))
-
-
-def connecting(command: F) -> F:
-    """Add the options for the server, for how long to try, and for how much a command writes."""
-    return base_url_option(_timeout_option(_retries_option(speaking(command))))
+def _remember_transfer(context: click.Context, option: click.Parameter, value: object) -> None:
+    """Set one of `TransferOptions`; a switch ``--no-NAME`` turns one off."""
+    name = option.name or ""
+    if value is not None and value is not False:
+        field = name.removeprefix("no_")
+        context.ensure_object(Common).transfer[field] = False if field != name else value
 
 
 def read_by(parse: Callable[[str], T]) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
@@ -129,6 +102,112 @@ def read_by(parse: Callable[[str], T]) -> Callable[[click.Context, click.Paramet
             raise click.BadParameter(str(error), context, option) from None
 
     return read
+
+
+def _transfer_option(section: str, *declarations: str, **attributes: Any) -> Callable[[F], F]:
+    parse = attributes.pop("parse", None)
+
+    def callback(context: click.Context, option: click.Parameter, value: Any) -> None:
+        _remember_transfer(context, option, value if parse is None else read_by(parse)(context, option, value))
+
+    return option(section, *declarations, expose_value=False, callback=callback, **attributes)
+
+
+_SECONDS = click.FloatRange(min=0, min_open=True)
+_COUNT = click.IntRange(min=1)
+_DEFAULTS = TransferOptions()
+
+_quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, expose_value=False, callback=_remember_quiet,
+    help="Say nothing but errors; also by WANDB_SILENT=true.",
+)  # fmt: skip
+_verbose_option = click.option(
+    "-v", "--verbose", count=True, expose_value=False, callback=_remember_verbosity,
+    help="Log to stderr what is done; -vv logs more.",
+)  # fmt: skip
+base_url_option = option(
+    SERVER, "--base-url", metavar="URL", expose_value=False, callback=_remember,
+    help="W&B's server; else WANDB_BASE_URL, else W&B's cloud.",
+)  # fmt: skip
+_timeout_option = option(
+    SERVER, "--timeout", metavar="SECONDS", type=_SECONDS, expose_value=False, callback=_remember,
+    help="How long to wait for an answer of the API; else WANDB_HTTP_TIMEOUT, else 19.",
+)  # fmt: skip
+_retries_option = option(
+    SERVER, "--retries", metavar="N", type=click.IntRange(min=0), expose_value=False, callback=_remember_retries,
+    help=f"How often to try a request again that failed without progress.  [default: {_DEFAULTS.attempts - 1}]",
+)  # fmt: skip
+_per_page_option = option(
+    SERVER, "--per-page", metavar="N", type=_COUNT, expose_value=False, callback=_remember,
+    help=f"Files that one request lists, or runs of PROJECT.  [default: {PER_PAGE}; {RUNS_PER_PAGE} runs]",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, for programs.")
+
+_STORE_OPTIONS = (
+    _transfer_option(
+        SERVER, "--private-stores", is_flag=True,
+        help="Fetch from stores at private addresses, though the server has a public one.",
+    ),
+    _transfer_option(
+        SERVER, "--insecure-stores", is_flag=True, help="Fetch by plain http, though the server is asked by https."
+    ),
+    _transfer_option(
+        SERVER, "--connect-timeout", metavar="SECONDS", type=_SECONDS,
+        help=f"How long connecting may take.  [default: {_DEFAULTS.connect_timeout:g}]",
+    ),
+    _transfer_option(
+        SERVER, "--stall-seconds", metavar="SECONDS", type=_SECONDS,
+        help=f"Give a connection up that brings too little in this time.  [default: {_DEFAULTS.stall_seconds:g}]",
+    ),
+    _transfer_option(
+        SERVER, "--stall-bytes", metavar="BYTES", parse=parse_bytes,
+        help=f"How little is too little.  [default: {_DEFAULTS.stall_bytes}]",
+    ),
+    _transfer_option(
+        SERVER, "--time-budget", metavar="SECONDS", type=_SECONDS,
+        help=f"How long one file may fail without progress.  [default: {_DEFAULTS.time_budget:g}]",
+    ),
+)  # fmt: skip
+_FETCH_OPTIONS = (
+    _transfer_option(WHERE, "--connections", metavar="N", type=_COUNT,
+                     help=f"Requests at once, for files and parts of files.  [default: {_DEFAULTS.connections}]"),
+    _transfer_option(WHERE, "--part-size", metavar="BYTES", parse=parse_bytes,
+                     help=f"Length of the parts of large files.  [default: {_DEFAULTS.part_size >> 20}M]"),
+    _transfer_option(WHERE, "--limit-rate", metavar="RATE", parse=parse_bytes,
+                     help="Bytes a second, of all connections together, such as 500k or 2M.  [default: no limit]"),
+    _transfer_option(WHERE, "--no-verify", is_flag=True, help="Do not compare what is fetched with its md5."),
+    _transfer_option(WHERE, "--no-resume", is_flag=True, help="Keep nothing of a large file that is interrupted."),
+    _transfer_option(WHERE, "--no-remember", is_flag=True,
+                     help="Read every file that is there, though unchanged since it was right."),
+    _transfer_option(WHERE, "--durable", is_flag=True, help="Flush each file to the disk before it counts as fetched."),
+    _transfer_option(WHERE, "--portable-names", is_flag=True, help="Refuse names that Windows cannot hold."),
+)  # fmt: skip
+
+
+def speaking(command: F) -> F:
+    """Add the options that say how much a command writes."""
+    return _quiet_option(_verbose_option(command))
+
+
+def connecting(command: F) -> F:
+    """Add the options for the server, for how long to try, and for how much a command writes."""
+    return base_url_option(_timeout_option(_retries_option(speaking(command))))
+
+
+def reading(command: F) -> F:
+    """Add the options for reading from stores."""
+    return _all_of(_STORE_OPTIONS, command)
+
+
+def fetching(command: F) -> F:
+    """Add the options for what is written to the disk."""
+    return _all_of(_FETCH_OPTIONS, command)
+
+
+def _all_of(options: Sequence[Callable[[F], F]], command: F) -> F:
+    for decorate in reversed(options):
+        command = decorate(command)
+    return command
 
 
 def _paths_beginning_with(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -159,9 +238,12 @@ def selecting(where: str) -> Callable[[F], F]:
             (
                 path_argument(where),
                 names_argument,
-                click.option("--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."),
-                click.option("--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
-                click.option("--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."),
+                option(
+                    WHICH, "--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."
+                ),
+                option(WHICH, "--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
+                option(WHICH, "--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."),
+                _per_page_option,
             )
         ):
             command = decorate(command)
@@ -182,7 +264,7 @@ def _read_filters(context: click.Context, option: click.Parameter, value: str | 
     return {str(key): condition for key, condition in filters.items()}
 
 
-filters_option = click.option(
-    "--filters", metavar="JSON", callback=_read_filters,
+filters_option = option(
+    WHICH, "--filters", metavar="JSON", callback=_read_filters,
     help='Only the runs of PROJECT that meet W&B\'s filters, such as \'{"state": "finished"}\'.',
 )  # fmt: skip

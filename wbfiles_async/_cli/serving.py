@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from wbfiles_async._auth.credentials import ApiKey
@@ -24,13 +26,33 @@ class MissingPackageError(click.ClickException):
     exit_code = ExitCode.USAGE
 
 
-def serve(folder: Path, *, host: str, port: int, api_key: str | None, output: Output) -> int:
+@attrs.frozen(kw_only=True)
+class ServeOptions:
+    """How the server is reached; see `LocalServer`.
+
+    Attributes:
+        host: The address to listen at.
+        port: The port of the API; 0 for one that is free.
+        store_port: The port of the store; 0 for one that is free.
+        allowed_hosts: Further names that requests may be addressed to.
+        entity: The default entity.
+        url_lifetime: Seconds that a signed address stays valid.
+    """
+
+    host: str
+    port: int
+    store_port: int
+    allowed_hosts: tuple[str, ...]
+    entity: str
+    url_lifetime: int
+
+
+def serve(folder: Path, options: ServeOptions, *, api_key: str | None, output: Output) -> int:
     """Serve until Ctrl-C or SIGTERM, which is how it is meant to end.
 
     Args:
         folder: Holds the runs.
-        host: The address to listen at.
-        port: The port of the API; 0 for one that is free.
+        options: How the server is reached.
         api_key: The key to accept; ``None`` for the server's fake one.
         output: What the user wants to see.
 
@@ -40,19 +62,17 @@ def serve(folder: Path, *, host: str, port: int, api_key: str | None, output: Ou
     Raises:
         click.ClickException: The address cannot be listened at, the key cannot be one, or a package is missing.
     """
-    server_class = local_server()
-    if api_key is None:
-        server = server_class(folder, host=host, port=port)
-        if not _is_loopback(host):
-            complain(f"whoever reaches {host} can change {folder}, since the fake key is known; use --api-key.")
-    else:
-        server = server_class(folder, host=host, port=port, api_key=_checked(api_key))
+    make, host = partial(local_server(), folder, **attrs.asdict(options)), options.host
+    server = make() if api_key is None else make(api_key=_checked(api_key))
+    if api_key is None and not _is_loopback(host):
+        complain(f"whoever reaches {host} can change {folder}, since the fake key is known; use --api-key.")
 
     async def work() -> int:
         try:
             server.start()
         except OSError as error:
-            raise click.ClickException(f"cannot listen at {host}, port {port}: {error.strerror or error}.") from None
+            ports = " and ".join(str(port) for port in (options.port, options.store_port) if port) or "0"
+            raise click.ClickException(f"cannot listen at {host}, port {ports}: {error.strerror or error}.") from None
         try:
             output.say(f"Serving {folder} until Ctrl-C. In another terminal:\n")
             print(f"export WANDB_BASE_URL={server.base_url}", flush=True)

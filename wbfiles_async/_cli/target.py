@@ -6,6 +6,7 @@ import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import attrs
 import click
 
 from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
@@ -35,9 +36,11 @@ async def find_target(
         RunNotFoundError: There is no such run or project.
     """
     if filters is not None:
-        return api.runs(path, filters), chosen
-    named = await _find_inside(api, path, chosen)
-    return named or (await api._named_by(path), chosen)
+        return chosen.paged(api.runs(path, filters)), chosen
+    if named := await _find_inside(api, path, chosen):
+        return named
+    target = await api._named_by(path)
+    return (chosen.paged(target) if isinstance(target, AsyncRuns) else target), chosen
 
 
 async def find_run(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, Chosen]:
@@ -131,5 +134,5 @@ async def _find_inside(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncR
     if chosen:
         raise _named_twice(path, name)
     if await api._gateway.api.find(run._path, name) is not None:
-        return run, Chosen((name,), None, Selection())
-    return run, Chosen((), None, Selection([f"{glob.escape(name)}/"]))
+        return run, attrs.evolve(chosen, names=(name,))
+    return run, attrs.evolve(chosen, selection=Selection([f"{glob.escape(name)}/"]))

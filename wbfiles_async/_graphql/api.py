@@ -15,9 +15,16 @@ from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.pagination import Pages, RunPages
 from wbfiles_async._graphql.prefetch import MODEST_PAGE, ahead
-from wbfiles_async._graphql.queries import RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
+from wbfiles_async._graphql.queries import PROJECTS, RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
 from wbfiles_async._graphql.responses import parse_viewer
-from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
+from wbfiles_async._graphql.runs_page import (
+    ListedRun,
+    RunsPage,
+    parse_projects,
+    parse_run,
+    parse_run_count,
+    parse_runs_page,
+)
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._settings import PER_PAGE
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundError
@@ -199,6 +206,27 @@ class WandbApi:
         """Return one file by its name; ``None`` if the run has none of that name."""
         page = await self._page(Pages(run=await self.resolve(run), per_page=1, names=(name,)))
         return next((file for file in page.files if file.name == name), None)
+
+    async def projects(self, entity: str, *, most: int) -> list[str]:
+        """Return names of projects of an entity, as the server orders them.
+
+        Args:
+            entity: The user or team; empty for the default one.
+            most: The number of names that are enough.
+        """
+        names: list[str] = []
+        cursor = None
+        while len(names) < most:
+            variables: dict[str, object] = {
+                "entity": entity or None,
+                "cursor": cursor,
+                "perPage": min(most, MODEST_PAGE),
+            }
+            page, cursor = parse_projects(await self.ask(PROJECTS, variables))
+            names += page
+            if cursor is None or not page:
+                break
+        return names[:most]
 
     async def look_up(self, run: RunPath, name: str) -> FileAttributes:
         """Return one file by its name.

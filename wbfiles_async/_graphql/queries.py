@@ -10,6 +10,7 @@ from typing import Final
 __all__ = [
     "DELETE_FILES",
     "DELETE_FILES_WITHOUT_PROJECT",
+    "PROJECTS",
     "RUN",
     "RUNS",
     "RUNS_WITH_FILES",
@@ -30,6 +31,15 @@ query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor:
         pageInfo { endCursor hasNextPage }
       }
     }
+  }
+}
+"""
+
+PROJECTS: Final = """\
+query GetProjects($entity: String, $cursor: String, $perPage: Int = 50) {
+  models(entityName: $entity, after: $cursor, first: $perPage) {
+    edges { node { name } cursor }
+    pageInfo { endCursor hasNextPage }
   }
 }
 """

@@ -175,6 +175,10 @@ class Project:
         return encode_id("Project", f"{self.entity_name}/{self.name}")
 
     @property
+    def created_at(self) -> str:
+        return timestamp(self.request.site.tree.changed_at(self.entity_name, self.name))
+
+    @property
     def internal_id(self) -> str:
         return str(project_number(self.entity_name, self.name))
 
@@ -222,11 +226,18 @@ def open_project(request: Request, entity: str, name: str) -> Project | None:
     return Project(request, entity, name)
 
 
+def list_projects(request: Request, entity: str, after: str | None, first: int | None) -> Connection[Project]:
+    """Return a page of the projects of an entity; an entity without a folder has none."""
+    names = request.site.tree.projects(entity)
+    page = window(names, after=after, first=first, is_sorted=True)
+    return connect([(name, Project(request, entity, name)) for name in page.keys], has_more=page.has_more)
+
+
 def open_run(request: Request, path: RunPath) -> Run:
     """Return a run whose folder exists."""
     record = request.site.records.get(path)
     if record is None:
-        changed = timestamp(request.site.tree.changed_at(path))
+        changed = timestamp(request.site.tree.changed_at(path.entity, path.project, path.run_id))
         record = RunRecord(display_name=path.run_id, created_at=changed, heartbeat_at=changed)
     return Run(request=request, path=path, **attrs.asdict(record, recurse=False))
 

@@ -15,7 +15,8 @@ import attrs
 
 from wbfiles_async.testing import _mutations as mutations
 from wbfiles_async.testing._names import snake_case
-from wbfiles_async.testing._nodes import Project, Request, open_project
+from wbfiles_async.testing._nodes import Project, Request, list_projects, open_project
+from wbfiles_async.testing._pages import Connection
 from wbfiles_async.testing._people import Entity, User
 
 try:
@@ -54,6 +55,11 @@ class Root:
 
     def project(self, name: str | None = None, entity_name: str | None = None) -> Project | None:
         return open_project(self.request, entity_name or self.request.site.entity, name or "")
+
+    def models(
+        self, entity_name: str | None = None, after: str | None = None, first: int | None = None
+    ) -> Connection[Project]:
+        return list_projects(self.request, entity_name or self.request.site.entity, after, first)
 
     def upsert_bucket(self, input: mutations.UpsertBucketInput) -> mutations.UpsertBucketPayload:
         return mutations.upsert_bucket(self.request, input)

@@ -64,11 +64,13 @@ class Tree:
         """Return whether a run's folder exists."""
         return self._is_folder(run.entity, run.project, run.run_id)
 
+    def projects(self, entity: str) -> list[str]:
+        """Return the names of an entity's projects in code point order; none if it has no folder."""
+        return _folders_in(self._root / entity) if self._is_folder(entity) else []
+
     def runs(self, entity: str, project: str) -> list[RunPath]:
         """Return a project's runs by the order of their ids."""
-        with os.scandir(self._root / entity / project) as entries:
-            ids = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        return [RunPath(entity, project, run_id) for run_id in sorted(filter(is_folder_name, ids))]
+        return [RunPath(entity, project, run_id) for run_id in _folders_in(self._root / entity / project)]
 
     def names(self, run: RunPath) -> Sequence[str]:
         """Return the names of a run's files in code point order."""
@@ -85,10 +87,10 @@ class Tree:
             return None
         return StoredFile(run, name, path, status.st_size, status.st_mtime)
 
-    def changed_at(self, run: RunPath) -> float:
-        """Return when the run's folder changed last, in seconds since the epoch."""
+    def changed_at(self, *parts: str) -> float:
+        """Return when the folder of a project, or of a run, changed last, in seconds since the epoch."""
         # Not by Path: this is asked of every run of a project, page by page.
-        return os.stat(os.path.join(self._root, run.entity, run.project, run.run_id)).st_mtime
+        return os.stat(os.path.join(self._root, *parts)).st_mtime
 
     def create_run(self, run: RunPath) -> Path:
         """Make a run's folder, with the folders above it, where it does not exist; return it.
@@ -152,6 +154,12 @@ class Tree:
             return self._inside(self._root.joinpath(*map(check_folder_name, parts))).is_dir()
         except UnusableNameError:
             return False
+
+
+def _folders_in(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return sorted(filter(is_folder_name, names))
 
 
 def _remove_if_empty(folder: Path) -> bool:
