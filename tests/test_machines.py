@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -277,7 +276,7 @@ def test_an_umask_that_cannot_be_learnt_makes_files_private(monkeypatch: pytest.
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     monkeypatch.setattr("builtins.open", refuse)
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert default_mode() == 0o600
 
 

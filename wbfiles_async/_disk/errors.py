@@ -25,6 +25,9 @@ _ADVICE = {
     errno.EINVAL: "that disk may not be able to hold a file of that name; choose a root on another disk",
     errno.EILSEQ: "that disk cannot hold a file of that name; choose a root on another disk",
     errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n) or use fewer connections",
+    errno.ENFILE: "this machine has too many files open; end other programs, or try again later",
+    errno.ENOMEM: "no memory is left; end other programs, or use fewer connections",
+    errno.ENOENT: "a folder above it was removed meanwhile; try again",
     errno.EIO: "the disk reports an error; check it, or choose another root",
 }
 

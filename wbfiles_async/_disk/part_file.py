@@ -9,6 +9,7 @@ import errno
 import hashlib
 import logging
 import os
+import secrets
 import stat
 import tempfile
 import threading
@@ -287,11 +288,13 @@ def default_mode() -> int:
     except OSError:
         pass
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            probe = os.open(os.path.join(folder, "probe"), _NEW_FILE, 0o666)
-            try:
-                return stat.S_IMODE(os.fstat(probe).st_mode)
-            finally:
-                os.close(probe)
+        # Not by `tempfile.TemporaryDirectory`, which may try for ever to remove what it has lost the right to.
+        path = os.path.join(tempfile.gettempdir(), f".wbfiles-{secrets.token_hex(8)}")
+        probe = os.open(path, _NEW_FILE, 0o666)
+        try:
+            return stat.S_IMODE(os.fstat(probe).st_mode)
+        finally:
+            os.close(probe)
+            os.unlink(path)  # noqa: PTH108
     except OSError:
         return _UNKNOWN_MODE

@@ -148,7 +148,7 @@ def refusal_of(folder: Path) -> OSError | None:
     wanted = os.W_OK | os.X_OK
     if os.access(above, wanted) or (_BY_EFFECTIVE_ID and os.access(above, wanted, effective_ids=True)):
         return None
-    reason = errno.EACCES if above.is_dir() else errno.ENOTDIR
+    reason = errno.EACCES if os.path.isdir(above) else errno.ENOTDIR  # noqa: PTH112  # Path's may raise
     with suppress(OSError):
         if os.statvfs(above).f_flag & os.ST_RDONLY:
             reason = errno.EROFS

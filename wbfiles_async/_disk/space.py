@@ -126,6 +126,6 @@ class Free:
 def free_below(root: Path) -> Free:
     """Return how much the disk of a folder still takes; the folder need not exist yet. Blocks."""
     above = root
-    while not above.exists() and above != above.parent:
+    while not os.path.lexists(above) and above != above.parent:
         above = above.parent
     return Free.on(above)

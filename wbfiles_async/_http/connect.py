@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -119,7 +119,8 @@ class Connector:
                 else:
                     opened = await self._open_socket(proxy.host, proxy.port, AddressPolicy(allow_private=True))
                 try:
-                    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    with suppress(OSError):  # quicker, and nothing depends on it
+                        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     if context is None:
                         return _plain(opened, origin, proxy)
                     if proxy is not None:

@@ -60,7 +60,8 @@ def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
         if not bundle:
             return _system_context()
         file_variable = folder_variable = bundle
-        file, folders = (None, environ[bundle]) if Path(environ[bundle]).is_dir() else (environ[bundle], None)
+        is_folder = os.path.isdir(environ[bundle])  # noqa: PTH112  # Path's may raise
+        file, folders = (None, environ[bundle]) if is_folder else (environ[bundle], None)
     # OpenSSL says nothing of a folder in which it finds nothing, and then trusts nobody.
     for folder in (folders or "").split(os.pathsep):
         if folder and not _holds_authorities(folder):

@@ -124,11 +124,11 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
 
 
 def _is_hopeless(error: BaseException) -> bool:
-    """Return whether waiting hardly ever changes the reason: nobody listens, no such name, no common TLS version."""
+    """Return whether waiting hardly ever changes the reason: nobody listens, no such name, forbidden, no common TLS."""
     cause: BaseException | None = error
     while cause is not None:
         match cause:
-            case ConnectionRefusedError():
+            case ConnectionRefusedError() | PermissionError():
                 return True
             case socket.gaierror():
                 return cause.errno != socket.EAI_AGAIN

@@ -15,11 +15,13 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from wbfiles_async.errors import ConfigurationError, WBFilesError
+from wbfiles_async._threads import ThreadsExhaustedError, start_thread
+from wbfiles_async.errors import ConfigurationError, TransferError, WBFilesError
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,11 +96,25 @@ class _Thread:
         self._calls: set[asyncio.Task[Any]] = set()
         self._closings: set[asyncio.Task[None]] = set()
         started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._work, args=(started,), name="wbfiles-io", daemon=True)
-        self._thread.start()
-        started.result()
+        try:
+            self._thread = start_thread(partial(self._work, started), "wbfiles-io")
+            started.result()
+        except (ThreadsExhaustedError, OSError) as error:
+            raise TransferError(
+                f"the blocking objects cannot have their thread and event loop ({error}). Raise the limits of open "
+                "files and of processes and threads (ulimit -n, ulimit -u, or the pids limit of the container), or end "
+                "other programs."
+            ) from error
 
     def _work(self, started: Future[None]) -> None:
+        try:
+            self._serve(started)
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # who waits for the thread must not do so for ever
+
+    def _serve(self, started: Future[None]) -> None:
         import asyncio
 
         from wbfiles_async._disk.executor import LastingThreads

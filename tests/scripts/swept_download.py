@@ -1,0 +1,45 @@
+"""Downloads a run and prints what came of it, once it is told to begin: BASE_URL KEY RUN ROOT.
+
+It has done the same before by the async objects, so that Python has loaded what it loads: calls that fail from then on
+are those of the package, which has neither its thread nor its event loop yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import sys
+import tempfile
+
+from wbfiles_async import Api, AsyncApi, TransferOptions, WBFilesError
+
+OPTIONS = TransferOptions(attempts=2, stall_seconds=5)
+
+
+async def load(base_url: str, key: str, run: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncApi(base_url=base_url, api_key=key) as api:
+            await api.run(run).download(folder)
+
+
+def main(base_url: str, key: str, run: str, root: str) -> None:
+    asyncio.run(load(base_url, key, run))
+    ctypes.CDLL("libgcc_s.so.1")  # glibc loads it when a thread ends early, and ends the process where it cannot
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end: dict[str, object] = {"error": None, "errno": None, "failures": {}}
+    try:
+        with Api(base_url=base_url, api_key=key, options=OPTIONS) as api:
+            report = api.run(run).download(root, raise_on_error=False)
+        end["failures"] = {
+            result.name: [type(result.error).__name__, getattr(result.error, "errno", None), str(result.error)]
+            for result in report.failures
+        }
+    except WBFilesError as error:
+        end |= {"error": type(error).__name__, "errno": getattr(error, "errno", None), "said": str(error)}
+    print(json.dumps(end), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,242 @@
+"""Every system call that a download makes, and what its failure may end.
+
+A child process has loaded all that Python loads, and waits. strace is attached to it, and from then on one call fails
+each time it is made. What no file needs must not be missed; of the rest there must be a typed error, soon, with nothing
+left behind. The last test sees that the table is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from wbfiles_async.testing import LocalServer
+
+SCRIPT = Path(__file__).parent / "scripts" / "swept_download.py"
+RUN = "team/project/run1"
+MANY = "team/project/many"
+FILES = {
+    "A": b"A",
+    "a": b"a",
+    "folder/b.txt": b"b" * 1000,
+    "large.bin": bytes(range(256)) * 4096 * 9,
+}
+SECONDS = 60
+STATE = ".wbfiles-state"
+SETTINGS = "wandb/settings"
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """A call that fails.
+
+    Attributes:
+        call: Its name.
+        errors: How it fails; each is a case.
+        may_stop: Whether a file, or all, may fail of it.
+        why: What it is for.
+        when: Which of the calls fail, as strace has it.
+        path: The one file that it is about; of all if empty.
+        run: What is downloaded.
+        said: What the error says, if not the errno.
+    """
+
+    call: str
+    errors: str
+    may_stop: bool
+    why: str
+    when: str = "1+"
+    path: str = ""
+    run: str = RUN
+    said: str = ""
+
+
+def done_without(call: str, errors: str, why: str, **more: Any) -> Row:
+    return Row(call=call, errors=errors, may_stop=False, why=why, **more)
+
+
+def needed(call: str, errors: str, why: str, **more: Any) -> Row:
+    return Row(call=call, errors=errors, may_stop=True, why=why, **more)
+
+
+ROWS = (
+    # Asked beforehand, to say sooner what will not do
+    done_without("access", "EACCES", "whether the folder can be written: writing shows"),
+    done_without("statfs", "ENOSYS", "the room on the disk: writing shows"),
+    done_without("fstatfs", "ENOSYS", "the room for what is noted of a large file"),
+    done_without("unlinkat", "EPERM", "the probe for case: it is hidden, and left"),
+    # What makes a file no better
+    done_without("fchmod", "EPERM EROFS", "permissions"),
+    done_without("utimensat", "EPERM", "times"),
+    done_without("fcntl", "EINVAL ENOLCK", "leases, to resume by"),
+    done_without("ftruncate", "EOPNOTSUPP EIO", "the length in advance, for what is noted behind it"),
+    # What the machine says of itself
+    done_without("uname", "ENOSYS", "the host's name, to resume by"),
+    done_without("getrandom", "ENOSYS", "Python reads the device then"),
+    # What is remembered and set
+    done_without("openat", "EACCES EIO", "what was right before", path=STATE, run=MANY),
+    done_without("openat", "EACCES ELOOP", "W&B's settings of the folder", path=SETTINGS),
+    done_without("read", "EIO", "W&B's settings of the folder", path=SETTINGS),
+    # Sockets
+    done_without("setsockopt", "ENOPROTOOPT", "sending at once", when="1+"),
+    done_without("connect", "ECONNREFUSED", "tried again", when="2"),
+    done_without("epoll_wait", "EINTR", "waited again", when="2"),
+    done_without("clone3", "ENOSYS", "an older call starts threads too"),
+    done_without("pwrite64", "EINTR", "written again", when="1"),
+    done_without("openat", "EINTR", "opened again", when="2"),
+    # The file and its folders
+    needed("mkdir", "EACCES EDQUOT", "the root"),
+    needed("mkdirat", "EROFS EIO", "a folder"),
+    needed("openat", "EACCES EMFILE ENFILE ENOMEM ENOSPC", "the file"),
+    needed("newfstatat", "EACCES", "what is there already"),
+    needed("pwrite64", "EDQUOT EIO", "the bytes"),
+    needed("renameat", "EACCES ENOENT", "putting it in place"),
+    # The network, the event loop and its threads
+    needed("socket", "EMFILE EPERM", "a connection", said="cannot be reached"),
+    needed("connect", "EACCES ENETUNREACH", "a connection", said="cannot be reached"),
+    needed("getsockopt", "EINVAL", "whether it is there", said="cannot be reached"),
+    needed("ioctl", "EINVAL", "sockets that do not wait", said="cannot have their thread and event loop"),
+    needed("epoll_create1", "EMFILE", "the event loop", said="cannot have their thread and event loop"),
+    needed("socketpair", "EMFILE", "the event loop", said="cannot have their thread and event loop"),
+    needed("clone3", "EAGAIN", "the first thread", said="cannot have their thread and event loop"),
+    needed("clone3", "EAGAIN", "further threads", when="2+", said=""),
+)
+CASES = [(row, error) for row in ROWS for error in row.errors.split()]
+
+PYTHONS = {
+    "memory": "brk mmap munmap mprotect madvise mremap",
+    "threads, locks and signals": "futex rt_sigaction rt_sigprocmask rseq set_robust_list gettid getpid tgkill exit "
+    "exit_group restart_syscall sched_yield clock_nanosleep",
+    "files that are open, and sockets": "lseek getsockname read write close poll epoll_ctl sendto recvfrom shutdown "
+    "recvmsg sendmsg getdents64 preadv2",
+    "who runs it, and what else the C library asks": "geteuid sysinfo prlimit64 getcwd readlink",
+}
+"""Calls without a row of their own: they cannot fail, or Python ends, or the scripted server has them fail (connections
+that break), or `test_system_calls` has (`fsync`, `linkat`, `close` of a file, the kernel's files of the process)."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strace(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips where strace is missing, or may not be attached."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    log = tmp_path_factory.mktemp("probe") / "calls"
+    try:
+        tracer = subprocess.Popen(["strace", "-o", log, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        pytest.skip("needs strace")
+    finally:
+        assert child.stdin is not None
+    with tracer:
+        assert tracer.stderr is not None
+        line = tracer.stderr.readline()
+        child.communicate(b"\n")
+    if "attached" not in line:
+        pytest.skip(f"needs the right to trace: {line.strip()}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    with LocalServer(tmp_path_factory.mktemp("served")) as server:
+        for name, data in FILES.items():
+            server.add_file(RUN, name, data)
+        for number in range(300):
+            server.add_file(MANY, f"{number}", b"x")
+        yield server
+
+
+@attrs.frozen
+class Outcome:
+    """What came of a download."""
+
+    end: dict[str, Any]
+    calls: list[str]
+    root: Path
+
+    @property
+    def injected(self) -> int:
+        return sum("(INJECTED)" in line for line in self.calls)
+
+    @property
+    def written(self) -> dict[str, bytes]:
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in self.root.rglob("*")
+            if path.is_file() and path.name != STATE
+        }
+
+
+Traced = Callable[..., Outcome]
+
+
+@pytest.fixture
+def traced(server: LocalServer, tmp_path: Path) -> Traced:
+    """Download under strace with these options."""
+
+    def run(*options: str, run: str = RUN) -> Outcome:
+        (tmp_path / SETTINGS).parent.mkdir()
+        (tmp_path / SETTINGS).write_text("[default]\nentity = team\n")
+        root, log = tmp_path / "root", tmp_path / "calls"
+        child = subprocess.Popen(
+            [sys.executable, SCRIPT, server.base_url, server.api_key, run, "root"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            tracer = subprocess.Popen(
+                ["strace", "-f", "-e", "signal=none", "-o", log, *options, "-p", str(child.pid)],
+                stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            )  # fmt: skip
+            with tracer:
+                assert tracer.stderr is not None
+                while "attached" not in (line := tracer.stderr.readline()):
+                    assert line, "strace has ended"
+                out, err = child.communicate("\n", timeout=SECONDS)
+        finally:
+            child.kill()
+            child.wait()
+        assert child.returncode == 0, err
+        return Outcome(json.loads(out), log.read_text().splitlines(), root)
+
+    return run
+
+
+@pytest.mark.fault(118, 119, 204)
+@pytest.mark.parametrize(("row", "error"), CASES, ids=[f"{r.call}-{e}-{r.path or r.why}" for r, e in CASES])
+def test_a_call_that_fails_ends_no_more_than_it_may(traced: Traced, row: Row, error: str) -> None:
+    chosen = ["-P", f"root/{STATE}" if row.path == STATE else row.path] if row.path else []
+    rules = ["-e", f"trace={row.call}", "-e", f"inject={row.call}:error={error}:when={row.when}"]
+    outcome = traced(*chosen, *rules, run=row.run)
+    assert outcome.injected
+    end, failures = outcome.end, outcome.end["failures"]
+    if not row.may_stop:
+        assert (end["error"], failures) == (None, {})
+        assert len(outcome.written) == (len(FILES) if row.run == RUN else 300)
+    else:
+        told = [*failures.values(), *([[end["error"], end["errno"], end["said"]]] if end["error"] else [])]
+        assert told or row.when == "2+", "it is told, or there is another way"
+        for kind, code, said in told:
+            assert kind in ("LocalWriteError", "TransferError", "StoreUnavailableError")
+            assert code == (getattr(errno, error) if kind == "LocalWriteError" else None)
+            assert row.said in said
+            assert "check the disk" not in said or error in ("EXDEV", "EBUSY")
+    if row.run == RUN:
+        assert outcome.written.items() <= FILES.items(), "whole files, and nothing left over"
+
+
+def test_the_table_is_complete(traced: Traced) -> None:
+    outcome = traced()
+    assert outcome.written == FILES
+    made = {match[1] for line in outcome.calls if (match := re.match(r"\d+ +(\w+)\(", line))}
+    known = {row.call for row in ROWS} | {call for calls in PYTHONS.values() for call in calls.split()}
+    assert made - known == set()
+    assert {row.call for row in ROWS} - made <= {"access"}
