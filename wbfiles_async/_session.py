@@ -19,7 +19,7 @@ from wbfiles_async._http.client import HttpClient, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.system_proxies import read_proxies
 from wbfiles_async._http.tls import create_ssl_context
-from wbfiles_async._settings import Settings, TransferOptions
+from wbfiles_async._settings import ADAPTIVE, Settings, TransferOptions
 from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.rate_limit import RateLimit
@@ -29,6 +29,13 @@ from wbfiles_async._urls import origin
 from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["Session", "open_session"]
+
+MOST: int = 128
+"""Connections at most where the user states no number. A store whose answers take 50 ms to begin then gives 2,500 small
+files a second, which is as many as one process of Python can take; no store objects to so few."""
+
+FILES_LIMIT: int = 1024
+"""Open files that a process may have where the system does not say."""
 
 SLOWEST: int = 256 << 10
 """Bytes a second that a connection must be left of a rate limit: stores drop one that takes too little."""
@@ -111,6 +118,7 @@ def open_session(
         options=options,
         private_stores=_private_stores(settings, options, http, proxies),
         limits=StoreLimits(options, limiter, clock),
+        clock=clock,
     )
     reader = StoreReader(
         requester=requester,
@@ -157,7 +165,18 @@ def _private_stores(
 
 
 def _connections(options: TransferOptions) -> int:
-    """Return how many connections the options give something to do."""
+    """Return how many connections there may be: what the options, the process and a limited rate allow."""
+    stated = options.connections
+    most = max(1, min(MOST, _open_files_limit() // 4)) if stated == ADAPTIVE else int(stated)
     if options.limit_rate is None:
-        return options.connections
-    return max(1, min(options.connections, int(options.limit_rate) // SLOWEST))
+        return most
+    return max(1, min(most, int(options.limit_rate) // SLOWEST))
+
+
+def _open_files_limit() -> int:
+    """Return how many files this process may have open."""
+    try:
+        limit = os.sysconf("SC_OPEN_MAX")
+    except (AttributeError, ValueError, OSError):  # on Windows, or where it is forbidden
+        return FILES_LIMIT
+    return limit if limit > 0 else FILES_LIMIT

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
@@ -20,7 +21,16 @@ import attrs
 from wbfiles_async._errors import ConfigurationError
 from wbfiles_async._wandb_settings import WITHOUT_EFFECT, hints
 
-__all__ = ["CLOUD_HOSTS", "Settings", "TransferOptions", "expand_home", "home_folder", "load_settings", "read_regular"]
+__all__ = [
+    "ADAPTIVE",
+    "CLOUD_HOSTS",
+    "Settings",
+    "TransferOptions",
+    "expand_home",
+    "home_folder",
+    "load_settings",
+    "read_regular",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +55,8 @@ _Layer = tuple[str, Mapping[str, str]]
 """Where values come from, as a message names it, and the values."""
 
 
+ADAPTIVE: Final = "adaptive"
+
 SMALLEST_PART = 64 << 10
 """Bytes of a part at least: below that the requests' own heads and waiting outweigh what they bring."""
 
@@ -52,6 +64,13 @@ SMALLEST_PART = 64 << 10
 def _count(options: object, field: attrs.Attribute[int], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"TransferOptions.{field.name} must be a whole number of at least 1, not {value!r}.")
+
+
+def _count_or_adaptive(options: object, field: attrs.Attribute[int | Literal["adaptive"]], value: object) -> None:
+    if value != ADAPTIVE and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigurationError(
+            f"TransferOptions.{field.name} must be a whole number of at least 1, or {ADAPTIVE!r}, not {value!r}."
+        )
 
 
 def _part_size(options: object, field: attrs.Attribute[int], value: object) -> None:
@@ -88,8 +107,10 @@ class TransferOptions:
     r"""How bytes are transferred. Each default is meant to be right for nearly everyone.
 
     Attributes:
-        connections: Simultaneous requests to the stores, files and parts together. Stores limit the rate of
-            one connection; 16 fill most links and are far below what a store throttles.
+        connections: Simultaneous requests to the stores at most, files and parts together. With ``"adaptive"``, the
+            default, up to 128 of them, and no more than a quarter of the files that the process may have open. How
+            many there are follows from what they bring: a near store gets about eight, a distant one whose answers
+            take long to begin a hundred, one that asks for less gets less.
         part_size: Bytes of one request for a part of a large file; up to four times as many where a
             connection brings more than 100 MB/s. 8 MiB make the request itself cheap beside its bytes, lose little
             with a broken connection, and still split a medium file. 64 KiB or more, since each part costs a request.
@@ -127,7 +148,7 @@ class TransferOptions:
             log such names every day; for folders that are moved to Windows later.
     """
 
-    connections: int = attrs.field(default=16, validator=_count)
+    connections: int | Literal["adaptive"] = attrs.field(default=ADAPTIVE, validator=_count_or_adaptive)
     part_size: int = attrs.field(default=8 * 1024 * 1024, validator=_part_size)
     verify: bool = attrs.field(default=True, validator=_switch)
     resume: bool = attrs.field(default=True, validator=_switch)

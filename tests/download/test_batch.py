@@ -39,6 +39,7 @@ from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._http.http1 import ResponseHead
+from wbfiles_async._store.concurrency import FIRST
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -74,13 +75,13 @@ async def test_many_files_come_over_one_connection_by_one_request_each(server: S
 
 async def test_a_few_files_are_spread_over_the_connections(server: ScriptedServer, tmp_path: Path) -> None:
     gate = asyncio.Event()
-    contents = {str(n): DATA for n in range(16)}
+    contents = {str(n): DATA for n in range(FIRST)}
     for name, data in contents.items():
         server.put(name, data, Stored(data).but(gate=gate))
-    async with client(server, connections=16) as api:
+    async with client(server) as api:
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
         async with asyncio.timeout(5):
-            while server.busy < 16:  # noqa: ASYNC110
+            while server.busy < FIRST:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         gate.set()
         await task

@@ -109,14 +109,14 @@ def test_the_length_of_an_unsatisfied_range_is_read(value: str | None, expected:
 MIB = 1 << 20
 
 
-def taken(gaps: Gaps, part_size: int, readers: int, factor: int = 1) -> list[Range]:
-    return list(iter(lambda: gaps.take(part_size, readers, factor), None))
+def taken(gaps: Gaps, part_size: int, readers: int, longest: int = 0) -> list[Range]:
+    return list(iter(lambda: gaps.take(part_size, readers, longest), None))
 
 
 @given(st.integers(0, 2**40), st.integers(2**33, 2**34), st.integers(1, 64), st.integers(1, 4))
 def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int, factor: int) -> None:
     gaps = gaps_in(size)
-    parts = taken(gaps, part_size, readers, factor)
+    parts = taken(gaps, part_size, readers, factor * part_size)
     assert sum(part.length for part in parts) == size
     assert all(one.stop == other.start for one, other in pairwise(parts))
     assert all(0 < part.length <= factor * part_size for part in parts)
@@ -124,11 +124,11 @@ def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int, f
 
 
 def test_longer_parts_are_taken_only_while_they_are_little_of_what_is_left() -> None:
-    lengths = [part.length // MIB for part in taken(gaps_in(1024 * MIB), 8 * MIB, 1, factor=4)]
+    lengths = [part.length // MIB for part in taken(gaps_in(1024 * MIB), 8 * MIB, 1, longest=32 * MIB)]
     assert lengths[:28] == [32] * 28
     assert sorted(lengths, reverse=True) == lengths
     assert lengths[-4:] == [8] * 4
-    assert {part.length for part in taken(gaps_in(32 * MIB), 8 * MIB, 1, factor=4)} == {8 * MIB}
+    assert {part.length for part in taken(gaps_in(32 * MIB), 8 * MIB, 1, longest=32 * MIB)} == {8 * MIB}
 
 
 def test_parts_are_as_large_as_they_may_be_until_the_end_is_near() -> None:
@@ -141,6 +141,27 @@ def test_parts_are_as_large_as_they_may_be_until_the_end_is_near() -> None:
 def test_a_part_is_never_cut_so_small_that_its_request_weighs_more() -> None:
     assert [part.length for part in taken(gaps_in(6 * MIB), 8 * MIB, 64)] == [2 * MIB] * 3
     assert [part.length for part in taken(gaps_in(300), 100, 64)] == [100] * 3
+
+
+@given(st.integers(1, 2**34), st.integers(1, 64))
+def test_shares_are_one_for_each_reader(size: int, readers: int) -> None:
+    gaps = gaps_in(size)
+    shares = [share for left in range(readers, 0, -1) if (share := gaps.take_share(left)) is not None]
+    assert sum(share.length for share in shares) == size
+    assert gaps.left == 0
+    assert all(one.stop == other.start for one, other in pairwise(shares))
+    assert all(share.length <= max(2 * MIB, size // readers + readers) for share in shares)
+
+
+def test_what_is_given_back_is_taken_again_in_its_place() -> None:
+    gaps = gaps_in(100 * MIB)
+    first, second = gaps.take(8 * MIB, 1), gaps.take(8 * MIB, 1)
+    assert first is not None
+    assert second is not None
+    gaps.give_back(Range(4 * MIB, first.stop))
+    assert gaps.left == 88 * MIB
+    assert gaps.take(8 * MIB, 1) == Range(4 * MIB, 8 * MIB)
+    assert gaps.take(8 * MIB, 1) == Range(16 * MIB, 24 * MIB)
 
 
 def test_what_is_done_is_no_gap() -> None:

@@ -13,7 +13,6 @@ from typing import Final
 
 import attrs
 
-from wbfiles_async._clock import Clock
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._disk.space import ends_all
 from wbfiles_async._download.contents import check_md5
@@ -34,10 +33,6 @@ from wbfiles_async._urls import is_fetchable, origin, target_of
 from wbfiles_async.errors import WBFilesError
 
 __all__ = ["SmallFile", "SmallFileBatch"]
-
-BATCH_SECONDS: Final = 0.25
-"""Seconds after which a connection sends no further request for now: so that other workers get files."""
-
 
 # With none of these a response of status 200 is the whole file as it is stored; see `validate_response`.
 _TELLING: Final = frozenset({b"content-encoding", b"content-range", b"x-goog-stored-content-encoding"})
@@ -123,7 +118,6 @@ class SmallFileBatch:
         queue: Where they are taken from.
         prepare: Returns a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own.
         on_landed: Called in the event loop with each file that is in place.
-        clock: The time.
         failed: Those that arrived, and are not in place.
         returned: Those whose request was not completed; `RemoteFile.opened` is its outcome.
     """
@@ -131,20 +125,15 @@ class SmallFileBatch:
     queue: WorkQueue
     prepare: Callable[[PlannedFile, str], SmallFile | None]
     on_landed: Callable[[SmallFile], None]
-    clock: Clock
     failed: list[SmallFile] = attrs.field(factory=list, init=False)
     returned: list[SmallFile] = attrs.field(factory=list, init=False)
     _taken: list[SmallFile] = attrs.field(factory=list, init=False)
     _reported: int = attrs.field(default=0, init=False)
-    _until: float | None = attrs.field(default=None, init=False)
     _running: FollowUpBatch | None = attrs.field(default=None, init=False)
 
     def next(self, origin: str) -> FollowUp | None:
         """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
-        now = self.clock.monotonic()
-        if self._until is None:
-            self._until = now + BATCH_SECONDS
-        if now >= self._until:
+        if self.failed:
             return None
         small: SmallFile | None = None
 
@@ -167,12 +156,13 @@ class SmallFileBatch:
     def completed(self, count: int, slot: RequestSlot) -> None:
         """Account for the files that are complete by now; the first one, which they follow, counts as well."""
         for small in self._taken[max(0, self._reported - 1) : max(0, count - 1)]:
-            slot.record_success()
+            slot.record_success(small.length)
             if small.error is None:
                 self.on_landed(small)
             else:
                 self.failed.append(small)
         self._reported = max(self._reported, count)
+        self.queue.look_again()
 
     def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
         """Take back a file that was not completed."""

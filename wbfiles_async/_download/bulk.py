@@ -30,8 +30,8 @@ from wbfiles_async.errors import WBFilesError
 
 __all__ = ["BulkDownload"]
 
-FILES_PER_CONNECTION: Final = 2
-"""Files in progress for each connection: while one is written, another one's bytes flow."""
+FILES_IN_HAND: Final = 8
+"""Files in progress beside those whose bytes flow, and no more than those: they are written meanwhile, or wait."""
 
 SPACE_SECONDS: Final = 0.05
 """Seconds until the disk is looked at again where what is planned may not fit."""
@@ -84,8 +84,9 @@ class BulkDownload:
         began = clock.monotonic()
         try:
             async with aclosing(self._planned(pages)) as planned, side_by_side() as group:
-                workers = self.reader.options.connections * FILES_PER_CONNECTION
-                files = WorkQueue(planned, least=workers)
+                limits = self.reader.requester.limits
+                workers = _files_for(limits.most)
+                files = WorkQueue(planned, least=workers, at_once=lambda: _files_for(limits.wanted))
                 group.start_soon(files.fill)
                 for _ in range(workers):
                     group.start_soon(self._work, files)
@@ -133,9 +134,7 @@ class BulkDownload:
 
     async def _work(self, files: WorkQueue) -> None:
         while (item := await files.next()) is not None:
-            batch = SmallFileBatch(
-                queue=files, prepare=self._follow_up, on_landed=self._landed, clock=self.reader.clock
-            )
+            batch = SmallFileBatch(queue=files, prepare=self._follow_up, on_landed=self._landed)
             try:
                 await self._finish(item, files, batch=batch)
                 await batch.finish()
@@ -144,6 +143,7 @@ class BulkDownload:
             finally:
                 await batch.drop()
             await self._write_down()
+            files.done()
 
     def _follow_up(self, item: PlannedFile, origin: str) -> SmallFile | None:
         """Return a file as a follow-up, if nothing is to be decided of it before. Called in worker threads."""
@@ -250,3 +250,8 @@ class BulkDownload:
     async def _write_down(self) -> None:
         if self._remembered.is_worth_writing:
             await self.reader.disk.run(self._remembered.write, self._remembered.take())
+
+
+def _files_for(connections: int) -> int:
+    """Return how many files are in progress where so many requests bring something."""
+    return connections + min(connections, FILES_IN_HAND)

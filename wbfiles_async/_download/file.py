@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-import anyio
 import attrs
 
-from wbfiles_async._clock import Clock
 from wbfiles_async._disk.journal import Journal
 from wbfiles_async._disk.part_file import Temporary, write_whole
 from wbfiles_async._disk.paths import Place
 from wbfiles_async._download.contents import check_md5, check_pieces, memory_sink
-from wbfiles_async._download.gaps import Gaps, gaps_in
+from wbfiles_async._download.gaps import gaps_in
 from wbfiles_async._download.md5_stream import Md5Stream
 from wbfiles_async._download.parallelism import ParallelismController
+from wbfiles_async._download.parts import PartsDownload
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._download.recovery import FileRecovery
 from wbfiles_async._ranges import Range
 from wbfiles_async._reports import FileResult
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._store.follow_ups import FollowUpSource
+from wbfiles_async._store.limits import OriginLimits
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.sink import RangeSink
@@ -50,9 +49,6 @@ FEW_CONNECTIONS: Final = 4
 ONE_CONNECTION: Final = 1
 """The same if the md5 follows, which is slower than one connection: it need not read back what arrives in order. And
 if they decrypt: each record releases Python's lock and needs it again, so that threads hold each other up."""
-
-ANSWER_SECONDS: Final = 1.0
-"""Seconds in which nothing but connecting and waiting for heads may happen."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -216,17 +212,13 @@ class FileDownload:
             if digest is not None:
                 digest.written(offset, piece)
 
-        async def fetch(start: int, stop: int | None) -> None:
+        async def fetch(sink: RangeSink) -> None:
             self._parts += 1
-            await reader.save(file, RangeSink(start, stop, write), self._count)
-
-        async def fetch_and_note(start: int, stop: int) -> None:
-            await fetch(start, stop)
-            if file.etag and self._may_resume:
-                await reader.disk.run(temporary.note, Range(start, stop), file.etag)
+            await reader.save(file, sink, self._count, ranged=True)
 
         if size is None or size <= options.part_size or self._unranged():
-            await fetch(0, size)
+            self._parts += 1
+            await reader.save(file, RangeSink(0, size, write), self._count)
             return
         done = journal.parts if journal is not None else ()
         if journal is not None:
@@ -236,36 +228,38 @@ class FileDownload:
                     digest.found(part)
                 self._resumed += part.length
             self._count(self._resumed)
-        await self._in_parts(gaps_in(size, done, small_first=digest is not None), fetch_and_note)
 
-    async def _in_parts(self, gaps: Gaps, fetch: Callable[[int, int], Awaitable[None]]) -> None:
-        """Fetch the parts of a file, over more connections while those at work are slow."""
-        controller = ParallelismController(self._few_connections(), most=self.reader.options.connections)
-        clock: Clock = self.reader.clock
-        begun = reading = 0
-        ended = anyio.Event()
+        def sink_of(part: Range) -> RangeSink:
+            noted = part.start
 
-        async def fetch_parts() -> None:
-            nonlocal reading
-            while part := gaps.take(self.reader.options.part_size, begun, controller.part_factor):
-                await fetch(part.start, part.stop)
-            reading -= 1
-            if not reading:
-                ended.set()
+            def write_and_note(offset: int, piece: bytes | memoryview) -> None:
+                nonlocal noted
+                write(offset, piece)
+                stop = offset + len(piece)
+                if stop - noted >= options.part_size:
+                    note(stop)
 
-        async with side_by_side() as group:
-            began = clock.monotonic()
-            while gaps.left and not ended.is_set():
-                while begun < controller.wanted:
-                    begun += 1
-                    reading += 1
-                    group.start_soon(fetch_parts)
-                before, since = self._arrived, clock.monotonic()
-                with anyio.move_on_after(controller.look):
-                    await ended.wait()
-                now = clock.monotonic()
-                if before > self._resumed or now > began + ANSWER_SECONDS:
-                    controller.judge((self._arrived - before) / max(now - since, 1e-6))
+            def note(stop: int) -> None:
+                nonlocal noted
+                if stop > noted and file.etag and self._may_resume:
+                    temporary.note(Range(noted, stop), file.etag)
+                    noted = stop
+
+            sink = RangeSink(part.start, part.stop, write_and_note, lambda: note(sink.position))
+            return sink
+
+        parts = PartsDownload(
+            gaps=gaps_in(size, done, small_first=digest is not None),
+            part_size=options.part_size,
+            controller=ParallelismController(self._few_connections(), most=reader.requester.limits.most),
+            fetch=fetch,
+            sink_of=sink_of,
+            arrived=lambda: self._arrived,
+            answer_seconds=lambda: self._origin.answer_seconds,
+            may_cut=lambda: not file.unranged,
+            clock=reader.clock,
+        )
+        await parts.run()
 
     def _few_connections(self) -> int:
         return ONE_CONNECTION if self._verify or self._url().startswith("https:") else FEW_CONNECTIONS
@@ -273,10 +267,13 @@ class FileDownload:
     def _url(self) -> str:
         return self.file.url(self.reader.requester.limits.avoided)
 
+    @property
+    def _origin(self) -> OriginLimits:
+        """The origin that serves it, as far as is known."""
+        return self.file.responder or self.reader.requester.limits.of(self._url())
+
     def _unranged(self) -> bool:
-        limits = self.reader.requester.limits
-        responder = self.file.responder
-        return self.file.unranged or not (responder or limits.of(self._url())).ranged
+        return self.file.unranged or not self._origin.ranged
 
 
 def _is_resumable_error(error: BaseException) -> bool:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
 import attrs
 
 from wbfiles_async._ranges import Range
 
-__all__ = ["Gaps", "gaps_in"]
+__all__ = ["SMALLEST_PART", "Gaps", "gaps_in"]
 
-_SMALLEST_PART = 2 << 20
+SMALLEST_PART: Final = 2 << 20
 """Bytes below which a part costs too much beside what it brings."""
 
-_LITTLE = 4
+LITTLE: Final = 4
 """A part may be longer than usual while this many of them are left: the end of a file is shared by all readers."""
 
 
@@ -35,7 +36,11 @@ class Gaps:
     def __attrs_post_init__(self) -> None:
         self.left = sum(gap.length for gap in self._gaps)
 
-    def take(self, part_size: int, readers: int, factor: int = 1) -> Range | None:
+    def take_share(self, readers: int) -> Range | None:
+        """Return the next part, so long that each of so many readers has one."""
+        return self._take(max(SMALLEST_PART, -(-self.left // readers)))
+
+    def take(self, usual: int, readers: int, longest: int = 0, shortest: int = SMALLEST_PART) -> Range | None:
         """Return the next part, for the caller to fetch.
 
         Towards the end parts become smaller, so that all readers end at about the same time. If they begin small, each
@@ -43,20 +48,29 @@ class Gaps:
         is never far behind.
 
         Args:
-            part_size: Bytes of a part, at most.
+            usual: Bytes of a part.
             readers: How many fetch parts concurrently.
-            factor: How many times as long a part may be while that is little of what is left.
+            longest: Bytes that a part may have while that is little of what is left.
+            shortest: Bytes that a part has at least.
 
         Returns:
             The part; ``None`` if nothing is left.
         """
+        measure = min(self.left // 2, self._taken) if self.small_first else self.left
+        share = measure // readers // SMALLEST_PART * SMALLEST_PART
+        little = self.left // LITTLE // SMALLEST_PART * SMALLEST_PART
+        return self._take(min(max(usual, min(longest, little)), max(share, shortest)))
+
+    def give_back(self, gap: Range) -> None:
+        """Return the end of a part that was taken, for others to fetch."""
+        self._gaps.append(gap)
+        self._gaps = deque(sorted(self._gaps, key=lambda gap: gap.start))
+        self.left += gap.length
+        self._taken -= gap.length
+
+    def _take(self, length: int) -> Range | None:
         if not self._gaps:
             return None
-        measure = min(self.left // 2, self._taken) if self.small_first else self.left
-        share = measure // readers // _SMALLEST_PART * _SMALLEST_PART
-        little = self.left // _LITTLE // _SMALLEST_PART * _SMALLEST_PART
-        longest = max(part_size, min(factor * part_size, little))
-        length = min(longest, max(share, _SMALLEST_PART))
         gap = self._gaps.popleft()
         part = Range(gap.start, min(gap.stop, gap.start + length))
         if part.stop < gap.stop:

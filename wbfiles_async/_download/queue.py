@@ -20,15 +20,18 @@ class WorkQueue:
     Args:
         pages: More files. The next page is planned while the last quarter of one is worked on.
         least: How many files are to be left at least when the next page is planned.
+        at_once: Returns how many files may be in progress; it may be another number each time.
     """
 
-    def __init__(self, pages: AsyncIterator[list[PlannedFile]], least: int) -> None:
+    def __init__(self, pages: AsyncIterator[list[PlannedFile]], least: int, at_once: Callable[[], int]) -> None:
         self._pages = pages
+        self._at_once = at_once
+        self._in_progress = 0
         self._least = self._low = least
         self._items: deque[PlannedFile] = deque()
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
-        self._change = anyio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_low = anyio.Event()
         self._ended = False
         self.stopped = False
@@ -50,34 +53,57 @@ class WorkQueue:
                 self._low = max(self._least, len(page) // 4)
                 with self._lock:
                     self._items.extend(page)
-                self._notify()
+                self.look_again()
                 if len(self._items) > self._low and not self.stopped:
                     await self._is_low.wait()
                 if self.stopped:
                     break
         finally:
             self._ended = True
-            self._notify()
+            self._wake(len(self._waiting))
 
     def stop(self) -> None:
         """Hand out nothing more."""
         self.stopped = True
         self._is_low.set()
-        self._notify()
+        self._wake(len(self._waiting))
 
     def stop_soon(self) -> None:
         """Hand out nothing more. Any thread may call this; ``stop`` must follow."""
         self.stopped = True
 
     async def next(self) -> PlannedFile | None:
-        """Wait for the next file, and take it; ``None`` if there is none."""
+        """Wait for the next file, and take it: ``done`` must follow; ``None`` if there is none."""
         while not self.stopped:
-            if (item := self.take_if(lambda _: True)) is not None:
+            is_free = self._in_progress < self._at_once()
+            if is_free and (item := self.take_if(lambda _: True)) is not None:
+                self._in_progress += 1
                 return item
-            if self._ended:
+            if self._ended and not self._items:
                 return None
-            await self._change.wait()
+            change = self._loop.create_future()
+            self._waiting.append(change)
+            await change
         return None
+
+    def done(self) -> None:
+        """Note that the file that was taken is no longer in progress."""
+        self._in_progress -= 1
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Have those who wait take files, as far as they may by now."""
+        if self._items:
+            self._wake(min(len(self._items), self._at_once() - self._in_progress))
+        elif self._ended:
+            self._wake(len(self._waiting))
+
+    def _wake(self, number: int) -> None:
+        while number > 0 and self._waiting:
+            change = self._waiting.popleft()
+            if not change.done():  # else it was cancelled
+                change.set_result(None)
+                number -= 1
 
     def take_if(self, wanted: Callable[[PlannedFile], bool]) -> PlannedFile | None:
         """Take the next file, if there is one and it is wanted. Any thread may call this."""
@@ -100,7 +126,3 @@ class WorkQueue:
 
     def _set_low(self) -> None:
         self._is_low.set()
-
-    def _notify(self) -> None:
-        change, self._change = self._change, anyio.Event()
-        change.set()

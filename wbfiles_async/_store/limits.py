@@ -19,7 +19,9 @@ from wbfiles_async._backoff import MAX_RETRY_AFTER
 from wbfiles_async._clock import Clock
 from wbfiles_async._settings import TransferOptions
 from wbfiles_async._store.circuit import FILES, Circuit
+from wbfiles_async._store.concurrency import FIRST, Concurrency
 from wbfiles_async._store.pace import Pace
+from wbfiles_async._store.turns import Turns
 from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import StoreUnavailableError
 
@@ -29,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _NONE: Final = frozenset[str]()
 
+SLOWER: Final = 1.02
+"""What the best time to an answer becomes with each further answer, so that a store may become slower."""
+
 
 @attrs.define(eq=False, kw_only=True)
 class OriginLimits:
@@ -37,22 +42,27 @@ class OriginLimits:
     Attributes:
         name: ``scheme://host:port``.
         pace: How many requests it takes at once.
+        concurrency: How many bring something.
         circuit: Whether requests are worth sending.
         reachable: Whether the last connection could be made.
         has_answered: Whether it has ever answered.
         ranged: Whether it serves ranges properly.
+        answer_seconds: Seconds until it begins to answer, at best; 0 if that is not known.
     """
 
     name: str
     pace: Pace
+    concurrency: Concurrency
     circuit: Circuit = attrs.field(factory=Circuit)
     reachable: bool = True
     has_answered: bool = False
     ranged: bool = True
+    answer_seconds: float = 0.0
     _clock: Clock = attrs.field(alias="clock")
     _longest_pause: float = attrs.field(alias="longest_pause")
     _longest_failing: float = attrs.field(alias="longest_failing")
     _limiter: anyio.Semaphore = attrs.field(alias="limiter")
+    _turns: Turns = attrs.field(alias="turns")
     _queue: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
     _failing_since: float | None = attrs.field(default=None, init=False)
     _last_failure: str = attrs.field(default="", init=False)
@@ -71,18 +81,45 @@ class OriginLimits:
         """Whether the holder of a slot may send another request at once. Any thread may read it."""
         now = self._clock.monotonic()
         pace = self.pace
-        return pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
+        is_open = pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
+        return is_open and not self._turns.give_way()
 
-    def record_answer(self) -> None:
-        """Record that it responded, whatever the response was."""
+    def record_answer(self, seconds: float | None) -> None:
+        """Record that it responded, whatever the response was.
+
+        Args:
+            seconds: Seconds since the request was sent; ``None`` if they are not known.
+        """
         self.reachable = self.has_answered = True
+        if seconds is not None:
+            self.answer_seconds = min(self.answer_seconds * SLOWER or seconds, seconds)
 
-    def record_success(self, number: int) -> None:
-        """Record that the request of this number succeeded."""
+    def record_success(self, number: int, received: int = 0) -> None:
+        """Record that the request of this number succeeded, with bytes that nothing else was recorded of."""
+        now = self._clock.monotonic()
         self._failing_since = None
-        self.circuit.passed(self._clock.monotonic())
+        self.circuit.passed(now)
         self.pace.passed(number)
+        self._measure(now, requests=1, received=received)
         self._admit()
+
+    def record_bytes(self, count: int) -> None:
+        """Record that bytes arrived."""
+        self._measure(self._clock.monotonic(), received=count)
+
+    def _measure(self, now: float, *, requests: int = 0, received: int) -> None:
+        pace, concurrency = self.pace, self.concurrency
+        changed = concurrency.record(
+            now,
+            requests=requests,
+            received=received,
+            is_full=bool(self._queue) and pace.under_way >= concurrency.wanted,
+            answer_seconds=self.answer_seconds,
+        )
+        if changed:
+            log.debug("%s: %d requests at once", self.name, concurrency.wanted)
+            pace.aim(concurrency.wanted)
+            self._admit()
 
     def record_failure(self, error: Exception) -> None:
         """Record that a request failed in a way that another attempt may succeed.
@@ -92,6 +129,7 @@ class OriginLimits:
         """
         now = self._clock.monotonic()
         self._last_failure = str(error)
+        self.concurrency.record_failure()
         if self._failing_since is None:
             self._failing_since = now
         elif now - self._failing_since >= self._longest_failing and not self.circuit.wait(now):
@@ -115,6 +153,8 @@ class OriginLimits:
         )
         seconds = self.pace.resumes_at - now
         if self.pace.allowed != before:
+            self.concurrency.push_back(now, before)
+            self.pace.aim(self.concurrency.wanted)
             log.info("%s asks to slow down: %d requests at once, in %.1f s", self.name, self.pace.allowed, seconds)
         return seconds
 
@@ -159,7 +199,7 @@ class OriginLimits:
         try:
             while True:
                 self._refuse_if_down(file)
-                await self._limiter.acquire()
+                await self._enter_limiter()
                 seconds = self.pace.resumes_at - self._clock.monotonic()
                 if seconds <= 0:
                     break
@@ -200,11 +240,19 @@ class OriginLimits:
         place = asyncio.get_running_loop().create_future()
         self._queue.append(place)
         try:
-            await place
+            with self._turns.waiting():
+                await place
         except asyncio.CancelledError:
             if not place.cancelled():
                 self._leave()  # the place was given meanwhile
             raise  # else it is passed over when its time comes
+
+    async def _enter_limiter(self) -> None:
+        try:
+            self._limiter.acquire_nowait()
+        except anyio.WouldBlock:
+            with self._turns.waiting():
+                await self._limiter.acquire()
 
     def _leave(self) -> None:
         self.pace.under_way -= 1
@@ -277,9 +325,9 @@ class RequestSlot:
         self._held = False
         return other
 
-    def record_success(self) -> None:
-        """Record that the request succeeded."""
-        self.origin.record_success(self._number)
+    def record_success(self, received: int = 0) -> None:
+        """Record that the request succeeded, with bytes that nothing else was recorded of."""
+        self.origin.record_success(self._number, received)
 
 
 class StoreLimits:
@@ -295,6 +343,7 @@ class StoreLimits:
         self._options = options
         self._limiter = limiter
         self._most = limiter.value
+        self._turns = Turns(clock)
         self._clock = clock
         self._by_name: dict[str, OriginLimits] = {}
 
@@ -303,13 +352,16 @@ class StoreLimits:
         name = origin(url)
         found = self._by_name.get(name)
         if found is None:
+            concurrency = Concurrency(self._most)
             found = self._by_name[name] = OriginLimits(
                 name=name,
-                pace=Pace(self._options.connections),
+                pace=Pace(concurrency.wanted),
+                concurrency=concurrency,
                 clock=self._clock,
                 longest_pause=min(MAX_RETRY_AFTER, self._options.time_budget),
                 longest_failing=self._options.time_budget,
                 limiter=self._limiter,
+                turns=self._turns,
             )
         return found
 
@@ -331,6 +383,11 @@ class StoreLimits:
     def most(self) -> int:
         """Simultaneous requests to all origins together, at most."""
         return self._most
+
+    @property
+    def wanted(self) -> int:
+        """How many bring something now, at the origin that takes most."""
+        return max((origin.pace.allowed for origin in self._by_name.values()), default=min(FIRST, self._most))
 
     @property
     def free(self) -> int:

@@ -18,7 +18,7 @@ class Pace:
     new: of sixteen that are throttled together the first one decides.
 
     Attributes:
-        most: Requests at once if it has not throttled.
+        most: Requests at once if it has not throttled; see ``aim``.
         allowed: Requests at once now.
         under_way: Requests that hold a place now.
         resumes_at: When the origin takes requests again, in monotonic seconds.
@@ -40,6 +40,12 @@ class Pace:
     def has_room(self) -> bool:
         """Whether another request may have a place."""
         return self.under_way < self.allowed
+
+    def aim(self, most: int) -> None:
+        """Set how many requests at once are worth having. An origin that has throttled still gets one more a round."""
+        if self.allowed >= min(self.most, most):
+            self.allowed = most
+        self.most = most
 
     def send(self) -> int:
         """Number a request that is sent now; its outcome is reported with this number."""

@@ -24,7 +24,7 @@ from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import Requester, StoreResponse, page_failure, page_of, rejected
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
-from wbfiles_async._store.sink import ExcessError, RangeSink, ReportingSink
+from wbfiles_async._store.sink import CutError, ExcessError, RangeSink, ReportingSink
 from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferError, WBFilesError
 
@@ -68,6 +68,7 @@ class StoreReader:
         *,
         follow_ups: FollowUpSource | None = None,
         may_drain: bool = True,
+        ranged: bool = False,
     ) -> None:
         """Write the bytes of a sink's range into it as they arrive, and complete it.
 
@@ -79,12 +80,13 @@ class StoreReader:
             on_bytes: Called in the event loop with the number of further bytes.
             follow_ups: Further files to fetch over the same connection.
             may_drain: Whether bytes may be reported after they are written, and the sink completed before.
+            ranged: Whether all of the file is requested as a range, too, to learn whether parts can be.
 
         Raises:
             RequestFailed: The range cannot be completed; the whole file must be restarted.
             WBFilesError: Any other failure.
         """
-        reading = _Reading(self, file, sink.start, sink.stop)
+        reading = _Reading(self, file, sink.start, lambda: sink.stop, ranged=ranged)
         async for attempt in attempts(reading.recover):
             with attempt:
                 while not (sink.position > sink.start and sink.is_full):
@@ -107,7 +109,7 @@ class StoreReader:
         Raises:
             RequestFailed, WBFilesError: As ``save`` does.
         """
-        reading = _Reading(self, file, start, stop)
+        reading = _Reading(self, file, start, lambda: stop)
         offset = start
         async for attempt in attempts(reading.recover):
             with attempt:
@@ -125,18 +127,24 @@ class StoreReader:
 
 @attrs.define(eq=False)
 class _Reading:
-    """The reading of ``[start, stop)``, over as many requests as it takes."""
+    """The reading of ``[start, stop)``, over as many requests as it takes; the stop may come nearer meanwhile."""
 
     reader: StoreReader
     file: RemoteFile
     start: int
-    stop: int | None
+    _stop: Callable[[], int | None]
+    _ranged: bool = attrs.field(default=False, alias="ranged", kw_only=True)
     _offset: int = attrs.field(init=False)
     _object: int = attrs.field(init=False)
     _generation: int = attrs.field(default=0, init=False)
     _round: int = attrs.field(default=0, init=False)
     _slot: RequestSlot | None = attrs.field(default=None, init=False)
     _response: StoreResponse | None = attrs.field(default=None, init=False)
+
+    @property
+    def stop(self) -> int | None:
+        """The end, exclusive; ``None`` if no length is known."""
+        return self._stop()
 
     def __attrs_post_init__(self) -> None:
         self._offset, self._object = self.start, self.file.object
@@ -156,22 +164,23 @@ class _Reading:
         self._slot = slot
         async with slot:
             file.budget.exclude_queue_time(queued_at)
-            found = await self.reader.requester.get(file, offset, self.stop, slot)
+            stop = self.stop
+            found = await self.reader.requester.get(file, offset, stop, slot, ranged=self._ranged)
             self._response = found
             try:
-                yield self._validated(found, slot)
+                yield self._validated(found, slot, stop)
             except httpx.TransportError as error:
                 raise network_failure(error, name=file.name, host=host_of(found.url), offset=self._offset) from error
             finally:
                 await found.response.aclose()
 
-    def _validated(self, found: StoreResponse, slot: RequestSlot) -> _Body:
+    def _validated(self, found: StoreResponse, slot: RequestSlot, stop: int | None) -> _Body:
         file, response = self.file, found.response
         body = validate_response(
             response.status_code,
             response.headers,
             start=self._offset,
-            stop=self.stop,
+            stop=stop,
             size=file.size,
             etag=file.etag,
             encoded=file.encoded,
@@ -180,6 +189,8 @@ class _Reading:
             if body.everywhere:
                 found.hop.origin.ranged = False
             raise rejected(body, file, found.url, self._offset)
+        if self._ranged and response.status_code == 200:
+            file.unranged = True
         file.etag = file.etag or strong_etag(response.headers)
         return _Body(self.reader, file, found, slot, self._offset, body.stop)
 
@@ -189,6 +200,8 @@ class _Reading:
         def moved(count: int) -> None:
             self._offset += count
             self.file.record_progress(count)
+            if self._slot is not None:
+                self._slot.origin.record_bytes(count)
             on_bytes(count)
 
         return moved
@@ -208,11 +221,12 @@ class _Reading:
             hop.origin.record_success(hop.number)
             if self._slot is not None and self._slot.origin is not hop.origin:
                 self._slot.record_success()
-        if self.stop is None or offset >= self.stop:
+        stop = self.stop
+        if stop is None or offset >= stop:
             return True
         if offset - begun < LITTLE_BYTES:
             host = host_of(self._response.url) if self._response is not None else ""
-            raise _broken_off(self.file, host, offset, f"sent only {offset - begun} of {self.stop - begun} bytes")
+            raise _broken_off(self.file, host, offset, f"sent only {offset - begun} of {stop - begun} bytes")
         return False
 
     async def recover(self, failure: RequestFailed) -> None:
@@ -313,6 +327,8 @@ class _Body:
                 await self._pumped(reported)
         except ExcessError:
             raise self._too_long() from None
+        except CutError:
+            pass  # the rest of the response is for nobody; its connection ends with it
         finally:
             reported.report()
         if reported.error is not None:

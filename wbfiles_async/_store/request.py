@@ -11,6 +11,7 @@ import attrs
 import httpx
 
 from wbfiles_async._auth.authenticators import Authenticator
+from wbfiles_async._clock import Clock
 from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
 from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
@@ -65,6 +66,7 @@ class Requester:
         options: How long requests may take.
         private_stores: Whether stores may have private addresses.
         limits: What each origin takes.
+        clock: The time.
     """
 
     http: HttpClient
@@ -75,8 +77,11 @@ class Requester:
     options: TransferOptions
     private_stores: PrivateStores
     limits: StoreLimits
+    clock: Clock
 
-    async def get(self, file: RemoteFile, start: int, stop: int | None, slot: RequestSlot) -> StoreResponse:
+    async def get(
+        self, file: RemoteFile, start: int, stop: int | None, slot: RequestSlot, *, ranged: bool = False
+    ) -> StoreResponse:
         """Request ``[start, stop)``, following redirects by our own rules.
 
         Args:
@@ -84,25 +89,29 @@ class Requester:
             start: First byte.
             stop: End, exclusive; ``None`` for the end of a file whose length is unknown.
             slot: The slot at the first origin; held.
+            ranged: Whether all of the file is requested as a range, too.
 
         Raises:
             RequestFailed: No usable response arrived.
             WBFilesError: What no other attempt can help.
         """
-        whole = start == 0 and (stop is None or stop == file.size)
+        whole = start == 0 and (stop is None or (stop == file.size and not ranged))
         opened = file.take_opened()
         url = file.url(self.limits.avoided) if opened is None else opened.url
         hop = slot.hop
         for _ in range(MAX_REDIRECTS + 1):
             file.responder = hop.origin
+            seconds = None
             if opened is None:
+                sent_at = self.clock.monotonic()
                 response = await self._send(file, url, start, None if whole else range_header(start, stop))
+                seconds = self.clock.monotonic() - sent_at
             elif isinstance(opened.outcome, httpx.Response):
                 response, opened = opened.outcome, None
             else:
                 error, opened = opened.outcome, None
                 raise self._network_failure(error, file, url, start)
-            hop.origin.record_answer()
+            hop.origin.record_answer(seconds)
             is_page = is_page_instead(file, response)
             if 200 <= response.status_code < 300 and not is_page:
                 return StoreResponse(response, url, hop)

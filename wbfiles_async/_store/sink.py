@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["ExcessError", "RangeSink", "ReportingSink"]
+from wbfiles_async._ranges import Range
+
+__all__ = ["CutError", "ExcessError", "RangeSink", "ReportingSink"]
 
 REPORT_SECONDS: Final = 0.01
 """How often a thread reports its bytes to the loop: each time the threads wait for Python's lock."""
@@ -14,6 +17,10 @@ REPORT_SECONDS: Final = 0.01
 
 class ExcessError(Exception):
     """More bytes arrived than the range has."""
+
+
+class CutError(Exception):
+    """Everything has arrived that is still wanted of a range that was cut; more would follow."""
 
 
 class RangeSink:
@@ -29,6 +36,7 @@ class RangeSink:
     Attributes:
         position: The first byte that has not arrived.
         is_complete: Whether ``on_complete`` was called.
+        stop: The end, which ``cut`` can bring nearer.
     """
 
     def __init__(
@@ -46,6 +54,30 @@ class RangeSink:
         self.is_complete = False
         self._write_at = write_at
         self._on_complete = on_complete
+        self._lock = threading.Lock()
+        self._claimed = start
+        self._is_cut = False
+
+    @property
+    def left(self) -> int:
+        """Bytes that are still to come; 0 if their number is not known."""
+        return 0 if self.stop is None else self.stop - self._claimed
+
+    def cut(self, keep: int) -> Range | None:
+        """Give up the end of the range, for another connection to fetch.
+
+        Args:
+            keep: Bytes from the current position on that are still taken, at least 1.
+
+        Returns:
+            What is given up; ``None`` if nothing is left beyond that.
+        """
+        with self._lock:
+            if self.stop is None or self._claimed + keep >= self.stop:
+                return None
+            rest = Range(self._claimed + keep, self.stop)
+            self.stop, self._is_cut = rest.start, True
+            return rest
 
     @property
     def is_full(self) -> bool:
@@ -57,11 +89,21 @@ class RangeSink:
 
         Raises:
             ExcessError: It goes beyond the end; nothing of it is written.
+            CutError: It goes beyond the end of a range that was cut; what belongs to the range is written.
         """
-        if self.stop is not None and self.position + len(piece) > self.stop:
-            raise ExcessError
-        self._write_at(self.position, piece)
-        self.position += len(piece)
+        with self._lock:  # not while writing, which may take long
+            stop, is_cut = self.stop, self._is_cut
+            exceeds = stop is not None and self._claimed + len(piece) > stop
+            if exceeds and stop is not None and is_cut:
+                piece = memoryview(piece)[: stop - self._claimed]
+            elif exceeds:
+                raise ExcessError
+            self._claimed += len(piece)
+        if piece:
+            self._write_at(self.position, piece)
+            self.position += len(piece)
+        if exceeds:
+            raise CutError
 
     def complete(self) -> None:
         """Record that a response is complete; finishes the range, if nothing is missing."""

@@ -1,0 +1,202 @@
+"""A large file over several connections: each byte once, and no connection without something to do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_server import RUN, Answer, ScriptedServer, Seen, Stored, client, remote
+from scripted_server import server as server
+from transports import each_transport
+
+from wbfiles_async import FileResult
+from wbfiles_async._clock import Clock
+from wbfiles_async._download.gaps import gaps_in
+from wbfiles_async._download.parallelism import ParallelismController
+from wbfiles_async._download.parts import LONG_BYTES, PartsDownload
+from wbfiles_async._ranges import Range
+from wbfiles_async._store.sink import CutError, ExcessError, RangeSink
+
+MIB = 1 << 20
+DATA = random.Random(7).randbytes(LONG_BYTES + 8 * MIB)
+
+
+class Taken:
+    """What sinks were given."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Range] = []
+        self.bytes = 0
+
+    def sink(self, start: int, stop: int | None) -> RangeSink:
+        def take(offset: int, piece: bytes | memoryview) -> None:
+            self.pieces.append(Range(offset, offset + len(piece)))
+            self.bytes += len(piece)
+
+        return RangeSink(start, stop, take)
+
+
+def test_a_sink_that_is_cut_takes_what_is_left_of_it_and_says_that_more_came() -> None:
+    taken = Taken()
+    sink = taken.sink(10, 100)
+    sink.write(bytes(20))
+    assert sink.left == 70
+    assert sink.cut(30) == Range(60, 100)
+    sink.write(bytes(20))
+    with pytest.raises(CutError):
+        sink.write(bytes(20))
+    assert taken.pieces == [Range(10, 30), Range(30, 50), Range(50, 60)]
+    assert sink.is_full
+    assert sink.left == 0
+
+
+def test_a_sink_without_more_than_is_to_be_kept_is_not_cut() -> None:
+    sink = Taken().sink(0, 100)
+    assert sink.cut(100) is None
+    assert sink.cut(99) == Range(99, 100)
+    assert Taken().sink(0, None).cut(1) is None
+
+
+def test_what_exceeds_a_range_that_was_not_cut_is_an_error() -> None:
+    taken = Taken()
+    sink = taken.sink(0, 10)
+    with pytest.raises(ExcessError):
+        sink.write(bytes(11))
+    assert not taken.pieces
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 200 * MIB),
+    st.integers(1, 12),
+    st.booleans(),
+    st.lists(st.integers(MIB, 40 * MIB), min_size=1, max_size=20),
+    st.sampled_from([0.0, 0.05]),
+)
+async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
+    size: int, readers: int, in_order: bool, paces: list[int], answer: float
+) -> None:
+    taken = Taken()
+    begun = 0
+
+    async def fetch(sink: RangeSink) -> None:
+        nonlocal begun
+        begun += 1
+        pace = paces[begun % len(paces)]
+        try:
+            while not sink.is_full:
+                sink.write(memoryview(_zeros)[: min(pace, sink.left)])
+                await anyio.lowlevel.checkpoint()
+        except CutError:
+            pass
+
+    parts = PartsDownload(
+        gaps=gaps_in(size, small_first=in_order),
+        part_size=8 * MIB,
+        controller=ParallelismController(readers, most=64),
+        sink_of=lambda part: taken.sink(part.start, part.stop),
+        fetch=fetch,
+        arrived=lambda: taken.bytes,
+        answer_seconds=lambda: answer,
+        may_cut=lambda: True,
+        clock=Clock(),
+    )
+    await parts.run()
+    position = 0
+    for piece in sorted(taken.pieces, key=lambda piece: piece.start):
+        assert piece.start == position
+        position = piece.stop
+    assert position == size
+
+
+_zeros = bytes(40 * MIB)
+
+
+async def test_a_file_that_is_there_already_is_not_waited_for() -> None:
+    parts = PartsDownload(
+        gaps=gaps_in(10, [Range(0, 10)]),
+        part_size=8 * MIB,
+        controller=ParallelismController(1, most=1),
+        sink_of=lambda part: Taken().sink(part.start, part.stop),
+        fetch=lambda sink: asyncio.sleep(0),
+        arrived=lambda: 10,
+        answer_seconds=lambda: 0.0,
+        may_cut=lambda: True,
+        clock=Clock(),
+    )
+    async with asyncio.timeout(5):
+        await parts.run()
+
+
+@each_transport
+async def test_what_is_left_of_a_slow_range_is_fetched_over_other_connections(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    gate, stored, others = asyncio.Event(), Stored(DATA), 0
+
+    def answer(seen: Seen) -> Answer:
+        nonlocal others
+        if seen.range is None or seen.range[0] == 0:
+            return stored(seen).but(gate=gate, gate_at=MIB)
+        others += 1
+        return stored(seen)
+
+    node = server.put("large.bin", DATA, answer)
+    async with client(server) as api:
+        work = asyncio.create_task(remote(api, node).fetch(tmp_path))
+        async with asyncio.timeout(20):
+            while not others:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            gate.set()
+            path = await work
+    assert path.read_bytes() == DATA
+    first = server.seen()[0]
+    assert first.range == (0, len(DATA))
+
+
+@each_transport
+async def test_a_store_without_ranges_is_left_to_send_the_whole(server: ScriptedServer, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    node = server.put("large.bin", DATA, Stored(DATA, ranges=False).but(gate=gate, gate_at=MIB))
+    async with client(server) as api:
+        work = asyncio.create_task(remote(api, node).fetch(tmp_path))
+        await asyncio.sleep(0.3)  # several looks at how slow it is
+        gate.set()
+        path = await work
+    assert path.read_bytes() == DATA
+    assert len(server.seen()) == 1
+
+
+@pytest.mark.fault(94)
+async def test_of_a_long_range_that_is_interrupted_what_came_is_kept(server: ScriptedServer, tmp_path: Path) -> None:
+    node = server.put("large.bin", DATA, Stored(DATA).but(gate=asyncio.Event(), gate_at=20 * MIB))
+    arrived = 0
+
+    class Watch:
+        def started(self, name: str, total: int | None) -> None: ...
+        def finished(self, name: str) -> None: ...
+        def failed(self, name: str, error: Exception) -> None: ...
+        def advanced(self, name: str, count: int) -> None:
+            nonlocal arrived
+            arrived += count
+
+    async with client(server, connections=1, resume=True) as api:
+        work = asyncio.create_task(remote(api, node).fetch(tmp_path, progress=Watch()))
+        async with asyncio.timeout(20):
+            while arrived < 18 * MIB:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        server.on("/store/large.bin", Stored(DATA))
+        results: list[FileResult] = []
+        await api.run(RUN).download(tmp_path, on_result=results.append)
+    [result] = results
+    assert result.resumed >= 16 * MIB
+    assert result.verified
+    assert (tmp_path / "large.bin").read_bytes() == DATA

@@ -1,0 +1,225 @@
+"""How many requests at once: against simulated stores, near and distant, alone and with others."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbfiles_async._store.concurrency import FEWEST, FIRST, Concurrency
+
+MB = 1_000_000
+TICK = 0.002  # seconds; a request takes one at least
+
+
+@attrs.define
+class Store:
+    """A store, the way to it, and the client that asks it.
+
+    Attributes:
+        answer: Seconds until an answer begins.
+        connection: Bytes a second of one connection.
+        total: Bytes a second of all of them.
+        request_seconds: Seconds of the client's processor that a request takes, one after the other.
+        takes: Requests at once, above which it refuses.
+    """
+
+    answer: float = 0.0
+    connection: float = 1e12
+    total: float = 1e12
+    request_seconds: float = 0.0002
+    takes: int = 1_000_000
+
+
+@attrs.define
+class Client:
+    """A client with more to do than it ever gets done.
+
+    Attributes:
+        rule: What is tried.
+        size: Bytes of each request.
+        jitter: Share by which each answer may take longer.
+    """
+
+    rule: Concurrency
+    size: int
+    jitter: float = 0.0
+    done: int = 0
+    received: float = 0.0
+    refused: int = 0
+    _waiting: list[float] = attrs.field(factory=list)
+    _transfers: list[float] = attrs.field(factory=list)
+    _processor_free: float = 0.0
+
+    @property
+    def under_way(self) -> int:
+        return len(self._waiting) + len(self._transfers)
+
+    def send(self, store: Store, now: float, others: int, chance: random.Random) -> None:
+        """Have as many requests under way as are wanted."""
+        while self.under_way < self.rule.wanted:
+            if self.under_way + others >= store.takes:
+                self.refused += 1
+                self.rule.push_back(now, self.under_way)
+                return
+            self._processor_free = max(now, self._processor_free) + store.request_seconds
+            self._waiting.append(self._processor_free + store.answer * (1 + self.jitter * chance.random()))
+
+    def receive(self, store: Store, now: float, share: float) -> None:
+        """Receive what has come in a tick, at so many bytes a second for each transfer."""
+        begun = [at for at in self._waiting if at <= now]
+        self._waiting = [at for at in self._waiting if at > now]
+        self._transfers += [float(self.size)] * len(begun)
+        came, ended = 0.0, 0
+        rest = []
+        for left in self._transfers:
+            piece = min(left, share * TICK)
+            came += piece
+            if left - piece > 0.5:
+                rest.append(left - piece)
+            else:
+                ended += 1
+        is_full = self.under_way >= self.rule.wanted
+        self._transfers = rest
+        self.done += ended
+        self.received += came
+        if came:
+            self.rule.record(now, requests=ended, received=int(came), is_full=is_full, answer_seconds=store.answer)
+
+
+def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> list[tuple[int, ...]]:
+    """Let clients ask a store, and return how many requests at once each wanted, tick by tick."""
+    chance, story = random.Random(seed), []
+    for tick in itertools.count():
+        now = tick * TICK
+        if now > seconds:
+            return story
+        for client in clients:
+            client.send(store, now, sum(other.under_way for other in clients) - client.under_way, chance)
+        active = sum(len(client._transfers) for client in clients)
+        for client in clients:
+            client.receive(store, now, min(store.connection, store.total / max(1, active)))
+        story.append(tuple(client.rule.wanted for client in clients))
+    raise AssertionError
+
+
+def settled(story: list[tuple[int, ...]]) -> list[float]:
+    """Return how many each client wanted on average in the second half."""
+    half = story[len(story) // 2 :]
+    return [sum(wanted) / len(half) for wanted in zip(*half, strict=True)]
+
+
+SMALL, MEDIUM, PART = 16 * 1024, 1 << 20, 8 << 20
+
+
+@pytest.mark.parametrize("ceiling", [128, 16])
+@pytest.mark.parametrize("size", [SMALL, MEDIUM])
+@pytest.mark.parametrize("answer", [0.02, 0.05, 0.1, 0.3])
+def test_a_distant_store_is_asked_as_much_as_may_be(answer: float, size: int, ceiling: int) -> None:
+    client = Client(Concurrency(ceiling), size)
+    story = play(Store(answer=answer), [client], 12.0)
+    assert settled(story) == pytest.approx([ceiling], rel=0.1)
+    first = next(at for at, (wanted,) in enumerate(story) if wanted == ceiling) * TICK
+    assert first <= 0.8 + 6 * answer
+
+
+def test_a_near_store_is_asked_for_few_files_at_once() -> None:
+    client = Client(Concurrency(128), SMALL)
+    [wanted] = settled(play(Store(request_seconds=0.001), [client], 30.0))
+    assert wanted <= 2 * FIRST
+    assert client.done >= 0.9 * 30.0 / 0.001
+
+
+@pytest.mark.parametrize("rate", [1 * MB, 32 * MB, 100 * MB])
+def test_slow_connections_become_more_until_the_line_is_full(rate: float) -> None:
+    total = 20 * rate
+    client = Client(Concurrency(128), PART if rate > MB else MEDIUM)
+    [wanted] = settled(play(Store(answer=0.005, connection=rate, total=total), [client], 40.0))
+    assert 16 <= wanted <= 64
+    assert client.received >= 0.75 * 40.0 * total
+
+
+def test_a_line_that_one_connection_fills_gets_few() -> None:
+    client = Client(Concurrency(128), PART)
+    [wanted] = settled(play(Store(answer=0.001, connection=1000 * MB, total=1000 * MB), [client], 30.0))
+    assert wanted <= 2 * FIRST
+
+
+@pytest.mark.parametrize("takes", [10, 24, 50])
+def test_a_store_that_refuses_is_refused_little(takes: int) -> None:
+    client = Client(Concurrency(128), SMALL)
+    play(Store(answer=0.05, takes=takes), [client], 60.0)
+    assert client.refused <= 8
+    assert client.done >= 0.6 * 60.0 * takes / 0.05
+
+
+@pytest.mark.parametrize("late", [0.0, 10.0])
+@pytest.mark.parametrize(("answer", "connection"), [(0.05, 1000 * MB), (0.005, 20 * MB)])
+def test_two_clients_on_one_line_share_it(answer: float, connection: float, late: float) -> None:
+    store = Store(answer=answer, connection=connection, total=200 * MB)
+    first, second = Client(Concurrency(128), MEDIUM, 0.2), Client(Concurrency(128), MEDIUM, 0.2)
+    play(store, [first], late)
+    before = first.received
+    play(store, [first, second], 40.0)
+    gained = first.received - before, second.received
+    assert min(gained) >= 0.2 * sum(gained)
+    assert sum(gained) >= 0.7 * 40.0 * store.total
+
+
+def test_requests_that_fail_often_become_fewer() -> None:
+    rule, now = Concurrency(128), 0.0
+    for _ in range(300):
+        now += 0.01
+        rule.record_failure()
+        rule.record(now, requests=4, is_full=True)
+    assert rule.wanted == FEWEST
+
+
+def test_a_failure_now_and_then_says_nothing() -> None:
+    rule, now = Concurrency(128), 0.0
+    rule.record_failure()
+    for _ in range(100):
+        now += 0.01
+        rule.record(now, requests=4, is_full=True, answer_seconds=0.05)
+    assert rule.wanted >= FIRST
+
+
+def test_what_comes_while_nothing_waits_says_nothing() -> None:
+    rule, now = Concurrency(128), 0.0
+    for _ in range(1000):
+        now += 0.01
+        rule.record(now, requests=100, is_full=False, answer_seconds=0.05)
+    assert rule.wanted == FIRST
+
+
+@given(
+    st.integers(1, 300),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["record", "full", "fail", "push"]),
+            st.floats(0, 2),
+            st.integers(0, 1000),
+            st.integers(0, 10**9),
+        ),
+        max_size=300,
+    ),
+)
+def test_no_story_leaves_the_bounds(ceiling: int, story: list[tuple[str, float, int, int]]) -> None:
+    rule, now = Concurrency(ceiling), 0.0
+    for event, seconds, requests, received in story:
+        now += seconds
+        before = rule.wanted
+        match event:
+            case "fail":
+                rule.record_failure()
+            case "push":
+                rule.push_back(now, requests)
+                assert rule.wanted <= before
+            case _:
+                changed = rule.record(now, requests=requests, received=received, is_full=event == "full")
+                assert changed == (rule.wanted != before)
+        assert 1 <= rule.wanted <= ceiling

@@ -1,0 +1,65 @@
+"""Who waits for a slot, so that those who send one request after another over theirs give way in time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+
+from wbfiles_async._clock import Clock
+
+__all__ = ["Turns"]
+
+PATIENCE: Final = 1.0
+"""Seconds that a request waits before another connection gives way: beginning anew costs as much as ten small files."""
+
+
+@attrs.define(eq=False)
+class _Wait:
+    """One request that waits.
+
+    Attributes:
+        since: From when on, in monotonic seconds.
+        served: Whether it waits no longer, or somebody gives way to it.
+    """
+
+    since: float
+    served: bool = False
+
+
+class Turns:
+    """The requests of one client that wait for a slot.
+
+    Args:
+        clock: The time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: deque[_Wait] = deque()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait inside."""
+        wait = _Wait(self._clock.monotonic())
+        self._waiting.append(wait)
+        try:
+            yield
+        finally:
+            wait.served = True
+            while self._waiting and self._waiting[0].served:
+                self._waiting.popleft()
+
+    def give_way(self) -> bool:
+        """Return whether the caller is to give way to one that has waited for long. Any thread may call this."""
+        try:
+            first = self._waiting[0]
+        except IndexError:
+            return False
+        if first.served or self._clock.monotonic() - first.since < PATIENCE:
+            return False
+        first.served = True  # by the caller; to the next one somebody else gives way
+        return True
