@@ -93,7 +93,8 @@ class Client:
 
 def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> list[tuple[int, ...]]:
     """Let clients ask a store, and return how many requests at once each wanted, tick by tick."""
-    chance, story = random.Random(seed), []
+    chance = random.Random(seed)
+    story: list[tuple[int, ...]] = []
     for tick in itertools.count():
         now = tick * TICK
         if now > seconds:
