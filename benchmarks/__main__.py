@@ -2,6 +2,7 @@
 
 from benchmarks.command import main
 from benchmarks.connections import CONNECTIONS
+from benchmarks.distant import DISTANT
 from benchmarks.facade import FACADE
 from benchmarks.imports import IMPORTS
 from benchmarks.large import LARGE, LIMITED, TLS
@@ -12,4 +13,4 @@ from benchmarks.scale import SCALE
 from benchmarks.small import MEDIUM, SMALL
 
 if __name__ == "__main__":
-    main([SMALL, MEDIUM, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *CONNECTIONS, *SCALE])
+    main([SMALL, MEDIUM, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *CONNECTIONS, *DISTANT, *SCALE])

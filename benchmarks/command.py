@@ -37,20 +37,29 @@ class Benchmark(Protocol):
         """Return the runs that must be there."""
         ...
 
+    def among(self, text: str) -> Benchmark:
+        """Return the same with those contenders alone whose title contains this."""
+        ...
+
     def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
         """Do it; ``smoke`` means with tiny runs."""
         ...
 
 
-def main(benchmarks: Sequence[Benchmark]) -> None:
+def main(benchmarks: Sequence[Benchmark], *, options: Sequence[argparse.ArgumentParser] = ()) -> None:
     """Run the benchmarks that the command line names, and print their tables.
 
     Exits with 1 where anybody did wrong.
+
+    Args:
+        benchmarks: What can be chosen from.
+        options: Further options, which the caller has read already.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, and so cleans up
     names = [benchmark.name for benchmark in benchmarks]
-    parser = argparse.ArgumentParser(description="Measures wbfiles_async beside its peers.")
+    parser = argparse.ArgumentParser(description="Measures wbfiles_async beside its peers.", parents=options)
     parser.add_argument("--only", metavar="NAME,...", help=f"some of {', '.join(names)}")
+    parser.add_argument("--contenders", metavar="TEXT", default="", help="those whose title contains this")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions of each (default: 5)")
     parser.add_argument("--smoke", action="store_true", help="everything tiny and once: does it work?")
     parser.add_argument("--write", action="store_true", help="put the tables into this folder's README.md")
@@ -60,7 +69,7 @@ def main(benchmarks: Sequence[Benchmark]) -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
     if given.runs < 1:
         parser.error("--runs must be 1 or more")
-    chosen = [benchmark for benchmark in benchmarks if benchmark.name in only]
+    chosen = [benchmark.among(given.contenders) for benchmark in benchmarks if benchmark.name in only]
     texts = [_surroundings(smoke=given.smoke)]
     problems: list[str] = []
     print(texts[0], flush=True)

@@ -9,7 +9,7 @@ import attrs
 
 from benchmarks.data import StagedRun
 from benchmarks.stage import Stage
-from benchmarks.table import mebibytes, milliseconds, render, seconds
+from benchmarks.table import count, mebibytes, milliseconds, render, seconds
 from benchmarks.trial import Contender, Trial, run_trial
 
 
@@ -36,6 +36,10 @@ class Comparison:
     contenders: Sequence[Contender]
     most: int = 100
     rehearse: bool = False
+
+    def among(self, text: str) -> Comparison:
+        """Return the same with those contenders alone whose title contains this."""
+        return attrs.evolve(self, contenders=[each for each in self.contenders if text in each.title])
 
     def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
         """Return the runs that must be there."""
@@ -65,10 +69,11 @@ class Comparison:
         return Result(f"{heading}\n\n{self.says}\n\n{self._table(run, trials)}{_notes(absent)}", problems)
 
     def _table(self, run: StagedRun, trials: dict[str, list[Trial]]) -> str:
-        base = trials.get(self.contenders[0].title)
+        base = trials.get(self.contenders[0].title) if self.contenders else None
         rows = [_row(title, done, base, run) for title, done in trials.items()]
         rate = "files/s" if run.count > 1 else "MB/s"
         header = ["", "seconds", "min to max", rate, "ratio", "peak MiB", "stall, ms", "process, s", "CPU, s"]
+        header += ["connections", "requests"]
         if run.runs > 1:
             header.append("GraphQL")
             for row, done in zip(rows, trials.values(), strict=True):
@@ -92,7 +97,7 @@ class Result:
 def _row(title: str, trials: list[Trial], base: list[Trial] | None, run: StagedRun) -> list[str]:
     good = [trial for trial in trials if not trial.problem]
     if not good:
-        return [f"{title}, wrong: {trials[0].problem}", *[""] * 8]
+        return [f"{title}, wrong: {trials[0].problem}", *[""] * 10]
     times = [trial.seconds for trial in good]
     median = statistics.median(times)
     bad = len(trials) - len(good)
@@ -106,6 +111,8 @@ def _row(title: str, trials: list[Trial], base: list[Trial] | None, run: StagedR
         milliseconds(max((trial.stall for trial in good if trial.stall is not None), default=None)),
         seconds(statistics.median(trial.whole for trial in good)),
         seconds(statistics.median(trial.usage.cpu for trial in good)),
+        count(max(trial.connections for trial in good)),
+        count(max(trial.requests for trial in good)),
     ]
 
 

@@ -28,6 +28,7 @@ class StagedRun:
         sparse: Whether the content is zeros that take no place on the disk.
         door: Which way into the store the files' URLs lead.
         latency: Seconds that the API takes longer for each answer on this run.
+        first_byte: Seconds after which the store begins each response, as one far away does.
         runs: How many runs. With more than one, ``run_id`` is the name of their project.
     """
 
@@ -37,6 +38,7 @@ class StagedRun:
     sparse: bool = False
     door: Door = "http"
     latency: float = 0.0
+    first_byte: float = 0.0
     runs: int = 1
 
     @property
@@ -48,11 +50,12 @@ class StagedRun:
     def run_id(self) -> str:
         """The run's id."""
         project = f"{self.runs}x" if self.runs > 1 else ""
-        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{self.latency * 1000:.0f}ms"
+        latencies = f"{self.latency * 1000:g}ms-{self.first_byte * 1000:g}ms"
+        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{latencies}"
 
     def __str__(self) -> str:
         unit, name = (MIB, "MiB") if self.size >= MIB else (1024, "KiB") if self.size >= 1024 else (1, "bytes")
-        latency = f", {self.latency * 1000:.0f} ms" if self.latency else ""
+        latency = "".join(f", {each * 1000:g} ms" for each in (self.latency, self.first_byte) if each)
         project = f"{self.runs:,} runs of " if self.runs > 1 else ""
         return f"{project}{self.files:,} × {self.size // unit:,} {name}{latency}"
 
@@ -75,7 +78,8 @@ class StagedRun:
 
     def url_path(self, name: str) -> str:
         """Return the path under which the store has the file of this name."""
-        return f"/{self.folder}/{name}" if self.distinct else f"/same/{self.folder}/{name}"
+        place = f"/{self.folder}/{name}" if self.distinct else f"/same/{self.folder}/{name}"
+        return f"/after/{self.first_byte:.3f}{place}" if self.first_byte else place
 
 
 def name_of(index: int) -> str:

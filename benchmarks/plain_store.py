@@ -6,6 +6,7 @@ python -m benchmarks.plain_store DATA CERTIFICATE HTTP_SOCKET LIMITED_SOCKET HTT
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import sys
@@ -17,12 +18,17 @@ from benchmarks.data import name_of
 
 
 async def _main(data: Path, certificate: Path, http: int, limited: int, https: int) -> None:
-    async def same(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(data / request.match_info["folder"] / name_of(0))
+    async def serve(request: web.Request) -> web.FileResponse:
+        place = re.fullmatch(r"(?:after/([0-9.]+)/)?(same/)?([^/]+)/([^/]+)", request.match_info["place"])
+        if place is None:
+            raise web.HTTPNotFound
+        seconds, same, folder, name = place.groups()
+        if seconds:
+            await asyncio.sleep(float(seconds))
+        return web.FileResponse(data / folder / (name_of(0) if same else name))
 
     app = web.Application()
-    app.router.add_get("/same/{folder}/{name}", same)
-    app.router.add_static("/", data)
+    app.router.add_get("/{place:.*}", serve)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -59,6 +59,8 @@ class Stage:
             return f"{self.folder.parent} has no room for {run.total / MIB:,.0f} MiB"
         if run.door == "limited" and not store.can_limit():
             return "only Linux can limit the rate of each connection"
+        if run.first_byte and not store.can_delay():
+            return "nginx has no echo module (Debian: libnginx-mod-http-echo)"
         return ""
 
 

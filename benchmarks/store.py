@@ -1,16 +1,21 @@
-"""The store of the benchmarks: serves a folder at loopback, plain, over TLS, and with a limit on each connection."""
+"""The store of the benchmarks: serves a folder at loopback, plain, over TLS, and with a limit on each connection.
+
+``/after/SECONDS/PATH`` is ``/PATH``, whose response begins that much later, as that of a store far away does.
+"""
 
 from __future__ import annotations
 
 import grp
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import trustme
@@ -25,12 +30,13 @@ _SO_MAX_PACING_RATE = 47
 the request and lets each begin with a second's worth at once, so that parts of a file are not limited at all."""
 
 _CONFIGURATION = """\
+{modules}
 daemon off;
 {user}
 worker_processes 2;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log warn;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     sendfile on;
@@ -48,15 +54,34 @@ http {{
         listen {limited};
         listen {https} ssl;
         root {data};
+        location = /state {{ stub_status; }}
         location ~ ^/same/([^/]+)/ {{ try_files /$1/f000000.bin =404; }}
+        {delayed}
     }}
 }}
 """
 
 
+# A timer of nginx, which costs nothing while it runs.
+_DELAYED = "location ~ ^/after/([0-9.]+)(/.*)$ { echo_sleep $1; echo_exec $2; }"
+
+
 def can_limit() -> bool:
     """Return whether this system can limit the rate of each connection."""
     return sys.platform == "linux"
+
+
+def can_delay() -> bool:
+    """Return whether responses can begin later: nginx needs its echo module for that."""
+    return not shutil.which("nginx") or _echo_module() is not None
+
+
+@cache
+def _echo_module() -> Path | None:
+    configured = subprocess.run(["nginx", "-V"], capture_output=True, text=True, check=True).stderr
+    folder = re.search(r"--modules-path=(\S+)", configured)
+    module = Path(folder[1] if folder else "modules", "ngx_http_echo_module.so")
+    return module if module.is_file() else None
 
 
 @contextmanager
@@ -106,7 +131,9 @@ def _nginx(data: Path, folder: Path, doors: Mapping[str, socket.socket]) -> tupl
     user = f"user {owner};" if os.geteuid() == 0 else ""
     addresses = {door: _address(listener) for door, listener in doors.items()}
     configuration = folder / "nginx.conf"
-    configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, data=data, **addresses))
+    echo = _echo_module()
+    delay = {"modules": f"load_module {echo};" if echo else "", "delayed": _DELAYED if echo else ""}
+    configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, data=data, **delay, **addresses))
     # The variable is how nginx hands its own listening sockets over to a new version of itself.
     inherited = "".join(f"{listener.fileno()};" for listener in doors.values())
     command = ["nginx", "-p", str(folder), "-c", str(configuration), "-e", str(folder / "nginx.log")]

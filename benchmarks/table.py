@@ -35,6 +35,11 @@ def mebibytes(value: int) -> str:
     return f"{value / MIB:.0f}" if value else ""
 
 
+def count(value: int) -> str:
+    """Show a number of things; nothing where there are none or it is unknown."""
+    return f"{value:,}" if value else ""
+
+
 def replace_rest(file: Path, heading: str, text: str) -> None:
     """Replace what stands below a heading of a Markdown file, to its end."""
     kept, found, _ = file.read_text(encoding="utf-8").partition(f"\n{heading}\n")

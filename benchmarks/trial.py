@@ -21,6 +21,7 @@ import attrs
 
 from benchmarks.data import StagedRun, check_files
 from benchmarks.stage import Stage
+from benchmarks.watch import StoreWatch
 
 _LIMIT = 1800.0
 """Seconds after which a contender is given up."""
@@ -104,6 +105,8 @@ class Trial:
         stall: Seconds that the event loop stood still at most; ``None`` where there is none to be seen.
         problem: What was wrong; an empty text if nothing was.
         asked: GraphQL requests that it made, those before the clock ran included.
+        connections: To the store, the most at the same time; 0 if the store does not count them.
+        requests: To the store; 0 if the store does not count them.
     """
 
     seconds: float
@@ -112,6 +115,8 @@ class Trial:
     stall: float | None
     problem: str
     asked: int = 0
+    connections: int = 0
+    requests: int = 0
 
 
 def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
@@ -122,8 +127,10 @@ def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
     job = Job(stage, run, folder / "root")
     try:
         before = stage.asked()
-        trial = _measure(contender, job, mark)
-        trial = attrs.evolve(trial, asked=stage.asked() - before)
+        with StoreWatch(stage.origins["http"]) as watch:
+            trial = _measure(contender, job, mark)
+        asked = stage.asked() - before
+        trial = attrs.evolve(trial, asked=asked, connections=watch.connections, requests=watch.requests)
         return trial if trial.problem else attrs.evolve(trial, problem=_check(contender, job))
     finally:
         _end_remaining(mark)

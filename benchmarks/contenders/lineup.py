@@ -19,9 +19,9 @@ def _place(job: Job) -> tuple[str, str, str]:
     return job.stage.base_url, job.path, str(job.root)
 
 
-def ours(title: str, work: str, *, verify: bool = True, connections: int = 16) -> Contender:
+def ours(title: str, work: str, *, verify: bool = True, connections: int | None = None) -> Contender:
     """Make a contender of ``AsyncApi``; ``work`` is one of ``download``, ``fetch`` and ``list``."""
-    how = (work, "verify" if verify else "trust", str(connections))
+    how = (work, "verify" if verify else "trust", "default" if connections is None else str(connections))
     return Contender(title, lambda job: _module("ours", *how, *_place(job)), needs=_OURS, downloads=work != "list")
 
 
@@ -67,30 +67,49 @@ def _httpx(job: Job) -> Sequence[str]:
     return _module("plain_httpx", str(urls), str(job.root))
 
 
-def _curl(job: Job) -> Sequence[str]:
+def md5_alone() -> Contender:
+    """Make a contender that computes the md5 of as many bytes, and does nothing else."""
+    return Contender(
+        "md5 alone, in memory",
+        lambda job: _module("md5_alone", str(job.run.total)),
+        needs="import hashlib",
+        downloads=False,
+    )
+
+
+def curl(at_once: int) -> Contender:
+    """Make a contender of ``curl --parallel``, which takes a connection for each file."""
+    return Contender(f"`curl -Z`, {at_once} at a time", lambda job: _curl(job, at_once), needs="curl", reports=False)
+
+
+def aria2c(at_once: int) -> Contender:
+    """Make a contender of ``aria2c``: one file in as many parts (16 at most), or as many files, each in one."""
+    return Contender(f"aria2c, {at_once} connections", lambda job: _aria2c(job, at_once), needs="aria2c", reports=False)
+
+
+def _curl(job: Job, at_once: int) -> Sequence[str]:
     transfers = job.root.parent / "curl.conf"
     with transfers.open("w") as file:
         for name, url in job.stage.urls(job.run).items():
             file.write(f'url = "{url}"\noutput = "{job.root / name}"\n')
     authority = str(job.stage.authority)
-    options = ("--parallel", "--parallel-max", "16", "--create-dirs", "--fail", "--silent", "--show-error")
+    options = ("--parallel", "--parallel-max", str(at_once), "--create-dirs", "--fail", "--silent", "--show-error")
     return ["curl", "--disable", *options, "--cacert", authority, "--config", str(transfers)]
 
 
-def _aria2c(job: Job) -> Sequence[str]:
+def _aria2c(job: Job, at_once: int) -> Sequence[str]:
     urls = job.root.parent / "aria2.list"
     with urls.open("w") as file:
         for name, url in job.stage.urls(job.run).items():
             file.write(f"{url}\n  out={name}\n")
-    # Sixteen connections, as for all: for one file in as many parts, for many files one file each.
-    spread = ("-j1", "-s16", "-x16", "-k1M") if job.run.files == 1 else ("-j16", "-s1", "-x16")
+    spread = ("-j1", f"-s{at_once}", "-x16", "-k1M") if job.run.files == 1 else (f"-j{at_once}", "-s1", "-x16")
     options = ("--no-conf", "--file-allocation=none", "--quiet", f"--ca-certificate={job.stage.authority}")
     return ["aria2c", *options, *spread, f"--dir={job.root}", f"--input-file={urls}"]
 
 
 HTTPX = Contender("plain httpx, 16 at a time", _httpx, needs="import httpx")
-CURL = Contender("`curl -Z`, 16 at a time", _curl, needs="curl", reports=False)
-ARIA2C = Contender("aria2c, 16 connections", _aria2c, needs="aria2c", reports=False)
+CURL = curl(16)
+ARIA2C = aria2c(16)
 WBFILES_GET = Contender("`wbfiles get`", _wbfiles_get, needs="import click", reports=False)
 WANDB = wandb("wandb")
 WANDB_VERIFIED = wandb("wandb, then its md5", "verify")

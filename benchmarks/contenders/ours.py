@@ -1,12 +1,14 @@
 """wbfiles_async, awaited.
 
-python -m benchmarks.contenders.ours download|fetch|list verify|trust CONNECTIONS BASE_URL RUN ROOT
+python -m benchmarks.contenders.ours download|fetch|list verify|trust CONNECTIONS|default BASE_URL RUN ROOT
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+
+import attrs
 
 from benchmarks.contenders.reporting import Stopwatch, report
 from wbfiles_async import AsyncApi, AsyncRun, TransferOptions
@@ -28,7 +30,9 @@ async def _list(run: AsyncRun, root: str) -> int:
 
 
 async def _main(work: str, trust: str, connections: str, base_url: str, path: str, root: str) -> None:
-    options = TransferOptions(verify=trust == "verify", connections=int(connections))
+    options = TransferOptions(verify=trust == "verify")
+    if connections != "default":
+        options = attrs.evolve(options, connections=int(connections))
     async with AsyncApi(base_url=base_url, api_key="b" * 40, options=options) as api:
         run = api.run(path)
         await run.files().count()  # as wandb.Api().run() does, ask the API once before the clock runs
