@@ -8,9 +8,26 @@ from benchmarks.imports import IMPORTS
 from benchmarks.large import LARGE, LIMITED, TLS
 from benchmarks.listing import LISTING
 from benchmarks.many import MANY
-from benchmarks.projects import PROJECTS
+from benchmarks.projects import PATHS, PROJECTS
 from benchmarks.scale import SCALE
 from benchmarks.small import MEDIUM, SMALL
 
 if __name__ == "__main__":
-    main([SMALL, MEDIUM, LARGE, TLS, LIMITED, LISTING, PROJECTS, IMPORTS, MANY, FACADE, *CONNECTIONS, *DISTANT, *SCALE])
+    main(
+        [
+            SMALL,
+            MEDIUM,
+            LARGE,
+            TLS,
+            LIMITED,
+            LISTING,
+            PROJECTS,
+            PATHS,
+            IMPORTS,
+            MANY,
+            FACADE,
+            *CONNECTIONS,
+            *DISTANT,
+            *SCALE,
+        ]
+    )

@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -94,17 +95,25 @@ class Listing:
         }
         return {"node": node, "cursor": str(index + 1)}
 
-    def runs(self, start: int, stop: int, files_each: int) -> bytes:
-        """Return the answer that lists the project's runs ``[start, stop)``, each with some of its files."""
+    def runs(self, names: Sequence[str], start: int, stop: int, files_each: int) -> bytes:
+        """Return the answer that lists the project's runs ``[start, stop)``, each with some of its files.
+
+        Args:
+            names: Only the runs of these names; none means all.
+            start: The first of these runs.
+            stop: The one after the last.
+            files_each: How many files of each.
+        """
         edges: list[dict[str, object]] = []
-        for index in range(start, min(stop, self.run.runs)):
+        chosen = [index for index in range(self.run.runs) if not names or run_name_of(index) in names]
+        for index in chosen[start:stop]:
             node = _RUN | {"name": run_name_of(index)}
             if files_each:
                 first = [self._edge(file) for file in range(min(files_each, self.run.files))]
                 node["files"] = _connection(first, self.run.files)
-            edges.append({"node": node, "cursor": str(index + 1)})
-        project = {"internalId": "1", "readOnly": False, "runCount": self.run.runs}
-        return _data({"project": project | {"runs": _connection(edges, self.run.runs)}})
+            edges.append({"node": node, "cursor": str(start + len(edges) + 1)})
+        project = {"internalId": "1", "readOnly": False, "runCount": len(chosen)}
+        return _data({"project": project | {"runs": _connection(edges, len(chosen))}})
 
     def _answer(self, edges: list[dict[str, object]], *, complete: bool = False) -> bytes:
         files = _connection(edges, 0 if complete else self.run.files)
@@ -126,7 +135,7 @@ class Answers:
     def __init__(self, listings: dict[str, Listing]) -> None:
         self._listings = listings
         self._page = cache(lambda run_id, start, stop: listings[run_id].page(start, stop))
-        self._runs = cache(lambda project, start, stop, files: listings[project].runs(start, stop, files))
+        self._runs = cache(lambda project, *asked: listings[project].runs(*asked))
         self._asked = 0
 
     async def asked(self, request: web.Request) -> web.Response:
@@ -153,10 +162,12 @@ class Answers:
         if operation == "Runs":
             start = int(variables.get("cursor") or 0)
             stop = start + variables["perPage"]
-            body = self._runs(listing.run.run_id, start, stop, variables.get("fileLimit", 0))
+            filters = json.loads(variables.get("filters") or "{}")
+            names = tuple(filters.get("name", {}).get("$in", ()))
+            body = self._runs(listing.run.run_id, names, start, stop, variables.get("fileLimit", 0))
             return web.Response(body=body, content_type="application/json")
         if operation == "Run":
-            return web.json_response({"data": {"project": {"run": _RUN | {"name": listing.run.run_id}}}})
+            return web.json_response({"data": {"project": {"run": _RUN | {"name": variables["name"]}}}})
         if variables.get("fileNames"):
             body = listing.of_names(variables["fileNames"])
         else:

@@ -1,4 +1,7 @@
-"""A whole project of many runs with a few files each. Run it alone: ``python -m benchmarks.projects``."""
+"""A project of many runs with a few files each: the whole of it, and runs given by their paths.
+
+Run it alone: ``python -m benchmarks.projects``.
+"""
 
 from benchmarks.command import main
 from benchmarks.comparison import Comparison
@@ -20,5 +23,17 @@ PROJECTS = Comparison(
     most=2,
 )
 
+PATHS = Comparison(
+    name="paths",
+    title="Runs given by their paths, with latency of each GraphQL request",
+    says="At most 8 GraphQL requests for 200 runs; the aim is 4. One more is counted, before the clock runs.",
+    run=StagedRun(runs=200, files=4, size=1024, latency=0.02),
+    smoke=StagedRun(runs=3, files=2, size=1024, latency=0.001),
+    contenders=(
+        wandb_project("wandb, 16 threads", threads=16, paths=True),
+        ours_project("**wbfiles_async**", paths=True),
+    ),
+)
+
 if __name__ == "__main__":
-    main([PROJECTS])
+    main([PROJECTS, PATHS])

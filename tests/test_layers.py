@@ -46,8 +46,15 @@ PURE = {
     *("_disk.fingerprints", "_disk.journal", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit", "_store.pace", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
-    *("_graphql.files_page", "_graphql.json_values", "_graphql.match", "_graphql.pagination", "_graphql.path_uri"),
-    *("_graphql.pending_deletions", "_graphql.queries", "_graphql.responses", "_graphql.run_paths"),
+    *("_graphql.files_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
+    *(
+        "_graphql.pagination",
+        "_graphql.path_uri",
+        "_graphql.pending_deletions",
+        "_graphql.queries",
+        "_graphql.responses",
+        "_graphql.run_paths",
+    ),
     *("_graphql.runs_page", "_download.collisions", "_download.gaps", "_download.layout", "_download.parallelism"),
     *("_download.prefix", "_download.selection"),
 }

@@ -327,6 +327,65 @@ class TestOneCallForAll:
         await api.download(api.run("vision/run1"), out / "one", include=["config.yaml"])
         assert written(out / "one") == {"run1/config.yaml": b"config.yaml of 1"}
 
+    async def test_runs_given_by_their_paths_are_listed_fifty_at_a_time(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 120)
+        given = [f"{PROJECT}/run{number}" for number in range(120)]
+        report = await api.download(given, out)
+        assert {name: content for name, content in written(out).items() if name in contents} == contents
+        assert (report.files, report.downloaded) == (360, 360)
+        assert asked(wandb_server) == {"Runs": 3, "store": 360}
+
+    @pytest.mark.parametrize("missing", [1, 10])
+    async def test_runs_that_are_missing_are_looked_for_by_themselves(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path, missing: int
+    ) -> None:
+        contents = put_runs(wandb_server, 10)
+        absent = [f"{PROJECT}/absent{number}" for number in range(missing)]
+        given = [f"{PROJECT}/run{number}" for number in range(10)] + absent
+        report = await api.download(given, out, raise_on_error=False)
+        assert written(out) == contents
+        assert sorted((failure.run, type(failure.error)) for failure in report.failures) == sorted(
+            (run, RunNotFoundError) for run in absent
+        )
+        for failure in report.failures:
+            assert failure.run in str(failure.error)
+        assert asked(wandb_server) == {"Runs": 1, "RunFiles": missing, "store": 30}
+
+    async def test_runs_of_two_projects_given_in_turn_cost_a_request_each(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 5)
+        put_runs(wandb_server, 5, project="team/audio")
+        given = [f"{project}/run{number}" for number in range(5) for project in (PROJECT, "team/audio")]
+        await api.download(given, out, layout="{project}/{run}")
+        assert {name: content for name, content in written(out).items() if name.startswith("vision/")} == {
+            f"vision/{name}": content for name, content in contents.items()
+        }
+        assert asked(wandb_server) == {"Runs": 2, "store": 30}
+
+    async def test_runs_of_a_project_that_is_missing_are_all_told(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        contents = put_runs(wandb_server, 2)
+        given = ["team/nope/a", f"{PROJECT}/run0", "team/nope/b", f"{PROJECT}/run1"]
+        report = await api.download(given, out, raise_on_error=False)
+        assert written(out) == contents
+        assert {(failure.run, type(failure.error)) for failure in report.failures} == {
+            ("team/nope/a", RunNotFoundError),
+            ("team/nope/b", RunNotFoundError),
+        }
+
+    async def test_a_selection_is_compared_by_the_server_for_named_runs_too(
+        self, api: AsyncApi, wandb_server: LocalServer, out: Path
+    ) -> None:
+        put_runs(wandb_server, 3)
+        given = [f"{PROJECT}/run{number}" for number in range(3)]
+        report = await api.download(given, out, include=["config.yaml"])
+        assert report.files == 3
+        assert written(out).keys() == {f"run{number}/config.yaml" for number in range(3)}
+
     async def test_a_run_that_is_not_there_is_a_failure_and_stops_no_other(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
@@ -397,6 +456,8 @@ def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None
         ({"$nor": [{"tags": {"$in": ["tag0", "tag1"]}}]}, "+created_at"),
         ({"createdAt": {"$gte": "2026-01-07T00:00:00"}}, "+created_at"),
         ({"name": "missing"}, "+created_at"),
+        ({"name": {"$in": ["r4", "missing", "r1", "r3"]}}, "+created_at"),
+        ({"name": {"$in": []}}, "+created_at"),
     ]
     script = Path(__file__).parent / "scripts" / "wandb_lists_runs.py"
     child = subprocess.run(

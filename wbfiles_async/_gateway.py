@@ -21,6 +21,7 @@ from wbfiles_async._download.results import Results
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.deletion import Deletion
+from wbfiles_async._graphql.named_runs import NamedRuns
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import Existing, FileAttributes, RunPath
 from wbfiles_async._reports import DownloadReport, FileResult
@@ -119,6 +120,10 @@ class Gateway:
         pickled = attributes.stripped and run is not None  # it has no signed URLs any more
         known = None if pickled else self._file(attributes, run)
         return OneFile(self.session().reader, attributes.name, known, look_up)
+
+    def named_runs(self, paths: Sequence[RunPath], selection: Selection) -> AsyncGenerator[Sequence[ListedRun]]:
+        """List runs with the first of their files; see ``NamedRuns``."""
+        return NamedRuns(self.api, selection.names, selection.pattern).pages(paths)
 
     async def download_all(
         self,

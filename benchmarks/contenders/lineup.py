@@ -40,14 +40,22 @@ def wandb(title: str, work: str = "download", *, threads: int = 1, per_page: int
     )
 
 
-def ours_project(title: str) -> Contender:
-    """Make a contender of ``AsyncApi`` for a whole project."""
-    return Contender(title, lambda job: _module("ours_project", *_place(job)), needs=_OURS)
+def ours_project(title: str, *, paths: bool = False) -> Contender:
+    """Make a contender of ``AsyncApi`` for a whole project, or for all paths of its runs."""
+    return Contender(title, lambda job: _module("ours_project", _which(job, paths), *_place(job)), needs=_OURS)
 
 
-def wandb_project(title: str, threads: int) -> Contender:
-    """Make a contender of ``wandb.Api`` for a whole project, its runs concurrently."""
-    return Contender(title, lambda job: _module("wandb_project", str(threads), *_place(job)), needs=_WANDB)
+def wandb_project(title: str, threads: int, *, paths: bool = False) -> Contender:
+    """Make a contender of ``wandb.Api`` for a whole project, or for all paths of its runs, concurrently."""
+
+    def command(job: Job) -> Sequence[str]:
+        return _module("wandb_project", str(threads), _which(job, paths), *_place(job))
+
+    return Contender(title, command, needs=_WANDB)
+
+
+def _which(job: Job, paths: bool) -> str:
+    return str(job.run.runs) if paths else "all"
 
 
 def _wbfiles_get(job: Job) -> Sequence[str]:

@@ -1,6 +1,6 @@
-"""wbfiles_async, awaited: all runs of a project.
+"""wbfiles_async, awaited: all runs of a project; or so many of its runs, given as a list of paths.
 
-python -m benchmarks.contenders.ours_project BASE_URL PROJECT ROOT
+python -m benchmarks.contenders.ours_project all|COUNT BASE_URL PROJECT ROOT
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ import asyncio
 import sys
 
 from benchmarks.contenders.reporting import Stopwatch, report
+from benchmarks.data import run_name_of
 from wbfiles_async import AsyncApi
 
 
-async def _main(base_url: str, path: str, root: str) -> None:
+async def _main(which: str, base_url: str, path: str, root: str) -> None:
     async with AsyncApi(base_url=base_url, api_key="b" * 40) as api:
         runs = api.runs(path)
         await runs.count()  # as wandb.Api() does, ask the API once before the clock runs
         async with Stopwatch() as watch:
-            done = await runs.download(root)
+            if which == "all":
+                done = await runs.download(root)
+            else:
+                done = await api.download([path + run_name_of(number) for number in range(int(which))], root)
     report(watch.seconds, stall=watch.stall, files=done.downloaded)
 
 

@@ -1,6 +1,8 @@
 """W&B's own client in a thread pool: each thread lists the files of a run and downloads them.
 
-python -m benchmarks.contenders.wandb_project THREADS BASE_URL PROJECT ROOT
+All runs of a project; or so many of its runs, each by its path.
+
+python -m benchmarks.contenders.wandb_project THREADS all|COUNT BASE_URL PROJECT ROOT
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ import wandb
 from wandb.apis.public import Run
 
 from benchmarks.contenders.reporting import Stopwatch, report
+from benchmarks.data import run_name_of
 
 
-def _main(threads: int, base_url: str, path: str, root: str) -> None:
+def _main(threads: int, which: str, base_url: str, path: str, root: str) -> None:
     os.environ["WANDB_BASE_URL"] = base_url
-    runs = wandb.Api(api_key="b" * 40).runs(path.strip("/"), per_page=50)
+    api = wandb.Api(api_key="b" * 40)
+    paths = [] if which == "all" else [path + run_name_of(number) for number in range(int(which))]
+    runs = paths or api.runs(path.strip("/"), per_page=50)
 
-    def download(run: Run) -> int:
-        done = 0
+    def download(named: Run | str) -> int:
+        done, run = 0, api.run(named) if isinstance(named, str) else named
         for file in run.files():
             with file.download(os.path.join(root, run.id), replace=True) as opened:
                 done += opened.readable()

@@ -54,6 +54,7 @@ class Project:
         asked: The variables of the queries.
         queries: How many there were.
         answer_run: Answers for the files of one run, instead of the right ones.
+        knows_names: Whether it understands a filter on the runs' names; else it lists all runs.
     """
 
     server: ScriptedServer
@@ -63,6 +64,7 @@ class Project:
     asked: deque[Mapping[str, object]] = attrs.field(factory=deque)
     queries: int = 0
     answer_run: Mapping[str, Answer] = attrs.field(factory=dict)
+    knows_names: bool = True
 
     def __attrs_post_init__(self) -> None:
         self.server.on("/graphql", self)
@@ -73,6 +75,8 @@ class Project:
         variables = json.loads(seen.body)["variables"]
         self.asked.append(variables)
         self.queries += 1
+        if "filters" in variables and (names := self._named(variables["filters"])):
+            return self._answer_named(names, variables)
         if "name" in variables:
             if variables["name"] in self.answer_run:
                 return self.answer_run[variables["name"]]
@@ -86,6 +90,16 @@ class Project:
         cursors = map(str, range(first, last))
         runs = connection([{"node": n, "cursor": c} for n, c in zip(nodes, cursors, strict=True)], last < self.runs)
         return graphql_answer({"project": {"runCount": self.runs, "runs": runs}})
+
+    def _named(self, filters: str) -> list[str]:
+        """Return the names that a filter asks for; none if it asks for no names."""
+        return json.loads(filters).get("name", {}).get("$in", []) if self.knows_names else []
+
+    def _answer_named(self, names: list[str], variables: Mapping[str, object]) -> Answer:
+        known = [name for name in map(self.name_of, range(self.runs)) if name in names]
+        files = self.files_from(0, int(str(variables["fileLimit"])))
+        edges: list[dict[str, object]] = [{"node": {"name": name, "files": files}, "cursor": name} for name in known]
+        return graphql_answer({"project": {"runCount": len(known), "runs": connection(edges, False)}})
 
     def files_from(self, first: int, count: int) -> dict[str, object]:
         last = min(first + count, self.files)
@@ -240,3 +254,68 @@ async def test_entries_that_are_no_files_are_told_in_the_log(
     async with client(server) as api:
         await api.runs(PROJECT).download(tmp_path)
     assert "team/project/r1: the server listed 1 files without a name; they are left out" in caplog.text
+
+
+def kinds(project: Project) -> list[str]:
+    """What each query asked for."""
+    return ["files" if "name" in variables else "runs" for variables in project.asked]
+
+
+async def test_named_runs_with_more_files_than_come_along_are_listed_on(server: ScriptedServer, tmp_path: Path) -> None:
+    project = Project(server, runs=30, files=70)
+    async with client(server) as api:
+        report = await api.download([f"{PROJECT}/run{number}" for number in range(20)], tmp_path)  # 50 files of each
+    there = written(tmp_path).keys() - {".wbfiles-state"}
+    assert there == {f"run{run}/{file:05}.txt" for run in range(20) for file in range(70)}
+    assert report.downloaded == 20 * 70
+    assert kinds(project) == ["runs"] + ["files"] * 20
+    assert {variables["fileCursor"] for variables in project.asked if "name" in variables} == {"49"}
+
+
+async def test_a_server_that_refuses_a_filter_on_names_is_asked_run_by_run(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    project = Project(server, runs=150)
+    refusal = graphql_answer(None, status=400)
+    server.on("/graphql", refusal, refusal, project)  # refused with as many files, and with fewer
+    given = [f"{PROJECT}/run{number}" for number in range(120)]
+    async with client(server) as api:
+        assert (await api.download(given, tmp_path / "once")).downloaded == 240
+        assert kinds(project) == ["files"] * 120
+        assert (await api.download(given, tmp_path / "twice")).downloaded == 240
+        assert kinds(project) == ["files"] * 240
+
+
+async def test_a_server_that_ignores_a_filter_on_names_is_asked_run_by_run(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    project = Project(server, runs=1000, knows_names=False)
+    given = [f"{PROJECT}/run{number}" for number in range(40, 160)]
+    async with client(server) as api:
+        assert (await api.download(given, tmp_path)).downloaded == 240
+    assert {name.partition("/")[0] for name in written(tmp_path)} == {f"run{number}" for number in range(40, 160)}
+    assert kinds(project).count("files") == 120
+    assert kinds(project).count("runs") <= 3  # and what was requested ahead
+
+
+async def test_named_runs_survive_a_failure_that_passes(
+    server: ScriptedServer, tmp_path: Path, waits: list[float]
+) -> None:
+    project = Project(server, runs=60)
+    server.on("/graphql", graphql_answer(None, status=503), graphql_answer(None, status=500), project)
+    async with client(server) as api:
+        report = await api.download([f"{PROJECT}/run{number}" for number in range(60)], tmp_path)
+    assert report.downloaded == 120
+    assert kinds(project) == ["runs", "runs"]
+    assert len(waits) == 2
+
+
+async def test_named_runs_that_cannot_be_listed_in_time_are_listed_with_fewer_files(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    project = Project(server, runs=60, files=5)
+    server.on("/graphql", graphql_answer(None, status=504), project)
+    async with client(server) as api:
+        report = await api.download([f"{PROJECT}/run{number}" for number in range(50)], tmp_path)
+    assert report.downloaded == 250
+    assert [variables["fileLimit"] for variables in project.asked if "perPage" in variables] == [2]

@@ -81,7 +81,7 @@ def page(*names: str, cursor: str | None = None, more: bool = False, count: int 
     return data({"project": {"internalId": "7", "run": {"fileCount": count, "files": files}}})
 
 
-def listing(api: AsyncApi, per_page: int = 100) -> Awaitable[list[AsyncFile]]:
+def listing(api: AsyncApi, per_page: int = 10) -> Awaitable[list[AsyncFile]]:
     return api.run(RUN).files(per_page=per_page).to_list()
 
 
@@ -112,6 +112,89 @@ async def test_a_passing_failure_is_repeated(status: int, waits: list[float]) ->
     async with talking_to(api, attempts=4) as client:
         assert [file.name for file in await listing(client)] == ["a"]
     assert len(waits) == 3
+
+
+TOO_SLOW: dict[str, Reply] = {
+    "a gateway waits no longer": httpx.Response(504),
+    "its server broke off": httpx.Response(502),
+    "a content network waits no longer": httpx.Response(524),
+    "no answer in time": httpx.ReadTimeout("late"),
+}
+each_slowness = pytest.mark.parametrize("slow", TOO_SLOW.values(), ids=TOO_SLOW.keys())
+
+
+def sizes_asked(api: Api) -> list[object]:
+    return [asked["fileLimit"] for asked in api.asked]
+
+
+def delivers(largest: int, slow: Reply) -> Callable[[dict[str, object]], httpx.Response]:
+    """A server that delivers pages up to this size, of a run of three files."""
+
+    def answer(asked: dict[str, object]) -> httpx.Response:
+        size = asked.get("perPage", 1) * asked.get("fileLimit", 1)  # type: ignore[operator]
+        if size <= largest:
+            return page("a", "b", "c")
+        if isinstance(slow, Exception):
+            raise slow
+        assert isinstance(slow, httpx.Response)
+        return httpx.Response(slow.status_code)
+
+    return answer
+
+
+@each_slowness
+async def test_a_page_that_is_not_delivered_in_time_becomes_a_smaller_one(slow: Reply, waits: list[float]) -> None:
+    api = Api([delivers(100, slow)])
+    async with talking_to(api) as client:
+        assert len(await listing(client, 1000)) == 3
+    assert (sizes_asked(api), waits) == ([1000, 100], [])
+
+
+@each_slowness
+async def test_pages_shrink_to_what_any_server_delivers(slow: Reply, waits: list[float]) -> None:
+    api = Api([delivers(24, slow)])
+    async with talking_to(api) as client:
+        assert len(await listing(client, 1000)) == 3
+    assert sizes_asked(api) == [1000, 100, 100, 25, 25, 10]
+    assert len(waits) == 2
+
+
+@each_slowness
+async def test_the_size_that_a_server_delivers_is_remembered(slow: Reply) -> None:
+    api = Api([delivers(100, slow)])
+    async with talking_to(api) as client:
+        for _ in range(4):
+            await listing(client, 1000)
+    assert sizes_asked(api) == [1000, 100, 1000, 100, 100, 100]
+
+
+async def test_one_slow_page_leaves_the_next_listing_as_it_was() -> None:
+    api = Api([httpx.Response(504), page("a")])
+    async with talking_to(api) as client:
+        for _ in range(3):
+            await listing(client, 1000)
+    assert sizes_asked(api) == [1000, 100, 1000, 1000]
+
+
+async def test_a_server_that_delivers_no_page_at_all_ends_with_the_attempts() -> None:
+    api = Api([httpx.Response(504, text="upstream timed out")])
+    async with talking_to(api, attempts=3) as client:
+        error = await error_of(ApiError, listing(client, 1000))
+    assert sizes_asked(api) == [1000, 100, 100, 25, 25, 10, 10, 10]
+    assert error.status == 504
+
+
+async def test_a_page_of_runs_shrinks_too_and_is_remembered() -> None:
+    runs = {"edges": [{"node": {"name": "r"}, "cursor": "c"}], "pageInfo": {"hasNextPage": False}}
+
+    def answer(asked: dict[str, object]) -> httpx.Response:
+        return data({"project": {"runs": runs}}) if asked["perPage"] <= 100 else httpx.Response(504)  # type: ignore[operator]
+
+    api = Api([answer])
+    async with talking_to(api) as client:
+        for _ in range(4):
+            assert [run.id for run in await client.runs("team/project", per_page=500).to_list()] == ["r"]
+    assert [asked["perPage"] for asked in api.asked] == [500, 100, 500, 100, 100, 100]
 
 
 async def test_a_lasting_failure_is_repeated_as_often_as_the_options_say() -> None:

@@ -199,7 +199,8 @@ class AsyncApi(Client, HandlesFilesOnly):
 
         One path names a project if it ends with ``/`` or ``/runs`` or is the web address of one, and a run if it
         has three parts. Two parts mean a run of a project of the default entity, ``project/run_id``, if there
-        is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs.
+        is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs;
+        those of one project are listed many at a time.
 
         Args:
             paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
@@ -232,11 +233,12 @@ class AsyncApi(Client, HandlesFilesOnly):
         check_existing(existing)
         selection, folders = Selection(include, exclude), Layout(layout)
         given = await self._named_by(path_text(paths_or_runs)) if isinstance(paths_or_runs, str) else paths_or_runs
+        listed: Callable[[], AsyncGenerator[Sequence[ListedRun]]]
         if isinstance(given, AsyncRuns):
             listed = partial(given._listed, selection)
         else:
             several = [given] if isinstance(given, HasPath) else given
-            listed = partial(self._each, [self.run(run) for run in several])
+            listed = partial(self._each, selection, [self.run(run) for run in several])
 
         async def files() -> AsyncGenerator[Sequence[FileAttributes]]:
             api = self._gateway.api
@@ -291,14 +293,12 @@ class AsyncApi(Client, HandlesFilesOnly):
             return False
         return True
 
-    async def _each(self, runs: Iterable[AsyncRun]) -> AsyncGenerator[tuple[ListedRun, ...]]:
-        """Yield each run once, however often and in whichever spelling it was given."""
-        seen = set()
-        for run in runs:
-            path = await self._gateway.api.resolve(run._path)
-            if path not in seen:
-                seen.add(path)
-                yield (ListedRun(path),)
+    async def _each(self, selection: Selection, runs: Iterable[AsyncRun]) -> AsyncGenerator[Sequence[ListedRun]]:
+        """List each run once, however often and in whichever spelling it was given."""
+        paths = [await self._gateway.api.resolve(run._path) for run in runs]
+        async with aclosing(self._gateway.named_runs(paths, selection)) as pages:
+            async for page in pages:
+                yield page
 
 
 def _check_httpx(client: object, transport: object) -> None:

@@ -6,15 +6,16 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import attrs
 
 from wbfiles_async._backoff import is_transient
 from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
+from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
 from wbfiles_async._graphql.pagination import Pages, RunPages
-from wbfiles_async._graphql.prefetch import MODEST_PAGE, ahead
+from wbfiles_async._graphql.prefetch import ahead
 from wbfiles_async._graphql.queries import PROJECTS, RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
 from wbfiles_async._graphql.responses import parse_viewer
 from wbfiles_async._graphql.runs_page import (
@@ -33,9 +34,6 @@ __all__ = ["WandbApi"]
 
 log = logging.getLogger(__name__)
 
-TIMED_OUT_PAGES: Final = 2
-"""Large pages that were not delivered in time, after which this server is asked for small ones only."""
-
 T = TypeVar("T")
 P = TypeVar("P", RunPath, ProjectPath)
 
@@ -50,20 +48,22 @@ class WandbApi:
     Attributes:
         default_entity: The entity of paths that name none; empty until it is requested.
         names_projects: Whether the server takes a project's number in deletions; cleared once it refuses one.
+        finds_runs: Whether the server lists the runs of given names; cleared once it does not.
     """
 
     def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
         self._client = client
         self._project_numbers: dict[tuple[str, str], int | None] = {}
-        self._timed_out = 0
+        self._page_limit = PageLimit()
         self.names_projects = True
+        self.finds_runs = True
         self.default_entity = default_entity
 
     async def ask(
-        self, query: str, variables: dict[str, object], *, repeat: bool = True, is_large: bool = False
+        self, query: str, variables: dict[str, object], *, repeat: bool = True, slow_retries: int | None = None
     ) -> dict[str, object]:
         """Send one operation; see ``GraphQLClient.execute``."""
-        return await self._client().execute(query, variables, repeat=repeat, is_large=is_large)
+        return await self._client().execute(query, variables, repeat=repeat, slow_retries=slow_retries)
 
     async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
         """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
@@ -124,19 +124,8 @@ class WandbApi:
         return ahead(lambda: self._runs_page(walk), accept, lambda: walk.done)
 
     async def _runs_page(self, walk: RunPages) -> RunsPage:
-        query = RUNS_WITH_FILES if walk.files_each else RUNS
-        asked = walk.per_page * max(1, walk.files_each)
-        try:
-            data = await self.ask(query, walk.variables(), is_large=asked > MODEST_PAGE)
-        except (ApiError, TooLargeError) as error:
-            if asked <= MODEST_PAGE or (isinstance(error, ApiError) and is_transient(error.status)):
-                raise
-            log.info("%s: a page of %d was not delivered, requesting %d", walk.project, asked, MODEST_PAGE)
-            walk.per_page = min(walk.per_page, MODEST_PAGE)
-            walk.files_each = min(walk.files_each, max(1, MODEST_PAGE // walk.per_page))
-            data = await self.ask(query, walk.variables())
-        nodes = walk.per_page * max(1, walk.files_each)
-        return await self.read(partial(parse_runs_page, data, project=walk.project), nodes=nodes)
+        data = await self._ask_page(RUNS_WITH_FILES if walk.files_each else RUNS, walk)
+        return await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
 
     async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
         """Return how many runs of the project the filters select; ``None`` if the server does not count.
@@ -183,20 +172,27 @@ class WandbApi:
                         log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 
     async def _page(self, walk: Pages) -> FilesPage:
-        if self._timed_out >= TIMED_OUT_PAGES:
-            walk.per_page = min(walk.per_page, MODEST_PAGE)
-        try:
-            data = await self.ask(RUN_FILES, walk.variables(), is_large=walk.per_page > MODEST_PAGE)
-        except (ApiError, TooLargeError) as error:
-            if walk.per_page <= MODEST_PAGE or (isinstance(error, ApiError) and is_transient(error.status)):
-                raise
-            self._timed_out += isinstance(error, TooLargeError)
-            log.info("%s: a page of %d files was not delivered, requesting %d", walk.run, walk.per_page, MODEST_PAGE)
-            walk.per_page = MODEST_PAGE
-            data = await self.ask(RUN_FILES, walk.variables())
-        page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.per_page)
+        data = await self._ask_page(RUN_FILES, walk)
+        page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.size)
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
+
+    async def _ask_page(self, query: str, walk: Pages | RunPages) -> dict[str, object]:
+        """Request the next page of a walk; a smaller one if the server refuses it or does not deliver it in time."""
+        limit = self._page_limit
+        walk.shrink(limit.clip(walk.size))
+        while True:
+            size = walk.size
+            try:
+                return await self.ask(query, walk.variables(), slow_retries=limit.retries(size))
+            except TooLargeError:
+                smaller = limit.record_timeout(size)
+            except ApiError as error:
+                if size <= MODEST_PAGE or is_transient(error.status):
+                    raise
+                smaller = MODEST_PAGE
+            log.info("%s: a page of %d was not delivered, requesting %d", walk, size, smaller)
+            walk.shrink(smaller)
 
     async def count_all(self, run: RunPath) -> int | None:
         """Return how many files the run has in all; ``None`` if the server does not count."""

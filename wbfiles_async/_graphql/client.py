@@ -34,8 +34,8 @@ __all__ = ["GraphQLClient", "TooLargeError"]
 LONG_ANSWER: Final = 64 << 10
 """Bytes of an answer that is parsed in a thread: the loop would stand still for a quarter of a millisecond."""
 
-TIMED_OUT: Final = frozenset({504, 524})
-"""Statuses by which a gateway says that the server behind it took too long."""
+TIMED_OUT: Final = frozenset({502, 504, 524})
+"""Statuses by which a gateway says that the server behind it took too long; by 502 when that one broke off."""
 
 LONGEST_PACE: Final = 60.0
 """Seconds of a rate limit's reset that are believed."""
@@ -71,7 +71,7 @@ class GraphQLClient:
     _resumes_at: float = attrs.field(default=0.0, init=False)
 
     async def execute(
-        self, query: str, variables: Mapping[str, object], *, repeat: bool = True, is_large: bool = False
+        self, query: str, variables: Mapping[str, object], *, repeat: bool = True, slow_retries: int | None = None
     ) -> dict[str, object]:
         """Send one operation and return its ``data``.
 
@@ -79,7 +79,8 @@ class GraphQLClient:
             query: The operation's text.
             variables: Its variables.
             repeat: Whether it may be sent again if it is not known whether the server carried it out.
-            is_large: Whether less can be asked for: then an answer that takes too long is not waited for again.
+            slow_retries: How often to ask again for an answer that takes too long, where less can be asked for;
+                ``None`` (default) for as often as after other failures.
 
         Raises:
             AuthenticationError: The credentials were not accepted.
@@ -87,18 +88,20 @@ class GraphQLClient:
             ApiError: The server refuses, or the answer is not valid.
             TransferError: No answer arrived.
             ConfigurationError: The client was closed meanwhile.
-            TooLargeError: ``is_large``, and the answer took too long.
+            TooLargeError: The answer took too long more than ``slow_retries`` times.
         """
         budget, reauthorized, round = RetryBudget(self.options, self.clock), False, 0
+        slow = 0
         data: dict[str, object] = {}
 
         async def recover(failure: RequestFailed) -> None:
-            nonlocal reauthorized
+            nonlocal reauthorized, slow
             if failure.action is RetryAction.REFRESH and not reauthorized and self.authenticator is not None:
                 reauthorized = await self.authenticator.refused()
                 if reauthorized:
                     return
-            if is_large and _took_too_long(failure):
+            slow += _took_too_long(failure)
+            if slow_retries is not None and slow > slow_retries:
                 raise TooLargeError from failure
             may_repeat = repeat or isinstance(failure.error, RateLimitedError)
             if failure.action is not RetryAction.RETRY or not may_repeat:

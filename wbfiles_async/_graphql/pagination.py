@@ -128,6 +128,18 @@ class Pages:
         """Whether all pages have been accepted."""
         return self._trail.done
 
+    def __str__(self) -> str:
+        return str(self.run)
+
+    @property
+    def size(self) -> int:
+        """Files to request at a time."""
+        return self.per_page
+
+    def shrink(self, size: int) -> None:
+        """Request at most so many files at a time from now on."""
+        self.per_page = min(self.per_page, size)
+
     def variables(self) -> dict[str, object]:
         """Return the variables of the `RUN_FILES` query for the next page."""
         return {
@@ -191,6 +203,19 @@ class RunPages:
     def done(self) -> bool:
         """Whether all pages have been accepted."""
         return self._trail.done
+
+    def __str__(self) -> str:
+        return str(self.project)
+
+    @property
+    def size(self) -> int:
+        """Runs to request at a time, or files where those are wanted."""
+        return self.per_page * max(1, self.files_each)
+
+    def shrink(self, size: int) -> None:
+        """Request at most so many runs or files at a time from now on."""
+        self.per_page = min(self.per_page, size)
+        self.files_each = min(self.files_each, max(1, size // self.per_page))
 
     def variables(self) -> dict[str, object]:
         """Return the variables of the query for the next page: `RUNS`, or `RUNS_WITH_FILES` where files are wanted."""

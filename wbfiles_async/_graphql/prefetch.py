@@ -8,9 +8,6 @@ from typing import TypeVar
 
 import anyio
 
-MODEST_PAGE = 100
-"""Files a page that every server accepts; requested if a larger page is refused."""
-
 Page = TypeVar("Page")
 Items = TypeVar("Items")
 
