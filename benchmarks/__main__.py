@@ -10,6 +10,7 @@ from benchmarks.listing import LISTING
 from benchmarks.many import MANY
 from benchmarks.projects import PATHS, PROJECTS
 from benchmarks.scale import SCALE
+from benchmarks.slow_disk import SLOW_DISK
 from benchmarks.small import MEDIUM, SMALL
 
 if __name__ == "__main__":
@@ -28,6 +29,7 @@ if __name__ == "__main__":
             FACADE,
             *CONNECTIONS,
             *DISTANT,
+            *SLOW_DISK,
             *SCALE,
         ]
     )

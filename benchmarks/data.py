@@ -29,6 +29,7 @@ class StagedRun:
         door: Which way into the store the files' URLs lead.
         latency: Seconds that the API takes longer for each answer on this run.
         first_byte: Seconds after which the store begins each response, as one far away does.
+        slow_disk: Seconds that each metadata call takes on the disk that the files go to; 0 for memory.
         runs: How many runs. With more than one, ``run_id`` is the name of their project.
     """
 
@@ -39,6 +40,7 @@ class StagedRun:
     door: Door = "http"
     latency: float = 0.0
     first_byte: float = 0.0
+    slow_disk: float = 0.0
     runs: int = 1
 
     @property

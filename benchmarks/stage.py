@@ -8,15 +8,16 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import attrs
 
-from benchmarks import store
+from benchmarks import slow_mount, store
 from benchmarks.api_server import signed
 from benchmarks.data import MIB, Door, StagedRun, name_of, write_files
+from benchmarks.slow_mount import SlowDisk
 
 _MEMORY_DISK = Path("/dev/shm")
 
@@ -30,12 +31,14 @@ class Stage:
         base_url: The API.
         origins: The store's origins.
         md5s: The md5 of each run's files, by the run's folder.
+        slow_disks: Disks with latency, by the seconds that a metadata call takes.
     """
 
     folder: Path
     base_url: str
     origins: Mapping[Door, str]
     md5s: dict[str, list[str]]
+    slow_disks: Mapping[float, SlowDisk]
 
     @property
     def authority(self) -> Path:
@@ -61,7 +64,7 @@ class Stage:
             return "only Linux can limit the rate of each connection"
         if run.first_byte and not store.can_delay():
             return "nginx has no echo module (Debian: libnginx-mod-http-echo)"
-        return ""
+        return slow_mount.obstacle() if run.slow_disk else ""
 
 
 @contextmanager
@@ -77,8 +80,12 @@ def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
         data.mkdir()
         contents = {run.folder: run for run in runs}
         md5s = {content: write_files(run, data / content) for content, run in contents.items()}
-        with store.serve(data, folder) as origins, _api(folder, runs, origins, md5s) as base_url:
-            yield Stage(folder, base_url, origins, md5s)
+        with ExitStack() as stack:
+            origins = stack.enter_context(store.serve(data, folder))
+            base_url = stack.enter_context(_api(folder, runs, origins, md5s))
+            latencies = {run.slow_disk for run in runs if run.slow_disk} if not slow_mount.obstacle() else ()
+            disks = {each: stack.enter_context(slow_mount.mounted(folder, each)) for each in latencies}
+            yield Stage(folder, base_url, origins, md5s, disks)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks.data import StagedRun, check_files
+from benchmarks.slow_mount import SlowDisk
 from benchmarks.stage import Stage
 from benchmarks.watch import StoreWatch
 
@@ -43,12 +44,24 @@ class Job:
     Attributes:
         stage: Where.
         run: Which run's files.
-        root: Where they shall go; does not exist yet.
+        folder: A folder for this job alone, in memory.
+        disk: The disk that the files shall go to, if that has latency.
     """
 
     stage: Stage
     run: StagedRun
-    root: Path
+    folder: Path
+    disk: SlowDisk | None
+
+    @property
+    def root(self) -> Path:
+        """Where they shall go; does not exist yet."""
+        return (self.disk.mounted / self.folder.name if self.disk else self.folder) / "root"
+
+    @property
+    def written(self) -> Path:
+        """The same, where no call takes its time."""
+        return (self.disk.direct / self.folder.name if self.disk else self.folder) / "root"
 
     @property
     def path(self) -> str:
@@ -62,7 +75,7 @@ class Contender:
 
     Attributes:
         title: What the table calls it.
-        command: Makes the command line; may write files beside the job's root.
+        command: Makes the command line; may write files to the job's folder.
         needs: The program that must be there, or the package, as ``import wandb``.
         reports: Whether it measures itself (see ``contenders.reporting``). Of others the whole process is measured.
         downloads: Whether the files must be there in the end. If not, and if it reports, they must have been listed.
@@ -124,7 +137,8 @@ def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
     mark = uuid.uuid4().hex
     folder = stage.folder / mark
     folder.mkdir()
-    job = Job(stage, run, folder / "root")
+    job = Job(stage, run, folder, stage.slow_disks.get(run.slow_disk))
+    job.written.parent.mkdir(exist_ok=True)
     try:
         before = stage.asked()
         with StoreWatch(stage.origins["http"]) as watch:
@@ -135,10 +149,12 @@ def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
     finally:
         _end_remaining(mark)
         shutil.rmtree(folder)
+        if job.disk is not None:
+            shutil.rmtree(job.written.parent)
 
 
 def _measure(contender: Contender, job: Job, mark: str) -> Trial:
-    folder = job.root.parent
+    folder = job.folder
     command = contender.command(job)
     errors = folder / "errors"
     with errors.open("wb") as stderr:
@@ -217,7 +233,7 @@ def _sample_until_end(child: subprocess.Popen[bytes]) -> Usage:
 
 def _environment(job: Job, mark: str) -> dict[str, str]:
     """Return an environment that says nothing of this machine's user, proxies and settings."""
-    home = job.root.parent / "home"
+    home = job.folder / "home"
     home.mkdir()
     return {
         _MARK: mark,
@@ -236,7 +252,7 @@ def _environment(job: Job, mark: str) -> dict[str, str]:
 def _check(contender: Contender, job: Job) -> str:
     if not contender.downloads:
         return ""
-    return check_files(job.run, job.root, job.stage.md5s[job.run.folder])
+    return check_files(job.run, job.written, job.stage.md5s[job.run.folder])
 
 
 def _marked(mark: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 
@@ -19,9 +20,15 @@ def _place(job: Job) -> tuple[str, str, str]:
     return job.stage.base_url, job.path, str(job.root)
 
 
-def ours(title: str, work: str, *, verify: bool = True, connections: int | None = None) -> Contender:
-    """Make a contender of ``AsyncApi``; ``work`` is one of ``download``, ``fetch`` and ``list``."""
-    how = (work, "verify" if verify else "trust", "default" if connections is None else str(connections))
+def ours(title: str, work: str, **options: bool | int) -> Contender:
+    """Make a contender of ``AsyncApi``.
+
+    Args:
+        title: What the table calls it.
+        work: ``download``; ``again``, where all is there; ``fetch``, file by file; or ``list``.
+        **options: Those of ``TransferOptions`` that are not as by default.
+    """
+    how = (work, json.dumps(options))
     return Contender(title, lambda job: _module("ours", *how, *_place(job)), needs=_OURS, downloads=work != "list")
 
 
@@ -70,7 +77,7 @@ def statement(title: str, text: str, needs: str) -> Contender:
 
 
 def _httpx(job: Job) -> Sequence[str]:
-    urls = job.root.parent / "urls"
+    urls = job.folder / "urls"
     urls.write_text("\n".join(job.stage.urls(job.run).values()))
     return _module("plain_httpx", str(urls), str(job.root))
 
@@ -96,7 +103,7 @@ def aria2c(at_once: int) -> Contender:
 
 
 def _curl(job: Job, at_once: int) -> Sequence[str]:
-    transfers = job.root.parent / "curl.conf"
+    transfers = job.folder / "curl.conf"
     with transfers.open("w") as file:
         for name, url in job.stage.urls(job.run).items():
             file.write(f'url = "{url}"\noutput = "{job.root / name}"\n')
@@ -106,7 +113,7 @@ def _curl(job: Job, at_once: int) -> Sequence[str]:
 
 
 def _aria2c(job: Job, at_once: int) -> Sequence[str]:
-    urls = job.root.parent / "aria2.list"
+    urls = job.folder / "aria2.list"
     with urls.open("w") as file:
         for name, url in job.stage.urls(job.run).items():
             file.write(f"{url}\n  out={name}\n")

@@ -1,14 +1,13 @@
 """wbfiles_async, awaited.
 
-python -m benchmarks.contenders.ours download|fetch|list verify|trust CONNECTIONS|default BASE_URL RUN ROOT
+python -m benchmarks.contenders.ours download|again|fetch|list OPTIONS_JSON BASE_URL RUN ROOT
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-
-import attrs
 
 from benchmarks.contenders.reporting import Stopwatch, report
 from wbfiles_async import AsyncApi, AsyncRun, TransferOptions
@@ -16,6 +15,10 @@ from wbfiles_async import AsyncApi, AsyncRun, TransferOptions
 
 async def _download(run: AsyncRun, root: str) -> int:
     return (await run.download(root)).downloaded
+
+
+async def _again(run: AsyncRun, root: str) -> int:
+    return (await run.download(root)).kept
 
 
 async def _fetch(run: AsyncRun, root: str) -> int:
@@ -29,15 +32,18 @@ async def _list(run: AsyncRun, root: str) -> int:
     return len(await run.files().to_list())
 
 
-async def _main(work: str, trust: str, connections: str, base_url: str, path: str, root: str) -> None:
-    options = TransferOptions(verify=trust == "verify")
-    if connections != "default":
-        options = attrs.evolve(options, connections=int(connections))
-    async with AsyncApi(base_url=base_url, api_key="b" * 40, options=options) as api:
+_WORK = {"download": _download, "again": _again, "fetch": _fetch, "list": _list}
+
+
+async def _main(work: str, options: str, base_url: str, path: str, root: str) -> None:
+    given = TransferOptions(**json.loads(options))
+    async with AsyncApi(base_url=base_url, api_key="b" * 40, options=given) as api:
         run = api.run(path)
         await run.files().count()  # as wandb.Api().run() does, ask the API once before the clock runs
+        if work == "again":
+            await run.download(root)
         async with Stopwatch() as watch:
-            files = await {"download": _download, "fetch": _fetch, "list": _list}[work](run, root)
+            files = await _WORK[work](run, root)
     report(watch.seconds, stall=watch.stall, files=files)
 
 

@@ -34,6 +34,7 @@ from wbfiles_async import (
     LocalWriteError,
     TransferError,
     UnsafePathError,
+    _threads,
 )
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch
@@ -46,6 +47,18 @@ pytestmark = pytest.mark.usefixtures("waits")
 DATA = bytes(range(256)) * 16
 ODD = "17"
 """The file that is not like the others, in the middle of them."""
+
+
+@pytest.fixture(autouse=True)
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk as it is; or one of which each file but the first counts as one that waited for it."""
+    if getattr(request, "param", "as it is") == "with latency":
+        monkeypatch.setattr(_threads, "LONG_WAIT", -1.0)
+        monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)
+        monkeypatch.setattr(_threads, "_JUDGED", 1)
+
+
+each_disk = pytest.mark.parametrize("disk", ["as it is", "with latency"], indirect=True)
 
 
 def put_many(server: ScriptedServer, count: int = 40) -> dict[str, bytes]:
@@ -63,6 +76,7 @@ def asked(server: ScriptedServer) -> Counter[str]:
     return Counter(seen.path.removeprefix("/store/") for seen in server.seen())
 
 
+@each_disk
 async def test_many_files_come_over_one_connection_by_one_request_each(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     async with client(server, connections=1) as api:
@@ -135,6 +149,68 @@ async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
     assert not temporaries(tmp_path)
 
 
+@pytest.mark.parametrize("disk", ["with latency"], indirect=True)
+@pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
+async def test_what_is_out_of_the_ordinary_is_so_on_a_disk_with_latency_too(
+    server: ScriptedServer, tmp_path: Path, steps: Callable[[bytes], tuple[Answer | Stored, ...]], requests: int
+) -> None:
+    contents = put_many(server)
+    server.put(ODD, contents[ODD], *steps(contents[ODD]))
+    async with client(server, connections=2, stall_seconds=1.0) as api, asyncio.timeout(20):
+        report = await api.run(RUN).download(tmp_path)
+    assert written(tmp_path) == contents
+    assert (report.downloaded, report.verified) == (40, 40)
+    assert asked(server)[ODD] == requests
+    assert not temporaries(tmp_path)
+
+
+class Writing:
+    """Writes small files as ever, but takes a few milliseconds for each; counts those that are being written."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            time.sleep(0.005)
+            return write_whole(*args, **kwargs)  # type: ignore[arg-type]
+        finally:
+            self.now -= 1
+
+
+async def test_a_disk_with_latency_is_used_by_several_threads(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents, writing = put_many(server, 200), Writing()
+    monkeypatch.setattr(batch, "write_whole", writing)
+    monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)  # whatever else the machine does
+    async with client(server, connections=2) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert {name: data for name, data in written(tmp_path).items() if name in contents} == contents
+    assert (report.downloaded, report.verified) == (200, 200)
+    assert writing.most > 4
+
+
+async def test_nothing_is_written_any_more_once_a_download_is_cancelled(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_many(server, 400)
+    writing = Writing()
+    monkeypatch.setattr(batch, "write_whole", writing)
+    monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)
+    async with client(server, connections=2) as api, asyncio.timeout(20):
+        task = asyncio.create_task(api.run(RUN).download(tmp_path))
+        while writing.most < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert writing.now == 0
+    assert not temporaries(tmp_path)
+
+
 async def test_a_body_that_was_cut_is_gone_on_with_from_where_it_broke(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put(ODD, contents[ODD], Stored(contents[ODD]).but(cut=100, end="close"), Stored(contents[ODD]))
@@ -154,6 +230,7 @@ async def test_a_redirect_is_followed_to_where_it_leads(server: ScriptedServer, 
     assert set(asked(server).values()) == {1}
 
 
+@each_disk
 async def test_wrong_bytes_are_asked_for_twice_and_never_put_in_place(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put(ODD, contents.pop(ODD), Answer(body=DATA[17:][::-1]))
@@ -164,6 +241,7 @@ async def test_wrong_bytes_are_asked_for_twice_and_never_put_in_place(server: Sc
     assert written(tmp_path) == contents
 
 
+@each_disk
 async def test_a_store_that_closes_after_a_few_answers_is_connected_to_again(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -185,6 +263,7 @@ async def test_a_store_that_closes_after_a_few_answers_is_connected_to_again(
     assert set(asked(server).values()) == {1}
 
 
+@each_disk
 async def test_no_file_waits_for_one_that_is_slow(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server, 100)
     gate, others = asyncio.Event(), asyncio.Event()
@@ -233,6 +312,7 @@ async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
     assert longest < 0.5, "the loop stood still while the disk worked"
 
 
+@each_disk
 async def test_a_slow_disk_is_no_stall_of_the_store(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +329,7 @@ async def test_a_slow_disk_is_no_stall_of_the_store(
     assert set(asked(server).values()) == {1}
 
 
+@each_disk
 async def test_a_file_that_cannot_be_written_ends_nothing_but_itself(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     (tmp_path / ODD).mkdir()
@@ -261,6 +342,7 @@ async def test_a_file_that_cannot_be_written_ends_nothing_but_itself(server: Scr
     )
 
 
+@each_disk
 async def test_a_callback_that_raises_ends_the_download_as_itself(server: ScriptedServer, tmp_path: Path) -> None:
     put_many(server)
 
@@ -273,6 +355,7 @@ async def test_a_callback_that_raises_ends_the_download_as_itself(server: Script
     assert not temporaries(tmp_path)
 
 
+@each_disk
 async def test_an_unexpected_error_ends_its_file_and_no_other(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +374,7 @@ async def test_an_unexpected_error_ends_its_file_and_no_other(
     assert written(tmp_path) == contents
 
 
+@each_disk
 async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedServer, tmp_path: Path) -> None:
     data = bytes(SMALL_BYTES)
     headers = {f"X-{n}": "x" * 1000 for n in range(60)}

@@ -16,7 +16,14 @@ from functools import partial
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
-from wbfiles_async._threads import ThreadsExhaustedError, await_to_completion, job_of, start_thread
+from wbfiles_async._threads import (
+    MANY_THREADS,
+    ThreadsExhaustedError,
+    Waiting,
+    await_to_completion,
+    job_of,
+    start_thread,
+)
 from wbfiles_async.errors import TransferError
 
 P = ParamSpec("P")
@@ -39,12 +46,15 @@ class LastingThreads(ThreadPoolExecutor):
     Args:
         threads: Threads at most.
         thread_name_prefix: What their names begin with.
+
+    Attributes:
+        most: Threads at most; may be changed.
     """
 
     def __init__(self, threads: int, *, thread_name_prefix: str) -> None:
         super().__init__(threads)  # for its type alone: no thread of it is ever started
         self._name = thread_name_prefix
-        self._most = threads
+        self.most = threads
         self._running = 0
         self._closed = False
         self._growing = threading.Lock()
@@ -81,7 +91,7 @@ class LastingThreads(ThreadPoolExecutor):
 
     def _grow(self) -> bool:
         """Start one more thread where that is allowed and possible; return whether there is any."""
-        if self._running < self._most:
+        if self._running < self.most:
             with suppress(ThreadsExhaustedError):
                 start_thread(partial(_serve, self._jobs, self._free), f"{self._name}_{self._running}")
                 self._running += 1
@@ -137,12 +147,14 @@ def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
 class Disk:
     """A few threads of one client's own, so that a slow disk holds up neither the loop nor other clients.
 
-    When a caller is cancelled, its work is waited for first.
+    More of them where short work waits for the disk most of the time, as on a disk of the network. When a caller is
+    cancelled, its work is waited for first.
     """
 
     def __init__(self) -> None:
         self._threads = LastingThreads(THREADS, thread_name_prefix="wbfiles-disk")
-        self._waiting: list[_Job] = []
+        self._waiting = Waiting()
+        self._jobs: list[_Job] = []
         self._batch: asyncio.Future[list[Callable[[], None]]] | None = None
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -154,23 +166,31 @@ class Disk:
         return await await_to_completion(asyncio.wrap_future(in_new_thread(work)))
 
     async def run_batched(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run short ``work`` together with what else waits: handing over to a thread costs more than it does."""
+        """Run short ``work`` together with what else waits: handing over to a thread costs more than it does.
+
+        By itself where such work waits for the disk.
+        """
+        measured = partial(self._waiting.measure, partial(work, *args, **kwargs))
+        if self._waiting.is_long:
+            self._threads.most = MANY_THREADS
+            return await self.run(measured)
+        self._threads.most = THREADS
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def job() -> Callable[[], None]:
             try:
-                result = work(*args, **kwargs)
+                result = measured()
             except BaseException as error:  # raised where it is awaited
                 return partial(outcome.set_exception, error)
             return partial(outcome.set_result, result)
 
-        self._waiting.append((job, outcome.set_exception))
+        self._jobs.append((job, outcome.set_exception))
         if self._batch is None:
             self._next_batch()
         return await await_to_completion(outcome)
 
     def _next_batch(self) -> None:
-        jobs, self._waiting = self._waiting, []
+        jobs, self._jobs = self._jobs, []
         try:
             batch = self._hand_over(lambda: [job() for job, _ in jobs])
         except BaseException as error:  # nobody may wait for work that was not begun
@@ -184,7 +204,7 @@ class Disk:
         self._batch = None
         for deliver in batch.result():
             deliver()
-        if self._waiting:
+        if self._jobs:
             self._next_batch()
 
     def _hand_over(self, work: Callable[[], T]) -> asyncio.Future[T]:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from itertools import chain, islice
 
 import attrs
 
+from wbfiles_async._disk.executor import in_new_thread
 from wbfiles_async._disk.paths import Place, exists, open_folder
+from wbfiles_async._threads import MANY_THREADS, Waiting
 from wbfiles_async.errors import LocalWriteError, UnsafePathError, WBFilesError
+
+_LOOKS = 4
+"""Places that are looked at together to see how long the disk takes."""
 
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
@@ -30,8 +38,24 @@ class Found:
     error: WBFilesError | None = None
 
 
-def look_at(places: Iterable[Place]) -> Iterator[Found]:
-    """Look at many places; quickest where those of one folder follow one another."""
+def look_at(places: Sequence[Place]) -> Sequence[Found]:
+    """Look at many places; quickest where those of one folder follow one another.
+
+    In many threads where each look has to wait for the disk.
+    """
+    waiting, found = Waiting(), list[Found]()
+    looks = _look_at(places)
+    while len(found) < len(places) and not waiting.is_long:
+        found += waiting.measure(lambda: list(islice(looks, _LOOKS)))
+    looks.close()
+    rest = places[len(found) :]
+    share = max(1, -(-len(rest) // MANY_THREADS))
+    shares = [rest[start : start + share] for start in range(0, len(rest), share)]
+    others: list[Future[list[Found]]] = [in_new_thread(partial(list, _look_at(each))) for each in shares]
+    return list(chain(found, *(other.result() for other in others)))
+
+
+def _look_at(places: Sequence[Place]) -> Generator[Found]:
     folder, opened, is_missing = -1, None, False
     try:
         for place in places:

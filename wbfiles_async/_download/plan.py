@@ -86,7 +86,7 @@ class Planner:
         """Look at the places; returns the files that may go there, and the failures of those that cannot."""
         found: list[tuple[PlannedFile, os.stat_result | None]] = []
         refused: list[FileResult] = []
-        for item, there in zip(items, look_at(item.place for item in items), strict=True):
+        for item, there in zip(items, look_at([item.place for item in items]), strict=True):
             if there.error is not None:
                 refused.append(failed(item, there.error))
                 continue

@@ -5,6 +5,8 @@ another; shared between the loop and other threads they would mostly wait for th
 with the first response, sends its follow-ups from the thread, and reports a few times a second to the loop how many
 are complete.
 
+Where the sinks keep the thread waiting, as on a disk of the network, bodies are handed to them in many threads.
+
 Only what arrives complete and as expected is taken here. Anything else ends a batch: the connection, and what arrived
 over it, return to the loop as they are.
 """
@@ -29,6 +31,7 @@ from wbfiles_async._http.connection import CUT_SHORT, Connection
 from wbfiles_async._http.errors import StaleConnectionError
 from wbfiles_async._http.extensions import FollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead
+from wbfiles_async._http.sinks import SinkThreads
 from wbfiles_async._http.stall import StallDetector
 from wbfiles_async._threads import await_to_completion, start_thread
 
@@ -42,6 +45,10 @@ CHECK_SECONDS: Final = 0.1
 
 IDLE_SECONDS: Final = 1.0
 """How long the thread waits for more to do: longer than it takes to request one file after the other."""
+
+
+_Filled = tuple["ConnectionBatch", int, Exception | None]
+"""A batch, which of its bodies was handed to its sink in another thread, and what that raised."""
 
 
 @attrs.define(eq=False)
@@ -64,6 +71,8 @@ class ConnectionBatch:
         is_unexpected: Whether the response with that head is not as expected, or broke off. Then the connection is in
             the middle of it.
         failure: What ended the batch; ``None`` if nothing was wrong.
+        filling: Bodies that other threads hand to their sinks.
+        is_paused: Whether nothing is sent or received before the first body is complete.
     """
 
     connection: Connection
@@ -77,10 +86,14 @@ class ConnectionBatch:
     pending: FollowUp | None = attrs.field(default=None, init=False)
     is_unexpected: bool = attrs.field(default=False, init=False)
     failure: Exception | None = attrs.field(default=None, init=False)
-    _wake: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    filling: int = attrs.field(default=0, init=False)
+    is_paused: bool = attrs.field(default=False, init=False)
+    _worker: BatchWorker | None = attrs.field(default=None, init=False)
     _length: int = attrs.field(default=0, init=False)
     _sent: int = attrs.field(default=1, init=False)
+    _arrived: int = attrs.field(default=0, init=False)
     _completed: int = attrs.field(default=0, init=False)
+    _ahead: set[int] = attrs.field(factory=set, init=False)
     _is_abandoned: bool = attrs.field(default=False, init=False)
     _sent_at: float = attrs.field(default=0.0, init=False)
     _checked_at: float = attrs.field(default=0.0, init=False)
@@ -116,7 +129,8 @@ class ConnectionBatch:
 
     def _abandon(self) -> None:
         self._is_abandoned = True
-        self._wake()
+        if self._worker is not None:
+            self._worker.check_soon()
 
     def _notify(self, *, over: bool) -> None:
         try:
@@ -144,6 +158,9 @@ class ConnectionBatch:
         """Return whether the batch is still wanted, and its connection has not stalled."""
         if self._is_abandoned:
             return False
+        if self.is_paused:  # nothing is due from the connection
+            self._checked_at = now
+            return True
         arrived, self._received = self.connection.received - self._received, self.connection.received
         reason = self._detector.stall(now - self._checked_at, arrived)
         self._checked_at = now
@@ -200,18 +217,44 @@ class ConnectionBatch:
                 return False
             return True
         sink, head = self.sink, self.head
-        if not self._completed:  # what its sink raises ends the batch, so no request may have been sent
-            self._finish(sink, body)
-            return self._send_next(now, head)
+        if not self._arrived:  # what its sink raises ends the batch, so no request may have been sent
+            self.is_paused = not self._fill(sink, body)
+            return self.is_paused or self._send_next(now, head)
         try:  # the next request is sent while the disk works
             return self._send_next(now, head)
         finally:
-            self._finish(sink, body)
+            self._fill(sink, body)
 
-    def _finish(self, sink: Sink, body: memoryview) -> None:
-        sink.write(body)
-        sink.complete()
-        self._completed += 1
+    def _fill(self, sink: Sink, body: memoryview) -> bool:
+        """Hand a body to its sink; return whether it is complete, which another thread may be busy with."""
+        assert self._worker is not None  # noqa: S101  # the thread that this runs in
+        number, self._arrived = self._arrived, self._arrived + 1
+        if self._worker.sinks.fill(sink, body, partial(self._worker.on_filled, self, number)):
+            self._count(number)
+            return True
+        self.filling += 1
+        return False
+
+    def _count(self, number: int) -> None:
+        """Count a complete body; those after one that is not complete yet count with that."""
+        self._ahead.add(number)
+        while self._completed in self._ahead:
+            self._ahead.remove(self._completed)
+            self._completed += 1
+
+    def on_filled(self, number: int, error: Exception | None, now: float) -> bool:
+        """Act on a body that another thread has handed to its sink."""
+        self.filling -= 1
+        if error is not None:
+            self.failure = self.failure or error
+            return False
+        self._count(number)
+        if not self.is_paused or self.failure is not None:
+            return True
+        self.is_paused = False
+        head = self.head
+        assert head is not None  # noqa: S101  # the first one's
+        return self._attempt(lambda now: self._send_next(now, head), now)
 
     def _send_next(self, now: float, head: ResponseHead) -> bool:
         if self._is_abandoned or self.next_follow_up is None or not (head.keep_alive and self.connection.is_idle):
@@ -232,13 +275,16 @@ class BatchWorker:
     """A thread that batches share. It lasts while there are any, and for a moment longer.
 
     Attributes:
+        sinks: Hands bodies to their sinks.
         batches: How many there are now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sinks: SinkThreads) -> None:
+        self.sinks = sinks
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._new: list[ConnectionBatch] = []
+        self._filled: list[_Filled] = []
         self._some_abandoned = False
         self._asleep = False
         self._waker: socket.socket | None = None  # exists while the thread does
@@ -253,7 +299,7 @@ class BatchWorker:
         Raises:
             ThreadsExhaustedError: No thread can be started.
         """
-        batch._wake = self._check_soon
+        batch._worker = self
         with self._lock:
             if self._waker is None:
                 waker, wakened = socket.socketpair()
@@ -274,9 +320,18 @@ class BatchWorker:
             self._idle_seconds = 0.0
             self._wake()
 
-    def _check_soon(self) -> None:
+    def check_soon(self) -> None:
+        """Have the thread look for batches that were abandoned."""
         with self._lock:
             self._some_abandoned = True
+            self._wake()
+
+    # In any thread.
+
+    def on_filled(self, batch: ConnectionBatch, number: int, error: Exception | None) -> None:
+        """Tell the thread of a body that was handed to its sink elsewhere."""
+        with self._lock:
+            self._filled.append((batch, number, error))
             self._wake()
 
     def _wake(self) -> None:
@@ -304,12 +359,14 @@ class BatchWorker:
             while True:
                 with self._lock:
                     new, self._new = self._new, []
+                    filled, self._filled = self._filled, []
                     check, self._some_abandoned = self._some_abandoned, False
-                    if not new and rounds.idle_since + self._idle_seconds <= time.monotonic():
+                    if not new and not filled and rounds.idle_since + self._idle_seconds <= time.monotonic():
                         self._waker = None
                         return
-                    self._asleep = not (new or check)
+                    self._asleep = not (new or filled or check)
                 try:
+                    rounds.resume(filled)
                     rounds.register(new)
                     rounds.poll(wait=self._asleep)
                     self._asleep = False
@@ -329,6 +386,7 @@ class _Rounds:
         self._selector = selector
         self._report = report
         self._active: set[ConnectionBatch] = set()
+        self._ending: set[ConnectionBatch] = set()
         self._progressed: set[ConnectionBatch] = set()
         self._over: list[ConnectionBatch] = []
         self._now = self._checked_at = self._reported_at = 0.0
@@ -337,7 +395,7 @@ class _Rounds:
     @property
     def idle_since(self) -> float:
         """Monotonic seconds; infinite while there is something to do."""
-        return math.inf if self._active or self._progressed or self._over else self._clock
+        return math.inf if self._active or self._ending or self._progressed or self._over else self._clock
 
     def register(self, new: Sequence[ConnectionBatch]) -> None:
         """Take over new batches."""
@@ -345,6 +403,18 @@ class _Rounds:
         for batch in new:
             self._selector.register(batch.connection.socket, selectors.EVENT_READ, batch)
             self._after(batch, goes_on=batch.start(self._now))
+
+    def resume(self, filled: Sequence[_Filled]) -> None:
+        """Go on with batches some of whose bodies were handed to their sinks elsewhere."""
+        for batch, number, error in filled:
+            was_paused = batch.is_paused
+            goes_on = batch.on_filled(number, error, self._now)
+            if batch in self._ending:
+                self._end(batch)
+            elif batch in self._active:
+                if was_paused and goes_on:
+                    self._selector.register(batch.connection.socket, selectors.EVENT_READ, batch)
+                self._after(batch, goes_on=goes_on)
 
     def poll(self, *, wait: bool) -> None:
         """Act on what has arrived."""
@@ -383,14 +453,20 @@ class _Rounds:
         self._report([], over)
 
     def _after(self, batch: ConnectionBatch, *, goes_on: bool) -> None:
-        if goes_on:
-            self._progressed.add(batch)
-        else:
+        if not goes_on:
             self._end(batch)
+            return
+        self._progressed.add(batch)
+        if batch.is_paused:
+            self._selector.unregister(batch.connection.socket)
 
     def _end(self, batch: ConnectionBatch) -> None:
         with suppress(KeyError, ValueError):  # its socket may be closed
             self._selector.unregister(batch.connection.socket)
         self._active.discard(batch)
         self._progressed.discard(batch)
-        self._over.append(batch)
+        if batch.filling:
+            self._ending.add(batch)
+        else:
+            self._ending.discard(batch)
+            self._over.append(batch)

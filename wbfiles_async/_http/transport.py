@@ -27,6 +27,7 @@ from wbfiles_async._http.extensions import BatchEnd, FollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead, request_head
 from wbfiles_async._http.pool import ConnectionPool
 from wbfiles_async._http.proxies import Proxy, ProxyRules
+from wbfiles_async._http.sinks import SinkThreads
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
 
 __all__ = ["DrainingTransport"]
@@ -61,7 +62,8 @@ class DrainingTransport(httpx.AsyncBaseTransport):
     def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
         self._proxies = proxies
         self._threads = WorkerThreads()
-        self._workers = [BatchWorker() for _ in range(BATCH_WORKERS)]
+        sinks = SinkThreads(self._threads)
+        self._workers = [BatchWorker(sinks) for _ in range(BATCH_WORKERS)]
         self._pool = ConnectionPool()
         self._connector = Connector(self._threads, tls, self._pool.close_idle)
 

@@ -1,0 +1,64 @@
+"""Completes small bodies: in the thread that received them, or in many threads where sinks keep that one waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from wbfiles_async._http.extensions import Sink
+from wbfiles_async._threads import MANY_THREADS, ThreadsExhaustedError, Waiting, WorkerThreads
+
+__all__ = ["SinkThreads"]
+
+
+class SinkThreads:
+    """Hands bodies to their sinks.
+
+    Args:
+        threads: Where the threads come from.
+    """
+
+    def __init__(self, threads: WorkerThreads) -> None:
+        self._threads = threads
+        self._waiting = Waiting()
+        self._free = threading.Semaphore(MANY_THREADS)
+
+    def fill(self, sink: Sink, body: memoryview, on_filled: Callable[[Exception | None], None]) -> bool:
+        """Hand a body to its sink and complete it; return whether that is done.
+
+        If it is not, it is done in another thread, which calls ``on_filled`` with what the sink raised. Blocks while
+        all threads have something to do.
+
+        Args:
+            sink: Takes the body.
+            body: The whole body; not used after this has returned.
+            on_filled: Called in another thread, and only if this returns false.
+
+        Raises:
+            Exception: What the sink raised, if it was filled in this thread.
+        """
+        if not self._waiting.is_long:
+            self._waiting.measure(lambda: _fill(sink, body))
+            return True
+        copy = bytes(body)
+
+        def fill() -> None:
+            error = None
+            try:
+                self._waiting.measure(lambda: _fill(sink, copy))
+            except Exception as raised:  # raised where the batch is awaited
+                error = raised
+            self._free.release()
+            on_filled(error)
+
+        self._free.acquire()
+        try:
+            self._threads.submit(fill)
+        except ThreadsExhaustedError:
+            fill()
+        return False
+
+
+def _fill(sink: Sink, body: bytes | memoryview) -> None:
+    sink.write(body)
+    sink.complete()
