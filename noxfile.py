@@ -108,6 +108,7 @@ def bench_smoke(session: nox.Session) -> None:
     """Whether the benchmarks work: everything tiny and once, right results demanded."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", "--smoke")
+    session.run("python", "-m", "docs.latency", "--smoke")
 
 
 @nox.session
@@ -122,3 +123,10 @@ def picture(session: nox.Session) -> None:
     """The picture of the README, from a real run."""
     install(session, "picture")
     session.run("python", "docs/picture.py")
+
+
+@nox.session
+def latency(session: nox.Session) -> None:
+    """The picture of stores near and far, measured; about an hour. Arguments go to ``python -m docs.latency``."""
+    install(session, "bench")
+    session.run("python", "-m", "docs.latency", *session.posargs)

@@ -9,6 +9,7 @@ from benchmarks.large import LARGE, LIMITED, TLS
 from benchmarks.listing import LISTING
 from benchmarks.many import MANY
 from benchmarks.projects import PATHS, PROJECTS
+from benchmarks.proxies import PROXIES
 from benchmarks.scale import SCALE
 from benchmarks.slow_disk import SLOW_DISK
 from benchmarks.small import MEDIUM, SMALL
@@ -30,6 +31,7 @@ if __name__ == "__main__":
             *CONNECTIONS,
             *DISTANT,
             *SLOW_DISK,
+            *PROXIES,
             *SCALE,
         ]
     )

@@ -77,8 +77,9 @@ def main(benchmarks: Sequence[Benchmark], *, options: Sequence[argparse.Argument
     with staged(runs) as stage:
         for benchmark in chosen:
             result = benchmark.measure(stage, repetitions=1 if given.smoke else given.runs, smoke=given.smoke)
-            print(result.text, flush=True)
-            texts.append(result.text)
+            if result.text:
+                print(result.text, flush=True)
+                texts.append(result.text)
             problems += result.problems
     if given.write:
         replace_rest(_README, _LAST, "\n".join(texts))

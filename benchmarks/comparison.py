@@ -22,7 +22,7 @@ class Comparison:
         title: Heading of the table.
         says: What is measured, and what has to be reached.
         run: The files.
-        smoke: A tiny run for a check that all of it works.
+        smoke: A tiny run for a check that all of it works; ``None`` if another comparison's does that.
         contenders: Who; the first one is what the others are compared with.
         most: Repetitions that are enough for it.
         rehearse: Whether each does it once unmeasured, where first times differ (compiled modules).
@@ -32,7 +32,7 @@ class Comparison:
     title: str
     says: str
     run: StagedRun
-    smoke: StagedRun
+    smoke: StagedRun | None
     contenders: Sequence[Contender]
     most: int = 100
     rehearse: bool = False
@@ -43,11 +43,17 @@ class Comparison:
 
     def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
         """Return the runs that must be there."""
-        return [self.smoke if smoke else self.run]
+        run = self._run(smoke=smoke)
+        return [run] if run else []
+
+    def _run(self, *, smoke: bool) -> StagedRun | None:
+        return self.smoke if smoke else self.run
 
     def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
         """Let everybody do it."""
-        run = self.smoke if smoke else self.run
+        run = self._run(smoke=smoke)
+        if run is None:
+            return Result("", [])
         heading = f"## {self.title}: {run}" if run.size else f"## {self.title}"
         if reason := stage.obstacle(run):
             return Result(f"{heading}\n\nSkipped: {reason}.\n", [])

@@ -16,6 +16,10 @@ MIB = 1 << 20
 Door = Literal["http", "https", "limited"]
 """The store's ways in: plain, over TLS, or with a rate limit on each connection."""
 
+Way = Literal["direct", "tinyproxy", "squid", "excluded", "other scheme"]
+"""How the store is reached: directly; by a proxy; directly, though the environment names a proxy, which ``NO_PROXY``
+excludes or which is for https, and the store is not."""
+
 
 @attrs.frozen
 class StagedRun:
@@ -30,6 +34,7 @@ class StagedRun:
         latency: Seconds that the API takes longer for each answer on this run.
         first_byte: Seconds after which the store begins each response, as one far away does.
         slow_disk: Seconds that each metadata call takes on the disk that the files go to; 0 for memory.
+        way: How the store is reached.
         runs: How many runs. With more than one, ``run_id`` is the name of their project.
     """
 
@@ -41,6 +46,7 @@ class StagedRun:
     latency: float = 0.0
     first_byte: float = 0.0
     slow_disk: float = 0.0
+    way: Way = "direct"
     runs: int = 1
 
     @property
@@ -53,7 +59,7 @@ class StagedRun:
         """The run's id."""
         project = f"{self.runs}x" if self.runs > 1 else ""
         latencies = f"{self.latency * 1000:g}ms-{self.first_byte * 1000:g}ms"
-        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{latencies}"
+        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{latencies}-{self.way.replace(' ', '-')}"
 
     def __str__(self) -> str:
         unit, name = (MIB, "MiB") if self.size >= MIB else (1024, "KiB") if self.size >= 1024 else (1, "bytes")

@@ -1,6 +1,6 @@
 """Stands in for nginx where there is none: good enough to see that everything works, too slow to compare by.
 
-python -m benchmarks.plain_store DATA CERTIFICATE HTTP_SOCKET LIMITED_SOCKET HTTPS_SOCKET
+python -m benchmarks.plain_store DATA CERTIFICATE DOOR=SOCKET ...
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiohttp import web
 from benchmarks.data import name_of
 
 
-async def _main(data: Path, certificate: Path, http: int, limited: int, https: int) -> None:
+async def _main(data: Path, certificate: Path, *doors: str) -> None:
     async def serve(request: web.Request) -> web.FileResponse:
         place = re.fullmatch(r"(?:after/([0-9.]+)/)?(same/)?([^/]+)/([^/]+)", request.match_info["place"])
         if place is None:
@@ -33,10 +33,11 @@ async def _main(data: Path, certificate: Path, http: int, limited: int, https: i
     await runner.setup()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
-    for number, tls in ((http, None), (limited, None), (https, context)):
-        await web.SockSite(runner, socket.socket(fileno=number), ssl_context=tls).start()
+    for door, _, number in (given.partition("=") for given in doors):
+        tls = context if door == "https" else None
+        await web.SockSite(runner, socket.socket(fileno=int(number)), ssl_context=tls).start()
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))
+    asyncio.run(_main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))

@@ -7,7 +7,7 @@ import argparse
 
 from benchmarks.command import main
 from benchmarks.comparison import Comparison
-from benchmarks.contenders.lineup import ARIA2C, CURL, WANDB, WANDB_16, ours
+from benchmarks.contenders.lineup import ARIA2C, CURL, WANDB_16, ours
 from benchmarks.data import StagedRun
 
 
@@ -24,7 +24,6 @@ def slow_disk(call: float) -> list[Comparison]:
             smoke=smoke,
             contenders=(
                 WANDB_16,
-                WANDB,
                 ARIA2C,
                 CURL,
                 ours("**wbfiles_async**", "download"),

@@ -14,9 +14,9 @@ from urllib.request import urlopen
 
 import attrs
 
-from benchmarks import slow_mount, store
+from benchmarks import proxy, slow_mount, store
 from benchmarks.api_server import signed
-from benchmarks.data import MIB, Door, StagedRun, name_of, write_files
+from benchmarks.data import MIB, StagedRun, Way, name_of, write_files
 from benchmarks.slow_mount import SlowDisk
 
 _MEMORY_DISK = Path("/dev/shm")
@@ -29,16 +29,18 @@ class Stage:
     Attributes:
         folder: Where all of it is.
         base_url: The API.
-        origins: The store's origins.
+        origins: The store's origins, by its host and its doors.
         md5s: The md5 of each run's files, by the run's folder.
         slow_disks: Disks with latency, by the seconds that a metadata call takes.
+        environments: Variables with which the store is reached, by the way to it.
     """
 
     folder: Path
     base_url: str
-    origins: Mapping[Door, str]
+    origins: Mapping[store.Entry, str]
     md5s: dict[str, list[str]]
     slow_disks: Mapping[float, SlowDisk]
+    environments: Mapping[Way, Mapping[str, str]]
 
     @property
     def authority(self) -> Path:
@@ -53,7 +55,7 @@ class Stage:
     def urls(self, run: StagedRun) -> dict[str, str]:
         """Return the URL of each file of the run, by its name."""
         names = map(name_of, range(run.files))
-        return {name: signed(self.origins[run.door] + run.url_path(name)) for name in names}
+        return {name: signed(self.origins[_entry_of(run)] + run.url_path(name)) for name in names}
 
     def obstacle(self, run: StagedRun) -> str:
         """Return why the run cannot be downloaded here; an empty text if it can."""
@@ -64,7 +66,7 @@ class Stage:
             return "only Linux can limit the rate of each connection"
         if run.first_byte and not store.can_delay():
             return "nginx has no echo module (Debian: libnginx-mod-http-echo)"
-        return slow_mount.obstacle() if run.slow_disk else ""
+        return slow_mount.obstacle() if run.slow_disk else proxy.obstacle(run.way)
 
 
 @contextmanager
@@ -81,21 +83,27 @@ def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
         contents = {run.folder: run for run in runs}
         md5s = {content: write_files(run, data / content) for content, run in contents.items()}
         with ExitStack() as stack:
-            origins = stack.enter_context(store.serve(data, folder))
+            origins = stack.enter_context(store.serve(data, folder, proxy.own_address()))
             base_url = stack.enter_context(_api(folder, runs, origins, md5s))
             latencies = {run.slow_disk for run in runs if run.slow_disk} if not slow_mount.obstacle() else ()
             disks = {each: stack.enter_context(slow_mount.mounted(folder, each)) for each in latencies}
-            yield Stage(folder, base_url, origins, md5s, disks)
+            ways = {run.way for run in runs if not proxy.obstacle(run.way)}
+            environments = {way: stack.enter_context(proxy.serve(way, folder)) for way in ways}
+            yield Stage(folder, base_url, origins, md5s, disks, environments)
 
 
 @contextmanager
 def _api(
-    folder: Path, runs: Sequence[StagedRun], origins: Mapping[Door, str], md5s: dict[str, list[str]]
+    folder: Path, runs: Sequence[StagedRun], origins: Mapping[store.Entry, str], md5s: dict[str, list[str]]
 ) -> Iterator[str]:
-    listings = [{"run": attrs.asdict(run), "store": origins[run.door], "md5s": md5s[run.folder]} for run in runs]
+    listings = [{"run": attrs.asdict(run), "store": origins[_entry_of(run)], "md5s": md5s[run.folder]} for run in runs]
     file = folder / "runs.json"
     file.write_text(json.dumps(listings))
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         command = [sys.executable, "-m", "benchmarks.api_server", str(file), str(listener.fileno())]
         with store.running(command, pass_fds=[listener.fileno()]):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _entry_of(run: StagedRun) -> store.Entry:
+    return ("outer" if run.way in ("tinyproxy", "squid") else "loopback"), run.door

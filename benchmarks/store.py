@@ -17,10 +17,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Literal, get_args
 
 import trustme
 
 from benchmarks.data import Door
+
+Host = Literal["loopback", "outer"]
+Entry = tuple[Host, Door]
+"""An address of the store, and which of its doors there."""
 
 LIMIT = 32_000_000
 """Bytes per second that the limited door gives one connection."""
@@ -50,9 +55,7 @@ http {{
     ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.pem;
     server {{
-        listen {http};
-        listen {limited};
-        listen {https} ssl;
+        {listens}
         root {data};
         location = /state {{ stub_status; }}
         location ~ ^/same/([^/]+)/ {{ try_files /$1/f000000.bin =404; }}
@@ -85,36 +88,40 @@ def _echo_module() -> Path | None:
 
 
 @contextmanager
-def serve(data: Path, folder: Path) -> Iterator[Mapping[Door, str]]:
+def serve(data: Path, folder: Path, outer: str | None = None) -> Iterator[Mapping[Entry, str]]:
     """Serve the folder ``data`` by nginx; by a slower server in Python where there is none.
 
     Args:
         data: What is served.
         folder: Where configuration, certificates and logs go; ``authority.pem`` is the one to trust.
+        outer: An address of this machine that is not on loopback; if there is none, loopback stands in.
 
     Yields:
         The store's origins.
     """
     with ExitStack() as stack:
         # Listening before the server starts: nobody else can take the ports, and nothing needs to be waited for.
-        doors = {door: stack.enter_context(_listen()) for door in ("http", "https", "limited")}
+        hosts: dict[Host, str] = {"loopback": "127.0.0.1", "outer": outer or "127.0.0.1"}
+        doors: dict[Entry, socket.socket] = {
+            (host, door): stack.enter_context(_listen(hosts[host])) for host in hosts for door in get_args(Door)
+        }
         if can_limit():
-            doors["limited"].setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, LIMIT)
+            for host in hosts:
+                doors[host, "limited"].setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, LIMIT)
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / "authority.pem")
-        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        authority.issue_cert(*set(hosts.values())).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
         command, environment = (_nginx if shutil.which("nginx") else _python)(data, folder, doors)
         numbers = [listener.fileno() for listener in doors.values()]
         stack.enter_context(running(command, pass_fds=numbers, environment=environment))
         yield {
-            "http": f"http://{_address(doors['http'])}",
-            "https": f"https://{_address(doors['https'])}",
-            "limited": f"http://{_address(doors['limited'])}",
+            (host, door): f"{'https' if door == 'https' else 'http'}://{_address(listener)}"
+            for (host, door), listener in doors.items()
         }
 
 
-def _listen() -> socket.socket:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+def _listen(host: str) -> socket.socket:
+    listener = socket.create_server((host, 0), backlog=1024)
     # nginx believes that of a socket it inherits; else two workers take one connection, and one waits for the next.
     listener.setblocking(False)
     return listener
@@ -125,23 +132,25 @@ def _address(listener: socket.socket) -> str:
     return f"{host}:{port}"
 
 
-def _nginx(data: Path, folder: Path, doors: Mapping[str, socket.socket]) -> tuple[list[str], dict[str, str]]:
+def _nginx(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> tuple[list[str], dict[str, str]]:
     # Started by root, nginx would give up the right to read what only root may.
     owner = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
     user = f"user {owner};" if os.geteuid() == 0 else ""
-    addresses = {door: _address(listener) for door, listener in doors.items()}
+    listens = "\n        ".join(
+        f"listen {_address(listener)}{' ssl' if door == 'https' else ''};" for (_, door), listener in doors.items()
+    )
     configuration = folder / "nginx.conf"
     echo = _echo_module()
     delay = {"modules": f"load_module {echo};" if echo else "", "delayed": _DELAYED if echo else ""}
-    configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, data=data, **delay, **addresses))
+    configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, data=data, listens=listens, **delay))
     # The variable is how nginx hands its own listening sockets over to a new version of itself.
     inherited = "".join(f"{listener.fileno()};" for listener in doors.values())
     command = ["nginx", "-p", str(folder), "-c", str(configuration), "-e", str(folder / "nginx.log")]
     return command, {"NGINX": inherited}
 
 
-def _python(data: Path, folder: Path, doors: Mapping[str, socket.socket]) -> tuple[list[str], dict[str, str]]:
-    numbers = [str(doors[door].fileno()) for door in ("http", "limited", "https")]
+def _python(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> tuple[list[str], dict[str, str]]:
+    numbers = [f"{door}={listener.fileno()}" for (_, door), listener in doors.items()]
     return [sys.executable, "-m", "benchmarks.plain_store", str(data), str(folder / "server.pem"), *numbers], {}
 
 

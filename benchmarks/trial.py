@@ -141,7 +141,7 @@ def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
     job.written.parent.mkdir(exist_ok=True)
     try:
         before = stage.asked()
-        with StoreWatch(stage.origins["http"]) as watch:
+        with StoreWatch(stage.origins["loopback", "http"]) as watch:
             trial = _measure(contender, job, mark)
         asked = stage.asked() - before
         trial = attrs.evolve(trial, asked=asked, connections=watch.connections, requests=watch.requests)
@@ -246,7 +246,7 @@ def _environment(job: Job, mark: str) -> dict[str, str]:
         "WANDB_SILENT": "true",
         "WANDB_CONSOLE": "off",
         "WANDB_ERROR_REPORTING": "false",
-    }
+    } | dict(job.stage.environments[job.run.way])
 
 
 def _check(contender: Contender, job: Job) -> str:

@@ -17,7 +17,7 @@ class StoreWatch:
     """Samples nginx's own counters inside of a ``with``; the store in Python has none, and all stays 0.
 
     Attributes:
-        connections: The most that were open in any sample.
+        connections: The most that were open in any sample, besides those from before.
         requests: How many there were.
     """
 
@@ -25,13 +25,14 @@ class StoreWatch:
         self.connections = 0
         self.requests = 0
         self._connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=30)
-        self._before = 0
+        self._before = self._open = 0
         self._looks = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
     def __enter__(self) -> Self:
         self._before = self._look()
+        self._open, self.connections = self.connections, 0
         if self._before:
             self._thread.start()
         return self
@@ -57,5 +58,5 @@ class StoreWatch:
         numbers = [int(number) for number in re.findall(rb"\d+", response.read())]
         if response.status != 200:
             return 0
-        self.connections = max(self.connections, numbers[0] - 1)  # without this one
+        self.connections = max(self.connections, numbers[0] - 1 - self._open)  # without this one
         return numbers[3]
