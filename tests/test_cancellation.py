@@ -1,9 +1,11 @@
-"""Cancelled at any moment, by any means: nothing is left behind, and the same client still works."""
+"""Cancelled at any moment, by any means, over each way of requests: nothing is left, and the client works."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import json
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,27 +13,37 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 from scripted_server import (
     RUN,
     Answer,
     ScriptedServer,
+    Seen,
     Step,
     Stored,
     client,
+    graphql_answer,
     quick,
     refusal,
     remote,
     temporaries,
 )
 from scripted_server import server as server
+from soak.listings import Listing
+from transports import TRANSPORTS, each_transport
 
 from wbfiles_async import AsyncApi
+from wbfiles_async._disk.journal import parse_journal
 
 MIB = 1 << 20
 SMALL = b"small" * 1000
 LARGE = bytes(range(256)) * 4096 * 2 + b"the end"
 CONNECTIONS = 3
+MOST_CONNECTIONS = CONNECTIONS + 2
+"""The API has its own: one is in use, and one may be on its way out."""
+DENSE = 16
+"""Turns each of which is tried."""
 
 Work = Callable[[], Awaitable[object]]
 Moment = Awaitable[None]
@@ -92,7 +104,7 @@ async def by_scope(work: Work, moment: Moment) -> bool:
     return False
 
 
-each_way = pytest.mark.parametrize("stop", [by_task, by_timeout, by_scope])
+MEANS = (by_task, by_timeout, by_scope)
 
 
 def descriptors() -> list[str]:
@@ -112,6 +124,11 @@ def open_files() -> list[str]:
     return [path for path in descriptors() if not path.startswith(("socket:", "anon_inode:[eventpoll]"))]
 
 
+def threads() -> set[threading.Thread]:
+    """The threads but for the loop's own, which stay until it is closed."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+
+
 async def settled(condition: Callable[[], object]) -> None:
     """Wait until the condition holds."""
     async with asyncio.timeout(5):
@@ -122,8 +139,8 @@ async def settled(condition: Callable[[], object]) -> None:
 class Watch:
     """Compares what is there with what was there before."""
 
-    def __init__(self, server: ScriptedServer, api: AsyncApi, root: Path) -> None:
-        self._server, self._api, self._root = server, api, root
+    def __init__(self, server: ScriptedServer, api: AsyncApi) -> None:
+        self._server, self._api = server, api
         self._files, self._tasks = open_files(), asyncio.all_tasks()
         self._other = server.put("other", SMALL)
 
@@ -132,99 +149,191 @@ class Watch:
 
     async def check(self) -> None:
         """Assert that nothing is left, and that the client works."""
-        assert not temporaries(self._root)
         assert open_files() == self._files
         session = self._api._gateway.session()
         assert (session.limits.free, session.limits.under_way) == (CONNECTIONS, 0)
         await settled(lambda: not self.strays())
+        await settled(lambda: len(self._server.tasks) <= MOST_CONNECTIONS)
         async with asyncio.timeout(5):
             assert await remote(self._api, self._other).read_bytes() == SMALL
 
 
 @asynccontextmanager
-async def watched(server: ScriptedServer, root: Path, **options: object) -> AsyncIterator[tuple[AsyncApi, Watch]]:
+async def watched(server: ScriptedServer, **options: object) -> AsyncIterator[tuple[AsyncApi, Watch]]:
     """A client that has made its first connection, and a watch on what it leaves."""
+    before, tasks = threads(), asyncio.all_tasks()
     async with client(server, connections=CONNECTIONS, part_size=MIB // 2, **options) as api:
         assert await remote(api, server.put("first", SMALL)).read_bytes() == SMALL
-        yield api, Watch(server, api, root)
+        yield api, Watch(server, api)
         gc.collect()  # what was never closed complains now
+    await settled(lambda: threads() <= before)
+    await settled(lambda: asyncio.all_tasks() <= tasks)  # the server has one for each connection
 
 
-def moments(first: int, step: float) -> Iterator[int]:
+def moments() -> Iterator[int]:
     """Each of the first turns, then ever fewer of them."""
-    yield from range(first)
-    turn = float(first)
+    yield from range(DENSE)
+    turn = float(DENSE)
     while turn < 100_000:
         yield int(turn)
-        turn *= step
+        turn *= 1.2
     raise AssertionError("the work is never done")
 
 
-@pytest.mark.fault(94)
-@each_way
-@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
-async def test_a_download_cancelled_after_any_turn_of_the_loop_leaves_nothing(
-    server: ScriptedServer, tmp_path: Path, stop: Stop, data: bytes
-) -> None:
-    node = server.put("a.txt", data)
-    target = tmp_path / "folder" / "a.txt"
+@attrs.frozen
+class Operation:
+    """What is done with the client, over and over.
 
-    async with watched(server, tmp_path) as (api, watch):
-        file = remote(api, node | {"name": "folder/a.txt"})
+    Attributes:
+        work: Does it once.
+        check: Called after each time, with whether it was done: asserts what may be left, and puts it back.
+    """
+
+    work: Work
+    check: Callable[[bool], None]
+
+
+Prepare = Callable[[ScriptedServer, AsyncApi, Path], Operation]
+"""Puts what an operation needs on the server."""
+
+
+def _fetched(root: Path, contents: dict[str, bytes], work: Work) -> Operation:
+    """Files that are complete or not there."""
+
+    def check(done: bool) -> None:
+        paths = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))
+        found = {path.relative_to(root).as_posix(): path for path in paths}
+        assert not done or found.keys() == contents.keys()
+        for name, path in found.items():
+            assert path.read_bytes() == contents[name]
+            path.unlink()
+
+    return Operation(work, check)
+
+
+def _downloaded(data: bytes) -> Prepare:
+    def prepare(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
+        file = remote(api, server.put("a.txt", data) | {"name": "folder/a.txt"})
 
         async def work() -> None:
-            async with await file.download(tmp_path, replace=True):
+            async with await file.download(root):
                 pass
 
-        for count in moments(60, 1.06):
-            done = await stop(work, turns(count))
-            assert not target.exists() or target.read_bytes() == data
-            await watch.check()
-            if done:
-                break
-            target.unlink(missing_ok=True)
-    assert target.read_bytes() == data
+        return _fetched(root, {"folder/a.txt": data}, work)
+
+    return prepare
 
 
-@pytest.mark.fault(94)
-@each_way
-async def test_a_bulk_download_cancelled_after_any_turn_of_the_loop_leaves_nothing(
-    server: ScriptedServer, tmp_path: Path, stop: Stop
-) -> None:
+def _resumed(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
+    """A large file that may leave its part file, from which the next download resumes."""
+    file = remote(api, server.put("a", LARGE))
+    fetched = _fetched(root, {"a": LARGE}, lambda: file.fetch(root))
+
+    def check(done: bool) -> None:
+        left = temporaries(root)
+        assert not (done and left)
+        for path in left:
+            journal = parse_journal(path.read_bytes()[len(LARGE) :])
+            assert journal is not None
+            assert journal.parts
+        fetched.check(done)
+
+    return Operation(fetched.work, check)
+
+
+def _many(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
     contents = {f"{n}.bin": b"%d" % n * 1000 for n in range(12)} | {"large": LARGE}
     for name, data in contents.items():
         server.put(name, data)
-    async with watched(server, tmp_path) as (api, watch):
-        run = api.run(RUN)
+    run = api.run(RUN)
+    return _fetched(
+        root, contents, lambda: run.download(root, existing="replace", exclude=["other", "first", ".wbfiles-state"])
+    )
 
-        async def work() -> None:
-            await run.download(tmp_path, existing="replace", exclude=["other", "first"])
 
-        for count in moments(20, 1.12):
-            done = await stop(work, turns(count))
-            for path in tmp_path.iterdir():
-                assert path.read_bytes() == contents[path.name]
-                if not done:
-                    path.unlink()
-            await watch.check()
-            if done:
-                break
-    assert {path.name for path in tmp_path.iterdir()} == set(contents)
+def _nothing(done: bool) -> None:
+    """Nothing is written that would have to be looked at."""
+
+
+def _read(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
+    node = server.put("a", LARGE)
+
+    async def work() -> None:
+        assert await remote(api, node).read_bytes() == LARGE
+
+    return Operation(work, _nothing)
+
+
+def _streamed(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
+    node = server.put("a", LARGE)
+
+    async def work() -> None:
+        assert b"".join([piece async for piece in remote(api, node).stream()]) == LARGE
+
+    return Operation(work, _nothing)
+
+
+def _listed(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
+    for n in range(5):
+        server.put(f"{n}", b"")
+    server.on("/graphql", Listing(server, "as it should be"))
+
+    async def work() -> None:
+        assert {file.name for file in await api.run(RUN).files(per_page=2).to_list()} == set(server.files)
+
+    return Operation(work, _nothing)
+
+
+def _deleted(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
+    listing, numbers = Listing(server, "as it should be"), itertools.count()
+
+    def answer(seen: Seen) -> Answer:
+        asked = json.loads(seen.body)
+        if "mutation" not in asked["query"]:
+            return listing(seen)
+        there = [server.files.pop(identity.removeprefix("id-"), None) for identity in asked["variables"]["files"]]
+        return graphql_answer({"deleteFiles": {"success": None not in there}})
+
+    def check(done: bool) -> None:
+        assert not done or not server.files
+        server.files.clear()
+        for _ in range(5):  # of new names: a server may delete the others after a cancelled request, too
+            server.put(f"{next(numbers)}", b"")
+
+    server.on("/graphql", answer)
+    check(False)
+    return Operation(lambda: api.run(RUN).files(per_page=2).delete(all=True), check)
+
+
+OPERATIONS: dict[str, Prepare] = {
+    "a small download": _downloaded(SMALL),
+    "a download in parts": _downloaded(LARGE),
+    "a fetch that is resumed": _resumed,
+    "many files": _many,
+    "reading": _read,
+    "a stream": _streamed,
+    "a listing": _listed,
+    "a deletion": _deleted,
+}
 
 
 @pytest.mark.fault(94)
-@each_way
-async def test_a_stream_cancelled_after_any_turn_of_the_loop_leaves_nothing(
-    server: ScriptedServer, tmp_path: Path, stop: Stop
-) -> None:
-    node = server.put("a", LARGE)
-    async with watched(server, tmp_path) as (api, watch):
-
-        async def work() -> None:
-            assert b"".join([piece async for piece in remote(api, node).stream()]) == LARGE
-
-        for count in moments(30, 1.1):
-            done = await stop(work, turns(count))
+@each_transport
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_cancelled_after_any_turn_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
+    """The means change from turn to turn, and from way to way, so that each turn meets each of them."""
+    root = tmp_path / "root"
+    root.mkdir()
+    means = itertools.cycle(MEANS)
+    for _ in range(TRANSPORTS.index(server.transport)):
+        next(means)
+    is_resumed = OPERATIONS[name] is _resumed
+    async with watched(server, resume=is_resumed) as (api, watch):
+        operation = OPERATIONS[name](server, api, root)
+        for count, stop in zip(moments(), means, strict=False):
+            done = await stop(operation.work, turns(count))
+            operation.check(done)
+            assert is_resumed or not temporaries(root)
             await watch.check()
             if done:
                 break
@@ -243,33 +352,35 @@ def silent_within_a_refusal(data: bytes) -> Step:
 
 
 @pytest.mark.fault(94)
-@each_way
+@each_transport
 @pytest.mark.parametrize("step", [silent_before_the_answer, silent_within_the_body, silent_within_a_refusal])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
 async def test_a_download_cancelled_while_the_store_is_silent_leaves_nothing(
-    server: ScriptedServer, tmp_path: Path, stop: Stop, step: Callable[[bytes], Step], data: bytes
+    server: ScriptedServer, tmp_path: Path, step: Callable[[bytes], Step], data: bytes
 ) -> None:
     node = server.put("a", data, step(data))
-    async with watched(server, tmp_path, stall_seconds=30) as (api, watch):
+    async with watched(server, stall_seconds=30) as (api, watch):
 
         async def silence() -> None:
             await settled(lambda: server.busy)
             await turns(200)
 
-        assert not await stop(lambda: remote(api, node).fetch(tmp_path), silence())
-        await settled(lambda: not server.busy)
-        await watch.check()
-    assert list(tmp_path.iterdir()) == []
+        for stop in MEANS:
+            assert not await stop(lambda: remote(api, node).fetch(tmp_path), silence())
+            await settled(lambda: not server.busy)
+            await watch.check()
+            assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.fault(94)
-@each_way
+@each_transport
+@pytest.mark.parametrize("stop", MEANS)
 async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connection_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, stop: Stop
 ) -> None:
     waiting = server.put("waiting", SMALL, refusal(500, "InternalError", Retry_After="15"))
     held = server.put("held", SMALL, Answer(gate=asyncio.Event()))
-    async with watched(server, tmp_path, stall_seconds=30) as (api, watch):
+    async with watched(server, stall_seconds=30) as (api, watch):
 
         async def hold(root: Path) -> None:
             await settled(lambda: server.seen("/store/waiting"))
@@ -305,7 +416,7 @@ async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_th
             failures.append(error)
             raise
 
-    async with watched(server, tmp_path) as (api, watch):
+    async with watched(server) as (api, watch):
         monkeypatch.setattr(os, "pwrite", slow)
         task = asyncio.create_task(remote(api, node).fetch(tmp_path))
         await asyncio.to_thread(writing.wait)
@@ -327,7 +438,7 @@ async def test_when_one_part_fails_the_others_stop_at_once_and_one_error_comes_o
 ) -> None:
     held = Stored(LARGE).but(gate=asyncio.Event(), gate_at=1000)
     node = server.put("a", LARGE, held, held, refusal(400, "Bad"))
-    async with watched(server, tmp_path, stall_seconds=30) as (api, watch), asyncio.timeout(5):
+    async with watched(server, stall_seconds=30) as (api, watch), asyncio.timeout(5):
         with pytest.raises(OSError, match="status 400 Bad"):
             await remote(api, node).fetch(tmp_path)
         await watch.check()
@@ -337,12 +448,12 @@ async def test_when_one_part_fails_the_others_stop_at_once_and_one_error_comes_o
 @pytest.mark.fault(94)
 async def test_closing_the_client_leaves_no_descriptor_task_or_thread(server: ScriptedServer, tmp_path: Path) -> None:
     nodes = [server.put(str(n), LARGE) for n in range(4)]
-    tasks, threads, before = asyncio.all_tasks(), set(threading.enumerate()), descriptors()
+    tasks, running, before = asyncio.all_tasks(), threads(), descriptors()
     async with AsyncApi(base_url=server.base_url, api_key="k" * 40, options=quick(part_size=MIB // 2)) as api:
         await asyncio.gather(*(remote(api, node).fetch(tmp_path) for node in nodes))
     await settled(lambda: not (asyncio.all_tasks() - tasks - server.tasks))
     await settled(lambda: len(descriptors()) == len(before))
-    await settled(lambda: set(threading.enumerate()) <= threads)
+    await settled(lambda: threads() <= running)
 
 
 async def test_a_client_closed_in_the_middle_keeps_no_connection(server: ScriptedServer) -> None:

@@ -94,7 +94,7 @@ class WorkerThreads:
         self._begin(partial(_done, future.set_result, future.set_exception, work))
         return future
 
-    async def run(self, work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
+    async def run(self, work: Callable[[], T], *, interrupt: Callable[[], object] | None = None) -> T:
         """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` can bring about.
 
         Raises:
@@ -187,7 +187,7 @@ def _report(setter: Callable[[Any], object], value: object) -> None:
     setter(value)
 
 
-async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], None] | None = None) -> T:
+async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], object] | None = None) -> T:
     """Await the outcome; if cancelled meanwhile, raise only once it is known.
 
     Args:

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 import httpx
 
 from wbfiles_async._http import log_filter
+from wbfiles_async._http.cancel_once import cancel_once
 from wbfiles_async._http.connect import DEFAULT_PORTS
 from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError, NoThreadError
 from wbfiles_async._http.proxies import Proxy, ProxyRules, ProxyUrlError
@@ -121,7 +122,8 @@ class HttpClient:
             request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])
         try:
             async with timeout:
-                return await self._client.send(request, stream=True, auth=auth, follow_redirects=False)
+                sending = self._client.send(request, stream=True, auth=auth, follow_redirects=False)
+                return await (sending if self.is_ours else cancel_once(sending))
         except TimeoutError:
             if not timeout.expired():
                 raise
@@ -240,7 +242,7 @@ class _RoutingTransport(httpx.AsyncBaseTransport):
             return await self._own.handle_async_request(request)
         if proxy not in self._others:
             self._others[proxy] = await asyncio.to_thread(self._open, proxy)
-        return await self._others[proxy].handle_async_request(request)
+        return await cancel_once(self._others[proxy].handle_async_request(request))
 
     def _open(self, proxy: Proxy) -> httpx.AsyncHTTPTransport:
         limits = httpx.Limits(max_connections=None)
