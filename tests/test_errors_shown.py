@@ -17,7 +17,7 @@ from scripted_server import RUN, Answer, ScriptedServer, client
 from scripted_server import server as server
 
 from wbfiles_async import Api, FileResult, RunNotFoundError, WBFilesError
-from wbfiles_async._tasks import side_by_side
+from wbfiles_async._tasks import open_task_group
 from wbfiles_async.testing import LocalServer
 
 MIB = 1 << 20
@@ -50,7 +50,7 @@ class TestTasks:
                 raise ValueError("error") from OSError("cause")
 
         async def work(*, raised_by_body: bool) -> None:
-            async with side_by_side() as group:
+            async with open_task_group() as group:
                 if raised_by_body:
                     await fail()
                 group.start_soon(fail)
@@ -63,7 +63,7 @@ class TestTasks:
 
     async def test_nested_groups_leave_no_trace(self) -> None:
         async def inner() -> None:
-            async with side_by_side() as group:
+            async with open_task_group() as group:
                 group.start_soon(fail)
                 await asyncio.Event().wait()
 
@@ -71,7 +71,7 @@ class TestTasks:
             raise ValueError
 
         with pytest.raises(ValueError) as caught:
-            async with side_by_side() as group:
+            async with open_task_group() as group:
                 group.start_soon(inner)
         assert list(chain(caught.value)) == [caught.value]
 

@@ -712,8 +712,8 @@ def test_deletion_takes_the_files_and_the_folders_it_empties(wandb_server: Local
     run = client.data(FILES, run="run1")["project"]
     ids = {edge["node"]["name"]: edge["node"]["id"] for edge in run["run"]["files"]["edges"]}
     project = int(run["internalId"])
-    doomed = [ids["a"], ids["keep/b"], ids["deep/er/c"]]
-    assert client.data(DELETE, files=doomed, project=project) == {"deleteFiles": {"success": True}}
+    pending = [ids["a"], ids["keep/b"], ids["deep/er/c"]]
+    assert client.data(DELETE, files=pending, project=project) == {"deleteFiles": {"success": True}}
     assert client.names() == ["keep/d"]
     assert [path.name for path in (wandb_server.root / RUN).iterdir()] == ["keep"]
 

@@ -21,7 +21,7 @@ from wbfiles_async.testing._requests import RecordedRequest
 _SCRIPTS = Path(__file__).parent / "scripts"
 _SAVED = {
     "saved/model.bin": os.urandom(700_000),
-    "saved/doomed.txt": b"doomed",
+    "saved/pending.txt": b"pending",
     "saved/ä b#1%.txt": b"odd name",
     "saved/empty": b"",
 }
@@ -131,7 +131,7 @@ def test_the_store_never_saw_the_key(logged: Logged) -> None:
 
 def test_a_deleted_file_has_gone(logged: Logged, seen: Any) -> None:
     assert seen["after_delete"] == ["saved/empty", "saved/model.bin", "saved/ä b#1%.txt"]
-    assert not (logged.run / "saved" / "doomed.txt").exists()
+    assert not (logged.run / "saved" / "pending.txt").exists()
 
 
 def test_an_uploaded_file_is_there(logged: Logged, seen: Any) -> None:

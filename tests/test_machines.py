@@ -21,8 +21,8 @@ from scripted_server import waits as waits
 from wbfiles_async import Api, LocalWriteError, TransferError, UnsafePathError
 from wbfiles_async._disk.executor import LastingThreads, in_new_thread
 from wbfiles_async._disk.journal import parse_journal
-from wbfiles_async._disk.part_file import Temporary, default_mode
-from wbfiles_async._disk.paths import Place
+from wbfiles_async._disk.part_file import PartFile, default_mode
+from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._ranges import Range
 from wbfiles_async.testing import LocalServer
 
@@ -282,7 +282,7 @@ def test_an_umask_that_cannot_be_learnt_makes_files_private(monkeypatch: pytest.
 
 @pytest.mark.fault(118)
 def test_parts_that_end_at_the_same_time_are_both_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    temporary, size, real = Temporary(Place(tmp_path, ("a",))), 4 * MIB, os.pwrite
+    temporary, size, real = PartFile(TargetPath(tmp_path, ("a",))), 4 * MIB, os.pwrite
     temporary.create(size=size, md5=b"m" * 16)
     temporary.note(Range(0, MIB), '"v1"')
     other = threading.Thread(target=temporary.note, args=(Range(2 * MIB, 3 * MIB), '"v1"'))

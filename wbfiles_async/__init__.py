@@ -40,7 +40,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         # For scripts that say `import wbfiles_async as wandb`.
-        from wbfiles_async._async.elsewhere import MODULE, raise_missing
+        from wbfiles_async._async.unsupported import MODULE, raise_missing
 
         raise_missing(__name__, name, MODULE, "the package wandb")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

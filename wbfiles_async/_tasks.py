@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 
 @asynccontextmanager
-async def side_by_side() -> AsyncIterator[TaskGroup]:
+async def open_task_group() -> AsyncIterator[TaskGroup]:
     """Open a task group. When one task fails, the others are cancelled and finished, then its error is raised.
 
     Neither the error nor its context refers to the group: IPython shows no traceback of its own where it finds one.

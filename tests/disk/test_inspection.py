@@ -1,4 +1,4 @@
-"""Many places looked at together, on a disk that answers at once and on one that takes its time."""
+"""Many target paths inspected together, on a disk that answers at once and on one that takes its time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from wbfiles_async import UnsafePathError, _threads
 from wbfiles_async._disk import inspection
-from wbfiles_async._disk.inspection import Found, look_at
-from wbfiles_async._disk.paths import Place, place_for
+from wbfiles_async._disk.inspection import Found, inspect_many
+from wbfiles_async._disk.paths import TargetPath, target_below
 
 each_disk = pytest.mark.parametrize("is_slow", [False, True], ids=["a quick disk", "a disk with latency"])
 
@@ -21,9 +21,9 @@ def looking_in(is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """The threads that look; if the disk is slow, each look counts as one that waited."""
     threads = set[int]()
 
-    def look_into(place: Place, folder: int) -> Found:
+    def look_into(target: TargetPath, folder: int) -> Found:
         threads.add(threading.get_ident())
-        return look(place, folder)
+        return look(target, folder)
 
     look = inspection._look_into
     monkeypatch.setattr(inspection, "_look_into", look_into)
@@ -40,7 +40,7 @@ def test_each_place_is_told_in_its_order(looking_in: set[int], is_slow: bool, tm
     (tmp_path / "a").mkdir()
     for number in there:
         (tmp_path / "a" / str(number)).write_bytes(bytes(number))
-    found = look_at([place_for(tmp_path, f"a/{number}") for number in range(count)])
+    found = inspect_many([target_below(tmp_path, f"a/{number}") for number in range(count)])
     assert [look.status.st_size if look.status else None for look in found] == [
         number if number in there else None for number in range(count)
     ]
@@ -53,7 +53,7 @@ def test_what_is_in_the_way_is_told_wherever_it_is(looking_in: set[int], is_slow
     (tmp_path / "link").symlink_to("/")
     os.mkfifo(tmp_path / "pipe")
     names = [f"{number}" for number in range(98)] + ["link/a", "pipe"]
-    *free, link, pipe = look_at([place_for(tmp_path, name) for name in names])
+    *free, link, pipe = inspect_many([target_below(tmp_path, name) for name in names])
     assert free == [Found()] * 98
     assert isinstance(link.error, UnsafePathError)
     assert pipe.taken

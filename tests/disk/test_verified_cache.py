@@ -23,7 +23,7 @@ from scripted_server import waits as waits
 
 from wbfiles_async import DownloadReport, FileResult
 from wbfiles_async._disk import verified_cache as remembered
-from wbfiles_async._disk.verified_cache import Content, Remembered
+from wbfiles_async._disk.verified_cache import VerifiedFile, VerifiedFileCache
 from wbfiles_async.testing import LocalServer
 
 pytestmark = pytest.mark.usefixtures("waits", "eager")
@@ -371,17 +371,17 @@ async def test_a_disk_that_takes_no_more_of_it_does_not_fail_the_download(
     assert (await fetch(server, tmp_path)).kept == 20
 
 
-def contents(folder: Path, count: int, prefix: str = "") -> list[Content]:
+def contents(folder: Path, count: int, prefix: str = "") -> list[VerifiedFile]:
     """Return as many things to remember, of one file under many names."""
     path = folder / "one file"
     if not path.exists():
         path.touch()
     status = path.stat()
-    return [Content(f"{prefix}{n}", status, bytes(16)) for n in range(count)]
+    return [VerifiedFile(f"{prefix}{n}", status, bytes(16)) for n in range(count)]
 
 
-def opened(root: Path) -> Remembered:
-    return Remembered(root, True)
+def opened(root: Path) -> VerifiedFileCache:
+    return VerifiedFileCache(root, True)
 
 
 def test_the_file_grows_and_keeps_what_it_holds(tmp_path: Path) -> None:
@@ -415,12 +415,12 @@ def test_memory_is_flat_however_many_files_are_remembered(tmp_path: Path) -> Non
 WRITER = """
 import sys
 from pathlib import Path
-from wbfiles_async._disk.verified_cache import Content, Remembered
+from wbfiles_async._disk.verified_cache import VerifiedFile, VerifiedFileCache
 root, prefix = Path(sys.argv[1]), sys.argv[2]
 status = (root / "one file").stat()
-memory = Remembered(root, True)
+memory = VerifiedFileCache(root, True)
 for start in range(0, 20_000, 100):
-    memory.write([Content(f"{prefix}{start + n}", status, bytes(16)) for n in range(100)])
+    memory.write([VerifiedFile(f"{prefix}{start + n}", status, bytes(16)) for n in range(100)])
     print(start, flush=True)
 """
 

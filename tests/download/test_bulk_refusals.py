@@ -27,7 +27,7 @@ from wbfiles_async import (
     LocalWriteError,
     NameCollisionError,
 )
-from wbfiles_async._disk.space import Ahead, Free, Need
+from wbfiles_async._disk.space import FreeSpace, PlannedSpace, SpaceNeeded
 from wbfiles_async._download import bulk
 from wbfiles_async._download.file import FileDownload
 from wbfiles_async.testing import LocalServer
@@ -142,18 +142,18 @@ async def test_what_is_written_and_not_yet_accounted_for_does_not_count_twice(
     loop, heard = asyncio.get_running_loop(), asyncio.Event()
     frees = iter([120, 0, 0])
 
-    def look(root: Path) -> Free:
+    def look(root: Path) -> FreeSpace:
         free = next(frees, None)
         if free is None:
             loop.call_soon_threadsafe(heard.set)
-        return Free(120 * KIB if free is None else free * KIB, None)
+        return FreeSpace(120 * KIB if free is None else free * KIB, None)
 
     async def late(download: FileDownload) -> FileResult:
         await heard.wait()
         return await run(download)
 
     run = FileDownload.run
-    monkeypatch.setattr(bulk, "free_below", look)
+    monkeypatch.setattr(bulk, "free_space_below", look)
     monkeypatch.setattr(FileDownload, "run", late)
     with LocalServer(tmp_path / "served") as server:
         for n in range(6):
@@ -231,32 +231,32 @@ async def test_a_dry_run_tells_what_is_wanted_whatever_the_disk_has(server: Scri
 
 
 def test_bytes_of_a_file_that_have_come_are_not_counted_twice() -> None:
-    ahead, arrived = Ahead(), 0
-    ahead.plan(Need(100, 1))
-    ahead.plan(Need(7, 1))
-    assert ahead.need == Need(107, 2)
-    ahead.begin(Need(100, 1))
-    with ahead.writing(Need(100, 1), lambda: arrived):
-        assert ahead.need == Need(107, 1), "its name is taken by now"
+    ahead, arrived = PlannedSpace(), 0
+    ahead.plan(SpaceNeeded(100, 1))
+    ahead.plan(SpaceNeeded(7, 1))
+    assert ahead.need == SpaceNeeded(107, 2)
+    ahead.begin(SpaceNeeded(100, 1))
+    with ahead.writing(SpaceNeeded(100, 1), lambda: arrived):
+        assert ahead.need == SpaceNeeded(107, 1), "its name is taken by now"
         arrived = 90
-        assert ahead.need == Need(17, 1)
+        assert ahead.need == SpaceNeeded(17, 1)
         arrived = 120  # it replaces a file of 20 bytes
-        assert ahead.need == Need(7, 1)
-    assert ahead.need == Need(7, 1)
+        assert ahead.need == SpaceNeeded(7, 1)
+    assert ahead.need == SpaceNeeded(7, 1)
 
 
 @pytest.mark.parametrize(
     ("free", "fits"),
     [
-        (Free(10, 1), True),
-        (Free(9, 1), False),
-        (Free(10, 0), False),
-        (Free(None, None), True),
-        (Free(None, 0), False),
+        (FreeSpace(10, 1), True),
+        (FreeSpace(9, 1), False),
+        (FreeSpace(10, 0), False),
+        (FreeSpace(None, None), True),
+        (FreeSpace(None, 0), False),
     ],
 )
-def test_what_a_disk_does_not_state_is_not_held_against_it(tmp_path: Path, free: Free, fits: bool) -> None:
-    assert (free.shortage(Need(10, 1), tmp_path) is None) is fits
+def test_what_a_disk_does_not_state_is_not_held_against_it(tmp_path: Path, free: FreeSpace, fits: bool) -> None:
+    assert (free.shortage(SpaceNeeded(10, 1), tmp_path) is None) is fits
 
 
 def test_the_command_line_says_what_ended_the_work_and_how_to_go_on(mount: Mount, tmp_path: Path) -> None:

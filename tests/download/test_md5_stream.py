@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wbfiles_async._disk.part_file import Temporary
-from wbfiles_async._disk.paths import Place
+from wbfiles_async._disk.part_file import PartFile
+from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._download.md5_stream import DIGEST_BYTES, HELD_BYTES, Md5Stream
 from wbfiles_async._ranges import Range
 
@@ -22,15 +22,15 @@ MIB = 1 << 20
 DATA = os.urandom(16 * MIB)
 
 
-def temporary(folder: Path, size: int) -> Temporary:
-    made = Temporary(Place(folder, ("a.bin",)))
+def temporary(folder: Path, size: int) -> PartFile:
+    made = PartFile(TargetPath(folder, ("a.bin",)))
     made.create(size=size)
     return made
 
 
 def test_what_comes_in_order_is_not_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = temporary(tmp_path, 3)
-    monkeypatch.delattr(Temporary, "digest")
+    monkeypatch.delattr(PartFile, "digest")
     digest = Md5Stream(file)
     with ThreadPoolExecutor() as threads:
         following = threads.submit(digest.follow)
@@ -88,7 +88,7 @@ def test_who_waits_for_md5_goes_on_when_it_fails(tmp_path: Path, monkeypatch: py
         waiting.wait()
         raise OSError("the disk refuses")
 
-    monkeypatch.setattr(Temporary, "digest", fail)
+    monkeypatch.setattr(PartFile, "digest", fail)
 
     def write() -> None:
         start = DIGEST_BYTES

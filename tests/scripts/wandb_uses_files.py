@@ -37,7 +37,7 @@ model.download(root="first", replace=True).close()
 with run.file("saved/ä b#1%.txt").download(root="first") as odd:
     seen["odd"] = odd.read()
 
-run.file("saved/doomed.txt").delete()
+run.file("saved/pending.txt").delete()
 seen["after_delete"] = [file.name for file in run.files(pattern="saved/%")]
 
 Path("added.json").write_text('{"added": true}')

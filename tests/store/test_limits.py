@@ -32,154 +32,154 @@ from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, Transf
 from wbfiles_async._clock import Clock
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
-from wbfiles_async._store.circuit import FILES, Circuit
+from wbfiles_async._store.adaptive_limit import AdaptiveLimit
+from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
 from wbfiles_async._store.limits import StoreLimits
-from wbfiles_async._store.pace import Pace
 
 MIB = 1 << 20
 MOST = 16
 
 
-def throttle(pace: Pace, number: int, *, now: float = 0.0, retry_after: float | None = None) -> None:
-    pace.throttled(number, now=now, retry_after=retry_after, longest=300.0, jitter=0.0)
+def throttle(limit: AdaptiveLimit, number: int, *, now: float = 0.0, retry_after: float | None = None) -> None:
+    limit.record_throttled(number, now=now, retry_after=retry_after, longest=300.0, jitter=0.0)
 
 
-def busy(pace: Pace, requests: int) -> list[int]:
+def busy(limit: AdaptiveLimit, requests: int) -> list[int]:
     """Have so many requests in progress, and return their numbers."""
-    pace.under_way = requests
-    return [pace.send() for _ in range(requests)]
+    limit.under_way = requests
+    return [limit.record_sent() for _ in range(requests)]
 
 
-# Pace
+# AdaptiveLimit
 
 
 def test_an_origin_that_throttles_is_asked_half_as_many_at_once_however_many_answers_say_so() -> None:
-    pace = Pace(MOST)
-    for number in busy(pace, MOST):
-        pace.under_way -= 1
-        throttle(pace, number)
-    assert pace.allowed == MOST // 2
+    limit = AdaptiveLimit(MOST)
+    for number in busy(limit, MOST):
+        limit.under_way -= 1
+        throttle(limit, number)
+    assert limit.allowed == MOST // 2
 
 
 def test_each_round_of_throttling_halves_down_to_one() -> None:
-    pace, allowed = Pace(MOST), []
+    limit, allowed = AdaptiveLimit(MOST), []
     for _ in range(6):
-        numbers = busy(pace, pace.allowed)
-        pace.under_way -= 1
-        throttle(pace, numbers[0])
-        allowed.append(pace.allowed)
+        numbers = busy(limit, limit.allowed)
+        limit.under_way -= 1
+        throttle(limit, numbers[0])
+        allowed.append(limit.allowed)
     assert allowed == [8, 4, 2, 1, 1, 1]
 
 
 def test_half_of_what_was_under_way_counts_where_that_was_less_than_allowed() -> None:
-    pace = Pace(MOST)
-    numbers = busy(pace, 4)
-    pace.under_way -= 1
-    throttle(pace, numbers[0])
-    assert pace.allowed == 2
+    limit = AdaptiveLimit(MOST)
+    numbers = busy(limit, 4)
+    limit.under_way -= 1
+    throttle(limit, numbers[0])
+    assert limit.allowed == 2
 
 
 def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
-    pace = Pace(4)
-    throttle(pace, busy(pace, 4)[0])
-    assert pace.allowed == 2
+    limit = AdaptiveLimit(4)
+    throttle(limit, busy(limit, 4)[0])
+    assert limit.allowed == 2
     grown = []
     for _ in range(8):
-        pace.passed(pace.send())
-        grown.append(pace.allowed)
+        limit.record_success(limit.record_sent())
+        grown.append(limit.allowed)
     assert grown == [2, 3, 3, 3, 4, 4, 4, 4]
 
 
 def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success() -> None:
-    pace, pauses = Pace(MOST), []
+    limit, pauses = AdaptiveLimit(MOST), []
     for _ in range(4):
-        throttle(pace, pace.send(), now=pace.resumes_at)
-        pauses.append(pace.resumes_at)
+        throttle(limit, limit.record_sent(), now=limit.resumes_at)
+        pauses.append(limit.resumes_at)
     lengths = [later - earlier for earlier, later in itertools.pairwise([0.0, *pauses])]
     assert lengths == sorted(lengths)
     assert lengths[-1] > lengths[0]
-    pace.passed(pace.send())
-    throttle(pace, pace.send(), now=100.0)
-    assert pace.resumes_at - 100.0 == pytest.approx(lengths[0])
+    limit.record_success(limit.record_sent())
+    throttle(limit, limit.record_sent(), now=100.0)
+    assert limit.resumes_at - 100.0 == pytest.approx(lengths[0])
 
 
 def test_a_pause_is_as_long_as_asked_for_and_bounded() -> None:
-    pace = Pace(MOST)
-    throttle(pace, pace.send(), now=50.0, retry_after=7.0)
-    assert pace.resumes_at == pytest.approx(57.0)
-    throttle(pace, pace.send(), now=50.0, retry_after=1.0)  # a shorter one takes nothing back
-    assert pace.resumes_at == pytest.approx(57.0)
-    pace.throttled(pace.send(), now=50.0, retry_after=1e9, longest=20.0, jitter=0.5)
-    assert pace.resumes_at == pytest.approx(70.0)
+    limit = AdaptiveLimit(MOST)
+    throttle(limit, limit.record_sent(), now=50.0, retry_after=7.0)
+    assert limit.resumes_at == pytest.approx(57.0)
+    throttle(limit, limit.record_sent(), now=50.0, retry_after=1.0)  # a shorter one takes nothing back
+    assert limit.resumes_at == pytest.approx(57.0)
+    limit.record_throttled(limit.record_sent(), now=50.0, retry_after=1e9, longest=20.0, jitter=0.5)
+    assert limit.resumes_at == pytest.approx(70.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["send", "pass", "throttle"]), st.floats(0, 400)), max_size=200))
 def test_no_story_makes_a_pace_that_stands_still_or_goes_too_fast(story: list[tuple[str, float]]) -> None:
-    pace, sent, now = Pace(MOST), [0], 0.0
+    limit, sent, now = AdaptiveLimit(MOST), [0], 0.0
     for event, seconds in story:
         now += seconds
-        if event == "send" and pace.has_room:
-            pace.under_way += 1
-            sent.append(pace.send())
-        elif event != "send" and pace.under_way:
-            pace.under_way -= 1
+        if event == "send" and limit.has_room:
+            limit.under_way += 1
+            sent.append(limit.record_sent())
+        elif event != "send" and limit.under_way:
+            limit.under_way -= 1
             if event == "pass":
-                pace.passed(sent[-1])
+                limit.record_success(sent[-1])
             else:
-                throttle(pace, sent[-1], now=now, retry_after=seconds)
-        assert 1 <= pace.allowed <= MOST
-        assert pace.resumes_at <= now + 300.0
+                throttle(limit, sent[-1], now=now, retry_after=seconds)
+        assert 1 <= limit.allowed <= MOST
+        assert limit.resumes_at <= now + 300.0
 
 
-# Circuit
+# CircuitBreaker
 
 
-def opened() -> Circuit:
-    circuit = Circuit()
-    assert [circuit.gave_up(n, 100.0, since=90.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
-    return circuit
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker()
+    assert [breaker.record_exhausted(n, 100.0, since=90.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
+    return breaker
 
 
 def test_a_circuit_opens_after_different_files_have_given_up_in_a_row() -> None:
-    circuit = Circuit()
+    breaker = CircuitBreaker()
     for _ in range(3 * FILES):
-        circuit.gave_up("the same file", 0.0, since=0.0)
+        breaker.record_exhausted("the same file", 0.0, since=0.0)
     for n in range(FILES - 2):
-        circuit.gave_up(n, 0.0, since=0.0)
-    assert not circuit.wait(0.0)
-    circuit.passed(0.0)
-    circuit.gave_up("another", 0.0, since=0.0)
-    assert not circuit.wait(0.0)
-    assert opened().wait(100.0)
+        breaker.record_exhausted(n, 0.0, since=0.0)
+    assert not breaker.seconds_until_probe(0.0)
+    breaker.record_success(0.0)
+    breaker.record_exhausted("another", 0.0, since=0.0)
+    assert not breaker.seconds_until_probe(0.0)
+    assert opened().seconds_until_probe(100.0)
 
 
 def test_one_request_in_a_while_finds_out_whether_the_origin_is_back() -> None:
-    circuit, now, sent = opened(), 100.0, []
+    breaker, now, sent = opened(), 100.0, []
     while now < 100.0 + 3600:
-        if not circuit.wait(now):
-            circuit.sent(now)
+        if not breaker.seconds_until_probe(now):
+            breaker.record_sent(now)
             sent.append(now)
         now += 1.0
     assert sent[0] - 100.0 == pytest.approx(5.0)
     assert all(later - earlier >= 10.0 for earlier, later in itertools.pairwise(sent))
     assert 55 <= len(sent) <= 65  # an hour, once a minute
-    assert 0 < circuit.wait(sent[-1]) <= 60
+    assert 0 < breaker.seconds_until_probe(sent[-1]) <= 60
 
 
 def test_the_first_success_closes_the_circuit() -> None:
-    circuit = opened()
-    assert circuit.wait(101.0)
-    circuit.passed(101.0)
-    assert not circuit.wait(101.0)
-    assert not circuit.gave_up("one more", 101.0, since=101.0)
+    breaker = opened()
+    assert breaker.seconds_until_probe(101.0)
+    breaker.record_success(101.0)
+    assert not breaker.seconds_until_probe(101.0)
+    assert not breaker.record_exhausted("one more", 101.0, since=101.0)
 
 
 def test_files_that_failed_while_others_came_through_say_nothing_of_the_origin() -> None:
-    circuit = Circuit()
-    circuit.passed(50.0)
-    assert not any(circuit.gave_up(n, 60.0, since=40.0) for n in range(3 * FILES))
-    assert not circuit.wait(60.0)
-    assert [circuit.gave_up(n, 70.0, since=55.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
+    breaker = CircuitBreaker()
+    breaker.record_success(50.0)
+    assert not any(breaker.record_exhausted(n, 60.0, since=40.0) for n in range(3 * FILES))
+    assert not breaker.seconds_until_probe(60.0)
+    assert [breaker.record_exhausted(n, 70.0, since=55.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
 
 
 # All together
@@ -205,7 +205,7 @@ async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_
         single._gateway.session().reader = attrs.evolve(reader, requester=shared)
         leading = asyncio.create_task(remote(api, server.files["first"]).fetch(tmp_path))
         await first.wait()
-        while api._gateway.session().limits.of(server.base_url).pace.allowed == 4:  # noqa: ASYNC110
+        while api._gateway.session().limits.of(server.base_url).limit.allowed == 4:  # noqa: ASYNC110
             await asyncio.sleep(0)
         await asyncio.gather(*(remote(single, node).fetch(tmp_path) for node in others))
         await leading
@@ -256,7 +256,7 @@ async def test_fewer_requests_go_on_at_once_after_throttling(
         server.put(str(n), b"data", serve)
     async with client(server, connections=16, attempts=8) as api:
         report = await api.run(RUN).download(tmp_path)
-        allowed = api._gateway.session().limits.of(server.base_url).pace.allowed
+        allowed = api._gateway.session().limits.of(server.base_url).limit.allowed
     assert report.downloaded == 300
     assert allowed <= 8
     assert refused < 100  # unheeded it would be most of the time
@@ -267,7 +267,7 @@ async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_pat
         slow = server.put("slow", b"data", refusal(503, "SlowDown", Retry_After="15"), Stored(b"data"))
         quick = other.put("quick", b"data")
         waiting = [asyncio.create_task(remote(api, slow | {"name": str(n)}).fetch(tmp_path)) for n in range(5)]
-        while not api._gateway.session().limits.of(server.base_url).pace.resumes_at:  # noqa: ASYNC110
+        while not api._gateway.session().limits.of(server.base_url).limit.resumes_at:  # noqa: ASYNC110
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
             await remote(api, quick).fetch(tmp_path)
@@ -376,7 +376,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
         up = True
         # As if the time that the error states had passed.
         origin = api._gateway.session().limits.of(server.base_url)
-        monkeypatch.setattr(origin.circuit, "_probe_at", time.monotonic() - unavailable.retry_after)
+        monkeypatch.setattr(origin.breaker, "_probe_at", time.monotonic() - unavailable.retry_after)
         for node in nodes:
             await remote(api, node).fetch(tmp_path)
     assert len(server.seen()) == asked + len(nodes)

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wbfiles_async._async.client import Client
-from wbfiles_async._async.elsewhere import API, HandlesFilesOnly
 from wbfiles_async._async.files import check_existing, judged
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike, path_text
 from wbfiles_async._async.runs import AsyncRuns, parse_filters
+from wbfiles_async._async.unsupported import API, HandlesFilesOnly
 from wbfiles_async._auth.credentials import find_credentials, missing_credentials
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.layout import Layout
@@ -56,7 +56,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         AuthenticationError: No credentials were found; the message says where they were looked for.
     """
 
-    _elsewhere = API
+    _unsupported = API
 
     def __init__(
         self,

@@ -136,11 +136,11 @@ class AsyncFile(FileFacts):
             ConfigurationError: ``path`` names no file, or is given together with ``root``; or as ``download`` does.
             WBFilesError: As ``download`` does.
         """
-        place = None
+        target = None
         if path is not None:
-            from wbfiles_async._disk.paths import place_at
+            from wbfiles_async._disk.paths import target_at
 
-            place = place_at(path, root)
+            target = target_at(path, root)
         elif not self.name:
             raise ConfigurationError(
                 "This file was made without a name, so there is no root/name to write it to. Give fetch(path=...), or "
@@ -148,7 +148,7 @@ class AsyncFile(FileFacts):
             )
         one = self._opened(api)
         async with watching_one(progress, self.name, self.size_bytes) as told:
-            return await one.fetch(root, replace=replace, exist_ok=exist_ok, progress=told, place=place)
+            return await one.fetch(root, replace=replace, exist_ok=exist_ok, progress=told, target=target)
 
     async def read_bytes(self, *, api: Client | None = None) -> bytes:
         """Read the whole file into memory. Nothing touches the disk.

@@ -14,7 +14,7 @@ from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.match import Match
-from wbfiles_async._graphql.pending_deletions import Doomed
+from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._html import ShownList, listing_html
 from wbfiles_async._models import EXISTING, Existing, FileAttributes
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
@@ -231,9 +231,9 @@ class AsyncFiles:
         """
         selection = Selection(include, exclude)
         self._check_extent(selection, all=all)
-        doomed = await self._doomed(selection)
+        pending = await self._pending_deletions(selection)
         deletion = self._gateway().deletion(self._run._path, on_result)
-        return deletion.tell(doomed) if dry_run else await deletion.carry_out(doomed)
+        return deletion.tell(pending) if dry_run else await deletion.carry_out(pending)
 
     def _check_extent(self, selection: Selection, *, all: bool) -> None:
         chosen = not (self._selects_all and selection.selects_all)
@@ -255,13 +255,13 @@ class AsyncFiles:
     def _selects_none(self) -> bool:
         return self._names == () or (self._pattern is not None and not self._pattern.strip())
 
-    async def _doomed(self, selection: Selection) -> Doomed:
+    async def _pending_deletions(self, selection: Selection) -> PendingDeletions:
         # To the end: what is deleted between two pages moves later files to where the cursor has passed already.
-        doomed = Doomed()
+        pending = PendingDeletions()
         async with aclosing(self._attributes()) as pages:
             async for page in pages:
-                doomed.add(file for file in page if selection.accepts(file.name))
-        return doomed
+                pending.add(file for file in page if selection.accepts(file.name))
+        return pending
 
     async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
         """List the files; if the server can compare a selection, few or none that it would leave out."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
-from wbfiles_async._async.elsewhere import RUN, HandlesFilesOnly
 from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._async.unsupported import RUN, HandlesFilesOnly
 from wbfiles_async._download.selection import read_texts
 from wbfiles_async._graphql.match import parse_match
 from wbfiles_async._graphql.runs_page import ListedRun
@@ -35,7 +35,7 @@ class AsyncRun(HandlesFilesOnly):
     it one with a client by ``api.run(run)``.
     """
 
-    _elsewhere = RUN
+    _unsupported = RUN
     _noun: ClassVar[str] = "run"
     _columns: ClassVar[tuple[str, ...]] = ("id", "name", "state", "created")
     _client: Client | None = attrs.field(eq=False)

@@ -21,7 +21,7 @@ from wbfiles_async._cli.fetching import tell_failures
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._cli.target import explained, find_run
-from wbfiles_async._graphql.pending_deletions import Doomed
+from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._text import counted, printable, seconds_of, size_of
 from wbfiles_async.errors import IncompleteDeletionError, RemoteFileNotFoundError
@@ -58,13 +58,13 @@ class _Found:
     Attributes:
         run: The run's path with all its parts.
         code: The exit code if there is nothing to delete.
-        doomed: The files.
+        pending: The files.
         absent: An error for each name that the run does not have.
     """
 
     run: str
     code: ExitCode
-    doomed: Doomed
+    pending: PendingDeletions
     absent: list[RemoteFileNotFoundError]
 
 
@@ -86,7 +86,7 @@ def remove(removal: Removal, output: Output) -> int:
             "rm asks before it deletes, and here is nobody to ask: give --yes, or --dry-run to see what it would do."
         )
     found = _list(removal, output)
-    if found.doomed.files and asks and not _confirmed(found):  # in between, since no loop may wait for a person
+    if found.pending.files and asks and not _confirmed(found):  # in between, since no loop may wait for a person
         complain("nothing was deleted.")
         return ExitCode.FAILED
 
@@ -117,13 +117,13 @@ def _list(removal: Removal, output: Output) -> _Found:
             of, chosen = await find_run(api, removal.run, removal.chosen)
             _check_extent(chosen, everything=removal.everything)
             with explained(removal.run):
-                doomed = await chosen.of(of)._doomed(chosen.selection)
+                pending = await chosen.of(of)._pending_deletions(chosen.selection)
             absence = Absence(chosen.names)
             if absence:
-                for file in doomed:
+                for file in pending:
                     absence.seen(file.name)
-            code = ExitCode.DONE if doomed.files or absence else await tell_of_nothing(of, chosen, output)
-            found.append(_Found("/".join(of.path), code, doomed, absence.errors(of)))
+            code = ExitCode.DONE if pending.files or absence else await tell_of_nothing(of, chosen, output)
+            found.append(_Found("/".join(of.path), code, pending, absence.errors(of)))
         return ExitCode.DONE
 
     run(work, output.log_level)
@@ -131,21 +131,21 @@ def _list(removal: Removal, output: Output) -> _Found:
 
 
 def _confirmed(found: _Found) -> bool:
-    doomed = found.doomed
-    for file in islice(doomed, NAMES_SHOWN):
+    pending = found.pending
+    for file in islice(pending, NAMES_SHOWN):
         print(f"  {printable(file.name)}", file=sys.stderr)
-    if doomed.files > NAMES_SHOWN:
-        print(f"  and {doomed.files - NAMES_SHOWN:,} more", file=sys.stderr)
-    what = f"{counted(doomed.files, 'file')}, {size_of(doomed.bytes)}, of {printable(found.run)}"
+    if pending.files > NAMES_SHOWN:
+        print(f"  and {pending.files - NAMES_SHOWN:,} more", file=sys.stderr)
+    what = f"{counted(pending.files, 'file')}, {size_of(pending.bytes)}, of {printable(found.run)}"
     return click.confirm(f"Delete {what}? There is no way back.", err=True)
 
 
 async def _carry_out(removal: Removal, found: _Found, output: Output) -> DeletionReport:
     async with removal.open_api() as api:
-        with _shown(found.doomed, removal, output) as on_result:
+        with _shown(found.pending, removal, output) as on_result:
             deletion = api._gateway.deletion(api.run(found.run)._path, on_result)
             try:
-                return deletion.tell(found.doomed) if removal.dry_run else await deletion.carry_out(found.doomed)
+                return deletion.tell(found.pending) if removal.dry_run else await deletion.carry_out(found.pending)
             except IncompleteDeletionError as error:
                 return error.report
 
@@ -173,17 +173,17 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 
 
 @contextmanager
-def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
+def _shown(pending: PendingDeletions, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
     """Write a line for each file, or count them on a terminal; say how far it was when it is interrupted."""
     tell, deleted = _tell(output), 0
-    counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and doomed.files > 0
+    counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and pending.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None
 
     def note(result: FileResult) -> None:
         nonlocal deleted
         deleted += result.status == "deleted"
         if status is not None:
-            status.update(Text(f"{deleted:,} of {counted(doomed.files, 'file')} deleted"))
+            status.update(Text(f"{deleted:,} of {counted(pending.files, 'file')} deleted"))
         else:
             tell(result)
 
@@ -195,7 +195,7 @@ def _shown(doomed: Doomed, removal: Removal, output: Output) -> Iterator[Callabl
                 yield note
     except asyncio.CancelledError:
         complain(
-            f"stopped with {deleted:,} of {counted(doomed.files, 'file')} deleted; those under way may be gone too.\n"
+            f"stopped with {deleted:,} of {counted(pending.files, 'file')} deleted; those under way may be gone too.\n"
             "Run the same command again to continue with what is left."
         )
         raise

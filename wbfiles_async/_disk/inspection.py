@@ -13,7 +13,7 @@ from itertools import chain, islice
 import attrs
 
 from wbfiles_async._disk.executor import in_new_thread
-from wbfiles_async._disk.paths import Place, exists, open_folder
+from wbfiles_async._disk.paths import TargetPath, exists, open_folder
 from wbfiles_async._threads import MANY_THREADS, Waiting
 from wbfiles_async.errors import LocalWriteError, UnsafePathError, WBFilesError
 
@@ -25,7 +25,7 @@ _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
 @attrs.frozen
 class Found:
-    """What is at a place.
+    """What is at a target path.
 
     Attributes:
         taken: Whether anything is.
@@ -38,33 +38,33 @@ class Found:
     error: WBFilesError | None = None
 
 
-def look_at(places: Sequence[Place]) -> Sequence[Found]:
-    """Look at many places; quickest where those of one folder follow one another.
+def inspect_many(targets: Sequence[TargetPath]) -> Sequence[Found]:
+    """Look at many targets; quickest where those of one folder follow one another.
 
     In many threads where each look has to wait for the disk.
     """
     waiting, found = Waiting(), list[Found]()
-    looks = _look_at(places)
-    while len(found) < len(places) and not waiting.is_long:
+    looks = _inspect_many(targets)
+    while len(found) < len(targets) and not waiting.is_long:
         found += waiting.measure(lambda: list(islice(looks, _LOOKS)))
     looks.close()
-    rest = places[len(found) :]
+    rest = targets[len(found) :]
     share = max(1, -(-len(rest) // MANY_THREADS))
     shares = [rest[start : start + share] for start in range(0, len(rest), share)]
-    others: list[Future[list[Found]]] = [in_new_thread(partial(list, _look_at(each))) for each in shares]
+    others: list[Future[list[Found]]] = [in_new_thread(partial(list, _inspect_many(each))) for each in shares]
     return list(chain(found, *(other.result() for other in others)))
 
 
-def _look_at(places: Sequence[Place]) -> Generator[Found]:
+def _inspect_many(targets: Sequence[TargetPath]) -> Generator[Found]:
     folder, opened, is_missing = -1, None, False
     try:
-        for place in places:
-            if opened != (above := (place.root, place.parts[:-1])):
+        for target in targets:
+            if opened != (above := (target.root, target.parts[:-1])):
                 if folder >= 0:
                     os.close(folder)
                 folder, opened, is_missing = -1, above, False
                 try:
-                    folder = open_folder(place, create=False)
+                    folder = open_folder(target, create=False)
                 except FileNotFoundError:
                     is_missing = True
                 except (OSError, UnsafePathError):
@@ -72,29 +72,29 @@ def _look_at(places: Sequence[Place]) -> Generator[Found]:
             if is_missing:
                 yield Found()
             elif folder < 0:
-                yield _obstacle(place)
+                yield _obstacle(target)
             else:
-                yield _look_into(place, folder)
+                yield _look_into(target, folder)
     finally:
         if folder >= 0:
             os.close(folder)
 
 
-def _look_into(place: Place, folder: int) -> Found:
+def _look_into(target: TargetPath, folder: int) -> Found:
     try:
-        status = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(target.name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return Found()
     except OSError:
-        return _obstacle(place)
-    return Found(True, status) if stat.S_ISREG(status.st_mode) else _obstacle(place)
+        return _obstacle(target)
+    return Found(True, status) if stat.S_ISREG(status.st_mode) else _obstacle(target)
 
 
-def _obstacle(place: Place) -> Found:
-    """Say what is in the way of a file, if it still is, and if it has to do with the place."""
+def _obstacle(target: TargetPath) -> Found:
+    """Say what is in the way of a file, if it still is, and if it has to do with the path."""
     try:
-        return Found(exists(place))
+        return Found(exists(target))
     except UnsafePathError as error:
         return Found(True, error=error)
     except LocalWriteError as error:
-        return Found(os.path.lexists(place.path), error=None if error.errno in _NO_DESCRIPTORS else error)
+        return Found(os.path.lexists(target.path), error=None if error.errno in _NO_DESCRIPTORS else error)

@@ -22,10 +22,10 @@ import attrs
 from wbfiles_async._disk.errors import failures_of
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._disk.names import part_name
-from wbfiles_async._disk.paths import Place, local_name, open_folder, status_of
+from wbfiles_async._disk.paths import TargetPath, local_name, open_folder, status_of
 from wbfiles_async._disk.publishing import flush_folder, marked_as_written, rename_new, status_if_unchanged
 from wbfiles_async._disk.resume import header_for, open_temporary
-from wbfiles_async._disk.space import Free
+from wbfiles_async._disk.space import FreeSpace
 from wbfiles_async._ranges import Range
 from wbfiles_async.errors import DestinationExistsError
 
@@ -36,16 +36,16 @@ log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
-class Temporary:
+class PartFile:
     """A file in the making, private until it is published: ``create``, ``write``, ``publish``, always ``discard``.
 
     Attributes:
-        place: Where it goes.
+        target: Where it goes.
         published: Its status at its place, by which any change made there since can be noticed; ``None`` before
             that, and where a change could not be noticed.
     """
 
-    place: Place
+    target: TargetPath
     published: os.stat_result | None = None
     _folder: int = -1
     _name: str = ""
@@ -70,8 +70,8 @@ class Temporary:
             LocalWriteError: The disk refuses, or has less free space than needed.
         """
         with failures_of(self._path):
-            self._folder = open_folder(self.place, create=True)
-            status_of(self.place, self._folder)
+            self._folder = open_folder(self.target, create=True)
+            status_of(self.target, self._folder)
             journal = self._open(size, md5)
             if size is not None:
                 self._size = size
@@ -86,16 +86,16 @@ class Temporary:
             UnsafePathError, LocalWriteError: As ``create`` does.
         """
         with failures_of(self._path):
-            self._folder = open_folder(self.place, create=True)
+            self._folder = open_folder(self.target, create=True)
             self._open(None, None)
 
     def _open(self, size: int | None, md5: bytes | None) -> Journal | None:
-        opened = open_temporary(self.place.parts[-1], self._folder, size=size, md5=md5)
+        opened = open_temporary(self.target.parts[-1], self._folder, size=size, md5=md5)
         self._file, self._name = opened.file, opened.name
         return opened.journal
 
     def _path(self) -> Path:
-        return self.place.path
+        return self.target.path
 
     def _begin_journal(self, journal: Journal | None, md5: bytes | None) -> None:
         """Write behind the last byte what the file is, or take up what is written there."""
@@ -118,7 +118,7 @@ class Temporary:
         self._header, self._parts = None, 0
 
     def _check_space(self, size: int) -> None:
-        needed, free = size - os.fstat(self._file).st_blocks * 512, Free.on(self._file)
+        needed, free = size - os.fstat(self._file).st_blocks * 512, FreeSpace.on(self._file)
         if free.bytes is not None and needed > free.bytes:
             raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free.bytes} are free")
 
@@ -147,7 +147,7 @@ class Temporary:
     @property
     def can_be_kept(self) -> bool:
         """Whether a later download could resume from it."""
-        return self._parts > 0 and self._name == part_name(self.place.parts[-1])
+        return self._parts > 0 and self._name == part_name(self.target.parts[-1])
 
     def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         """Write pieces one after the other from ``offset`` on.
@@ -186,7 +186,7 @@ class Temporary:
             DestinationExistsError: A file of that name has appeared, and ``replace`` is false.
             LocalWriteError: The disk refuses. The target is as it was, but where only the flushing of its name failed.
         """
-        name, target = local_name(self._name), self.place.name
+        name, target = local_name(self._name), self.target.name
         with failures_of(self._path):
             self._cut()
             with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
@@ -195,14 +195,14 @@ class Temporary:
             if durable:
                 os.fsync(self._file)
             self._check_close()
-            status_of(self.place, self._folder)
+            status_of(self.target, self._folder)
             if replace:
                 os.replace(name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
                 try:
                     rename_new(name, target, self._folder)
                 except FileExistsError:
-                    raise already_exists(self.place.path) from None
+                    raise already_exists(self.target.path) from None
             self._name = ""
             self.published = status_if_unchanged(target, self._folder, marked)
             if durable:
@@ -228,7 +228,7 @@ class Temporary:
     def keep(self) -> Path:
         """Leave what has arrived for a later download, and return its path; ``discard`` does not remove it then."""
         name, self._name = self._name, ""
-        return self.place.path.with_name(local_name(name))
+        return self.target.path.with_name(local_name(name))
 
     def discard(self) -> None:
         """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
@@ -246,17 +246,17 @@ class Temporary:
 
 
 def write_whole(
-    place: Place, pieces: Sequence[bytes | memoryview], *, mode: int, replace: bool, durable: bool
+    target: TargetPath, pieces: Sequence[bytes | memoryview], *, mode: int, replace: bool, durable: bool
 ) -> os.stat_result | None:
     """Write a small file and publish it, in one go.
 
     Returns:
-        As ``Temporary.published``.
+        As ``PartFile.published``.
 
     Raises:
-        UnsafePathError, LocalWriteError, DestinationExistsError: As ``Temporary`` does.
+        UnsafePathError, LocalWriteError, DestinationExistsError: As ``PartFile`` does.
     """
-    temporary = Temporary(place)
+    temporary = PartFile(target)
     try:
         temporary.create_at_once()
         temporary.write(0, pieces)

@@ -1,4 +1,4 @@
-"""Finds the places of files below a root, and looks at what is there already.
+"""Resolves the paths that files are written to, and checks what is there already.
 
 Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic
 links, and all names are resolved in the open folder, so that a parent swapped meanwhile cannot lead outside.
@@ -37,8 +37,8 @@ _NAMES_ARE_UTF8 = sys.getfilesystemencoding().lower() == "utf-8"
 
 
 @attrs.frozen
-class Place:
-    """Where one file goes.
+class TargetPath:
+    """The path that one file is written to.
 
     Attributes:
         root: The folder the caller named; may be a symbolic link itself.
@@ -64,9 +64,9 @@ def local_name(part: str) -> str:
     return part if _NAMES_ARE_UTF8 else os.fsdecode(part.encode())
 
 
-def place_for(
+def target_below(
     root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = (), *, portable: bool = False
-) -> Place:
+) -> TargetPath:
     """Find where a remote name goes below ``root``.
 
     Args:
@@ -81,11 +81,11 @@ def place_for(
     portable = portable or sys.platform == "win32"
     if portable and folder:
         local_parts("/".join(folder), portable=True)
-    return Place(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
+    return TargetPath(root if isinstance(root, Path) else Path(root), folder + local_parts(name, portable=portable))
 
 
-def place_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> Place:
-    """Return the place of a file that the caller names, whatever its remote name.
+def target_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> TargetPath:
+    """Return the path that the caller chose for a file, whatever its remote name.
 
     Args:
         path: The file to write.
@@ -101,14 +101,14 @@ def place_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -
         raise ConfigurationError(
             f"path={str(path)!r} names no file; give the file to write, such as 'data/summary.json'."
         )
-    return Place(local.parent, (local.name,))
+    return TargetPath(local.parent, (local.name,))
 
 
-def prepare(place: Place, *, replace: bool) -> bool:
-    """Check whether a file can be written to the place, before any byte is requested.
+def check_target(target: TargetPath, *, replace: bool) -> bool:
+    """Check whether a file can be written to a path, before any byte is requested.
 
     Args:
-        place: The place.
+        target: The path.
         replace: Whether an existing file will be replaced; otherwise nothing is written then.
 
     Returns:
@@ -118,9 +118,9 @@ def prepare(place: Place, *, replace: bool) -> bool:
         UnsafePathError: A symbolic link is in the way.
         LocalWriteError: Something else is in the way, or the folder cannot be written to.
     """
-    taken = exists(place)
+    taken = exists(target)
     if replace or not taken:
-        folder = place.path.parent
+        folder = target.path.parent
         with failures_of(lambda: folder):
             if (refusal := refusal_of(folder)) is not None:
                 raise refusal
@@ -166,43 +166,43 @@ def _holds_anything(folder: Path) -> bool:
         return False
 
 
-def exists(place: Place) -> bool:
-    """Return whether a regular file is at the place.
+def exists(target: TargetPath) -> bool:
+    """Return whether a regular file is at a path.
 
     Raises:
         UnsafePathError: A symbolic link is in the way.
         LocalWriteError: Something else is in the way.
     """
-    with failures_of(lambda: place.path):
+    with failures_of(lambda: target.path):
         try:
-            folder = open_folder(place, create=False)
+            folder = open_folder(target, create=False)
         except FileNotFoundError:
             return False
         try:
-            return status_of(place, folder) is not None
+            return status_of(target, folder) is not None
         finally:
             os.close(folder)
 
 
-def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
-    """Return whether the file at the place has this length and, if known, this md5.
+def has_content(target: TargetPath, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
+    """Return whether the file at a path has this length and, if known, this md5.
 
     Returns:
         Its status from before it was read; ``None`` if it has not.
     """
-    with failures_of(lambda: place.path):
+    with failures_of(lambda: target.path):
         try:
-            folder = open_folder(place, create=False)
+            folder = open_folder(target, create=False)
         except FileNotFoundError:
             return None
         try:
-            found = status_of(place, folder)
+            found = status_of(target, folder)
             if found is None or (size is not None and found.st_size != size) or (size is None and md5 is None):
                 return None
             if md5 is None:
                 return found
             try:
-                return _if_right(place, folder, md5)
+                return _if_right(target, folder, md5)
             except OSError as error:  # a file that cannot be read is not known to be right
                 if error.errno not in _UNREADABLE:
                     raise
@@ -211,49 +211,49 @@ def has_content(place: Place, *, size: int | None, md5: bytes | None) -> os.stat
             os.close(folder)
 
 
-def _if_right(place: Place, folder: int, md5: bytes) -> os.stat_result | None:
-    file = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+def _if_right(target: TargetPath, folder: int, md5: bytes) -> os.stat_result | None:
+    file = os.open(target.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     with open(file, "rb", buffering=0) as content:
         found = os.fstat(file)
         return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
 
 
-def open_folder(place: Place, *, create: bool) -> int:
+def open_folder(target: TargetPath, *, create: bool) -> int:
     """Open the folder the file is in, below the root only through folders that are no links."""
     flags = FOLDER & ~os.O_NOFOLLOW
     try:
-        folder = os.open(place.root, flags)
+        folder = os.open(target.root, flags)
     except FileNotFoundError:
         if not create:
             raise
-        place.root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(place.root, flags)
-    for part in place.parts[:-1]:
+        target.root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(target.root, flags)
+    for part in target.parts[:-1]:
         try:
-            inner = _enter(place, folder, local_name(part), create=create)
+            inner = _enter(target, folder, local_name(part), create=create)
         finally:
             os.close(folder)
         folder = inner
     return folder
 
 
-def status_of(place: Place, folder: int) -> os.stat_result | None:
+def status_of(target: TargetPath, folder: int) -> os.stat_result | None:
     """Look at the target without following it; anything but a regular file or nothing is refused."""
-    name = place.parts[-1]
+    name = target.parts[-1]
     try:
-        found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
+        found = os.stat(target.name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if stat.S_ISREG(found.st_mode):
         return found
     if stat.S_ISLNK(found.st_mode):
-        raise _through_link(place, name)
+        raise _through_link(target, name)
     if stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EISDIR, "a folder of that name is in the way")
     raise OSError(errno.EEXIST, "something that is no regular file is in the way")
 
 
-def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
+def _enter(target: TargetPath, folder: int, part: str, *, create: bool) -> int:
     try:
         return os.open(part, FOLDER, dir_fd=folder)
     except FileNotFoundError:
@@ -264,7 +264,7 @@ def _enter(place: Place, folder: int, part: str, *, create: bool) -> int:
         return os.open(part, FOLDER, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
-            raise _through_link(place, part) from error
+            raise _through_link(target, part) from error
         raise
 
 
@@ -272,9 +272,9 @@ def _is_link(name: str, folder: int) -> bool:
     return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
-def _through_link(place: Place, part: str) -> UnsafePathError:
+def _through_link(target: TargetPath, part: str) -> UnsafePathError:
     return UnsafePathError(
-        f"{place.path}: {part!r} is a symbolic link below the root {place.root}, and writing through it could leave "
+        f"{target.path}: {part!r} is a symbolic link below the root {target.root}, and writing through it could leave "
         "the root. Remove the link, or name the folder it leads to as the root.",
-        name="/".join(place.parts),
+        name="/".join(target.parts),
     )

@@ -17,14 +17,14 @@ from wbfiles_async.errors import ConfigurationError, LocalWriteError, WBFilesErr
 _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
-def ends_all(error: WBFilesError) -> bool:
+def is_fatal_for_all(error: WBFilesError) -> bool:
     """Return whether every further file would fail with the error as well: a full disk, a closed client."""
     return isinstance(error, ConfigurationError) or (isinstance(error, LocalWriteError) and error.errno in _FINAL)
 
 
 @attrs.frozen
-class Need:
-    """What is written, in the end.
+class SpaceNeeded:
+    """The space that is needed on the disk, in the end.
 
     Attributes:
         bytes: Bytes more than there are now: of a file that replaces another one, what it is longer.
@@ -35,7 +35,7 @@ class Need:
     files: int = 0
 
     @classmethod
-    def of_file(cls, size: int | None, replaced: os.stat_result | None) -> Need:
+    def of_file(cls, size: int | None, replaced: os.stat_result | None) -> SpaceNeeded:
         """Return what one file needs.
 
         Args:
@@ -44,35 +44,36 @@ class Need:
         """
         return cls(max(0, (size or 0) - (replaced.st_size if replaced else 0)), int(replaced is None))
 
-    def __add__(self, other: Need) -> Need:
-        return Need(self.bytes + other.bytes, self.files + other.files)
+    def __add__(self, other: SpaceNeeded) -> SpaceNeeded:
+        return SpaceNeeded(self.bytes + other.bytes, self.files + other.files)
 
-    def __sub__(self, other: Need) -> Need:
-        return Need(self.bytes - other.bytes, self.files - other.files)
+    def __sub__(self, other: SpaceNeeded) -> SpaceNeeded:
+        return SpaceNeeded(self.bytes - other.bytes, self.files - other.files)
 
 
 @attrs.define(eq=False)
-class Ahead:
-    """What is planned and not yet written."""
+class PlannedSpace:
+    """The space of what is planned and not yet written."""
 
-    _queued: Need = attrs.field(factory=Need)
-    _writing: dict[object, tuple[Need, Callable[[], int]]] = attrs.field(factory=dict)
+    _queued: SpaceNeeded = attrs.field(factory=SpaceNeeded)
+    _writing: dict[object, tuple[SpaceNeeded, Callable[[], int]]] = attrs.field(factory=dict)
 
     @property
-    def need(self) -> Need:
+    def need(self) -> SpaceNeeded:
         """What it needs beyond what has been written so far."""
-        return sum((Need(max(0, need.bytes - arrived())) for need, arrived in self._writing.values()), self._queued)
+        writing = (SpaceNeeded(max(0, need.bytes - arrived())) for need, arrived in self._writing.values())
+        return sum(writing, self._queued)
 
-    def plan(self, need: Need) -> None:
+    def plan(self, need: SpaceNeeded) -> None:
         """Count a file in."""
         self._queued += need
 
-    def begin(self, need: Need) -> None:
+    def begin(self, need: SpaceNeeded) -> None:
         """Count a planned file out: it is being looked at, and may stay as it is."""
         self._queued -= need
 
     @contextmanager
-    def writing(self, need: Need, arrived: Callable[[], int]) -> Iterator[None]:
+    def writing(self, need: SpaceNeeded, arrived: Callable[[], int]) -> Iterator[None]:
         """Count a file as in progress.
 
         Args:
@@ -88,8 +89,8 @@ class Ahead:
 
 
 @attrs.frozen
-class Free:
-    """What a disk still takes; ``None`` if it does not state it.
+class FreeSpace:
+    """The space that is left on a disk; ``None`` if it does not state it.
 
     Attributes:
         bytes: Bytes that this user may write.
@@ -100,7 +101,7 @@ class Free:
     files: int | None
 
     @classmethod
-    def on(cls, where: Path | int) -> Free:
+    def on(cls, where: Path | int) -> FreeSpace:
         """Query the disk of a path or an open file. Blocks.
 
         Some file systems state no numbers, or 0 of 0; a disk that is really full refuses the first write.
@@ -112,7 +113,7 @@ class Free:
         says_bytes = disk.f_blocks and disk.f_frsize
         return cls(disk.f_bavail * disk.f_frsize if says_bytes else None, disk.f_favail if disk.f_files else None)
 
-    def shortage(self, need: Need, root: Path) -> LocalWriteError | None:
+    def shortage(self, need: SpaceNeeded, root: Path) -> LocalWriteError | None:
         """Return the error of what does not fit below the root; ``None`` if all of it may."""
         if self.bytes is not None and need.bytes > self.bytes:
             what = f"{size_of(need.bytes)} are needed, {size_of(self.bytes)} are free"
@@ -123,9 +124,9 @@ class Free:
         return local_failure(OSError(errno.ENOSPC, what), root)
 
 
-def free_below(root: Path) -> Free:
+def free_space_below(root: Path) -> FreeSpace:
     """Return how much the disk of a folder still takes; the folder need not exist yet. Blocks."""
     above = root
     while not os.path.lexists(above) and above != above.parent:
         above = above.parent
-    return Free.on(above)
+    return FreeSpace.on(above)

@@ -1,4 +1,4 @@
-"""Remembers, in one file below the root, which files were found right, so that they are not read again.
+"""Keeps, in one file below the root, which files were verified, so that they are not read again.
 
 Blocking, but for ``note`` and ``take``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``)
 in which each record stands for itself. So nothing about it needs to hold for a download to be right: two processes may
@@ -11,7 +11,7 @@ later change is bound to show in them:
 
 - one that was read and compared, if it had last been changed well before the reading began;
 - one that was just put in place, if it still bears the time of modification that was given to it alone (see
-  ``part_file.Temporary.publish``), which no change leaves behind.
+  ``part_file.PartFile.publish``), which no change leaves behind.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @attrs.frozen
-class Content:
-    """A local file beside what its bytes are, or are thought to be.
+class VerifiedFile:
+    """A local file and the md5 that its bytes have, or are expected to have.
 
     Attributes:
         path: Its path below the root.
@@ -65,22 +65,22 @@ class Content:
 
 
 @attrs.define(eq=False)
-class Remembered:
-    """The cache of one root. If it cannot be read or written, nothing is remembered.
+class VerifiedFileCache:
+    """The cache of one root. If it cannot be read or written, it holds nothing.
 
     Args:
         root: The folder.
-        active: Whether anything is to be remembered at all.
+        active: Whether it is used at all.
     """
 
     root: Path
     _active: bool
     _file: int = attrs.field(default=-1, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _noted: list[Content] = attrs.field(factory=list, init=False)
+    _noted: list[VerifiedFile] = attrs.field(factory=list, init=False)
     _noted_bytes: int = attrs.field(default=0, init=False)
 
-    def known(self, files: Sequence[Content]) -> list[bool]:
+    def known(self, files: Sequence[VerifiedFile]) -> list[bool]:
         """Return which of the files are known to hold bytes of that md5, by their status alone."""
         with self._lock, self._unless_refused():
             if self._open(create=False):
@@ -88,7 +88,7 @@ class Remembered:
                 return [self._is_known(fingerprint(it.path, it.status, it.md5), buckets) for it in files]
         return [False] * len(files)
 
-    def note(self, file: Content) -> None:
+    def note(self, file: VerifiedFile) -> None:
         """Note that a file is right. Does not block."""
         if self._active:
             self._noted.append(file)
@@ -99,12 +99,12 @@ class Remembered:
         """Whether so much was noted that it should be written down."""
         return len(self._noted) >= BATCH_FILES or self._noted_bytes >= BATCH_BYTES
 
-    def take(self) -> Sequence[Content]:
+    def take(self) -> Sequence[VerifiedFile]:
         """Return what was noted and not taken yet, to be written. Does not block."""
         noted, self._noted, self._noted_bytes = self._noted, [], 0
         return noted
 
-    def write(self, files: Sequence[Content]) -> None:
+    def write(self, files: Sequence[VerifiedFile]) -> None:
         """Write down that the files are right."""
         with self._lock, self._unless_refused():
             if self._open(create=True):

@@ -72,7 +72,7 @@ async def watching_many(
         yield None, on_result
         return
     from wbfiles_async._display.tally import Tally
-    from wbfiles_async._tasks import side_by_side
+    from wbfiles_async._tasks import open_task_group
 
     tally = Tally()
 
@@ -81,7 +81,7 @@ async def watching_many(
         if on_result is not None:
             on_result(result)
 
-    async with painter.showing(tally), side_by_side() as group:
+    async with painter.showing(tally), open_task_group() as group:
         group.start_soon(_count, tally, listing, selection, painter.patience)
         yield tally, note
         group.cancel_scope.cancel()

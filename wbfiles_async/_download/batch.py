@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from wbfiles_async._disk.part_file import write_whole
-from wbfiles_async._disk.space import ends_all
+from wbfiles_async._disk.space import is_fatal_for_all
 from wbfiles_async._download.contents import check_md5
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._download.planned import PlannedFile
@@ -49,7 +49,7 @@ class SmallFile:
         md5: The md5 it must have; ``None`` if that is not compared.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
-        published: The new file's status; see ``Temporary.published``.
+        published: The new file's status; see ``PartFile.published``.
         error: Why it is not in place, though all of it arrived.
         on_error: Called with that at once, in a worker thread.
     """
@@ -101,7 +101,7 @@ class SmallFile:
             if self.md5 is not None and (actual := new_md5(self._body).digest()) != self.md5:
                 check_md5(self.file, actual)
             self.published = write_whole(
-                self.item.place, [self._body], mode=self.mode, replace=self.replace, durable=False
+                self.item.target, [self._body], mode=self.mode, replace=self.replace, durable=False
             )
         except Exception as error:  # raised where the file is waited for
             self.error = error
@@ -150,7 +150,7 @@ class SmallFileBatch:
 
     def _on_error(self, error: Exception) -> None:
         """Note in a worker thread why a file is not in place: a full disk is met by all."""
-        if isinstance(error, WBFilesError) and ends_all(error):
+        if isinstance(error, WBFilesError) and is_fatal_for_all(error):
             self.queue.stop_soon()
 
     def completed(self, count: int, slot: RequestSlot) -> None:

@@ -12,8 +12,8 @@ import attrs
 
 from wbfiles_async._disk.part_file import already_exists, default_mode
 from wbfiles_async._disk.paths import check_writable, exists, has_content
-from wbfiles_async._disk.space import Ahead, Need, ends_all, free_below
-from wbfiles_async._disk.verified_cache import Content, Remembered
+from wbfiles_async._disk.space import PlannedSpace, SpaceNeeded, free_space_below, is_fatal_for_all
+from wbfiles_async._disk.verified_cache import VerifiedFile, VerifiedFileCache
 from wbfiles_async._download.batch import SmallFile, SmallFileBatch, follow_up_of
 from wbfiles_async._download.file import SMALL_BYTES, FileDownload
 from wbfiles_async._download.plan import Planner
@@ -25,7 +25,7 @@ from wbfiles_async._models import Existing, FileAttributes, RunPath
 from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._tasks import side_by_side
+from wbfiles_async._tasks import open_task_group
 from wbfiles_async.errors import WBFilesError
 
 __all__ = ["BulkDownload"]
@@ -60,14 +60,14 @@ class BulkDownload:
     results: Results
     _mode: int = attrs.field(factory=default_mode, init=False)
     _replace: bool = attrs.field(init=False)
-    _ahead: Ahead = attrs.field(factory=Ahead, init=False)
-    _remembered: Remembered = attrs.field(init=False)
+    _planned_space: PlannedSpace = attrs.field(factory=PlannedSpace, init=False)
+    _verified_files: VerifiedFileCache = attrs.field(init=False)
     _planner: Planner = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._remembered = Remembered(self.root, self.reader.options.remember)
+        self._verified_files = VerifiedFileCache(self.root, self.reader.options.remember)
         self._planner = Planner(
-            self.root, self.selection, self.existing, self._remembered, self.reader.options, self.dry_run
+            self.root, self.selection, self.existing, self._verified_files, self.reader.options, self.dry_run
         )
         self._replace = self.existing in ("replace", "verify")
 
@@ -83,7 +83,7 @@ class BulkDownload:
             await disk.run(check_writable, self.root)
         began = clock.monotonic()
         try:
-            async with aclosing(self._planned(pages)) as planned, side_by_side() as group:
+            async with aclosing(self._planned(pages)) as planned, open_task_group() as group:
                 limits = self.reader.requester.limits
                 workers = _files_for(limits.most)
                 files = WorkQueue(planned, least=workers, at_once=lambda: _files_for(limits.wanted))
@@ -92,7 +92,7 @@ class BulkDownload:
                     group.start_soon(self._work, files)
         finally:
             with anyio.CancelScope(shield=True):
-                await disk.run(self._remembered.close)
+                await disk.run(self._verified_files.close)
         self.results.skip(files.left)
         return self.results.report(self.root, clock.monotonic() - began)
 
@@ -113,13 +113,13 @@ class BulkDownload:
     async def _check_space(self, items: list[PlannedFile]) -> None:
         """Plan the files' space, or stop before the first of them if not all of them can fit."""
         need = need_of(items)
-        if need == Need():
+        if need == SpaceNeeded():
             return
         while True:
-            wanted = self._ahead.need + need
-            shortage = (await self.reader.disk.run(free_below, self.root)).shortage(wanted, self.root)
+            wanted = self._planned_space.need + need
+            shortage = (await self.reader.disk.run(free_space_below, self.root)).shortage(wanted, self.root)
             if shortage is None:
-                self._ahead.plan(need)
+                self._planned_space.plan(need)
                 return
             if wanted == need:
                 break
@@ -128,7 +128,7 @@ class BulkDownload:
             if self.results.stopped is not None:
                 return
         self.results.stopped = shortage
-        first = next(item for item in items if item.need != Need())
+        first = next(item for item in items if item.need != SpaceNeeded())
         items.remove(first)
         self.results.add(failed(first, shortage))
 
@@ -156,14 +156,14 @@ class BulkDownload:
     def _landed(self, small: SmallFile) -> None:
         """Account for a follow-up that is in place."""
         item, name, verified = small.item, small.item.attributes.name, small.md5 is not None
-        self._ahead.begin(item.need)
+        self._planned_space.begin(item.need)
         progress = self.results.progress_for(item.listed.label)
         if progress is not None:
             progress.started(name, small.length)
             progress.advanced(name, small.length)
             progress.finished(name)
         if small.md5 is not None and small.published is not None:
-            self._remembered.note(Content(item.path, small.published, small.md5))
+            self._verified_files.note(VerifiedFile(item.path, small.published, small.md5))
         if not self.results.is_watched:
             self.results.add_downloaded(small.length, verified=verified)
             return
@@ -171,7 +171,7 @@ class BulkDownload:
             FileResult(
                 name=name,
                 status="downloaded",
-                path=item.place.path,
+                path=item.target.path,
                 size=small.length,
                 verified=verified,
                 parts=1,
@@ -189,7 +189,7 @@ class BulkDownload:
         spoiled: Exception | None = None,
     ) -> None:
         """Do what is to be done with one file, and account for it. An error ends this file only."""
-        self._ahead.begin(item.need)
+        self._planned_space.begin(item.need)
         try:
             result = await self._result_of(item, file or self.file_of(item.attributes, item.listed.run), batch, spoiled)
         except Exception as error:
@@ -197,7 +197,7 @@ class BulkDownload:
                 raise
             known = error if isinstance(error, WBFilesError) else unexpected(item.attributes.name, error)
             result = failed(item, known)
-            if ends_all(known):
+            if is_fatal_for_all(known):
                 self.results.stopped = self.results.stopped or known
                 files.stop()
         self.results.add(result)
@@ -208,48 +208,48 @@ class BulkDownload:
     ) -> FileResult:
         if item.known:
             return kept(item, verified=True)
-        place = item.place
+        target = item.target
         if item.taken and self.existing != "replace" and (stays := await self._kept(item, file)) is not None:
             return stays
         if self.dry_run:
-            return FileResult(name=file.name, status="planned", path=place.path, size=file.size or 0, run=file.run)
+            return FileResult(name=file.name, status="planned", path=target.path, size=file.size or 0, run=file.run)
         download = FileDownload(
             reader=self.reader,
             file=file,
-            place=place,
+            target=target,
             mode=self._mode,
             replace=self._replace,
             progress=self.results.progress_for(item.listed.label),
             spoiled=spoiled,
             follow_ups=batch,
         )
-        with self._ahead.writing(item.need, lambda: download.arrived):
+        with self._planned_space.writing(item.need, lambda: download.arrived):
             result = await download.run()
         if result.verified and download.published is not None and file.md5 is not None:
-            self._remembered.note(Content(item.path, download.published, file.md5))
+            self._verified_files.note(VerifiedFile(item.path, download.published, file.md5))
         return result
 
     async def _kept(self, item: PlannedFile, file: RemoteFile) -> FileResult | None:
         """Decide whether the existing file stays as it is."""
-        disk, place = self.reader.disk, item.place
+        disk, target = self.reader.disk, item.target
         if self.existing == "verify":
             run = disk.run_batched if file.size is not None and file.size <= SMALL_BYTES else disk.run
             began = self.reader.clock.monotonic()
-            status = await run(has_content, place, size=file.size, md5=file.md5)
+            status = await run(has_content, target, size=file.size, md5=file.md5)
             if status is None:
                 return None
             if file.md5 is not None and not self.dry_run:
-                self._remembered.note(Content(item.path, status, file.md5, read_at=began))
+                self._verified_files.note(VerifiedFile(item.path, status, file.md5, read_at=began))
             return kept(item, verified=file.md5 is not None)
-        if not await disk.run(exists, place):
+        if not await disk.run(exists, target):
             return None
         if self.existing == "error":
-            raise already_exists(place.path)
+            raise already_exists(target.path)
         return kept(item, verified=False)
 
     async def _write_down(self) -> None:
-        if self._remembered.is_worth_writing:
-            await self.reader.disk.run(self._remembered.write, self._remembered.take())
+        if self._verified_files.is_worth_writing:
+            await self.reader.disk.run(self._verified_files.write, self._verified_files.take())
 
 
 def _files_for(connections: int) -> int:

@@ -10,8 +10,8 @@ from typing import Final
 import attrs
 
 from wbfiles_async._disk.journal import Journal
-from wbfiles_async._disk.part_file import Temporary, write_whole
-from wbfiles_async._disk.paths import Place
+from wbfiles_async._disk.part_file import PartFile, write_whole
+from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._download.contents import check_md5, check_pieces, memory_sink
 from wbfiles_async._download.gaps import gaps_in
 from wbfiles_async._download.md5_stream import Md5Stream
@@ -27,7 +27,7 @@ from wbfiles_async._store.limits import OriginLimits
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.sink import RangeSink
-from wbfiles_async._tasks import side_by_side
+from wbfiles_async._tasks import open_task_group
 from wbfiles_async.errors import (
     ApiError,
     IntegrityError,
@@ -58,18 +58,18 @@ class FileDownload:
     Attributes:
         reader: Reads its bytes.
         file: The file.
-        place: Where it goes.
+        target: Where it goes.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
         progress: Notified of the bytes.
         spoiled: What ended a first attempt that was made elsewhere.
         follow_ups: Further small files to fetch over the same connection.
-        published: The new file's status; see ``Temporary.published``.
+        published: The new file's status; see ``PartFile.published``.
     """
 
     reader: StoreReader
     file: RemoteFile
-    place: Place
+    target: TargetPath
     mode: int
     replace: bool
     progress: Progress | None = None
@@ -115,7 +115,7 @@ class FileDownload:
         return FileResult(
             name=self.file.name,
             status="downloaded",
-            path=self.place.path,
+            path=self.target.path,
             size=self._arrived,
             verified=verified,
             parts=self._parts,
@@ -149,7 +149,7 @@ class FileDownload:
             if self._verify:
                 check_pieces(self.file, pieces)
             durable = self.reader.options.durable
-            self.published = write_whole(self.place, pieces, mode=self.mode, replace=self.replace, durable=durable)
+            self.published = write_whole(self.target, pieces, mode=self.mode, replace=self.replace, durable=durable)
 
         self._parts = 1
         sink = memory_sink(size, pieces, check_and_write, is_short=not self.reader.options.durable)
@@ -161,7 +161,7 @@ class FileDownload:
     async def _on_disk(self, size: int | None) -> bool:
         run, options = self.reader.disk.run, self.reader.options
         self._url()  # a reference that cannot be fetched leaves no trace on the disk
-        temporary = Temporary(self.place)
+        temporary = PartFile(self.target)
         try:
             journal = await run(temporary.create, size=size, md5=self.file.md5 if self._may_resume else None)
             verified = await self._fill(temporary, size, journal)
@@ -185,13 +185,13 @@ class FileDownload:
             options.resume and self._verify and size is not None and size > options.part_size and not self._unranged()
         )
 
-    async def _fill(self, temporary: Temporary, size: int | None, journal: Journal | None) -> bool:
+    async def _fill(self, temporary: PartFile, size: int | None, journal: Journal | None) -> bool:
         """Write all bytes, the md5 following beside; return whether it was compared."""
         if not self._verify:
             await self._write_parts(temporary, size, None, journal)
             return False
         digest = Md5Stream(temporary)
-        async with side_by_side() as group:
+        async with open_task_group() as group:
             group.start_soon(self.reader.disk.follow, digest.follow)
             complete = False
             try:
@@ -203,7 +203,7 @@ class FileDownload:
         return True
 
     async def _write_parts(
-        self, temporary: Temporary, size: int | None, digest: Md5Stream | None, journal: Journal | None
+        self, temporary: PartFile, size: int | None, digest: Md5Stream | None, journal: Journal | None
     ) -> None:
         reader, file, options = self.reader, self.file, self.reader.options
 

@@ -20,7 +20,7 @@ from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import FileAttributes
 from wbfiles_async._reports import DownloadReport
 from wbfiles_async._settings import PER_PAGE
-from wbfiles_async._tasks import side_by_side
+from wbfiles_async._tasks import open_task_group
 from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundError, UnsafePathError
 
 log = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ class ManyRuns:
             WBFilesError: The runs themselves cannot be listed, or nothing can be written below the root.
         """
         ready, found = anyio.create_memory_object_stream[Sequence[ListedFiles]]()
-        async with found, side_by_side() as group:
+        async with found, open_task_group() as group:
             group.start_soon(self._list, runs, ready)
             return await bulk.run(found)
 
     async def _list(self, runs: AsyncGenerator[Sequence[ListedRun]], ready: _Ready) -> None:
         unfinished, waiting = anyio.create_memory_object_stream[_Walk]()
-        async with ready, side_by_side() as group, unfinished, waiting, aclosing(runs) as pages:
+        async with ready, open_task_group() as group, unfinished, waiting, aclosing(runs) as pages:
             for _ in range(LISTERS):
                 group.start_soon(self._list_further, waiting.clone(), ready)
             async for page in pages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from wbfiles_async._disk.part_file import Temporary
+from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._download.prefix import ContiguousPrefix
 from wbfiles_async._md5 import new_md5
 from wbfiles_async._ranges import Range
@@ -28,7 +28,7 @@ class Md5Stream:
         temporary: The file.
     """
 
-    def __init__(self, temporary: Temporary) -> None:
+    def __init__(self, temporary: PartFile) -> None:
         self._temporary = temporary
         self._digest = new_md5()
         # What is digested or about to be is [0, _next); the last of it may be in _held.

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._disk.part_file import already_exists, default_mode
-from wbfiles_async._disk.paths import Place, place_for, prepare
+from wbfiles_async._disk.paths import TargetPath, check_target, target_below
 from wbfiles_async._download.contents import read_bytes, stream
 from wbfiles_async._download.file import FileDownload
 from wbfiles_async._download.progress import Progress
@@ -44,22 +44,22 @@ class OneFile:
         replace: bool,
         exist_ok: bool,
         progress: Progress | None,
-        place: Place | None = None,
+        target: TargetPath | None = None,
     ) -> Path:
-        """Download to ``root/name``, or to a place of the caller's own."""
-        place = place or place_for(root, self._name, portable=self._reader.options.portable_names)
+        """Download to ``root/name``, or to a path of the caller's choice."""
+        target = target or target_below(root, self._name, portable=self._reader.options.portable_names)
 
-        def check_target() -> int:
-            if prepare(place, replace=replace) and not replace:
-                raise already_exists(place.path)
+        def check() -> int:
+            if check_target(target, replace=replace) and not replace:
+                raise already_exists(target.path)
             return default_mode()
 
         try:
-            mode = await self._reader.disk.run(check_target)
+            mode = await self._reader.disk.run(check)
             download = FileDownload(
                 reader=self._reader,
                 file=await self._file(),
-                place=place,
+                target=target,
                 mode=mode,
                 replace=replace,
                 progress=progress,
@@ -68,7 +68,7 @@ class OneFile:
         except DestinationExistsError:  # it existed, or another process created it meanwhile
             if not exist_ok:
                 raise
-        return place.path
+        return target.path
 
     async def read_bytes(self) -> bytes:
         """Read all of it into memory."""

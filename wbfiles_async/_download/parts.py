@@ -14,7 +14,7 @@ from wbfiles_async._download.gaps import SMALLEST_PART, Gaps
 from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._ranges import Range
 from wbfiles_async._store.sink import RangeSink
-from wbfiles_async._tasks import side_by_side
+from wbfiles_async._tasks import open_task_group
 
 __all__ = ["LONG_BYTES", "PartsDownload"]
 
@@ -75,7 +75,7 @@ class PartsDownload:
         gaps, controller, began, first = self.gaps, self.controller, self.clock.monotonic(), self.arrived()
         if not gaps.left:
             return
-        async with side_by_side() as group:
+        async with open_task_group() as group:
             if gaps.left >= max(LONG_BYTES, FEW_PARTS * self.part_size):
                 for readers in range(controller.wanted, 0, -1):
                     self._start(group, gaps.take_share(readers))

@@ -11,10 +11,10 @@ import attrs
 
 from wbfiles_async._disk.errors import local_failure
 from wbfiles_async._disk.folding import Folding
-from wbfiles_async._disk.inspection import look_at
-from wbfiles_async._disk.paths import Place, place_for, refusal_of
-from wbfiles_async._disk.space import Need
-from wbfiles_async._disk.verified_cache import Content, Remembered
+from wbfiles_async._disk.inspection import inspect_many
+from wbfiles_async._disk.paths import TargetPath, refusal_of, target_below
+from wbfiles_async._disk.space import SpaceNeeded
+from wbfiles_async._disk.verified_cache import VerifiedFile, VerifiedFileCache
 from wbfiles_async._download.collisions import Collisions
 from wbfiles_async._download.planned import ListedFiles, PlannedFile
 from wbfiles_async._download.results import failed
@@ -34,7 +34,7 @@ class Planner:
         root: The folder they go below.
         selection: Which files are wanted.
         existing: What is done with an existing file.
-        remembered: What is remembered of the files below the root.
+        verified_files: What is remembered of the files below the root.
         options: How transfers behave.
         dry_run: Whether nothing may be written.
     """
@@ -42,7 +42,7 @@ class Planner:
     _root: Path
     _selection: Selection
     _existing: Existing
-    _remembered: Remembered
+    _verified_files: VerifiedFileCache
     _options: TransferOptions
     _dry_run: bool
     _collisions: Collisions = attrs.field(init=False)
@@ -61,12 +61,12 @@ class Planner:
         for listed in page:
             for attributes in filter(self._is_wanted, listed.files):
                 try:
-                    items.append(PlannedFile(attributes, self._place(attributes.name, listed.folder), listed))
+                    items.append(PlannedFile(attributes, self._target(attributes.name, listed.folder), listed))
                 except UnsafePathError as error:
                     refused.append(_unplaced(listed, error, attributes))
             if listed.error is not None:
                 refused.append(_unplaced(listed, listed.error))
-        collisions = self._collisions.admit([item.place.parts for item in items])
+        collisions = self._collisions.admit([item.target.parts for item in items])
         admitted = []
         for item, collision in zip(items, collisions, strict=True):
             if collision is None:
@@ -76,24 +76,24 @@ class Planner:
         free, obstructed = self._look(admitted)
         return free, refused + obstructed
 
-    def _place(self, name: str, folder: tuple[str, ...]) -> Place:
-        return place_for(self._root, name, folder, portable=self._options.portable_names)
+    def _target(self, name: str, folder: tuple[str, ...]) -> TargetPath:
+        return target_below(self._root, name, folder, portable=self._options.portable_names)
 
     def _is_wanted(self, attributes: FileAttributes) -> bool:
         return self._selection.accepts(attributes.name)
 
     def _look(self, items: Sequence[PlannedFile]) -> tuple[list[PlannedFile], list[FileResult]]:
-        """Look at the places; returns the files that may go there, and the failures of those that cannot."""
+        """Check the target paths; returns the files that may be written, and the failures of those that cannot."""
         found: list[tuple[PlannedFile, os.stat_result | None]] = []
         refused: list[FileResult] = []
-        for item, there in zip(items, look_at([item.place for item in items]), strict=True):
+        for item, there in zip(items, inspect_many([item.target for item in items]), strict=True):
             if there.error is not None:
                 refused.append(failed(item, there.error))
                 continue
             found.append((item, there.status))
             item.taken = there.taken
             if not (item.taken and self._existing in ("keep", "error")):
-                item.need = Need.of_file(item.attributes.size_bytes, there.status)
+                item.need = SpaceNeeded.of_file(item.attributes.size_bytes, there.status)
         if self._existing == "verify":
             self._recognise(found)
         if self._dry_run:
@@ -108,11 +108,11 @@ class Planner:
         refusals: dict[tuple[str, ...], OSError | None] = {}
         for item, status in found:
             if self._is_to_write(item, status):
-                folder = item.place.parts[:-1]
+                folder = item.target.parts[:-1]
                 if folder not in refusals:
-                    refusals[folder] = refusal_of(item.place.path.parent)
+                    refusals[folder] = refusal_of(item.target.path.parent)
                 if (refusal := refusals[folder]) is not None:
-                    refused.append(failed(item, local_failure(refusal, item.place.path)))
+                    refused.append(failed(item, local_failure(refusal, item.target.path)))
                     continue
             writable.append(item)
         return writable
@@ -131,11 +131,11 @@ class Planner:
             md5 = parse_md5(item.attributes.md5)
             if status is not None and md5 is not None and item.attributes.size_bytes in (None, status.st_size):
                 candidates.append(item)
-                contents.append(Content(item.path, status, md5))
-        for item, known in zip(candidates, self._remembered.known(contents), strict=True):
+                contents.append(VerifiedFile(item.path, status, md5))
+        for item, known in zip(candidates, self._verified_files.known(contents), strict=True):
             item.known = known
             if known:
-                item.need = Need()
+                item.need = SpaceNeeded()
 
 
 def _unplaced(listed: ListedFiles, error: WBFilesError, attributes: FileAttributes | None = None) -> FileResult:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from wbfiles_async._disk.paths import Place
-from wbfiles_async._disk.space import Need
+from wbfiles_async._disk.paths import TargetPath
+from wbfiles_async._disk.space import SpaceNeeded
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async.errors import WBFilesError
 
@@ -39,7 +39,7 @@ class PlannedFile:
 
     Attributes:
         attributes: What the server says of it.
-        place: Where it goes.
+        target: Where it goes.
         listed: The files it was listed with.
         taken: Whether something is at its place.
         known: Whether that is known to be right.
@@ -47,18 +47,18 @@ class PlannedFile:
     """
 
     attributes: FileAttributes
-    place: Place
+    target: TargetPath
     listed: ListedFiles
     taken: bool = False
     known: bool = False
-    need: Need = attrs.field(factory=Need)
+    need: SpaceNeeded = attrs.field(factory=SpaceNeeded)
 
     @property
     def path(self) -> str:
         """The file's path below the root."""
-        return "/".join(self.place.parts)
+        return "/".join(self.target.parts)
 
 
-def need_of(items: Iterable[PlannedFile]) -> Need:
+def need_of(items: Iterable[PlannedFile]) -> SpaceNeeded:
     """Add up what files need."""
-    return sum((item.need for item in items), Need())
+    return sum((item.need for item in items), SpaceNeeded())

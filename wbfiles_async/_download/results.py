@@ -128,7 +128,7 @@ def failed(item: PlannedFile, error: WBFilesError) -> FileResult:
     return FileResult(
         name=item.attributes.name,
         status="failed",
-        path=item.place.path,
+        path=item.target.path,
         size=item.attributes.size_bytes or 0,
         run=str(item.listed.run),
         error=error,
@@ -141,7 +141,7 @@ def kept(item: PlannedFile, *, verified: bool) -> FileResult:
     return FileResult(
         name=attributes.name,
         status="kept",
-        path=item.place.path,
+        path=item.target.path,
         size=attributes.size_bytes or 0,
         verified=verified,
         run=str(item.listed.run),

@@ -15,7 +15,7 @@ from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
 from wbfiles_async._graphql.pagination import Pages, RunPages
-from wbfiles_async._graphql.prefetch import ahead
+from wbfiles_async._graphql.prefetch import prefetch
 from wbfiles_async._graphql.queries import PROJECTS, RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
 from wbfiles_async._graphql.responses import parse_viewer
 from wbfiles_async._graphql.runs_page import (
@@ -103,7 +103,7 @@ class WandbApi:
                 log.warning("%s: the server counts %d files more than it listed", walk.run, walk.missing)
             return files
 
-        return ahead(lambda: self._page(walk), accept, lambda: walk.done)
+        return prefetch(lambda: self._page(walk), accept, lambda: walk.done)
 
     def run_pages(self, walk: RunPages) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """Yield the runs of a project, page by page; the next page is requested while one is used.
@@ -121,7 +121,7 @@ class WandbApi:
                 )
             return runs
 
-        return ahead(lambda: self._runs_page(walk), accept, lambda: walk.done)
+        return prefetch(lambda: self._runs_page(walk), accept, lambda: walk.done)
 
     async def _runs_page(self, walk: RunPages) -> RunsPage:
         data = await self._ask_page(RUNS_WITH_FILES if walk.files_each else RUNS, walk)

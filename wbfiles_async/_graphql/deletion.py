@@ -11,7 +11,7 @@ import attrs
 from wbfiles_async._backoff import is_transient
 from wbfiles_async._clock import Clock
 from wbfiles_async._graphql.api import WandbApi
-from wbfiles_async._graphql.pending_deletions import Doomed
+from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT
 from wbfiles_async._graphql.responses import check_deleted
 from wbfiles_async._models import FileAttributes, FileStatus, RunPath
@@ -19,7 +19,7 @@ from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._settings import TransferOptions
-from wbfiles_async._tasks import side_by_side
+from wbfiles_async._tasks import open_task_group
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -90,13 +90,13 @@ class Deletion:
         if outcome.error is not None:
             raise outcome.error
 
-    def tell(self, doomed: Doomed) -> DeletionReport:
+    def tell(self, pending: PendingDeletions) -> DeletionReport:
         """Report what would be deleted. Makes no request."""
-        for file in doomed:
+        for file in pending:
             self._account(file, "planned")
         return self._report(0.0)
 
-    async def carry_out(self, doomed: Doomed) -> DeletionReport:
+    async def carry_out(self, pending: PendingDeletions) -> DeletionReport:
         """Delete.
 
         An error that every batch would meet ends it, once the batches in progress have ended.
@@ -107,8 +107,8 @@ class Deletion:
             PermissionDeniedError: They do not suffice; nothing was deleted.
         """
         began = self._clock.monotonic()
-        batches = doomed.batches()
-        async with side_by_side() as group:
+        batches = pending.batches()
+        async with open_task_group() as group:
             for _ in range(BATCHES_AT_ONCE):
                 group.start_soon(self._work, batches)
         stopped_by = self._stopped_by

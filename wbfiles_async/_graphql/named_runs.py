@@ -13,7 +13,7 @@ import attrs
 from wbfiles_async._backoff import is_transient
 from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.pagination import RunPages
-from wbfiles_async._graphql.prefetch import ahead
+from wbfiles_async._graphql.prefetch import prefetch
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async._settings import PER_PAGE, RUNS_PER_PAGE
@@ -56,7 +56,7 @@ class NamedRuns:
             batch, upcoming = upcoming, next(batches, None)
             return await self._list(batch or ())
 
-        async with aclosing(ahead(ask, lambda page: page, lambda: upcoming is None)) as pages:
+        async with aclosing(prefetch(ask, lambda page: page, lambda: upcoming is None)) as pages:
             async for page in pages:
                 yield page
 

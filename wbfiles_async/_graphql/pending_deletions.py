@@ -1,4 +1,4 @@
-"""Remember which files are to be deleted, in little memory. Performs no I/O."""
+"""Keeps which files are to be deleted, in little memory. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from wbfiles_async._models import FileAttributes
 
-__all__ = ["BATCH", "Doomed"]
+__all__ = ["BATCH", "PendingDeletions"]
 
 # Files that one mutation deletes. Enough to make the request cheap beside the work, and few enough that a
 # server which takes 0.1 s for each is done before the API's time-out. W&B states no limit.
@@ -17,8 +17,8 @@ BATCH: Final = 100
 _FASTEST: Final = 1
 
 
-class Doomed:
-    """Files to delete, as they were listed: what the server and a report need of each, packed batch by batch.
+class PendingDeletions:
+    """The files to delete: what the server and a report need of each, compressed batch by batch.
 
     A million files take 10 to 50 MB; their attributes, with the signed URLs, would take two thousand.
 
@@ -33,7 +33,7 @@ class Doomed:
         self._open: list[tuple[str, str, int | None]] = []
 
     def add(self, listed: Iterable[FileAttributes]) -> None:
-        """Take more files."""
+        """Add files."""
         for file in listed:
             self.files += 1
             self.bytes += file.size_bytes or 0

@@ -12,7 +12,7 @@ Page = TypeVar("Page")
 Items = TypeVar("Items")
 
 
-async def ahead(
+async def prefetch(
     ask: Callable[[], Awaitable[Page]], accept: Callable[[Page], Items], is_done: Callable[[], bool]
 ) -> AsyncGenerator[Items]:
     """Yield page after page; the next one is requested while one is used, and no more than that one.

@@ -355,27 +355,27 @@ class BatchWorker:
     def _run(self, waker: socket.socket, wakened: socket.socket) -> None:
         with waker, wakened, selectors.DefaultSelector() as selector:
             selector.register(wakened, selectors.EVENT_READ)
-            rounds = _Rounds(selector, self._report_soon)
+            poller = _Poller(selector, self._report_soon)
             while True:
                 with self._lock:
                     new, self._new = self._new, []
                     filled, self._filled = self._filled, []
                     check, self._some_abandoned = self._some_abandoned, False
-                    if not new and not filled and rounds.idle_since + self._idle_seconds <= time.monotonic():
+                    if not new and not filled and poller.idle_since + self._idle_seconds <= time.monotonic():
                         self._waker = None
                         return
                     self._asleep = not (new or filled or check)
                 try:
-                    rounds.resume(filled)
-                    rounds.register(new)
-                    rounds.poll(wait=self._asleep)
+                    poller.resume(filled)
+                    poller.register(new)
+                    poller.poll(wait=self._asleep)
                     self._asleep = False
-                    rounds.report(check=check)
+                    poller.report(check=check)
                 except Exception as error:  # raised where the batches are awaited
-                    rounds.fail_all(error)
+                    poller.fail_all(error)
 
 
-class _Rounds:
+class _Poller:
     """The rounds of the thread: wait until something arrives, act on it, and report to the loop."""
 
     def __init__(

@@ -18,9 +18,9 @@ import attrs
 from wbfiles_async._backoff import MAX_RETRY_AFTER
 from wbfiles_async._clock import Clock
 from wbfiles_async._settings import TransferOptions
-from wbfiles_async._store.circuit import FILES, Circuit
+from wbfiles_async._store.adaptive_limit import AdaptiveLimit
+from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
 from wbfiles_async._store.concurrency import FIRST, Concurrency
-from wbfiles_async._store.pace import Pace
 from wbfiles_async._store.turns import Turns
 from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import StoreUnavailableError
@@ -41,9 +41,9 @@ class OriginLimits:
 
     Attributes:
         name: ``scheme://host:port``.
-        pace: How many requests it takes at once.
+        limit: How many requests it takes at once.
         concurrency: How many bring something.
-        circuit: Whether requests are worth sending.
+        breaker: Whether requests are worth sending.
         reachable: Whether the last connection could be made.
         has_answered: Whether it has ever answered.
         ranged: Whether it serves ranges properly.
@@ -51,9 +51,9 @@ class OriginLimits:
     """
 
     name: str
-    pace: Pace
+    limit: AdaptiveLimit
     concurrency: Concurrency
-    circuit: Circuit = attrs.field(factory=Circuit)
+    breaker: CircuitBreaker = attrs.field(factory=CircuitBreaker)
     reachable: bool = True
     has_answered: bool = False
     ranged: bool = True
@@ -80,8 +80,10 @@ class OriginLimits:
     def admits(self) -> bool:
         """Whether the holder of a slot may send another request at once. Any thread may read it."""
         now = self._clock.monotonic()
-        pace = self.pace
-        is_open = pace.under_way <= pace.allowed and pace.resumes_at <= now and not self.circuit.wait(now)
+        limit = self.limit
+        is_open = (
+            limit.under_way <= limit.allowed and limit.resumes_at <= now and not self.breaker.seconds_until_probe(now)
+        )
         return is_open and not self._turns.give_way()
 
     def record_answer(self, seconds: float | None) -> None:
@@ -98,8 +100,8 @@ class OriginLimits:
         """Record that the request of this number succeeded, with bytes that nothing else was recorded of."""
         now = self._clock.monotonic()
         self._failing_since = None
-        self.circuit.passed(now)
-        self.pace.passed(number)
+        self.breaker.record_success(now)
+        self.limit.record_success(number)
         self._measure(now, requests=1, received=received)
         self._admit()
 
@@ -108,17 +110,17 @@ class OriginLimits:
         self._measure(self._clock.monotonic(), received=count)
 
     def _measure(self, now: float, *, requests: int = 0, received: int) -> None:
-        pace, concurrency = self.pace, self.concurrency
+        limit, concurrency = self.limit, self.concurrency
         changed = concurrency.record(
             now,
             requests=requests,
             received=received,
-            is_full=bool(self._queue) and pace.under_way >= concurrency.wanted,
+            is_full=bool(self._queue) and limit.under_way >= concurrency.wanted,
             answer_seconds=self.answer_seconds,
         )
         if changed:
             log.debug("%s: %d requests at once", self.name, concurrency.wanted)
-            pace.aim(concurrency.wanted)
+            limit.aim(concurrency.wanted)
             self._admit()
 
     def record_failure(self, error: Exception) -> None:
@@ -132,9 +134,9 @@ class OriginLimits:
         self.concurrency.record_failure()
         if self._failing_since is None:
             self._failing_since = now
-        elif now - self._failing_since >= self._longest_failing and not self.circuit.wait(now):
+        elif now - self._failing_since >= self._longest_failing and not self.breaker.seconds_until_probe(now):
             self._why_down = f"no request succeeded for {now - self._failing_since:.0f} s"
-            self.circuit.open(now)
+            self.breaker.trip(now)
             log.warning("%s: %s; its files fail at once until it is back.", self.name, self._why_down)
 
     def record_throttled(self, number: int, retry_after: float | None) -> float:
@@ -147,15 +149,15 @@ class OriginLimits:
         Returns:
             Seconds in which no request is sent to it.
         """
-        now, before = self._clock.monotonic(), self.pace.allowed
-        self.pace.throttled(
+        now, before = self._clock.monotonic(), self.limit.allowed
+        self.limit.record_throttled(
             number, now=now, retry_after=retry_after, longest=self._longest_pause, jitter=self._clock.jitter()
         )
-        seconds = self.pace.resumes_at - now
-        if self.pace.allowed != before:
+        seconds = self.limit.resumes_at - now
+        if self.limit.allowed != before:
             self.concurrency.push_back(now, before)
-            self.pace.aim(self.concurrency.wanted)
-            log.info("%s asks to slow down: %d requests at once, in %.1f s", self.name, self.pace.allowed, seconds)
+            self.limit.aim(self.concurrency.wanted)
+            log.info("%s asks to slow down: %d requests at once, in %.1f s", self.name, self.limit.allowed, seconds)
         return seconds
 
     def record_exhausted(self, file: object, error: Exception, *, since: float) -> None:
@@ -167,7 +169,7 @@ class OriginLimits:
             since: When it began to fail, in monotonic seconds.
         """
         self._last_failure = str(error)
-        if self.circuit.gave_up(file, self._clock.monotonic(), since=since):
+        if self.breaker.record_exhausted(file, self._clock.monotonic(), since=since):
             self._why_down = f"{FILES} files in a row failed there and none succeeded"
             log.warning("%s failed for %d files in a row; its files fail at once until it is back.", self.name, FILES)
 
@@ -180,11 +182,11 @@ class OriginLimits:
         Raises:
             StoreUnavailableError: The origin is known to be down.
         """
-        while (seconds := self.pace.resumes_at - self._clock.monotonic()) > 0:
+        while (seconds := self.limit.resumes_at - self._clock.monotonic()) > 0:
             await self._clock.sleep(seconds)
         self._refuse_if_down(file)
-        self.circuit.sent(self._clock.monotonic())
-        return self.pace.send()
+        self.breaker.record_sent(self._clock.monotonic())
+        return self.limit.record_sent()
 
     async def acquire(self, file: str) -> int:
         """Wait for a place here, for the end of a pause, and for a place of the limiter.
@@ -200,18 +202,18 @@ class OriginLimits:
             while True:
                 self._refuse_if_down(file)
                 await self._enter_limiter()
-                seconds = self.pace.resumes_at - self._clock.monotonic()
+                seconds = self.limit.resumes_at - self._clock.monotonic()
                 if seconds <= 0:
                     break
                 self._limiter.release()
                 await self._clock.sleep(seconds)
             try:
                 self._refuse_if_down(file)
-                self.circuit.sent(self._clock.monotonic())
+                self.breaker.record_sent(self._clock.monotonic())
             except BaseException:
                 self._limiter.release()
                 raise
-            return self.pace.send()
+            return self.limit.record_sent()
         except BaseException:
             self._leave()
             raise
@@ -222,7 +224,7 @@ class OriginLimits:
         self._leave()
 
     def _refuse_if_down(self, file: str) -> None:
-        seconds = self.circuit.wait(self._clock.monotonic())
+        seconds = self.breaker.seconds_until_probe(self._clock.monotonic())
         if seconds:
             host = host_of(self.name)
             raise StoreUnavailableError(
@@ -234,8 +236,8 @@ class OriginLimits:
             )
 
     async def _enter(self) -> None:
-        if self.pace.has_room and not self._queue:
-            self.pace.under_way += 1
+        if self.limit.has_room and not self._queue:
+            self.limit.under_way += 1
             return
         place = asyncio.get_running_loop().create_future()
         self._queue.append(place)
@@ -255,15 +257,15 @@ class OriginLimits:
                 await self._limiter.acquire()
 
     def _leave(self) -> None:
-        self.pace.under_way -= 1
+        self.limit.under_way -= 1
         self._admit()
 
     def _admit(self) -> None:
         """Assign free places to those who have waited longest."""
-        while self.pace.has_room and self._queue:
+        while self.limit.has_room and self._queue:
             place = self._queue.popleft()
             if not place.done():
-                self.pace.under_way += 1
+                self.limit.under_way += 1
                 place.set_result(None)
 
 
@@ -355,7 +357,7 @@ class StoreLimits:
             concurrency = Concurrency(self._most)
             found = self._by_name[name] = OriginLimits(
                 name=name,
-                pace=Pace(concurrency.wanted),
+                limit=AdaptiveLimit(concurrency.wanted),
                 concurrency=concurrency,
                 clock=self._clock,
                 longest_pause=min(MAX_RETRY_AFTER, self._options.time_budget),
@@ -368,11 +370,11 @@ class StoreLimits:
     @property
     def avoided(self) -> frozenset[str]:
         """Origins that are not asked while another way is left: not connected to, or known to be down."""
-        suspect = [origin for origin in self._by_name.values() if not origin.reachable or origin.circuit.is_open]
+        suspect = [origin for origin in self._by_name.values() if not origin.reachable or origin.breaker.is_open]
         if not suspect:
             return _NONE
         now = self._clock.monotonic()
-        return frozenset(origin.name for origin in suspect if not origin.reachable or origin.circuit.wait(now))
+        return frozenset(it.name for it in suspect if not it.reachable or it.breaker.seconds_until_probe(now))
 
     @property
     def unranged(self) -> frozenset[str]:
@@ -387,7 +389,7 @@ class StoreLimits:
     @property
     def wanted(self) -> int:
         """How many bring something now, at the origin that takes most."""
-        return max((origin.pace.allowed for origin in self._by_name.values()), default=min(FIRST, self._most))
+        return max((origin.limit.allowed for origin in self._by_name.values()), default=min(FIRST, self._most))
 
     @property
     def free(self) -> int:
@@ -397,4 +399,4 @@ class StoreLimits:
     @property
     def under_way(self) -> int:
         """Requests that hold a place anywhere."""
-        return sum(origin.pace.under_way for origin in self._by_name.values())
+        return sum(origin.limit.under_way for origin in self._by_name.values())

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from wbfiles_async._async.api import AsyncApi
 from wbfiles_async._async.attributes import FileFacts
-from wbfiles_async._async.elsewhere import API, RUN, HandlesFilesOnly
 from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._async.files import AsyncFiles
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike
 from wbfiles_async._async.runs import AsyncRuns
+from wbfiles_async._async.unsupported import API, RUN, HandlesFilesOnly
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
@@ -55,7 +55,7 @@ class Api(HandlesFilesOnly):
     Closing it is optional: it is closed when it is no longer referenced, and at exit.
     """
 
-    _elsewhere = API
+    _unsupported = API
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Run(HandlesFilesOnly):
     """
 
     __slots__ = ("_client", "_run")
-    _elsewhere = RUN
+    _unsupported = RUN
     _noun: ClassVar[str] = AsyncRun._noun
     _columns: ClassVar[tuple[str, ...]] = AsyncRun._columns
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["FILES", "Circuit"]
+__all__ = ["FILES", "CircuitBreaker"]
 
 FILES: Final = 8
 """Files in a row that used up all their attempts, without one success between: then it is the origin, not the files."""
@@ -18,15 +18,15 @@ _LONGEST_PROBE: Final = 60.0  # seconds
 
 
 @attrs.define
-class Circuit:
+class CircuitBreaker:
     """Circuit breaker of one origin: saves the requests that would fail like those before.
 
     It opens when `FILES` different files have failed in a row, and no request succeeded while any of them was
     failing. While it is open one request now and then probes whether the origin is back; the first success closes it.
     """
 
-    _gave_up: set[object] = attrs.field(factory=set, init=False)
-    _passed_at: float = attrs.field(default=-math.inf, init=False)
+    _exhausted: set[object] = attrs.field(factory=set, init=False)
+    _succeeded_at: float = attrs.field(default=-math.inf, init=False)
     _probe_at: float | None = attrs.field(default=None, init=False)
     _probes: int = attrs.field(default=0, init=False)
 
@@ -35,30 +35,30 @@ class Circuit:
         """Whether the origin is taken to be down."""
         return self._probe_at is not None
 
-    def wait(self, now: float) -> float:
+    def seconds_until_probe(self, now: float) -> float:
         """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 if it may be at once."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
-    def sent(self, now: float) -> None:
+    def record_sent(self, now: float) -> None:
         """Record that a request is sent; while the circuit is open it is the probe, and others wait for the next."""
         if self._probe_at is not None:
             self._probes += 1
             self._probe_at = now + min(_FIRST_PROBE * 2 ** min(self._probes, 10), _LONGEST_PROBE)
 
-    def passed(self, now: float) -> None:
+    def record_success(self, now: float) -> None:
         """Record that a request succeeded, at ``now`` (monotonic seconds)."""
-        self._passed_at = now
-        if self._gave_up:
-            self._gave_up.clear()
+        self._succeeded_at = now
+        if self._exhausted:
+            self._exhausted.clear()
         self._probe_at = None
         self._probes = 0
 
-    def open(self, now: float) -> None:
+    def trip(self, now: float) -> None:
         """Record that the origin is down, at ``now`` (monotonic seconds)."""
         if self._probe_at is None:
             self._probe_at = now + _FIRST_PROBE
 
-    def gave_up(self, file: object, now: float, *, since: float) -> bool:
+    def record_exhausted(self, file: object, now: float, *, since: float) -> bool:
         """Record that a file used up all its attempts.
 
         Args:
@@ -69,10 +69,10 @@ class Circuit:
         Returns:
             Whether this opened the circuit.
         """
-        if self._probe_at is not None or self._passed_at > since:
+        if self._probe_at is not None or self._succeeded_at > since:
             return False
-        self._gave_up.add(file)
-        if len(self._gave_up) < FILES:
+        self._exhausted.add(file)
+        if len(self._exhausted) < FILES:
             return False
         self._probe_at = now + _FIRST_PROBE
         return True

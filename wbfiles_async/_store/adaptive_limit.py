@@ -6,11 +6,11 @@ import attrs
 
 from wbfiles_async._backoff import delay
 
-__all__ = ["Pace"]
+__all__ = ["AdaptiveLimit"]
 
 
 @attrs.define
-class Pace:
+class AdaptiveLimit:
     """Requests that an origin takes at once, and the time until which it takes none.
 
     Additive increase, multiplicative decrease: an origin that throttles gets half as many at once, and one
@@ -31,7 +31,7 @@ class Pace:
     _sent: int = attrs.field(default=0, init=False)
     _sent_before_decrease: int = attrs.field(default=0, init=False)
     _throttled_in_a_row: int = attrs.field(default=0, init=False)
-    _passed_since_change: int = attrs.field(default=0, init=False)
+    _successes_since_change: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.allowed = self.most
@@ -47,21 +47,23 @@ class Pace:
             self.allowed = most
         self.most = most
 
-    def send(self) -> int:
+    def record_sent(self) -> int:
         """Number a request that is sent now; its outcome is reported with this number."""
         self._sent += 1
         return self._sent
 
-    def passed(self, number: int) -> None:
+    def record_success(self, number: int) -> None:
         """Record that a request succeeded."""
         if number > self._sent_before_decrease:
             self._throttled_in_a_row = 0
         if self.allowed < self.most:
-            self._passed_since_change += 1
-            if self._passed_since_change >= self.allowed:
+            self._successes_since_change += 1
+            if self._successes_since_change >= self.allowed:
                 self._change(self.allowed + 1)
 
-    def throttled(self, number: int, *, now: float, retry_after: float | None, longest: float, jitter: float) -> None:
+    def record_throttled(
+        self, number: int, *, now: float, retry_after: float | None, longest: float, jitter: float
+    ) -> None:
         """Record that the origin asked to slow down.
 
         Args:
@@ -80,4 +82,4 @@ class Pace:
 
     def _change(self, allowed: int) -> None:
         self.allowed = allowed
-        self._passed_since_change = 0
+        self._successes_since_change = 0

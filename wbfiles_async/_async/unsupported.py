@@ -60,7 +60,7 @@ class HandlesFilesOnly:
     """Base of objects of which W&B's own client has more."""
 
     __slots__ = ()
-    _elsewhere: ClassVar[frozenset[str]] = frozenset()
+    _unsupported: ClassVar[frozenset[str]] = frozenset()
 
     if not TYPE_CHECKING:  # for type checkers there are only the attributes that exist
 
@@ -68,5 +68,5 @@ class HandlesFilesOnly:
             kind = type(self)
             if isinstance(getattr(kind, name, None), property):
                 object.__getattribute__(self, name)  # once more, to raise the property's own error
-            raise_missing(kind.__name__, name, self._elsewhere, "wandb.Api()")
+            raise_missing(kind.__name__, name, self._unsupported, "wandb.Api()")
             raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}", name=name, obj=self)
