@@ -76,7 +76,9 @@ def every_step() -> Iterator[Kill]:
 def random_kills(count: int, seed: int, base_url: str, key: str) -> Iterator[Kill]:
     """Choose calls by chance, of all that a download makes."""
     chance = random.Random(seed)
-    calls = {(work, replace): _calls_of(work, replace, base_url, key) for work in WORKS for replace in (False, True)}
+    calls: dict[tuple[Work, bool], int] = {
+        (work, replace): _calls_of(work, replace, base_url, key) for work in WORKS for replace in (False, True)
+    }
     for _ in range(count):
         work, replace = chance.choice(list(calls))
         yield Kill(work, CALLS, chance.random() < 0.5, chance.randint(1, calls[work, replace]), replace)
