@@ -14,7 +14,7 @@ nox.options.error_on_missing_interpreters = False  # nox names the sessions that
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ("3.11", "3.12", "3.13")
-PROCESSES = ("facade_parity", "facade_lifecycle", "lasting_threads", "uvloop", "cli_processes")
+PROCESSES = ("facade_parity", "facade_lifecycle", "threads", "uvloop", "cli_processes")
 """Tests of what depends on the interpreter and its event loop: threads, signals, forks, the exit."""
 
 

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, NoReturn
@@ -19,7 +18,7 @@ from scripted_server import server as server
 from scripted_server import waits as waits
 
 from wbfiles_async import Api, LocalWriteError, TransferError, UnsafePathError
-from wbfiles_async._disk.executor import LastingThreads, in_new_thread
+from wbfiles_async._disk.executor import Disk
 from wbfiles_async._disk.journal import parse_journal
 from wbfiles_async._disk.part_file import PartFile, default_mode
 from wbfiles_async._disk.paths import TargetPath
@@ -215,7 +214,7 @@ def test_a_user_without_a_home_folder_needs_none() -> None:
         "try: Api()\n"
         "except AuthenticationError as error: print(error)"
     )
-    prepared = f"import wbfiles_async._gateway\n{code}"
+    prepared = f"import wbfiles_async._gateway, wbfiles_async._sync.loop_executor\n{code}"
     done = subprocess.run([sys.executable, "-c", prepared], capture_output=True, text=True, timeout=60, check=False)
     home, client_made, *missing = done.stdout.splitlines()
     if home != "none":
@@ -337,18 +336,18 @@ def test_work_is_done_by_the_threads_that_there_are_or_fails_in_words(before: st
 
 
 @pytest.mark.fault(122)
-def test_work_that_a_pool_could_not_begin_is_not_begun_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_that_could_not_begin_is_not_begun_later(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
 
-    pool, ran = LastingThreads(1, thread_name_prefix="test"), list[str]()
+    disk, ran = Disk(), list[str]()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
+        for run in (disk.run, disk.run_batched):
+            with pytest.raises(TransferError, match="ulimit -u"):
+                await run(ran.append, "refused")
         with pytest.raises(TransferError, match="ulimit -u"):
-            pool.submit(ran.append, "refused")
-        with pytest.raises(TransferError, match="ulimit -u"):
-            in_new_thread(lambda: None)
-    last: Future[None] = pool.submit(ran.append, "later")
-    last.result(timeout=10)
-    pool.shutdown()
+            await disk.follow(lambda: ran.append("refused"))
+    await disk.run(ran.append, "later")
+    disk.close()
     assert ran == ["later"]

@@ -1,109 +1,150 @@
-"""Threads that are kept for a moment."""
+"""Worker threads: kept for a moment, at most so many, and able to do without more of themselves."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from wbfiles_async import _threads as workers
-from wbfiles_async._threads import LONG_WAIT, Waiting, WorkerThreads
+from wbfiles_async import _threads
+from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
+
+NAME = "wbfiles-test"
+Make = Callable[..., WorkerThreads]
 
 
-def test_a_thread_that_is_free_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "KEPT_SECONDS", 30.0)
-    threads = WorkerThreads()
-    first = threads.submit(threading.get_ident).result(timeout=10)
-    assert {threads.submit(threading.get_ident).result(timeout=10) for _ in range(100)} == {first}
+@pytest.fixture(params=[{}, {"most": 2}, {"most": 5}], ids=["unlimited", "at most 2", "at most 5"])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerThreads]:
+    """Threads that wait for more work for longer than a test takes, and end with it."""
+    monkeypatch.setattr(_threads, "KEPT_SECONDS", 100.0)
+    pool = WorkerThreads(NAME, **request.param)
+    yield pool
+    pool.close()
+    for thread in named():
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def named() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def refuse(patch: pytest.MonkeyPatch, reason: str = "can't start new thread") -> None:
+    """Have no further thread be started."""
+
+    def start(thread: threading.Thread) -> Any:
+        raise RuntimeError(reason)
+
+    patch.setattr(threading.Thread, "start", start)
+
+
+def hold(pool: WorkerThreads, count: int) -> threading.Event:
+    """Keep so many threads busy until the event is set."""
+    busy, go = threading.Barrier(count + 1, timeout=10), threading.Event()
+
+    def wait() -> None:
+        busy.wait()
+        go.wait(10)
+
+    for _ in range(count):
+        pool.submit(wait)
+    busy.wait()
+    return go
+
+
+def test_a_thread_that_is_free_is_used_again(threads: WorkerThreads) -> None:
+    first = threads.submit(threading.get_ident).result(10)
+    assert {threads.submit(threading.get_ident).result(10) for _ in range(100)} == {first}
 
 
 def test_work_side_by_side_has_a_thread_each() -> None:
-    threads = WorkerThreads()
-    meeting = threading.Barrier(5, timeout=10)
-    together = [threads.submit(meeting.wait) for _ in range(5)]
-    assert sorted(future.result(timeout=10) for future in together) == list(range(5))
+    pool = WorkerThreads(NAME)
+    meeting = threading.Barrier(20, timeout=10)
+    together = [pool.submit(meeting.wait) for _ in range(20)]
+    assert sorted(future.result(10) for future in together) == list(range(20))
+    pool.close()
 
 
-def test_a_failure_is_delivered_and_the_thread_goes_on() -> None:
-    threads = WorkerThreads()
+def test_no_more_threads_than_allowed_do_the_work_in_order() -> None:
+    pool, done = WorkerThreads(NAME, most=2), list[int]()
+    go = hold(pool, 2)
+    outcomes = [pool.submit(lambda number=number: done.append(number)) for number in range(10)]  # type: ignore[misc]
+    assert (len(named()), done) == (2, [])
+    go.set()
+    for outcome in outcomes:
+        outcome.result(10)
+    assert sorted(done) == list(range(10))
+    assert len(named()) <= 2
+    pool.close()
 
-    def fail() -> None:
-        raise LookupError("on purpose")
 
-    with pytest.raises(LookupError):
-        threads.submit(fail).result(timeout=10)
-    assert threads.submit(lambda: 1).result(timeout=10) == 1
+def test_a_failure_is_delivered_and_the_thread_goes_on(threads: WorkerThreads) -> None:
+    assert isinstance(threads.submit(lambda: int("x")).exception(10), ValueError)
+    assert threads.submit(lambda: 1).result(10) == 1
+    assert len(named()) == 1
+
+
+def test_work_that_is_cancelled_before_it_begins_is_not_done() -> None:
+    pool, done = WorkerThreads(NAME, most=1), list[int]()
+    go = hold(pool, 1)
+    cancelled = pool.submit(lambda: done.append(1))
+    assert cancelled.cancel()
+    go.set()
+    pool.submit(lambda: done.append(2)).result(10)
+    assert done == [2]
+    pool.close()
 
 
 def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "KEPT_SECONDS", 0.01)
-    threads = WorkerThreads()
-    thread = threads.submit(threading.current_thread).result(timeout=10)
-    thread.join(timeout=10)
-    assert not thread.is_alive()
-    assert threads.submit(lambda: 1).result(timeout=10) == 1
+    monkeypatch.setattr(_threads, "KEPT_SECONDS", 0.01)
+    pool = WorkerThreads(NAME, most=1)
+    for _ in range(3):
+        thread = pool.submit(threading.current_thread).result(10)
+        thread.join(10)
+        assert not thread.is_alive()
 
 
-def test_threads_end_with_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "KEPT_SECONDS", 30.0)
-    threads = WorkerThreads()
-    busy, go_on = threading.Event(), threading.Event()
-
-    def work() -> threading.Thread:
-        busy.set()
-        go_on.wait(10)
-        return threading.current_thread()
-
-    free = threads.submit(threading.current_thread).result(timeout=10)
-    meeting = threading.Barrier(2, timeout=10)
-    threads.submit(meeting.wait)
-    working = threads.submit(work)
-    meeting.wait()
-    busy.wait(10)
+def test_threads_end_with_their_pool_and_later_work_is_still_done(threads: WorkerThreads) -> None:
+    go = hold(threads, 2)
+    waiting = threads.submit(lambda: 1)
     threads.close()
-    free.join(timeout=10)
-    assert not free.is_alive()
-    go_on.set()
-    last = working.result(timeout=10)
-    last.join(timeout=10)
-    assert not last.is_alive()
+    go.set()
+    assert waiting.result(10) == 1
+    for thread in named():
+        thread.join(10)
+        assert not thread.is_alive()
+    assert [threads.submit(lambda: 2).result(10) for _ in range(3)] == [2] * 3
 
 
-@given(st.lists(st.floats(0, 10 * LONG_WAIT)))
-def test_waiting_is_long_where_each_of_the_last_jobs_had_to_wait(waits: list[float]) -> None:
-    waiting = Waiting()
-    for seconds in waits:
-        waiting.record(seconds)
-    last = waits[-8:]
-    assert waiting.is_long == (len(last) == 8 and min(last) >= LONG_WAIT)
+def test_without_any_thread_the_caller_does_the_work_at_the_exit(
+    threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse(patch, "can't create new thread at interpreter shutdown")
+        assert threads.submit(threading.get_ident).result(0) == threading.get_ident()
 
 
-def test_jobs_that_wait_are_told_from_jobs_that_work() -> None:
-    waiting, working = Waiting(), Waiting()
-    data = bytes(1 << 20)
-    for _ in range(200):  # on a machine that is busy many of them say nothing
-        waiting.measure(lambda: time.sleep(3 * LONG_WAIT))
-        working.measure(lambda: hashlib.md5(data).digest())
-        assert not working.is_long
-        if waiting.is_long:
-            return
-    pytest.fail("nothing of the waiting was noticed")
+def test_without_any_thread_work_is_refused_before_the_exit(
+    threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse(patch)
+        with pytest.raises(ThreadsExhaustedError, match="no further thread"):
+            threads.submit(threading.get_ident)
+    assert threads.submit(lambda: 1).result(10) == 1
 
 
-def test_a_job_that_fails_is_measured_and_fails() -> None:
-    waiting = Waiting()
-    for _ in range(200):
-        with pytest.raises(LookupError):
-            waiting.measure(_wait_and_fail)
-        if waiting.is_long:
-            return
-    pytest.fail("nothing of the waiting was noticed")
-
-
-def _wait_and_fail() -> None:
-    time.sleep(3 * LONG_WAIT)
-    raise LookupError("on purpose")
+def test_where_no_more_threads_can_be_started_those_that_run_do_the_work_once(
+    threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, done = hold(threads, 1), list[int]()
+    with monkeypatch.context() as patch:
+        refuse(patch)
+        outcomes = [threads.submit(lambda number=number: done.append(number)) for number in range(5)]  # type: ignore[misc]
+        assert done == []
+        go.set()
+        for outcome in outcomes:
+            outcome.result(10)
+    assert done == list(range(5))

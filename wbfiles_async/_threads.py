@@ -1,36 +1,30 @@
-"""Worker threads below the event loop: started when there is work, kept for a moment, and never waited for at exit."""
+"""Worker threads below the event loop: started when there is work, kept for a moment, and never waited for at exit.
+
+The standard library's pools refuse work from when the main thread has returned, while other threads of a program may
+still download. These threads are daemons. If no further one can be started, those that run do the work.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["ThreadsExhaustedError", "Waiting", "WorkerThreads", "await_to_completion", "job_of", "start_thread"]
+__all__ = ["ThreadsExhaustedError", "WorkerThreads", "await_to_completion", "start_thread"]
 
 T = TypeVar("T")
 
 KEPT_SECONDS = 1.0
 """How long a thread waits for more work: longer than a store takes to answer, too short to be in anybody's way."""
-
-MANY_THREADS: Final = 16
-"""Threads for short jobs that mostly wait, such as those of a disk on the network."""
-
-LONG_WAIT: Final = 0.001
-"""Seconds that a short job of a few system calls waits on a disk with latency, at 0.3 ms a call; elsewhere a tenth."""
-
-_JUDGED: Final = 8
-_LOCK_WAIT: Final = 0.0002
-"""Seconds to get Python's lock back above which a job may have waited for that, and not for the disk."""
 
 _Job = Callable[[], Callable[[], None]]
 """Does its work, and returns what reports the outcome."""
@@ -39,105 +33,132 @@ _Job = Callable[[], Callable[[], None]]
 class ThreadsExhaustedError(RuntimeError):
     """No further thread can be started."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"no further thread can be started ({reason}). Raise the limit of processes and threads (ulimit -u, or the "
+            "pids limit of the container), or end other programs"
+        )
+        self.reason = reason
 
-class Waiting:
-    """Whether short jobs spend their time waiting for the disk, so that several threads would do more of them.
-
-    Waiting for Python's lock or for a processor looks the same from outside. So a job that took long while the lock is
-    contended says nothing, and of the others the one that waited least counts: a disk with latency delays them all.
-    """
-
-    def __init__(self) -> None:
-        self._waits: deque[float] = deque(maxlen=_JUDGED)
-        self.is_long = False
-
-    def measure(self, job: Callable[[], T]) -> T:
-        """Do a job, and record how long it waited. Any thread may call this."""
-        began, worked = time.monotonic(), time.thread_time()
-        try:
-            return job()
-        finally:
-            waited = time.monotonic() - began - (time.thread_time() - worked)
-            if waited < LONG_WAIT or not _lock_is_contended():
-                self.record(waited)
-
-    def record(self, seconds: float) -> None:
-        """Record how long a job waited."""
-        self._waits.append(seconds)
-        if seconds < LONG_WAIT:
-            self.is_long = False
-        elif len(self._waits) == _JUDGED:
-            self.is_long = min(self._waits.copy()) >= LONG_WAIT
-
-
-def _lock_is_contended() -> bool:
-    began = time.monotonic()
-    time.sleep(0)
-    return time.monotonic() - began > _LOCK_WAIT
+    def __reduce__(self) -> tuple[type[ThreadsExhaustedError], tuple[str]]:
+        return type(self), (self.reason,)
 
 
 class WorkerThreads:
-    """As many threads as there is work at a time. The interpreter's exit does not wait for them."""
+    """A pool of threads.
 
-    def __init__(self) -> None:
+    Args:
+        name: The name of the threads.
+        most: Threads at most; further work waits for one of them. Without a limit by default.
+
+    Attributes:
+        most: The same; may be changed.
+    """
+
+    def __init__(self, name: str, *, most: float = math.inf) -> None:
+        self._name = name
+        self.most = most
+        self._lock = threading.Lock()
+        self._running = 0
         self._idle: list[SimpleQueue[_Job | None]] = []
+        self._waiting: deque[_Job] = deque()
         self._kept_seconds = KEPT_SECONDS
-
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run ``work`` in a thread. Once begun it cannot be cancelled.
-
-        Raises:
-            ThreadsExhaustedError: No thread can be started.
-        """
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()
-        self._begin(partial(_done, future.set_result, future.set_exception, work))
-        return future
 
     async def run(self, work: Callable[[], T], *, interrupt: Callable[[], object] | None = None) -> T:
         """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` can bring about.
 
         Raises:
-            ThreadsExhaustedError: No thread can be started.
+            ThreadsExhaustedError: None can be started, and none is running.
         """
-        outcome, job = job_of(work)
+        return await await_to_completion(self.begin(work), interrupt=interrupt)
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run ``work`` in a thread, and return its outcome, in the running event loop.
+
+        Leaner than a future of ``concurrent.futures`` that is wrapped, whose locks take longer than short work.
+
+        Raises:
+            ThreadsExhaustedError: None can be started, and none is running.
+        """
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+
+        def deliver(setter: Callable[[Any], None], value: object) -> None:
+            with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+                loop.call_soon_threadsafe(_settle, outcome, setter, value)
+
+        succeed, fail = partial(deliver, outcome.set_result), partial(deliver, outcome.set_exception)
+        self._begin(partial(_done, succeed, fail, work))
+        return outcome
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run ``work`` in a thread, and return its outcome, which any thread may wait for.
+
+        Raises:
+            ThreadsExhaustedError: None can be started, and none is running.
+        """
+        future: Future[T] = Future()
+
+        def job() -> Callable[[], None]:
+            if not future.set_running_or_notify_cancel():
+                return lambda: None
+            return _done(future.set_result, future.set_exception, work)
+
         self._begin(job)
-        return await await_to_completion(outcome, interrupt=interrupt)
+        return future
 
     def _begin(self, job: _Job) -> None:
-        try:
-            self._idle.pop().put(job)
-        except IndexError:
+        with self._lock:
+            if self._idle:
+                self._idle.pop().put(job)
+                return
             try:
-                start_thread(partial(self._serve, job), "wbfiles-http")
+                if self._running < self.most:
+                    start_thread(partial(self._serve, job), self._name)
+                    self._running += 1
+                else:
+                    self._waiting.append(job)
+                return
             except ThreadsExhaustedError as error:
-                if "shutdown" not in str(error):
+                if self._running:
+                    self._waiting.append(job)
+                    return
+                if "shutdown" not in error.reason:
                     raise
-                job()()  # the interpreter exits: late is better than not at all
+        job()()  # the interpreter exits: late is better than not at all
 
     def close(self) -> None:
-        """Let the idle threads end at once, and the others when their work is done."""
-        self._kept_seconds = 0.0
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().put(None)
+        """Let the idle threads end at once, and the others when their work is done. Later work is still done."""
+        with self._lock:
+            self._kept_seconds = 0.0
+            for jobs in self._idle:
+                jobs.put(None)
+            self._running -= len(self._idle)
+            self._idle.clear()
 
     def _serve(self, job: _Job | None) -> None:
         jobs: SimpleQueue[_Job | None] = SimpleQueue()
         while job is not None:
             report = job()
-            self._idle.append(jobs)  # before the outcome is known: further work finds this thread
+            del job  # what it refers to can be large
+            with self._lock:
+                following = self._waiting.popleft() if self._waiting else None
+                if following is None:
+                    self._idle.append(jobs)  # before the outcome is known: further work finds this thread
             report()
-            del job, report  # what they refer to can be large
-            try:
-                job = jobs.get(timeout=self._kept_seconds)
-            except Empty:
-                try:
+            del report
+            job = following or self._next(jobs)
+
+    def _next(self, jobs: SimpleQueue[_Job | None]) -> _Job | None:
+        try:
+            return jobs.get(timeout=self._kept_seconds)
+        except Empty:
+            with self._lock:
+                if jobs in self._idle:
                     self._idle.remove(jobs)
-                except ValueError:  # a job for this thread is about to arrive
-                    job = jobs.get()
-                else:
-                    return
+                    self._running -= 1
+                    return None
+            return jobs.get()  # a job for this thread has just arrived
 
 
 def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
@@ -152,21 +173,6 @@ def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
     except RuntimeError as error:
         raise ThreadsExhaustedError(str(error)) from error
     return thread
-
-
-def job_of(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], Callable[[], None]]]:
-    """Return the outcome of ``work`` in the running event loop, and what does it in a thread.
-
-    Leaner than a future of ``concurrent.futures`` that is wrapped, whose locks take longer than short work.
-    """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def deliver(setter: Callable[[Any], None], value: object) -> None:
-        with suppress(RuntimeError):  # the loop was closed; nobody waits any more
-            loop.call_soon_threadsafe(_settle, outcome, setter, value)
-
-    return outcome, partial(_done, partial(deliver, outcome.set_result), partial(deliver, outcome.set_exception), work)
 
 
 def _settle(outcome: asyncio.Future[T], setter: Callable[[Any], None], value: object) -> None:

@@ -8,13 +8,12 @@ import time
 
 import pytest
 
-from wbfiles_async import _threads
 from wbfiles_async._disk.executor import Disk
-from wbfiles_async._threads import LONG_WAIT, MANY_THREADS
+from wbfiles_async._waiting import LONG_WAIT, MANY_THREADS
 
 
 async def test_short_work_waits_at_the_same_time_on_a_disk_with_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)  # whatever else the machine does
+    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # whatever else the machine does
     disk, meeting = Disk(), threading.Barrier(MANY_THREADS, timeout=10)
     for _ in range(8):
         await disk.run_batched(time.sleep, 3 * LONG_WAIT)

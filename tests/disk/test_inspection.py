@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wbfiles_async import UnsafePathError, _threads
+from wbfiles_async import UnsafePathError, _waiting
 from wbfiles_async._disk import inspection
 from wbfiles_async._disk.inspection import Found, inspect_many
 from wbfiles_async._disk.paths import TargetPath, target_below
@@ -28,8 +28,8 @@ def looking_in(is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> set[int]:
     look = inspection._look_into
     monkeypatch.setattr(inspection, "_look_into", look_into)
     if is_slow:
-        monkeypatch.setattr(_threads, "LONG_WAIT", -1.0)
-        monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)
+        monkeypatch.setattr(_waiting, "LONG_WAIT", -1.0)
+        monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)
     return threads
 
 

@@ -34,7 +34,7 @@ from wbfiles_async import (
     LocalWriteError,
     TransferError,
     UnsafePathError,
-    _threads,
+    _waiting,
 )
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch
@@ -53,9 +53,9 @@ ODD = "17"
 def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk as it is; or one of which each file but the first counts as one that waited for it."""
     if getattr(request, "param", "as it is") == "with latency":
-        monkeypatch.setattr(_threads, "LONG_WAIT", -1.0)
-        monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)
-        monkeypatch.setattr(_threads, "_JUDGED", 1)
+        monkeypatch.setattr(_waiting, "LONG_WAIT", -1.0)
+        monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)
+        monkeypatch.setattr(_waiting, "_JUDGED", 1)
 
 
 each_disk = pytest.mark.parametrize("disk", ["as it is", "with latency"], indirect=True)
@@ -185,7 +185,7 @@ async def test_a_disk_with_latency_is_used_by_several_threads(
 ) -> None:
     contents, writing = put_many(server, 200), Writing()
     monkeypatch.setattr(batch, "write_whole", writing)
-    monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)  # whatever else the machine does
+    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # whatever else the machine does
     async with client(server, connections=2) as api:
         report = await api.run(RUN).download(tmp_path)
     assert {name: data for name, data in written(tmp_path).items() if name in contents} == contents
@@ -199,7 +199,7 @@ async def test_nothing_is_written_any_more_once_a_download_is_cancelled(
     put_many(server, 400)
     writing = Writing()
     monkeypatch.setattr(batch, "write_whole", writing)
-    monkeypatch.setattr(_threads, "_LOCK_WAIT", 1e9)
+    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)
     async with client(server, connections=2) as api, asyncio.timeout(20):
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
         while writing.most < 3:  # noqa: ASYNC110

@@ -12,7 +12,8 @@ import pytest
 
 from wbfiles_async import _threads
 from wbfiles_async._http.sinks import SinkThreads
-from wbfiles_async._threads import LONG_WAIT, MANY_THREADS, WorkerThreads
+from wbfiles_async._threads import WorkerThreads
+from wbfiles_async._waiting import LONG_WAIT, MANY_THREADS
 
 BODY = b"body"
 
@@ -44,14 +45,14 @@ def unexpected(error: Exception | None) -> None:
 @pytest.fixture
 def slow() -> SinkThreads:
     """Sinks of a disk with latency."""
-    sinks = SinkThreads(WorkerThreads())
+    sinks = SinkThreads(WorkerThreads("wbfiles-test"))
     while not sinks._waiting.is_long:
         sinks.fill(Sink(wait), memoryview(BODY), lambda _: None)
     return sinks
 
 
 def test_sinks_that_do_not_wait_are_filled_in_the_same_thread() -> None:
-    sinks = SinkThreads(WorkerThreads())
+    sinks = SinkThreads(WorkerThreads("wbfiles-test"))
     for _ in range(100):
         sink = Sink(lambda: None)
         assert sinks.fill(sink, memoryview(BODY), unexpected)
@@ -83,7 +84,7 @@ def test_an_error_is_raised_in_the_same_thread_and_told_from_another(slow: SinkT
 
     filled = SimpleQueue[Exception | None]()
     with pytest.raises(OSError, match="full"):
-        SinkThreads(WorkerThreads()).fill(Sink(fail), memoryview(BODY), unexpected)
+        SinkThreads(WorkerThreads("wbfiles-test")).fill(Sink(fail), memoryview(BODY), unexpected)
     assert not slow.fill(Sink(fail), memoryview(BODY), filled.put)
     assert isinstance(filled.get(timeout=10), OSError)
 

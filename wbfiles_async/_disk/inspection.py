@@ -12,9 +12,9 @@ from itertools import chain, islice
 
 import attrs
 
-from wbfiles_async._disk.executor import in_new_thread
 from wbfiles_async._disk.paths import TargetPath, exists, open_folder
-from wbfiles_async._threads import MANY_THREADS, Waiting
+from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
+from wbfiles_async._waiting import MANY_THREADS, Waiting
 from wbfiles_async.errors import LocalWriteError, UnsafePathError, WBFilesError
 
 _LOOKS = 4
@@ -51,7 +51,13 @@ def inspect_many(targets: Sequence[TargetPath]) -> Sequence[Found]:
     rest = targets[len(found) :]
     share = max(1, -(-len(rest) // MANY_THREADS))
     shares = [rest[start : start + share] for start in range(0, len(rest), share)]
-    others: list[Future[list[Found]]] = [in_new_thread(partial(list, _inspect_many(each))) for each in shares]
+    threads = WorkerThreads("wbfiles-disk")
+    try:
+        others: list[Future[list[Found]]] = [threads.submit(partial(list, _inspect_many(each))) for each in shares]
+    except ThreadsExhaustedError:
+        return list(chain(found, _inspect_many(rest)))
+    finally:
+        threads.close()
     return list(chain(found, *(other.result() for other in others)))
 
 

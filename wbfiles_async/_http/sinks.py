@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 
 from wbfiles_async._http.extensions import Sink
-from wbfiles_async._threads import MANY_THREADS, ThreadsExhaustedError, Waiting, WorkerThreads
+from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
+from wbfiles_async._waiting import MANY_THREADS, Waiting
 
 __all__ = ["SinkThreads"]
 

@@ -61,7 +61,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
         self._proxies = proxies
-        self._threads = WorkerThreads()
+        self._threads = WorkerThreads("wbfiles-http")
         sinks = SinkThreads(self._threads)
         self._workers = [BatchWorker(sinks) for _ in range(BATCH_WORKERS)]
         self._pool = ConnectionPool()

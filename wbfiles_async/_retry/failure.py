@@ -81,10 +81,6 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
             return RequestFailed(RetryAction.FAIL, closed)
         case NoThreadError():
             action = RetryAction.FAIL
-            text = (
-                f"no further thread can be started ({text}). Raise the limit of processes and threads (ulimit -u, or "
-                "the pids limit of the container), or end other programs"
-            )
         case EnvironmentInvalidError():
             return RequestFailed(RetryAction.FAIL, ConfigurationError(text))
         case CertificateError():

@@ -26,6 +26,8 @@ from wbfiles_async.errors import ConfigurationError, TransferError, WBFilesError
 if TYPE_CHECKING:
     import asyncio
 
+    from wbfiles_async._sync.loop_executor import LoopExecutor
+
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -95,9 +97,11 @@ class _Thread:
         self.generators: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._calls: set[asyncio.Task[Any]] = set()
         self._closings: set[asyncio.Task[None]] = set()
+        from wbfiles_async._sync.loop_executor import LoopExecutor
+
         started: Future[None] = Future()
         try:
-            self._thread = start_thread(partial(self._work, started), "wbfiles-io")
+            self._thread = start_thread(partial(self._work, LoopExecutor(RESOLVERS), started), "wbfiles-io")
             started.result()
         except (ThreadsExhaustedError, OSError) as error:
             raise TransferError(
@@ -106,22 +110,20 @@ class _Thread:
                 "other programs."
             ) from error
 
-    def _work(self, started: Future[None]) -> None:
+    def _work(self, executor: LoopExecutor, started: Future[None]) -> None:
         try:
-            self._serve(started)
+            self._serve(executor, started)
         except BaseException as error:
             if started.done():
                 raise
             started.set_exception(error)  # who waits for the thread must not do so for ever
 
-    def _serve(self, started: Future[None]) -> None:
+    def _serve(self, executor: LoopExecutor, started: Future[None]) -> None:
         import asyncio
-
-        from wbfiles_async._disk.executor import LastingThreads
 
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
-            self._loop.set_default_executor(LastingThreads(RESOLVERS, thread_name_prefix="wbfiles-loop"))
+            self._loop.set_default_executor(executor)
             self._stopped = asyncio.Event()
             started.set_result(None)
             await self._stopped.wait()
