@@ -31,7 +31,7 @@ FLOORS = (
     ("_http", "_auth"),
     ("_disk",),
     (
-        *("errors", "_errors", "_models", "_reports", "_settings", "_text", "_html"),
+        *("errors", "_errors", "_models", "_reports", "_options", "_settings", "_text", "_html"),
         *("_urls", "_messages", "_md5", "_ranges", "_backoff", "_clock", "_tasks", "_threads", "_waiting"),
         "_wandb_settings",
     ),
@@ -41,8 +41,8 @@ FLOORS = (
 LEVELS = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "selectors", "socket", "ssl"}
 PURE = {
-    *("_ranges", "_md5", "_urls", "_messages", "_backoff", "_models", "_settings", "_text", "_html", "errors"),
-    "_wandb_settings",
+    *("_ranges", "_md5", "_urls", "_messages", "_backoff", "_models", "_options", "_settings", "_text", "_html"),
+    *("_wandb_settings", "errors"),
     *("_disk.fingerprints", "_disk.journal", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit_breaker", "_store.adaptive_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),

@@ -13,7 +13,8 @@ import pytest
 import wandb
 
 from wbfiles_async import __version__
-from wbfiles_async._settings import Settings, TransferOptions, expand_home, load_settings
+from wbfiles_async._options import TransferOptions
+from wbfiles_async._settings import Settings, expand_home, load_settings
 from wbfiles_async._wandb_settings import WITHOUT_EFFECT
 from wbfiles_async.errors import ConfigurationError
 

@@ -9,8 +9,8 @@ from wbfiles_async._async.files import AsyncFiles
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._download.progress import Progress
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
-from wbfiles_async._settings import TransferOptions
 from wbfiles_async._sync.objects import Api, File, Files, Run, Runs
 from wbfiles_async.errors import (
     ApiError,

@@ -24,10 +24,11 @@ from wbfiles_async._graphql.deletion import Deletion
 from wbfiles_async._graphql.named_runs import NamedRuns
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import Existing, FileAttributes, RunPath
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._session import Session, open_session
-from wbfiles_async._settings import Settings, TransferOptions
+from wbfiles_async._settings import Settings
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async.errors import ConfigurationError
 

@@ -19,7 +19,8 @@ from wbfiles_async._http.client import HttpClient, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.system_proxies import read_proxies
 from wbfiles_async._http.tls import create_ssl_context
-from wbfiles_async._settings import ADAPTIVE, Settings, TransferOptions
+from wbfiles_async._options import ADAPTIVE, TransferOptions
+from wbfiles_async._settings import Settings
 from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.rate_limit import RateLimit

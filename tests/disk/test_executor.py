@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from wbfiles_async import _waiting
 from wbfiles_async._disk.executor import Disk
 from wbfiles_async._waiting import LONG_WAIT, MANY_THREADS
 

@@ -23,8 +23,9 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
+from wbfiles_async._options import LAYOUT, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._reports import DownloadReport, FileResult
-from wbfiles_async._settings import LAYOUT, RUNS_PER_PAGE, TransferOptions, home_folder, load_settings
+from wbfiles_async._settings import home_folder, load_settings
 from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from wbfiles_async._graphql.match import parse_match
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import run_html
 from wbfiles_async._models import Existing, RunPath
+from wbfiles_async._options import PER_PAGE
 from wbfiles_async._reports import DownloadReport, FileResult
-from wbfiles_async._settings import PER_PAGE
 from wbfiles_async._text import local_time
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 

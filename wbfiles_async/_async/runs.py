@@ -22,8 +22,8 @@ from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import ShownList, listing_html
 from wbfiles_async._models import Existing, FileAttributes, ProjectPath
+from wbfiles_async._options import LAYOUT, PER_PAGE
 from wbfiles_async._reports import DownloadReport, FileResult
-from wbfiles_async._settings import LAYOUT, PER_PAGE
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from wbfiles_async._cli.usage import tell_usage
 from wbfiles_async._cli.writing import write_files
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import EXISTING, Existing
-from wbfiles_async._settings import LAYOUT
+from wbfiles_async._options import LAYOUT
 
 _PORT = click.IntRange(0, 65535)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -12,7 +12,7 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.ending import ExitCode
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._settings import PER_PAGE
+from wbfiles_async._options import PER_PAGE
 from wbfiles_async._text import counted
 from wbfiles_async.errors import RemoteFileNotFoundError
 

@@ -20,8 +20,8 @@ from wbfiles_async._cli.ending import ExitCode, complain, explain
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._models import Existing
+from wbfiles_async._options import LAYOUT
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
-from wbfiles_async._settings import LAYOUT
 from wbfiles_async._text import counted, printable
 from wbfiles_async.errors import (
     DestinationExistsError,

@@ -17,7 +17,7 @@ from wbfiles_async._cli.amounts import parse_bytes
 from wbfiles_async._cli.completing import complete_names, complete_paths
 from wbfiles_async._cli.output import Output
 from wbfiles_async._cli.sections import SERVER, WHERE, WHICH, option
-from wbfiles_async._settings import PER_PAGE, RUNS_PER_PAGE
+from wbfiles_async._options import PER_PAGE, RUNS_PER_PAGE
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")

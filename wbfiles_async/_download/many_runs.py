@@ -18,8 +18,8 @@ from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.pagination import Pages
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import FileAttributes
+from wbfiles_async._options import PER_PAGE
 from wbfiles_async._reports import DownloadReport
-from wbfiles_async._settings import PER_PAGE
 from wbfiles_async._tasks import open_task_group
 from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundError, UnsafePathError
 

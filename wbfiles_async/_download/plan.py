@@ -21,8 +21,8 @@ from wbfiles_async._download.results import failed
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._md5 import parse_md5
 from wbfiles_async._models import Existing, FileAttributes
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import FileResult
-from wbfiles_async._settings import TransferOptions
 from wbfiles_async.errors import UnsafePathError, WBFilesError
 
 

@@ -27,7 +27,7 @@ from wbfiles_async._graphql.runs_page import (
     parse_runs_page,
 )
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
-from wbfiles_async._settings import PER_PAGE
+from wbfiles_async._options import PER_PAGE
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundError
 
 __all__ = ["WandbApi"]

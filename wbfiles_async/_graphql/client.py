@@ -21,11 +21,12 @@ from wbfiles_async._http.body import pieces_of
 from wbfiles_async._http.client import HttpClient
 from wbfiles_async._http.extensions import StallLimit
 from wbfiles_async._http.gzip import CorruptError, Gunzip
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.authorize import api_failure, authorization
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._settings import Settings, TransferOptions
+from wbfiles_async._settings import Settings
 from wbfiles_async._urls import host_of
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 

@@ -15,10 +15,10 @@ from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT
 from wbfiles_async._graphql.responses import check_deleted
 from wbfiles_async._models import FileAttributes, FileStatus, RunPath
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
-from wbfiles_async._settings import TransferOptions
 from wbfiles_async._tasks import open_task_group
 from wbfiles_async.errors import (
     ApiError,

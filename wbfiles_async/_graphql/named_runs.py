@@ -16,7 +16,7 @@ from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.prefetch import prefetch
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import ProjectPath, RunPath
-from wbfiles_async._settings import PER_PAGE, RUNS_PER_PAGE
+from wbfiles_async._options import PER_PAGE, RUNS_PER_PAGE
 from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundError
 
 __all__ = ["NamedRuns"]

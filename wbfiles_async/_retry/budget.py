@@ -7,8 +7,8 @@ from typing import Final
 
 from wbfiles_async._backoff import delay
 from wbfiles_async._clock import Clock
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.failure import RequestFailed
-from wbfiles_async._settings import TransferOptions
 
 __all__ = ["RetryBudget"]
 

@@ -17,7 +17,7 @@ import attrs
 
 from wbfiles_async._backoff import MAX_RETRY_AFTER
 from wbfiles_async._clock import Clock
-from wbfiles_async._settings import TransferOptions
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._store.adaptive_limit import AdaptiveLimit
 from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
 from wbfiles_async._store.concurrency import FIRST, Concurrency

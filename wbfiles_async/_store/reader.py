@@ -14,9 +14,9 @@ from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
 from wbfiles_async._http.body import pieces_of
 from wbfiles_async._http.extensions import Drain, StallLimit, drain_of
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._settings import TransferOptions
 from wbfiles_async._store.decoding import decoded
 from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
 from wbfiles_async._store.limits import RequestSlot

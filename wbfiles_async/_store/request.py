@@ -15,9 +15,9 @@ from wbfiles_async._clock import Clock
 from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
 from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
+from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._settings import TransferOptions
 from wbfiles_async._store.limits import Hop, RequestSlot, StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.ranges import range_header

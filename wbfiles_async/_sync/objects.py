@@ -20,8 +20,8 @@ from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._async.unsupported import API, RUN, HandlesFilesOnly
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
+from wbfiles_async._options import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
-from wbfiles_async._settings import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._sync.sequence import RememberedSequence
 from wbfiles_async._text import blocking_doc
