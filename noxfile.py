@@ -14,7 +14,7 @@ nox.options.error_on_missing_interpreters = False  # nox names the sessions that
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ("3.11", "3.12", "3.13")
-PROCESSES = ("facade_parity", "facade_lifecycle", "threads", "uvloop", "cli_processes")
+PROCESSES = ("sync/test_parity", "sync/test_lifecycle", "sync/test_uvloop", "cli/test_processes", "test_threads")
 """Tests of what depends on the interpreter and its event loop: threads, signals, forks, the exit."""
 
 
@@ -67,7 +67,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs or session.python == next(iter(FOUND)):
         session.run("pytest", *(session.posargs or ["-n", "auto"]))
     else:
-        session.run("pytest", *(f"tests/test_{name}.py" for name in PROCESSES))
+        session.run("pytest", *(f"tests/{name}.py" for name in PROCESSES))
 
 
 @nox.session(python=[*FOUND][-1:] or None)
@@ -75,8 +75,8 @@ def tests_uvloop(session: nox.Session) -> None:
     """The tests of what uses uvloop where it is installed: the blocking objects and the command line."""
     install(session, "test")
     session.install("uvloop")
-    names = ("uvloop", "facade_lifecycle", "cli_processes", "readme")
-    session.run("pytest", *(f"tests/test_{name}.py" for name in names))
+    names = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes", "test_readme")
+    session.run("pytest", *(f"tests/{name}.py" for name in names))
 
 
 @nox.session

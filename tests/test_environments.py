@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from test_cli_processes import WBFILES
+from terminal import WBFILES
 
 from wbfiles_async.testing import LocalServer
 

@@ -16,7 +16,7 @@ import pyte
 import pytest
 from scripted_server import RUN, Answer, ScriptedServer, Stored, client, remote, temporaries
 from scripted_server import server as server
-from test_cli_processes import Terminal, environment
+from terminal import Terminal, environment
 from throttle import HoldingServer
 
 from wbfiles_async import FileResult

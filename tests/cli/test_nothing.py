@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import FILES, RUN, Wbfiles, fetched
-from test_cli import wbfiles as wbfiles
-from test_cli_rm import left
+from test_commands import FILES, RUN, Wbfiles, fetched
+from test_commands import wbfiles as wbfiles
+from test_rm import left
 
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.nothing import hints

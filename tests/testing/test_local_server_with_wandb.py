@@ -18,7 +18,7 @@ import pytest
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._requests import RecordedRequest
 
-_SCRIPTS = Path(__file__).parent / "scripts"
+_SCRIPTS = Path(__file__).parent.parent / "scripts"
 _SAVED = {
     "saved/model.bin": os.urandom(700_000),
     "saved/pending.txt": b"pending",

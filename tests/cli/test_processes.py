@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from rich.cells import cell_len
+from terminal import SECONDS, WBFILES, Terminal, environment, started, wait_for
 from throttle import HoldingServer
 
 from wbfiles_async import Api
@@ -34,14 +29,6 @@ from wbfiles_async.testing._thread import Service
 
 RUN = "team/project/run1"
 MIB = 1 << 20
-SECONDS = 20.0
-"""How long anything here may take on a busy machine."""
-
-WBFILES = [sys.executable, "-m", "wbfiles_async"]
-# Takes the terminal for its own, as a shell does for its jobs, so that Ctrl-C reaches it.
-ON_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
 
 
 WITHOUT = """
@@ -57,119 +44,8 @@ sys.exit(main())
 """Runs ``wbfiles`` as if a package were not installed."""
 
 
-def environment(server: LocalServer) -> dict[str, str]:
-    environ = os.environ | {
-        "WANDB_BASE_URL": server.base_url,
-        "WANDB_API_KEY": server.api_key,
-        "TERM": "xterm-256color",
-    }
-    for name in ("COLUMNS", "PYTHONUNBUFFERED"):  # would hide what is not flushed
-        environ.pop(name, None)
-    return environ
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
-
-
-def start(arguments: list[str], server: LocalServer, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        WBFILES + arguments,
-        cwd=folder,
-        env=environment(server),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextmanager
-def started(arguments: list[str], server: LocalServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    with start(arguments, server, folder) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
 def files_below(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-
-
-class Terminal:
-    """A child on a pseudo-terminal of these rows and columns, `wbfiles` or another; `out` takes its stdout instead."""
-
-    def __init__(
-        self,
-        arguments: list[str],
-        environ: dict[str, str],
-        folder: Path,
-        *,
-        program: list[str] = WBFILES,
-        out: IO[str] | None = None,
-        size: tuple[int, int] = (24, 80),
-    ) -> None:
-        self._screen, line = pty.openpty()
-        fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        self._child = subprocess.Popen(
-            [sys.executable, "-c", ON_TERMINAL, *program, *arguments],
-            cwd=folder,
-            env=environ,
-            stdin=line,
-            stdout=line if out is None else out,
-            stderr=line,
-            start_new_session=True,
-        )
-        os.close(line)
-        self.raw = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._child.kill()
-        self._child.wait()
-        os.close(self._screen)
-
-    @property
-    def text(self) -> str:
-        """What was written so far, without the codes that colour and move."""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
-
-    def wait_for_a_read(self) -> None:
-        """Wait until the child's main thread sleeps: a signal right before its read is seen only after the answer."""
-        stat = Path(f"/proc/{self._child.pid}/stat")
-        deadline = time.monotonic() + SECONDS
-        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
-            assert time.monotonic() < deadline, self.raw
-
-    def read_until(self, condition: Callable[[str], object]) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not condition(self.text):
-            assert time.monotonic() < deadline, self.raw
-            assert self._read(), self.raw
-
-    def read_to_end(self) -> int:
-        """Return the exit code."""
-        while self._read():
-            pass
-        return self._child.wait(SECONDS)
-
-    def type(self, text: bytes) -> None:
-        os.write(self._screen, text)
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._screen], [], [], SECONDS)
-        assert ready, self.raw
-        try:
-            piece = os.read(self._screen, 1 << 16)
-        except OSError:  # Linux's way to say that the other side is closed
-            piece = b""
-        self.raw += piece.decode("utf-8", "replace")
-        return bool(piece)
 
 
 class PagedServer(LocalServer):

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from scripted_server import API_KEY, Answer, ScriptedServer
 from scripted_server import server as server
-from test_cli_processes import MIB, RUN, SECONDS, WBFILES, environment, wait_for
+from terminal import SECONDS, WBFILES, environment, wait_for
+from test_processes import MIB, RUN
 from throttle import HoldingServer
 
 from wbfiles_async.testing import LocalServer

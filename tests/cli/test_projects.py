@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from test_cli import Wbfiles, fetched
-from test_cli import wbfiles as wbfiles
+from test_commands import Wbfiles, fetched
+from test_commands import wbfiles as wbfiles
 
 from wbfiles_async._models import RunPath
 from wbfiles_async.testing import LocalServer

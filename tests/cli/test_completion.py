@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_cli import RUN, Wbfiles
-from test_cli import wbfiles as wbfiles
+from test_commands import RUN, Wbfiles
+from test_commands import wbfiles as wbfiles
 
 from wbfiles_async.testing import LocalServer
 

@@ -459,7 +459,7 @@ def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None
         ({"name": {"$in": ["r4", "missing", "r1", "r3"]}}, "+created_at"),
         ({"name": {"$in": []}}, "+created_at"),
     ]
-    script = Path(__file__).parent / "scripts" / "wandb_lists_runs.py"
+    script = Path(__file__).parent.parent / "scripts" / "wandb_lists_runs.py"
     child = subprocess.run(
         [sys.executable, str(script), PROJECT, json.dumps(questions)],
         env={

@@ -16,7 +16,7 @@ from typing import IO
 import pytest
 from throttle import HoldingServer
 
-SCRIPTS = Path(__file__).parent / "scripts"
+SCRIPTS = Path(__file__).parent.parent / "scripts"
 RUN = "team/project/run"
 SMALL = {f"small-{number}.bin": os.urandom(1000 + number) for number in range(20)}
 LARGE = os.urandom(2 << 20)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from test_cli import FILES, RUN, UNSAFE, Wbfiles
-from test_cli import wbfiles as wbfiles
-from test_cli_processes import SECONDS, Terminal, environment, started
+from terminal import SECONDS, Terminal, environment, started
+from test_commands import FILES, RUN, UNSAFE, Wbfiles
+from test_commands import wbfiles as wbfiles
 
 from wbfiles_async import Api
 from wbfiles_async._graphql.pending_deletions import BATCH

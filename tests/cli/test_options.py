@@ -16,10 +16,11 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from scripted_server import waits as waits
-from test_cli import FILES, RUN, Wbfiles, fetched
-from test_cli import wbfiles as wbfiles
-from test_cli_processes import MIB, WBFILES, Terminal, environment, exported, started
-from test_cli_rm import left
+from terminal import WBFILES, Terminal, environment, started
+from test_commands import FILES, RUN, Wbfiles, fetched
+from test_commands import wbfiles as wbfiles
+from test_processes import MIB, exported
+from test_rm import left
 
 import wbfiles_async
 from wbfiles_async import Api, AsyncApi, TransferError, TransferOptions
