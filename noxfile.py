@@ -3,12 +3,13 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests", "tests_uvloop", "bench_smoke"]
+nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False  # nox names the sessions that it skips
 
@@ -16,6 +17,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ("3.11", "3.12", "3.13")
 PROCESSES = ("sync/test_parity", "sync/test_lifecycle", "sync/test_uvloop", "cli/test_processes", "test_threads")
 """Tests of what depends on the interpreter and its event loop: threads, signals, forks, the exit."""
+WITH_UVLOOP = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes", "test_readme")
+"""Tests of what uses uvloop where it is installed: the blocking objects and the command line."""
 
 
 def works(python: str) -> bool:
@@ -32,13 +35,22 @@ def find_python(version: str) -> str | None:
 
 
 FOUND = {version: python for version in PYTHONS if (python := find_python(version))}
+OLDEST, NEWEST = next(iter(FOUND), None), next(reversed(FOUND), None)
 # nox looks interpreters up in PATH.
 os.environ["PATH"] = os.pathsep.join([*(str(Path(python).parent) for python in FOUND.values()), os.environ["PATH"]])
 
 
 def install(session: nox.Session, group: str) -> None:
-    """Install the package as users get it, with all extras, and one group of tools."""
-    session.install(".[cli,server]", *nox.project.dependency_groups(PROJECT, group))
+    """Install the package as users get it, with all extras, and one group of tools.
+
+    Not compiled in advance: of most of it little is imported, and that takes a third of the time.
+    """
+    session.install("--no-compile", ".[cli,server]", *nox.project.dependency_groups(PROJECT, group))
+
+
+def paths(names: Iterable[str]) -> list[str]:
+    """Return the paths of test modules."""
+    return [f"tests/{name}.py" for name in names]
 
 
 @nox.session
@@ -61,22 +73,22 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests on the oldest Python that is installed, and those of processes on the others.
 
-    Arguments go to pytest, on each of them: ``nox -s tests -- FILE``, or ``nox -s tests-3.13 -- FILE`` on one.
+    Then whether the benchmarks work, on the oldest, and what uses uvloop, on the newest: to install takes as long as
+    many a test. Arguments go to pytest, on each of them: ``nox -s tests -- FILE``, or ``nox -s tests-3.13 -- FILE``.
     """
-    install(session, "test")
-    if session.posargs or session.python == next(iter(FOUND)):
-        session.run("pytest", *(session.posargs or ["-n", "auto"]))
+    install(session, "test" if session.posargs or session.python == OLDEST else "processes")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    if session.python == OLDEST:
+        session.run("pytest", "-n", "auto")
+        session.run("python", "-m", "benchmarks", "--smoke")
+        session.run("python", "-m", "docs.latency", "--smoke")
     else:
-        session.run("pytest", *(f"tests/{name}.py" for name in PROCESSES))
-
-
-@nox.session(python=[*FOUND][-1:] or None)
-def tests_uvloop(session: nox.Session) -> None:
-    """The tests of what uses uvloop where it is installed: the blocking objects and the command line."""
-    install(session, "test")
-    session.install("uvloop")
-    names = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes", "test_readme")
-    session.run("pytest", *(f"tests/{name}.py" for name in names))
+        session.run("pytest", *paths(PROCESSES))
+    if session.python == NEWEST:
+        session.install("uvloop")
+        session.run("pytest", *paths(WITH_UVLOOP))
 
 
 @nox.session
@@ -101,14 +113,6 @@ def soak(session: nox.Session) -> None:
     session.run("python", "-m", "soak", *session.posargs)
     if not session.posargs:
         session.run("python", "-m", "soak.kills", "--kills", "200")
-
-
-@nox.session
-def bench_smoke(session: nox.Session) -> None:
-    """Whether the benchmarks work: everything tiny and once, right results demanded."""
-    install(session, "bench")
-    session.run("python", "-m", "benchmarks", "--smoke")
-    session.run("python", "-m", "docs.latency", "--smoke")
 
 
 @nox.session
