@@ -1,6 +1,7 @@
 """The ways a client's requests can take: ours, ours over TLS, by a proxy, and what users inject.
 
-The tables of faults run over each of them, since each must answer alike: mark a test with ``each_transport``.
+The tables of faults run over each of them, since each must answer alike: mark a test with ``each_transport``, or with
+``ours_and_injected`` where two of them do. CONTRIBUTING.md lists in what they differ, and why.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 import trustme
 
 each_transport = pytest.mark.each_transport
+ours_and_injected = pytest.mark.each_transport("ours", "an injected client")
 
 
 @functools.cache
@@ -74,13 +76,15 @@ TRANSPORTS = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
-    config.addinivalue_line("markers", "each_transport: runs over each way that requests can take")
+    config.addinivalue_line("markers", "each_transport(*names): runs over each way of requests, or over these")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have the marked tests run over each transport."""
-    if metafunc.definition.get_closest_marker("each_transport"):
-        metafunc.parametrize("transport", TRANSPORTS, indirect=True, ids=lambda transport: transport.name)
+    mark = metafunc.definition.get_closest_marker("each_transport")
+    if mark and "transport" in metafunc.fixturenames:
+        chosen = [transport for transport in TRANSPORTS if not mark.args or transport.name in mark.args]
+        metafunc.parametrize("transport", chosen, indirect=True, ids=lambda transport: transport.name)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from transports import ours_and_injected
 
 from wbfiles_async import (
     AsyncFile,
@@ -32,7 +33,7 @@ from wbfiles_async import (
     WBFilesError,
 )
 
-pytestmark = pytest.mark.usefixtures("waits")
+pytestmark = [pytest.mark.usefixtures("waits"), ours_and_injected]
 
 DATA = bytes(range(256)) * 40
 

@@ -28,6 +28,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from transports import ours_and_injected
 
 from wbfiles_async import IntegrityError, TransferError
 from wbfiles_async._http import gzip as gzipped
@@ -35,7 +36,7 @@ from wbfiles_async._http.gzip import CorruptError, Gunzip
 from wbfiles_async._retry.failure import RetryAction
 from wbfiles_async._store.response import Body, Rejection, validate_response
 
-pytestmark = pytest.mark.usefixtures("waits")
+pytestmark = [pytest.mark.usefixtures("waits"), ours_and_injected]
 
 MIB = 1 << 20
 SMALL = b"a line of text\n" * 500
