@@ -134,3 +134,10 @@ def latency(session: nox.Session) -> None:
     """The picture of stores near and far, measured; about an hour. Arguments go to ``python -m docs.latency``."""
     install(session, "bench")
     session.run("python", "-m", "docs.latency", *session.posargs)
+
+
+@nox.session
+def screens(session: nox.Session) -> None:
+    """Pictures of the terminal and of a notebook in a browser (chromium), from real runs: writes docs/screens."""
+    install(session, "screens")
+    session.run("python", "docs/screens.py", *session.posargs)

@@ -22,7 +22,7 @@ from wbfiles_async import (
 )
 from wbfiles_async._display import notebook
 from wbfiles_async._display.tally import Tally
-from wbfiles_async._html import ShownList
+from wbfiles_async._html import ShownList, rows_html
 from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"
@@ -103,7 +103,9 @@ def everything() -> list[Shown]:
 def test_names_are_text_whatever_they_look_like_and_no_signature_is_shown(shown: Shown) -> None:
     read = page(shown)
     assert read.tags <= {"div", "b", "i", "table", "tr", "th", "td"}
-    assert read.attributes <= {("style", "text-align: left")}, "colours are the theme's"
+    assert read.attributes <= {("style", f"text-align: {side}") for side in ("left", "right")}, (
+        "colours are the theme's"
+    )
     text = " ".join(read.texts)
     assert "script" in text
     assert text.isprintable()
@@ -239,3 +241,20 @@ def test_the_moving_picture_is_harmless_too() -> None:
         "unknown, 2.0 MiB",
     ]
     assert listing.attributes == {("value", "0.000")}, "a bar without a value for what has no total"
+
+
+def test_the_moving_picture_of_what_was_stopped_stands_still() -> None:
+    tally = Tally()
+    tally.expect(2, 4 << 20)
+    tally.listed = True
+    tally.started("a", 4 << 20)
+    tally.advanced("a", 1 << 20)
+    tally.over = True
+    assert [text.strip() for text in Page(notebook.picture(tally)).texts if text.strip()] == [
+        "0 of 2 files, 1.0 of 4.0 MiB, stopped"
+    ]
+
+
+def test_sizes_stand_below_one_another() -> None:
+    shown = rows_html([AsyncFile(AsyncApi(base_url="http://127.0.0.1:1", api_key="k" * 40), NODE)], complete=True)
+    assert shown.count("text-align: right") == 2, "the head, and the one size"

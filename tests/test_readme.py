@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shlex
@@ -108,3 +109,14 @@ def test_the_commands_on_a_project_work(tmp_path: Path, environment: dict[str, s
     (example,) = (block for block in blocks("console") if "--filters" in block)
     fetched = run_commands(example, tmp_path, environment)
     assert fetched == {"1a2b3c4d/wandb-summary.json", "1a2b3c4d/media/tables/confusion.json"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "docs").rglob("*.svg")), ids=lambda path: path.name
+)
+def test_pictures_are_small_and_know_no_machine(path: Path) -> None:
+    text = html.unescape(path.read_text(encoding="utf-8"))
+    assert len(text) < 100_000
+    assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+    assert "http://www.w3.org" in text
+    assert "@font-face" not in text, "which would have the reader's browser request it"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import ClassVar, Protocol, TypeVar
 
 from wbfiles_async._models import FileAttributes
-from wbfiles_async._text import counted, printable, size_of
+from wbfiles_async._text import counted, local_time, printable, size_of
 
 ROWS = 10
 """Files, runs or failures that are shown; of others the number alone."""
@@ -54,7 +55,7 @@ def file_html(file: FileAttributes, run: str) -> str:
         "run": run,
         "size": "" if file.size_bytes is None else f"{size_of(file.size_bytes)} ({file.size_bytes:,} bytes)",
         "type": file.mimetype,
-        "changed": file.updated_at,
+        "changed": file.updated_at and local_time(file.updated_at),
         "md5": file.md5,
     }
     return titled("File", file.name) + table((), [(name, fact) for name, fact in facts.items() if fact])
@@ -101,9 +102,15 @@ def line(text: str) -> str:
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Show rows below a head."""
-    titles = "".join(f'<th style="text-align: left">{_escaped(title)}</th>' for title in head)
-    lines = ("".join(f'<td style="text-align: left">{_escaped(cell)}</td>' for cell in row) for row in rows)
-    return f"<table>{f'<tr>{titles}</tr>' if titles else ''}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+    titles = list(head)
+    sides = ["right" if title == "size" else "left" for title in titles]
+    top = "".join(map(_cell, repeat("th"), titles, sides))
+    lines = ("".join(map(_cell, repeat("td"), row, chain(sides, repeat("left")))) for row in rows)
+    return f"<table>{f'<tr>{top}</tr>' if top else ''}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cell(tag: str, text: str, side: str) -> str:
+    return f'<{tag} style="text-align: {side}">{_escaped(text)}</{tag}>'
 
 
 def _escaped(text: str) -> str:

@@ -174,6 +174,72 @@ class TestTerminal:
         assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"
 
 
+class TestLines:
+    """What is written to a terminal of 80 columns is broken at blanks, and no number stands apart from its unit."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["cat", RUN, "conf.yaml"],
+            ["ls", f"{RUN}-missing"],
+            ["ls", RUN, "--include", "*.jpg", "--include", "*.jpeg", "--include", "A long pattern"],
+            ["get", RUN, "--filters", "{}", "--run", f"{RUN}-other"],
+            ["ls", RUN, "--base-url", "http://127.0.0.1:1", "--retries", "0"],
+        ],
+    )
+    def test_messages_are_broken_at_blanks(
+        self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]
+    ) -> None:
+        wandb_server.add_file(RUN, "config.yaml", b"a")
+        with Terminal(arguments, environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end()
+        piped = subprocess.run(
+            [*WBFILES, *arguments], env=environment(wandb_server), cwd=tmp_path, capture_output=True, text=True,
+            timeout=SECONDS,
+        )  # fmt: skip
+        lines = terminal.text.rstrip("\n").split("\n")
+        assert max(map(len, lines)) <= 80
+        assert not any(re.match(r"\s*(s|B|[KMG]iB)\b", line) for line in lines)
+        in_time = re.compile(r"in [0-9.]+ s")
+        assert in_time.sub("", " ".join(terminal.text.split())) == in_time.sub("", " ".join(piped.stderr.split()))
+
+    def test_failures_of_one_cause_are_told_together(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+        for name in ("a", "b", "c", "d"):
+            wandb_server.add_file(RUN, name, name.encode())
+        for name in ("a", "b"):
+            (tmp_path / "data" / name / "x").mkdir(parents=True)
+        (tmp_path / "data" / "c").symlink_to(tmp_path)
+        done = subprocess.run(
+            [*WBFILES, "get", RUN, "-o", "data"], env=environment(wandb_server), cwd=tmp_path, capture_output=True,
+            text=True, timeout=SECONDS,
+        )  # fmt: skip
+        told = done.stderr.partition("wbfiles: ")[2].splitlines()
+        assert told[0] == "3 of 4 files failed:"
+        together = [
+            "  a",
+            "  b",
+            "    cannot be written (a folder of that name is in the way): move it or choose another root.",
+        ]
+        assert "\n".join(together) in "\n".join(told)
+        assert sum("cannot be written" in line for line in told) == 1
+
+    @pytest.mark.parametrize(
+        ("longest", "kinds"),
+        [(30, True), (31, False), (50, False), (51, True)],
+        ids=["fits", "gives way", "fits so", "is broken anyway"],
+    )
+    def test_the_type_gives_way_to_names(
+        self, wandb_server: LocalServer, tmp_path: Path, longest: int, kinds: bool
+    ) -> None:
+        wandb_server.add_file(RUN, "x" * longest, b"x")
+        with Terminal(["ls", RUN], environment(wandb_server), tmp_path) as terminal:
+            assert terminal.read_to_end() == 0
+        heading, first, *_ = terminal.text.splitlines()
+        assert ("Type" in heading) is kinds
+        assert (first.split()[0] == "x" * longest) is (longest <= 50)
+        assert max(map(len, terminal.text.splitlines())) <= 80
+
+
 class TestSignals:
     @pytest.mark.fault(93)
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from wbfiles_async._cli.output import folded
 from wbfiles_async._sync.portal import has_uvloop
 from wbfiles_async._text import printable
 from wbfiles_async.errors import (
@@ -89,7 +90,7 @@ def complain(message: str) -> None:
         return
     with suppress(OSError):  # the terminal may be gone
         lines = "\n".join(map(printable, message.split("\n")))
-        print(f"wbfiles: {lines}", file=sys.stderr, flush=True)
+        print(folded(f"wbfiles: {lines}", sys.stderr), file=sys.stderr, flush=True)
 
 
 def run(work: Callable[[], Coroutine[object, object, int]], log_level: int = logging.WARNING) -> int:

@@ -16,9 +16,10 @@ import attrs
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen, SeveralRuns
-from wbfiles_async._cli.ending import ExitCode, complain, explain
+from wbfiles_async._cli.ending import ExitCode, complain, explain, in_options
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
+from wbfiles_async._download.file import KEPT
 from wbfiles_async._models import Existing
 from wbfiles_async._options import LAYOUT
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
@@ -185,12 +186,35 @@ def tell_failures(report: DownloadReport | DeletionReport, name_of: Callable[[Fi
         name_of: Returns the name that a file is shown by.
     """
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
-    lines += [f"  {_reason(result, name_of)}" for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]]
+    causes: dict[str, list[FileResult]] = {}
+    for result in _of_each_kind(report.failures)[:FAILURES_SHOWN]:
+        causes.setdefault(_cause(result), []).append(result)
+    for cause, results in causes.items():
+        if len(results) == 1:
+            lines.append(f"  {_reason(results[0], name_of)}")
+        else:
+            lines += [*(f"  {printable(name_of(result))}" for result in results), f"    {cause}"]
+            if kept := sum(map(_is_kept, results)):
+                lines.append(f"    What has arrived of {kept} of them is kept; the next download resumes there.")
     if report.failed > FAILURES_SHOWN:
         lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
     if isinstance(report, DownloadReport) and report.stopped is not None:
         lines.append("Nothing more was begun, since every further file would fail likewise.")
     complain("\n".join(lines))
+
+
+def _cause(result: FileResult) -> str:
+    """Return why a file failed, without the file: the same for all that failed for it."""
+    error = result.error
+    if error is None or isinstance(error, DestinationExistsError):
+        return ""
+    text = in_options(error.message).removeprefix(f"{result.name}: ")
+    return printable(text.removeprefix(f"{getattr(error, 'path', '')} "))
+
+
+def _is_kept(result: FileResult) -> bool:
+    """Return whether the next download resumes where this one failed."""
+    return any(note.startswith(KEPT) for note in getattr(result.error, "__notes__", ()))
 
 
 def _of_each_kind(failures: Sequence[FileResult]) -> list[FileResult]:
@@ -251,7 +275,7 @@ def _reason(result: FileResult, name_of: Callable[[FileResult], str]) -> str:
     if isinstance(error, DestinationExistsError):  # its message speaks of arguments that no command has
         return printable(f"{error.path} already exists.")
     name, reason = printable(name_of(result)), "" if error is None else printable(explain(error))
-    return reason if name in reason else f"{name}: {reason}"
+    return reason if name in reason else f"{name}: {reason.removeprefix(f'{printable(result.name)}: ')}"
 
 
 def _how_to_go_on(existing: Existing) -> str:

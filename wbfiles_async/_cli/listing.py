@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 import click
+from rich.cells import cell_len
 from rich.table import Column, Table
 
 from wbfiles_async._async.file import AsyncFile
@@ -24,6 +25,12 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.path_uri import path_uri
 from wbfiles_async._text import counted, local_time, printable, size_of
 from wbfiles_async._urls import is_signed, without_secrets
+
+TYPE_COLUMNS = 20
+"""Columns that the type of a file takes; it is left out where names would be broken for it alone."""
+
+LEAST_BESIDE_NAMES = 30
+"""Columns that size and time take beside the names."""
 
 T = TypeVar("T")
 
@@ -188,6 +195,7 @@ class _Tables:
     """Writes one table a page, the first with a heading, so that a long listing does not wait for its end."""
 
     _begun: bool = False
+    _with_type: bool = True
 
     def of_runs(self, runs: Sequence[AsyncRun]) -> None:
         """Write the table of a page of runs."""
@@ -203,15 +211,21 @@ class _Tables:
         console().print(table)
 
     def __call__(self, places: Sequence[Place]) -> None:
+        if not self._begun:  # the first page decides for all
+            least = LEAST_BESIDE_NAMES + max(cell_len(printable(name)) for _, name in places)
+            width = console().width
+            self._with_type = least + TYPE_COLUMNS <= width or least > width
+        kind = Column("Type", width=TYPE_COLUMNS - 2, no_wrap=True, overflow="ellipsis", style="dim")
         table = self._table(
             Column("Name", overflow="fold"),
             Column("Size", justify="right", no_wrap=True),
-            Column("Type", max_width=18, no_wrap=True, overflow="ellipsis", style="dim"),
+            *([kind] if self._with_type else []),
             Column("Updated", no_wrap=True),
         )
         for file, name in places:
             size = "-" if file.size_bytes is None else size_of(file.size_bytes)
-            table.add_row(printable(name), size, printable(file.mimetype or "-"), local_time(file.updated_at))
+            kinds = [printable(file.mimetype or "-")] if self._with_type else []
+            table.add_row(printable(name), size, *kinds, local_time(file.updated_at))
         console().print(table)
 
     def _table(self, *columns: Column) -> Table:

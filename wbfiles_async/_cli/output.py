@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TextIO
@@ -14,6 +16,9 @@ import click
 from rich.console import Console
 
 from wbfiles_async._text import printable
+
+_UNIT = re.compile(r"(?<=[0-9]) (?=(?:s|B|[KMGTP]iB|files?)\b)")
+"""The blank between a number and its unit."""
 
 
 @attrs.frozen
@@ -40,7 +45,7 @@ class Output:
         """Write a message for people to stderr."""
         if not self.quiet and not self.json and sys.stderr is not None:
             with suppress(OSError):  # a closed stderr is no reason to end the work
-                print(text, file=sys.stderr, flush=True)
+                print(folded(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -49,6 +54,23 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:
         return False
+
+
+def folded(text: str, stream: TextIO) -> str:
+    """Return a message broken at its blanks where it goes to a terminal, which would break it anywhere."""
+    if not is_terminal(stream):
+        return text
+    width = Console(file=stream).width
+    return "\n".join(_folded(line, width) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip(" "))) or "  "
+    bound = _UNIT.sub("\xa0", line)
+    broken = textwrap.fill(bound, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return broken.replace("\xa0", " ")
 
 
 def check_stdout() -> None:

@@ -19,7 +19,7 @@ _ADVICE = {
     errno.EACCES: "you may not write there; choose another root or change its permissions",
     errno.EPERM: "you may not write there; choose another root or change its permissions",
     errno.ENOTDIR: "a file is where a folder is needed; move it or choose another root",
-    errno.EISDIR: "a folder is where the file shall go; move it or choose another root",
+    errno.EISDIR: "move it or choose another root",
     errno.EEXIST: "something that is no regular file is where the file shall go; move it or choose another root",
     errno.ENAMETOOLONG: "the path is too long for that disk; choose a shorter root",
     errno.EINVAL: "that disk may not be able to hold a file of that name; choose a root on another disk",

@@ -47,6 +47,8 @@ def _canvas(publisher: Publisher) -> Iterator[Callable[[Sequence[Tally]], None]]
     try:
         yield draw
     finally:
+        for tally in shown:
+            tally.over = True
         if shown:
             draw(tuple(shown))  # as it ended
 
@@ -54,7 +56,7 @@ def _canvas(publisher: Publisher) -> Iterator[Callable[[Sequence[Tally]], None]]
 def picture(tally: Tally) -> str:
     """Draw a tally in HTML, in the colours of whatever theme the notebook has."""
     rows = [_bar(tally.share, tally.words())]
-    for transfer in tally.largest(BARS, least=LARGE_BYTES):
+    for transfer in () if tally.over else tally.largest(BARS, least=LARGE_BYTES):
         share = None if transfer.total is None else transfer.share
         rows.append(_bar(share, f"{printable(transfer.name)}, {amount_of(transfer)}"))
     return "".join(rows)

@@ -68,10 +68,11 @@ class Tally:
         bytes_expected: Their length.
         files_ended: Files dealt with.
         files_failed: Those of them that could not be fetched.
+        over: Whether nothing goes on any more, though not all may be done.
     """
 
     def __init__(self) -> None:
-        self.listed = False
+        self.listed = self.over = False
         self.files_expected = self.bytes_expected = 0
         self.files_ended = self.files_failed = 0
         self._arrived = self._kept = self._lost = 0
@@ -166,13 +167,19 @@ class Tally:
         else:
             known = counted(max(self.files_expected, self.files_ended), "file")
             words = [f"{self.files_ended:,} of {known} or more", size_of(self.bytes_done)]
-        if not self.listed or self.files_ended < self.files_expected:
+        if self.over and not self._is_done:
+            words.append("stopped")
+        elif not self._is_done:
             words.append(f"{size_of(self.bytes_a_second)}/s")
             if (seconds := self.seconds_left) is not None:
                 words.append(f"{clock(seconds)} left")
         if self.files_failed:
             words.append(f"{self.files_failed:,} failed")
         return ", ".join(words)
+
+    @property
+    def _is_done(self) -> bool:
+        return self.listed and self.files_ended >= self.files_expected
 
     def _under_way(self) -> list[Transfer]:
         return list(self._transfers.values())  # in one step, while the other thread runs

@@ -50,6 +50,9 @@ ONE_CONNECTION: Final = 1
 """The same if the md5 follows, which is slower than one connection: it need not read back what arrives in order. And
 if they decrypt: each record releases Python's lock and needs it again, so that threads hold each other up."""
 
+KEPT: Final = "What has arrived of it is kept"
+"""How the note begins that an error has, if a part file is left."""
+
 
 @attrs.define(eq=False, kw_only=True)
 class FileDownload:
@@ -169,7 +172,7 @@ class FileDownload:
             self.published = temporary.published
         except BaseException as error:
             if self._may_resume and temporary.can_be_kept and _is_resumable_error(error):
-                told = f"What has arrived of it is kept in {temporary.keep()}; the next download resumes there."
+                told = f"{KEPT} in {temporary.keep()}; the next download resumes there."
                 error.add_note(told)
                 log.info("%s: %s", self.file.name, told)
             raise

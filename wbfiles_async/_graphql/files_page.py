@@ -48,9 +48,9 @@ def parse_files_page(data: Mapping[str, object], *, run: RunPath) -> FilesPage:
     project = mapping(data.get("project"))
     found = mapping(project.get("run"))
     if not found:
-        what = "run" if project else "project"
+        what = "run" if project else "project of"
         raise RunNotFoundError(
-            f"{what} of {run} not found: it does not exist, or these credentials may not see it", run=str(run)
+            f"{what} {run} not found: it does not exist, or these credentials may not see it.", run=str(run)
         )
     return read_files(found, project_id=project_number(project.get("internalId")))
 

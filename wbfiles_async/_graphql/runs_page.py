@@ -105,7 +105,7 @@ def parse_run(data: Mapping[str, object], *, run: RunPath) -> ListedRun:
     found = mapping(mapping(data.get("project")).get("run"))
     if not found:
         raise RunNotFoundError(
-            f"run {run} not found: it does not exist, or these credentials may not see it", run=str(run)
+            f"run {run} not found: it does not exist, or these credentials may not see it.", run=str(run)
         )
     return _listed_of(found, run)
 
@@ -114,7 +114,7 @@ def _found(data: Mapping[str, object], project: ProjectPath) -> Mapping[str, obj
     found = mapping(data.get("project"))
     if not found:
         raise RunNotFoundError(
-            f"project {project} not found: it does not exist, or these credentials may not see it", run=str(project)
+            f"project {project} not found: it does not exist, or these credentials may not see it.", run=str(project)
         )
     return found
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -69,6 +71,10 @@ class Origin:
     @property
     def _bracketed(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
+
+
+_CALL: Final = re.compile(r"\[Errno ([0-9]+)\] Connect call failed \('([^']*)', ([0-9]+)[^)]*\)")
+_NUMBER: Final = re.compile(r"\[Errno -?[0-9]+\] ")
 
 
 class Connector:
@@ -239,6 +245,13 @@ def _connect_failure(error: Exception, proxy: Proxy | None) -> httpx.TransportEr
         case ForbiddenAddressError():
             return AddressError(str(error))
         case OSError() if proxy is not None and not isinstance(error, ssl.SSLError):
-            return httpx.ProxyError(f"{proxy} cannot be connected to: {error}")
+            return httpx.ProxyError(f"{proxy} cannot be connected to: {_said(error)}")
         case _:
-            return httpx.ConnectError(str(error) or type(error).__name__)
+            return httpx.ConnectError(_said(error) or type(error).__name__)
+
+
+def _said(error: Exception) -> str:
+    """Return what an error says, without Python's numbers and tuples."""
+    return _NUMBER.sub(
+        "", _CALL.sub(lambda call: f"{os.strerror(int(call[1]))}: {call[2]}, port {call[3]}", str(error))
+    )

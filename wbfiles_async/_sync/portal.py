@@ -20,7 +20,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from wbfiles_async._threads import ThreadsExhaustedError, start_thread
 from wbfiles_async.errors import ConfigurationError, TransferError, WBFilesError
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class _Thread:
     _stopped: asyncio.Event
 
     def __init__(self) -> None:
+        from wbfiles_async._threads import ThreadsExhaustedError, start_thread
+
         self.process = os.getpid()
         self.ending = False
         self.clients: set[Closable] = set()
