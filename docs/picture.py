@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import pyte
+from drawing import drawn, lines_of, played, prompt
 from rich.text import Text
-from terminal import drawn, lines_of, played, prompt
 
 TARGET = Path(__file__).with_name("demo.svg")
 

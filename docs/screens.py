@@ -24,9 +24,9 @@ from functools import partial
 from pathlib import Path
 
 import pyte
+from drawing import drawn, lines_of, played, prompt
 from playwright.sync_api import Page, sync_playwright
 from rich.text import Text
-from terminal import drawn, lines_of, played, prompt
 
 import wbfiles_async
 from wbfiles_async._models import RunPath
