@@ -119,7 +119,6 @@ def open_session(
         options=options,
         private_stores=_private_stores(settings, options, http, proxies),
         limits=StoreLimits(options, limiter, clock),
-        clock=clock,
     )
     reader = StoreReader(
         requester=requester,

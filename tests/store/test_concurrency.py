@@ -171,6 +171,20 @@ def test_two_clients_on_one_line_share_it(answer: float, connection: float, late
     assert sum(gained) >= 0.7 * 40.0 * store.total
 
 
+def test_a_store_that_is_known_to_be_distant_is_asked_for_more_at_once() -> None:
+    rule = Concurrency(128)
+    assert not rule.record_distance(0.001)
+    assert rule.record_distance(0.05)
+    assert rule.wanted == 4 * FIRST
+    assert not Concurrency(FIRST).record_distance(0.05)
+
+
+def test_one_that_has_asked_for_less_is_not() -> None:
+    rule = Concurrency(128)
+    rule.push_back(100.0, 2)
+    assert not rule.record_distance(0.05)
+
+
 def test_requests_that_fail_often_become_fewer() -> None:
     rule, now = Concurrency(128), 0.0
     for _ in range(300):

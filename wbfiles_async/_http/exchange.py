@@ -33,12 +33,14 @@ class Exchange:
 
     Attributes:
         connection: The connection. Whoever uses it closes it when the exchange has failed.
+        answer_seconds: Seconds from the request to the complete head of its response; ``None`` before.
     """
 
     def __init__(self, connection: Connection, read_timeout: float) -> None:
         self.connection = connection
         self._loop = asyncio.get_running_loop()
         self._read_timeout = read_timeout
+        self.answer_seconds: float | None = None
 
     async def send(self, head: bytes, body: AsyncIterable[bytes] | None = None, *, chunked: bool = False) -> None:
         """Send a request.
@@ -75,11 +77,12 @@ class Exchange:
             StaleConnectionError: Nothing was lost; send the request again on a new connection.
             httpx.TransportError: The exchange failed.
         """
-        connection = self.connection
-        deadline = self._loop.time() + self._read_timeout
+        connection, began = self.connection, self._loop.time()
+        deadline = began + self._read_timeout
         while (head := connection.read_head(method)) is None:
             wanted = connection.held + 1  # no more of TLS than that: the loop decrypts no large body
             await self._wait(wanted, wanted, deadline - self._loop.time())
+        self.answer_seconds = self._loop.time() - began
         return head
 
     async def body(self, head: ResponseHead) -> AsyncGenerator[memoryview | bytes]:

@@ -1,7 +1,8 @@
 """What a response can offer beyond httpx's interface, in ``response.extensions``.
 
 A response whose transport can do so has a ``"drain"``: it receives the body in a worker thread, straight into a sink,
-and then sends further requests over the same connection. Any other response is read from its stream.
+and then sends further requests over the same connection. Any other response is read from its stream. It also has
+``"answer_seconds"``: how long the server took to begin, without the time to connect.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import httpx
 
 from wbfiles_async._http.http1 import ResponseHead
 
-__all__ = ["BatchEnd", "Drain", "FollowUp", "Sink", "StallLimit", "drain_of"]
+__all__ = ["BatchEnd", "Drain", "FollowUp", "Sink", "StallLimit", "answer_seconds_of", "drain_of"]
 
 
 class Sink(Protocol):
@@ -114,3 +115,8 @@ class Drain(Protocol):
 def drain_of(response: httpx.Response) -> Drain | None:
     """Return the response's drain, if its transport offers one."""
     return cast("Drain | None", response.extensions.get("drain"))
+
+
+def answer_seconds_of(response: httpx.Response) -> float | None:
+    """Return the seconds from the request to the response's head, if its transport states them."""
+    return cast("float | None", response.extensions.get("answer_seconds"))

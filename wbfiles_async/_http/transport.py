@@ -151,9 +151,10 @@ class _Body(httpx.AsyncByteStream):
     def response(self) -> httpx.Response:
         """Return the response that it belongs to."""
         head = self._head
-        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": head.reason}
+        extensions: dict[str, object] = {"http_version": b"HTTP/1.1", "reason_phrase": head.reason}
+        extensions["answer_seconds"] = self._exchange.answer_seconds
         if head.length:
-            extensions["drain"] = self.drain  # type: ignore[assignment]
+            extensions["drain"] = self.drain
         return httpx.Response(head.status, headers=head.fields, stream=self, extensions=extensions)
 
     def __aiter__(self) -> AsyncIterator[bytes]:

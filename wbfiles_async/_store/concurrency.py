@@ -12,6 +12,9 @@ __all__ = ["FIRST", "Concurrency"]
 FIRST: Final = 8
 """Requests at once to begin with: as many as a near store needs."""
 
+FIRST_DISTANT: Final = 32
+"""The same for a store whose answers take long to begin, once that is known."""
+
 FEWEST: Final = 4
 """Requests at once that are always worth having: where one of them waits, the others go on."""
 
@@ -21,8 +24,8 @@ WORTH: Final = 0.25
 PROPORTIONAL: Final = 0.75
 """The same share, from which on the next step is a long one."""
 
-DISTANT_SECONDS: Final = 0.01
-"""Seconds until a store begins to answer, at best, from which on the first step is a long one."""
+DISTANT_SECONDS: Final = 0.015
+"""Seconds until a store begins to answer, at best, from which on it is asked for many files at once, and soon."""
 
 NO_LOSS: Final = 0.95
 """What fewer requests must still bring of what more of them did, for the fewer to be kept."""
@@ -143,6 +146,14 @@ class Concurrency:
         before = self.wanted
         self._judge(now, _Rate(before, self._requests / seconds, self._received / seconds), answer_seconds)
         self._since = None
+        return self.wanted != before
+
+    def record_distance(self, answer_seconds: float) -> bool:
+        """Record how long the store's first answers took to begin, and return whether ``wanted`` is another number."""
+        before = self.wanted
+        if answer_seconds >= DISTANT_SECONDS and self._next is _Trying.MORE and not self._rests_until:
+            self.wanted = max(before, min(FIRST_DISTANT, self.ceiling))
+            self._since = None
         return self.wanted != before
 
     def record_failure(self) -> None:

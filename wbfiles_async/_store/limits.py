@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _NONE: Final = frozenset[str]()
 
+ANSWERS_FOR_DISTANCE: Final = 4
+"""Answers of which the quickest tells how distant a store is: a single one may have been slow for another reason."""
+
 SLOWER: Final = 1.02
 """What the best time to an answer becomes with each further answer, so that a store may become slower."""
 
@@ -64,6 +67,7 @@ class OriginLimits:
     _limiter: anyio.Semaphore = attrs.field(alias="limiter")
     _turns: Turns = attrs.field(alias="turns")
     _queue: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
+    _answers: int = attrs.field(default=0, init=False)
     _failing_since: float | None = attrs.field(default=None, init=False)
     _last_failure: str = attrs.field(default="", init=False)
     _why_down: str = attrs.field(default="", init=False)
@@ -90,11 +94,15 @@ class OriginLimits:
         """Record that it responded, whatever the response was.
 
         Args:
-            seconds: Seconds since the request was sent; ``None`` if they are not known.
+            seconds: Seconds after the request was sent; ``None`` if they are not known.
         """
         self.reachable = self.has_answered = True
         if seconds is not None:
             self.answer_seconds = min(self.answer_seconds * SLOWER or seconds, seconds)
+            self._answers += 1
+            if self._answers == ANSWERS_FOR_DISTANCE and self.concurrency.record_distance(self.answer_seconds):
+                self.limit.aim(self.concurrency.wanted)
+                self._admit()
 
     def record_success(self, number: int, received: int = 0) -> None:
         """Record that the request of this number succeeded, with bytes that nothing else was recorded of."""

@@ -11,10 +11,10 @@ import attrs
 import httpx
 
 from wbfiles_async._auth.authenticators import Authenticator
-from wbfiles_async._clock import Clock
 from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
 from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
+from wbfiles_async._http.extensions import answer_seconds_of
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
@@ -66,7 +66,6 @@ class Requester:
         options: How long requests may take.
         private_stores: Whether stores may have private addresses.
         limits: What each origin takes.
-        clock: The time.
     """
 
     http: HttpClient
@@ -77,7 +76,6 @@ class Requester:
     options: TransferOptions
     private_stores: PrivateStores
     limits: StoreLimits
-    clock: Clock
 
     async def get(
         self, file: RemoteFile, start: int, stop: int | None, slot: RequestSlot, *, ranged: bool = False
@@ -101,17 +99,14 @@ class Requester:
         hop = slot.hop
         for _ in range(MAX_REDIRECTS + 1):
             file.responder = hop.origin
-            seconds = None
             if opened is None:
-                sent_at = self.clock.monotonic()
                 response = await self._send(file, url, start, None if whole else range_header(start, stop))
-                seconds = self.clock.monotonic() - sent_at
             elif isinstance(opened.outcome, httpx.Response):
                 response, opened = opened.outcome, None
             else:
                 error, opened = opened.outcome, None
                 raise self._network_failure(error, file, url, start)
-            hop.origin.record_answer(seconds)
+            hop.origin.record_answer(answer_seconds_of(response))
             is_page = is_page_instead(file, response)
             if 200 <= response.status_code < 300 and not is_page:
                 return StoreResponse(response, url, hop)
