@@ -220,6 +220,20 @@ async def test_a_body_that_was_cut_is_gone_on_with_from_where_it_broke(server: S
     assert written(tmp_path) == contents
 
 
+async def test_files_that_follow_the_rest_of_another_are_requested_whole(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    contents = put_many(server)
+    server.put("0", contents["0"], Stored(contents["0"]).but(cut=100, end="close"), Stored(contents["0"]))
+    async with client(server, connections=1) as api:
+        await api.run(RUN).download(tmp_path)
+    assert [(seen.path, seen.range) for seen in server.seen() if seen.range] == [
+        ("/store/0", (100, len(contents["0"])))
+    ]
+    assert written(tmp_path) == contents
+    assert asked(server) == Counter(contents.keys()) + Counter(["0"])
+
+
 async def test_a_redirect_is_followed_to_where_it_leads(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put(ODD, contents[ODD], redirect(server.url("/store/elsewhere")))

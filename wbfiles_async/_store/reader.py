@@ -338,8 +338,9 @@ class _Body:
         """Have the transport write them, and then fetch the follow-ups over the same connection."""
         limit = self._reader.stall_limit
         where = origin(self._found.url)
-        if follow_ups is None or self._slot.origin.name != where or self._stop != sink.stop:
-            await drain(sink, limit)  # the origin may have answered with less than the whole
+        is_whole = self._start == 0 and self._stop == sink.stop  # follow-ups have the header fields of this request
+        if follow_ups is None or self._slot.origin.name != where or not is_whole:
+            await drain(sink, limit)
             return
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         batch = FollowUpBatch(follow_ups, self._slot.transfer())
