@@ -120,7 +120,8 @@ class Gateway:
 
         pickled = attributes.stripped and run is not None  # it has no signed URLs any more
         known = None if pickled else self._file(attributes, run)
-        return OneFile(self.session().reader, attributes.name, known, look_up)
+        session = self.session()
+        return OneFile(session.reader, session.small_files, attributes.name, known, look_up)
 
     def named_runs(self, paths: Sequence[RunPath], selection: Selection) -> AsyncGenerator[Sequence[ListedRun]]:
         """List runs with the first of their files; see ``NamedRuns``."""

@@ -14,6 +14,7 @@ from wbfiles_async._auth.authenticators import ApiKeyAuth, Authenticator, Identi
 from wbfiles_async._auth.credentials import ApiKey, Credentials, refused_credentials
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
+from wbfiles_async._download.small_files import SmallFiles
 from wbfiles_async._graphql.client import GraphQLClient
 from wbfiles_async._http.client import HttpClient, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
@@ -50,12 +51,14 @@ class Session:
         http: Sends every request.
         graphql: Queries the API.
         reader: Reads files from their stores.
+        small_files: Downloads small files that are requested one by one.
         disk: Threads for file work.
     """
 
     http: HttpClient
     graphql: GraphQLClient
     reader: StoreReader
+    small_files: SmallFiles
     disk: Disk
     _process: int = attrs.field(factory=os.getpid, init=False)
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
@@ -81,6 +84,7 @@ class Session:
     async def aclose(self) -> None:
         """Close what is ours. Transfers in progress fail."""
         await self.http.aclose()
+        await self.small_files.aclose()
         self.disk.close()
 
 
@@ -136,7 +140,7 @@ def open_session(
         disk=disk,
         clock=clock,
     )
-    return Session(http=http, graphql=graphql, reader=reader, disk=disk)
+    return Session(http=http, graphql=graphql, reader=reader, small_files=SmallFiles(reader), disk=disk)
 
 
 def _authenticator(credentials: Credentials | None, settings: Settings, http: HttpClient) -> Authenticator | None:

@@ -22,7 +22,7 @@ import attrs
 from wbfiles_async._disk.errors import failures_of
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._disk.names import part_name
-from wbfiles_async._disk.paths import TargetPath, local_name, open_folder, status_of
+from wbfiles_async._disk.paths import TargetPath, check_target, local_name, open_folder, status_of
 from wbfiles_async._disk.publishing import flush_folder, marked_as_written, rename_new, status_if_unchanged
 from wbfiles_async._disk.resume import header_for, open_temporary
 from wbfiles_async._disk.space import FreeSpace
@@ -264,6 +264,21 @@ def write_whole(
     finally:
         temporary.discard()
     return temporary.published
+
+
+def check_new_file(target: TargetPath, *, replace: bool) -> int:
+    """Check that a file can be written to a path, before any byte of it is requested.
+
+    Returns:
+        The permissions of the new file.
+
+    Raises:
+        DestinationExistsError: A file is there, and ``replace`` is false.
+        UnsafePathError, LocalWriteError: As ``check_target`` does.
+    """
+    if check_target(target, replace=replace) and not replace:
+        raise already_exists(target.path)
+    return default_mode()
 
 
 def already_exists(path: Path) -> DestinationExistsError:

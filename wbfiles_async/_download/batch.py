@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from typing import Final
+from functools import partial
+from typing import Final, Self
 
 import attrs
 
 from wbfiles_async._disk.part_file import write_whole
+from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._disk.space import is_fatal_for_all
 from wbfiles_async._download.contents import check_md5
 from wbfiles_async._download.file import SMALL_BYTES
@@ -29,10 +31,10 @@ from wbfiles_async._store.remote_file import Opened, RemoteFile, takes_credentia
 from wbfiles_async._store.request import Requester
 from wbfiles_async._store.response import Body, validate_response
 from wbfiles_async._store.sink import ExcessError
-from wbfiles_async._urls import is_fetchable, origin, target_of
+from wbfiles_async._urls import SecretUrl, is_fetchable, origin, target_of
 from wbfiles_async.errors import WBFilesError
 
-__all__ = ["SmallFile", "SmallFileBatch"]
+__all__ = ["PlannedSmallFile", "SmallFile", "SmallFileBatch", "follow_up_of", "small_target"]
 
 # With none of these a response of status 200 is the whole file as it is stored; see `validate_response`.
 _TELLING: Final = frozenset({b"content-encoding", b"content-range", b"x-goog-stored-content-encoding"})
@@ -43,39 +45,41 @@ class SmallFile:
     """One small file that is fetched as a follow-up, and its sink. Made for each of thousands, so it does little.
 
     Attributes:
-        item: What was planned.
+        destination: Where it goes.
         target: Path and query of its URL.
         length: Its length in bytes.
         md5: The md5 it must have; ``None`` if that is not compared.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
+        is_complete: Whether it is in place, or cannot be.
         published: The new file's status; see ``PartFile.published``.
         error: Why it is not in place, though all of it arrived.
         on_error: Called with that at once, in a worker thread.
     """
 
-    item: PlannedFile
+    destination: TargetPath
     target: str
     length: int
     md5: bytes | None
     mode: int
     replace: bool
-    _file_of: Callable[[FileAttributes, RunPath], RemoteFile]
+    _make_file: Callable[[], RemoteFile]
+    is_complete: bool = attrs.field(default=False, init=False)
     published: os.stat_result | None = attrs.field(default=None, init=False)
     error: Exception | None = attrs.field(default=None, init=False)
     on_error: Callable[[Exception], None] | None = attrs.field(default=None, init=False)
     _file: RemoteFile | None = attrs.field(default=None, init=False)
-    _body: bytes | memoryview = attrs.field(default=b"", init=False)
+    _body: bytes | memoryview = attrs.field(default=b"", init=False, repr=False)
 
     @property
     def file(self) -> RemoteFile:
         """The remote file, for what goes beyond a follow-up."""
         if self._file is None:
-            self._file = self._file_of(self.item.attributes, self.item.listed.run)
+            self._file = self._make_file()
         return self._file
 
     @property
-    def sink(self) -> SmallFile:
+    def sink(self) -> Self:
         """Itself: it takes its bytes, and publishes them."""
         return self
 
@@ -101,13 +105,25 @@ class SmallFile:
             if self.md5 is not None and (actual := new_md5(self._body).digest()) != self.md5:
                 check_md5(self.file, actual)
             self.published = write_whole(
-                self.item.target, [self._body], mode=self.mode, replace=self.replace, durable=False
+                self.destination, [self._body], mode=self.mode, replace=self.replace, durable=False
             )
         except Exception as error:  # raised where the file is waited for
             self.error = error
             if self.on_error is not None:
                 self.on_error(error)
         self._body = b""
+        self.is_complete = True
+
+
+@attrs.define(eq=False)
+class PlannedSmallFile(SmallFile):
+    """A small file of a bulk download.
+
+    Attributes:
+        item: What was planned.
+    """
+
+    item: PlannedFile
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -123,19 +139,19 @@ class SmallFileBatch:
     """
 
     queue: WorkQueue
-    prepare: Callable[[PlannedFile, str], SmallFile | None]
-    on_landed: Callable[[SmallFile], None]
-    failed: list[SmallFile] = attrs.field(factory=list, init=False)
-    returned: list[SmallFile] = attrs.field(factory=list, init=False)
-    _taken: list[SmallFile] = attrs.field(factory=list, init=False)
+    prepare: Callable[[PlannedFile, str], PlannedSmallFile | None]
+    on_landed: Callable[[PlannedSmallFile], None]
+    failed: list[PlannedSmallFile] = attrs.field(factory=list, init=False)
+    returned: list[PlannedSmallFile] = attrs.field(factory=list, init=False)
+    _taken: list[PlannedSmallFile] = attrs.field(factory=list, init=False)
     _reported: int = attrs.field(default=0, init=False)
     _running: FollowUpBatch | None = attrs.field(default=None, init=False)
 
-    def next(self, origin: str) -> FollowUp | None:
+    def next(self, origin: str, resume: Callable[[], None]) -> FollowUp | None:
         """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
         if self.failed:
             return None
-        small: SmallFile | None = None
+        small: PlannedSmallFile | None = None
 
         def fits(item: PlannedFile) -> bool:
             nonlocal small
@@ -166,7 +182,7 @@ class SmallFileBatch:
 
     def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
         """Take back a file that was not completed."""
-        assert isinstance(follow_up, SmallFile)  # noqa: S101  # all of them are
+        assert isinstance(follow_up, PlannedSmallFile)  # noqa: S101  # all of them are
         follow_up.file.opened = opened
         follow_up.error = error
         self.returned.append(follow_up)
@@ -198,9 +214,20 @@ class SmallFileBatch:
                 await opened.drop()
 
     @property
-    def left_over(self) -> Sequence[SmallFile]:
+    def left_over(self) -> Sequence[PlannedSmallFile]:
         """Those that need an ordinary download; the one whose request was sent comes first."""
         return [*self.returned, *self.failed]
+
+
+def small_target(attributes: FileAttributes, requester: Requester) -> tuple[str, str] | None:
+    """Return the origin and the target of a file that can be fetched as a follow-up; ``None`` if it cannot."""
+    length, url = attributes.size_bytes, attributes.direct_url
+    if not length or length > SMALL_BYTES or not url or not url.isascii() or not is_fetchable(url):
+        return None
+    where = origin(url)
+    if where in requester.limits.avoided or takes_credentials(url, requester.api_origin):
+        return None
+    return where, SecretUrl(target_of(url)[1])
 
 
 def follow_up_of(
@@ -211,13 +238,13 @@ def follow_up_of(
     *,
     mode: int,
     replace: bool,
-) -> SmallFile | None:
+) -> PlannedSmallFile | None:
     """Return a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own."""
     attributes = item.attributes
-    length, url = attributes.size_bytes, attributes.direct_url
-    if not length or length > SMALL_BYTES or not url or not url.isascii() or not is_fetchable(url):
+    found = small_target(attributes, requester)
+    if found is None or found[0] != where:
         return None
-    if origin(url) != where or where in requester.limits.avoided or takes_credentials(url, requester.api_origin):
-        return None
+    length = attributes.size_bytes or 0
     md5 = parse_md5(attributes.md5) if requester.options.verify else None
-    return SmallFile(item, target_of(url)[1], length, md5, mode, replace, file_of)
+    make_file = partial(file_of, attributes, item.listed.run)
+    return PlannedSmallFile(item.target, found[1], length, md5, mode, replace, make_file, item)

@@ -14,7 +14,7 @@ from wbfiles_async._disk.part_file import already_exists, default_mode
 from wbfiles_async._disk.paths import check_writable, exists, has_content
 from wbfiles_async._disk.space import PlannedSpace, SpaceNeeded, free_space_below, is_fatal_for_all
 from wbfiles_async._disk.verified_cache import VerifiedFile, VerifiedFileCache
-from wbfiles_async._download.batch import SmallFile, SmallFileBatch, follow_up_of
+from wbfiles_async._download.batch import PlannedSmallFile, SmallFileBatch, follow_up_of
 from wbfiles_async._download.file import SMALL_BYTES, FileDownload
 from wbfiles_async._download.plan import Planner
 from wbfiles_async._download.planned import ListedFiles, PlannedFile, need_of
@@ -145,7 +145,7 @@ class BulkDownload:
             await self._write_down()
             files.done()
 
-    def _follow_up(self, item: PlannedFile, origin: str) -> SmallFile | None:
+    def _follow_up(self, item: PlannedFile, origin: str) -> PlannedSmallFile | None:
         """Return a file as a follow-up, if nothing is to be decided of it before. Called in worker threads."""
         options = self.reader.options
         if self.dry_run or options.durable or item.known or (item.taken and self.existing != "replace"):
@@ -153,7 +153,7 @@ class BulkDownload:
         requester = self.reader.requester
         return follow_up_of(item, origin, requester, self.file_of, mode=self._mode, replace=self._replace)
 
-    def _landed(self, small: SmallFile) -> None:
+    def _landed(self, small: PlannedSmallFile) -> None:
         """Account for a follow-up that is in place."""
         item, name, verified = small.item, small.item.attributes.name, small.md5 is not None
         self._planned_space.begin(item.need)

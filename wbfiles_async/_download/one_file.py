@@ -9,11 +9,12 @@ from pathlib import Path
 
 import attrs
 
-from wbfiles_async._disk.part_file import already_exists, default_mode
-from wbfiles_async._disk.paths import TargetPath, check_target, target_below
+from wbfiles_async._disk.part_file import check_new_file
+from wbfiles_async._disk.paths import TargetPath, target_below
 from wbfiles_async._download.contents import read_bytes, stream
 from wbfiles_async._download.file import FileDownload
 from wbfiles_async._download.progress import Progress
+from wbfiles_async._download.small_files import SmallFiles
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async.errors import DestinationExistsError
@@ -27,12 +28,14 @@ class OneFile:
 
     Args:
         reader: Reads its bytes.
+        small_files: Downloads it if it is small.
         name: The file's name in the run.
         known: The file; ``None`` if it must be looked up.
         look_up: Looks it up.
     """
 
     _reader: StoreReader
+    _small_files: SmallFiles
     _name: str
     _known: RemoteFile | None
     _look_up: Callable[[], Awaitable[RemoteFile]]
@@ -48,14 +51,10 @@ class OneFile:
     ) -> Path:
         """Download to ``root/name``, or to a path of the caller's choice."""
         target = target or target_below(root, self._name, portable=self._reader.options.portable_names)
-
-        def check() -> int:
-            if check_target(target, replace=replace) and not replace:
-                raise already_exists(target.path)
-            return default_mode()
-
         try:
-            mode = await self._reader.disk.run(check)
+            if progress is None and await self._downloaded_as_small(target, replace=replace):
+                return target.path
+            mode = await self._reader.disk.run(check_new_file, target, replace=replace)
             download = FileDownload(
                 reader=self._reader,
                 file=await self._file(),
@@ -69,6 +68,9 @@ class OneFile:
             if not exist_ok:
                 raise
         return target.path
+
+    async def _downloaded_as_small(self, target: TargetPath, *, replace: bool) -> bool:
+        return self._known is not None and await self._small_files.download(self._known, target, replace=replace)
 
     async def read_bytes(self) -> bytes:
         """Read all of it into memory."""

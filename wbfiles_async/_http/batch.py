@@ -8,7 +8,8 @@ are complete.
 Where the sinks keep the thread waiting, as on a disk of the network, bodies are handed to them in many threads.
 
 Only what arrives complete and as expected is taken here. Anything else ends a batch: the connection, and what arrived
-over it, return to the loop as they are.
+over it, return to the loop as they are. While there is no follow-up, but may be soon, a connection is kept: its thread
+waits until it is woken, or the server closes it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import httpx
 
 from wbfiles_async._http.connection import CUT_SHORT, Connection
 from wbfiles_async._http.errors import StaleConnectionError
-from wbfiles_async._http.extensions import FollowUp, Sink, StallLimit
+from wbfiles_async._http.extensions import FollowUp, NextFollowUp, Pause, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._http.sinks import SinkThreads
 from wbfiles_async._http.stall import StallDetector
@@ -62,7 +63,7 @@ class ConnectionBatch:
         limit: When the connection counts as stalled.
         read_timeout: Seconds within which the head of each further response must be complete.
         request: Returns the head of the request for a follow-up.
-        next_follow_up: Returns the next follow-up, or ``None`` to end.
+        next_follow_up: Returns the next follow-up; ``None`` for none at all.
         on_completed: Called in the loop with the number of complete bodies.
 
     Attributes:
@@ -81,7 +82,7 @@ class ConnectionBatch:
     limit: StallLimit
     read_timeout: float
     request: Callable[[str], bytes]
-    next_follow_up: Callable[[], FollowUp | None] | None
+    next_follow_up: NextFollowUp | None
     on_completed: Callable[[int], None] | None
     pending: FollowUp | None = attrs.field(default=None, init=False)
     is_unexpected: bool = attrs.field(default=False, init=False)
@@ -89,6 +90,7 @@ class ConnectionBatch:
     filling: int = attrs.field(default=0, init=False)
     is_paused: bool = attrs.field(default=False, init=False)
     _worker: BatchWorker | None = attrs.field(default=None, init=False)
+    _awaits_until: float | None = attrs.field(default=None, init=False)
     _length: int = attrs.field(default=0, init=False)
     _sent: int = attrs.field(default=1, init=False)
     _arrived: int = attrs.field(default=0, init=False)
@@ -115,6 +117,11 @@ class ConnectionBatch:
     def broke_off(self) -> bool:
         """Whether the first body is not complete."""
         return self._completed == 0
+
+    @property
+    def awaits_follow_up(self) -> bool:
+        """Whether a response is complete, and there may be a follow-up soon."""
+        return self._awaits_until is not None
 
     @property
     def unfinished(self) -> FollowUp | None:
@@ -152,7 +159,11 @@ class ConnectionBatch:
 
     def on_readable(self, now: float) -> bool:
         """Receive, and act on what has arrived."""
-        return self._attempt(self._receive, now)
+        return self._attempt(self._receive_nothing if self.awaits_follow_up else self._receive, now)
+
+    def ask_again(self, now: float) -> bool:
+        """Send the next follow-up, if one was awaited and is there now."""
+        return self._attempt(self._ask_again, now) if self.awaits_follow_up else True
 
     def check(self, now: float) -> bool:
         """Return whether the batch is still wanted, and its connection has not stalled."""
@@ -161,6 +172,8 @@ class ConnectionBatch:
         if self.is_paused:  # nothing is due from the connection
             self._checked_at = now
             return True
+        if self._awaits_until is not None:
+            return now < self._awaits_until or self.ask_again(now)
         arrived, self._received = self.connection.received - self._received, self.connection.received
         reason = self._detector.stall(now - self._checked_at, arrived)
         self._checked_at = now
@@ -197,6 +210,19 @@ class ConnectionBatch:
             if not self._advance(now):
                 return False
         return True
+
+    def _receive_nothing(self, _: float) -> bool:
+        """Look at what the server does without a request: all it can do is close the connection."""
+        self.connection.receive()
+        if self.connection.held:
+            self.connection.close()
+        return self.connection.is_idle
+
+    def _ask_again(self, now: float) -> bool:
+        assert self.head is not None  # noqa: S101  # of the last response
+        self._awaits_until = None
+        self._checked_at, self._received = now, self.connection.received
+        return self._send_next(now, self.head)
 
     def _advance(self, now: float) -> bool:
         connection = self.connection
@@ -261,9 +287,13 @@ class ConnectionBatch:
             return False
         if not self.connection.is_reusable:
             return False
-        follow_up = self.next_follow_up()
+        assert self._worker is not None  # noqa: S101  # the thread that this runs in
+        follow_up = self.next_follow_up(partial(self._worker.ask_soon, self))
         if follow_up is None:
             return False
+        if isinstance(follow_up, Pause):
+            self._awaits_until = now + follow_up.seconds
+            return True
         self.pending, self.sink, self._length = follow_up, follow_up.sink, follow_up.length
         self.head, self._sent_at = None, now
         self._sent += 1
@@ -285,6 +315,7 @@ class BatchWorker:
         self._lock = threading.Lock()
         self._new: list[ConnectionBatch] = []
         self._filled: list[_Filled] = []
+        self._to_ask: list[ConnectionBatch] = []
         self._some_abandoned = False
         self._asleep = False
         self._waker: socket.socket | None = None  # exists while the thread does
@@ -334,6 +365,12 @@ class BatchWorker:
             self._filled.append((batch, number, error))
             self._wake()
 
+    def ask_soon(self, batch: ConnectionBatch) -> None:
+        """Have the thread ask for the follow-up that a batch awaits."""
+        with self._lock:
+            self._to_ask.append(batch)
+            self._wake()
+
     def _wake(self) -> None:
         if self._asleep and self._waker is not None:
             self._asleep = False
@@ -360,14 +397,16 @@ class BatchWorker:
                 with self._lock:
                     new, self._new = self._new, []
                     filled, self._filled = self._filled, []
+                    to_ask, self._to_ask = self._to_ask, []
                     check, self._some_abandoned = self._some_abandoned, False
                     if not new and not filled and poller.idle_since + self._idle_seconds <= time.monotonic():
                         self._waker = None
                         return
-                    self._asleep = not (new or filled or check)
+                    self._asleep = not (new or filled or to_ask or check)
                 try:
                     poller.resume(filled)
                     poller.register(new)
+                    poller.ask_again(to_ask)
                     poller.poll(wait=self._asleep)
                     self._asleep = False
                     poller.report(check=check)
@@ -389,6 +428,7 @@ class _Poller:
         self._ending: set[ConnectionBatch] = set()
         self._progressed: set[ConnectionBatch] = set()
         self._over: list[ConnectionBatch] = []
+        self._some_await = False
         self._now = self._checked_at = self._reported_at = 0.0
         self._clock = time.monotonic()
 
@@ -416,6 +456,12 @@ class _Poller:
                     self._selector.register(batch.connection.socket, selectors.EVENT_READ, batch)
                 self._after(batch, goes_on=goes_on)
 
+    def ask_again(self, batches: Sequence[ConnectionBatch]) -> None:
+        """Ask for the follow-ups that batches await."""
+        for batch in batches:
+            if batch in self._active:
+                self._after(batch, goes_on=batch.ask_again(self._now))
+
     def poll(self, *, wait: bool) -> None:
         """Act on what has arrived."""
         seconds = REPORT_SECONDS if self._progressed else CHECK_SECONDS if self._active else IDLE_SECONDS
@@ -437,8 +483,9 @@ class _Poller:
             self._checked_at = self._now
             for batch in [batch for batch in self._active if not batch.check(self._now)]:
                 self._end(batch)
-        if self._over or (self._progressed and self._now - self._reported_at >= REPORT_SECONDS):
-            self._reported_at = self._now
+        due = self._some_await or self._now - self._reported_at >= REPORT_SECONDS
+        if self._over or (self._progressed and due):
+            self._reported_at, self._some_await = self._now, False
             progressed, over = [*self._progressed], self._over
             self._progressed, self._over = set(), []
             self._report(progressed, over)
@@ -457,6 +504,7 @@ class _Poller:
             self._end(batch)
             return
         self._progressed.add(batch)
+        self._some_await |= batch.awaits_follow_up  # who waits for its last body may have the next follow-up
         if batch.is_paused:
             self._selector.unregister(batch.connection.socket)
 

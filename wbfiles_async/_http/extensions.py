@@ -15,7 +15,17 @@ import httpx
 
 from wbfiles_async._http.http1 import ResponseHead
 
-__all__ = ["BatchEnd", "Drain", "FollowUp", "Sink", "StallLimit", "answer_seconds_of", "drain_of"]
+__all__ = [
+    "BatchEnd",
+    "Drain",
+    "FollowUp",
+    "NextFollowUp",
+    "Pause",
+    "Sink",
+    "StallLimit",
+    "answer_seconds_of",
+    "drain_of",
+]
 
 
 class Sink(Protocol):
@@ -57,6 +67,24 @@ class FollowUp(Protocol):
 
 
 @attrs.frozen
+class Pause:
+    """There is no follow-up now, but there may be one soon.
+
+    Attributes:
+        seconds: After so long at most the next follow-up is requested again.
+    """
+
+    seconds: float
+
+
+NextFollowUp = Callable[[Callable[[], None]], "FollowUp | Pause | None"]
+"""Returns the next follow-up, or ``None`` to end. Called in a worker thread.
+
+It is given a function that any thread may call during a pause, so that the next follow-up is requested at once.
+"""
+
+
+@attrs.frozen
 class StallLimit:
     """The least that a connection must deliver.
 
@@ -93,7 +121,7 @@ class Drain(Protocol):
         sink: Sink,
         stall: StallLimit,
         *,
-        next_follow_up: Callable[[], FollowUp | None] | None = None,
+        next_follow_up: NextFollowUp | None = None,
         on_completed: Callable[[int], None] | None = None,
     ) -> BatchEnd:
         """Receive the body, then one follow-up after the other.
@@ -101,9 +129,9 @@ class Drain(Protocol):
         Args:
             sink: Takes the body.
             stall: When the connection counts as stalled.
-            next_follow_up: Returns the next follow-up, or ``None`` to end. Called in a worker thread.
-            on_completed: Called in the event loop with the number of bodies that are complete so far, every few
-                hundredths of a second.
+            next_follow_up: Returns the next follow-up.
+            on_completed: Called in the event loop with the number of bodies that are complete so far: every few
+                hundredths of a second, and when a pause begins.
 
         Raises:
             httpx.TransportError: The connection failed or stalled within the first body; the sink has what arrived.

@@ -23,7 +23,7 @@ from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.drain import BodyReceiver
 from wbfiles_async._http.errors import NoThreadError, StaleConnectionError
 from wbfiles_async._http.exchange import Exchange
-from wbfiles_async._http.extensions import BatchEnd, FollowUp, Sink, StallLimit
+from wbfiles_async._http.extensions import BatchEnd, NextFollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead, request_head
 from wbfiles_async._http.pool import ConnectionPool
 from wbfiles_async._http.proxies import Proxy, ProxyRules
@@ -171,7 +171,7 @@ class _Body(httpx.AsyncByteStream):
         sink: Sink,
         stall: StallLimit,
         *,
-        next_follow_up: Callable[[], FollowUp | None] | None = None,
+        next_follow_up: NextFollowUp | None = None,
         on_completed: Callable[[int], None] | None = None,
     ) -> BatchEnd:
         """See `extensions.Drain`."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
 import attrs
 import httpx
 
-from wbfiles_async._http.extensions import BatchEnd, FollowUp
+from wbfiles_async._http.extensions import BatchEnd, FollowUp, Pause
 from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.remote_file import Opened
+from wbfiles_async._threads import await_to_completion
 
 __all__ = ["FollowUpBatch", "FollowUpSource"]
 
@@ -19,8 +21,13 @@ __all__ = ["FollowUpBatch", "FollowUpSource"]
 class FollowUpSource(Protocol):
     """Further small files that can go over the connection of a first one."""
 
-    def next(self, origin: str) -> FollowUp | None:
-        """Return the next file at an origin, or ``None`` to end. Called in a worker thread."""
+    def next(self, origin: str, resume: Callable[[], None]) -> FollowUp | Pause | None:
+        """Return the next file at an origin, or ``None`` to end. Called in a worker thread.
+
+        Args:
+            origin: The origin.
+            resume: Ends a pause.
+        """
         ...
 
     def completed(self, count: int, slot: RequestSlot) -> None:
@@ -82,8 +89,11 @@ class FollowUpBatch:
         """Stop receiving them."""
         assert self.task is not None  # noqa: S101
         self.task.cancel()
-        with anyio.CancelScope(shield=True):
-            [ended] = await asyncio.gather(self.task, return_exceptions=True)
+        try:
+            await await_to_completion(asyncio.gather(self.task, return_exceptions=True))
+        finally:
             self.slot.release()
-            if isinstance(ended, BatchEnd) and ended.response is not None:
-                await ended.response.aclose()
+            ended = None if self.task.cancelled() or self.task.exception() else self.task.result()
+            if ended is not None and ended.response is not None:
+                with anyio.CancelScope(shield=True):
+                    await ended.response.aclose()

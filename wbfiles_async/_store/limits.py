@@ -51,6 +51,7 @@ class OriginLimits:
         has_answered: Whether it has ever answered.
         ranged: Whether it serves ranges properly.
         answer_seconds: Seconds until it begins to answer, at best; 0 if that is not known.
+        backlog: Requests that wait elsewhere until others of this origin end.
     """
 
     name: str
@@ -61,6 +62,7 @@ class OriginLimits:
     has_answered: bool = False
     ranged: bool = True
     answer_seconds: float = 0.0
+    backlog: int = 0
     _clock: Clock = attrs.field(alias="clock")
     _longest_pause: float = attrs.field(alias="longest_pause")
     _longest_failing: float = attrs.field(alias="longest_failing")
@@ -123,7 +125,7 @@ class OriginLimits:
             now,
             requests=requests,
             received=received,
-            is_full=bool(self._queue) and limit.under_way >= concurrency.wanted,
+            is_full=bool(self._queue or self.backlog) and limit.under_way >= concurrency.wanted,
             answer_seconds=self.answer_seconds,
         )
         if changed:
@@ -226,6 +228,20 @@ class OriginLimits:
             self._leave()
             raise
 
+    def acquire_at_once(self) -> int | None:
+        """Return the number of a request that may be sent now, if nothing has to be waited for."""
+        now = self._clock.monotonic()
+        limit, breaker = self.limit, self.breaker
+        if self._queue or not limit.has_room or limit.resumes_at > now or breaker.seconds_until_probe(now):
+            return None
+        try:
+            self._limiter.acquire_nowait()
+        except anyio.WouldBlock:
+            return None
+        limit.under_way += 1
+        breaker.record_sent(now)
+        return limit.record_sent()
+
     def release(self) -> None:
         """Release both places."""
         self._limiter.release()
@@ -310,6 +326,17 @@ class RequestSlot:
     def hop(self) -> Hop:
         """The request, for the origin that the slot is at."""
         return Hop(self.origin, self._number)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the place is held."""
+        return self._held
+
+    def enter_at_once(self) -> bool:
+        """Acquire the place, unless it has to be waited for; return whether it is held."""
+        if not self._held and (number := self.origin.acquire_at_once()) is not None:
+            self._number, self._held = number, True
+        return self._held
 
     async def __aenter__(self) -> Self:
         if not self._held:

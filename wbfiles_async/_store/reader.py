@@ -359,7 +359,7 @@ class _Body:
             drain(
                 sink,
                 limit,
-                next_follow_up=lambda: follow_ups.next(where) if admits.admits else None,
+                next_follow_up=lambda resume: follow_ups.next(where, resume) if admits.admits else None,
                 on_completed=on_completed,
             )
         )

@@ -1,0 +1,449 @@
+"""Small files that are requested one by one, over connections that stay at hand for the next.
+
+The first one is an ordinary download. Its connection stays with a worker thread of the transport, which fetches the
+next files over it as follow-ups: for each the thread is woken once, and the event loop once. Between files a connection
+waits for a moment, without a slot at the origin, so that it is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from wbfiles_async._disk.part_file import check_new_file
+from wbfiles_async._disk.paths import TargetPath
+from wbfiles_async._download.batch import SmallFile, small_target
+from wbfiles_async._download.file import FileDownload
+from wbfiles_async._http.extensions import FollowUp, Pause
+from wbfiles_async._store.follow_ups import FollowUpBatch
+from wbfiles_async._store.limits import RequestSlot
+from wbfiles_async._store.reader import StoreReader
+from wbfiles_async._store.remote_file import Opened, RemoteFile
+from wbfiles_async._threads import await_to_completion
+
+__all__ = ["SmallFiles"]
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS: Final = 0.25
+"""Seconds that a connection waits for the next file: long enough for a caller that reads each file before it requests
+the next. Later ones find the connection in the pool."""
+
+STUCK_SECONDS: Final = 1.0
+"""Seconds without any of the waiting files being taken, after which they wait no longer for other files' connections:
+those may be waiting to be tried again."""
+
+
+class SmallFiles:
+    """Downloads small files that are requested one by one.
+
+    Args:
+        reader: Reads their bytes.
+    """
+
+    def __init__(self, reader: StoreReader) -> None:
+        self._reader = reader
+        self._queues: dict[str, _Queue] = {}
+
+    async def download(self, file: RemoteFile, target: TargetPath, *, replace: bool) -> bool:
+        """Download a file, if it is small; return whether it is.
+
+        Args:
+            file: The file.
+            target: Where it goes.
+            replace: Whether an existing file may be replaced.
+
+        Raises:
+            WBFilesError: What ended the download; the place is as it was.
+        """
+        options = self._reader.options
+        found = None if options.durable else small_target(file.attributes, self._reader.requester)
+        if found is None:
+            return False
+        origin, url_target = found
+        queue = self._queues.get(origin)
+        if queue is None:
+            queue = self._queues[origin] = _Queue(self._reader, origin)
+        md5 = file.stated_md5 if options.verify else None
+        await queue.download(_SingleFile(target, url_target, file.size or 0, md5, 0, replace, lambda: file))
+        return True
+
+    async def aclose(self) -> None:
+        """End the connections that wait, and let the files that wait fail. The http client must be closed already."""
+        for queue in self._queues.values():
+            await queue.aclose()
+
+
+@attrs.define(eq=False)
+class _SingleFile(SmallFile):
+    """A small file that was requested by itself.
+
+    Attributes:
+        outcome: Whether it is in place; ``False`` if it needs an ordinary download.
+        is_checked: Whether its place was found good.
+        leads: Whether its ordinary download lends its connection to others.
+        batch: What sends its request, until its end is reported.
+    """
+
+    outcome: asyncio.Future[bool] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
+    is_checked: bool = attrs.field(default=False, init=False)
+    leads: bool = attrs.field(default=False, init=False)
+    batch: _Batch | None = attrs.field(default=None, init=False)
+
+    def check(self) -> None:
+        """Check its place. Blocks."""
+        self.mode = check_new_file(self.destination, replace=self.replace)
+        self.is_checked = True
+
+    def settle(self, *, in_place: bool) -> None:
+        """Wake whoever waits for it."""
+        if not self.outcome.done():
+            self.outcome.set_result(in_place)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error where it is waited for."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+
+class _Queue:
+    """The small files at one origin that were requested one by one, and the connections that fetch them.
+
+    Attributes:
+        origin: The origin.
+        limits: What it takes.
+        lock: Held while any of the following is changed, and while a file of a batch is.
+        waiting: Files that wait for a connection.
+        paused: Batches whose connections wait for a file.
+        taken: Counts the files that have waited.
+    """
+
+    def __init__(self, reader: StoreReader, origin: str) -> None:
+        self.origin = origin
+        self.limits = reader.requester.limits.of(origin)
+        self.loop = asyncio.get_running_loop()
+        self.lock = threading.Lock()
+        self.waiting: OrderedDict[_SingleFile, None] = OrderedDict()
+        self.paused: list[_Batch] = []
+        self.taken = 0
+        self._reader = reader
+        self._leading = 0
+        self._batches: set[_Batch] = set()
+        self._stuck_check: asyncio.TimerHandle | None = None
+
+    async def download(self, single: _SingleFile) -> None:
+        """Download one file, over whichever connection."""
+        self._assign(single)
+        if single.leads:
+            await self._lead(single)
+            return
+        try:
+            in_place = await single.outcome
+        except asyncio.CancelledError:
+            await self._take_back(single)
+            raise
+        if in_place:
+            return
+        if single.leads:
+            await self._lead(single)
+        else:
+            await self._download_ordinarily(single)
+
+    async def aclose(self) -> None:
+        """End the connections that wait, and let the files that wait fail."""
+        for batch in [*self._batches]:
+            await batch.abandon()
+        self._promote(all_of_them=True)
+
+    # The files.
+
+    def _assign(self, single: _SingleFile) -> None:
+        """Hand a file to a connection that waits for one; else let it make one, or wait."""
+        batch = None
+        with self.lock:
+            if self.paused and self.paused[-1].may_send():
+                single.batch = batch = self.paused.pop()
+                batch.handed = single
+            elif self._has_room:
+                self._leading += 1
+                single.leads = True
+            else:
+                self.waiting[single] = None
+                self.limits.backlog = len(self.waiting)
+        if batch is not None:
+            batch.resume()
+        elif not single.leads:
+            self._check_later()
+
+    def take_first(self) -> _SingleFile:
+        """Take the file that has waited longest. The lock is held."""
+        single, _ = self.waiting.popitem(last=False)
+        self.taken += 1
+        self.limits.backlog = len(self.waiting)
+        return single
+
+    def _check_later(self) -> None:
+        if self._stuck_check is None:
+            self._stuck_check = self.loop.call_later(STUCK_SECONDS, self._check_stuck, self.taken)
+
+    def _check_stuck(self, taken: int) -> None:
+        self._stuck_check = None
+        if self.taken == taken:
+            self._promote(all_of_them=True)
+        elif self.waiting:
+            self._check_later()
+
+    async def _take_back(self, single: _SingleFile) -> None:
+        """Make sure that nothing is done any more for a file whose caller was cancelled."""
+        with self.lock:
+            self.waiting.pop(single, None)
+            self.limits.backlog = len(self.waiting)
+            batch = single.batch
+            is_taken = batch is not None and not batch.take_back(single)
+        try:
+            if batch is not None and is_taken:
+                await batch.abandon()
+        finally:  # it may be cancelled once more
+            if single.outcome.done() and not single.outcome.cancelled():
+                single.outcome.exception()  # retrieved, so that the loop does not report it
+            if single.leads:
+                self._end_leading()
+            if (opened := single.file.take_opened()) is not None:
+                await opened.drop()
+
+    # Ordinary downloads.
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether another connection may be of use."""
+        return self._leading + len(self._batches) - len(self.paused) < self.limits.limit.allowed
+
+    async def _lead(self, single: _SingleFile) -> None:
+        """Download a file the ordinary way, and lend its connection to others."""
+        batch = _Batch(self)
+        try:
+            await self._download_ordinarily(single, batch)
+        finally:
+            batch.close()
+            self._end_leading()
+
+    def _end_leading(self) -> None:
+        self._leading -= 1
+        self._promote()
+
+    def _promote(self, *, all_of_them: bool = False) -> None:
+        """Let waiting files be downloaded the ordinary way, as long as another connection may be of use."""
+        while all_of_them or self._has_room:
+            with self.lock:
+                if not self.waiting:
+                    return
+                single = self.take_first()
+            self._leading += 1
+            single.leads = True
+            single.settle(in_place=False)
+
+    async def _download_ordinarily(self, single: _SingleFile, batch: _Batch | None = None) -> None:
+        if not single.is_checked:
+            await self._reader.disk.run(single.check)
+        download = FileDownload(
+            reader=self._reader,
+            file=single.file,
+            target=single.destination,
+            mode=single.mode,
+            replace=single.replace,
+            spoiled=single.error,
+            follow_ups=batch,
+        )
+        await download.run()
+
+    # The connections.
+
+    def begun(self, batch: _Batch) -> None:
+        """Account for a connection that has left its first file behind."""
+        self._batches.add(batch)
+
+    def completed(self) -> None:
+        """Account for files that are complete: the origin may take more now."""
+        if self.waiting:
+            self._promote()
+
+    def ended(self, batch: _Batch) -> None:
+        """Account for the end of a connection."""
+        self._batches.discard(batch)
+        self._promote()
+
+
+class _Batch:
+    """The files that follow the first one of a connection, as they are requested.
+
+    Attributes:
+        handed: A file that was handed to it, and is not taken yet.
+        resume: Ends a pause.
+    """
+
+    def __init__(self, queue: _Queue) -> None:
+        self.handed: _SingleFile | None = None
+        self.resume: Callable[[], None] = lambda: None
+        self._queue = queue
+        self._taken: deque[_SingleFile] = deque()
+        self._refused: list[tuple[_SingleFile, Exception]] = []
+        self._completed = 0
+        self._paused_until = 0.0
+        self._slot: RequestSlot | None = None
+        self._running: FollowUpBatch | None = None
+        self._end: asyncio.Task[None] | None = None
+        self._is_known: asyncio.Future[None] = queue.loop.create_future()
+
+    # In the thread.
+
+    def next(self, origin: str, resume: Callable[[], None]) -> FollowUp | Pause | None:
+        """Return the next file at an origin, a pause, or ``None`` to end."""
+        if origin != self._queue.origin:
+            return None
+        self.resume = resume
+        now = time.monotonic()
+        while True:
+            with self._queue.lock:
+                single = self._take()
+                if single is None:
+                    return self._pause(now)
+            try:
+                if not single.is_checked:
+                    single.check()
+            except Exception as error:  # raised where the file is waited for
+                with self._queue.lock:
+                    self._taken.pop()
+                    self._refused.append((single, error))
+            else:
+                return single
+
+    def _take(self) -> _SingleFile | None:
+        queue, single = self._queue, self.handed
+        self.handed = None
+        if single is None and queue.waiting and self not in queue.paused:  # then it may have no slot
+            single = queue.take_first()
+            single.batch = self
+        if single is not None:
+            self._paused_until = 0.0
+            self._taken.append(single)
+        return single
+
+    def _pause(self, now: float) -> Pause | None:
+        queue = self._queue
+        self._paused_until = self._paused_until or now + PAUSE_SECONDS
+        if now >= self._paused_until or queue.waiting:
+            if self in queue.paused:
+                queue.paused.remove(self)
+            return None
+        if self not in queue.paused:
+            queue.paused.append(self)
+        return Pause(self._paused_until - now)
+
+    # In the loop.
+
+    def may_send(self) -> bool:
+        """Return whether it may send a request at once, for which it holds a slot then."""
+        return self._slot is None or self._slot.enter_at_once()
+
+    def take_back(self, single: _SingleFile) -> bool:
+        """Take back a file that was handed to it; return whether it had not begun with that. The lock is held."""
+        if self.handed is not single:
+            return False
+        self.handed = None
+        self._queue.paused.append(self)
+        if self._slot is not None:
+            self._slot.release()
+        return True
+
+    def completed(self, count: int, slot: RequestSlot) -> None:
+        """Account for the files that are complete by now; the first one, which they follow, counts as well."""
+        self._slot = slot
+        with self._queue.lock:
+            if self in self._queue.paused:
+                slot.release()
+        while self._completed < count - 1:
+            self._completed += 1
+            single = self._taken.popleft()
+            slot.record_success(single.length)
+            self._settle(single)
+        self._settle_refused()
+        self._queue.completed()
+
+    def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
+        """Take back a file that was not completed."""
+        assert isinstance(follow_up, _SingleFile)  # noqa: S101  # all of them are
+        follow_up.file.opened = opened
+        follow_up.error = error
+
+    def go_on(self, batch: FollowUpBatch) -> None:
+        """Take over the follow-ups, whose first file is complete."""
+        self._queue.begun(self)
+        self._running = batch
+        self._end = asyncio.create_task(self._finish(batch))
+        for task in (self._end, batch.task):
+            if task is not None:
+                # Where a loop is closed while connections wait, nothing is lost, and nothing is to be said.
+                task._log_destroy_pending = False  # type: ignore[union-attr]
+        self._is_known.set_result(None)
+
+    async def _finish(self, batch: FollowUpBatch) -> None:
+        try:
+            await batch.finish()
+        except asyncio.CancelledError:
+            await batch.abandon()
+            raise
+        except Exception:  # no file's fault: those that are not in place are downloaded the ordinary way
+            log.info("Small files of %s lost their connection.", self._queue.origin, exc_info=True)
+        finally:
+            self._settle_all()
+            self._queue.ended(self)
+
+    def close(self) -> None:
+        """End it, unless it goes on after its first file."""
+        if self._end is None:
+            if not self._is_known.done():
+                self._is_known.set_result(None)
+            self._settle_all()
+
+    def _settle(self, single: _SingleFile) -> None:
+        single.batch = None
+        single.settle(in_place=single.is_complete and single.error is None)
+
+    def _settle_refused(self) -> None:
+        """Raise the errors of those whose places are not good."""
+        with self._queue.lock:
+            refused, self._refused = self._refused, []
+        for single, error in refused:
+            single.batch = None
+            single.fail(error)
+
+    def _settle_all(self) -> None:
+        """Let the files that it has not completed be downloaded the ordinary way."""
+        with self._queue.lock:
+            if self in self._queue.paused:
+                self._queue.paused.remove(self)
+            left, self.handed = [*self._taken, self.handed], None
+            self._taken.clear()
+        for single in left:
+            if single is not None:
+                self._settle(single)
+        self._settle_refused()
+        if self._slot is not None:  # for a file that was handed over too late
+            self._slot.release()
+
+    async def abandon(self) -> None:
+        """Stop receiving its files, and wait until the thread does nothing more for them."""
+        await await_to_completion(asyncio.ensure_future(self._abandon()))
+
+    async def _abandon(self) -> None:
+        await self._is_known
+        if self._running is not None and self._end is not None:
+            await self._running.abandon()
+            await asyncio.wait([self._end])
