@@ -46,6 +46,7 @@ from wbfiles_async import (
 from wbfiles_async._disk import part_file
 from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._download import batch, small_files
+from wbfiles_async._store import turns
 
 MIB = 1 << 20
 
@@ -240,7 +241,7 @@ async def test_waiting_connections_keep_nobody_out(server: ScriptedServer, tmp_p
 async def test_single_files_do_not_keep_a_bulk_download_out(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(small_files, "BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "PATIENCE", 0.0)
     node, wanted = server.put("a", DATA), server.put("bulk", DATA)
     async with client(server, connections=1) as api, asyncio.timeout(10):
         ended = False
