@@ -154,7 +154,7 @@ async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
 ) -> None:
     contents = put_many(server)
     server.put(odd, contents[odd], *steps(contents[odd]))
-    async with client(server, connections=connections, stall_seconds=0.3) as api, asyncio.timeout(10):
+    async with client(server, connections=connections, stall_seconds=1.0) as api, asyncio.timeout(30):
         await fetch_all(api, server, tmp_path)
         assert idle(api)
     assert written(tmp_path) == contents
