@@ -136,6 +136,8 @@ class HttpClient:
             if self.is_closed:  # meanwhile
                 raise ClientClosedError("the client was closed") from None
             raise
+        finally:
+            del request  # its repr shows the URL, and tools that print tracebacks show the variables of their frames
 
     async def aclose(self) -> None:
         """Close the client, if it is ours. Requests in progress fail."""

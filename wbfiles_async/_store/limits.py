@@ -133,16 +133,22 @@ class OriginLimits:
             limit.aim(concurrency.wanted)
             self._admit()
 
-    def record_failure(self, error: Exception) -> None:
+    def record_failure(self, error: Exception, *, progressed: bool) -> None:
         """Record that a request failed in a way that another attempt may succeed.
 
         When no request has succeeded for as long as one file may keep failing, it is not the files, and the circuit
         opens for all of them.
+
+        Args:
+            error: Why.
+            progressed: Whether it had brought bytes before, as connections do that live for a few seconds only.
         """
         now = self._clock.monotonic()
         self._last_failure = str(error)
         self.concurrency.record_failure()
-        if self._failing_since is None:
+        if progressed:
+            self._failing_since = None
+        elif self._failing_since is None:
             self._failing_since = now
         elif now - self._failing_since >= self._longest_failing and not self.breaker.seconds_until_probe(now):
             self._why_down = f"no request succeeded for {now - self._failing_since:.0f} s"

@@ -135,6 +135,7 @@ class _Reading:
     _stop: Callable[[], int | None]
     _ranged: bool = attrs.field(default=False, alias="ranged", kw_only=True)
     _offset: int = attrs.field(init=False)
+    _begun: int = attrs.field(init=False)
     _object: int = attrs.field(init=False)
     _generation: int = attrs.field(default=0, init=False)
     _round: int = attrs.field(default=0, init=False)
@@ -148,12 +149,13 @@ class _Reading:
 
     def __attrs_post_init__(self) -> None:
         self._offset, self._object = self.start, self.file.object
+        self._begun = self._offset
 
     @asynccontextmanager
     async def request(self, offset: int) -> AsyncIterator[_Body]:
         """Request what is missing from ``offset`` on; yield the body of a response that holds exactly that."""
         file, limits = self.file, self.reader.requester.limits
-        self._offset = offset
+        self._offset = self._begun = offset
         if file.object != self._object:
             error = ObjectChangedError(f"{file.name}: the file was replaced while it was being read.", name=file.name)
             raise RequestFailed(RetryAction.RESTART, error)
@@ -249,7 +251,7 @@ class _Reading:
     async def _retry(self, failure: RequestFailed) -> None:
         file, origin = self.file, self.file.responder
         if origin is not None:
-            origin.record_failure(failure.error)
+            origin.record_failure(failure.error, progressed=self._offset - self._begun >= LITTLE_BYTES)
         try:
             await file.budget.spend(failure, round=self._round, pause=failure.pause)
         except WBFilesError as error:

@@ -139,8 +139,8 @@ class Requester:
         try:
             policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
             policy.check_host(host_of(url))  # whoever resolves it
-            request = await self._request(file, url, range_field, public_only=not policy.allow_private)
-            return await self.http.send(request, with_client_auth=own_credentials)
+            build = self._request(file, url, range_field, public_only=not policy.allow_private)
+            return await self.http.send(await build, with_client_auth=own_credentials)
         except ForbiddenAddressError as error:
             raise self._network_failure(AddressError(str(error)), file, url, start) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
