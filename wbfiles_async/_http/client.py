@@ -207,7 +207,10 @@ class _HiddenRedirects(httpx.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._transport.handle_async_request(request)
+        try:
+            response = await self._transport.handle_async_request(request)
+        finally:
+            del request  # see `HttpClient.send`
         if 300 <= response.status_code < 400 and (location := location_of(response)) is not None:
             response.extensions = {**response.extensions, "location": location}
             del response.headers["location"]

@@ -332,7 +332,7 @@ class _Body:
         except CutError:
             pass  # the rest of the response is for nobody; its connection ends with it
         finally:
-            reported.report()
+            reported.end()
         if reported.error is not None:
             raise reported.error
 

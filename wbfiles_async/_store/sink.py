@@ -125,7 +125,7 @@ class ReportingSink:
         self._on_bytes = on_bytes
         self._loop = asyncio.get_running_loop()
         self._reported = sink.position
-        self._scheduled = False
+        self._scheduled = self._is_ended = False
         self.error: Exception | None = None
 
     def write(self, piece: bytes | memoryview) -> None:
@@ -159,6 +159,8 @@ class ReportingSink:
 
     def report(self) -> None:
         """Report what has arrived since the last time. Called in the event loop."""
+        if self._is_ended:
+            return
         self._scheduled = False  # before looking at what arrived: what arrives later is reported again
         count, self._reported = self._sink.position - self._reported, self._sink.position
         try:
@@ -166,3 +168,8 @@ class ReportingSink:
                 self._on_bytes(count)
         except Exception as error:  # the callback's own; it ends the download
             self.error = error
+
+    def end(self) -> None:
+        """Report the rest. What the next response brings into the same sink is another's to report."""
+        self.report()
+        self._is_ended = True
