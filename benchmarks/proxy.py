@@ -23,7 +23,7 @@ Port {port}
 Listen 127.0.0.1
 Timeout 600
 MaxClients 1000
-LogLevel Error
+LogLevel Critical
 PidFile "{folder}/tinyproxy.pid"
 """
 
