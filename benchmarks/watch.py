@@ -43,6 +43,7 @@ class StoreWatch:
         self._ended.set()
         if self._before:
             self._thread.join()
+        if self._before and kind is None:
             self.requests = self._look() - self._before - self._looks + 1  # the first look counts itself
         self._connection.close()
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Literal
 from urllib.parse import quote
 
+import attrs
 import httpx
 import pytest
 from hypothesis import assume, given
@@ -284,3 +285,43 @@ class TestExceptions:
         rules = ProxyRules.from_environment({"HTTP_PROXY": value, "NO_PROXY": no_proxy})
         with suppress(ProxyUrlError):
             rules.choose("http", host, 80)
+
+
+class TestRemembering:
+    def test_each_origin_keeps_its_own_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(proxies, "_MOST_ORIGINS", 5)
+        rules = ProxyRules.from_environment(
+            {"HTTP_PROXY": PROXY, "HTTPS_PROXY": "http://other.test:1", "NO_PROXY": "b.test:80,10.0.0.0/8"}
+        )
+        origins = [
+            (scheme, host, port)
+            for scheme in ("http", "https")
+            for host in ("a.test", "b.test", "10.1.2.3", "localhost")
+            for port in (80, 81)
+        ]
+        expected = [ProxyRules.choose(attrs.evolve(rules), *origin) for origin in origins]
+        for _ in range(3):
+            assert [rules.choose(*origin) for origin in origins] == expected
+        assert len(set(expected)) == 3
+        assert len(rules._chosen) <= 5
+
+    def test_an_origin_is_judged_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        judged = list[str]()
+        is_direct = ProxyRules._is_direct
+
+        def judge(rules: ProxyRules, host: str, port: int) -> bool:
+            judged.append(host)
+            return is_direct(rules, host, port)
+
+        monkeypatch.setattr(ProxyRules, "_is_direct", judge)
+        rules = ProxyRules.from_environment({"HTTP_PROXY": PROXY})
+        for _ in range(10):
+            rules.choose("http", "a.test", 80)
+        assert judged == ["a.test"]
+
+    def test_what_the_system_excepts_is_looked_up_each_time(self) -> None:
+        excepted = set[str]()
+        rules = ProxyRules.from_environment({"HTTP_PROXY": PROXY}, is_excepted=excepted.__contains__)
+        assert rules.choose("http", "a.test", 80) is not None
+        excepted.add("a.test")
+        assert rules.choose("http", "a.test", 80) is None
