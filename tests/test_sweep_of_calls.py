@@ -115,7 +115,7 @@ CASES = [(row, error) for row in ROWS for error in row.errors.split()]
 PYTHONS = {
     "memory": "brk mmap munmap mprotect madvise mremap",
     "threads, locks and signals": "futex rt_sigaction rt_sigprocmask rseq set_robust_list gettid getpid tgkill exit "
-    "exit_group restart_syscall sched_yield clock_nanosleep",
+    "exit_group restart_syscall sched_yield clock_nanosleep clock_gettime",
     "files that are open, and sockets": "lseek getsockname read write close poll epoll_ctl sendto recvfrom shutdown "
     "recvmsg sendmsg getdents64 preadv2",
     "who runs it, and what else the C library asks": "geteuid sysinfo prlimit64 getcwd readlink",

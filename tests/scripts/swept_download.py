@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import pkgutil
 import sys
 import tempfile
+from importlib import import_module
 
+import wbfiles_async
 from wbfiles_async import Api, AsyncApi, TransferOptions, WBFilesError
 
 OPTIONS = TransferOptions(attempts=2, stall_seconds=5)
@@ -23,7 +26,14 @@ async def load(base_url: str, key: str, run: str) -> None:
             await api.run(run).download(folder)
 
 
+def load_modules() -> None:
+    for module in pkgutil.walk_packages(wbfiles_async.__path__, "wbfiles_async."):
+        if not module.name.endswith("__main__") and module.name.split(".")[1] not in ("testing", "_cli"):
+            import_module(module.name)
+
+
 def main(base_url: str, key: str, run: str, root: str) -> None:
+    load_modules()
     asyncio.run(load(base_url, key, run))
     ctypes.CDLL("libgcc_s.so.1")  # glibc loads it when a thread ends early, and ends the process where it cannot
     print("ready", flush=True)
