@@ -87,7 +87,7 @@ def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
             base_url = stack.enter_context(_api(folder, runs, origins, md5s))
             latencies = {run.slow_disk for run in runs if run.slow_disk} if not slow_mount.obstacle() else ()
             disks = {each: stack.enter_context(slow_mount.mounted(folder, each)) for each in latencies}
-            ways = {run.way for run in runs if not proxy.obstacle(run.way)}
+            ways: set[Way] = {run.way for run in runs if not proxy.obstacle(run.way)}
             environments = {way: stack.enter_context(proxy.serve(way, folder)) for way in ways}
             yield Stage(folder, base_url, origins, md5s, disks, environments)
 

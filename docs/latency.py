@@ -215,7 +215,7 @@ def _text(x: float, y: float, text: str, kind: str = "", *, anchor: str = "start
 
 def main() -> None:
     """Measure, unless only to draw, and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--runs", type=int, default=3, help="downloads of each, of which the median counts (default: 3)"
     )

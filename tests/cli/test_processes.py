@@ -420,7 +420,7 @@ class TestDemo:
         files, parts, verified = map(int, together.groups())
         names = files_below(folder / "wbfiles-demo")
         assert files == verified == len(names)
-        assert parts > files, "the large file comes in parts"
+        assert parts >= files, "the large file may come in parts, where its connection is slow"
         assert "metrics/train/epoch-00.csv" in names
         second = self.demo(folder, environ)
         assert second.returncode == 0

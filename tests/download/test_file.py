@@ -330,7 +330,7 @@ async def test_a_slow_disk_holds_up_neither_the_loop_nor_another_client(
     monkeypatch.setattr(os, "pwrite", slow_pwrite)
     async with client(server) as one, client(server) as other:
         # As many slow writes as the first client has threads, and more.
-        writes = [asyncio.create_task(remote(one, slow).fetch(tmp_path / str(n))) for n in range(8)]
+        writes = [asyncio.create_task(remote(one, slow).fetch(tmp_path / str(n))) for n in range(6)]
         await asyncio.to_thread(blocked.acquire)
         assert await remote(one, quick).read_bytes() == b"q" * SMALL
         await remote(other, quick).fetch(tmp_path)

@@ -24,7 +24,7 @@ from wbfiles_async._text import counted, printable, size_of
 RUN = "local/demo/first-run"
 
 LARGE_BYTES = 48 << 20
-"""Enough for several parts, and no burden to any disk."""
+"""Enough for a large file, and no burden to any disk."""
 
 TIMEOUT = 30.0
 """Seconds for one answer of the server here, so that no setting of the user's counts."""
