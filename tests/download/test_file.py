@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
+from importlib import import_module
 from pathlib import Path
 
 import attrs
@@ -286,6 +287,7 @@ async def test_durable_flushes_the_file_before_and_the_folder_after_it_is_publis
 async def test_file_work_is_never_done_on_the_loops_thread(
     server: ScriptedServer, tmp_path: Path, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import_module("wbfiles_async._async.handle")  # loaded at its first use, once in a process
     here = threading.get_ident()
     calls: list[tuple[str, bool]] = []
 
