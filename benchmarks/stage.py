@@ -88,7 +88,9 @@ def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
             latencies = {run.slow_disk for run in runs if run.slow_disk} if not slow_mount.obstacle() else ()
             disks = {each: stack.enter_context(slow_mount.mounted(folder, each)) for each in latencies}
             ways: set[Way] = {run.way for run in runs if not proxy.obstacle(run.way)}
-            environments = {way: stack.enter_context(proxy.serve(way, folder)) for way in ways}
+            environments: dict[Way, Mapping[str, str]] = {
+                way: stack.enter_context(proxy.serve(way, folder)) for way in ways
+            }
             yield Stage(folder, base_url, origins, md5s, disks, environments)
 
 
