@@ -179,9 +179,7 @@ class _Body(httpx.AsyncByteStream):
         self._is_drained = True
         try:
             if next_follow_up is None or length > LARGE_BYTES:
-                await self._transport.receive(connection, length, sink, stall)
-                self._transport.release(self._key, connection, keep=self._head.keep_alive)
-                return BatchEnd()
+                return await self._drain_alone(sink, stall)
             batch = ConnectionBatch(
                 connection=connection,
                 head=self._head,
@@ -192,7 +190,10 @@ class _Body(httpx.AsyncByteStream):
                 next_follow_up=next_follow_up,
                 on_completed=on_completed,
             )
-            self._transport.begin(batch, length)
+            try:
+                self._transport.begin(batch, length)
+            except ThreadsExhaustedError:  # at the interpreter's exit other threads, or the loop's, still do it
+                return await self._drain_alone(sink, stall)
             await batch.wait()
         except BaseException as error:
             connection.close()
@@ -200,6 +201,13 @@ class _Body(httpx.AsyncByteStream):
                 raise NoThreadError(str(error)) from error
             raise
         return self._end_of(batch)
+
+    async def _drain_alone(self, sink: Sink, stall: StallLimit) -> BatchEnd:
+        """Receive the body, and no follow-ups."""
+        connection = self._exchange.connection
+        await self._transport.receive(connection, self._head.length or 0, sink, stall)
+        self._transport.release(self._key, connection, keep=self._head.keep_alive)
+        return BatchEnd()
 
     def _end_of(self, batch: ConnectionBatch) -> BatchEnd:
         connection = batch.connection
