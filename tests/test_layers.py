@@ -45,7 +45,7 @@ PURE = {
     *("_wandb_settings", "errors"),
     *("_disk.fingerprints", "_disk.journal", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
-    *("_store.circuit_breaker", "_store.adaptive_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
+    *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
     *("_graphql.files_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
     *(
         "_graphql.pagination",

@@ -118,11 +118,12 @@ _zeros = bytes(40 * MIB)
 
 
 async def test_a_file_that_is_there_already_is_not_waited_for() -> None:
+    taken = Taken()
     parts = PartsDownload(
         gaps=gaps_in(10, [Range(0, 10)]),
         part_size=8 * MIB,
         controller=ParallelismController(1, most=1),
-        sink_of=lambda part: Taken().sink(part.start, part.stop),
+        sink_of=lambda part: taken.sink(part.start, part.stop),
         fetch=lambda sink: asyncio.sleep(0),
         arrived=lambda: 10,
         answer_seconds=lambda: 0.0,
@@ -131,6 +132,7 @@ async def test_a_file_that_is_there_already_is_not_waited_for() -> None:
     )
     async with asyncio.timeout(5):
         await parts.run()
+    assert not taken.pieces
 
 
 @each_transport

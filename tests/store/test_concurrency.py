@@ -74,6 +74,8 @@ class Client:
         begun = [at for at in self._waiting if at <= now]
         self._waiting = [at for at in self._waiting if at > now]
         self._transfers += [float(self.size)] * len(begun)
+        if begun and not self.received:
+            self.rule.record_distance(store.answer)
         came, ended = 0.0, 0
         rest = []
         for left in self._transfers:
@@ -88,7 +90,7 @@ class Client:
         self.done += ended
         self.received += came
         if came:
-            self.rule.record(now, requests=ended, received=int(came), is_full=is_full, answer_seconds=store.answer)
+            self.rule.record(now, requests=ended, received=int(came), is_full=is_full)
 
 
 def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> list[tuple[int, ...]]:
@@ -199,7 +201,7 @@ def test_a_failure_now_and_then_says_nothing() -> None:
     rule.record_failure()
     for _ in range(100):
         now += 0.01
-        rule.record(now, requests=4, is_full=True, answer_seconds=0.05)
+        rule.record(now, requests=4, is_full=True)
     assert rule.wanted >= FIRST
 
 
@@ -207,7 +209,7 @@ def test_what_comes_while_nothing_waits_says_nothing() -> None:
     rule, now = Concurrency(128), 0.0
     for _ in range(1000):
         now += 0.01
-        rule.record(now, requests=100, is_full=False, answer_seconds=0.05)
+        rule.record(now, requests=100, is_full=False)
     assert rule.wanted == FIRST
 
 

@@ -32,29 +32,29 @@ from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, Transf
 from wbfiles_async._clock import Clock
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
-from wbfiles_async._store.adaptive_limit import AdaptiveLimit
 from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
 from wbfiles_async._store.limits import StoreLimits
+from wbfiles_async._store.throttle_limit import ThrottleLimit
 
 MIB = 1 << 20
 MOST = 16
 
 
-def throttle(limit: AdaptiveLimit, number: int, *, now: float = 0.0, retry_after: float | None = None) -> None:
+def throttle(limit: ThrottleLimit, number: int, *, now: float = 0.0, retry_after: float | None = None) -> None:
     limit.record_throttled(number, now=now, retry_after=retry_after, longest=300.0, jitter=0.0)
 
 
-def busy(limit: AdaptiveLimit, requests: int) -> list[int]:
+def busy(limit: ThrottleLimit, requests: int) -> list[int]:
     """Have so many requests in progress, and return their numbers."""
     limit.under_way = requests
     return [limit.record_sent() for _ in range(requests)]
 
 
-# AdaptiveLimit
+# ThrottleLimit
 
 
 def test_an_origin_that_throttles_is_asked_half_as_many_at_once_however_many_answers_say_so() -> None:
-    limit = AdaptiveLimit(MOST)
+    limit = ThrottleLimit(MOST)
     for number in busy(limit, MOST):
         limit.under_way -= 1
         throttle(limit, number)
@@ -62,7 +62,7 @@ def test_an_origin_that_throttles_is_asked_half_as_many_at_once_however_many_ans
 
 
 def test_each_round_of_throttling_halves_down_to_one() -> None:
-    limit, allowed = AdaptiveLimit(MOST), []
+    limit, allowed = ThrottleLimit(MOST), []
     for _ in range(6):
         numbers = busy(limit, limit.allowed)
         limit.under_way -= 1
@@ -72,7 +72,7 @@ def test_each_round_of_throttling_halves_down_to_one() -> None:
 
 
 def test_half_of_what_was_under_way_counts_where_that_was_less_than_allowed() -> None:
-    limit = AdaptiveLimit(MOST)
+    limit = ThrottleLimit(MOST)
     numbers = busy(limit, 4)
     limit.under_way -= 1
     throttle(limit, numbers[0])
@@ -80,7 +80,7 @@ def test_half_of_what_was_under_way_counts_where_that_was_less_than_allowed() ->
 
 
 def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
-    limit = AdaptiveLimit(4)
+    limit = ThrottleLimit(4)
     throttle(limit, busy(limit, 4)[0])
     assert limit.allowed == 2
     grown = []
@@ -91,7 +91,7 @@ def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
 
 
 def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success() -> None:
-    limit, pauses = AdaptiveLimit(MOST), []
+    limit, pauses = ThrottleLimit(MOST), []
     for _ in range(4):
         throttle(limit, limit.record_sent(), now=limit.resumes_at)
         pauses.append(limit.resumes_at)
@@ -104,7 +104,7 @@ def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success
 
 
 def test_a_pause_is_as_long_as_asked_for_and_bounded() -> None:
-    limit = AdaptiveLimit(MOST)
+    limit = ThrottleLimit(MOST)
     throttle(limit, limit.record_sent(), now=50.0, retry_after=7.0)
     assert limit.resumes_at == pytest.approx(57.0)
     throttle(limit, limit.record_sent(), now=50.0, retry_after=1.0)  # a shorter one takes nothing back
@@ -115,7 +115,7 @@ def test_a_pause_is_as_long_as_asked_for_and_bounded() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["send", "pass", "throttle"]), st.floats(0, 400)), max_size=200))
 def test_no_story_makes_a_pace_that_stands_still_or_goes_too_fast(story: list[tuple[str, float]]) -> None:
-    limit, sent, now = AdaptiveLimit(MOST), [0], 0.0
+    limit, sent, now = ThrottleLimit(MOST), [0], 0.0
     for event, seconds in story:
         now += seconds
         if event == "send" and limit.has_room:

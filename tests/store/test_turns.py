@@ -1,4 +1,4 @@
-"""Who gives way to whom."""
+"""A request that waits too long for a slot gets that of a batch."""
 
 from __future__ import annotations
 

@@ -102,6 +102,7 @@ class Concurrency:
     _trying: _Trying = attrs.field(default=_Trying.NOTHING, init=False)
     _base: _Rate | None = attrs.field(default=None, init=False)
     _next: _Trying = attrs.field(default=_Trying.MORE, init=False)
+    _is_distant: bool = attrs.field(default=False, init=False)
     _rests_until: float = attrs.field(default=0.0, init=False)
     _rest_seconds: float = attrs.field(default=FIRST_REST, init=False)
     _since: float | None = attrs.field(default=None, init=False)
@@ -113,9 +114,7 @@ class Concurrency:
     def __attrs_post_init__(self) -> None:
         self.wanted = min(FIRST, self.ceiling)
 
-    def record(
-        self, now: float, *, requests: int = 0, received: int = 0, is_full: bool, answer_seconds: float = 0.0
-    ) -> bool:
+    def record(self, now: float, *, requests: int = 0, received: int = 0, is_full: bool) -> bool:
         """Record what has come.
 
         Args:
@@ -123,7 +122,6 @@ class Concurrency:
             requests: Requests that were answered in full.
             received: Bytes.
             is_full: Whether as many requests as wanted are under way, and more of them wait.
-            answer_seconds: Seconds until the store begins to answer a request, at best.
 
         Returns:
             Whether ``wanted`` is another number now.
@@ -144,14 +142,14 @@ class Concurrency:
         if seconds < LEAST_SECONDS or (self._requests < 2 * self.wanted and seconds < MOST_SECONDS):
             return False
         before = self.wanted
-        self._judge(now, _Rate(before, self._requests / seconds, self._received / seconds), answer_seconds)
+        self._judge(now, _Rate(before, self._requests / seconds, self._received / seconds))
         self._since = None
         return self.wanted != before
 
     def record_distance(self, answer_seconds: float) -> bool:
         """Record how long the store's first answers took to begin, and return whether ``wanted`` is another number."""
-        before = self.wanted
-        if answer_seconds >= DISTANT_SECONDS and self._next is _Trying.MORE and not self._rests_until:
+        before, self._is_distant = self.wanted, answer_seconds >= DISTANT_SECONDS
+        if self._is_distant and self._next is _Trying.MORE and not self._rests_until:
             self.wanted = max(before, min(FIRST_DISTANT, self.ceiling))
             self._since = None
         return self.wanted != before
@@ -170,14 +168,15 @@ class Concurrency:
         self._since, self._settled = now, settled
         self._requests = self._received = 0
 
-    def _judge(self, now: float, rate: _Rate, answer_seconds: float) -> None:
+    def _judge(self, now: float, rate: _Rate) -> None:
         base, trying, failures = self._base, self._trying, self._failures
         self._failures = 0
         if failures > max(FEW_FAILURES, FAILURES * self._requests):
             self.push_back(now, max(FEWEST, rate.at_once // 2))
         elif trying is _Trying.NOTHING or base is None:
             if now >= self._rests_until:
-                self._go_on(now, self._next, rate, LONG_STEP if answer_seconds >= DISTANT_SECONDS else STEP)
+                is_long = self._is_distant and self._next is _Trying.MORE
+                self._go_on(now, self._next, rate, LONG_STEP if is_long else STEP)
         elif trying is _Trying.MORE and rate.is_worth(base, WORTH):
             self._rest_seconds = FIRST_REST
             self._go_on(now, trying, rate, LONG_STEP if rate.is_worth(base, PROPORTIONAL) else STEP)

@@ -18,9 +18,9 @@ import attrs
 from wbfiles_async._backoff import MAX_RETRY_AFTER
 from wbfiles_async._clock import Clock
 from wbfiles_async._options import TransferOptions
-from wbfiles_async._store.adaptive_limit import AdaptiveLimit
 from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
 from wbfiles_async._store.concurrency import FIRST, Concurrency
+from wbfiles_async._store.throttle_limit import ThrottleLimit
 from wbfiles_async._store.turns import Turns
 from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import StoreUnavailableError
@@ -55,7 +55,7 @@ class OriginLimits:
     """
 
     name: str
-    limit: AdaptiveLimit
+    limit: ThrottleLimit
     concurrency: Concurrency
     breaker: CircuitBreaker = attrs.field(factory=CircuitBreaker)
     reachable: bool = True
@@ -126,7 +126,6 @@ class OriginLimits:
             requests=requests,
             received=received,
             is_full=bool(self._queue or self.backlog) and limit.under_way >= concurrency.wanted,
-            answer_seconds=self.answer_seconds,
         )
         if changed:
             log.debug("%s: %d requests at once", self.name, concurrency.wanted)
@@ -398,7 +397,7 @@ class StoreLimits:
             concurrency = Concurrency(self._most)
             found = self._by_name[name] = OriginLimits(
                 name=name,
-                limit=AdaptiveLimit(concurrency.wanted),
+                limit=ThrottleLimit(concurrency.wanted),
                 concurrency=concurrency,
                 clock=self._clock,
                 longest_pause=min(MAX_RETRY_AFTER, self._options.time_budget),

@@ -14,7 +14,7 @@ from wbfiles_async._clock import Clock
 __all__ = ["Turns"]
 
 PATIENCE: Final = 1.0
-"""Seconds that a request waits before another connection gives way: beginning anew costs as much as ten small files."""
+"""Seconds that a request waits before a batch ends for it: beginning another one costs as much as ten small files."""
 
 
 @attrs.define(eq=False)

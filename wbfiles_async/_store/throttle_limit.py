@@ -6,11 +6,11 @@ import attrs
 
 from wbfiles_async._backoff import delay
 
-__all__ = ["AdaptiveLimit"]
+__all__ = ["ThrottleLimit"]
 
 
 @attrs.define
-class AdaptiveLimit:
+class ThrottleLimit:
     """Requests that an origin takes at once, and the time until which it takes none.
 
     Additive increase, multiplicative decrease: an origin that throttles gets half as many at once, and one
