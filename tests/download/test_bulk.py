@@ -313,7 +313,8 @@ async def test_memory_does_not_grow_with_the_number_of_files(
 
     await peak(50)  # what is loaded and made at the first use
     few = await peak(50)
-    many = await peak(300)
+    # Twice: Python's table of interned names, which paths use, may happen to grow in one of them.
+    many = min(await peak(300), await peak(300))
     assert many < few + 400_000  # 80 bytes for each of 5,000 files more: less than its name and its place take
 
 
