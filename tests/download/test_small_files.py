@@ -80,6 +80,11 @@ def idle(api: AsyncApi) -> bool:
     return (limits.free, limits.under_way) == (limits.most, 0)
 
 
+async def until_idle(api: AsyncApi) -> None:
+    """Wait until no slot is held: the thread of a connection gives its slot back just after its last file is told."""
+    await until(lambda: idle(api))
+
+
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the threads that put a file in place as a follow-up; connections wait long enough for it."""
@@ -102,7 +107,7 @@ async def test_one_after_the_other_share_a_connection_and_a_thread(
     async with client(server) as api:
         for node in server.files.values():
             await remote(api, node).fetch(tmp_path)
-            assert idle(api), "a connection that waits holds no slot"
+            await until_idle(api)  # a connection that waits holds no slot
     assert written(tmp_path) == contents
     assert set(asked(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == 1
@@ -116,7 +121,7 @@ async def test_many_at_once_share_the_connections(
     contents = put_many(server)
     async with client(server, connections=connections) as api:
         await fetch_all(api, server, tmp_path)
-        assert idle(api)
+        await until_idle(api)
     assert written(tmp_path) == contents
     assert set(asked(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == connections
@@ -156,7 +161,7 @@ async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
     server.put(odd, contents[odd], *steps(contents[odd]))
     async with client(server, connections=connections, stall_seconds=1.0) as api, asyncio.timeout(30):
         await fetch_all(api, server, tmp_path)
-        assert idle(api)
+        await until_idle(api)
     assert written(tmp_path) == contents
     counted = asked(server)
     assert counted.pop(odd) == requests
@@ -182,7 +187,7 @@ async def test_each_file_fails_with_its_own_error(server: ScriptedServer, tmp_pa
     server.put("25", contents.pop("25"), refusal(500, "InternalError"))
     async with client(server, connections=2) as api:
         outcomes = await fetch_all(api, server, tmp_path)
-        assert idle(api)
+        await until_idle(api)
     errors = {str(n): type(outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)}
     assert errors == expected
     assert "5" not in asked(server), "what exists is not requested"
@@ -234,7 +239,7 @@ async def test_waiting_connections_keep_nobody_out(server: ScriptedServer, tmp_p
         await remote(api, small).fetch(tmp_path)
         await remote(api, elsewhere).fetch(tmp_path)
         await remote(api, large).fetch(tmp_path)
-        assert idle(api)
+        await until_idle(api)
     assert server.most_busy == 1
 
 
@@ -293,7 +298,7 @@ async def test_with_a_rate_limit_each_is_fetched_the_ordinary_way(
     contents = put_many(server)
     async with client(server, limit_rate=100 * MIB) as api:
         await fetch_all(api, server, tmp_path)
-        assert idle(api)
+        await until_idle(api)
     assert written(tmp_path) == contents
     assert not followed
 
@@ -344,7 +349,7 @@ class TestCancellation:
             gate.set()
             assert tasks.pop(ODD).cancelled()
             await asyncio.gather(*tasks.values())
-            assert idle(api)
+            await until_idle(api)
         del contents[ODD]
         assert written(tmp_path) == contents
         assert set(asked(server).values()) == {1}
@@ -377,7 +382,7 @@ class TestCancellation:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
-            assert idle(api)
+            await until_idle(api)
             there = written(tmp_path)
             await remote(api, third).fetch(tmp_path)
         assert written(tmp_path) == there | {"third": DATA}
@@ -410,7 +415,7 @@ class TestCancellation:
             assert tasks.pop(2).cancelled()
             there = (tmp_path / "2").exists()
             await asyncio.gather(*tasks)
-            assert idle(api)
+            await until_idle(api)
         assert (tmp_path / "2").exists() == there
         assert written(tmp_path) == {name: data for name, data in contents.items() if name != "2" or there}
         assert not temporaries(tmp_path)
@@ -425,7 +430,7 @@ class TestCancellation:
             tasks[0].cancel()
             await asyncio.gather(*tasks[1:])
             assert tasks[0].cancelled()
-            assert idle(api)
+            await until_idle(api)
         assert written(tmp_path) == contents
 
     async def test_in_the_turn_in_which_the_first_is_reported(
@@ -449,7 +454,7 @@ class TestCancellation:
             tasks = [asyncio.create_task(remote(api, node).fetch(tmp_path)) for node in server.files.values()]
             await asyncio.wait(tasks)
             assert [task.cancelled() for task in tasks] == [False, True, False]
-            assert idle(api)
+            await until_idle(api)
         del contents["1"]
         assert written(tmp_path) == contents
 
@@ -462,7 +467,7 @@ class TestCancellation:
             task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
-            assert idle(api)
+            await until_idle(api)
             there = written(tmp_path)
             await until(lambda: not asyncio.all_tasks() - before - server.tasks)
             assert written(tmp_path) == there
@@ -495,7 +500,7 @@ class TestCancellation:
                         await asyncio.sleep(0)
                 outcomes = await asyncio.gather(*tasks.values(), return_exceptions=True)
             assert {outcome for outcome in outcomes if not isinstance(outcome, asyncio.CancelledError)} == {None}
-            await until(lambda: idle(api))
+            await until_idle(api)
             await until(lambda: not asyncio.all_tasks() - before - server.tasks)
             assert {name for name in there if there[name]} == written(tmp_path).keys(), "none is published later"
         assert all(contents[name] == data for name, data in written(tmp_path).items())
