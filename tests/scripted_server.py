@@ -27,7 +27,6 @@ from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import attrs
-import httpx
 import pytest
 from transports import OURS, Transport
 
@@ -393,7 +392,7 @@ class LastingApi(AsyncApi):
                     assert await remote(self, other.put("another", b"file")).read_bytes() == b"file"
         finally:
             await super().__aexit__(kind, error, trace)
-            if isinstance(injected := self._gateway._http_client, httpx.AsyncClient):
+            if (injected := self._gateway._http_options.http_client) is not None:
                 await injected.aclose()
 
 

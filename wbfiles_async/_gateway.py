@@ -6,8 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from importlib import import_module
 from pathlib import Path
-
-import httpx
+from weakref import WeakSet
 
 from wbfiles_async._auth.credentials import Credentials
 from wbfiles_async._clock import Clock
@@ -23,6 +22,7 @@ from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.deletion import Deletion
 from wbfiles_async._graphql.named_runs import NamedRuns
 from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._http.client import HttpOptions
 from wbfiles_async._models import Existing, FileAttributes, RunPath
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DownloadReport, FileResult
@@ -49,8 +49,7 @@ class Gateway:
         settings: Where the API is, and the defaults of run paths.
         options: How transfers behave.
         credentials: ``None`` if an injected client brings its own.
-        http_client: Used for everything if given.
-        transport: Used in place of our own if given.
+        http_options: How requests are sent.
 
     Attributes:
         api: W&B's API.
@@ -62,19 +61,18 @@ class Gateway:
         settings: Settings,
         options: TransferOptions,
         credentials: Credentials | None,
-        *,
-        http_client: httpx.AsyncClient | None,
-        transport: httpx.AsyncBaseTransport | None,
+        http_options: HttpOptions,
     ) -> None:
         self.settings = settings
         self.options = options
         self.clock = Clock()
         self.api = WandbApi(lambda: self.session().graphql, settings.entity or "")
         self._credentials = credentials
-        self._http_client = http_client
-        self._transport = transport
+        self._http_options = http_options
         self._session: Session | None = None
         self._closed = False
+        self._parent: Gateway | None = None
+        self._children = WeakSet[Gateway]()
 
     def session(self) -> Session:
         """Return the session of the running event loop, opened at the first call.
@@ -92,12 +90,20 @@ class Gateway:
                 self.settings,
                 self.options,
                 self._credentials,
-                http_client=self._http_client,
-                transport=self._transport,
+                http_options=self._http_options,
                 clock=self.clock,
+                shared=None if self._parent is None else self._parent.session(),
             )
         self._session.check_loop()
         return self._session
+
+    def with_options(self, settings: Settings, options: TransferOptions) -> Gateway:
+        """Return a way to W&B over the same connections, which ends with this one."""
+        other = Gateway(settings, options, self._credentials, self._http_options)
+        other.clock = self.clock
+        other._parent = self._parent or self
+        other._parent._children.add(other)
+        return other
 
     async def aclose(self) -> None:
         """Close the session; a second call does nothing."""
@@ -107,6 +113,8 @@ class Gateway:
             _inherited.append(session)
         elif session is not None:
             await session.aclose()
+        for child in [*self._children]:
+            await child.aclose()
 
     def deletion(self, run: RunPath, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
         """Prepare the deletion of files of a run. Makes no request."""

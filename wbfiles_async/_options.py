@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 import attrs
 
 from wbfiles_async._errors import ConfigurationError
 
-__all__ = ["ADAPTIVE", "LAYOUT", "PER_PAGE", "RUNS_PER_PAGE", "SMALLEST_PART", "TransferOptions", "is_seconds"]
+__all__ = [
+    "ADAPTIVE",
+    "LAYOUT",
+    "PER_PAGE",
+    "RUNS_PER_PAGE",
+    "SMALLEST_PART",
+    "OptionChanges",
+    "TransferOptions",
+    "changed",
+    "is_seconds",
+]
 
 ADAPTIVE: Final = "adaptive"
 
@@ -120,6 +130,39 @@ class TransferOptions:
     private_stores: bool = attrs.field(default=False, validator=_switch)
     insecure_stores: bool = attrs.field(default=False, validator=_switch)
     portable_names: bool = attrs.field(default=False, validator=_switch)
+
+
+class OptionChanges(TypedDict, total=False):
+    """Fields of ``TransferOptions``, each of them optional."""
+
+    connections: int | Literal["adaptive"]
+    part_size: int
+    verify: bool
+    resume: bool
+    durable: bool
+    remember: bool
+    connect_timeout: float
+    stall_seconds: float
+    stall_bytes: int
+    limit_rate: int | None
+    attempts: int
+    time_budget: float
+    private_stores: bool
+    insecure_stores: bool
+    portable_names: bool
+
+
+def changed(options: TransferOptions, changes: OptionChanges) -> TransferOptions:
+    """Return options with some of their fields changed.
+
+    Raises:
+        ConfigurationError: There is no such field, or it cannot have this value.
+    """
+    names = [field.name for field in attrs.fields(TransferOptions)]
+    for name in changes:
+        if name not in names:
+            raise ConfigurationError(f"There is no option {name!r}. TransferOptions has {', '.join(names)}.")
+    return attrs.evolve(options, **changes)
 
 
 PER_PAGE = 1000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import partial
 
 import anyio
 import attrs
@@ -16,10 +15,9 @@ from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
 from wbfiles_async._download.small_files import SmallFiles
 from wbfiles_async._graphql.client import GraphQLClient
-from wbfiles_async._http.client import HttpClient, open_client
+from wbfiles_async._http.client import HttpClient, HttpOptions, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.system_proxies import read_proxies
-from wbfiles_async._http.tls import create_ssl_context
 from wbfiles_async._options import ADAPTIVE, TransferOptions
 from wbfiles_async._settings import Settings
 from wbfiles_async._store.limits import StoreLimits
@@ -53,6 +51,8 @@ class Session:
         reader: Reads files from their stores.
         small_files: Downloads small files that are requested one by one.
         disk: Threads for file work.
+        authenticator: Signs in to the API; ``None`` if an injected client does.
+        is_shared: Whether http client and threads are another session's, which closes them.
     """
 
     http: HttpClient
@@ -60,6 +60,8 @@ class Session:
     reader: StoreReader
     small_files: SmallFiles
     disk: Disk
+    authenticator: Authenticator | None
+    is_shared: bool = False
     _process: int = attrs.field(factory=os.getpid, init=False)
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
 
@@ -82,10 +84,13 @@ class Session:
             )
 
     async def aclose(self) -> None:
-        """Close what is ours. Transfers in progress fail."""
-        await self.http.aclose()
-        await self.small_files.aclose()
-        self.disk.close()
+        """Close what is ours. Transfers in progress fail, unless another session goes on with the http client."""
+        if not self.is_shared:
+            await self.http.aclose()
+        if self.http.is_closed:
+            await self.small_files.aclose()
+        if not self.is_shared:
+            self.disk.close()
 
 
 def open_session(
@@ -93,9 +98,9 @@ def open_session(
     options: TransferOptions,
     credentials: Credentials | None,
     *,
-    http_client: httpx.AsyncClient | None,
-    transport: httpx.AsyncBaseTransport | None,
+    http_options: HttpOptions,
     clock: Clock,
+    shared: Session | None = None,
 ) -> Session:
     """Open the session of the running event loop. Makes no request.
 
@@ -103,15 +108,16 @@ def open_session(
         settings: Where the API is, and the defaults of run paths.
         options: How transfers behave.
         credentials: ``None`` if an injected client brings its own.
-        http_client: Used for everything if given, and never closed by the session.
-        transport: Used in place of our own if given.
+        http_options: How requests are sent.
         clock: The time.
+        shared: A session whose http client, threads and credentials this one uses, and leaves open.
     """
-    disk = Disk()
-    proxies = read_proxies(os.environ)
-    tls = partial(create_ssl_context, os.environ)
-    http = open_client(proxies, tls, http_client=http_client, transport=transport)
-    authenticator = _authenticator(credentials, settings, http)
+    proxies = read_proxies(os.environ) if http_options.proxies is None else http_options.proxies
+    if shared is None:
+        disk, http = Disk(), open_client(http_options, proxies, os.environ)
+        authenticator = _authenticator(credentials, settings, http)
+    else:
+        disk, http, authenticator = shared.disk, shared.http, shared.authenticator
     refused = None if credentials is None else refused_credentials(credentials, settings.base_url)
     limiter = anyio.Semaphore(_connections(options), fast_acquire=True)
     requester = Requester(
@@ -140,7 +146,15 @@ def open_session(
         disk=disk,
         clock=clock,
     )
-    return Session(http=http, graphql=graphql, reader=reader, small_files=SmallFiles(reader), disk=disk)
+    return Session(
+        http=http,
+        graphql=graphql,
+        reader=reader,
+        small_files=SmallFiles(reader),
+        disk=disk,
+        authenticator=authenticator,
+        is_shared=shared is not None,
+    )
 
 
 def _authenticator(credentials: Credentials | None, settings: Settings, http: HttpClient) -> Authenticator | None:

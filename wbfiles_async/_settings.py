@@ -21,7 +21,7 @@ from wbfiles_async._errors import ConfigurationError
 from wbfiles_async._options import is_seconds
 from wbfiles_async._wandb_settings import WITHOUT_EFFECT, hints
 
-__all__ = ["CLOUD_HOSTS", "Settings", "expand_home", "home_folder", "load_settings", "read_regular"]
+__all__ = ["CLOUD_HOSTS", "Settings", "expand_home", "home_folder", "load_settings", "read_regular", "with_timeout"]
 
 logger = logging.getLogger(__name__)
 
@@ -248,6 +248,15 @@ def _checked(overrides: Mapping[str, str]) -> dict[str, str]:
             raise ConfigurationError(f"overrides[{key!r}] must be a text, not {type(value).__name__}.")
         values[key] = value or ""
     return values
+
+
+def with_timeout(settings: Settings, timeout: float | None) -> Settings:
+    """Return the settings with another time for an answer of the API, unless it is ``None``.
+
+    Raises:
+        ConfigurationError: It is no number of seconds.
+    """
+    return settings if timeout is None else attrs.evolve(settings, timeout=_timeout(timeout, {}))
 
 
 def _timeout(given: float | None, environ: Mapping[str, str]) -> float:

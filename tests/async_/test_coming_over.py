@@ -359,6 +359,33 @@ def test_parts_that_cost_more_than_they_bring_are_refused(size: int) -> None:
     assert TransferOptions(part_size=64 << 10).part_size == 64 << 10
 
 
+ALIASED = """
+import asyncio, sys
+import httpx2
+
+httpx2.alias_httpx()
+from wbfiles_async import AsyncApi
+from wbfiles_async.testing import LocalServer
+
+
+async def main(transport):
+    with LocalServer(sys.argv[1]) as server:
+        server.add_file("team/project/run", "a.txt", b"data")
+        async with AsyncApi(base_url=server.base_url, api_key=server.api_key, transport=transport) as api:
+            assert await (await api.run("team/project/run").file("a.txt")).read_bytes() == b"data"
+
+
+asyncio.run(main(None))
+asyncio.run(main(httpx2.AsyncHTTPTransport()))
+"""
+
+
+def test_httpx2_may_stand_for_httpx_in_the_whole_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", ALIASED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 async def test_a_client_of_httpx_is_taken() -> None:
     async with httpx.AsyncClient() as client:
         AsyncApi(api_key="k" * 40, http_client=client)

@@ -146,9 +146,8 @@ async def test_a_connection_is_kept_for_a_moment_and_then_given_back(
 
 @pytest.mark.usefixtures("waits")
 @each_transport
-@pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
-@pytest.mark.parametrize("odd", ["0", ODD], ids=["the first", "another"])
+@pytest.mark.parametrize(("odd", "connections"), [("0", 3), (ODD, 1)], ids=["the first", "another"])
 async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
     server: ScriptedServer,
     tmp_path: Path,

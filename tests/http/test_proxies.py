@@ -325,3 +325,21 @@ class TestRemembering:
         assert rules.choose("http", "a.test", 80) is not None
         excepted.add("a.test")
         assert rules.choose("http", "a.test", 80) is None
+
+
+class TestOneProxyForEverything:
+    @pytest.mark.parametrize("host", ["example.com", "localhost", "127.0.0.1", "10.0.0.1"])
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_it_is_chosen_for_every_origin(self, scheme: str, host: str) -> None:
+        proxy = ProxyRules.of_one("http://user:secret@proxy.test:3128").choose(scheme, host, 80)
+        assert proxy is not None
+        assert (str(proxy), proxy.authorization) == ("http://proxy.test:3128", "Basic dXNlcjpzZWNyZXQ=")
+
+    def test_an_empty_one_is_none(self) -> None:
+        assert ProxyRules.of_one("").choose("http", "example.com", 80) is None
+        assert ProxyRules.of_one("").is_empty
+
+    def test_what_is_no_proxy_is_refused_at_once(self) -> None:
+        with pytest.raises(ProxyUrlError, match=r"^proxy is no URL of a proxy") as caught:
+            ProxyRules.of_one("http://user:sec ret@proxy.test")
+        assert "sec" not in str(caught.value).replace("socks", "")

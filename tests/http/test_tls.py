@@ -6,13 +6,16 @@ import os
 import pickle
 import ssl
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import certifi
 import pytest
 import trustme
+import truststore
 
+from wbfiles_async._http import tls
 from wbfiles_async._http.tls import CertificatesError, create_ssl_context
 
 HASH = "0123abcd.0"
@@ -132,8 +135,29 @@ def test_authorities_of_the_system(
 def test_system_without_authorities(authorities: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities / "missing"))
     monkeypatch.setenv("SSL_CERT_DIR", str(authorities / folder))
+    monkeypatch.setattr(tls, "_SYSTEM_BUNDLES", (str(authorities / "missing"),))
     bundled = ssl.create_default_context(cafile=certifi.where())
     assert create_ssl_context({}).get_ca_certs() == bundled.get_ca_certs()
+
+
+def test_a_python_that_was_built_elsewhere_finds_the_authorities_of_the_system(
+    authorities: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities / "missing"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(authorities / "missing"))
+    monkeypatch.setattr(tls, "_SYSTEM_BUNDLES", tuple(str(authorities / name) for name in ("missing", "one.pem")))
+    assert names(create_ssl_context({})) == {"one"}
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_macos_and_windows_judge_certificates_themselves(
+    authorities: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    context = create_ssl_context({})
+    assert isinstance(context, truststore.SSLContext)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert names(create_ssl_context({"SSL_CERT_FILE": str(authorities / "one.pem")})) == {"one"}
 
 
 def subject_hash(authority: trustme.CA, folder: Path) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from wbfiles_async._async.client import Client
 from wbfiles_async._async.files import check_existing, judged
@@ -23,15 +24,19 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
-from wbfiles_async._options import LAYOUT, RUNS_PER_PAGE, TransferOptions
+from wbfiles_async._options import LAYOUT, RUNS_PER_PAGE, OptionChanges, TransferOptions, changed
 from wbfiles_async._reports import DownloadReport, FileResult
-from wbfiles_async._settings import home_folder, load_settings
+from wbfiles_async._settings import home_folder, load_settings, with_timeout
 from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
+    import httpx2
 
     from wbfiles_async._download.progress import Progress
+    from wbfiles_async._http.proxies import ProxyRules
 
 
 class AsyncApi(Client, HandlesFilesOnly):
@@ -49,8 +54,10 @@ class AsyncApi(Client, HandlesFilesOnly):
         entity: User or team of paths that name none.
         project: Project of paths that name none.
         options: How transfers behave.
-        http_client: Used for everything instead of our own, and never closed by us.
-        transport: Used below our client instead of our own transport, such as a mock in tests.
+        http_client: Used for everything instead of our own, and never closed by us; of httpx or httpx2.
+        transport: Used below our client instead of our own transport, such as a mock in tests; of httpx or httpx2.
+        ssl_context: Checks servers' certificates, instead of what the system and ``SSL_CERT_FILE`` say.
+        proxy: URL of a proxy for everything, instead of what ``HTTPS_PROXY`` and its like say; ``""`` for none.
 
     Raises:
         ConfigurationError: A setting cannot be used.
@@ -69,13 +76,17 @@ class AsyncApi(Client, HandlesFilesOnly):
         entity: str | None = None,
         project: str | None = None,
         options: TransferOptions | None = None,
-        http_client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | httpx2.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         # Here and not above: httpx and what it imports take long to load, and only a client needs them.
         from wbfiles_async._gateway import Gateway
+        from wbfiles_async._http.client import HttpOptions
 
-        _check_httpx(http_client, transport)
+        _check_injected(http_client, transport)
+        _check_connecting(ssl_context, proxy, injected=http_client is not None or transport is not None)
         environ, home = os.environ, home_folder()
         settings = load_settings(
             overrides,
@@ -91,9 +102,13 @@ class AsyncApi(Client, HandlesFilesOnly):
         credentials = find_credentials(api_key, base_url=settings.base_url, environ=environ, home=home)
         if credentials is None and http_client is None:
             raise missing_credentials(settings.base_url, environ, home)
-        self._gateway = Gateway(
-            settings, options or TransferOptions(), credentials, http_client=http_client, transport=transport
+        http_options = HttpOptions(
+            http_client=http_client,
+            transport=transport,
+            ssl_context=ssl_context,
+            proxies=None if proxy is None else _proxy_rules(proxy),
         )
+        self._gateway = Gateway(settings, options or TransferOptions(), credentials, http_options)
 
     def __repr__(self) -> str:
         return f"<AsyncApi {self._gateway.settings.base_url}>"
@@ -112,6 +127,24 @@ class AsyncApi(Client, HandlesFilesOnly):
     async def aclose(self) -> None:
         """Close the connections. An injected ``http_client`` stays open."""
         await self._gateway.aclose()
+
+    def with_options(self, *, timeout: float | None = None, **changes: Unpack[OptionChanges]) -> AsyncApi:
+        """Return a client like this one with some options changed, over the same connections.
+
+        It ends when this one is closed, and need not be closed itself. Each of them keeps its own count of connections
+        and its own limit of rate.
+
+        Args:
+            timeout: Seconds to wait for an answer of the API.
+            changes: Fields of ``TransferOptions``, such as ``connections=4``, ``verify=False``, ``attempts=3``.
+
+        Raises:
+            ConfigurationError: There is no such option, or it cannot have this value.
+        """
+        other = object.__new__(type(self))
+        settings = with_timeout(self._gateway.settings, timeout)
+        other._gateway = self._gateway.with_options(settings, changed(self._gateway.options, changes))
+        return other
 
     @property
     def default_entity(self) -> str | None:
@@ -302,21 +335,52 @@ class AsyncApi(Client, HandlesFilesOnly):
                 yield page
 
 
-def _check_httpx(client: object, transport: object) -> None:
-    """Check that what the caller injects is of the package httpx.
+def _check_connecting(ssl_context: object, proxy: object, *, injected: bool) -> None:
+    """Check the way to connect that the caller states.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+    if injected and (ssl_context is not None or proxy is not None):
+        raise ConfigurationError(
+            "ssl_context and proxy are for our own transport; give them to the http_client or transport instead: "
+            "httpx.AsyncClient(verify=ssl_context, proxy=proxy)."
+        )
+    if ssl_context is not None:
+        import ssl
+
+        if not isinstance(ssl_context, ssl.SSLContext) or ssl_context.protocol is ssl.PROTOCOL_TLS_SERVER:
+            raise ConfigurationError(
+                "ssl_context must be an ssl.SSLContext for clients, as ssl.create_default_context() makes it, not "
+                f"{ssl_context!r}."
+            )
+    if proxy is not None and not isinstance(proxy, str):
+        raise ConfigurationError(f"proxy must be a URL, as http://host:port, not of the type {type(proxy).__name__}.")
+
+
+def _proxy_rules(proxy: str) -> ProxyRules:
+    from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
+
+    try:
+        return ProxyRules.of_one(proxy)
+    except ProxyUrlError as error:
+        raise ConfigurationError(f"{error}.") from None
+
+
+def _check_injected(client: object, transport: object) -> None:
+    """Check that what the caller injects is of the package httpx or httpx2.
 
     Raises:
         ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.
     """
     import httpx
 
-    for name, given, kind in (
-        ("http_client", client, httpx.AsyncClient),
-        ("transport", transport, httpx.AsyncBaseTransport),
-    ):
-        if given is not None and not isinstance(given, kind):
+    # One of httpx2 cannot be there unless the caller has imported it.
+    packages = [httpx, *filter(None, [sys.modules.get("httpx2")])]
+    for name, given, kind in (("http_client", client, "AsyncClient"), ("transport", transport, "AsyncBaseTransport")):
+        if given is not None and not isinstance(given, tuple(getattr(package, kind) for package in packages)):
             theirs = type(given)
             raise ConfigurationError(
-                f"{name} must be an httpx.{kind.__name__}, of the package httpx, not {theirs.__module__}."
+                f"{name} must be an httpx.{kind}, of the package httpx or httpx2, not {theirs.__module__}."
                 f"{theirs.__qualname__}."
             )

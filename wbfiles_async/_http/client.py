@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+import attrs
 import httpx
 
 from wbfiles_async._http import log_filter
@@ -16,14 +17,39 @@ from wbfiles_async._http.cancel_once import cancel_once
 from wbfiles_async._http.connect import DEFAULT_PORTS
 from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError, NoThreadError
 from wbfiles_async._http.proxies import Proxy, ProxyRules, ProxyUrlError
-from wbfiles_async._http.tls import CertificatesError
+from wbfiles_async._http.tls import CertificatesError, create_ssl_context
 from wbfiles_async._http.transport import DrainingTransport
 from wbfiles_async._threads import ThreadsExhaustedError
 
-__all__ = ["HttpClient", "location_of", "open_client"]
+if TYPE_CHECKING:
+    import httpx2
+
+    from wbfiles_async._http.httpx2 import Httpx2Client
+
+    InjectedClient = httpx.AsyncClient | httpx2.AsyncClient
+    InjectedTransport = httpx.AsyncBaseTransport | httpx2.AsyncBaseTransport
+
+__all__ = ["HttpClient", "HttpOptions", "location_of", "open_client"]
 
 SLACK_SECONDS: Final = 1.0
 """Seconds that connecting and a head may take beyond their own limits, whatever the transport does."""
+
+
+@attrs.frozen(kw_only=True)
+class HttpOptions:
+    """How requests are sent, as far as the user says it.
+
+    Attributes:
+        http_client: Sends everything, and is never closed.
+        transport: Used below our client, in place of our own transport.
+        ssl_context: Checks servers' certificates, in place of the system's way.
+        proxies: Which origins are connected to through which proxy, in place of what the environment says.
+    """
+
+    http_client: InjectedClient | None = None
+    transport: InjectedTransport | None = None
+    ssl_context: ssl.SSLContext | None = None
+    proxies: ProxyRules | None = None
 
 
 class HttpClient:
@@ -37,7 +63,7 @@ class HttpClient:
         is_ours: Whether we made the client, and its transport.
     """
 
-    def __init__(self, client: httpx.AsyncClient, *, owned: bool, is_ours: bool) -> None:
+    def __init__(self, client: httpx.AsyncClient | Httpx2Client, *, owned: bool, is_ours: bool) -> None:
         self._client = client
         self._owned = owned
         self.is_ours = is_ours
@@ -146,27 +172,44 @@ class HttpClient:
             await self._client.aclose()
 
 
-def open_client(
-    proxies: ProxyRules,
-    tls: Callable[[], ssl.SSLContext],
-    *,
-    http_client: httpx.AsyncClient | None,
-    transport: httpx.AsyncBaseTransport | None,
-) -> HttpClient:
+def open_client(options: HttpOptions, proxies: ProxyRules, environ: Mapping[str, str]) -> HttpClient:
     """Return the client of the running event loop. Makes no request.
 
     Args:
+        options: What the user says.
         proxies: Which origins are connected to through which proxy.
-        tls: Returns the context that checks servers' certificates. Called in a worker thread.
-        http_client: Used if given, and never closed.
-        transport: Used in place of our own if given.
+        environ: Variables that name certificate authorities.
     """
     log_filter.install()
-    if http_client is not None:
-        return HttpClient(http_client, owned=False, is_ours=False)
-    mounted = _RoutingTransport(proxies, tls) if transport is None else transport
+    if options.http_client is not None:
+        return HttpClient(_adapted_client(options.http_client), owned=False, is_ours=False)
+    given = options.transport
+    mounted = _own_transport(options, proxies, environ) if given is None else _adapted_transport(given)
     client = _Client(transport=_HiddenRedirects(mounted), trust_env=False)
-    return HttpClient(client, owned=True, is_ours=transport is None)
+    return HttpClient(client, owned=True, is_ours=given is None)
+
+
+def _own_transport(options: HttpOptions, proxies: ProxyRules, environ: Mapping[str, str]) -> _RoutingTransport:
+    def tls() -> ssl.SSLContext:
+        return options.ssl_context or create_ssl_context(environ)
+
+    return _RoutingTransport(proxies, tls)
+
+
+def _adapted_client(client: InjectedClient) -> httpx.AsyncClient | Httpx2Client:
+    if isinstance(client, httpx.AsyncClient):
+        return client
+    from wbfiles_async._http.httpx2 import Httpx2Client  # where httpx2 is installed
+
+    return Httpx2Client(client)
+
+
+def _adapted_transport(transport: InjectedTransport) -> httpx.AsyncBaseTransport:
+    if isinstance(transport, httpx.AsyncBaseTransport):
+        return transport
+    from wbfiles_async._http.httpx2 import Httpx2Transport  # where httpx2 is installed
+
+    return Httpx2Transport(transport)
 
 
 async def _restart_when_sent(deadline: asyncio.Timeout, seconds: float, event: str, _: object) -> None:

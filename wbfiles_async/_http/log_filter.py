@@ -12,16 +12,14 @@ from typing import Final
 __all__ = ["install"]
 
 # httpcore has a logger for each of its modules; a filter counts for its own logger only.
+_OF_HTTPCORE: Final = ("connection", "http11", "http2", "proxy", "socks")
 LOGGERS: Final = (
-    "httpx",
-    "httpcore.connection",
-    "httpcore.http11",
-    "httpcore.http2",
-    "httpcore.proxy",
-    "httpcore.socks",
+    *("httpx", "httpx2"),
+    *(f"{core}.{name}" for core in ("httpcore", "httpcore2") for name in _OF_HTTPCORE),
 )
 
-_URL: Final = re.compile(r"(https?://[^\s\"?#]{0,4096})[?#]([^\s\"]*)", re.IGNORECASE)
+# Of a URL that stands for itself, and of one that is relative to another, as redirects may be.
+_QUERY: Final = re.compile(r"[?#]([^\s\"]*)")
 _SIGNED: Final = re.compile(
     r"(?:^|[&;?])(?:sig|[\w.-]*(?:signature|credential|token|accesskeyid|accessid))=", re.IGNORECASE
 )
@@ -30,14 +28,14 @@ _SIGNED: Final = re.compile(
 class _Redacting(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        shown = _URL.sub(_without_signature, text)
+        shown = _QUERY.sub(_without_signature, text)
         if shown != text:
             record.msg, record.args = shown, None
         return True
 
 
 def _without_signature(match: re.Match[str]) -> str:
-    return f"{match[1]}?***" if _SIGNED.search(match[2]) else match[0]
+    return "?***" if _SIGNED.search(match[1]) else match[0]
 
 
 _filter: Final = _Redacting()

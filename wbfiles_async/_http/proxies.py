@@ -101,8 +101,7 @@ class _Setting:
         return ProxyUrlError(
             f"{self.variable} is no URL of a proxy that can be used. Expected is http://host:port or "
             "http://user:password@host:port, with special characters of user and password percent-encoded (@ as %40, "
-            "/ as %2F); instead of http also https, socks5 or socks5h. Correct the variable, or list the host in "
-            "NO_PROXY."
+            "/ as %2F); instead of http also https, socks5 or socks5h"
         )
 
 
@@ -143,7 +142,8 @@ class ProxyRules:
     _by_scheme: Mapping[str, _Setting]
     _exceptions: tuple[_NoProxyEntry, ...]
     _is_off: bool = False
-    _is_excepted: Callable[[str], bool] | None = None
+    _is_excepted: Callable[[str], bool] | None = attrs.field(default=None, alias="is_excepted")
+    _holds_for_all: bool = attrs.field(default=False, alias="holds_for_all")
     _chosen: dict[tuple[str, str, int], Proxy | None] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     @classmethod
@@ -178,15 +178,32 @@ class ProxyRules:
                 found[scheme] = settings[0]
         listed = re.split(r"[,\s]+", variables.get("no_proxy") or variables.get("NO_PROXY") or "")
         exceptions = tuple(entry for text in listed if (entry := _no_proxy_entry(text)) is not None)
-        return cls(found, exceptions, "*" in listed, is_excepted)
+        return cls(found, exceptions, "*" in listed, is_excepted=is_excepted)
+
+    @classmethod
+    def of_one(cls, url: str) -> Self:
+        """Return the rules by which every origin, this machine included, is connected to through one proxy.
+
+        Args:
+            url: The proxy's; an empty one for connecting directly, always.
+
+        Raises:
+            ProxyUrlError: The URL cannot be used.
+        """
+        if not url:
+            return cls({}, ())
+        setting = _Setting("proxy", url.strip())
+        if setting.proxy() is None:
+            raise setting.error()
+        return cls({"all": setting}, (), holds_for_all=True)
 
     @property
     def is_empty(self) -> bool:
-        """Whether no variable names a proxy, so that everything is connected to directly."""
+        """Whether there is no proxy, so that everything is connected to directly."""
         return not self._by_scheme
 
     def choose(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """Choose the proxy for an origin. This machine is always connected to directly, as Go does.
+        """Choose the proxy for an origin. By the environment's rules this machine is connected to directly, as Go does.
 
         Args:
             scheme: ``http`` or ``https``.
@@ -214,10 +231,12 @@ class ProxyRules:
             return None
         proxy = setting.proxy()
         if proxy is None:
-            raise setting.error()
+            raise ProxyUrlError(f"{setting.error()}. Correct the variable, or list the host in NO_PROXY.")
         return proxy
 
     def _is_direct(self, host: str, port: int) -> bool:
+        if self._holds_for_all:
+            return False
         literal = literal_address(host)
         address = _unmapped(ipaddress.ip_address(literal)) if literal else None
         name = _ascii(host.lower().removesuffix("."))

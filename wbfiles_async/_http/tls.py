@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,16 @@ __all__ = ["CertificatesError", "create_ssl_context"]
 _BUNDLE_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # How OpenSSL looks certificates up in a folder. Source: openssl-rehash(1).
 _HASHED_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+_SYSTEM_BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # later ones
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # Alpine, BSD
+)
+"""Where systems keep their authorities: a Python that was built elsewhere looks for them in its builder's places.
+Source: Go's crypto/x509, root_linux.go."""
 
 
 class CertificatesError(ValueError):
@@ -44,8 +55,9 @@ def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
 
     ``SSL_CERT_FILE`` (certificates in PEM form) and ``SSL_CERT_DIR`` (a folder, or several, prepared by ``openssl
     rehash``) replace the system's authorities, as they do for OpenSSL; else ``REQUESTS_CA_BUNDLE`` or
-    ``CURL_CA_BUNDLE`` (a file or a folder) does, as for requests. Where no variable is set and the system has no
-    authorities (small containers, python.org's builds for macOS), those of certifi are used.
+    ``CURL_CA_BUNDLE`` (a file or a folder) does, as for requests. Where no variable is set, macOS and Windows judge
+    certificates themselves, by what their administrators trust. Elsewhere the system's authorities are used, and those
+    of certifi where it has none (small containers).
 
     Args:
         environ: The variables.
@@ -75,11 +87,16 @@ def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def _system_context() -> ssl.SSLContext:
+    if sys.platform in ("darwin", "win32"):
+        import truststore  # declared for these systems
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context()
     folder = ssl.get_default_verify_paths().capath
     # A folder's certificates are loaded when they are needed, and not counted before.
     if not context.cert_store_stats()["x509"] and not (folder and _holds_authorities(folder)):
-        context.load_verify_locations(certifi.where())
+        bundles = [bundle for bundle in _SYSTEM_BUNDLES if os.path.isfile(bundle)]  # noqa: PTH113  # Path's may raise
+        context.load_verify_locations(next(iter(bundles), None) or certifi.where())
     return context
 
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack
 
 from wbfiles_async._async.api import AsyncApi
 from wbfiles_async._async.attributes import FileFacts
@@ -20,14 +20,17 @@ from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._async.unsupported import API, RUN, HandlesFilesOnly
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
-from wbfiles_async._options import LAYOUT, PER_PAGE, RUNS_PER_PAGE, TransferOptions
+from wbfiles_async._options import LAYOUT, PER_PAGE, RUNS_PER_PAGE, OptionChanges, TransferOptions
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._sync.sequence import RememberedSequence
 from wbfiles_async._text import blocking_doc
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
+    import httpx2
 
     from wbfiles_async._download.progress import Progress
 
@@ -67,8 +70,10 @@ class Api(HandlesFilesOnly):
         entity: str | None = None,
         project: str | None = None,
         options: TransferOptions | None = None,
-        http_client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | httpx2.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._async = AsyncApi(
             overrides,
@@ -80,7 +85,10 @@ class Api(HandlesFilesOnly):
             options=options,
             http_client=http_client,
             transport=transport,
+            ssl_context=ssl_context,
+            proxy=proxy,
         )
+        self._parent: Api | None = None
         close_at_exit(self._async)
         weakref.finalize(self, close_soon, self._async).atexit = False
 
@@ -101,6 +109,10 @@ class Api(HandlesFilesOnly):
     def close(self) -> None:
         """Blocking form of ``AsyncApi.aclose``."""
         close_now(self._async)
+
+    def with_options(self, *, timeout: float | None = None, **changes: Unpack[OptionChanges]) -> Api:
+        """Blocking form of ``AsyncApi.with_options``."""
+        return _like(self, self._async.with_options(timeout=timeout, **changes))
 
     @property
     def default_entity(self) -> str | None:
@@ -167,6 +179,13 @@ def _all_unwrapped(given: str | HasPath | Runs | Sequence[RunLike]) -> str | Has
 
 def _async_of(api: Api | None) -> AsyncApi | None:
     return None if api is None else api._async
+
+
+def _like(api: Api, client: AsyncApi) -> Api:
+    """Return a blocking client whose connections are another one's, which it keeps open."""
+    other = object.__new__(type(api))
+    other._async, other._parent = client, api
+    return other
 
 
 @_documented_by(AsyncRun)
