@@ -85,10 +85,10 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "benchmarks", "--smoke")
         session.run("python", "-m", "docs.latency", "--smoke")
     else:
-        session.run("pytest", *paths(PROCESSES))
+        session.run("pytest", "-n", "auto", *paths(PROCESSES))
     if session.python == NEWEST:
         session.install("uvloop")
-        session.run("pytest", *paths(WITH_UVLOOP))
+        session.run("pytest", "-n", "auto", *paths(WITH_UVLOOP))
 
 
 @nox.session
