@@ -106,6 +106,14 @@ def differential(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site of the documentation, its links checked: build/docs/site."""
+    install(session, "docs")
+    session.run("python", "docs/site.py")
+    session.run("zensical", "build", "-f", "build/docs/zensical.toml", "--strict")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Thousands of random programs of faults, then kills at random steps; arguments go to ``python -m soak``."""
     install(session, "test")

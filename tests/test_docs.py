@@ -1,0 +1,144 @@
+"""What the documentation shows is what happens: each block of code on its pages is run."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib.util
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from test_readme import FILES, RUN
+
+from wbfiles_async.testing import LocalServer
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = DOCS / "pages"
+WRITTEN_BY_SITE = {"contributing.md", "changelog.md", "reference/command-line.md"}
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@attrs.frozen
+class Block:
+    """A block of code on a page.
+
+    Attributes:
+        page: The page's name.
+        line: Where it begins.
+        language: Of the code.
+        code: The code.
+    """
+
+    page: str
+    line: int
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def found_blocks() -> Iterator[Block]:
+    for path in sorted(PAGES.rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        for match in _BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            yield Block(path.relative_to(PAGES).as_posix(), line, match[1], match[2])
+
+
+BLOCKS = [block for block in found_blocks() if not block.code.startswith("# include: ")]
+
+
+def of(language: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language == language]
+
+
+@pytest.fixture
+def environment(
+    wandb_server: LocalServer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """The run that the pages speak of, and what leads there; the current folder is an empty one."""
+    for name, data in FILES.items():
+        wandb_server.add_file(RUN, name, data)
+    found = {"WANDB_BASE_URL": wandb_server.base_url, "WANDB_API_KEY": wandb_server.api_key}
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return os.environ | found
+
+
+def missing_modules(code: str) -> list[str]:
+    """Return the modules that a block imports and this environment lacks."""
+    names = [
+        (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+    return [name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None]
+
+
+@pytest.mark.parametrize("block", of("python"), ids=str)
+def test_the_python_of_a_page_runs(block: Block, environment: dict[str, str], tmp_path: Path) -> None:
+    if missing := missing_modules(block.code):
+        pytest.skip(f"{missing[0]} is not installed")
+    if "def test_" in block.code:
+        (tmp_path / "test_block.py").write_text(block.code, encoding="utf-8")
+        run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], environment)
+        return
+    code = compile(block.code, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, {"__name__": "block"})  # an awaitable where the block awaits something
+    if inspect.isawaitable(result):
+        asyncio.run(awaited(result))
+
+
+async def awaited(result: object) -> None:
+    assert inspect.isawaitable(result)
+    await result
+
+
+@pytest.mark.parametrize("block", of("console"), ids=str)
+def test_the_commands_of_a_page_work(block: Block, environment: dict[str, str]) -> None:
+    for line in block.code.splitlines():
+        words = shlex.split(line)
+        if words[0] == "wbfiles":
+            run([sys.executable, "-m", "wbfiles_async", *words[1:]], environment)
+        else:
+            assert words[:4] == ["python", "-m", "pip", "install"]  # what CI does
+
+
+def run(arguments: list[str], environment: dict[str, str]) -> None:
+    child = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert child.returncode == 0, child.stdout + child.stderr
+
+
+def test_every_block_says_what_it_is() -> None:
+    assert {block.language for block in BLOCKS} <= {"python", "console", "shell", "text"}
+
+
+def nav_pages(entry: object) -> Iterator[str]:
+    match entry:
+        case str():
+            yield entry
+        case dict():
+            for value in entry.values():
+                yield from nav_pages(value)
+        case list():
+            for value in entry:
+                yield from nav_pages(value)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    nav = tomllib.loads((DOCS / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    written = {path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md")}
+    copied = {"explanation/faults.md", "explanation/benchmarks.md"} | WRITTEN_BY_SITE
+    assert set(nav_pages(nav)) == written | copied
