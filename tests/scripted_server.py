@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import attrs
 import pytest
@@ -92,6 +92,8 @@ class Answer:
         piece: Bytes of the body to send at a time.
         pause: Seconds between two pieces.
         endless: Whether the body is sent over and over, for as long as the client reads.
+        takes: Bytes of the request's body that are read before, where not all of them are.
+        unread: Whether nothing is sent, and the rest of the body stays where it is: the client cannot send it.
     """
 
     status: int = 200
@@ -107,6 +109,8 @@ class Answer:
     piece: int = 1 << 16
     pause: float = 0.0
     endless: bool = False
+    takes: int | None = None
+    unread: bool = False
 
     def but(self, **changes: Any) -> Answer:
         """Return the same answer with some things changed."""
@@ -189,6 +193,9 @@ class ScriptedServer:
         sent: Bytes of bodies that the network has taken.
         is_proxy: Whether it plays the proxy by which it is reached too.
         transport: The way that its clients take.
+        upload_headers: The header fields that it wants with uploads.
+        marks_uploads: Whether it lists an upload only once it is told of it.
+        unmarked: What it was sent, and was not told of yet.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, is_proxy: bool = False) -> None:
@@ -198,7 +205,10 @@ class ScriptedServer:
         self._tls = tls
         self.is_proxy = is_proxy
         self.transport = OURS
-        self._scripts: dict[str, list[Step]] = {"/graphql": [self.list_files]}
+        self._scripts: dict[str, list[Step]] = {"/graphql": [self.answer_api]}
+        self.upload_headers: list[str] = []
+        self.marks_uploads = True
+        self.unmarked: dict[str, dict[str, object]] = {}
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[object]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -284,6 +294,44 @@ class ScriptedServer:
         """Return the requests for a path, or for all below one that ends with ``/``."""
         return [s for s in self.requests if s.path == path or (path.endswith("/") and s.path.startswith(path))]
 
+    def takes(self, name: str, *steps: Step) -> None:
+        """Answer the n-th upload of a file by the n-th step, and all later ones by the last; it is kept by default."""
+        self.on(f"/upload/{quote(name)}", *(steps or (self.keep,)))
+
+    def keep(self, seen: Seen) -> Answer:
+        """Keep an upload, as a store does that has received all of it, and list it."""
+        self.store(unquote(seen.path.removeprefix("/upload/")), seen.body)
+        return Answer(headers={"ETag": '"kept"'})
+
+    def store(self, name: str, data: bytes) -> None:
+        """Store an object; it is listed when the API is told of it, if it wants to be."""
+        before = self.files.get(name)
+        node = self.put(name, data, updatedAt=f"2026-02-02T00:00:{len(self.requests) % 60:02}")
+        if self.marks_uploads:
+            self.unmarked[name] = node
+            del self.files[name]
+            if before is not None:
+                self.files[name] = before
+
+    def answer_api(self, seen: Seen) -> Answer:
+        """Answer what the API is asked."""
+        asked = json.loads(seen.body)
+        query, files = asked["query"], asked["variables"].get("files", [])
+        if "createRunFiles" in query:
+            for name in files:
+                if f"/upload/{quote(name)}" not in self._scripts:
+                    self.takes(name)
+            targets = [{"name": name, "uploadUrl": self.url(f"/upload/{quote(name)}")} for name in files]
+            payload = {"runID": "UnVu", "uploadHeaders": self.upload_headers, "files": targets}
+            return graphql_answer({"createRunFiles": payload})
+        if "markRunFilesUploaded" in query:
+            self.files.update({name: self.unmarked.pop(name) for name in files if name in self.unmarked})
+            return graphql_answer({"markRunFilesUploaded": {"success": True}})
+        if "serverInfo" in query:
+            features = [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}] if self.marks_uploads else []
+            return graphql_answer({"serverInfo": {"features": features}})
+        return self.list_files(seen)
+
     def list_files(self, seen: Seen) -> Answer:
         """Answer the API's query for the files of a run, from `files`."""
         variables = json.loads(seen.body)["variables"]
@@ -301,7 +349,7 @@ class ScriptedServer:
         connection = next(self._numbers)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
-                while await self._answer(self._seen(await _read_request(reader, connection)), reader, writer):
+                while await self._answer(await self._read(reader, connection), reader, writer):
                     pass
             self._writers.discard(writer)
         except asyncio.CancelledError:
@@ -310,18 +358,26 @@ class ScriptedServer:
             writer.close()
             self._tasks.discard(task)
 
-    def _seen(self, seen: Seen) -> Seen:
-        """Return the request as it arrives from the proxy, if it plays that."""
-        return attrs.evolve(seen, target=seen.target.removeprefix(self.base_url)) if self.is_proxy else seen
+    async def _read(self, reader: asyncio.StreamReader, connection: int) -> Seen:
+        """Read a request, as far as its answer wants it; as it arrives from the proxy, if the server plays that."""
+        seen = await _read_head(reader, connection)
+        if self.is_proxy:
+            seen = attrs.evolve(seen, target=seen.target.removeprefix(self.base_url))
+        steps = self._scripts.get(seen.path)
+        takes = steps[0].takes if steps and isinstance(steps[0], Answer) else None
+        length = int(seen.headers.get("content-length", "0"))
+        return attrs.evolve(seen, body=await reader.readexactly(length if takes is None else min(takes, length)))
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection is good for another."""
         self.requests.append(seen)
-        counted = seen.path.startswith("/store/")
+        counted = seen.path.startswith(("/store/", "/upload/"))
         self.busy += counted
         self.most_busy = max(self.most_busy, self.busy)
         try:
             answer = await self._next_answer(seen)
+            if answer.unread:
+                await asyncio.Event().wait()
             if answer.gate is not None and answer.gate_at is None:
                 await _opened(answer.gate, reader)
             writer.write(_head(answer))
@@ -515,14 +571,13 @@ class SkippingClock:
         self._ahead += max(0.0, until - self.monotonic())  # concurrent waits pass at the same time
 
 
-async def _read_request(reader: asyncio.StreamReader, connection: int) -> Seen:
+async def _read_head(reader: asyncio.StreamReader, connection: int) -> Seen:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.split("\r\n")
     method, target, _ = first.split(" ", 2)
     fields = (line.partition(":") for line in lines if line)
     headers = {name.lower(): value.strip() for name, _, value in fields}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Seen(method, target, headers, body, connection)
+    return Seen(method, target, headers, b"", connection)
 
 
 def _head(answer: Answer) -> bytes:

@@ -25,6 +25,7 @@ FLOORS = (
     ("_display",),
     ("_gateway",),
     ("_session",),
+    ("_upload",),
     ("_download",),
     ("_store", "_graphql"),
     ("_retry",),
@@ -55,6 +56,7 @@ PURE = {
         "_graphql.responses",
         "_graphql.run_paths",
     ),
+    *("_graphql.upload_answers", "_upload.verdict"),
     *("_graphql.runs_page", "_download.collisions", "_download.gaps", "_download.layout", "_download.parallelism"),
     *("_download.prefix", "_download.selection"),
 }

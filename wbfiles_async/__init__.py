@@ -10,7 +10,7 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._options import TransferOptions
-from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
+from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
 from wbfiles_async._sync.objects import Api, File, Files, Run, Runs
 from wbfiles_async.errors import (
     ApiError,
@@ -19,12 +19,15 @@ from wbfiles_async.errors import (
     DestinationExistsError,
     IncompleteDeletionError,
     IncompleteDownloadError,
+    IncompleteUploadError,
     IntegrityError,
+    LocalReadError,
     LocalWriteError,
     NameCollisionError,
     ObjectChangedError,
     PermissionDeniedError,
     RateLimitedError,
+    RemoteFileExistsError,
     RemoteFileNotFoundError,
     RunNotFoundError,
     StoreUnavailableError,
@@ -67,13 +70,16 @@ __all__ = [
     "Files",
     "IncompleteDeletionError",
     "IncompleteDownloadError",
+    "IncompleteUploadError",
     "IntegrityError",
+    "LocalReadError",
     "LocalWriteError",
     "NameCollisionError",
     "ObjectChangedError",
     "PermissionDeniedError",
     "Progress",
     "RateLimitedError",
+    "RemoteFileExistsError",
     "RemoteFileNotFoundError",
     "Run",
     "RunNotFoundError",
@@ -83,6 +89,7 @@ __all__ = [
     "TransferOptions",
     "UnsafePathError",
     "UnsupportedReferenceError",
+    "UploadReport",
     "WBFilesError",
     "__version__",
 ]

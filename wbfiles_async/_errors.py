@@ -10,11 +10,13 @@ __all__ = [
     "ConfigurationError",
     "DestinationExistsError",
     "IntegrityError",
+    "LocalReadError",
     "LocalWriteError",
     "NameCollisionError",
     "ObjectChangedError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RemoteFileExistsError",
     "RemoteFileNotFoundError",
     "RunNotFoundError",
     "StoreUnavailableError",
@@ -78,6 +80,20 @@ class RemoteFileNotFoundError(WBFilesError, FileNotFoundError):
     Attributes:
         name: The file's name in the run.
         run: The run's path, ``entity/project/run_id``; empty if unknown.
+    """
+
+    def __init__(self, message: str, *, name: str, run: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.run = run
+
+
+class RemoteFileExistsError(WBFilesError, FileExistsError):
+    """The run has a file of that name already, which was not to be replaced.
+
+    Attributes:
+        name: The file's name in the run.
+        run: The run's path, ``entity/project/run_id``.
     """
 
     def __init__(self, message: str, *, name: str, run: str) -> None:
@@ -224,12 +240,12 @@ class StoreUnavailableError(TransferError):
         self.retry_after = retry_after
 
 
-class LocalWriteError(WBFilesError, OSError):
-    """The local disk refused: full, read-only, no permission, not a folder.
+class _LocalError(WBFilesError, OSError):
+    """The local disk refused.
 
     Attributes:
         errno: The operating system's number for it.
-        path: The local file that was to be written.
+        path: The local file.
     """
 
     def __init__(self, message: str, *, errno: int | None, path: Path) -> None:
@@ -240,3 +256,21 @@ class LocalWriteError(WBFilesError, OSError):
     def __reduce__(self) -> tuple[object, ...]:
         # OSError keeps errno outside of the instance's dictionary.
         return _without_init, (type(self),), self.__dict__ | {"args": self.args, "errno": self.errno}
+
+
+class LocalWriteError(_LocalError):
+    """The local disk refused: full, read-only, no permission, not a folder.
+
+    Attributes:
+        errno: The operating system's number for it.
+        path: The local file that was to be written.
+    """
+
+
+class LocalReadError(_LocalError):
+    """A local file that was to be uploaded cannot be: it is gone, not readable, no regular file, or changed meanwhile.
+
+    Attributes:
+        errno: The operating system's number for it; ``None`` if the file changed while it was read.
+        path: The local file.
+    """

@@ -76,8 +76,26 @@ class FileAttributes:
 
 
 Existing = Literal["verify", "keep", "replace", "error"]
-"""What a bulk download does with an existing file."""
+"""What a bulk download does with an existing local file, and an upload with one on the server."""
 
 EXISTING: tuple[Existing, ...] = get_args(Existing)
 
-FileStatus = Literal["downloaded", "kept", "deleted", "planned", "failed"]
+FileStatus = Literal["downloaded", "uploaded", "kept", "deleted", "planned", "failed"]
+
+MARKS_UPLOADS = "MARK_RUN_FILES_UPLOADED"
+"""The feature of servers that are told of uploads by a mutation."""
+
+
+@attrs.frozen(kw_only=True)
+class UploadUrl:
+    """Where the bytes of one file are to be put.
+
+    Attributes:
+        name: The file's name in the run.
+        url: Signed and expiring, or of the API's own host.
+        headers: Header fields that go with the bytes; some stores count them into the signature.
+    """
+
+    name: str
+    url: str = attrs.field(repr=False)
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)

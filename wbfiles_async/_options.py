@@ -97,9 +97,9 @@ class TransferOptions:
             busy store thinks, short enough to notice a peer that vanished.
         stall_bytes: Bytes; a connection that delivers fewer in a window is given up. So few that a slow but
             healthy link, of 1 Mbit/s say, is never taken for a fault.
-        limit_rate: Bytes a second that all connections of a client together receive from the stores, on average; never
-            more than a quarter of a second's worth beyond. ``None``, the default, for no limit: who shares a line
-            with others knows better than we do what is left for them.
+        limit_rate: Bytes a second that all connections of a client together receive from the stores and send to
+            them, on average; never more than a quarter of a second's worth beyond. ``None``, the default, for no limit:
+            who shares a line with others knows better than we do what is left for them.
         attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
             of a minute: a link that was down for half of one is survived.
         time_budget: Seconds that one file, or one call of the API, may keep failing without progress. Five

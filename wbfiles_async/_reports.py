@@ -12,24 +12,32 @@ from wbfiles_async._html import ROWS, line, table, titled
 from wbfiles_async._models import FileStatus
 from wbfiles_async._text import counted, seconds_of, size_of
 
-__all__ = ["DeletionReport", "DownloadReport", "FileResult", "IncompleteDeletionError", "IncompleteDownloadError"]
+__all__ = [
+    "DeletionReport",
+    "DownloadReport",
+    "FileResult",
+    "IncompleteDeletionError",
+    "IncompleteDownloadError",
+    "IncompleteUploadError",
+    "UploadReport",
+]
 
 
 @attrs.frozen(kw_only=True)
 class FileResult:
-    """The result of one file of a bulk download or deletion, or of a run whose files could not be listed.
+    """The result of one file of a bulk download, upload or deletion, or of a run whose files could not be listed.
 
     The name of such a run's result is empty.
 
     Attributes:
         name: The file's name in the run.
-        status: ``downloaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``, what a dry run
-            would fetch or delete; ``failed``.
+        status: ``downloaded``; ``uploaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``,
+            what a dry run would fetch, upload or delete; ``failed``.
         path: The local file; ``None`` if the name could not be used, and in a deletion.
         size: Length in bytes, 0 if unknown.
         verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
             unchanged since.
-        parts: Requests that the bytes took; 0 if none was made.
+        parts: Requests that the bytes of a download took; 0 if none was made.
         resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
         run: The run it belongs to, ``entity/project/run_id``.
@@ -156,6 +164,83 @@ class DeletionReport:
         return _deletion_html(self)
 
 
+@attrs.frozen(kw_only=True)
+class UploadReport:
+    """What an upload did. Its size does not grow with the number of files that succeeded.
+
+    Attributes:
+        run: The run, ``entity/project/run_id``.
+        files: Files that were considered, after ``include`` and ``exclude``.
+        uploaded: Files that were sent in this call, and that the server lists.
+        kept: Files that the server had already and that were left as they are.
+        planned: Files that a dry run would have sent.
+        failed: Files that could not be uploaded.
+        skipped: Files that were found and not begun, since something ended the work early; ``stopped`` is the reason.
+        bytes: Bytes of the uploaded files (of the planned ones in a dry run).
+        verified: Files of which the server states the md5 of the local bytes.
+        seconds: Wall time of the call.
+        failures: The failed files, each with its error; the first thousand where there are more.
+        stopped: What ended the work early, such as refused credentials; ``None`` if all was tried.
+    """
+
+    run: str
+    files: int = 0
+    uploaded: int = 0
+    kept: int = 0
+    planned: int = 0
+    failed: int = 0
+    skipped: int = 0
+    bytes: int = 0
+    verified: int = 0
+    seconds: float = 0.0
+    failures: tuple[FileResult, ...] = attrs.field(default=(), repr=lambda failures: f"<{len(failures)} listed>")
+    stopped: WBFilesError | None = None
+
+    @property
+    def rate(self) -> float:
+        """Bytes sent in a second, over the whole call; 0 if it took no time."""
+        return self.bytes / self.seconds if self.uploaded and self.seconds else 0.0
+
+    def __str__(self) -> str:
+        """Say in one line what was done."""
+        if not self.files:
+            return "No files."
+        clauses = []
+        if self.planned:
+            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be uploaded")
+        if self.uploaded:
+            clauses.append(
+                f"{counted(self.uploaded, 'file')}, {size_of(self.bytes)} uploaded in {seconds_of(self.seconds)}"
+            )
+        if self.kept:
+            clauses.append(f"{counted(self.kept, 'file')} already there")
+        there = self.uploaded + self.kept
+        if there and not self.planned:
+            clauses.append("all verified" if self.verified == there else f"{self.verified or 'none'} verified")
+        if self.failed:
+            clauses.append(f"{self.failed:,} failed")
+        if self.skipped:
+            clauses.append(f"{self.skipped:,} not begun")
+        return ", ".join(clauses)
+
+    def _repr_html_(self) -> str:
+        return _upload_html(self)
+
+
+class IncompleteUploadError(WBFilesError):
+    """Some files of an upload failed; the others are on the server.
+
+    Where something ended the work early, such as refused credentials, that error is its ``__cause__`` too.
+
+    Attributes:
+        report: What was done, and each failure with its reason.
+    """
+
+    def __init__(self, message: str, *, report: UploadReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
 class IncompleteDownloadError(WBFilesError):
     """Some files of a bulk download failed; the others are in place.
 
@@ -199,6 +284,21 @@ def _report_html(report: DownloadReport) -> str:
         table((), [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]),
     ]
     return "".join(parts) + _failures(report.failures, report.failed)
+
+
+def _upload_html(report: UploadReport) -> str:
+    """Show what an upload did, and which files failed and why."""
+    amount = size_of(report.bytes)
+    numbers = {
+        "uploaded": f"{counted(report.uploaded, 'file')}, {amount}" if report.uploaded else "",
+        "would be uploaded": f"{counted(report.planned, 'file')}, {amount}" if report.planned else "",
+        "already there": counted(report.kept, "file") if report.kept else "",
+        "verified": counted(report.verified, "file") if report.verified else "",
+        "failed": counted(report.failed, "file") if report.failed else "",
+        "time": seconds_of(report.seconds),
+    }
+    rows = [("files", f"{report.files:,}"), *((name, number) for name, number in numbers.items() if number)]
+    return titled("Upload to", report.run) + table((), rows) + _failures(report.failures, report.failed)
 
 
 def _deletion_html(report: DeletionReport) -> str:

@@ -25,6 +25,7 @@ from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.request import Requester
+from wbfiles_async._store.writer import StoreWriter
 from wbfiles_async._urls import origin
 from wbfiles_async.errors import ConfigurationError
 
@@ -49,6 +50,7 @@ class Session:
         http: Sends every request.
         graphql: Queries the API.
         reader: Reads files from their stores.
+        writer: Writes files to their stores.
         small_files: Downloads small files that are requested one by one.
         disk: Threads for file work.
         authenticator: Signs in to the API; ``None`` if an injected client does.
@@ -58,6 +60,7 @@ class Session:
     http: HttpClient
     graphql: GraphQLClient
     reader: StoreReader
+    writer: StoreWriter
     small_files: SmallFiles
     disk: Disk
     authenticator: Authenticator | None
@@ -130,13 +133,9 @@ def open_session(
         private_stores=_private_stores(settings, options, http, proxies),
         limits=StoreLimits(options, limiter, clock),
     )
-    reader = StoreReader(
-        requester=requester,
-        disk=disk,
-        options=options,
-        rate_limit=None if options.limit_rate is None else RateLimit(options.limit_rate),
-        clock=clock,
-    )
+    rate_limit = None if options.limit_rate is None else RateLimit(options.limit_rate)
+    reader = StoreReader(requester=requester, disk=disk, options=options, rate_limit=rate_limit, clock=clock)
+    writer = StoreWriter(requester=requester, rate_limit=rate_limit, clock=clock)
     graphql = GraphQLClient(
         http=http,
         authenticator=authenticator,
@@ -150,6 +149,7 @@ def open_session(
         http=http,
         graphql=graphql,
         reader=reader,
+        writer=writer,
         small_files=SmallFiles(reader),
         disk=disk,
         authenticator=authenticator,

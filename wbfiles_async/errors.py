@@ -8,6 +8,7 @@
     ├── PermissionDeniedError       PermissionError
     ├── RunNotFoundError            LookupError
     ├── RemoteFileNotFoundError     FileNotFoundError
+    ├── RemoteFileExistsError       FileExistsError
     ├── ApiError
     │   └── RateLimitedError
     ├── DestinationExistsError      FileExistsError, ValueError
@@ -19,7 +20,9 @@
     │   ├── ObjectChangedError
     │   └── StoreUnavailableError
     ├── LocalWriteError             OSError
+    ├── LocalReadError              OSError
     ├── IncompleteDownloadError
+    ├── IncompleteUploadError
     └── IncompleteDeletionError
 
 Each class is also the builtin that a caller would expect. Messages say what was wrong, what was
@@ -34,11 +37,13 @@ from wbfiles_async._errors import (
     ConfigurationError,
     DestinationExistsError,
     IntegrityError,
+    LocalReadError,
     LocalWriteError,
     NameCollisionError,
     ObjectChangedError,
     PermissionDeniedError,
     RateLimitedError,
+    RemoteFileExistsError,
     RemoteFileNotFoundError,
     RunNotFoundError,
     StoreUnavailableError,
@@ -47,7 +52,7 @@ from wbfiles_async._errors import (
     UnsupportedReferenceError,
     WBFilesError,
 )
-from wbfiles_async._reports import IncompleteDeletionError, IncompleteDownloadError
+from wbfiles_async._reports import IncompleteDeletionError, IncompleteDownloadError, IncompleteUploadError
 
 __all__ = [
     "ApiError",
@@ -56,12 +61,15 @@ __all__ = [
     "DestinationExistsError",
     "IncompleteDeletionError",
     "IncompleteDownloadError",
+    "IncompleteUploadError",
     "IntegrityError",
+    "LocalReadError",
     "LocalWriteError",
     "NameCollisionError",
     "ObjectChangedError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RemoteFileExistsError",
     "RemoteFileNotFoundError",
     "RunNotFoundError",
     "StoreUnavailableError",

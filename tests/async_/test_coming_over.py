@@ -205,7 +205,7 @@ print(*(file.name for file in ours.files()))
 
 def test_uploads_are_pointed_to(api: Api) -> None:
     assert len(api.run(RUN).files(upload=False)) == 1
-    with pytest.raises(ConfigurationError, match=r"for uploads use wandb\.Api\(\)"):
+    with pytest.raises(ConfigurationError, match=r"run\.upload\(\.\.\.\) uploads files"):
         api.run(RUN).files(upload=True)
 
 

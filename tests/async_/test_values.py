@@ -19,6 +19,7 @@ from wbfiles_async import (
     File,
     FileResult,
     Run,
+    UploadReport,
     errors,
 )
 from wbfiles_async.errors import (
@@ -28,12 +29,15 @@ from wbfiles_async.errors import (
     DestinationExistsError,
     IncompleteDeletionError,
     IncompleteDownloadError,
+    IncompleteUploadError,
     IntegrityError,
+    LocalReadError,
     LocalWriteError,
     NameCollisionError,
     ObjectChangedError,
     PermissionDeniedError,
     RateLimitedError,
+    RemoteFileExistsError,
     RemoteFileNotFoundError,
     RunNotFoundError,
     StoreUnavailableError,
@@ -266,6 +270,7 @@ REPORT = DownloadReport(
     root=Path("there"), files=3, downloaded=1, kept=1, failed=1, bytes=17, verified=2, parts=4, seconds=1.5,
     failures=(RESULT,),
 )  # fmt: skip
+SENT = UploadReport(run="team/project/run", files=2, uploaded=1, failed=1, bytes=17, seconds=1.5, failures=(RESULT,))
 LEFT = DeletionReport(files=3, deleted=2, failed=1, bytes=34, seconds=1.5, failures=(RESULT,))
 
 
@@ -287,6 +292,7 @@ EXPECTATIONS = (
     Expectation(PermissionDeniedError("a.png: the store refuses"), (PermissionError, OSError)),
     Expectation(RunNotFoundError("not found", run="team/project/run"), (LookupError,)),
     Expectation(RemoteFileNotFoundError("gone", name="a.png", run="team/project/run"), (FileNotFoundError, OSError)),
+    Expectation(RemoteFileExistsError("there", name="a.png", run="team/project/run"), (FileExistsError, OSError)),
     Expectation(ApiError("the API failed", status=502, messages=("upstream", "is away")), ()),
     Expectation(RateLimitedError("slow down", messages=("rate limit exceeded",), retry_after=2.5), (ApiError,)),
     Expectation(DestinationExistsError("there", path=Path("there/a.png")), (FileExistsError, ValueError, OSError)),
@@ -303,6 +309,8 @@ EXPECTATIONS = (
         StoreUnavailableError("down", name="a.png", host="bucket.example", retry_after=5.0), (TransferError, OSError)
     ),
     Expectation(LocalWriteError("the disk is full", errno=28, path=Path("there/a.png")), (OSError,)),
+    Expectation(LocalReadError("it is a pipe", errno=None, path=Path("there/a.png")), (OSError,)),
+    Expectation(IncompleteUploadError("1 of 2 files failed", report=SENT), ()),
     Expectation(IncompleteDownloadError("1 of 3 files failed", report=REPORT), ()),
     Expectation(IncompleteDeletionError("1 of 3 files is left", report=LEFT), ()),
 )
@@ -350,19 +358,19 @@ def known(value: object) -> object:
     """What a value holds, through errors too, which are equal to themselves alone."""
     if isinstance(value, WBFilesError):
         return type(value), getattr(value, "errno", None), {name: known(it) for name, it in vars(value).items()}
-    if isinstance(value, FileResult | DownloadReport | DeletionReport):
+    if isinstance(value, FileResult | DownloadReport | UploadReport | DeletionReport):
         return {field.name: known(getattr(value, field.name)) for field in attrs.fields(type(value))}
     return [known(it) for it in value] if isinstance(value, tuple) else value
 
 
-@pytest.mark.parametrize("value", [RESULT, REPORT, LEFT], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", [RESULT, REPORT, SENT, LEFT], ids=lambda value: type(value).__name__)
 @protocols
 def test_results_pickle_with_their_errors(value: object, protocol: int) -> None:
     assert known(pickle.loads(pickle.dumps(value, protocol))) == known(value)
 
 
-@pytest.mark.parametrize("value", [RESULT, REPORT, LEFT], ids=lambda value: type(value).__name__)
-def test_results_cannot_be_changed(value: FileResult | DownloadReport | DeletionReport) -> None:
+@pytest.mark.parametrize("value", [RESULT, REPORT, SENT, LEFT], ids=lambda value: type(value).__name__)
+def test_results_cannot_be_changed(value: FileResult | DownloadReport | UploadReport | DeletionReport) -> None:
     for field in attrs.fields(type(value)):
         with pytest.raises(AttributeError):
             setattr(value, field.name, None)

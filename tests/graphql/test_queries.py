@@ -5,11 +5,30 @@ import re
 import graphql
 import pytest
 
-from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, RUN_FILES, VIEWER
+from wbfiles_async._graphql.queries import (
+    CREATE_RUN_FILES,
+    DELETE_FILES,
+    DELETE_FILES_WITHOUT_PROJECT,
+    MARK_RUN_FILES_UPLOADED,
+    RUN_FILES,
+    SERVER_FEATURES,
+    VIEWER,
+)
 
 SCHEMA = graphql.build_schema("""
-    type Query { project(name: String, entityName: String): Project viewer: User }
-    type Mutation { deleteFiles(input: DeleteFilesInput!): DeleteFilesPayload }
+    type Query { project(name: String, entityName: String): Project viewer: User serverInfo: ServerInfo }
+    type Mutation {
+      deleteFiles(input: DeleteFilesInput!): DeleteFilesPayload
+      createRunFiles(input: CreateRunFilesInput!): CreateRunFilesPayload
+      markRunFilesUploaded(input: MarkRunFilesUploadedInput!): MarkRunFilesUploadedPayload
+    }
+    input CreateRunFilesInput { entityName: String! projectName: String! runName: String! files: [String!]! }
+    type CreateRunFilesPayload { runID: ID! uploadHeaders: [String!] files: [UploadTarget!] }
+    type UploadTarget { name: String uploadUrl: String }
+    input MarkRunFilesUploadedInput { entityName: String! projectName: String! runName: String! files: [String!]! }
+    type MarkRunFilesUploadedPayload { success: Boolean }
+    type ServerInfo { features: [ServerFeature] }
+    type ServerFeature { name: String isEnabled: Boolean }
     input DeleteFilesInput { files: [ID!]! projectId: Int }
     type DeleteFilesPayload { success: Boolean }
     type User { entity: String username: String }
@@ -28,7 +47,13 @@ SCHEMA = graphql.build_schema("""
 """)
 
 
-@pytest.mark.parametrize("text", [RUN_FILES, DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, VIEWER])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(RUN_FILES, DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, VIEWER),
+        *(CREATE_RUN_FILES, MARK_RUN_FILES_UPLOADED, SERVER_FEATURES),
+    ],
+)
 def test_each_text_is_valid_against_the_servers_schema(text: str) -> None:
     assert graphql.validate(SCHEMA, graphql.parse(text)) == []
 
@@ -40,6 +65,9 @@ def test_each_text_is_valid_against_the_servers_schema(text: str) -> None:
         (DELETE_FILES, "deleteFiles"),
         (DELETE_FILES_WITHOUT_PROJECT, "deleteFiles"),
         (VIEWER, "Viewer"),
+        (CREATE_RUN_FILES, "CreateRunFiles"),
+        (MARK_RUN_FILES_UPLOADED, "MarkRunFilesUploaded"),
+        (SERVER_FEATURES, "ServerFeaturesQuery"),
     ],
 )
 def test_operations_carry_the_names_of_wandbs_client(text: str, name: str) -> None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
 from wbfiles_async._async.file import AsyncFile
-from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._async.files import AsyncFiles, check_existing
 from wbfiles_async._async.unsupported import RUN, HandlesFilesOnly
-from wbfiles_async._download.selection import read_texts
+from wbfiles_async._display.watching import watching_many, watching_one
+from wbfiles_async._download.selection import Selection, read_texts
 from wbfiles_async._graphql.match import parse_match
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import run_html
 from wbfiles_async._models import Existing, RunPath
 from wbfiles_async._options import PER_PAGE
-from wbfiles_async._reports import DownloadReport, FileResult
+from wbfiles_async._reports import DownloadReport, FileResult, IncompleteUploadError, UploadReport
 from wbfiles_async._text import local_time
+from wbfiles_async._upload.plan import path_list
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
 if TYPE_CHECKING:
@@ -155,7 +159,7 @@ class AsyncRun(HandlesFilesOnly):
         if names is not None and pattern is not None:
             raise ConfigurationError("Files are selected by names or by a pattern; give one of them.")
         if upload:
-            raise ConfigurationError("Files can be listed here, not uploaded; for uploads use wandb.Api().")
+            raise ConfigurationError("URLs to upload to are not listed; run.upload(...) uploads files.")
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of files in one request, 1 or more, not {per_page}.")
         run = self._with(api)
@@ -279,6 +283,128 @@ class AsyncRun(HandlesFilesOnly):
             on_result=on_result,
         )
 
+    async def upload(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+        api: Client | None = None,
+    ) -> UploadReport:
+        """Upload files and folders to the run, side by side, each under its name below ``root``.
+
+        A file is streamed from the disk in one request; the store keeps it only when all of it has arrived. Then the
+        server is told, and listed, until it states the md5 and length of what was sent. One file's failure does not
+        stop the others, unless the API itself fails or refuses. Memory does not grow with files and their size.
+
+        **What a break leaves.** Until all bytes of a file have arrived the server has the old file, or none; from then
+        on the new one. Between the two the server offers no more: a file whose bytes arrived just before the process
+        ended may be listed at once (W&B's cloud), or with its old length and md5 until it is uploaded again (servers
+        that are to be told of uploads). A file that was interrupted begins again, since a signed URL takes it only as
+        a whole; of many files, those that are there already are skipped the next time, by ``existing="verify"``.
+        Nothing locks a name: of two clients that upload it at once, the last one wins, and the other reports an
+        ``IntegrityError``.
+
+        Symbolic links that are found in a folder are not followed: each is a failure, unless it is left out by
+        ``exclude``; one that is given itself is followed. Left-overs of this package's downloads are left out. A file
+        that changes while it is read is a failure, and the server keeps what it had.
+
+        Args:
+            paths: Files and folders, as for ``open`` relative to the current folder; or a single one. The files of a
+                folder are all files below it.
+            root: The folder above them that names in the run begin below: ``upload("out/model.pt")`` becomes
+                ``out/model.pt``, and with ``root="out"`` it becomes ``model.pt``.
+            include: Shell patterns on the file's name in the run, ``*`` also across ``/``; ``media/`` means the files
+                of that folder. ``None`` (default) means all files, an empty list none.
+            exclude: Shell patterns of names to leave out.
+            existing: What to do with a file that the run has already: ``verify``, leave it if its length and md5 are
+                those of the local one, else replace it; ``keep`` it as it is; ``replace`` it; or count it as an
+                ``error``.
+            dry_run: Whether to only report what would be uploaded.
+            raise_on_error: Whether to raise when a file failed, after the others are done.
+            progress: Notified of the bytes as they are sent. ``True`` shows them, as for ``download``.
+            on_result: Called with each file's result, in the event loop's thread.
+            api: Client to use instead of the run's own.
+
+        Returns:
+            What was done.
+
+        Raises:
+            IncompleteUploadError: Files failed; it carries the report.
+            ConfigurationError: There is nothing to upload, a path is not below the root, or a pattern or ``existing``
+                cannot be used.
+            LocalReadError: A path does not exist, or cannot be read.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            AuthenticationError: The credentials are not accepted; nothing was uploaded.
+            PermissionDeniedError: They do not suffice; nothing was uploaded.
+            ApiError: The API failed, and nothing was uploaded.
+        """
+        check_existing(existing)
+        run, selection, several = self._with(api), Selection(include, exclude), path_list(paths)
+        gateway, shown = run._gateway(), None if dry_run else progress
+        listing = partial(gateway.list_local, several, root, selection)
+        async with watching_many(shown, on_result, listing, selection) as (told, note):
+            report = await gateway.upload_all(
+                run._path,
+                several,
+                root,
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                progress=told,
+                on_result=note,
+            )
+        if report.failed and raise_on_error:
+            raise IncompleteUploadError(_summary(report), report=report) from report.stopped
+        return report
+
+    async def upload_file(
+        self,
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str] = ".",
+        *,
+        existing: Existing = "verify",
+        progress: Progress | bool | None = None,
+        api: Client | None = None,
+    ) -> AsyncFile:
+        """Upload one file to the run, under its name below ``root``; see ``upload``.
+
+        Args:
+            path: The file, as for ``open`` relative to the current folder.
+            root: The folder above it that its name in the run begins below.
+            existing: What to do if the run has a file of that name; see ``upload``.
+            progress: Notified of the bytes as they are sent; ``True`` to show them.
+            api: Client to use instead of the run's own, also by the file.
+
+        Returns:
+            The file, as the server lists it now.
+
+        Raises:
+            ConfigurationError: The file is not below the root, or ``existing`` cannot be used.
+            LocalReadError: It does not exist, cannot be read, or changed meanwhile.
+            UnsafePathError: It cannot be uploaded under its name.
+            RemoteFileExistsError: The run has it already, and ``existing="error"`` was given.
+            RunNotFoundError: The run or its project does not exist or is not visible.
+            PermissionDeniedError: The store does not take it.
+            IntegrityError: The server states other bytes than were sent.
+            TransferError: The bytes could not be moved, or the server does not list them.
+            ApiError: The server fails or refuses.
+
+        Source:
+            W&B's public API, ``Run.upload_file``.
+        """
+        check_existing(existing)
+        run = self._with(api)
+        async with watching_one(progress, Path(path).name, None) as told:
+            found = await run._gateway().upload_file(run._path, path, root, existing=existing, progress=told)
+        return AsyncFile._of(run._client, found, run)
+
     def _gateway(self) -> Gateway:
         if self._client is None:
             raise ConfigurationError(
@@ -296,3 +422,17 @@ class AsyncRun(HandlesFilesOnly):
                 f"(await run.refresh()).{what}, or the runs that api.runs(project) lists."
             )
         return self._listed
+
+
+def _summary(report: UploadReport) -> str:
+    first = report.failures[0]
+    others = f", and {report.failed - 1} more" if report.failed > 1 else ""
+    end = ""
+    if report.stopped is not None:
+        end = " The work ended there, since every further file would fail likewise" + (
+            f"; {report.skipped} files were not begun." if report.skipped else "."
+        )
+    return (
+        f"{report.failed} of {report.files} files could not be uploaded to the run {report.run}: {first.error}{others}."
+        f"{end} What is done is there; upload again to continue with the rest. The report lists each failure."
+    )

@@ -18,7 +18,7 @@ RUN: Final = _names(
     download_history_exports finish group heartbeat_at history job_type json_config lastHistoryStep load
     load_full_data log log_artifact logged_artifacts metadata notes rawconfig read_only save scan_history stop
     storage_id sub_project summary summary_metrics sweep sweep_name system_metrics tags to_html update
-    update_state upload_file url use_artifact used_artifacts user username wait_until_finished
+    update_state url use_artifact used_artifacts user username wait_until_finished
     """
 )
 API: Final = _names(

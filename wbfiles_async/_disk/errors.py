@@ -9,7 +9,7 @@ from types import TracebackType
 
 import attrs
 
-from wbfiles_async.errors import LocalWriteError, WBFilesError
+from wbfiles_async.errors import LocalReadError, LocalWriteError, WBFilesError
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another root",
@@ -58,3 +58,22 @@ def local_failure(error: OSError, path: Path) -> LocalWriteError:
     advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another root")
     detail = error.strerror or type(error).__name__
     return LocalWriteError(f"{path} cannot be written ({detail}): {advice}.", errno=error.errno, path=path)
+
+
+_READING = {
+    errno.ENOENT: "there is no such file",
+    errno.EACCES: "you may not read it; change its permissions, or leave it out",
+    errno.EPERM: "you may not read it; change its permissions, or leave it out",
+    errno.ELOOP: "it is a symbolic link; give the file that it leads to, or leave it out",
+    errno.ENOTDIR: "a folder of its path is a file",
+    errno.EISDIR: "it is a folder",
+    errno.ENXIO: "it is no regular file; leave it out",
+    errno.EIO: "the disk reports an error; check it",
+}
+
+
+def read_failure(error: OSError, path: Path) -> LocalReadError:
+    """Say what a refused file operation means for the upload of ``path``."""
+    advice = _READING.get(error.errno or 0) or _ADVICE.get(error.errno or 0, "check the disk").partition(";")[0]
+    detail = error.strerror or type(error).__name__
+    return LocalReadError(f"{path} cannot be read ({detail}): {advice}.", errno=error.errno, path=path)

@@ -14,7 +14,15 @@ from typing import Final
 
 from wbfiles_async.errors import UnsafePathError
 
-__all__ = ["STATE_NAME", "collision_key", "is_temporary", "local_parts", "part_name", "temporary_name"]
+__all__ = [
+    "STATE_NAME",
+    "collision_key",
+    "is_temporary",
+    "local_parts",
+    "part_name",
+    "reason_against",
+    "temporary_name",
+]
 
 STATE_NAME: Final = ".wbfiles-state"
 """The file below a root in which it is remembered which files were found right."""
@@ -62,13 +70,24 @@ def local_parts(name: str, *, portable: bool = False) -> tuple[str, ...]:
         UnsafePathError: The name breaks a rule; the message says which.
     """
     parts = tuple(name.split("/"))
-    reason = _reason_against_name(name) or next(filter(None, map(_reason_against_component, parts)), None)
-    if not reason and portable:
-        reason = next(filter(None, map(_reason_on_windows, parts)), None)
-    if reason:
+    if reason := reason_against(name, portable=portable):
         shown = name if len(name) <= 200 else name[:200] + "…"
         raise UnsafePathError(f"the remote file {shown!r} cannot be written as it is named: {reason}", name=name)
     return parts
+
+
+def reason_against(name: str, *, portable: bool = False) -> str | None:
+    """Return why a remote name cannot be used literally below a root; ``None`` if it can.
+
+    Args:
+        name: The remote name.
+        portable: Whether to refuse what only Windows cannot hold.
+    """
+    parts = name.split("/")
+    reason = _reason_against_name(name) or next(filter(None, map(_reason_against_component, parts)), None)
+    if not reason and portable:
+        reason = next(filter(None, map(_reason_on_windows, parts)), None)
+    return reason
 
 
 def _reason_against_name(name: str) -> str | None:

@@ -1,8 +1,8 @@
-"""Accounts for the files of a bulk download, and reports each to the caller."""
+"""Accounts for the files of a bulk download or upload, and reports each to the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ FAILURES_KEPT: Final = 1000
 class Results:
     """The results of the files so far.
 
-    An exception of the caller's own callbacks ends the download; `is_callers` distinguishes it from a file's failure.
+    An exception of the caller's own callbacks ends the work; `is_callers` distinguishes it from a file's failure.
 
     Attributes:
         stopped: What ended all further work, such as a full disk.
@@ -55,7 +55,7 @@ class Results:
         self._count("verified", int(result.verified))
         self._count("parts", result.parts)
         self._count("resumed", int(result.resumed > 0))
-        if result.status in ("downloaded", "planned"):
+        if result.status in ("downloaded", "uploaded", "planned"):
             self._count("bytes", result.size)
         if result.error is not None and len(self._failures) < FAILURES_KEPT:
             self._failures.append(result)
@@ -65,6 +65,16 @@ class Results:
             except Exception as error:
                 self._note(error)
                 raise
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """What was counted, by the names of the reports' attributes; what is missing is 0."""
+        return self._totals
+
+    @property
+    def failures(self) -> tuple[FileResult, ...]:
+        """The failed files, the first of them."""
+        return tuple(self._failures)
 
     @property
     def is_watched(self) -> bool:
@@ -85,9 +95,7 @@ class Results:
 
     def report(self, root: Path, seconds: float) -> DownloadReport:
         """Return the report."""
-        return DownloadReport(
-            root=root, seconds=seconds, failures=tuple(self._failures), stopped=self.stopped, **self._totals
-        )
+        return DownloadReport(root=root, seconds=seconds, failures=self.failures, stopped=self.stopped, **self._totals)
 
     def _count(self, key: str, count: int) -> None:
         self._totals[key] = self._totals.get(key, 0) + count

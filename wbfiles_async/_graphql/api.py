@@ -49,6 +49,7 @@ class WandbApi:
         default_entity: The entity of paths that name none; empty until it is requested.
         names_projects: Whether the server takes a project's number in deletions; cleared once it refuses one.
         finds_runs: Whether the server lists the runs of given names; cleared once it does not.
+        marks_uploads: Whether the server is to be told of uploaded files; ``None`` until it is known.
     """
 
     def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
@@ -57,6 +58,7 @@ class WandbApi:
         self._page_limit = PageLimit()
         self.names_projects = True
         self.finds_runs = True
+        self.marks_uploads: bool | None = None
         self.default_entity = default_entity
 
     async def ask(

@@ -8,14 +8,17 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "CREATE_RUN_FILES",
     "DELETE_FILES",
     "DELETE_FILES_WITHOUT_PROJECT",
+    "MARK_RUN_FILES_UPLOADED",
     "PROJECTS",
     "RUN",
     "RUNS",
     "RUNS_WITH_FILES",
     "RUN_COUNT",
     "RUN_FILES",
+    "SERVER_FEATURES",
     "VIEWER",
 ]
 
@@ -105,6 +108,29 @@ mutation deleteFiles($files: [ID!]!, $projectId: Int) {
 DELETE_FILES_WITHOUT_PROJECT: Final = """\
 mutation deleteFiles($files: [ID!]!) {
   deleteFiles(input: {files: $files}) { success }
+}
+"""
+
+CREATE_RUN_FILES: Final = """\
+mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $files: [String!]!) {
+  createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) {
+    runID
+    uploadHeaders
+    files { name uploadUrl }
+  }
+}
+"""
+
+# A store tells W&B's cloud by itself of what it was given; other servers know nothing of it before this.
+MARK_RUN_FILES_UPLOADED: Final = """\
+mutation MarkRunFilesUploaded($entity: String!, $project: String!, $run: String!, $files: [String!]!) {
+  markRunFilesUploaded(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { success }
+}
+"""
+
+SERVER_FEATURES: Final = """\
+query ServerFeaturesQuery {
+  serverInfo { features { name isEnabled } }
 }
 """
 

@@ -1,17 +1,18 @@
-"""Reads the body of a response, whichever transport it comes from, with a limit on each wait."""
+"""Bodies, whichever transport they go through, with a limit on each wait: read of a response, sent with a request."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Self
 
 import httpx
 
 from wbfiles_async._http.extensions import StallLimit
 from wbfiles_async._http.stall import StallDetector
 
-__all__ = ["pieces_of"]
+__all__ = ["RequestBody", "pieces_of"]
 
 
 async def pieces_of(response: httpx.Response, limit: StallLimit) -> AsyncGenerator[bytes]:
@@ -38,3 +39,79 @@ async def pieces_of(response: httpx.Response, limit: StallLimit) -> AsyncGenerat
         yield piece
         if reason := detector.stall(waited, len(piece)):
             raise httpx.ReadTimeout(reason)
+
+
+class RequestBody(httpx.AsyncByteStream):
+    """The body of a request, in pieces. Iterated again, it begins again: for another connection.
+
+    While a piece is sent, its request may take a limited time; while the next one is prepared, any.
+
+    Args:
+        length: Its length in bytes, which the pieces have together.
+        pieces: Returns the pieces. Each is valid until the next one is requested.
+        stall: The least that a connection must take of it.
+
+    Attributes:
+        length: Its length in bytes.
+        stall: The least that a connection must take of it.
+        sent: Bytes of the pieces that a connection has taken, of the last time that it was sent.
+        on_wait: Called with whether the network is waited for from then on.
+    """
+
+    def __init__(
+        self, length: int, pieces: Callable[[], AsyncGenerator[bytes | memoryview]], stall: StallLimit
+    ) -> None:
+        self.length = length
+        self.stall = stall
+        self.sent = 0
+        self.on_wait: Callable[[bool], None] = lambda _: None
+        self._make_pieces = pieces
+        self._pieces: AsyncGenerator[bytes | memoryview] | None = None
+        self._last = 0
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a connection has taken all of it."""
+        return self.sent == self.length
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self.sent = self._last = 0
+        return _Sent(self)  # not a generator: what is left of one would be ended by a task of its own
+
+    async def next(self) -> bytes | memoryview | None:
+        """Return the next piece, the last one having been taken; ``None`` after the last."""
+        self.on_wait(False)
+        self.sent += self._last
+        self._last = 0
+        if self._pieces is None:
+            self._pieces = self._make_pieces()
+        piece = await anext(self._pieces, None)
+        self._last = 0 if piece is None else len(piece)
+        self.on_wait(True)
+        return piece
+
+    async def aclose(self) -> None:
+        """End the pieces."""
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            await pieces.aclose()
+
+
+class _Sent:
+    """One time that a body is sent."""
+
+    def __init__(self, body: RequestBody) -> None:
+        self._body = body
+        self._begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._begun:
+            self._begun = True
+            await self._body.aclose()
+        piece = await self._body.next()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece  # type: ignore[return-value]  # views do as well for every transport

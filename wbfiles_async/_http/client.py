@@ -13,6 +13,7 @@ import attrs
 import httpx
 
 from wbfiles_async._http import log_filter
+from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.cancel_once import cancel_once
 from wbfiles_async._http.connect import DEFAULT_PORTS
 from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError, NoThreadError
@@ -86,6 +87,7 @@ class HttpClient:
         public_only: bool = False,
         json: object = None,
         data: dict[str, str] | None = None,
+        body: RequestBody | None = None,
     ) -> httpx.Request:
         """Build a request. The URL reaches the server byte for byte: a signed one must not be normalized.
 
@@ -94,18 +96,23 @@ class HttpClient:
             url: The URL.
             headers: All header fields, but for those of the body.
             connect_timeout: Seconds until the connection is ready.
-            read_timeout: Seconds without a byte.
+            read_timeout: Seconds without a byte of the response.
             with_client_headers: Whether the client's own header fields are added, where it was handed in.
             public_only: Whether only public addresses may be connected to.
             json: A body.
             data: A form as the body.
+            body: A body in pieces, which states how much of it the server must take in which time.
 
         Raises:
             httpx.InvalidURL: httpx cannot send to this URL.
         """
         target = _target_of(url) if url.isascii() else b""
-        waits = {"connect": connect_timeout, "read": read_timeout, "write": read_timeout, "pool": None}
+        write_timeout = read_timeout if body is None else body.stall.seconds
+        waits = {"connect": connect_timeout, "read": read_timeout, "write": write_timeout, "pool": None}
         extensions: dict[str, object] = {"timeout": waits, "public_only": public_only}
+        if body is not None:
+            headers = headers | {"Content-Length": str(body.length)}
+            extensions |= {"least_bytes": body.stall.least, "body": body}
         make: Callable[..., httpx.Request] = httpx.Request
         if with_client_headers and not self._owned:
             make = self._client.build_request
@@ -116,9 +123,11 @@ class HttpClient:
                 where: httpx.URL | str = _origin_of(url[: len(url) - len(target)])
             else:
                 where = url
-            request = make(method, where, headers=headers, extensions=extensions, json=json, data=data)
+            request = make(method, where, headers=headers, extensions=extensions, json=json, data=data, content=body)
         except UnicodeError as error:  # of idna
             raise httpx.InvalidURL(str(error)) from None
+        if body is not None:
+            request.stream = body  # httpx wraps it in a generator, which would end in a task of its own
         if target and target != request.url.raw_path:
             request.extensions["target"] = target
         return request
@@ -127,7 +136,8 @@ class HttpClient:
         """Send a request as it is.
 
         Whatever the transport waits for, the head of the response must be complete within the time-outs for connecting
-        and for reading; of httpx's own transports, which say when they send, within that for reading from then on.
+        and for reading; of httpx's own transports, which say when they send, within that for reading from then on. A
+        body in pieces takes the time that it takes: each piece within the time-out for writing.
 
         Args:
             request: The request.
@@ -146,6 +156,9 @@ class HttpClient:
         timeout = asyncio.timeout(waits["connect"] + waits["read"] + SLACK_SECONDS)
         if not self.is_ours:
             request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])
+        body: RequestBody | None = request.extensions.pop("body", None)
+        if body is not None:
+            body.on_wait = partial(_reschedule, timeout, waits, body, may_stall=not self.is_ours)
         try:
             async with timeout:
                 sending = self._client.send(request, stream=True, auth=auth, follow_redirects=False)
@@ -216,6 +229,25 @@ async def _restart_when_sent(deadline: asyncio.Timeout, seconds: float, event: s
     """Follow httpcore's extension ``trace``: how long it took to connect is not taken from the time for the head."""
     if event.endswith("send_request_headers.started"):
         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def _reschedule(
+    deadline: asyncio.Timeout, waits: dict[str, float], body: RequestBody, is_waiting: bool, *, may_stall: bool
+) -> None:
+    """Follow a body in pieces: none of the time it takes to prepare them counts, and what the network takes is limited.
+
+    Args:
+        deadline: The deadline of its request.
+        waits: The time-outs.
+        body: The body.
+        is_waiting: Whether the network is waited for from now on.
+        may_stall: Whether the transport may not notice itself that the server takes nothing.
+    """
+    seconds = waits["read"] if body.is_sent else waits["write"] if may_stall else None
+    if not is_waiting or seconds is None:
+        deadline.reschedule(None)
+    else:
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds + SLACK_SECONDS)
 
 
 class _NoCookies(httpx.Cookies):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Final
 
-import anyio
 import httpx
 
 from wbfiles_async._http.connection import CUT_SHORT, Connection
 from wbfiles_async._http.http1 import ChunkedBody, MalformedError, ResponseHead
+from wbfiles_async._http.stall import StallDetector
 
 __all__ = ["LARGE_BUFFER", "Exchange"]
 
@@ -30,45 +31,99 @@ class Exchange:
     Args:
         connection: Idle, or in the middle of a response whose body has not been read.
         read_timeout: Seconds within which the head must be complete, and between two pieces of the body.
+        write_timeout: Seconds in which the server must take something of the request; ``None``, the default, for those
+            of ``read_timeout``.
 
     Attributes:
         connection: The connection. Whoever uses it closes it when the exchange has failed.
         answer_seconds: Seconds from the request to the complete head of its response; ``None`` before.
     """
 
-    def __init__(self, connection: Connection, read_timeout: float) -> None:
+    def __init__(self, connection: Connection, read_timeout: float, write_timeout: float | None = None) -> None:
         self.connection = connection
         self._loop = asyncio.get_running_loop()
         self._read_timeout = read_timeout
+        self._write_timeout = read_timeout if write_timeout is None else write_timeout
         self.answer_seconds: float | None = None
 
-    async def send(self, head: bytes, body: AsyncIterable[bytes] | None = None, *, chunked: bool = False) -> None:
-        """Send a request.
+    async def send(
+        self,
+        head: bytes,
+        body: AsyncIterable[bytes | memoryview] | None = None,
+        *,
+        chunked: bool = False,
+        least: int = 1,
+    ) -> bool:
+        """Send a request. A server that responds before it has read the whole body, or goes away, gets no more of it.
 
         Args:
             head: Its head.
             body: Its body.
             chunked: Whether the head announces a chunked body.
+            least: Bytes of the body that the server must take in each window of the time-out. Defaults to 1.
+
+        Returns:
+            Whether all of it was sent. If not, the connection is not good for another request.
 
         Raises:
-            httpx.WriteTimeout: The server took nothing in time.
+            httpx.WriteTimeout: The server took too little in time.
         """
         self.connection.begin_exchange()
-        await self._send(head)
-        if body is not None:
-            async for piece in body:
-                if piece:
-                    await self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-            if chunked:
-                await self._send(b"0\r\n\r\n")
+        stall = StallDetector(self._write_timeout, least)
+        if not await self._send(head, stall):
+            return False
+        if body is None:
+            return True
+        async for piece in body:
+            if piece and not await self._send(_chunk(piece) if chunked else piece, stall):
+                return False
+        return not chunked or await self._send(b"0\r\n\r\n", stall)
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes | memoryview, stall: StallDetector) -> bool:
+        """Send; return whether all of it was, before the server responded or went away."""
         connection, rest = self.connection, memoryview(data)
-        while (rest := rest[connection.send(rest) :]) and not connection.has_ended:
-            with anyio.move_on_after(self._read_timeout) as scope:
-                await anyio.wait_writable(connection.socket)
-            if scope.cancelled_caught:
+        while rest := rest[(count := connection.send(rest)) :]:
+            if connection.has_ended:
+                connection.receive()  # what it said before it went away
+                return False
+            since = time.monotonic()
+            await self._wait_writable()
+            if connection.held or connection.has_ended:
+                return False
+            if reason := stall.stall(time.monotonic() - since, count):
+                raise httpx.WriteTimeout(reason)
+        return True
+
+    async def _wait_writable(self) -> None:
+        """Wait until more can be sent, or something has arrived, or the connection has ended.
+
+        Raises:
+            httpx.WriteTimeout: None of it happened in time.
+        """
+        connection, loop = self.connection, self._loop
+        descriptor = connection.socket.fileno()
+        over: asyncio.Future[bool] = loop.create_future()
+
+        def end(in_time: bool = True) -> None:
+            if not over.done():
+                over.set_result(in_time)
+
+        def on_readable() -> None:
+            while not over.done() and connection.receive() and connection.held < CHUNKS_BYTES:
+                pass
+            if connection.held or connection.has_ended:
+                end()
+
+        timer = loop.call_later(self._write_timeout, end, False)
+        loop.add_writer(descriptor, end)
+        loop.add_reader(descriptor, on_readable)
+        try:
+            if not await over:
                 raise httpx.WriteTimeout("nothing could be sent in time")
+        finally:
+            timer.cancel()
+            loop.remove_reader(descriptor)
+            loop.remove_writer(descriptor)
 
     async def receive_head(self, method: bytes = b"GET") -> ResponseHead:
         """Receive the head of the response. Informational responses do not extend the time it may take.
@@ -177,3 +232,7 @@ class Exchange:
         finally:
             timer.cancel()
             loop.remove_reader(descriptor)
+
+
+def _chunk(piece: bytes | memoryview) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), bytes(piece))

@@ -58,21 +58,24 @@ class Httpx2Client:
         """Whether nothing can be sent any more."""
         return self._client.is_closed
 
-    def build_request(self, method: str, url: httpx.URL | str, **content: Any) -> httpx.Request:
+    def build_request(
+        self, method: str, url: httpx.URL | str, *, content: httpx.AsyncByteStream | None = None, **others: Any
+    ) -> httpx.Request:
         """Build a request with the client's own header fields, cookies and parameters.
 
         Args:
             method: The method.
             url: The URL.
-            content: As ``httpx.AsyncClient.build_request`` takes it.
+            content: A body in pieces, whose length is stated.
+            others: As ``httpx.AsyncClient.build_request`` takes them.
         """
         with _errors_of_httpx():
-            built = self._client.build_request(method, str(url), **content)
+            built = self._client.build_request(method, str(url), **others)
         return httpx.Request(
             built.method,
             str(built.url),
             headers=built.headers.raw,
-            stream=httpx.ByteStream(built.read()),
+            stream=httpx.ByteStream(built.read()) if content is None else content,
             extensions=dict(built.extensions),
         )
 
@@ -109,9 +112,8 @@ class _RequestBody(httpx2.AsyncByteStream):
     def __init__(self, stream: httpx.AsyncByteStream) -> None:
         self._stream = stream
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._stream:
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

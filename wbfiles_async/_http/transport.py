@@ -45,14 +45,16 @@ LARGE_BYTES: Final = 1 << 20
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds, for requests that state none."""
 
-_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+"""Methods of requests that are sent again if a kept connection was closed unseen; a body is iterated once more."""
 
 
 class DrainingTransport(httpx.AsyncBaseTransport):
     """Sends requests over its own connections; belongs to one event loop.
 
     Its responses offer a drain; see `extensions`. Two extensions of a request are read beside httpx's ``timeout`` and
-    ``target``: ``public_only`` (connect to public addresses alone).
+    ``target``: ``public_only`` (connect to public addresses alone), and ``least_bytes`` (that the server must take of
+    the body in each window of the time-out for writing).
 
     Args:
         proxies: Which origins are connected to through which proxy.
@@ -88,10 +90,12 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         while True:
             connection = self._pool.take(_pool_key(origin, proxy)) or await self._connect(request, origin, proxy)
             try:
-                exchange = Exchange(connection, _timeout_of(request, "read"))
+                exchange = Exchange(connection, _timeout_of(request, "read"), _timeout_of(request, "write"))
                 body, chunked = await _body_of(request)
-                await exchange.send(_head_of(request, connection), body, chunked=chunked)
-                return exchange, await exchange.receive_head(method)
+                least = request.extensions.get("least_bytes", 1)
+                is_sent = await exchange.send(_head_of(request, connection), body, chunked=chunked, least=least)
+                head = await exchange.receive_head(method)
+                return exchange, head if is_sent else attrs.evolve(head, keep_alive=False)
             except StaleConnectionError:
                 connection.close()
                 if request.method not in _REPEATABLE:
@@ -260,7 +264,7 @@ def _head_of(request: httpx.Request, connection: Connection) -> bytes:
         raise httpx.LocalProtocolError(str(error)) from None
 
 
-async def _body_of(request: httpx.Request) -> tuple[AsyncIterator[bytes] | None, bool]:
+async def _body_of(request: httpx.Request) -> tuple[AsyncIterator[bytes | memoryview] | None, bool]:
     """Return the request's body, and whether it is sent in chunks."""
     if request.headers.get("content-length") == "0" or not isinstance(request.stream, httpx.AsyncByteStream):
         return None, False

@@ -27,7 +27,7 @@ from wbfiles_async._store.store_errors import page_instead
 from wbfiles_async._urls import SecretUrl, host_of, is_fetchable, origin, resolve_location, without_secrets
 from wbfiles_async.errors import AuthenticationError, TransferError
 
-__all__ = ["Requester", "StoreResponse", "read_beginning", "rejected"]
+__all__ = ["MAX_REDIRECTS", "Requester", "StoreResponse", "next_hop", "read_beginning", "rejected"]
 
 MAX_REDIRECTS: Final = 5
 """Hops that are followed: the API needs one, a load balancer adds one or two."""
@@ -118,7 +118,7 @@ class Requester:
                 raise page_failure(file, url, start, response, beginning)
             location = location_of(response)
             if response.status_code in REDIRECT_STATUSES and location is not None:
-                url = _next_hop(file, url, location, insecure=self.options.insecure_stores)
+                url = next_hop(file.name, url, location, insecure=self.options.insecure_stores)
                 hop = await self._hop_to(url, file, hop)
                 continue
             raise await self._refusal(file, url, start, response, beginning, hop)
@@ -133,12 +133,21 @@ class Requester:
         target = self.limits.of(url)
         return hop if target is hop.origin else Hop(target, await target.pass_gate(file.name))
 
+    async def policy_for(self, url: str) -> AddressPolicy:
+        """Return which addresses a request may be sent to.
+
+        Raises:
+            ForbiddenAddressError: Not to that of this URL, whoever resolves it.
+        """
+        policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
+        policy.check_host(host_of(url))
+        return policy
+
     async def _send(self, file: RemoteFile, url: str, start: int, range_field: str | None) -> httpx.Response:
         """Send one hop."""
         own_credentials = self.authenticator is None and takes_credentials(url, self.api_origin)
         try:
-            policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
-            policy.check_host(host_of(url))  # whoever resolves it
+            policy = await self.policy_for(url)
             build = self._request(file, url, range_field, public_only=not policy.allow_private)
             return await self.http.send(await build, with_client_auth=own_credentials)
         except ForbiddenAddressError as error:
@@ -197,8 +206,18 @@ class Requester:
         return failure
 
 
-def _next_hop(file: RemoteFile, url: str, location: bytes, *, insecure: bool) -> str:
-    """Resolve a redirect's target (RFC 9110 section 10.2.2); https never falls to http unless that is allowed."""
+def next_hop(name: str, url: str, location: bytes, *, insecure: bool) -> str:
+    """Resolve a redirect's target (RFC 9110 section 10.2.2); https never falls to http unless that is allowed.
+
+    Args:
+        name: The file, for messages.
+        url: The URL that redirects.
+        location: Where to, as it was sent.
+        insecure: Whether https may fall to http.
+
+    Raises:
+        TransferError: It leads where no request is sent to.
+    """
     target = SecretUrl(resolve_location(url, location))
     if not is_fetchable(target):
         reason = "cannot be fetched by http"
@@ -207,8 +226,8 @@ def _next_hop(file: RemoteFile, url: str, location: bytes, *, insecure: bool) ->
     else:
         return target
     raise TransferError(
-        f"{file.name}: {host_of(url)} redirects to {without_secrets(target)!r}, which {reason}.",
-        name=file.name,
+        f"{name}: {host_of(url)} redirects to {without_secrets(target)!r}, which {reason}.",
+        name=name,
         host=host_of(url),
     )
 

@@ -21,7 +21,7 @@ from wbfiles_async._async.unsupported import API, RUN, HandlesFilesOnly
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
 from wbfiles_async._options import LAYOUT, PER_PAGE, RUNS_PER_PAGE, OptionChanges, TransferOptions
-from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
+from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._sync.sequence import RememberedSequence
 from wbfiles_async._text import blocking_doc
@@ -310,6 +310,50 @@ class Run(HandlesFilesOnly):
             progress=progress,
             on_result=on_result,
             api=_async_of(api),
+        )
+
+    def upload(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        root: str | os.PathLike[str] = ".",
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        existing: Existing = "verify",
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+        api: Api | None = None,
+    ) -> UploadReport:
+        """Blocking form of ``AsyncRun.upload``."""
+        return run_blocking(
+            self._run.upload,
+            paths,
+            root,
+            include=include,
+            exclude=exclude,
+            existing=existing,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+            api=_async_of(api),
+        )
+
+    def upload_file(
+        self,
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str] = ".",
+        *,
+        existing: Existing = "verify",
+        progress: Progress | bool | None = None,
+        api: Api | None = None,
+    ) -> File:
+        """Blocking form of ``AsyncRun.upload_file``."""
+        run = self._with(api)
+        return File._of(
+            run._client, run_blocking(run._run.upload_file, path, root, existing=existing, progress=progress), run
         )
 
     def _with(self, api: Api | None) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 from aiohttp import hdrs, web
@@ -103,10 +103,14 @@ class Api:
         state: RunState = "running"
         if sent.get("complete"):
             state = "failed" if sent.get("exitcode") else "finished"
-        await asyncio.to_thread(self._hear_of, run, state)
+        uploaded = sent.get("uploaded")
+        names = [name for name in uploaded if isinstance(name, str)] if isinstance(uploaded, list) else []
+        await asyncio.to_thread(self._hear_of, run, state, names)
         return web.json_response({})
 
-    def _hear_of(self, run: RunPath, state: RunState) -> None:
+    def _hear_of(self, run: RunPath, state: RunState, uploaded: Sequence[str]) -> None:
+        for name in uploaded:
+            self._site.tree.mark(run, name)
         now = timestamp(time.time())
         fresh = RunRecord(display_name=run.run_id, created_at=now, heartbeat_at=now)
         self._site.records.change(run, lambda record: attrs.evolve(record or fresh, state=state, heartbeat_at=now))

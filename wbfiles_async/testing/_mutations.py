@@ -47,6 +47,15 @@ class CreateRunFilesInput(TypedDict):
     files: Sequence[str]
 
 
+class MarkRunFilesUploadedInput(TypedDict):
+    """Files whose bytes are in the store."""
+
+    entity_name: str
+    project_name: str
+    run_name: str
+    files: Sequence[str]
+
+
 class _DeletedFiles(TypedDict):
     files: Sequence[str]
 
@@ -80,6 +89,13 @@ class CreateRunFilesPayload:
     run_id: str
     files: Sequence[UploadTarget]
     upload_headers: Sequence[str] = ()
+
+
+@attrs.frozen
+class MarkRunFilesUploadedPayload:
+    """Whether every file is in the store."""
+
+    success: bool
 
 
 @attrs.frozen
@@ -123,6 +139,20 @@ def create_run_files(request: Request, given: CreateRunFilesInput) -> CreateRunF
         raise ValueError(f"run {path} not found")
     targets = [UploadTarget(name, upload_url(request, path, check_file_name(name))) for name in given["files"]]
     return CreateRunFilesPayload(open_run(request, path).id, targets)
+
+
+def mark_run_files_uploaded(request: Request, given: MarkRunFilesUploadedInput) -> MarkRunFilesUploadedPayload:
+    """Have files that are in the store listed.
+
+    Raises:
+        ValueError: The run does not exist.
+    """
+    path = RunPath(given["entity_name"], given["project_name"], given["run_name"])
+    tree = request.site.tree
+    if not tree.has_run(path):
+        raise ValueError(f"run {path} not found")
+    marked = [tree.mark(path, name) for name in given["files"]]
+    return MarkRunFilesUploadedPayload(all(marked))
 
 
 def delete_files(request: Request, given: DeleteFilesInput) -> DeleteFilesPayload:

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from wbfiles_async._models import MARKS_UPLOADS
 from wbfiles_async.testing import _mutations as mutations
 from wbfiles_async.testing._names import snake_case
 from wbfiles_async.testing._nodes import Project, Request, list_projects, open_project
@@ -32,10 +33,18 @@ _DOCUMENTS = 64
 
 
 @attrs.frozen
-class ServerInfo:
-    """What the server can do beyond what every W&B server can: nothing."""
+class ServerFeature:
+    """Something that not every W&B server can do."""
 
-    features: tuple[()] = ()
+    name: str
+    is_enabled: bool = True
+
+
+@attrs.frozen
+class ServerInfo:
+    """What the server can do beyond what every W&B server can."""
+
+    features: tuple[ServerFeature, ...] = (ServerFeature(MARKS_UPLOADS),)
 
 
 @attrs.frozen
@@ -66,6 +75,11 @@ class Root:
 
     def create_run_files(self, input: mutations.CreateRunFilesInput) -> mutations.CreateRunFilesPayload:
         return mutations.create_run_files(self.request, input)
+
+    def mark_run_files_uploaded(
+        self, input: mutations.MarkRunFilesUploadedInput
+    ) -> mutations.MarkRunFilesUploadedPayload:
+        return mutations.mark_run_files_uploaded(self.request, input)
 
     def delete_files(self, input: mutations.DeleteFilesInput) -> mutations.DeleteFilesPayload:
         return mutations.delete_files(self.request, input)

@@ -68,6 +68,9 @@ class LocalServer:
         allowed_hosts: Names that requests may be addressed to, beside ``localhost``, ``host``, every address, and this
             machine's own name where it listens for others. Others are answered 421, since a web page could have its
             name lead here.
+        told_of_uploads: Whether a file that was uploaded appears only when the server is told of it, by
+            ``markRunFilesUploaded`` or by a run that is being logged, as with servers that nobody but their clients
+            tells. By default it appears at once, as in W&B's cloud, which hears of it from its store.
         remembered_requests: How many of the latest requests `requests` tells of; 0 for none.
         clock: Tells the time by which addresses and tokens expire, in seconds since the epoch.
     """
@@ -84,6 +87,7 @@ class LocalServer:
         url_lifetime: int = 3600,
         token_lifetime: int = 3600,
         allowed_hosts: Iterable[str] = (),
+        told_of_uploads: bool = False,
         remembered_requests: int = 10_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,7 +95,7 @@ class LocalServer:
         self.api_key = api_key
         self.entity = entity
         self._host, self._port, self._store_port = host, port, store_port
-        self._tree = Tree(self.root)
+        self._tree = Tree(self.root, told_of_uploads=told_of_uploads)
         self._records = RunRecords(self._tree.private / "runs")
         secret = secrets.token_bytes(32)
         self._signatures = Signatures(secret, url_lifetime, clock)

@@ -64,7 +64,7 @@ class Store:
                     await file.write(chunk)
                 await file.flush()
                 etag = _etag(os.fstat(file.fileno()))
-            await asyncio.to_thread(self._site.tree.publish, temporary, run, name)
+            await asyncio.to_thread(self._site.tree.publish_upload, temporary, run, name)
         except UnusableNameError as error:
             return store_error(400, "InvalidArgument", str(error))
         except (NotADirectoryError, IsADirectoryError, FileExistsError):

@@ -42,14 +42,21 @@ class StoredFile:
 
 
 class Tree:
-    """Finds, lists, publishes and deletes the files of runs; safe for threads."""
+    """Finds, lists, publishes and deletes the files of runs; safe for threads.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: The folder.
+        told_of_uploads: Whether a body that `publish_upload` takes is kept aside until `mark` names it.
+    """
+
+    def __init__(self, root: Path, *, told_of_uploads: bool = False) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root.resolve()
         self._listings = Listings()
         # A folder that was just made for a new file must not be taken for one that a deletion left empty.
         self._changing = threading.Lock()
+        self._told_of_uploads = told_of_uploads
+        self._unmarked: dict[tuple[RunPath, str], Path] = {}
 
     @property
     def private(self) -> Path:
@@ -122,6 +129,32 @@ class Tree:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.replace(path)
         return path
+
+    def publish_upload(self, temporary: Path, run: RunPath, name: str) -> None:
+        """Publish the body of an upload, or keep it until it is marked.
+
+        Raises:
+            UnusableNameError, OSError: As `publish` does.
+        """
+        if not self._told_of_uploads:
+            self.publish(temporary, run, name)
+            return
+        self._locate(run, name)
+        kept = self.temporary()
+        temporary.replace(kept)
+        with self._changing:
+            before = self._unmarked.pop((run, name), None)
+            self._unmarked[run, name] = kept
+        if before is not None:
+            before.unlink(missing_ok=True)
+
+    def mark(self, run: RunPath, name: str) -> bool:
+        """Publish an upload that was kept; return whether the run has a file of that name now."""
+        with self._changing:
+            kept = self._unmarked.pop((run, name), None)
+        if kept is not None:
+            self.publish(kept, run, name)
+        return self.find(run, name) is not None
 
     def delete(self, file: StoredFile) -> bool:
         """Delete a file and the folders of the run that this empties; return whether it was there."""

@@ -1,0 +1,156 @@
+"""Reads a local file for an upload, and notices when it changes meanwhile. Blocking; run it through ``Disk``."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from wbfiles_async._disk.errors import read_failure
+from wbfiles_async._md5 import new_md5
+from wbfiles_async.errors import LocalReadError
+
+__all__ = ["LocalFile", "ReadFile"]
+
+# Not blocking: a pipe, which is refused once it is open, would wait for its other end.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+
+_PIECE = 1 << 20
+
+
+@attrs.frozen
+class LocalFile:
+    """A file on this disk, to be read.
+
+    Attributes:
+        path: Where it is.
+        follow_links: Whether it may be a symbolic link.
+    """
+
+    path: Path
+    follow_links: bool = False
+
+    def open(self) -> ReadFile:
+        """Open it.
+
+        Raises:
+            LocalReadError: It is gone, not readable, or no regular file.
+        """
+        try:
+            descriptor = os.open(self.path, _FLAGS if self.follow_links else _FLAGS | os.O_NOFOLLOW)
+        except OSError as error:
+            raise read_failure(error, self.path) from error
+        opened = ReadFile(self.path, descriptor, os.fstat(descriptor))
+        if not stat.S_ISREG(opened.mode):
+            opened.close()
+            raise no_regular_file(self.path, opened.mode)
+        return opened
+
+    def md5(self, size: int) -> bytes | None:
+        """Return the md5 of all of it; ``None`` if it has not this length.
+
+        Raises:
+            LocalReadError: It cannot be read, or changed meanwhile.
+        """
+        with self.open() as opened:
+            if opened.size != size:
+                return None
+            digest, offset = new_md5(), 0
+            while offset < size:
+                piece = opened.read(offset, _PIECE)
+                digest.update(piece)
+                offset += len(piece)
+            opened.check_unchanged()
+            return digest.digest()
+
+
+@attrs.define(eq=False)
+class ReadFile:
+    """A local file that is open to be read: always ``close`` it.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    path: Path
+    _descriptor: int
+    _status: os.stat_result
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._status.st_size
+
+    @property
+    def mode(self) -> int:
+        """What it is, and its permissions."""
+        return self._status.st_mode
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return bytes from ``offset`` on, at least one and at most ``count`` of them.
+
+        Raises:
+            LocalReadError: They cannot be read, or there are none any more.
+        """
+        try:
+            piece = os.pread(self._descriptor, min(count, self.size - offset), offset)
+        except OSError as error:
+            raise read_failure(error, self.path) from error
+        if not piece:
+            raise self._changed("became shorter")
+        return piece
+
+    def check_unchanged(self) -> None:
+        """Check that it is as it was when it was opened, and still at its place.
+
+        Raises:
+            LocalReadError: It changed, or another file is there.
+        """
+        now = os.fstat(self._descriptor)
+        if _state_of(now) != _state_of(self._status):
+            raise self._changed("changed")
+
+    def _changed(self, what: str) -> LocalReadError:
+        return LocalReadError(
+            f"{self.path} {what} while it was uploaded; upload it when nothing writes to it any more, or a copy of it.",
+            errno=None,
+            path=self.path,
+        )
+
+    def close(self) -> None:
+        """Close it; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def no_regular_file(path: Path, mode: int) -> LocalReadError:
+    """Return the error for what is no regular file."""
+    kind = next((name for test, name in _KINDS if test(mode)), "something else")
+    return LocalReadError(
+        f"{path} cannot be uploaded: it is {kind}, no regular file. Leave it out.", errno=None, path=path
+    )
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _state_of(status: os.stat_result) -> tuple[int, ...]:
+    # The time of the last change too, which no program can set back.
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

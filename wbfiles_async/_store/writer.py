@@ -1,0 +1,352 @@
+"""Puts the bytes of a file into its store: one request, sent again until the store has taken it, or nothing helps.
+
+A store keeps an object only when all of it has arrived, so that a request that breaks leaves what was there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Final, Protocol
+
+import attrs
+import httpx
+
+from wbfiles_async._clock import Clock
+from wbfiles_async._http.address_policy import ForbiddenAddressError
+from wbfiles_async._http.body import RequestBody
+from wbfiles_async._http.client import location_of
+from wbfiles_async._http.errors import AddressError
+from wbfiles_async._http.extensions import StallLimit, answer_seconds_of
+from wbfiles_async._models import UploadUrl
+from wbfiles_async._retry.attempts import attempts
+from wbfiles_async._retry.authorize import authorization
+from wbfiles_async._retry.budget import RetryBudget
+from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
+from wbfiles_async._store.limits import Hop, OriginLimits, RequestSlot
+from wbfiles_async._store.rate_limit import RateLimit
+from wbfiles_async._store.remote_file import takes_credentials
+from wbfiles_async._store.request import MAX_REDIRECTS, Requester, next_hop, read_beginning
+from wbfiles_async._store.response import Rejection, classify_error
+from wbfiles_async._store.store_errors import page_instead
+from wbfiles_async._urls import host_of, is_fetchable, origin, without_secrets
+from wbfiles_async.errors import PermissionDeniedError, TransferError, WBFilesError
+
+__all__ = ["Content", "OpenContent", "StoreWriter", "UploadTarget"]
+
+KEEPS_METHOD: Final = frozenset({307, 308})
+"""Redirects after which the same request is sent (RFC 9110 section 15.4). The others would become a GET."""
+
+REFRESHES: Final = 2
+"""Fresh URLs in a row that a store refuses, after which it is no matter of their age."""
+
+DRAINED_BYTES: Final = 4 << 20
+"""Bytes that the system may hold of a request when all of it counts as sent."""
+
+SLOWEST_LINE: Final = 64 << 10
+"""Bytes a second at which those still leave, at least."""
+
+SLOWEST_STORE: Final = 32 << 20
+"""Bytes a second that a store takes to keep an object for good, at least; some begin only when it has arrived."""
+
+_REFUSED_SIZES: Final = frozenset({"EntityTooLarge", "RequestBodyTooLarge", "MaxMessageLengthExceeded"})
+
+
+class OpenContent(Protocol):
+    """Content that is open to be read."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def pieces(self) -> AsyncGenerator[bytes | memoryview]:
+        """Read it from its beginning. A piece is valid until the next one is requested.
+
+        The last piece is held back until it is certain that all pieces are of the same content.
+        """
+        ...
+
+
+class Content(Protocol):
+    """What is uploaded."""
+
+    def open(self) -> AbstractAsyncContextManager[OpenContent]:
+        """Open it."""
+        ...
+
+
+@attrs.define(eq=False, kw_only=True)
+class UploadTarget:
+    """A file of a run to write to.
+
+    Attributes:
+        name: Its name in the run.
+        run: The run's path, for messages.
+        url: Where to put it.
+        budget: How long it may keep failing.
+        renew: Requests another URL.
+    """
+
+    name: str
+    run: str
+    url: UploadUrl
+    budget: RetryBudget
+    renew: Callable[[], Awaitable[UploadUrl]]
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class StoreWriter:
+    """Writes files to stores.
+
+    Attributes:
+        requester: Knows by which rules requests are sent.
+        rate_limit: Keeps all connections together to a rate; ``None`` for no limit.
+        clock: The time.
+    """
+
+    requester: Requester
+    rate_limit: RateLimit | None
+    clock: Clock
+
+    async def put(self, target: UploadTarget, content: Content, on_bytes: Callable[[int], None]) -> None:
+        """Put content into the store, in one piece.
+
+        One slot at the origin is held while bytes flow, and none while waiting for another attempt. A fresh URL is
+        requested for one that has expired.
+
+        Args:
+            target: Where to.
+            content: What.
+            on_bytes: Called with the number of further bytes that were sent; negative if they are sent again.
+
+        Raises:
+            PermissionDeniedError: The store refuses.
+            TransferError: It did not take the bytes.
+            WBFilesError: Any other failure, of the content too.
+        """
+        writing = _Writing(self, target, content, on_bytes)
+        async for attempt in attempts(writing.recover):
+            with attempt:
+                await writing.write()
+
+
+@attrs.define(eq=False)
+class _Writing:
+    """The writing of one file, over as many requests as it takes."""
+
+    _writer: StoreWriter
+    _target: UploadTarget
+    _content: Content
+    _on_bytes: Callable[[int], None]
+    _round: int = attrs.field(default=0, init=False)
+    _refreshes: int = attrs.field(default=0, init=False)
+    _reauthorized: bool = attrs.field(default=False, init=False)
+    _responder: OriginLimits | None = attrs.field(default=None, init=False)
+    _told: int = attrs.field(default=0, init=False)
+
+    async def write(self) -> None:
+        """Send the content once.
+
+        Raises:
+            RequestFailed: The store did not take it.
+        """
+        target, clock = self._target, self._writer.clock
+        queued_at = clock.monotonic()
+        url = self._first_url()
+        self._round = target.budget.round
+        try:
+            async with self._writer.requester.limits.of(url).slot(target.name) as slot:
+                target.budget.exclude_queue_time(queued_at)
+                async with self._content.open() as opened:
+                    await self._send(url, opened, slot)
+        except BaseException:
+            self._tell(-self._told)
+            raise
+
+    def _first_url(self) -> str:
+        requester, url = self._writer.requester, self._target.url.url
+        is_api = origin(url) == requester.api_origin
+        plain = not is_api and requester.api_origin.startswith("https:") and not origin(url).startswith("https:")
+        if is_fetchable(url) and not (plain and not requester.options.insecure_stores):
+            return url
+        reason = "is not protected as https is, and the API is. If your store is like that, use TransferOptions("
+        raise TransferError(
+            f"{self._target.name}: the server wants this file at {without_secrets(url)}, which "
+            + (f"{reason}insecure_stores=True)." if is_fetchable(url) else "cannot be sent to by http."),
+            name=self._target.name,
+            host=host_of(url),
+        )
+
+    async def _send(self, url: str, opened: OpenContent, slot: RequestSlot) -> None:
+        """Send to the store, and to where it redirects."""
+        requester, hop = self._writer.requester, slot.hop
+        for _ in range(MAX_REDIRECTS + 1):
+            self._responder = hop.origin
+            body = RequestBody(opened.size, lambda: self._pieces(opened), self._stall_limit)
+            try:
+                response = await self._send_once(url, body)
+            finally:
+                await body.aclose()
+            hop.origin.record_answer(answer_seconds_of(response) if not opened.size else None)
+            try:
+                beginning = await read_beginning(response, requester.options.stall_seconds)
+            finally:
+                await response.aclose()
+            location = location_of(response)
+            if response.status_code in KEEPS_METHOD and location is not None:
+                url = next_hop(self._target.name, url, location, insecure=requester.options.insecure_stores)
+                target = requester.limits.of(url)
+                if target is not hop.origin:
+                    hop = Hop(target, await target.pass_gate(self._target.name))
+                continue
+            await self._check(url, response, beginning, body, hop)
+            hop.origin.record_success(hop.number)
+            if slot.origin is not hop.origin:
+                slot.record_success()
+            return
+        raise TransferError(
+            f"{self._target.name}: {host_of(url)} redirects more than {MAX_REDIRECTS} times. Check base_url and any "
+            "proxy.",
+            name=self._target.name,
+            host=host_of(url),
+        )
+
+    @property
+    def _stall_limit(self) -> StallLimit:
+        options = self._writer.requester.options
+        return StallLimit(options.stall_seconds, options.stall_bytes)
+
+    async def _pieces(self, opened: OpenContent) -> AsyncGenerator[bytes | memoryview]:
+        """Yield the content as fast as it may be sent, and report what was."""
+        rate_limit, clock, hop = self._writer.rate_limit, self._writer.clock, self._responder
+        self._tell(-self._told)  # of an earlier connection
+        async with aclosing(opened.pieces()) as pieces:
+            async for piece in pieces:
+                for part in self._parts(piece):
+                    if rate_limit is not None:
+                        await clock.sleep(rate_limit.draw(len(part), clock.monotonic()))
+                    yield part
+                    self._tell(len(part))
+                    self._target.budget.record_progress(len(part))
+                    if hop is not None:
+                        hop.record_bytes(len(part))
+
+    def _parts(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
+        """Split a piece for transports that want each written in one time-out; our own takes it as it goes."""
+        if self._writer.requester.http.is_ours and self._writer.rate_limit is None:
+            return [piece]
+        view = memoryview(piece)
+        return [view[start : start + SLOWEST_LINE] for start in range(0, len(view), SLOWEST_LINE)]
+
+    def _tell(self, count: int) -> None:
+        if count:
+            self._told += count
+            self._on_bytes(count)
+
+    async def _send_once(self, url: str, body: RequestBody) -> httpx.Response:
+        requester = self._writer.requester
+        own_credentials = requester.authenticator is None and takes_credentials(url, requester.api_origin)
+        try:
+            request = await self._request(url, body)
+            return await requester.http.send(request, with_client_auth=own_credentials)
+        except ForbiddenAddressError as error:
+            raise self._network_failure(AddressError(str(error)), url, body) from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                requester.limits.of(url).reachable = False
+            raise self._network_failure(error, url, body) from error
+
+    async def _request(self, url: str, body: RequestBody) -> httpx.Request:
+        """Build the request of one hop; its URL stands in no frame of ours any more when it fails."""
+        requester, options = self._writer.requester, self._writer.requester.options
+        policy = await requester.policy_for(url)
+        headers = {"Accept": "*/*", **dict(self._target.url.headers), "User-Agent": requester.user_agent}
+        is_api = takes_credentials(url, requester.api_origin)
+        if is_api and requester.authenticator is not None:
+            headers |= await authorization(requester.authenticator, name=self._target.name, host=host_of(url))
+        late = min(body.length, DRAINED_BYTES) / SLOWEST_LINE + body.length / SLOWEST_STORE
+        return requester.http.build(
+            "PUT",
+            url,
+            headers=headers,
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.stall_seconds + late,
+            with_client_headers=is_api and requester.authenticator is None,
+            public_only=not policy.allow_private,
+            body=body,
+        )
+
+    def _network_failure(self, error: Exception, url: str, body: RequestBody) -> RequestFailed:
+        failure = network_failure(error, name=self._target.name, host=host_of(url), offset=body.sent)
+        failure.hopeless &= not self._writer.requester.limits.of(url).has_answered
+        return failure
+
+    async def _check(self, url: str, response: httpx.Response, beginning: bytes, body: RequestBody, hop: Hop) -> None:
+        """Check that the store took the content.
+
+        Raises:
+            RequestFailed: It did not.
+        """
+        name, host, status = self._target.name, host_of(url), response.status_code
+        if not 200 <= status <= 299:
+            raise await self._refusal(url, response, beginning, hop)
+        page = page_instead(None, beginning, name="")
+        if page is None and body.is_sent:
+            return
+        reason = f"answered with {page}" if page else f"answered after {body.sent} of {body.length} bytes"
+        raise RequestFailed(RetryAction.RETRY, TransferError(f"{name}: {host} {reason}.", name=name, host=host))
+
+    async def _refusal(self, url: str, response: httpx.Response, beginning: bytes, hop: Hop) -> RequestFailed:
+        name, host, requester = self._target.name, host_of(url), self._writer.requester
+        rejection = classify_error(response.status_code, response.headers, beginning, now=time.time())
+        if rejection.action is RetryAction.RESTART:
+            rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
+        if response.status_code == 401 and takes_credentials(url, requester.api_origin) and requester.authenticator:
+            is_first, self._reauthorized = not self._reauthorized, True
+            if is_first and await requester.authenticator.refused():
+                rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
+        if response.status_code == 400 and "RequestTimeout" in rejection.reason:  # S3's word for a line that stalled
+            rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
+        failure = RequestFailed(
+            rejection.action,
+            _refusal_error(rejection, name, host),
+            rejection.retry_after,
+            throttled=rejection.throttled,
+        )
+        if rejection.throttled:
+            failure.pause = hop.origin.record_throttled(hop.number, rejection.retry_after)
+        return failure
+
+    async def recover(self, failure: RequestFailed) -> None:
+        """Do what lets the next request succeed, or raise."""
+        target, responder = self._target, self._responder
+        match failure.action:
+            case RetryAction.REFRESH if self._refreshes < REFRESHES:
+                self._refreshes += 1
+                target.url = await target.renew()
+            case RetryAction.RETRY:
+                if responder is not None:
+                    responder.record_failure(failure.error, progressed=False)
+                try:
+                    await target.budget.spend(failure, round=self._round, lost=True, pause=failure.pause)
+                except WBFilesError as error:
+                    if responder is not None:
+                        since = target.budget.failing_since
+                        responder.record_exhausted((target.run, target.name), error, since=since)
+                    raise
+            case _:
+                raise failure.error from failure.__cause__
+
+
+def _refusal_error(rejection: Rejection, name: str, host: str) -> WBFilesError:
+    told = f"{host}: {rejection.reason}"
+    if rejection.status in (401, 403):
+        return PermissionDeniedError(
+            f"{name}: the store does not take this file, {told}. Check that these credentials may write to the run."
+        )
+    advice = ""
+    if rejection.status == 413 or any(code in rejection.reason for code in _REFUSED_SIZES):
+        advice = " It is larger than the store takes in one request (5 GB with S3); split it."
+    return TransferError(f"{name}: the store did not take this file, {told}.{advice}", name=name, host=host)

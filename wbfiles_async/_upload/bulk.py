@@ -1,0 +1,147 @@
+"""Uploads many files to one run concurrently, with bounded memory, and reports on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import anyio
+import attrs
+
+from wbfiles_async._clock import Clock
+from wbfiles_async._disk.executor import Disk
+from wbfiles_async._disk.reading import LocalFile
+from wbfiles_async._download.results import Results, unexpected
+from wbfiles_async._models import FileStatus
+from wbfiles_async._reports import FileResult, UploadReport
+from wbfiles_async._tasks import open_task_group
+from wbfiles_async._upload.content import FileContent
+from wbfiles_async._upload.plan import FoundFile
+from wbfiles_async._upload.uploader import Upload, Uploader
+from wbfiles_async.errors import WBFilesError
+
+__all__ = ["BulkUpload", "failure_of"]
+
+BATCHES_AT_ONCE: Final = 8
+"""Batches in progress: while the files of some are sent, others wait for the API. And as many large files, each of
+which is a batch, are sent side by side."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class BulkUpload:
+    """The upload of many files to one run.
+
+    Attributes:
+        uploader: Uploads each batch.
+        disk: Threads that read the files.
+        results: Accounts for each.
+        dry_run: Whether to only report what would be sent.
+        clock: The time.
+    """
+
+    uploader: Uploader
+    disk: Disk
+    results: Results
+    dry_run: bool
+    clock: Clock
+    _turn: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
+
+    async def run(self, batches: Iterator[list[FoundFile]]) -> UploadReport:
+        """Upload all; one file's failure does not stop the others, one of the API does.
+
+        Args:
+            batches: The files; the iterator blocks.
+
+        Raises:
+            WBFilesError: The API failed or refused before any file was uploaded.
+        """
+        began = self.clock.monotonic()
+        async with open_task_group() as group:
+            for _ in range(BATCHES_AT_ONCE):
+                group.start_soon(self._work, batches)
+        report = self._report(self.clock.monotonic() - began)
+        if report.stopped is not None and not (report.uploaded or report.kept or report.planned):
+            raise report.stopped
+        return report
+
+    async def _work(self, batches: Iterator[list[FoundFile]]) -> None:
+        while (batch := await self._next(batches)) is not None:
+            if self.results.stopped is not None:
+                self.results.skip(len(batch))
+                continue
+            await self._upload(batch)
+
+    async def _next(self, batches: Iterator[list[FoundFile]]) -> list[FoundFile] | None:
+        async with self._turn:
+            return await self.disk.run(next, batches, None)
+
+    async def _upload(self, batch: Sequence[FoundFile]) -> None:
+        uploads, digests = list[tuple[FoundFile, Upload]](), self.uploader.options.verify
+        for found in batch:
+            if found.error is not None:
+                self._add(found, error=found.error)
+                continue
+            content = FileContent(LocalFile(found.path, follow_links=found.given), self.disk, digests)
+            uploads.append((found, Upload(name=found.name, content=content, size=found.size)))
+        if not uploads:
+            return
+        failure: WBFilesError | None = None
+        try:
+            await self.uploader.upload([upload for _, upload in uploads], dry_run=self.dry_run)
+        except WBFilesError as error:
+            if self.results.is_callers(error):
+                raise
+            failure = error
+            self.results.stopped = self.results.stopped or error
+        for found, upload in uploads:
+            self._account(found, upload, failure)
+
+    def _account(self, found: FoundFile, upload: Upload, failure: WBFilesError | None) -> None:
+        if upload.error is not None:
+            self._add(found, error=upload.error)
+        elif upload.listed is not None:
+            self._add(found, upload)
+        elif failure is not None:
+            self._add(found, error=failure)
+        else:
+            self._add(found, upload)
+
+    def _add(self, found: FoundFile, upload: Upload | None = None, error: WBFilesError | None = None) -> None:
+        status: FileStatus = "failed"
+        if upload is not None:
+            status = "kept" if upload.kept else "uploaded" if upload.listed is not None else "planned"
+        self.results.add(
+            FileResult(
+                name=found.name,
+                status=status,
+                path=found.path,
+                size=found.size if upload is None else upload.size,
+                verified=upload is not None and upload.verified,
+                error=error,
+                run=str(self.uploader.uploads.run),
+            )
+        )
+
+    def _report(self, seconds: float) -> UploadReport:
+        totals = self.results.totals
+        return UploadReport(
+            run=str(self.uploader.uploads.run),
+            seconds=seconds,
+            failures=self.results.failures,
+            stopped=self.results.stopped,
+            **{name: totals.get(name, 0) for name in _TOTALS},
+        )
+
+
+_TOTALS: Final = ("files", "uploaded", "kept", "planned", "failed", "skipped", "bytes", "verified")
+
+
+def failure_of(results: Results, name: str, error: Exception) -> WBFilesError:
+    """Return the error that one file failed by.
+
+    Raises:
+        Exception: What the caller's own callbacks raised: it ends all work.
+    """
+    if results.is_callers(error):
+        raise error
+    return error if isinstance(error, WBFilesError) else unexpected(name, error)

@@ -1,0 +1,48 @@
+"""Judges whether the server has what was uploaded, by what it lists. Performs no I/O."""
+
+from __future__ import annotations
+
+import enum
+
+from wbfiles_async._md5 import parse_md5
+from wbfiles_async._models import FileAttributes
+
+__all__ = ["Verdict", "verdict_on"]
+
+
+class Verdict(enum.Enum):
+    """What a listing says of a file that was uploaded."""
+
+    VERIFIED = "the server states the md5 of what was sent"
+    THERE = "the server has a file of that length, and states no md5 to compare"
+    MISSING = "the server does not know of it, or not yet"
+    OTHER = "the server has other bytes"
+
+
+def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, size: int, md5: bytes | None) -> Verdict:
+    """Judge what is listed of an uploaded file.
+
+    Args:
+        found: What is listed now.
+        before: What was listed before it was sent.
+        size: Bytes that were sent.
+        md5: Their md5; ``None`` if it was not computed.
+    """
+    if found is None:
+        return Verdict.MISSING
+    stated = parse_md5(found.md5)
+    if md5 is not None and stated == md5 and found.size_bytes in (None, size):
+        return Verdict.VERIFIED
+    if before is not None and _says_the_same(found, before):
+        # Either the server has not noticed, or it is the same file again, of which it states no md5.
+        is_same = (md5 is None or stated is None) and found.size_bytes == size
+        return Verdict.THERE if is_same else Verdict.MISSING
+    if md5 is not None and stated is not None:
+        return Verdict.OTHER
+    if found.size_bytes is None:
+        return Verdict.THERE
+    return Verdict.THERE if found.size_bytes == size else Verdict.OTHER
+
+
+def _says_the_same(one: FileAttributes, other: FileAttributes) -> bool:
+    return (one.size_bytes, one.md5, one.updated_at) == (other.size_bytes, other.md5, other.updated_at)
