@@ -143,6 +143,7 @@ class _Writing:
     _round: int = attrs.field(default=0, init=False)
     _refreshes: int = attrs.field(default=0, init=False)
     _reauthorized: bool = attrs.field(default=False, init=False)
+    _cut_off: bool = attrs.field(default=False, init=False)
     _responder: OriginLimits | None = attrs.field(default=None, init=False)
     _told: int = attrs.field(default=0, init=False)
 
@@ -167,16 +168,18 @@ class _Writing:
 
     def _first_url(self) -> str:
         requester, url = self._writer.requester, self._target.url.url
-        is_api = origin(url) == requester.api_origin
-        plain = not is_api and requester.api_origin.startswith("https:") and not origin(url).startswith("https:")
-        if is_fetchable(url) and not (plain and not requester.options.insecure_stores):
+        if not is_fetchable(url):
+            reason = "cannot be sent to by http"
+        elif requester.api_origin[:6] == "https:" != origin(url)[:6] and not requester.options.insecure_stores:
+            reason = (
+                "is not protected as https is, and the API is. If your store is like that, use "
+                "TransferOptions(insecure_stores=True)"
+            )
+        else:
             return url
-        reason = "is not protected as https is, and the API is. If your store is like that, use TransferOptions("
         raise TransferError(
-            f"{self._target.name}: the server wants this file at {without_secrets(url)}, which "
-            + (f"{reason}insecure_stores=True)." if is_fetchable(url) else "cannot be sent to by http."),
+            f"{self._target.name}: the server wants this file at {without_secrets(url)}, which {reason}.",
             name=self._target.name,
-            host=host_of(url),
         )
 
     async def _send(self, url: str, opened: OpenContent, slot: RequestSlot) -> None:
@@ -281,6 +284,7 @@ class _Writing:
     def _network_failure(self, error: Exception, url: str, body: RequestBody) -> RequestFailed:
         failure = network_failure(error, name=self._target.name, host=host_of(url), offset=body.sent)
         failure.hopeless &= not self._writer.requester.limits.of(url).has_answered
+        self._cut_off = 0 < body.sent < body.length
         return failure
 
     async def _check(self, url: str, response: httpx.Response, beginning: bytes, body: RequestBody, hop: Hop) -> None:
@@ -322,6 +326,7 @@ class _Writing:
     async def recover(self, failure: RequestFailed) -> None:
         """Do what lets the next request succeed, or raise."""
         target, responder = self._target, self._responder
+        was_cut_off, self._cut_off = self._cut_off, False
         match failure.action:
             case RetryAction.REFRESH if self._refreshes < REFRESHES:
                 self._refreshes += 1
@@ -336,6 +341,8 @@ class _Writing:
                         since = target.budget.failing_since
                         responder.record_exhausted((target.run, target.name), error, since=since)
                     raise
+                if was_cut_off:  # it may have been refused, with words that not every transport reads while it sends
+                    target.url = await target.renew()
             case _:
                 raise failure.error from failure.__cause__
 
