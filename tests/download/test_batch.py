@@ -37,7 +37,7 @@ from wbfiles_async import (
     _waiting,
 )
 from wbfiles_async._disk.part_file import write_whole
-from wbfiles_async._download import batch
+from wbfiles_async._download import batch, small_files
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._store.concurrency import FIRST
@@ -128,18 +128,16 @@ ONCE: dict[str, tuple[Callable[[bytes], tuple[Answer | Stored, ...]], int]] = {
 
 
 @each_transport
-@pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
 async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
     server: ScriptedServer,
     tmp_path: Path,
     steps: Callable[[bytes], tuple[Answer | Stored, ...]],
     requests: int,
-    connections: int,
 ) -> None:
     contents = put_many(server)
     server.put(ODD, contents[ODD], *steps(contents[ODD]))
-    async with client(server, connections=connections, stall_seconds=0.3) as api, asyncio.timeout(10):
+    async with client(server, connections=2, stall_seconds=0.3) as api, asyncio.timeout(10):
         report = await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
     assert (report.downloaded, report.verified) == (40, 40)
@@ -457,12 +455,15 @@ class TestOneFile:
         assert written(tmp_path) == {"first": DATA, "second": DATA}
         assert asked(server) == {"first": 1, "second": requests}
 
-    async def test_the_thread_ends_with_the_client(self, server: ScriptedServer, tmp_path: Path) -> None:
+    async def test_the_thread_ends_with_the_client(
+        self, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(small_files, "PAUSE_SECONDS", 60.0)  # it would wait for so long by itself
         before = set(threading.enumerate())
         nodes = [server.put(str(n), DATA) for n in range(3)]
         async with client(server) as api:
             for node in nodes:
                 await remote(api, node).fetch(tmp_path)
-        async with asyncio.timeout(0.9):
+        async with asyncio.timeout(10):
             while not set(threading.enumerate()) <= before:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)

@@ -143,12 +143,12 @@ def test_no_admitted_file_is_another_one_or_its_folder(pages: list[list[str]]) -
 @pytest.mark.parametrize(("letter", "most"), [("a", 24), ("A", 48)])
 def test_the_bytes_for_a_name_are_bounded(letter: str, most: int) -> None:
     collisions = Collisions(b"secret")
-    count = 50 * PAGE
+    count = 20 * PAGE
     names: list[tuple[str, ...]] = []
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for page in range(50):
+        for page in range(20):
             names = [
                 (f"media/{page}", f"{letter} file with a long name, number {page * PAGE + n}.png") for n in range(PAGE)
             ]
