@@ -137,7 +137,7 @@ async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
 ) -> None:
     contents = put_many(server)
     server.put(ODD, contents[ODD], *steps(contents[ODD]))
-    async with client(server, connections=2, stall_seconds=0.3) as api, asyncio.timeout(10):
+    async with client(server, connections=2, stall_seconds=1.0) as api, asyncio.timeout(30):
         report = await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
     assert (report.downloaded, report.verified) == (40, 40)
@@ -287,7 +287,7 @@ async def test_no_file_waits_for_one_that_is_slow(server: ScriptedServer, tmp_pa
         if len(results) == 99:
             others.set()
 
-    async with client(server, connections=2) as api, asyncio.timeout(10):
+    async with client(server, connections=2) as api, asyncio.timeout(30):
         task = asyncio.create_task(api.run(RUN).download(tmp_path, on_result=note))
         await others.wait()
         assert ODD not in results
@@ -449,7 +449,7 @@ class TestOneFile:
         requests: int,
     ) -> None:
         first, second = server.put("first", DATA), server.put("second", DATA, *steps(DATA))
-        async with client(server, stall_seconds=0.3) as api, asyncio.timeout(10):
+        async with client(server, stall_seconds=1.0) as api, asyncio.timeout(30):
             await remote(api, first).fetch(tmp_path)
             await remote(api, second).fetch(tmp_path)
         assert written(tmp_path) == {"first": DATA, "second": DATA}
@@ -464,6 +464,6 @@ class TestOneFile:
         async with client(server) as api:
             for node in nodes:
                 await remote(api, node).fetch(tmp_path)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not set(threading.enumerate()) <= before:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
