@@ -71,6 +71,17 @@ def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, st
     assert (tmp_path / "some/1a2b3c4d/model.bin").read_bytes() == FILES["model.bin"]
 
 
+def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer) -> None:
+    (example,) = (block for block in blocks("python") if "run.upload" in block)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.pt").write_bytes(b"model")
+    (tmp_path / "out" / "notes.txt").write_bytes(b"notes")
+    told = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "2 sent, 0 were there, 2 verified" in told
+    assert "model.pt 5 " in told
+    assert (wandb_server.root / RUN / "notes.txt").read_bytes() == b"notes"
+
+
 def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "def test_" in block)
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
@@ -87,7 +98,7 @@ def test_the_picture_shows_the_demo_and_asks_nobody_for_anything() -> None:
 
 
 def test_every_python_example_is_tested() -> None:
-    assert len(blocks("python")) == 4
+    assert len(blocks("python")) == 5
 
 
 def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set[str]:
@@ -101,6 +112,8 @@ def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set
 
 def test_the_commands_on_a_run_work(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("console") if f"wbfiles get {RUN}" in block)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "new.txt").write_bytes(b"new")
     fetched = run_commands(example, tmp_path, environment)
     assert fetched == {"wandb-summary.json", "media/tables/confusion.json"}
 

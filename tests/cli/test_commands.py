@@ -93,7 +93,7 @@ class TestProgram:
         assert ending == wbfiles("--help")
 
     def test_help_needs_no_more_than_80_columns(self, wbfiles: Wbfiles) -> None:
-        for command in ([], ["ls"], ["get"], ["du"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
+        for command in ([], ["ls"], ["get"], ["put"], ["du"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
             ending = wbfiles(*command, "--help")
             assert ending.code == 0
             assert max(map(len, ending.lines)) <= 80
@@ -108,7 +108,7 @@ class TestProgram:
 
         assert wbfiles("--version").out == f"wbfiles {__version__}\n"
 
-    @pytest.mark.parametrize("command", ["ls", "get", "du", "cat", "rm"])
+    @pytest.mark.parametrize("command", ["ls", "get", "put", "du", "cat", "rm"])
     def test_no_option_takes_credentials(self, wbfiles: Wbfiles, command: str) -> None:
         options = re.findall(r"--[a-z-]+", wbfiles(command, "--help").out)
         assert "--base-url" in options
@@ -172,7 +172,10 @@ class TestProgram:
         assert "wrongwrong" not in ending.err
 
     @pytest.mark.usefixtures("waits")
-    @pytest.mark.parametrize("arguments", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]])
+    @pytest.mark.parametrize(
+        "arguments",
+        [["ls", RUN], ["get", RUN], ["put", RUN, __file__, "-o", "/"], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]],
+    )
     def test_a_server_that_cannot_be_reached_is_told_in_one_line(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
     ) -> None:
@@ -183,7 +186,10 @@ class TestProgram:
         assert ending.err.startswith("wbfiles: 127.0.0.1 cannot be reached")
         assert "Check the network" in ending.err
 
-    @pytest.mark.parametrize("arguments", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]])
+    @pytest.mark.parametrize(
+        "arguments",
+        [["ls", RUN], ["get", RUN], ["put", RUN, __file__, "-o", "/"], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]],
+    )
     def test_a_wrong_key_is_told_in_one_line(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
     ) -> None:

@@ -16,19 +16,23 @@ from wbfiles_async._cli.listing import SORTS, Sort, list_files, list_runs
 from wbfiles_async._cli.options import (
     Common,
     connecting,
+    exclude_option,
     fetching,
     filters_option,
+    include_option,
     json_option,
     names_argument,
     path_argument,
     read_by,
     reading,
     selecting,
+    sending,
     speaking,
 )
+from wbfiles_async._cli.putting import Put, put
 from wbfiles_async._cli.removing import Removal, remove
 from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCommand, option
-from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target
+from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target, run_of
 from wbfiles_async._cli.usage import tell_usage
 from wbfiles_async._cli.writing import write_files
 from wbfiles_async._download.selection import Selection
@@ -64,7 +68,7 @@ Exit codes:
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.pass_context
 def program(context: click.Context) -> None:
-    """List, fetch and delete the files of Weights & Biases runs.
+    """List, fetch, upload and delete the files of Weights & Biases runs.
 
     RUN is entity/project/run_id, or the address of the run's page; that of a file's or a folder's page selects
     this file or folder. A part of the path that is left out comes from
@@ -207,6 +211,67 @@ def get_command(
                     layout=LAYOUT if layout is None else layout,
                 )
                 return await get(fetch, output)
+
+    return run(work, output.log_level)
+
+
+@program.command("put", short_help="Upload files and folders to a run.")
+@path_argument("RUN")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@include_option
+@exclude_option
+@option(
+    WHERE, "-o", "--root", metavar="FOLDER", type=_FOLDER, default=Path(),
+    help="Folder that names in the run begin below.  [default: the current one]",
+)  # fmt: skip
+@option(
+    WHERE, "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
+    help="A file that RUN has already: keep it if size and md5 are the same; keep it as it is; replace it; or fail.",
+)  # fmt: skip
+@option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be uploaded.")
+@sending
+@json_option
+@connecting
+@reading
+@click.pass_obj
+def put_command(
+    common: Common,
+    path: str,
+    paths: tuple[Path, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    root: Path,
+    existing: Existing,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Upload files, and all files of folders, to RUN.
+
+    `wbfiles put RUN out/model.pt` uploads out/model.pt; with --root out its name in the run is model.pt. To give back
+    what `wbfiles get RUN --root FOLDER` fetched: `wbfiles put RUN FOLDER --root FOLDER`.
+
+    Each file is sent in one piece, and the server then asked whether it has it; until all of it has arrived the run
+    keeps the old one. Files that the run has already are not sent again, so that the same command goes on after a
+    break. Symbolic links in folders are not followed. One file's failure does not stop the others.
+
+    A terminal shows the progress. Elsewhere stdout gets one line a file, with tabs between name, size in bytes and
+    status (uploaded, kept, planned). With --json it gets one object a file, with the keys run, name, status, path,
+    size, verified and error, and at the end one with the key summary.
+    """
+    selection, output = Selection(include or None, exclude), common.output(as_json=as_json)
+
+    async def work() -> int:
+        async with common.open_api() as api:
+            with explained(path):
+                wanted = Put(
+                    run=run_of(api, path),
+                    paths=paths,
+                    root=root,
+                    selection=selection,
+                    existing=existing,
+                    dry_run=dry_run,
+                )
+                return await put(wanted, output)
 
     return run(work, output.log_level)
 

@@ -22,7 +22,7 @@ from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._download.file import KEPT
 from wbfiles_async._models import Existing
 from wbfiles_async._options import LAYOUT
-from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
+from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
 from wbfiles_async._text import counted, printable
 from wbfiles_async.errors import (
     DestinationExistsError,
@@ -178,7 +178,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
         raise
 
 
-def tell_failures(report: DownloadReport | DeletionReport, name_of: Callable[[FileResult], str]) -> None:
+def tell_failures(report: DownloadReport | UploadReport | DeletionReport, name_of: Callable[[FileResult], str]) -> None:
     """Say which files failed and why.
 
     Args:
@@ -198,7 +198,7 @@ def tell_failures(report: DownloadReport | DeletionReport, name_of: Callable[[Fi
                 lines.append(f"    What has arrived of {kept} of them is kept; the next download resumes there.")
     if report.failed > FAILURES_SHOWN:
         lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
-    if isinstance(report, DownloadReport) and report.stopped is not None:
+    if not isinstance(report, DeletionReport) and report.stopped is not None:
         lines.append("Nothing more was begun, since every further file would fail likewise.")
     complain("\n".join(lines))
 
@@ -247,7 +247,7 @@ def _write_json(result: FileResult) -> None:
             "verified": result.verified,
             "parts": result.parts,
             "resumed": result.resumed,
-            "error": _described(result.error),
+            "error": described(result.error),
         }
     )
 
@@ -263,10 +263,11 @@ def _ignore(result: FileResult) -> None:
 
 def _summary(report: DownloadReport) -> dict[str, object]:
     summary: dict[str, object] = attrs.asdict(report, filter=attrs.filters.exclude("failures"))
-    return summary | {"root": str(report.root), "rate": report.rate, "stopped": _described(report.stopped)}
+    return summary | {"root": str(report.root), "rate": report.rate, "stopped": described(report.stopped)}
 
 
-def _described(error: WBFilesError | None) -> dict[str, str] | None:
+def described(error: WBFilesError | None) -> dict[str, str] | None:
+    """Return an error as JSON shows it."""
     return None if error is None else {"type": type(error).__name__, "message": explain(error)}
 
 

@@ -184,6 +184,16 @@ _FETCH_OPTIONS = (
 )  # fmt: skip
 
 
+_SEND_OPTIONS = (
+    _transfer_option(WHERE, "--connections", metavar="N", type=_COUNT,
+                     help=f"Files that are sent at once.  [default: {_DEFAULTS.connections}]"),
+    _transfer_option(WHERE, "--limit-rate", metavar="RATE", parse=parse_bytes,
+                     help="Bytes a second, of all connections together, such as 500k or 2M.  [default: no limit]"),
+    _transfer_option(WHERE, "--no-verify", is_flag=True,
+                     help="Do not compare the md5 of what is sent with the server's."),
+)  # fmt: skip
+
+
 def speaking(command: F) -> F:
     """Add the options that say how much a command writes."""
     return _quiet_option(_verbose_option(command))
@@ -202,6 +212,11 @@ def reading(command: F) -> F:
 def fetching(command: F) -> F:
     """Add the options for what is written to the disk."""
     return _all_of(_FETCH_OPTIONS, command)
+
+
+def sending(command: F) -> F:
+    """Add the options for what is sent to stores."""
+    return _all_of(_SEND_OPTIONS, command)
 
 
 def _all_of(options: Sequence[Callable[[F], F]], command: F) -> F:
@@ -226,6 +241,12 @@ def path_argument(where: str) -> Callable[[F], F]:
 names_argument = click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_names_beginning_with)
 
 
+include_option = option(
+    WHICH, "--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."
+)
+exclude_option = option(WHICH, "--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated.")
+
+
 def selecting(where: str) -> Callable[[F], F]:
     """Add what chooses files.
 
@@ -238,10 +259,8 @@ def selecting(where: str) -> Callable[[F], F]:
             (
                 path_argument(where),
                 names_argument,
-                option(
-                    WHICH, "--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."
-                ),
-                option(WHICH, "--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated."),
+                include_option,
+                exclude_option,
                 option(WHICH, "--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."),
                 _per_page_option,
             )

@@ -56,7 +56,7 @@ async def find_run(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, 
         ConfigurationError: The path names no run.
     """
     named = await _find_inside(api, path, chosen)
-    return named or (_run_of(api, path), chosen)
+    return named or (run_of(api, path), chosen)
 
 
 def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:
@@ -66,7 +66,7 @@ def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:
         click.UsageError: A path names a project.
         ConfigurationError: A path names no run.
     """
-    return SeveralRuns(api, tuple(_run_of(api, path) for path in paths))
+    return SeveralRuns(api, tuple(run_of(api, path) for path in paths))
 
 
 @contextmanager
@@ -88,7 +88,13 @@ def explained(path: str) -> Iterator[None]:
         raise
 
 
-def _run_of(api: AsyncApi, path: str) -> AsyncRun:
+def run_of(api: AsyncApi, path: str) -> AsyncRun:
+    """Return the run that a path names. Makes no request.
+
+    Raises:
+        click.UsageError: The path names a project.
+        ConfigurationError: The path names no run.
+    """
     settings = api._gateway.settings
     match possible_meanings(path, base_url=settings.base_url, entity=settings.entity, project=settings.project):
         case (ProjectPath() as project,):
@@ -115,7 +121,7 @@ def find_names(api: AsyncApi, path: str, names: tuple[str, ...]) -> tuple[AsyncR
     if page is None:
         if not names:
             raise click.UsageError("Say which file: NAME.")
-        return _run_of(api, path), names
+        return run_of(api, path), names
     if names:
         raise _named_twice(path, page[1])
     return api.run(page[0]), (page[1],)
