@@ -13,6 +13,7 @@ from benchmarks.proxies import PROXIES
 from benchmarks.scale import SCALE
 from benchmarks.slow_disk import SLOW_DISK
 from benchmarks.small import MEDIUM, SMALL
+from benchmarks.uploads import UPLOAD_LARGE, UPLOAD_SMALL, UPLOAD_TLS
 
 if __name__ == "__main__":
     main(
@@ -28,6 +29,9 @@ if __name__ == "__main__":
             IMPORTS,
             MANY,
             FACADE,
+            UPLOAD_SMALL,
+            UPLOAD_LARGE,
+            UPLOAD_TLS,
             *CONNECTIONS,
             *DISTANT,
             *SLOW_DISK,

@@ -53,6 +53,9 @@ _RUN = {
 } | dict.fromkeys(("sweepName", "group", "jobType", "commit", "description", "notes"))
 
 
+_FEATURES = [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}]
+
+
 def signed(url: str) -> str:
     """Return the URL with a signature of the usual length, which opens nothing."""
     return f"{url}?{_SIGNATURE}"
@@ -66,11 +69,13 @@ class Listing:
         run: The run, or the project.
         store: Where the store is, as ``http://host:port``.
         md5s: The md5 of each file, or one for all.
+        sent: Where the store keeps what is uploaded to the run.
     """
 
     run: StagedRun
     store: str
     md5s: list[str]
+    sent: str
 
     def page(self, start: int, stop: int) -> bytes:
         """Return the answer that lists the files ``[start, stop)``."""
@@ -78,8 +83,18 @@ class Listing:
 
     def of_names(self, names: list[str]) -> bytes:
         """Return the answer that lists the files of these names."""
-        indices = (int(name[1:-4]) for name in names if re.fullmatch(r"f\d{6,}\.bin", name))
+        known = (name for name in names if re.fullmatch(r"f\d{6,}\.bin", name) and self._is_there(name))
+        indices = (int(name[1:-4]) for name in known)
         return self._answer([self._edge(index) for index in indices if index < self.run.files], complete=True)
+
+    def _is_there(self, name: str) -> bool:
+        """Return whether the store has it; it has all of a run that nothing is uploaded to. Bytes are checked later."""
+        return not self.run.uploaded or Path(self.sent, name).exists()
+
+    def upload_urls(self, names: list[str]) -> bytes:
+        """Return the answer that says where files are to be put."""
+        files = [{"name": name, "uploadUrl": signed(f"{self.store}/put/{self.run.run_id}/{name}")} for name in names]
+        return _data({"createRunFiles": {"runID": _RUN["id"], "uploadHeaders": [], "files": files}})
 
     def _edge(self, index: int) -> dict[str, object]:
         name = name_of(index)
@@ -147,16 +162,23 @@ class Answers:
         self._asked += 1
         asked = await request.json()
         variables = asked.get("variables") or {}
-        match = re.search(r"query\s+(\w+)", asked["query"])
+        match = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"])
         operation = match[1] if match else None
         if operation in ("Viewer", "GetDefaultEntity"):
             return web.json_response({"data": _PERSON})
-        listing = self._listings.get(variables.get("project", "")) or self._listings.get(variables.get("name", ""))
-        known = ("Run", "RunFiles", "Runs", "RunCount")
+        if operation == "ServerFeaturesQuery":
+            return web.json_response({"data": {"serverInfo": {"features": _FEATURES}}})
+        if operation == "MarkRunFilesUploaded":
+            return web.json_response({"data": {"markRunFilesUploaded": {"success": True}}})
+        named = (variables.get(each, "") for each in ("project", "name", "run"))
+        listing = next((self._listings[name] for name in named if name in self._listings), None)
+        known = ("Run", "RunFiles", "Runs", "RunCount", "CreateRunFiles")
         if listing is None or operation not in known or variables.get("pattern"):
             return web.json_response({"errors": [{"message": "the benchmark does not ask this"}]}, status=400)
         if listing.run.latency:
             await asyncio.sleep(listing.run.latency)
+        if operation == "CreateRunFiles":
+            return web.Response(body=listing.upload_urls(variables["files"]), content_type="application/json")
         if operation == "RunCount":
             return web.json_response({"data": {"project": {"runCount": listing.run.runs}}})
         if operation == "Runs":
@@ -178,7 +200,7 @@ class Answers:
 
 def _main(runs: Path, number: int) -> None:
     given = json.loads(runs.read_text())
-    listings = [Listing(StagedRun(**each["run"]), each["store"], each["md5s"]) for each in given]
+    listings = [Listing(StagedRun(**each["run"]), each["store"], each["md5s"], each["sent"]) for each in given]
     app = web.Application()
     answers = Answers({listing.run.run_id: listing for listing in listings})
     app.router.add_post("/graphql", answers.answer)

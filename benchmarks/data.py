@@ -36,6 +36,7 @@ class StagedRun:
         slow_disk: Seconds that each metadata call takes on the disk that the files go to; 0 for memory.
         way: How the store is reached.
         runs: How many runs. With more than one, ``run_id`` is the name of their project.
+        uploaded: Whether the files are to be uploaded: the API lists those of them that the store was sent.
     """
 
     files: int = 1
@@ -48,6 +49,7 @@ class StagedRun:
     slow_disk: float = 0.0
     way: Way = "direct"
     runs: int = 1
+    uploaded: bool = False
 
     @property
     def folder(self) -> str:
@@ -59,7 +61,9 @@ class StagedRun:
         """The run's id."""
         project = f"{self.runs}x" if self.runs > 1 else ""
         latencies = f"{self.latency * 1000:g}ms-{self.first_byte * 1000:g}ms"
-        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{latencies}-{self.way.replace(' ', '-')}"
+        sent = "-uploaded" if self.uploaded else ""
+        way = self.way.replace(" ", "-")
+        return f"{project}{self.files}x{self.size}-{self.folder}-{self.door}-{latencies}-{way}{sent}"
 
     def __str__(self) -> str:
         unit, name = (MIB, "MiB") if self.size >= MIB else (1024, "KiB") if self.size >= 1024 else (1, "bytes")

@@ -98,13 +98,26 @@ def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
 def _api(
     folder: Path, runs: Sequence[StagedRun], origins: Mapping[store.Entry, str], md5s: dict[str, list[str]]
 ) -> Iterator[str]:
-    listings = [{"run": attrs.asdict(run), "store": origins[_entry_of(run)], "md5s": md5s[run.folder]} for run in runs]
+    listings = [
+        {
+            "run": attrs.asdict(run),
+            "store": origins[_entry_of(run)],
+            "md5s": md5s[run.folder],
+            "sent": str(sent_to(folder, run)),
+        }
+        for run in runs
+    ]
     file = folder / "runs.json"
     file.write_text(json.dumps(listings))
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         command = [sys.executable, "-m", "benchmarks.api_server", str(file), str(listener.fileno())]
         with store.running(command, pass_fds=[listener.fileno()]):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def sent_to(folder: Path, run: StagedRun) -> Path:
+    """Return where the store keeps what is uploaded to a run."""
+    return folder / "put" / run.run_id
 
 
 def _entry_of(run: StagedRun) -> store.Entry:

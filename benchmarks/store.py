@@ -1,6 +1,7 @@
 """The store of the benchmarks: serves a folder at loopback, plain, over TLS, and with a limit on each connection.
 
-``/after/SECONDS/PATH`` is ``/PATH``, whose response begins that much later, as that of a store far away does.
+``/after/SECONDS/PATH`` is ``/PATH``, whose response begins that much later, as that of a store far away does. What is
+put to ``/put/PATH`` becomes ``put/PATH`` below the folder of the configuration.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ http {{
         {listens}
         root {data};
         location = /state {{ stub_status; }}
+        location /put/ {{ root {folder}; dav_methods PUT; create_full_put_path on; client_max_body_size 0; }}
         location ~ ^/same/([^/]+)/ {{ try_files /$1/f000000.bin =404; }}
         {delayed}
     }}
@@ -151,7 +153,8 @@ def _nginx(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> tu
 
 def _python(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> tuple[list[str], dict[str, str]]:
     numbers = [f"{door}={listener.fileno()}" for (_, door), listener in doors.items()]
-    return [sys.executable, "-m", "benchmarks.plain_store", str(data), str(folder / "server.pem"), *numbers], {}
+    places = [str(data), str(folder), str(folder / "server.pem")]
+    return [sys.executable, "-m", "benchmarks.plain_store", *places, *numbers], {}
 
 
 @contextmanager

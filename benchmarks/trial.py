@@ -21,7 +21,7 @@ import attrs
 
 from benchmarks.data import StagedRun, check_files
 from benchmarks.slow_mount import SlowDisk
-from benchmarks.stage import Stage
+from benchmarks.stage import Stage, sent_to
 from benchmarks.watch import StoreWatch
 
 _LIMIT = 1800.0
@@ -62,6 +62,16 @@ class Job:
     def written(self) -> Path:
         """The same, where no call takes its time."""
         return (self.disk.direct / self.folder.name if self.disk else self.folder) / "root"
+
+    @property
+    def source(self) -> Path:
+        """Where the files are that are uploaded."""
+        return self.stage.folder / "data" / self.run.folder
+
+    @property
+    def sent(self) -> Path:
+        """Where the store keeps what is uploaded."""
+        return sent_to(self.stage.folder, self.run)
 
     @property
     def path(self) -> str:
@@ -149,6 +159,7 @@ def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
     finally:
         _end_remaining(mark)
         shutil.rmtree(folder)
+        shutil.rmtree(job.sent, ignore_errors=True)
         if job.disk is not None:
             shutil.rmtree(job.written.parent)
 
@@ -250,6 +261,8 @@ def _environment(job: Job, mark: str) -> dict[str, str]:
 
 
 def _check(contender: Contender, job: Job) -> str:
+    if job.run.uploaded:
+        return check_files(job.run, job.sent, job.stage.md5s[job.run.folder])
     if not contender.downloads:
         return ""
     return check_files(job.run, job.written, job.stage.md5s[job.run.folder])

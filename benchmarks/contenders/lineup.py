@@ -32,6 +32,21 @@ def ours(title: str, work: str, **options: bool | int) -> Contender:
     return Contender(title, lambda job: _module("ours", *how, *_place(job)), needs=_OURS, downloads=work != "list")
 
 
+def ours_upload(title: str, work: str = "upload", **options: bool | int) -> Contender:
+    """Make a contender of ``AsyncRun.upload`` (``upload``, ``upload_unverified``) or, file by file, ``upload_file``."""
+    how = (work, json.dumps(options))
+    return Contender(title, lambda job: _module("ours", *how, *_sending(job)), needs=_OURS)
+
+
+def wandb_upload(title: str, *, threads: int = 1) -> Contender:
+    """Make a contender of ``Run.upload_file`` of ``wandb.Api``."""
+    return Contender(title, lambda job: _module("wandb_upload", str(threads), *_sending(job)), needs=_WANDB)
+
+
+def _sending(job: Job) -> tuple[str, str, str]:
+    return job.stage.base_url, job.path, str(job.source)
+
+
 def ours_blocking(title: str, work: str, *, threads: int = 1) -> Contender:
     """Make a contender of ``Api``: ``work`` is ``download``, one call for all files, or ``fetch``, a call for each."""
     return Contender(title, lambda job: _module("ours_blocking", work, str(threads), *_place(job)), needs=_OURS)

@@ -1,6 +1,8 @@
 """wbfiles_async, awaited.
 
-python -m benchmarks.contenders.ours download|again|fetch|list OPTIONS_JSON BASE_URL RUN ROOT
+python -m benchmarks.contenders.ours download|again|fetch|list|upload|upload_file OPTIONS_JSON BASE_URL RUN ROOT
+
+``ROOT`` is where the files go, or are uploaded from.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 from benchmarks.contenders.reporting import Stopwatch, report
 from wbfiles_async import AsyncApi, AsyncRun, TransferOptions
@@ -32,7 +35,27 @@ async def _list(run: AsyncRun, root: str) -> int:
     return len(await run.files().to_list())
 
 
-_WORK = {"download": _download, "again": _again, "fetch": _fetch, "list": _list}
+async def _upload(run: AsyncRun, root: str) -> int:
+    return (await run.upload(root, root)).verified
+
+
+async def _upload_unverified(run: AsyncRun, root: str) -> int:
+    return (await run.upload(root, root)).uploaded
+
+
+async def _upload_file(run: AsyncRun, root: str) -> int:
+    return len([await run.upload_file(path, root) for path in sorted(Path(root).iterdir())])
+
+
+_WORK = {
+    "download": _download,
+    "again": _again,
+    "fetch": _fetch,
+    "list": _list,
+    "upload": _upload,
+    "upload_unverified": _upload_unverified,
+    "upload_file": _upload_file,
+}
 
 
 async def _main(work: str, options: str, base_url: str, path: str, root: str) -> None:
