@@ -17,7 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ("3.11", "3.12", "3.13")
 PROCESSES = ("sync/test_parity", "sync/test_lifecycle", "sync/test_uvloop", "cli/test_processes", "test_threads")
 """Tests of what depends on the interpreter and its event loop: threads, signals, forks, the exit."""
-WITH_UVLOOP = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes", "test_readme")
+WITH_UVLOOP = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes")
 """Tests of what uses uvloop where it is installed: the blocking objects and the command line."""
 
 

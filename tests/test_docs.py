@@ -19,11 +19,16 @@ import attrs
 import pytest
 from test_readme import FILES, RUN
 
+from wbfiles_async import errors
 from wbfiles_async.testing import LocalServer
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = DOCS / "pages"
-WRITTEN_BY_SITE = {"contributing.md", "changelog.md", "reference/command-line.md"}
+ELSEWHERE = {
+    *("contributing.md", "changelog.md", "reference/command-line.md"),
+    *("explanation/faults.md", "explanation/benchmarks.md"),
+}
+"""Pages that docs/site.py writes or copies."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -66,13 +71,15 @@ def of(language: str) -> list[Block]:
 def environment(
     wandb_server: LocalServer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """The run that the pages speak of, and what leads there; the current folder is an empty one."""
+    """The run that the pages speak of, and what leads there; the current folder holds what is uploaded."""
     for name, data in FILES.items():
         wandb_server.add_file(RUN, name, data)
     found = {"WANDB_BASE_URL": wandb_server.base_url, "WANDB_API_KEY": wandb_server.api_key}
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.pt").write_bytes(bytes(1000))
     return os.environ | found
 
 
@@ -140,5 +147,10 @@ def nav_pages(entry: object) -> Iterator[str]:
 def test_every_page_is_in_the_navigation() -> None:
     nav = tomllib.loads((DOCS / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
     written = {path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md")}
-    copied = {"explanation/faults.md", "explanation/benchmarks.md"} | WRITTEN_BY_SITE
-    assert set(nav_pages(nav)) == written | copied
+    assert set(nav_pages(nav)) == written | ELSEWHERE
+
+
+def test_every_error_is_on_its_page() -> None:
+    text = (PAGES / "reference" / "errors.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    assert named == set(errors.__all__) - {"WBFilesError"}
