@@ -470,7 +470,7 @@ def with_clock(api: AsyncApi) -> AsyncApi:
 def quick(**options: Any) -> TransferOptions:
     """Return options by which nothing takes long, and what is interrupted leaves nothing to resume from."""
     return attrs.evolve(
-        TransferOptions(attempts=3, stall_seconds=2.0, connect_timeout=2.0, time_budget=20.0, resume=False), **options
+        TransferOptions(attempts=3, stall_seconds=5.0, connect_timeout=5.0, time_budget=20.0, resume=False), **options
     )
 
 

@@ -161,7 +161,7 @@ def changed(options: TransferOptions, changes: OptionChanges) -> TransferOptions
     names = [field.name for field in attrs.fields(TransferOptions)]
     for name in changes:
         if name not in names:
-            raise ConfigurationError(f"There is no option {name!r}. TransferOptions has {', '.join(names)}.")
+            raise ConfigurationError(f"There is no option {name!r}; there are {', '.join(names)}.")
     return attrs.evolve(options, **changes)
 
 

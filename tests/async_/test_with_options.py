@@ -100,7 +100,7 @@ async def test_an_injected_client_is_used_by_both() -> None:
     [
         (
             {"max_retries": 3},
-            "^There is no option 'max_retries'. TransferOptions has connections, part_size, ",
+            "^There is no option 'max_retries'; there are connections, part_size, ",
         ),
         ({"connections": 0}, "^TransferOptions.connections must be a whole number of at least 1"),
         ({"timeout": -1}, "^timeout must be a number of seconds above 0"),

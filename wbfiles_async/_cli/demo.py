@@ -1,14 +1,19 @@
-"""``wbfiles demo``: a sample run, served and fetched on this machine."""
+"""``wbfiles demo``: a sample run, served on this machine, and fetched in spite of a kill."""
 
 from __future__ import annotations
 
+import asyncio
 import filecmp
+import os
 import random
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 from rich.table import Table
 
 from wbfiles_async import AsyncApi, TransferOptions
@@ -21,10 +26,22 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._text import counted, printable, size_of
 
+if TYPE_CHECKING:
+    from wbfiles_async.testing import LocalServer
+
 RUN = "local/demo/first-run"
+
+LARGE = "checkpoints/model.bin"
+"""The name of the large file."""
 
 LARGE_BYTES = 48 << 20
 """Enough for a large file, and no burden to any disk."""
+
+KILLED_AT = LARGE_BYTES // 2
+"""Bytes of the large file after which the first attempt is killed."""
+
+RATE = 24 << 20
+"""Bytes a second of the first attempt, so that it can be watched."""
 
 TIMEOUT = 30.0
 """Seconds for one answer of the server here, so that no setting of the user's counts."""
@@ -32,6 +49,8 @@ TIMEOUT = 30.0
 
 def demo(root: Path, output: Output) -> int:
     """Serve a sample run on a free port, fetch it, and report what happened; only ``root`` is left.
+
+    The first attempt is a process of its own, which is killed half way. The second one continues.
 
     Returns:
         The exit code.
@@ -45,15 +64,51 @@ def demo(root: Path, output: Output) -> int:
         with tempfile.TemporaryDirectory(prefix="wbfiles-demo-") as folder, server_class(folder) as server:
             for name, data in _sample():
                 _check_free(root / name, server.add_file(RUN, name, data))
-            return await _fetch(server.base_url, server.api_key, root, output)
+            was_killed = await _fetch_and_kill(server, root, output)
+            return await _fetch(server, root, output, was_killed=was_killed)
 
     return run(work, output.log_level)
 
 
-async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int:
+async def _fetch_and_kill(server: LocalServer, root: Path, output: Output) -> bool:
+    """Fetch the run in another process, and kill that when it has half of the large file; return whether it was."""
+    part_file = (root / LARGE).with_name(f".{Path(LARGE).name}.wbfiles-part")
+    output.say(f"wbfiles get {RUN}, killed half way:\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "wbfiles_async", "get", RUN, "--root", str(root)),
+        *("--no-remember", "--limit-rate", str(RATE), "--timeout", str(TIMEOUT)),
+        env=os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=None if output.shows_progress else asyncio.subprocess.DEVNULL,
+    )
+    try:
+        while process.returncode is None and _bytes_in(part_file) < KILLED_AT:  # noqa: ASYNC110  # of another process
+            await asyncio.sleep(0.01)
+        return process.returncode is None
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        if output.shows_progress:
+            Console(stderr=True).show_cursor()  # which the killed one had hidden
+
+
+def _bytes_in(path: Path) -> int:
+    """Return how many bytes of a file that has its length from the beginning are there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return getattr(found, "st_blocks", found.st_size // 512) * 512
+
+
+async def _fetch(server: LocalServer, root: Path, output: Output, *, was_killed: bool) -> int:
+    if was_killed:
+        output.say("\nKilled. The same command again:\n")
     results: list[FileResult] = []
     options = TransferOptions(remember=False)  # the folder shall hold the sample and nothing else
-    async with AsyncApi(base_url=base_url, api_key=api_key, timeout=TIMEOUT, options=options) as api:
+    async with AsyncApi(base_url=server.base_url, api_key=server.api_key, timeout=TIMEOUT, options=options) as api:
         everything = Chosen((), None, Selection())
         fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
         report = await download(fetch, output, results.append)
@@ -61,7 +116,7 @@ async def _fetch(base_url: str, api_key: str, root: Path, output: Output) -> int
         tell_failures(report, fetch.name_of)
         return ExitCode.FAILED
     if not output.quiet:
-        _show(report, results, base_url)
+        _show(report, results, server.base_url)
     return ExitCode.DONE
 
 
@@ -72,7 +127,7 @@ def _sample() -> Iterator[tuple[str, bytes]]:
     for epoch in range(20):
         rows = (b"%d,%.6f\n" % (step, 1 / (1 + epoch * 100 + step)) for step in range(100))
         yield f"metrics/train/epoch-{epoch:02}.csv", b"step,loss\n" + b"".join(rows)
-    yield "checkpoints/model.bin", random.Random(0).randbytes(LARGE_BYTES)
+    yield LARGE, random.Random(0).randbytes(LARGE_BYTES)
 
 
 def _check_free(target: Path, sample: Path) -> None:
@@ -83,7 +138,7 @@ def _check_free(target: Path, sample: Path) -> None:
 
 def _show(report: DownloadReport, results: list[FileResult], base_url: str) -> None:
     table = Table("", box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for title in ("Files", "Bytes", "Parts", "Verified", "Seconds"):
+    for title in ("Files", "Bytes", "Resumed", "Verified", "Seconds"):
         table.add_column(title, justify="right")
     small = [result for result in results if result.size < LARGE_BYTES]
     large = [result for result in results if result.size >= LARGE_BYTES]
@@ -94,11 +149,12 @@ def _show(report: DownloadReport, results: list[FileResult], base_url: str) -> N
     out.print(f"A sample run was served at {base_url} and fetched from there:\n", soft_wrap=True)
     out.print(table)
     if report.kept:
-        out.print(f"\n{counted(report.kept, 'file')} of an earlier demo were compared with their md5 and kept.")
+        before = "that had arrived before the kill" if report.resumed else "of an earlier demo"
+        out.print(f"\n{counted(report.kept, 'file')} {before} were compared with their md5 and kept.")
     out.print(f"\nThe files are in {printable(str(report.root))}", soft_wrap=True)
     out.print("\nFor a run of your own set WANDB_API_KEY, then:\n\n  wbfiles get ENTITY/PROJECT/RUN")
 
 
 def _sums(results: list[FileResult]) -> tuple[str, ...]:
-    size, parts = sum(result.size for result in results), sum(result.parts for result in results)
-    return str(len(results)), size_of(size), str(parts), str(sum(result.verified for result in results))
+    size, resumed = sum(result.size for result in results), sum(result.resumed for result in results)
+    return str(len(results)), size_of(size), size_of(resumed), str(sum(result.verified for result in results))
