@@ -27,6 +27,7 @@ from wbfiles_async import (
     AsyncApi,
     AsyncFile,
     AsyncFiles,
+    AsyncProject,
     AsyncRun,
     DownloadReport,
     FileResult,
@@ -135,7 +136,7 @@ def _after(owner: type, name: str, tell: Callable[..., None]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to listen."""
     config.addinivalue_line("markers", "shows_secrets(why): the test shows a secret on purpose")
-    for kind in (AsyncApi, AsyncRun, AsyncFiles, AsyncFile, DownloadReport, FileResult):
+    for kind in (AsyncApi, AsyncProject, AsyncRun, AsyncFiles, AsyncFile, DownloadReport, FileResult):
         _after(kind, "__init__", lambda _, made, *__: current.keep(made))
     _after(errors.WBFilesError, "__init__", lambda _, error, *__: current.keep(error))
     _after(credentials.ApiKey, "__init__", lambda _, key, *__: current.learn(key.value))

@@ -47,7 +47,7 @@ PURE = {
     *("_disk.fingerprints", "_disk.journal", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
-    *("_graphql.files_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
+    *("_graphql.files_page", "_graphql.projects_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
     *(
         "_graphql.pagination",
         "_graphql.path_uri",

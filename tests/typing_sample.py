@@ -14,6 +14,8 @@ from wbfiles_async import (
     AsyncApi,
     AsyncFile,
     AsyncFiles,
+    AsyncProject,
+    AsyncProjects,
     AsyncRun,
     AsyncRuns,
     DeletionReport,
@@ -22,6 +24,8 @@ from wbfiles_async import (
     Files,
     IncompleteDownloadError,
     Progress,
+    Project,
+    Projects,
     Run,
     Runs,
 )
@@ -42,6 +46,9 @@ def blocking() -> None:
         assert_type(runs.first(), Run | None)
         assert_type(runs.download("there", layout="{project}/{run}"), DownloadReport)
         assert_type(api.download([run, "entity/project/run"], "there"), DownloadReport)
+        projects = assert_type(api.projects("entity"), Projects)
+        assert_type(projects[0], Project)
+        assert_type([run.id for each in projects for run in each.runs()], list[str])
         files = assert_type(run.files(pattern="%.png", match={"md5": "..."}), Files)
         assert_type(len(files), int)
         assert_type(files.count(), int)
@@ -85,6 +92,9 @@ async def asynchronous() -> None:
         assert_type(await runs.first(), AsyncRun | None)
         assert_type(await runs.download("there", layout="{project}/{run}"), DownloadReport)
         assert_type(await api.download(runs, "there"), DownloadReport)
+        projects = assert_type(api.projects(per_page=10), AsyncProjects)
+        assert_type([each.runs({"state": "failed"}) async for each in projects], list[AsyncRuns])
+        assert_type(await projects.first(), AsyncProject | None)
         files = assert_type(run.files(pattern="%.png", match={"md5": "..."}), AsyncFiles)
         assert_type(await files.count(), int)
         assert_type(await files.first(), AsyncFile | None)

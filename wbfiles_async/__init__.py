@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from wbfiles_async._async.api import AsyncApi
 from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._async.projects import AsyncProject, AsyncProjects
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
-from wbfiles_async._sync.objects import Api, File, Files, Run, Runs
+from wbfiles_async._sync.objects import Api, File, Files, Project, Projects, Run, Runs
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,
@@ -58,6 +59,8 @@ __all__ = [
     "AsyncApi",
     "AsyncFile",
     "AsyncFiles",
+    "AsyncProject",
+    "AsyncProjects",
     "AsyncRun",
     "AsyncRuns",
     "AuthenticationError",
@@ -78,6 +81,8 @@ __all__ = [
     "ObjectChangedError",
     "PermissionDeniedError",
     "Progress",
+    "Project",
+    "Projects",
     "RateLimitedError",
     "RemoteFileExistsError",
     "RemoteFileNotFoundError",

@@ -171,5 +171,8 @@ PER_PAGE = 1000
 RUNS_PER_PAGE = 50
 """Runs that one request lists, as with W&B's own client. Each may bring files along, ``PER_PAGE`` in all."""
 
+PROJECTS_PER_PAGE = 200
+"""Projects that one request lists, as with W&B's own client."""
+
 LAYOUT = "{run}"
 """Where the files of each of many runs go: names such as ``config.yaml`` are those of every run."""

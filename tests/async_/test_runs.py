@@ -446,6 +446,7 @@ def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None
             tags=[f"tag{number % 3}"],
             created_at=f"2026-01-0{9 - number}T00:00:00",
         )
+    wandb_server.add_run(f"{PROJECT.partition('/')[0]}/another/r0")
     questions: list[tuple[dict[str, object] | None, str]] = [
         (None, "+created_at"),
         ({}, "-created_at"),
@@ -481,6 +482,10 @@ def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None
             runs = api.runs(PROJECT, *question, per_page=2)
             assert [[run.id, run.name, run.state, run.created_at] for run in runs] == answer["runs"], question
             assert len(api.runs(PROJECT, *question)) == answer["count"], question
+        projects = api.projects(PROJECT.partition("/")[0], per_page=1)
+        assert [
+            [each.name, each.entity, each.path, each.id, each.created_at, each.is_benchmark] for each in projects
+        ] == seen["projects"]
+    assert {name for name, *_ in seen["projects"]} == {PROJECT.partition("/")[2], "another"}
     assert any(answer["count"] not in (0, 5) for answer in seen["answers"])
     assert seen["missing"] == "ValueError"
-    assert seen["projects"] == sorted({*seen["projects"], PROJECT.partition("/")[2]})

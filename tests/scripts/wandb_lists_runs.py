@@ -20,5 +20,8 @@ try:
     missing = "an empty list"
 except ValueError as error:
     missing = type(error).__name__
-projects = [each.name for each in api.projects(project.partition("/")[0], per_page=1)]
+projects = [
+    [each.name, each.entity, each.path, each.id, each.created_at, each.is_benchmark]
+    for each in api.projects(project.partition("/")[0], per_page=1)
+]
 json.dump({"answers": answers, "missing": missing, "projects": projects}, sys.stdout)

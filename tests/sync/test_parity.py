@@ -41,7 +41,7 @@ def blocking_type(annotation: str) -> str:
     for theirs, ours in TYPES.items():
         annotation = annotation.replace(theirs, ours)
     annotation = re.sub(r"\bClient\b", "AsyncApi", annotation)
-    return re.sub(r"\bAsync(?=(Api|Runs?|Files?)\b)", "", annotation)
+    return re.sub(r"\bAsync(?=(Api|Projects?|Runs?|Files?)\b)", "", annotation)
 
 
 Parameter = tuple[str, object, object, str]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from wbfiles_async._async.client import Client
 from wbfiles_async._async.files import check_existing, judged
+from wbfiles_async._async.projects import AsyncProjects
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike, path_text
 from wbfiles_async._async.runs import AsyncRuns, parse_filters
@@ -21,10 +22,10 @@ from wbfiles_async._auth.credentials import find_credentials, missing_credential
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
-from wbfiles_async._graphql.run_paths import parse_project_path, parse_run_path, possible_meanings
+from wbfiles_async._graphql.run_paths import parse_entity, parse_project_path, parse_run_path, possible_meanings
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
-from wbfiles_async._options import LAYOUT, RUNS_PER_PAGE, OptionChanges, TransferOptions, changed
+from wbfiles_async._options import LAYOUT, PROJECTS_PER_PAGE, RUNS_PER_PAGE, OptionChanges, TransferOptions, changed
 from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._settings import home_folder, load_settings, with_timeout
 from wbfiles_async.errors import ConfigurationError, RunNotFoundError
@@ -214,6 +215,27 @@ class AsyncApi(Client, HandlesFilesOnly):
             named, base_url=settings.base_url, entity=settings.entity, project=settings.project
         )
         return AsyncRuns(self, project, parse_filters(filters), order or "+created_at", per_page)
+
+    def projects(self, entity: str | None = None, per_page: int = PROJECTS_PER_PAGE) -> AsyncProjects:
+        """Select the projects of a user or team. Makes no request.
+
+        Args:
+            entity: The user or team; by default that of the settings, else the default one, requested at first use.
+            per_page: Projects to list in one request; fewer if the server refuses so many.
+
+        Returns:
+            The projects, not listed yet.
+
+        Raises:
+            ConfigurationError: The name cannot be that of a user or team, or a value cannot be used.
+
+        Source:
+            W&B's public API, ``Api.projects``.
+        """
+        if per_page < 1:
+            raise ConfigurationError(f"per_page is the number of projects in one request, 1 or more, not {per_page}.")
+        named = self._gateway.settings.entity or "" if entity is None else parse_entity(entity)
+        return AsyncProjects(self, named, per_page)
 
     async def download(
         self,

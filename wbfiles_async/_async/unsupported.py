@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
-__all__ = ["API", "MODULE", "RUN", "HandlesFilesOnly", "raise_missing"]
+__all__ = ["API", "MODULE", "PROJECT", "RUN", "HandlesFilesOnly", "raise_missing"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -26,11 +26,12 @@ API: Final = _names(
     artifact artifact_collection artifact_collection_exists artifact_collections artifact_exists artifact_type
     artifact_types artifact_versions artifacts automation automations create_automation create_custom_chart
     create_project create_registry create_run create_run_queue create_team create_user delete_automation flush
-    from_path integrations job list_jobs organization project projects queued_run registries registry reports
+    from_path integrations job list_jobs organization project queued_run registries registry reports
     run_queue slack_integrations sweep sync_tensorboard team update_automation upsert_run_queue user user_agent
     users viewer webhook_integrations
     """
 )
+PROJECT: Final = _names("artifacts_types collections owner snake_to_camel sweeps to_html url user")
 MODULE: Final = _names(
     """
     Artifact Audio Graph Histogram Html Image Molecule Object3D Plotly Settings Table Video agent alert config

@@ -17,7 +17,6 @@ from click.shell_completion import (
 )
 
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
-from wbfiles_async._models import ProjectPath
 
 SECONDS = 3.0
 """Seconds to wait for the server after the Tab key."""
@@ -108,14 +107,19 @@ async def _asking(base_url: str | None) -> AsyncIterator[AsyncApi]:
 async def _first_parts(begun: str, base_url: str | None) -> list[str]:
     async with _asking(base_url) as api:
         settings = api._gateway.settings
-        entity = settings.entity or (await api._gateway.api.resolve(ProjectPath("", "-"))).entity
+        entity = settings.entity or await api._gateway.api.entity()
     found = await _runs("", begun, base_url) if settings.project else []
     return found + [f"{entity}/"] * entity.startswith(begun)
 
 
 async def _projects(entity: str, begun: str, base_url: str | None) -> list[str]:
     async with _asking(base_url) as api:
-        names = await api._gateway.api.projects(entity, most=MOST_PROJECTS)
+        names: list[str] = []
+        async with aclosing(api.projects(entity, per_page=MOST_NAMES).pages()) as pages:
+            async for page in pages:
+                names += [project.name for project in page]
+                if len(names) >= MOST_PROJECTS:
+                    break
     return [f"{entity}/{name}/" for name in names if name.startswith(begun)][:MOST_NAMES]
 
 

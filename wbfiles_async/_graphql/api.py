@@ -14,18 +14,12 @@ from wbfiles_async._backoff import is_transient
 from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
-from wbfiles_async._graphql.pagination import Pages, RunPages
+from wbfiles_async._graphql.pagination import Pages, ProjectPages, RunPages
 from wbfiles_async._graphql.prefetch import prefetch
+from wbfiles_async._graphql.projects_page import ListedProject, ProjectsPage, parse_projects_page
 from wbfiles_async._graphql.queries import PROJECTS, RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
 from wbfiles_async._graphql.responses import parse_viewer
-from wbfiles_async._graphql.runs_page import (
-    ListedRun,
-    RunsPage,
-    parse_projects,
-    parse_run,
-    parse_run_count,
-    parse_runs_page,
-)
+from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._options import PER_PAGE
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundError
@@ -73,12 +67,14 @@ class WandbApi:
 
     async def resolve(self, path: P) -> P:
         """Fill in the default entity, which is requested once."""
-        if path.entity:
-            return path
+        return path if path.entity else attrs.evolve(path, entity=await self.entity())
+
+    async def entity(self) -> str:
+        """Return the default entity, which is requested once."""
         async with self._client().entity_lock:
             if not self.default_entity:
                 self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
-        return attrs.evolve(path, entity=self.default_entity)
+        return self.default_entity
 
     async def pages(
         self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
@@ -128,6 +124,27 @@ class WandbApi:
     async def _runs_page(self, walk: RunPages) -> RunsPage:
         data = await self._ask_page(RUNS_WITH_FILES if walk.files_each else RUNS, walk)
         return await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
+
+    def project_pages(self, walk: ProjectPages) -> AsyncGenerator[tuple[ListedProject, ...]]:
+        """Yield the projects of an entity, page by page; the next page is requested while one is used.
+
+        Raises:
+            RunNotFoundError: The entity does not exist or is not visible.
+            ApiError: The server fails, or leads in circles.
+        """
+
+        def accept(page: ProjectsPage) -> tuple[ListedProject, ...]:
+            projects = walk.accept(page)
+            if page.skipped:
+                log.warning(
+                    "%s: the server listed %d projects without a name; they are left out", walk.entity, page.skipped
+                )
+            return projects
+
+        async def request() -> ProjectsPage:
+            return parse_projects_page(await self._ask_page(PROJECTS, walk), entity=walk.entity)
+
+        return prefetch(request, accept, lambda: walk.done)
 
     async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
         """Return how many runs of the project the filters select; ``None`` if the server does not count.
@@ -179,7 +196,7 @@ class WandbApi:
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
 
-    async def _ask_page(self, query: str, walk: Pages | RunPages) -> dict[str, object]:
+    async def _ask_page(self, query: str, walk: Pages | RunPages | ProjectPages) -> dict[str, object]:
         """Request the next page of a walk; a smaller one if the server refuses it or does not deliver it in time."""
         limit = self._page_limit
         walk.shrink(limit.clip(walk.size))
@@ -204,27 +221,6 @@ class WandbApi:
         """Return one file by its name; ``None`` if the run has none of that name."""
         page = await self._page(Pages(run=await self.resolve(run), per_page=1, names=(name,)))
         return next((file for file in page.files if file.name == name), None)
-
-    async def projects(self, entity: str, *, most: int) -> list[str]:
-        """Return names of projects of an entity, as the server orders them.
-
-        Args:
-            entity: The user or team; empty for the default one.
-            most: The number of names that are enough.
-        """
-        names: list[str] = []
-        cursor = None
-        while len(names) < most:
-            variables: dict[str, object] = {
-                "entity": entity or None,
-                "cursor": cursor,
-                "perPage": min(most, MODEST_PAGE),
-            }
-            page, cursor = parse_projects(await self.ask(PROJECTS, variables))
-            names += page
-            if cursor is None or not page:
-                break
-        return names[:most]
 
     async def look_up(self, run: RunPath, name: str) -> FileAttributes:
         """Return one file by its name.

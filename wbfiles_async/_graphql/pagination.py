@@ -8,11 +8,12 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from wbfiles_async._graphql.files_page import FilesPage
+from wbfiles_async._graphql.projects_page import ListedProject, ProjectsPage
 from wbfiles_async._graphql.runs_page import ListedRun, RunsPage
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async.errors import ApiError
 
-__all__ = ["Pages", "RunPages"]
+__all__ = ["Pages", "ProjectPages", "RunPages"]
 
 # A file or a run shows up twice when others are added or removed while we page, and then near to its first
 # place. Remembering the ids of a million files would take 100 MB; this many take 1 MB.
@@ -242,4 +243,57 @@ class RunPages:
             end_cursor=page.end_cursor,
             has_next=page.has_next,
             count=page.run_count,
+        )
+
+
+@attrs.define
+class ProjectPages:
+    """A walk through the projects of one entity.
+
+    Query with `variables` and pass each page to `accept`, until `done`.
+
+    Attributes:
+        entity: The user or team.
+        per_page: Projects to request at a time; may be changed in between.
+    """
+
+    entity: str
+    per_page: int
+    _trail: _Trail[ListedProject] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._trail = _Trail(f"the projects of {self.entity}")
+
+    @property
+    def done(self) -> bool:
+        """Whether all pages have been accepted."""
+        return self._trail.done
+
+    def __str__(self) -> str:
+        return self.entity
+
+    @property
+    def size(self) -> int:
+        """Projects to request at a time."""
+        return self.per_page
+
+    def shrink(self, size: int) -> None:
+        """Request at most so many projects at a time from now on."""
+        self.per_page = min(self.per_page, size)
+
+    def variables(self) -> dict[str, object]:
+        """Return the variables of the `PROJECTS` query for the next page."""
+        return {"entity": self.entity, "cursor": self._trail.cursor, "perPage": self.per_page}
+
+    def accept(self, page: ProjectsPage) -> tuple[ListedProject, ...]:
+        """Take the requested page, and return its projects without those seen shortly before.
+
+        Raises:
+            ApiError: The server says that there are more pages but gives no way to them.
+        """
+        return self._trail.take(
+            ((project.path.project, project) for project in page.projects),
+            end_cursor=page.end_cursor,
+            has_next=page.has_next,
+            count=None,
         )

@@ -41,7 +41,7 @@ query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor:
 PROJECTS: Final = """\
 query GetProjects($entity: String, $cursor: String, $perPage: Int = 50) {
   models(entityName: $entity, after: $cursor, first: $perPage) {
-    edges { node { name } cursor }
+    edges { node { id name entityName createdAt isBenchmark } cursor }
     pageInfo { endCursor hasNextPage }
   }
 }

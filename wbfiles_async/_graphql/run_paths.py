@@ -10,7 +10,7 @@ from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async._urls import without_secrets
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["parse_project_path", "parse_run_path", "possible_meanings", "split_file_page"]
+__all__ = ["parse_entity", "parse_project_path", "parse_run_path", "possible_meanings", "split_file_page"]
 
 _FORMS = "use entity/project/run_id, entity/project/runs/run_id, project/run_id, run_id, or the URL of the run's page"
 _PROJECT_FORMS = "use entity/project, project, or the URL of the project's page"
@@ -98,6 +98,19 @@ def parse_project_path(path: str | None, *, base_url: str, entity: str | None, p
         raise ConfigurationError(f"{_shown(path)} names no project: {error}; {_PROJECT_FORMS}") from None
     named = parts.pop()
     return ProjectPath(entity=parts.pop() if parts else entity or "", project=named)
+
+
+def parse_entity(name: str) -> str:
+    """Return the name of a user or team, if it can be one.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    try:
+        _check(name)
+    except ValueError as error:
+        raise ConfigurationError(f"{_shown(name)} names no user or team: {error}") from None
+    return name
 
 
 def possible_meanings(

@@ -84,18 +84,6 @@ def parse_run_count(data: Mapping[str, object], *, project: ProjectPath) -> int 
     return whole_number(_found(data, project).get("runCount"))
 
 
-def parse_projects(data: Mapping[str, object]) -> tuple[tuple[str, ...], str | None]:
-    """Read an answer to `PROJECTS`: the names, and the cursor of the next page; ``None`` if this is the last one."""
-    models = mapping(data.get("models"))
-    listed = models.get("edges")
-    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
-    names = (text(mapping(edge.get("node")).get("name")) for edge in edges)
-    page_info = mapping(models.get("pageInfo"))
-    cursor = text(edges[-1].get("cursor")) if edges else None
-    more = page_info.get("hasNextPage") is True
-    return tuple(name for name in names if name), (cursor or text(page_info.get("endCursor"))) if more else None
-
-
 def parse_run(data: Mapping[str, object], *, run: RunPath) -> ListedRun:
     """Read the data of an answer to `RUN`.
 

@@ -14,13 +14,14 @@ from wbfiles_async._async.api import AsyncApi
 from wbfiles_async._async.attributes import FileFacts
 from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._async.files import AsyncFiles
+from wbfiles_async._async.projects import AsyncProject, AsyncProjects
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike
 from wbfiles_async._async.runs import AsyncRuns
-from wbfiles_async._async.unsupported import API, RUN, HandlesFilesOnly
+from wbfiles_async._async.unsupported import API, PROJECT, RUN, HandlesFilesOnly
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
-from wbfiles_async._options import LAYOUT, PER_PAGE, RUNS_PER_PAGE, OptionChanges, TransferOptions
+from wbfiles_async._options import LAYOUT, PER_PAGE, PROJECTS_PER_PAGE, RUNS_PER_PAGE, OptionChanges, TransferOptions
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._sync.sequence import RememberedSequence
@@ -134,6 +135,10 @@ class Api(HandlesFilesOnly):
     ) -> Runs:
         """Blocking form of ``AsyncApi.runs``."""
         return Runs(self, self._async.runs(path, filters, order, per_page, include_sweeps, lazy))
+
+    def projects(self, entity: str | None = None, per_page: int = PROJECTS_PER_PAGE) -> Projects:
+        """Blocking form of ``AsyncApi.projects``."""
+        return Projects(self, self._async.projects(entity, per_page))
 
     def download(
         self,
@@ -456,11 +461,125 @@ class File(FileFacts):
         return File._of(api or self._client, file, None if self._run is None else self._run._with(api))
 
 
+@_documented_by(AsyncProject)
+class Project(HandlesFilesOnly):
+    """Blocking form of ``AsyncProject``. Listed by ``Api.projects``. Pickles without its client."""
+
+    __slots__ = ("_client", "_project")
+    _unsupported = PROJECT
+    _noun: ClassVar[str] = AsyncProject._noun
+    _columns: ClassVar[tuple[str, ...]] = AsyncProject._columns
+
+    def __init__(self, client: Api | None, project: AsyncProject) -> None:
+        self._client = client
+        self._project = project
+
+    def __eq__(self, other: object) -> bool:
+        return self._project == other._project if isinstance(other, Project) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._project)
+
+    def __repr__(self) -> str:
+        return repr(self._project).replace("AsyncProject", "Project", 1)
+
+    def _repr_html_(self) -> str:
+        return self._project._repr_html_()
+
+    def _row(self) -> tuple[str, ...]:
+        return self._project._row()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Project, (None, self._project)
+
+    @property
+    def entity(self) -> str:
+        """User or team."""
+        return self._project.entity
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self._project.name
+
+    @property
+    def id(self) -> str:
+        """The server's own id of it."""
+        return self._project.id
+
+    @property
+    def created_at(self) -> str | None:
+        """When it was made, as the server writes it."""
+        return self._project.created_at
+
+    @property
+    def is_benchmark(self) -> bool:
+        """Whether it is a benchmark."""
+        return self._project.is_benchmark
+
+    @property
+    def path(self) -> list[str]:
+        """Entity and name, as W&B's own ``Project.path`` gives them."""
+        return self._project.path
+
+    def runs(
+        self,
+        filters: Mapping[str, object] | None = None,
+        order: str = "+created_at",
+        per_page: int = RUNS_PER_PAGE,
+        *,
+        api: Api | None = None,
+    ) -> Runs:
+        """Blocking form of ``AsyncProject.runs``."""
+        runs = self._project.runs(filters, order, per_page, api=_async_of(api))
+        return Runs(api or self._client, runs)
+
+
+@_documented_by(AsyncProjects)
+class Projects(RememberedSequence[AsyncProject, Project]):
+    """Blocking form of ``AsyncProjects``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it listed."""
+
+    def __init__(self, client: Api, projects: AsyncProjects) -> None:
+        super().__init__()
+        self._client = client
+        self._projects = projects
+
+    def __repr__(self) -> str:
+        return repr(self._projects).replace("AsyncProjects", "Projects", 1)
+
+    def pages(self) -> Iterator[list[Project]]:
+        """Blocking form of ``AsyncProjects.pages``."""
+        for page in iterate_blocking(self._projects.pages()):
+            yield self._wrap(page)
+
+    def to_list(self) -> list[Project]:
+        """Blocking form of ``AsyncProjects.to_list``."""
+        return self._wrap(run_blocking(self._projects.to_list))
+
+    def first(self) -> Project | None:
+        """Blocking form of ``AsyncProjects.first``."""
+        first = run_blocking(self._projects.first)
+        return None if first is None else Project(self._client, first)
+
+    def count(self) -> int:
+        """Blocking form of ``AsyncProjects.count``."""
+        return run_blocking(self._projects.count)
+
+    def _begin(self) -> AsyncGenerator[list[AsyncProject]]:
+        return self._projects.pages()
+
+    def _wrap(self, page: list[AsyncProject]) -> list[Project]:
+        return ShownList(Project(self._client, project) for project in page)
+
+    def _title(self) -> tuple[str, str]:
+        return "Projects", self._projects._title()
+
+
 @_documented_by(AsyncRuns)
 class Runs(RememberedSequence[AsyncRun, Run]):
     """Blocking form of ``AsyncRuns``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
 
-    def __init__(self, client: Api, runs: AsyncRuns) -> None:
+    def __init__(self, client: Api | None, runs: AsyncRuns) -> None:
         super().__init__()
         self._client = client
         self._runs = runs

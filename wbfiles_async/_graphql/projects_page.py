@@ -1,0 +1,84 @@
+"""Read one page of an entity's projects as the server sends it. Performs no I/O, and knows of no other page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from wbfiles_async._graphql.json_values import mapping, text
+from wbfiles_async._models import ProjectPath
+from wbfiles_async.errors import RunNotFoundError
+
+__all__ = ["ListedProject", "ProjectsPage", "parse_projects_page"]
+
+
+@attrs.frozen
+class ListedProject:
+    """A project as the listing of its entity describes it.
+
+    Attributes:
+        path: Its path.
+        id: The server's own id of it.
+        created_at: When it was made, as the server writes it.
+        is_benchmark: Whether it is a benchmark.
+    """
+
+    path: ProjectPath
+    id: str = ""
+    created_at: str | None = None
+    is_benchmark: bool = False
+
+
+@attrs.frozen
+class ProjectsPage:
+    """One page of an entity's projects.
+
+    Attributes:
+        projects: The projects, in the server's order.
+        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
+        has_next: Whether the server says that there are more.
+        skipped: Entries that could not be read as a project.
+    """
+
+    projects: tuple[ListedProject, ...]
+    end_cursor: str | None
+    has_next: bool
+    skipped: int
+
+
+def parse_projects_page(data: Mapping[str, object], *, entity: str) -> ProjectsPage:
+    """Read the data of an answer to `PROJECTS`.
+
+    Raises:
+        RunNotFoundError: The server knows no such entity, or does not show it.
+    """
+    models = mapping(data.get("models"))
+    if not models:
+        raise RunNotFoundError(
+            f"entity {entity} not found: it does not exist, or these credentials may not see it.", run=entity
+        )
+    page_info = mapping(models.get("pageInfo"))
+    listed = models.get("edges")
+    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
+    read = [_listed_project(mapping(edge.get("node")), entity) for edge in edges]
+    # As for files: the last edge's cursor, where the server gives one. W&B's client pages projects with endCursor.
+    cursor = text(edges[-1].get("cursor")) if edges else None
+    return ProjectsPage(
+        projects=tuple(project for project in read if project is not None),
+        end_cursor=cursor or text(page_info.get("endCursor")),
+        has_next=page_info.get("hasNextPage") is True,
+        skipped=sum(project is None for project in read),
+    )
+
+
+def _listed_project(node: Mapping[str, object], entity: str) -> ListedProject | None:
+    name = text(node.get("name"))
+    if name is None:
+        return None
+    return ListedProject(
+        path=ProjectPath(text(node.get("entityName")) or entity, name),
+        id=text(node.get("id")) or "",
+        created_at=text(node.get("createdAt")),
+        is_benchmark=node.get("isBenchmark") is True,
+    )
