@@ -58,7 +58,7 @@ PURE = {
     ),
     *("_graphql.upload_answers", "_upload.verdict"),
     *("_graphql.runs_page", "_download.collisions", "_download.gaps", "_download.layout", "_download.parallelism"),
-    *("_download.prefix", "_download.selection"),
+    *("_download.prefix", "_download.read_ahead", "_download.selection"),
 }
 """What performs no I/O: it imports nothing that does."""
 

@@ -73,6 +73,8 @@ def blocking() -> None:
             assert_type(file.read_bytes(), bytes)
             assert_type(file.read_text(), str)
             assert_type(file.stream(0, 10), Iterator[bytes])
+            with file.open("rb", block_size=1 << 20) as opened:
+                assert_type(opened, io.BufferedReader)
             assert_type(file.refresh(), File)
             with file.download("there", replace=True, exist_ok=False, api=api) as handle:
                 assert_type(handle, io.TextIOWrapper)
@@ -116,6 +118,9 @@ async def asynchronous() -> None:
             assert_type(await file.read_bytes(), bytes)
             assert_type(await file.read_text(), str)
             assert_type(file.stream(0, 10), AsyncGenerator[bytes])
+            async with await file.open() as opened:
+                assert_type(await opened.read(8), bytes)
+                assert_type(await opened.seek(0, 2), int)
             assert_type(await file.refresh(), AsyncFile)
             async with await file.download("there", replace=True, exist_ok=False, api=api) as handle:
                 as_of_aiofiles: AsyncTextIOWrapper = handle

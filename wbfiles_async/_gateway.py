@@ -19,6 +19,7 @@ from wbfiles_async._download.many_runs import ManyRuns
 from wbfiles_async._download.one_file import OneFile
 from wbfiles_async._download.planned import ListedFiles
 from wbfiles_async._download.progress import Progress
+from wbfiles_async._download.random_access import RandomAccess
 from wbfiles_async._download.results import Results
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.api import WandbApi
@@ -138,6 +139,16 @@ class Gateway:
         known = None if pickled else self._file(attributes, run)
         session = self.session()
         return OneFile(session.reader, session.small_files, attributes.name, known, look_up)
+
+    def random_access(self, attributes: FileAttributes, run: RunPath | None) -> RandomAccess:
+        """Prepare the reading of any ranges of one file. Makes no request."""
+
+        async def prepare() -> RemoteFile:
+            if attributes.stripped and run is not None:
+                return self._file(await self.api.look_up(run, attributes.name), run)
+            return self._file(attributes, run)
+
+        return RandomAccess(lambda: self.session().reader, prepare)
 
     def named_runs(self, paths: Sequence[RunPath], selection: Selection) -> AsyncGenerator[Sequence[ListedRun]]:
         """List runs with the first of their files; see ``NamedRuns``."""

@@ -23,7 +23,7 @@ SPECIAL = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__i
 CONSTRUCTED = [wbfiles_async.AsyncApi, wbfiles_async.AsyncFile]
 """What users make themselves; the others are only handed out."""
 
-TYPES = {"AsyncGenerator": "Iterator", "AsyncTextFile": "io.TextIOWrapper"}
+TYPES = {"AsyncGenerator": "Iterator", "AsyncTextFile": "io.TextIOWrapper", "AsyncBinaryFile": "io.BufferedReader"}
 STATEMENTS = 2
 """In a method of the facade: a call of its counterpart, and wrapping the result."""
 

@@ -12,10 +12,12 @@ from attrs import evolve
 
 from wbfiles_async._async.attributes import UNNAMED, FileFacts, attributes_of, without_signatures
 from wbfiles_async._display.watching import watching_one
-from wbfiles_async._models import FileAttributes
+from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async._options import BLOCK_SIZE
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from wbfiles_async._async.binary import AsyncBinaryFile
     from wbfiles_async._async.client import Client
     from wbfiles_async._async.handle import AsyncTextFile
     from wbfiles_async._async.run import AsyncRun
@@ -205,6 +207,37 @@ class AsyncFile(FileFacts):
             async for piece in pieces:
                 yield piece
 
+    async def open(
+        self, mode: str = "rb", *, block_size: int = BLOCK_SIZE, api: Client | None = None
+    ) -> AsyncBinaryFile:
+        """Open for reading at any place, as a seekable binary file. Nothing touches the disk.
+
+        Bytes are requested in ranges as they are read: for the contents of a zip file, the header of a safetensors
+        file, some columns of a parquet file. What is read is not compared with the md5 of the whole, but all of it is
+        of one object: where the file is replaced meanwhile, reading raises ``ObjectChangedError``. A file that the
+        store cannot give in ranges is fetched whole at the first reading, above 8 MiB to a temporary file.
+
+        Args:
+            mode: Only ``rb``.
+            block_size: Bytes to request at least. Where the file is read in order, requests grow up to 8 MiB.
+            api: Client to use instead of the file's own.
+
+        Returns:
+            An open handle: an async context manager whose ``read``, ``seek`` and ``tell`` are awaited.
+
+        Raises:
+            ConfigurationError: Another mode, a block size that is none, or the file has no client.
+            RemoteFileNotFoundError: The file is gone.
+            WBFilesError: As ``download`` does.
+        """
+        from wbfiles_async._async.binary import AsyncBinaryFile, check_mode
+
+        check_mode(mode, block_size)
+        gateway, attributes, run = self._readable(api)
+        access = gateway.random_access(attributes, run)
+        await access.open()
+        return AsyncBinaryFile(access, block_size)
+
     async def delete(self, *, api: Client | None = None) -> None:
         """Delete the file on the server. One that does not exist any more counts as deleted.
 
@@ -263,6 +296,11 @@ class AsyncFile(FileFacts):
         return self._run
 
     def _opened(self, api: Client | None) -> OneFile:
+        gateway, attributes, run = self._readable(api)
+        return gateway.open(attributes, run)
+
+    def _readable(self, api: Client | None) -> tuple[Gateway, FileAttributes, RunPath | None]:
+        """Return what is needed to read the file."""
         gateway, attributes = self._gateway(api), self._attributes
         run = self._run_path if attributes.name else None  # by its name alone the server finds it
         if not (attributes.url or attributes.direct_url):
@@ -271,4 +309,4 @@ class AsyncFile(FileFacts):
             attributes = evolve(attributes, stripped=True)  # to be looked up
         if not attributes.name:
             attributes = evolve(attributes, name=UNNAMED)
-        return gateway.open(attributes, run)
+        return gateway, attributes, run

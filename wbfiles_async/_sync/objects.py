@@ -21,8 +21,17 @@ from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._async.unsupported import API, PROJECT, RUN, HandlesFilesOnly
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
-from wbfiles_async._options import LAYOUT, PER_PAGE, PROJECTS_PER_PAGE, RUNS_PER_PAGE, OptionChanges, TransferOptions
+from wbfiles_async._options import (
+    BLOCK_SIZE,
+    LAYOUT,
+    PER_PAGE,
+    PROJECTS_PER_PAGE,
+    RUNS_PER_PAGE,
+    OptionChanges,
+    TransferOptions,
+)
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
+from wbfiles_async._sync.binary import open_blocking
 from wbfiles_async._sync.portal import close_at_exit, close_now, close_soon, iterate_blocking, run_blocking
 from wbfiles_async._sync.sequence import RememberedSequence
 from wbfiles_async._text import blocking_doc
@@ -450,6 +459,15 @@ class File(FileFacts):
         """Blocking form of ``AsyncFile.stream``."""
         # Not returned but iterated here, so that the clients are held meanwhile.
         yield from iterate_blocking(self._file.stream(start, stop, api=_async_of(api)))
+
+    def open(self, mode: str = "rb", *, block_size: int = BLOCK_SIZE, api: Api | None = None) -> io.BufferedReader:
+        """Blocking form of ``AsyncFile.open``.
+
+        Returns:
+            A binary file, as ``open`` returns it.
+        """
+        file = run_blocking(self._file.open, mode, block_size=block_size, api=_async_of(api))
+        return open_blocking(file, api or self._client)
 
     def delete(self, *, api: Api | None = None) -> None:
         """Blocking form of ``AsyncFile.delete``."""

@@ -1,0 +1,78 @@
+"""An open remote file for code that does not await: Python's own buffered reader over the async one."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+from wbfiles_async._sync.portal import run_blocking
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+    from wbfiles_async._async.binary import AsyncBinaryFile
+
+__all__ = ["open_blocking"]
+
+BUFFER = 64 << 10
+"""Bytes that Python's reader takes at a time from what is kept here; what is requested for them is a block."""
+
+
+class _RawFile(io.RawIOBase):
+    """What Python's buffered reader reads from. What is kept of the file is returned without a call of the I/O thread.
+
+    Args:
+        file: The async file.
+        client: Held so that it is not closed meanwhile.
+    """
+
+    mode = "rb"
+
+    def __init__(self, file: AsyncBinaryFile, client: object) -> None:
+        super().__init__()
+        self._file = file
+        self._client = client
+
+    @property
+    def name(self) -> str:
+        """The file's name in the run."""
+        return self._file.name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file._seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file._seek(0, os.SEEK_CUR)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._file._take(len(view)) if len(view) else b""
+        if data is None:
+            data = run_blocking(self._file._some, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return run_blocking(self._file.read)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file._close()
+
+
+def open_blocking(file: AsyncBinaryFile, client: object) -> io.BufferedReader:
+    """Return a file as Python's ``open`` returns it.
+
+    Args:
+        file: The async file.
+        client: Held as long as the file is.
+    """
+    return io.BufferedReader(_RawFile(file, client), min(BUFFER, file._ahead.block))
