@@ -18,6 +18,7 @@ import subprocess
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 import attrs
@@ -90,6 +91,8 @@ class Watch:
             for one in objects:
                 yield f"the repr of a {kind.__name__}", repr(one)
                 yield f"the pickle of a {kind.__name__}", _pickled(one)
+                if hasattr(one, "to_json"):
+                    yield from _file_system_texts(one)
 
 
 def texts_of(error: BaseException) -> dict[str, str]:
@@ -101,6 +104,13 @@ def texts_of(error: BaseException) -> dict[str, str]:
         "traceback": "".join(traceback.format_exception(error)),
         "pickle": _pickled(error),
     }
+
+
+def _file_system_texts(fs: Any) -> Iterable[tuple[str, str]]:
+    """Return all that fsspec, and what uses it, show of a file system."""
+    yield "the JSON of a file system", fs.to_json()
+    yield "the storage options of a file system", repr((fs.storage_args, fs.storage_options))
+    yield "the token of a file system", repr((fs._fs_token, fs.fsid))
 
 
 def _pickled(one: object) -> str:
@@ -138,6 +148,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shows_secrets(why): the test shows a secret on purpose")
     for kind in (AsyncApi, AsyncProject, AsyncRun, AsyncFiles, AsyncFile, DownloadReport, FileResult):
         _after(kind, "__init__", lambda _, made, *__: current.keep(made))
+    if find_spec("fsspec"):
+        from wbfiles_async.fsspec import WandbFileSystem
+
+        _after(WandbFileSystem, "__init__", lambda _, made, *__: current.keep(made))
     _after(errors.WBFilesError, "__init__", lambda _, error, *__: current.keep(error))
     _after(credentials.ApiKey, "__init__", lambda _, key, *__: current.learn(key.value))
     _after(authenticators._AccessToken, "__init__", lambda _, token, *__: current.learn(token.value))

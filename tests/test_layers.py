@@ -19,8 +19,8 @@ import wbfiles_async
 PACKAGE = Path(wbfiles_async.__file__).parent
 FLOORS = (
     ("__main__",),
-    ("testing", "_cli"),
-    ("_sync",),
+    ("testing", "_cli", "fsspec"),
+    ("_sync", "_fsspec"),
     ("_async",),
     ("_display",),
     ("_gateway",),
@@ -47,6 +47,7 @@ PURE = {
     *("_disk.fingerprints", "_disk.journal", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
+    *("_fsspec.globs", "_fsspec.keys", "_fsspec.listings", "_fsspec.places"),
     *("_graphql.files_page", "_graphql.projects_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
     *(
         "_graphql.pagination",
@@ -169,6 +170,26 @@ def test_what_performs_no_io_imports_none() -> None:
     assert [str(found) for found in impure if found.imported != "httpx" or found.importer != "_http.proxies"] == []
 
 
+def test_fsspec_is_imported_only_where_it_is_the_extra() -> None:
+    importers = {top(found.importer) for found in IMPORTS if top(found.imported) in {"fsspec", "upath"}}
+    assert importers == {"_fsspec"}
+    assert {top(found.importer) for found in IMPORTS if top(found.inner) == "_fsspec"} == {"_fsspec", "fsspec"}
+
+
+def test_without_fsspec_its_module_says_how_to_install_it() -> None:
+    script = """
+import sys
+sys.modules["fsspec"] = None
+try:
+    import wbfiles_async.fsspec
+except ModuleNotFoundError as error:
+    print(error, error.__cause__, error.__suppress_context__)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert told.stderr == ""
+    assert told.stdout.startswith("wbfiles_async.fsspec needs the package fsspec: pip install 'wbfiles-async[fsspec]'")
+
+
 def test_every_pure_module_exists() -> None:
     assert {name for name in PURE if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()} == set()
 
@@ -189,9 +210,22 @@ def test_only_the_client_sends() -> None:
     assert {top(name) for name in clients} <= {"testing", "_http"}
 
 
-AT_IMPORT = {"aiohttp", "click", "graphql", "httptools", "httpx", "multidict", "rich", "ssl", "tqdm", "wandb", "yarl"}
+AT_IMPORT = {
+    "aiohttp",
+    "click",
+    "fsspec",
+    "graphql",
+    "httptools",
+    "httpx",
+    "multidict",
+    "rich",
+    "ssl",
+    "tqdm",
+    "wandb",
+    "yarl",
+}
 # httpx loads click and rich by itself where they are installed.
-BEFORE_A_REQUEST = {"aiohttp", "graphql", "multidict", "tqdm", "wandb", "yarl"}
+BEFORE_A_REQUEST = {"aiohttp", "fsspec", "graphql", "multidict", "tqdm", "wandb", "yarl"}
 REFUSE_CERTIFICATES = """
 import ssl
 

@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from weakref import WeakSet
 
+import attrs
+
 from wbfiles_async._auth.credentials import Credentials
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.reading import LocalFile
@@ -297,6 +299,22 @@ class Gateway:
             progress=results.progress_for(""),
         )
 
+    async def download_listed(
+        self,
+        listed: AsyncIterator[Sequence[ListedFiles]],
+        root: Path,
+        *,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> DownloadReport:
+        """Download files of runs to places of the caller's choice below a folder, which keeps no state of ours.
+
+        Existing files are replaced, unless they are right.
+        """
+        selection = Selection(None, ())
+        bulk = self._bulk(root, selection, "verify", False, progress, on_result, remember=False)
+        return await bulk.run(listed)
+
     def _bulk(
         self,
         root: Path,
@@ -305,9 +323,14 @@ class Gateway:
         dry_run: bool,
         progress: Progress | None,
         on_result: Callable[[FileResult], None] | None,
+        *,
+        remember: bool = True,
     ) -> BulkDownload:
+        reader = self.session().reader
+        if not remember:
+            reader = attrs.evolve(reader, options=attrs.evolve(reader.options, remember=False))
         return BulkDownload(
-            reader=self.session().reader,
+            reader=reader,
             file_of=self._file,
             root=root,
             selection=selection,

@@ -61,7 +61,8 @@ class Planner:
         for listed in page:
             for attributes in filter(self._is_wanted, listed.files):
                 try:
-                    items.append(PlannedFile(attributes, self._target(attributes.name, listed.folder), listed))
+                    place = attributes.name.removeprefix(listed.within)
+                    items.append(PlannedFile(attributes, self._target(place, listed.folder), listed))
                 except UnsafePathError as error:
                     refused.append(_unplaced(listed, error, attributes))
             if listed.error is not None:

@@ -22,6 +22,7 @@ class ListedFiles:
         run: The run, its entity known.
         files: The files.
         folder: Folders below the root that they go to, judged already.
+        within: A folder of the run, with a slash at its end, that is left out of their places below the root.
         label: Precedes their names in the progress, to distinguish the files of several runs.
         error: Why the run's files, or the rest of them, could not be listed.
     """
@@ -30,6 +31,7 @@ class ListedFiles:
     files: Sequence[FileAttributes]
     folder: tuple[str, ...] = ()
     label: str = ""
+    within: str = ""
     error: WBFilesError | None = None
 
 

@@ -17,8 +17,17 @@ from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
 from wbfiles_async._graphql.pagination import Pages, ProjectPages, RunPages
 from wbfiles_async._graphql.prefetch import prefetch
 from wbfiles_async._graphql.projects_page import ListedProject, ProjectsPage, parse_projects_page
-from wbfiles_async._graphql.queries import PROJECTS, RUN, RUN_COUNT, RUN_FILES, RUNS, RUNS_WITH_FILES, VIEWER
-from wbfiles_async._graphql.responses import parse_viewer
+from wbfiles_async._graphql.queries import (
+    PROJECTS,
+    RUN,
+    RUN_COUNT,
+    RUN_FILES,
+    RUNS,
+    RUNS_WITH_FILES,
+    VIEWER,
+    VIEWER_ENTITIES,
+)
+from wbfiles_async._graphql.responses import parse_entities, parse_viewer
 from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._options import PER_PAGE
@@ -75,6 +84,14 @@ class WandbApi:
             if not self.default_entity:
                 self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
         return self.default_entity
+
+    async def entities(self) -> list[str]:
+        """Return the user's own entity and teams.
+
+        Raises:
+            ApiError: The server fails.
+        """
+        return parse_entities(await self.ask(VIEWER_ENTITIES, {}))
 
     async def pages(
         self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int

@@ -20,6 +20,7 @@ __all__ = [
     "RUN_FILES",
     "SERVER_FEATURES",
     "VIEWER",
+    "VIEWER_ENTITIES",
 ]
 
 RUN_FILES: Final = """\
@@ -131,6 +132,12 @@ mutation MarkRunFilesUploaded($entity: String!, $project: String!, $run: String!
 SERVER_FEATURES: Final = """\
 query ServerFeaturesQuery {
   serverInfo { features { name isEnabled } }
+}
+"""
+
+VIEWER_ENTITIES: Final = """\
+query Viewer {
+  viewer { entity username teams { edges { node { name } } } }
 }
 """
 

@@ -15,7 +15,7 @@ from wbfiles_async.errors import (
     RateLimitedError,
 )
 
-__all__ = ["MAX_ANSWER_BYTES", "check_deleted", "parse_answer", "parse_viewer"]
+__all__ = ["MAX_ANSWER_BYTES", "check_deleted", "parse_answer", "parse_entities", "parse_viewer"]
 
 # A page of a thousand files with their signed URLs has about 3 MB.
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -86,6 +86,15 @@ def parse_viewer(data: dict[str, object]) -> str:
     raise ConfigurationError(
         "these credentials have no default entity: give entity/project/run_id, or set WANDB_ENTITY"
     )
+
+
+def parse_entities(data: dict[str, object]) -> list[str]:
+    """Return the entities of the user: the default one, and the teams."""
+    viewer = mapping(data.get("viewer"))
+    listed = mapping(viewer.get("teams")).get("edges")
+    teams = [mapping(mapping(edge).get("node")).get("name") for edge in listed] if isinstance(listed, list) else []
+    names = map(text, [viewer.get("entity"), *teams, viewer.get("username")])
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _decode(body: bytes) -> tuple[dict[str, object], str]:

@@ -1,0 +1,78 @@
+"""The clients of a file system: one for each event loop, made when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import attrs
+from fsspec.asyn import sync_teardown
+
+from wbfiles_async._async.api import AsyncApi
+from wbfiles_async._fsspec.lookups import Lookups
+
+__all__ = ["Clients", "Link"]
+
+CLOSE_SECONDS: Final = 5.0
+"""Seconds to wait for the clean-up of a client; a network that hangs longer does not hold up the interpreter's exit."""
+
+_inherited: list[dict[asyncio.AbstractEventLoop, Link]] = []
+"""Clients of a parent process. Kept, never closed: closing would send on connections that the parent uses."""
+
+
+@attrs.frozen(eq=False)
+class Link:
+    """What a file system has in one event loop.
+
+    Attributes:
+        api: The client.
+        lookups: Looks files up by their names, many in one request.
+    """
+
+    api: AsyncApi
+    lookups: Lookups
+
+
+class Clients:
+    """Makes and keeps the clients.
+
+    Args:
+        make: Makes one.
+    """
+
+    def __init__(self, make: Callable[[], AsyncApi]) -> None:
+        self._make = make
+        self._process = os.getpid()
+        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
+
+    def current(self) -> Link:
+        """Return what belongs to the running event loop."""
+        if self._process != os.getpid():
+            _inherited.append(self._links)
+            self._process, self._links = os.getpid(), {}
+        loop = asyncio.get_running_loop()
+        link = self._links.get(loop)
+        if link is None:
+            for other in [other for other in list(self._links) if other.is_closed()]:
+                self._links.pop(other, None)  # its connections ended with it
+            api = self._make()
+            link = self._links[loop] = Link(api, Lookups(api))
+        return link
+
+    async def aclose(self) -> None:
+        """Close the client of the running event loop; the next use makes another."""
+        link = self._links.pop(asyncio.get_running_loop(), None) if self._process == os.getpid() else None
+        if link is not None:
+            await link.api.aclose()
+
+    def close(self) -> None:
+        """Close the clients of all loops that still run, from outside of them."""
+        if self._process != os.getpid():
+            return
+        while self._links:
+            loop, link = self._links.popitem()
+            with suppress(RuntimeError, TimeoutError):  # the loop has ended, and with it the connections
+                sync_teardown(loop, link.api.aclose, timeout=CLOSE_SECONDS)

@@ -1,0 +1,892 @@
+"""`WandbFileSystem`: the methods of fsspec over one `AsyncApi` for each event loop."""
+
+# pyright: reportIncompatibleMethodOverride=false
+# fsspec states no types, and what is inferred of methods that only raise is not what they are for.
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import json
+import os
+import re
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from fsspec.asyn import AsyncFileSystem, get_loop
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.config import apply_config
+from fsspec.spec import _Cached
+from fsspec.utils import tokenize
+
+from wbfiles_async._async.api import AsyncApi
+from wbfiles_async._async.binary import AsyncBinaryFile
+from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._download.planned import ListedFiles
+from wbfiles_async._download.random_access import RandomAccess
+from wbfiles_async._fsspec.clients import Clients, Link
+from wbfiles_async._fsspec.files import GrowingCache, WandbFile, WandbStream
+from wbfiles_async._fsspec.getting import Copies, Copy, Progress, collect_copies, plan_copies
+from wbfiles_async._fsspec.globs import Pushed, like_of, pushed
+from wbfiles_async._fsspec.keys import key_of, mark_of
+from wbfiles_async._fsspec.listings import Listings, Tree
+from wbfiles_async._fsspec.places import (
+    ENTITY,
+    FILE,
+    PROJECT,
+    ROOT,
+    RUN,
+    Info,
+    Place,
+    file_info,
+    folder_info,
+    place_of,
+    when,
+)
+from wbfiles_async._fsspec.waiting import wait_for
+from wbfiles_async._graphql.api import WandbApi
+from wbfiles_async._graphql.pagination import RunPages
+from wbfiles_async._graphql.pending_deletions import PendingDeletions
+from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async._options import BLOCK_SIZE, PER_PAGE, RUNS_PER_PAGE, TransferOptions
+from wbfiles_async._ranges import Range
+from wbfiles_async._settings import home_folder, load_settings
+from wbfiles_async._tasks import open_task_group
+from wbfiles_async._urls import host_of
+from wbfiles_async.errors import ConfigurationError, RunNotFoundError
+
+__all__ = ["WandbFileSystem"]
+
+FETCHES: Final = 64
+"""Files that are copied to names of their own at a time; the client limits the requests further."""
+
+HAS_MAGIC: Final = frozenset("*?[")
+
+
+class _KeepsKeysOut(_Cached):
+    """Makes the instances, or finds them: what identifies them, and what is pickled of them, holds no key."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # that of a metaclass
+        options = {name: value for name, value in apply_config(cls, kwargs).items() if value is not None}
+        if "api_key" in options:
+            options["api_key"] = mark_of(str(options["api_key"]))
+        if isinstance(given := options.get("options"), TransferOptions):
+            options["options"] = _changed(given)
+        options["base_url"] = _base_url(options.get("base_url"))  # that of the environment goes along to workers
+        return super().__call__(*args, **options)
+
+
+def _changed(options: TransferOptions) -> dict[str, object]:
+    """Return the options that are not as by default, as JSON can hold them."""
+    usual, given = attrs.asdict(TransferOptions()), attrs.asdict(options)
+    return {name: value for name, value in given.items() if value != usual[name]}
+
+
+def _base_url(given: str | None) -> str:
+    settings = load_settings(
+        None,
+        timeout=None,
+        base_url=given,
+        entity=None,
+        project=None,
+        environ=os.environ,
+        home=home_folder(),
+        folder=Path(),
+    )
+    return settings.base_url
+
+
+class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
+    """The files of runs, as ``ENTITY/PROJECT/RUN/name``; with fsspec's protocol ``wandb://``, or ``wbfiles://``.
+
+    Folders are entities, projects, runs by their ids, and what the names of files make. All but reading and listing
+    works on the files of runs alone: nothing here makes or deletes runs and projects.
+
+    Credentials are looked for in each process, as ``AsyncApi`` does: in the environment and in netrc. An ``api_key``
+    that is given stays in the process, and in those forked from it: pickles, JSON and the graphs of dask hold none.
+    Lives after a fork, and in several event loops.
+
+    Listings are remembered for half a minute, those of runs that have ended for ten; what is not found in one is looked
+    for on the server. See ``listings_expiry_time``, ``use_listings_cache``, ``refresh=True``, ``invalidate_cache``.
+
+    Args:
+        base_url: Where the API is; else ``WANDB_BASE_URL`` or W&B's cloud.
+        api_key: W&B's API key.
+        timeout: Seconds to wait for an answer of the API.
+        options: How transfers behave: ``TransferOptions``, or a mapping of some of them.
+        read_only: Whether everything that would change something raises ``PermissionError``.
+        use_listings_cache: Whether listings are remembered at all.
+        listings_expiry_time: Seconds that they are remembered, instead of the times above.
+        asynchronous: Whether the methods are awaited, in a loop of the caller's own; ``await fs.aclose()`` at its end.
+        loop: The event loop of the blocking methods; by default fsspec's own.
+        batch_size: See ``fsspec.asyn.AsyncFileSystem``.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+    """
+
+    protocol = ("wandb", "wbfiles")
+    cachable = True
+    blocksize = BLOCK_SIZE
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        options: TransferOptions | Mapping[str, Any] | None = None,
+        read_only: bool = False,
+        use_listings_cache: bool = True,
+        listings_expiry_time: float | None = None,
+        asynchronous: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(asynchronous=asynchronous, loop=loop, batch_size=batch_size, use_listings_cache=False)
+        self.base_url = base_url
+        self.read_only = read_only
+        given = options if isinstance(options, TransferOptions) else TransferOptions(**(options or {}))
+        self._listings = Listings(listings_expiry_time if use_listings_cache else 0.0)
+        self._clients = Clients(
+            lambda: AsyncApi(base_url=base_url, api_key=key_of(api_key), timeout=timeout, options=given)
+        )
+        weakref.finalize(self, self._clients.close)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.base_url}>"
+
+    @property
+    def _fs_token(self) -> str:
+        """What identifies the instance: what it was made with, in whichever process."""
+        token: str = tokenize(type(self).__name__, self.storage_options)
+        return token
+
+    @property
+    def fsid(self) -> str:
+        """What identifies the server."""
+        return f"wandb_{host_of(self.base_url or '')}"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop of the blocking methods; in a forked child another one."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._loop = None if self.asynchronous else get_loop()
+        return self._loop  # type: ignore[no-any-return]
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        stripped = super()._strip_protocol(path)
+        return stripped if isinstance(stripped, list) else stripped.lstrip("/")
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop. Later use makes others."""
+        await self._clients.aclose()
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget what was listed: of the run that a path is of, or everything."""
+        place = place_of(self._strip_protocol(path or ""))
+        self._listings.forget(place.run if place.depth >= RUN else None)
+        super().invalidate_cache(path)
+
+    # Looking.
+
+    async def _info(self, path: str, *, refresh: bool = False, **_: object) -> Info:
+        """Return what is known of a path: by its name, not by a listing of what is beside it."""
+        path = self._strip_protocol(path)
+        place = self._place(path)
+        with _missing_as(path):
+            match place.depth:
+                case d if d >= FILE:
+                    return await self._info_in_run(place, path, refresh=refresh)
+                case d if d == RUN:
+                    listed = await self._api.look_up_run(place.run)
+                    self._listings.keep_state(place.run, listed.state)
+                    return _run_info(path, listed.name, listed.state, listed.created_at)
+                case d if d == PROJECT:
+                    await self._api.count_runs(place.project_path, "{}")
+                case d if d == ENTITY and path not in await self._api.entities():
+                    if await self._link.api.projects(path, per_page=1).first() is None:
+                        raise _not_found(path)
+        return folder_info(path)
+
+    async def _info_in_run(self, place: Place, path: str, *, refresh: bool) -> Info:
+        tree = None if refresh else self._listings.tree(place.run, place.name)
+        if tree is not None and place.name in tree.folders and place.name not in tree.files:
+            return folder_info(path)
+        file = await self._find_file(place, refresh=refresh)
+        if file is not None:
+            return file_info(place.run, file)
+        async with aclosing(self._pages(place.run, like_of(f"{place.name}/"), per_page=PER_PAGE)) as pages:
+            async for page in pages:
+                if any(file.name.startswith(f"{place.name}/") for file in page):
+                    return folder_info(path)
+        raise _not_found(path)
+
+    async def _isdir(self, path: str) -> bool:
+        try:
+            return (await self._info(path))["type"] == "directory"
+        except FileNotFoundError:
+            return False  # but not where the server fails
+
+    async def _isfile(self, path: str) -> bool:
+        try:
+            return (await self._info(path))["type"] == "file"
+        except FileNotFoundError:
+            return False
+
+    async def _ls(self, path: str, detail: bool = True, *, refresh: bool = False, **_: object) -> list[Any]:
+        """List a folder: an entity's projects, a project's runs, or what is in a folder of a run."""
+        path = self._strip_protocol(path)
+        place = self._place(path)
+        with _missing_as(path):
+            infos = await (self._ls_above if place.depth < RUN else self._ls_in_run)(place, path, refresh=refresh)
+        return infos if detail else sorted(str(info["name"]) for info in infos)
+
+    async def _ls_above(self, place: Place, path: str, *, refresh: bool) -> list[Info]:
+        if not refresh and (known := self._listings.folder(path)) is not None:
+            return known
+        link = self._link
+        match place.depth:
+            case d if d == ROOT:
+                infos = [folder_info(entity) for entity in await self._api.entities()]
+            case d if d == ENTITY:
+                infos = [
+                    folder_info(f"{path}/{project.name}", created=project.created_at, id=project.id)
+                    async for project in link.api.projects(path)
+                ]
+                if not infos and path not in await self._api.entities():
+                    raise _not_found(path)
+            case _:
+                infos = []
+                async for run in link.api.runs([place.entity, place.project]):
+                    self._listings.keep_state(run._path, run.state)
+                    infos.append(_run_info(f"{path}/{run.id}", run.name, run.state, run.created_at))
+        self._listings.keep_folder(path, infos)
+        return infos
+
+    async def _ls_in_run(self, place: Place, path: str, *, refresh: bool) -> list[Info]:
+        tree = await self._tree(place.run, place.name, refresh=refresh)
+        children = tree.folders.get(place.name, {})
+        if not children and place.name:
+            file = await self._find_file(place, refresh=refresh)
+            if file is None:
+                raise _not_found(path)
+            return [file_info(place.run, file)]
+        infos = [folder_info(f"{place.run}/{name}") for name in children if name in tree.folders]
+        return infos + [file_info(place.run, tree.files[name]) for name in children if name in tree.files]
+
+    async def _find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        *,
+        detail: bool = False,
+        prefix: str = "",
+        refresh: bool = False,
+        pushed: Pushed | None = None,
+        **_: object,
+    ) -> Any:
+        """Find all files below a path by one walk, however many folders they lie in.
+
+        Args:
+            path: Where to look; a file is found by itself.
+            maxdepth: Levels below it.
+            withdirs: Whether folders are found too, the path itself among them.
+            detail: Whether to return a dictionary of details by path, instead of the paths.
+            prefix: Only what begins with this below the path.
+            refresh: Whether what was listed before is listed again.
+            pushed: What the server compares.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        path = self._strip_protocol(path)
+        place = self._place(path)
+        found = _Found(path, maxdepth, withdirs=withdirs, prefix=prefix)
+        try:
+            async with aclosing(self._walk_files(place, path, found, pushed or Pushed(), refresh=refresh)) as walked:
+                async for run, files in walked:
+                    found.add_run(run)
+                    for file in files:
+                        found.add(run, file)
+        except (RunNotFoundError, FileNotFoundError):
+            return {} if detail else []
+        itself = await self._find_file(place) if not found.infos else None
+        if itself is not None:
+            found.infos[path] = file_info(place.run, itself)
+        elif withdirs and path and (found.infos or await self._isdir(path)):
+            found.infos[path] = folder_info(path)
+        return dict(sorted(found.infos.items())) if detail else sorted(found.infos)
+
+    async def _walk_files(
+        self, place: Place, path: str, found: _Found, pushed: Pushed, *, refresh: bool
+    ) -> AsyncGenerator[tuple[RunPath, Iterable[FileAttributes]]]:
+        """Yield the files below a path, run by run; folders above runs are noted on the way."""
+        if place.depth >= RUN:
+            tree = None if refresh else self._listings.tree(place.run, place.name)
+            if tree is None and pushed.like is not None:
+                async with aclosing(self._pages(place.run, pushed.like)) as pages:
+                    async for page in pages:
+                        yield place.run, [file for file in page if file.name.startswith(_prefix(place.name))]
+                return
+            yield place.run, (tree or await self._tree(place.run, place.name, refresh=refresh)).below(place.name)
+        elif found.needs_files(place.depth) and place.depth == PROJECT:
+            async with aclosing(self._walk_project(place, pushed)) as walked:
+                async for run, files in walked:
+                    yield run, files
+        elif found.maxdepth is None or found.maxdepth > len(_parts(path)) - len(_parts(found.path)):
+            for info in await self._ls_above(place, path, refresh=refresh):
+                below = str(info["name"])
+                found.add_folder(info)
+                if place.depth < PROJECT:
+                    async with aclosing(
+                        self._walk_files(place_of(below), below, found, pushed, refresh=refresh)
+                    ) as walked:
+                        async for run, files in walked:
+                            yield run, files
+
+    async def _walk_project(
+        self, place: Place, pushed: Pushed
+    ) -> AsyncGenerator[tuple[RunPath, Iterable[FileAttributes]]]:
+        """Yield the files of all runs of a project; one request lists many runs."""
+        filters = _runs_beginning(pushed.runs)
+        walk = RunPages(place.project_path, filters, "+created_at", RUNS_PER_PAGE, PER_PAGE // RUNS_PER_PAGE)
+        walk.pattern = pushed.like
+        whole: list[FileAttributes] = []
+        before: RunPath | None = None
+        async with aclosing(self._api.files_of_runs(self._api.run_pages(walk), names=(), pattern=pushed.like)) as pages:
+            async for run, files in pages:
+                if pushed.like is None:
+                    if before is not None and before != run.path:
+                        self._listings.keep_tree(before, "", Tree(whole))
+                        whole = []
+                    before = run.path
+                    whole += files
+                self._listings.keep_state(run.path, run.state)
+                yield run.path, files
+        if before is not None:
+            self._listings.keep_tree(before, "", Tree(whole))
+
+    async def _walk(
+        self, path: str, maxdepth: int | None = None, topdown: bool = True, on_error: Any = "omit", **options: Any
+    ) -> AsyncIterator[Any]:
+        """Walk as fsspec does; below a run or a project over one listing."""
+        place = place_of(self._strip_protocol(path))
+        if maxdepth is None and place.depth >= PROJECT:
+            await self._find(path)  # what it lists is remembered
+        async for each in super()._walk(path, maxdepth, topdown, on_error, **options):
+            yield each
+
+    async def _glob(self, path: str, maxdepth: int | None = None, **options: Any) -> Any:
+        """Find what matches a pattern; the server compares what it can."""
+        stripped = self._strip_protocol(path)
+        if not HAS_MAGIC.isdisjoint(stripped):
+            options["pushed"] = pushed(stripped)
+        return await super()._glob(path, maxdepth=maxdepth, **options)
+
+    async def _du(
+        self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **options: Any
+    ) -> Any:
+        """Sum up lengths, of all files below a path that state one."""
+        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **options)
+        sizes = {name: info["size"] or 0 for name, info in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    def modified(self, path: str) -> datetime:
+        """Return when a file changed last."""
+        moment = self.info(path).get("mtime")
+        if not isinstance(moment, datetime):
+            raise NotImplementedError(f"W&B does not say when {path} changed")
+        return moment
+
+    def sign(self, path: str, expiration: int = 100, **_: object) -> str:
+        """Return a URL that reads the file without credentials, for as long as the server lets it: a secret.
+
+        Args:
+            path: The file.
+            expiration: Has no effect: the server decides.
+        """
+        file = wait_for(self.loop, self._required, path, refresh=True)
+        return file.direct_url or file.url or ""
+
+    # Reading.
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: object) -> bytes:
+        """Read a file, or a part of it: bytes ``[start, end)``, from the end if negative."""
+        path = self._strip_protocol(path)
+        attributes = await self._required(path)
+        file = self._file(path, attributes)
+        if start is None and end is None:
+            return await file.read_bytes()
+        first, last = _limits(start, end, attributes.size_bytes)
+        if last is not None and first >= last:
+            return b""
+        async with aclosing(file.stream(first, last)) as pieces:
+            return b"".join([piece async for piece in pieces])
+
+    async def _cat_ranges(
+        self,
+        paths: list[str],
+        starts: int | Iterable[int | None] | None,
+        ends: int | Iterable[int | None] | None,
+        max_gap: int | None = None,
+        batch_size: int | None = None,
+        on_error: str = "return",
+        **_: object,
+    ) -> list[Any]:
+        """Read ranges of files: near ones of a file by one request, and all of a file's from one object.
+
+        Args:
+            paths: The files.
+            starts: First bytes.
+            ends: Ends, exclusive.
+            max_gap: Has no effect: what one request costs decides.
+            batch_size: Has no effect: the client limits its requests.
+            on_error: ``return`` to have errors among the results, else they are raised.
+        """
+        if not isinstance(paths, list):
+            raise TypeError("paths is a list")
+        firsts, lasts = _each(starts, len(paths)), _each(ends, len(paths))
+        if not len(firsts) == len(lasts) == len(paths):
+            raise ValueError("paths, starts and ends are of different lengths")
+        results: list[Any] = [None] * len(paths)
+        of_file: dict[str, list[int]] = {}
+        for index, path in enumerate(paths):
+            of_file.setdefault(self._strip_protocol(path), []).append(index)
+
+        async def read(path: str, wanted: list[int]) -> None:
+            try:
+                access, _ = await self._access(path)
+                try:
+                    limits = [_limits(firsts[index], lasts[index], access.size) for index in wanted]
+                    ranges = [Range(first, max(first, access.size if last is None else last)) for first, last in limits]
+                    read = await access.read_many(ranges)
+                finally:
+                    access.close()
+                for index, data in zip(wanted, read, strict=True):
+                    results[index] = data
+            except Exception as error:
+                if on_error != "return":
+                    raise
+                for index in wanted:
+                    results[index] = error
+
+        async with open_task_group() as group:
+            for path, wanted in of_file.items():
+                group.start_soon(read, path, wanted)
+        return results
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: Mapping[str, Any] | None = None,
+        cache_type: str = GrowingCache.name,
+        **_: object,
+    ) -> Any:
+        """Open a file, for reading or for writing the whole of it."""
+        path = self._strip_protocol(path)
+        self._check_sync()
+        if mode != "rb":
+            raise _unsupported_mode(mode)
+        if block_size == 0:
+            attributes = wait_for(self.loop, self._required, path)
+            return io.BufferedReader(WandbStream(self, path, self._file_in_loop(path, attributes)))
+        access, info = wait_for(self.loop, self._access, path)
+        return WandbFile(self, path, info, access, block_size, cache_type, cache_options)
+
+    def _file_in_loop(self, path: str, attributes: FileAttributes) -> AsyncGenerator[bytes]:
+        async def pieces() -> AsyncGenerator[bytes]:
+            async with aclosing(self._file(path, attributes).stream()) as stream:
+                async for piece in stream:
+                    yield piece
+
+        return pieces()
+
+    async def open_async(self, path: str, mode: str = "rb", **options: Any) -> AsyncBinaryFile:
+        """Open a file whose methods are awaited.
+
+        Args:
+            path: The file.
+            mode: ``rb``.
+            options: ``block_size``; bytes to request at least.
+        """
+        path = self._strip_protocol(path)
+        if mode != "rb":
+            raise _unsupported_mode(mode)
+        access, _ = await self._access(path)
+        return AsyncBinaryFile(access, options.get("block_size") or BLOCK_SIZE)
+
+    async def _get_file(
+        self,
+        rpath: str,
+        lpath: Any,
+        callback: Callback = DEFAULT_CALLBACK,
+        outfile: Any = None,
+        **_: object,
+    ) -> None:
+        """Copy one file to a local path, whole and checked, or into an open file."""
+        rpath = self._strip_protocol(rpath)
+        target = outfile if outfile is not None else lpath if hasattr(lpath, "write") else None
+        if target is None and await self._isdir(rpath):
+            Path(lpath).mkdir(parents=True, exist_ok=True)
+            return
+        attributes = await self._required(rpath)
+        file = self._file(rpath, attributes)
+        if target is None:
+            progress = None if callback is DEFAULT_CALLBACK else Progress({file.name: callback})
+            await file.fetch(replace=True, path=lpath, progress=progress)
+            return
+        callback.set_size(attributes.size_bytes)
+        async with aclosing(file.stream()) as pieces:
+            async for piece in pieces:
+                await asyncio.to_thread(target.write, piece)
+                callback.relative_update(len(piece))
+
+    async def _get(
+        self,
+        rpath: str | list[str],
+        lpath: str | list[str],
+        recursive: bool = False,
+        callback: Callback = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Copy many files to local paths, by fsspec's rules of what goes where, concurrently and each checked."""
+        pairs = await collect_copies(self, rpath, lpath, recursive=recursive, maxdepth=maxdepth)
+        copies = [copy for copy in await asyncio.gather(*(self._copy_of(*pair) for pair in pairs)) if copy is not None]
+        callback.set_size(len(copies))
+        children = {f"{copy.run}/{copy.file.name}": callback.branched(str(copy.run), copy.target) for copy in copies}
+        watched = {name: child for name, child in children.items() if child is not DEFAULT_CALLBACK}
+        progress = Progress(watched) if watched else None
+        groups, renamed = plan_copies(copies)
+        for group in groups:
+            await self._get_group(group, callback, progress)
+        limit = asyncio.Semaphore(FETCHES)
+
+        async def fetch(copy: Copy) -> None:
+            async with limit:
+                file = self._file(f"{copy.run}/{copy.file.name}", copy.file)
+                child = children[f"{copy.run}/{copy.file.name}"]
+                told = None if child is DEFAULT_CALLBACK else Progress({file.name: child})
+                await file.fetch(replace=True, path=copy.target, progress=told)
+            callback.relative_update(1)
+
+        async with open_task_group() as tasks:
+            for copy in renamed:
+                tasks.start_soon(fetch, copy)
+
+    async def _copy_of(self, rpath: str, lpath: str) -> Copy | None:
+        """Return what is to be copied of a path; a folder is created at once."""
+        place = self._place(rpath)
+        file = await self._find_file(place) if place.depth >= FILE else None
+        if file is not None:
+            return Copy(place.run, file, lpath)
+        if not await self._isdir(rpath):
+            raise _not_found(rpath)
+        Path(lpath).mkdir(parents=True, exist_ok=True)
+        return None
+
+    async def _get_group(self, group: Copies, callback: Callback, progress: Progress | None) -> None:
+        async def listed() -> AsyncGenerator[list[ListedFiles]]:
+            for first in range(0, len(group.files), PER_PAGE):
+                some = group.files[first : first + PER_PAGE]
+                yield [ListedFiles(group.run, some, label=f"{group.run}/", within=group.within)]
+
+        async with aclosing(listed()) as pages:
+            report = await self._link.api._gateway.download_listed(
+                pages, Path(group.root), progress=progress, on_result=lambda _: callback.relative_update(1)
+            )
+        if report.stopped is not None:
+            raise report.stopped
+        if report.failures and (error := report.failures[0].error) is not None:
+            raise error
+
+    # Deleting.
+
+    async def _rm_file(self, path: str, **_: object) -> None:
+        """Delete one file."""
+        await self._rm(path)
+
+    async def _rm(
+        self,
+        path: str | list[str],
+        recursive: bool = False,
+        batch_size: int | None = None,
+        maxdepth: int | None = None,
+        **_: object,
+    ) -> None:
+        """Delete files, in batches, and check that they are gone.
+
+        A path is the file of exactly this name, if there is one, and else may be a pattern. Runs and projects are never
+        deleted, nor emptied: a path that names one is refused.
+
+        Args:
+            path: One or more; none deletes nothing.
+            recursive: Whether a folder of a run is deleted with all that is in it.
+            batch_size: Has no effect: W&B's server takes so many at a time as it does.
+            maxdepth: Levels below a folder.
+
+        Raises:
+            PermissionError: The file system is read-only, or a path names a run or what is above one.
+            IsADirectoryError: A path names a folder, and ``recursive`` is not given.
+            FileNotFoundError: There is nothing of that name.
+            IncompleteDeletionError: Files are left, or may be; it names them.
+        """
+        self._check_writable()
+        named = [self._strip_protocol(each) for each in ([path] if isinstance(path, str) else path)]
+        pending: dict[RunPath, dict[str, FileAttributes]] = {}
+        for each in named:
+            for run, file in await self._to_delete(each, recursive=recursive, maxdepth=maxdepth):
+                pending.setdefault(run, {})[file.name] = file
+        for run, files in pending.items():
+            chosen = PendingDeletions()
+            chosen.add(files.values())
+            try:
+                await self._link.api._gateway.deletion(run).carry_out(chosen)
+            finally:
+                self._listings.forget(run)
+
+    async def _to_delete(
+        self, path: str, *, recursive: bool, maxdepth: int | None
+    ) -> list[tuple[RunPath, FileAttributes]]:
+        """Return the files that a path means, as the server lists them now."""
+        place = self._place(path)
+        if place.depth < FILE:
+            raise PermissionError(
+                errno.EPERM,
+                "only files and folders of runs are deleted here, never a run, a project, or all that a run has; for "
+                "the last there is AsyncRun.files().delete(all=True)",
+                path,
+            )
+        with _missing_as(path):
+            names_one_run = HAS_MAGIC.isdisjoint(str(place.run))
+            file = await self._find_file(place, refresh=True) if names_one_run else None
+            if file is not None:  # of this very name, whatever characters it has
+                return [(place.run, file)]
+            if HAS_MAGIC.isdisjoint(path):
+                return await self._to_delete_below(place, path, recursive=recursive, maxdepth=maxdepth)
+            matches = [self._place(each) for each in await self._glob(path, maxdepth=maxdepth, refresh=True)]
+            if not matches:
+                raise _not_found(path)
+            found = await asyncio.gather(*(self._find_file(match, refresh=True) for match in matches))
+            chosen = []
+            for match, one in zip(matches, found, strict=True):
+                if one is not None:
+                    chosen.append((match.run, one))
+                else:
+                    below = f"{match.run}/{match.name}"
+                    chosen += await self._to_delete_below(match, below, recursive=recursive, maxdepth=maxdepth)
+            return chosen
+
+    async def _to_delete_below(
+        self, place: Place, path: str, *, recursive: bool, maxdepth: int | None
+    ) -> list[tuple[RunPath, FileAttributes]]:
+        tree = await self._tree(place.run, place.name, refresh=True)
+        if place.name not in tree.folders:
+            raise _not_found(path)
+        if not recursive:
+            raise IsADirectoryError(errno.EISDIR, "recursive=True deletes a folder with all that is in it", path)
+        level = place.name.count("/") + 1
+        return [
+            (place.run, file)
+            for file in tree.below(place.name)
+            if maxdepth is None or file.name.count("/") < level + maxdepth
+        ]
+
+    # What the methods share.
+
+    @property
+    def _link(self) -> Link:
+        return self._clients.current()
+
+    @property
+    def _api(self) -> WandbApi:
+        return self._link.api._gateway.api
+
+    def _place(self, path: str) -> Place:
+        place = place_of(path)
+        if not place.is_possible:
+            raise _not_found(path)
+        return place
+
+    def _check_sync(self) -> None:
+        if self.asynchronous:
+            raise ConfigurationError(
+                "This file system was made with asynchronous=True, whose methods are awaited: use open_async, or make "
+                "one without it."
+            )
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise PermissionError(errno.EROFS, "this file system was made with read_only=True")
+
+    async def _find_file(self, place: Place, *, refresh: bool = False) -> FileAttributes | None:
+        """Return a file by its name; ``None`` if there is none. One that was not listed before is looked up."""
+        if place.depth < FILE:
+            return None
+        if not refresh:
+            tree = self._listings.tree(place.run, place.name.rpartition("/")[0])
+            if tree is not None and (file := tree.files.get(place.name)) is not None:
+                return file
+        return await self._link.lookups.find(place.run, place.name)
+
+    async def _required(self, path: str, *, refresh: bool = False) -> FileAttributes:
+        """Return a file by its path.
+
+        Raises:
+            FileNotFoundError: There is nothing of that name.
+            IsADirectoryError: It is a folder.
+        """
+        path = self._strip_protocol(path)
+        place = self._place(path)
+        with _missing_as(path):
+            file = await self._find_file(place, refresh=refresh)
+        if file is not None:
+            return file
+        if await self._isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise _not_found(path)
+
+    def _file(self, path: str, attributes: FileAttributes) -> AsyncFile:
+        api = self._link.api
+        return AsyncFile._of(api, attributes, AsyncRun(api, place_of(path).run))
+
+    async def _access(self, path: str) -> tuple[RandomAccess, Info]:
+        """Open a file, as it is now, unless its run had ended when it was listed."""
+        path = self._strip_protocol(path)
+        run = self._place(path).run
+        attributes = await self._required(path, refresh=not self._listings.has_ended(run))
+        access = self._link.api._gateway.random_access(attributes, run)
+        await access.open()
+        return access, file_info(run, attributes)
+
+    def _pages(
+        self, run: RunPath, like: str | None, *, per_page: int = PER_PAGE
+    ) -> AsyncGenerator[tuple[FileAttributes, ...]]:
+        return self._api.pages(run, pattern=like, per_page=per_page)
+
+    async def _tree(self, run: RunPath, folder: str, *, refresh: bool = False) -> Tree:
+        """Return all files of a run below a folder, listed if they were not before."""
+        if not refresh and (known := self._listings.tree(run, folder)) is not None:
+            return known
+        files: list[FileAttributes] = []
+        async with aclosing(self._pages(run, like_of(_prefix(folder)) if folder else None)) as pages:
+            async for page in pages:
+                files += [file for file in page if file.name.startswith(_prefix(folder))]
+        tree = Tree(files)
+        self._listings.keep_tree(run, folder, tree)
+        return tree
+
+
+@attrs.define
+class _Found:
+    """What ``find`` has found below a path.
+
+    Attributes:
+        path: Where it looks.
+        maxdepth: Levels below that.
+        withdirs: Whether folders are wanted.
+        prefix: What everything begins with, below the path.
+        infos: The details, by path.
+    """
+
+    path: str
+    maxdepth: int | None
+    withdirs: bool = attrs.field(kw_only=True)
+    prefix: str = attrs.field(kw_only=True)
+    infos: dict[str, Info] = attrs.field(factory=dict, init=False)
+
+    def needs_files(self, depth: int) -> bool:
+        """Return whether files are near enough to be found from a place of this depth on."""
+        return self.maxdepth is None or len(_parts(self.path)) + self.maxdepth >= FILE
+
+    def add(self, run: RunPath, file: FileAttributes) -> None:
+        """Add a file, and the folders that lead to it."""
+        path = f"{run}/{file.name}"
+        below = path[len(_prefix(self.path)) :]
+        if not below.startswith(self.prefix):
+            return
+        levels = below.split("/")
+        if self.maxdepth is None or len(levels) <= self.maxdepth:
+            self.infos[path] = file_info(run, file)
+        if self.withdirs:
+            for count in range(1, len(levels)):
+                folder = _prefix(self.path) + "/".join(levels[:count])
+                if (self.maxdepth is None or count <= self.maxdepth) and folder not in self.infos:
+                    self.infos[folder] = folder_info(folder)
+
+    def add_run(self, run: RunPath) -> None:
+        """Add a run, if it is below the path; one may have no files."""
+        if len(_parts(self.path)) < RUN:
+            self.add_folder(folder_info(str(run)))
+
+    def add_folder(self, info: Info) -> None:
+        """Add an entity, a project or a run."""
+        below = str(info["name"])[len(_prefix(self.path)) :]
+        if self.withdirs and below.startswith(self.prefix):
+            self.infos.setdefault(str(info["name"]), info)
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/") if path else []
+
+
+def _prefix(folder: str) -> str:
+    return folder and f"{folder}/"
+
+
+def _run_info(path: str, name: str | None, state: str | None, created_at: str | None) -> Info:
+    return folder_info(path, display_name=name, state=state, created=when(created_at))
+
+
+def _runs_beginning(stem: str) -> str:
+    """Return the filter for runs whose ids begin so; W&B calls the id of a run its name."""
+    return json.dumps({"name": {"$regex": f"^{re.escape(stem)}"}} if stem else {})
+
+
+def _limits(start: int | None, end: int | None, size: int | None) -> tuple[int, int | None]:
+    """Return bytes ``[start, end)``, which count from the end if negative, as offsets from the beginning."""
+
+    def absolute(offset: int) -> int:
+        if offset >= 0:
+            return offset
+        if size is None:
+            raise ValueError("bytes from the end cannot be read of a file whose length is not known")
+        return max(0, size + offset)
+
+    return absolute(start or 0), None if end is None else absolute(end)
+
+
+def _each(given: int | Iterable[int | None] | None, count: int) -> list[int | None]:
+    return [given] * count if given is None or isinstance(given, int) else list(given)
+
+
+@contextmanager
+def _missing_as(path: str) -> Iterator[None]:
+    """Raise what fsspec expects where a run, a project or an entity does not exist."""
+    try:
+        yield
+    except RunNotFoundError as error:
+        raise _not_found(path) from error
+
+
+def _not_found(path: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _unsupported_mode(mode: str) -> ValueError:
+    return ValueError(
+        f"files of runs are opened to be read (mode 'rb') or written whole ('wb', 'xb'), not with mode {mode!r}"
+    )

@@ -1,0 +1,30 @@
+"""Keeps keys out of what fsspec shows: instance tokens, ``storage_options``, pickles, JSON. Performs no I/O."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+from typing import Final
+
+__all__ = ["key_of", "mark_of"]
+
+_SALT: Final = os.urandom(16)
+"""Of this process and those forked from it; without it nobody can try which key a mark may be of."""
+
+_MARK: Final = re.compile(r"<key [0-9a-f]{32}>")  # no key looks so: they hold letters, digits, "-" and "_" only
+_keys: dict[str, str] = {}
+
+
+def mark_of(key: str) -> str:
+    """Return what stands for a key wherever it could be seen; a mark stands for itself."""
+    if _MARK.fullmatch(key):
+        return key
+    mark = f"<key {hmac.new(_SALT, key.encode(), 'sha256').hexdigest()[:32]}>"
+    _keys[mark] = key
+    return mark
+
+
+def key_of(mark: str | None) -> str | None:
+    """Return the key that a mark stands for; ``None`` in a process that was not given it, to look for another."""
+    return None if mark is None else _keys.get(mark)

@@ -1,0 +1,88 @@
+"""What a path of the file system names, ``ENTITY/PROJECT/RUN/name``, and what it says of it. Performs no I/O."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import attrs
+
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
+
+__all__ = ["ENTITY", "FILE", "PROJECT", "ROOT", "RUN", "Info", "Place", "file_info", "folder_info", "place_of", "when"]
+
+Info: TypeAlias = dict[str, object]
+"""What fsspec calls the details of a path: ``name``, ``size`` and ``type``, and more where it is known."""
+
+ROOT: Final = 0
+ENTITY: Final = 1
+PROJECT: Final = 2
+RUN: Final = 3
+FILE: Final = 4
+
+
+@attrs.frozen
+class Place:
+    """What a path names.
+
+    Attributes:
+        depth: `ROOT`, `ENTITY`, `PROJECT`, `RUN`, or `FILE` for a file or folder of a run.
+        entity: User or team.
+        project: The project's name.
+        run_id: The run's id.
+        name: The name in the run.
+    """
+
+    depth: int
+    entity: str = ""
+    project: str = ""
+    run_id: str = ""
+    name: str = ""
+
+    @property
+    def run(self) -> RunPath:
+        """The run."""
+        return RunPath(self.entity, self.project, self.run_id)
+
+    @property
+    def project_path(self) -> ProjectPath:
+        """The project."""
+        return ProjectPath(self.entity, self.project)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there can be such a thing: no part of the path above a run's files is empty."""
+        return all((self.entity, self.project, self.run_id)[: self.depth])
+
+
+def place_of(path: str) -> Place:
+    """Return what a path without its protocol names. The name of a file is taken as it is, whatever it holds."""
+    parts = path.split("/", RUN) if path else []
+    return Place(len(parts), *parts)
+
+
+def file_info(run: RunPath, file: FileAttributes) -> Info:
+    """Return what fsspec is told of a file: no URL, since those of stores are secrets."""
+    return {
+        "name": f"{run}/{file.name}",
+        "size": file.size_bytes,
+        "type": "file",
+        "md5": file.md5,
+        "mimetype": file.mimetype,
+        "mtime": when(file.updated_at),
+        "id": file.id,
+    }
+
+
+def folder_info(path: str, **known: object) -> Info:
+    """Return what fsspec is told of an entity, a project, a run, or a folder of a run."""
+    return {"name": path, "size": 0, "type": "directory"} | known
+
+
+def when(stamp: str | None) -> datetime | None:
+    """Return a time as the server writes it; where it names no zone it means UTC."""
+    try:
+        moment = datetime.fromisoformat(stamp or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,23 @@
+"""Waits for async work from outside of its event loop, by fsspec's own means, which state no types."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+import fsspec.asyn
+
+__all__ = ["wait_for"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def wait_for(
+    loop: asyncio.AbstractEventLoop | None, work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run work in a loop of another thread, and return its result."""
+    sync: Any = fsspec.asyn.sync
+    result: T = sync(loop, work, *args, **kwargs)
+    return result
