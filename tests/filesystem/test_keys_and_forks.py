@@ -198,7 +198,10 @@ class TestLoops:
 
     def test_loops_that_ended_without_a_word_leave_nothing(self, served: LocalServer) -> None:
         script = f"""
-import asyncio, gc, warnings
+import asyncio, gc
+
+from wbfiles_async.fsspec import WandbFileSystem
+
 fs = WandbFileSystem(asynchronous=True)
 for _ in range(3):
     print(asyncio.run(fs._cat_file({PATH!r})), len(fs._clients._links))
