@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,12 @@ PROCESSES = ("sync/test_parity", "sync/test_lifecycle", "sync/test_uvloop", "cli
 WITH_UVLOOP = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes")
 """Tests of what uses uvloop where it is installed: the blocking objects and the command line."""
 
+PORTABLE = (
+    *("tests/disk", "tests/download", "tests/cli/test_processes.py", "tests/sync/test_lifecycle.py"),
+    *(f"tests/test_{name}.py" for name in ("bad_input", "cancellation", "killed", "machines")),
+)
+"""Tests of what differs between systems; ``tests/test_other_systems.py`` plays a few of them in each run."""
+
 
 def works(python: str) -> bool:
     """Return whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
@@ -27,7 +34,13 @@ def works(python: str) -> bool:
 
 
 def find_python(version: str) -> str | None:
-    """Return a working interpreter of this version, from ``PATH`` or from pyenv."""
+    """Return a working interpreter of this version, from ``PATH`` or from pyenv; on Windows, by its launcher."""
+    if sys.platform == "win32":
+        asked = ["py", f"-{version}", "-c", "import sys; print(sys.executable)"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False) if shutil.which("py") else None
+        if found is not None and found.returncode == 0:
+            return found.stdout.strip()
+        return sys.executable if sys.version.startswith(f"{version}.") else None
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     in_path = shutil.which(f"python{version}")
     of_pyenv = map(str, sorted(root.glob(f"versions/{version}.*/bin/python{version}"), reverse=True))
@@ -63,9 +76,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, by both checkers."""
+    """Types, by both checkers; and whether the package calls what macOS or Windows does not have."""
     install(session, "types")
     session.run("mypy")
+    for platform in ("darwin", "win32"):
+        session.run("mypy", "--platform", platform, "wbfiles_async")
     session.run("pyright")
 
 
@@ -82,13 +97,26 @@ def tests(session: nox.Session) -> None:
         return
     if session.python == OLDEST:
         session.run("pytest", "-n", "auto")
-        session.run("python", "-m", "benchmarks", "--smoke")
-        session.run("python", "-m", "docs.latency", "--smoke")
+        if sys.platform != "win32":  # the servers of the benchmarks need POSIX
+            session.run("python", "-m", "benchmarks", "--smoke")
+            session.run("python", "-m", "docs.latency", "--smoke")
     else:
         session.run("pytest", "-n", "auto", *paths(PROCESSES))
-    if session.python == NEWEST:
+    if session.python == NEWEST and sys.platform != "win32":
         session.install("uvloop")
         session.run("pytest", "-n", "auto", *paths(WITH_UVLOOP))
+
+
+@nox.session
+def tests_portable(session: nox.Session) -> None:
+    """Tests of files and processes with what Windows has, and of files with what macOS has; Linux plays both."""
+    if sys.platform != "linux":
+        session.skip("only Linux can play the other systems")
+    install(session, "test")
+    folder = str(Path("tests", "other_systems").resolve())
+    for system, chosen in (("win32", PORTABLE), ("darwin", PORTABLE[:2])):
+        environment = {"PYTHONPATH": folder, "WBFILES_TESTS_SYSTEM": system}
+        session.run("pytest", *(session.posargs or ["-n", "auto", *chosen]), env=environment)
 
 
 @nox.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from leaks import pytest_runtest_makereport as pytest_runtest_makereport
 from leaks import pytest_runtest_setup as pytest_runtest_setup
 from transports import pytest_generate_tests as pytest_generate_tests
 from transports import transport as transport
+
+collect_ignore: list[str] = []
+if sys.platform == "win32":
+    # They need pseudo-terminals, limits of descriptors, or signals that reach other processes.
+    collect_ignore += ["cli", "display/test_progress.py", "test_environments.py", "test_process_limits.py"]
 
 _NAMES = {"NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
@@ -41,6 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True, scope="session")
 def signals() -> None:
     """Signals as in a terminal: what nohup, or a shell in the background, has us ignore, children would ignore too."""
-    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
+    for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import itertools
 import json
-import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +30,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from soak.listings import Listing
+from systems import local_file_type
 from transports import TRANSPORTS, each_transport
 
 from wbfiles_async import AsyncApi
@@ -405,21 +405,22 @@ async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_th
 ) -> None:
     node = server.put("a", data)
     writing, release = threading.Event(), threading.Event()
-    pwrite, failures = os.pwrite, []
+    local_file = local_file_type()
+    write, failures = local_file.write, []
 
-    def slow(descriptor: int, piece: bytes, offset: int) -> int:
+    def slow(file: object, piece: bytes, offset: int) -> object:
         writing.set()
         release.wait(10)
         try:
-            return pwrite(descriptor, piece, offset)
+            return write(file, piece, offset)
         except OSError as error:  # the descriptor was closed, or is another file's
             failures.append(error)
             raise
 
     async with watched(server) as (api, watch):
-        monkeypatch.setattr(os, "pwrite", slow)
+        monkeypatch.setattr(local_file, "write", slow)
         task = asyncio.create_task(remote(api, node).fetch(tmp_path))
-        await asyncio.to_thread(writing.wait)
+        assert await asyncio.to_thread(writing.wait, 10)
         for _ in range(times):
             task.cancel()
             await turns(20)

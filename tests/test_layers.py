@@ -44,7 +44,7 @@ IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "s
 PURE = {
     *("_ranges", "_md5", "_urls", "_messages", "_backoff", "_models", "_options", "_settings", "_text", "_html"),
     *("_wandb_settings", "errors"),
-    *("_disk.fingerprints", "_disk.journal", "_disk.names"),
+    *("_disk.fingerprints", "_disk.folder", "_disk.journal", "_disk.long_paths", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
     *("_fsspec.globs", "_fsspec.keys", "_fsspec.listings", "_fsspec.places"),

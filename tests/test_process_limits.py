@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from scripted_server import ScriptedServer, client, remote, temporaries
 from scripted_server import server as server
+from systems import before_each_write
 
 from wbfiles_async import DestinationExistsError
 from wbfiles_async.testing import LocalServer
@@ -40,12 +41,6 @@ def test_few_descriptors_suffice_for_many_files(wandb_server: LocalServer, tmp_p
 async def test_memory_does_not_grow_with_the_size_of_a_file_however_slow_the_disk_is(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pwrite = os.pwrite
-
-    def slow(descriptor: int, piece: bytes, offset: int) -> int:
-        time.sleep(0.002)  # the disk is what is slow
-        return pwrite(descriptor, piece, offset)
-
     async def peak(size: int) -> int:
         node = server.put("a", bytes(size))
         # Small parts: the server holds each as a whole, in the same process.
@@ -57,7 +52,7 @@ async def test_memory_does_not_grow_with_the_size_of_a_file_however_slow_the_dis
             finally:
                 tracemalloc.stop()
 
-    monkeypatch.setattr(os, "pwrite", slow)
+    before_each_write(monkeypatch, lambda *_: time.sleep(0.002))  # the disk is what is slow
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest keeps what is logged
     assert await peak(96 * MIB) < await peak(24 * MIB) + 8 * MIB
 

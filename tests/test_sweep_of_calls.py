@@ -72,7 +72,6 @@ ROWS = (
     # Asked beforehand, to say sooner what will not do
     done_without("access", "EACCES", "whether the folder can be written: writing shows"),
     done_without("statfs", "ENOSYS", "the room on the disk: writing shows"),
-    done_without("fstatfs", "ENOSYS", "the room for what is noted of a large file"),
     done_without("unlinkat", "EPERM", "the probe for case: it is hidden, and left"),
     # What makes a file no better
     done_without("fchmod", "EPERM EROFS", "permissions"),

@@ -91,7 +91,7 @@ SPARED = [
 
 SPARED_OF_LARGE = [
     ("ftruncate", "EOPNOTSUPP", "1", "temporary"),  # nothing is noted behind the end then
-    ("fstatfs", "ENOSYS", "1+", "temporary"),
+    ("statfs", "ENOSYS", "1+", "folder"),
     ("openat", "EACCES", "1+", "/proc/sys/kernel/random/boot_id"),
 ]
 

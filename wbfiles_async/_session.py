@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 
 import anyio
 import attrs
@@ -193,8 +194,10 @@ def _connections(options: TransferOptions) -> int:
 
 def _open_files_limit() -> int:
     """Return how many files this process may have open."""
+    if sys.platform == "win32":
+        return FILES_LIMIT
     try:
         limit = os.sysconf("SC_OPEN_MAX")
-    except (AttributeError, ValueError, OSError):  # on Windows, or where it is forbidden
+    except (AttributeError, ValueError, OSError):  # where it is forbidden
         return FILES_LIMIT
     return limit if limit > 0 else FILES_LIMIT

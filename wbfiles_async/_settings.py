@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import stat
+import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from wbfiles_async._errors import ConfigurationError
 from wbfiles_async._options import is_seconds
 from wbfiles_async._wandb_settings import WITHOUT_EFFECT, hints
 
-__all__ = ["CLOUD_HOSTS", "Settings", "expand_home", "home_folder", "load_settings", "read_regular", "with_timeout"]
+__all__ = ["CLOUD_HOSTS", "Settings", "expand_home", "home_folder", "load_settings", "with_timeout"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ _DEFAULT_BASE_URL = "https://api.forge.coreweave.com"
 _FORGE_HOST, _FORGE_API_PATH = "forge.coreweave.com", "/api/wandb"
 _DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves over waits as long as before
 
+if sys.platform == "win32":
+    _READ = os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT
+else:
+    _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_HOME = Path("/nonexistent")  # Debian's name for it
 
 _SECTION = "default"
@@ -152,18 +157,17 @@ def _choose(key: str, layers: list[_Layer]) -> tuple[str, str]:
     return "", ""
 
 
-def read_regular(path: str | os.PathLike[str], most: int, *, folder: int | None = None) -> bytes:
+def _read_regular(path: Path, most: int) -> bytes:
     """Read a file that others may have put there: never waits for one, and reads none without end.
 
     Args:
         path: The file.
         most: Its length in bytes at most.
-        folder: The open folder that the path is relative to.
 
     Raises:
         OSError: It cannot be opened, is no regular file, or is longer (``errno.EFBIG``).
     """
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+    file = os.open(path, _READ)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
@@ -195,7 +199,7 @@ class _Escapes(configparser.Interpolation):
 def _read_file(path: Path) -> dict[str, str]:
     """Return what a settings file of W&B's client says on the names we use."""
     try:
-        text = read_regular(path, _LONGEST_FILE).decode("utf-8-sig")
+        text = _read_regular(path, _LONGEST_FILE).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from rich.cells import cell_len
+from systems import WINDOWS
 from terminal import SECONDS, WBFILES, Terminal, environment, started, wait_for
 from throttle import HoldingServer
 
@@ -242,7 +243,7 @@ class TestLines:
 
 class TestSignals:
     @pytest.mark.fault(93)
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1 if WINDOWS else signal.SIGHUP])
     def test_each_signal_cleans_up_and_has_its_exit_code(
         self, holding: HoldingServer, tmp_path: Path, number: signal.Signals
     ) -> None:

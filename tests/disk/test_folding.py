@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from scripted_server import RUN, ScriptedServer, client
 from scripted_server import server as server
+from systems import WINDOWS
 
 from wbfiles_async import AsyncApi, FileResult, NameCollisionError, TransferOptions, UnsafePathError
 from wbfiles_async._disk.folding import Folding
 from wbfiles_async.testing import LocalServer
 
+CANNOT_BE_HELD = {"loss: train|val?.png"}
 TWINS = {"A.txt", "a.TXT", "Dir/x", "dir/X", "media/\u00e9/P", "media/\u00e9/p"}
-OTHERS = {"other", "dir/y", "media/q", "loss: train|val?.png"}
+OTHERS = {"other", "dir/y", "media/q"} | (set() if WINDOWS else CANNOT_BE_HELD)
 
 
 @pytest.fixture(params=["this disk", "NTFS that ignores case"])
@@ -127,6 +129,6 @@ async def test_portable_names_are_asked_for_by_an_option(server: ScriptedServer,
             await file.fetch(tmp_path)
     assert set(written(tmp_path)) == {"plain", "2/plain"}
     async with client(server) as api:
-        await api.run(RUN).download(tmp_path)
-    assert set(written(tmp_path)) == {"plain", "2/plain", *names}
+        await api.run(RUN).download(tmp_path, raise_on_error=False)
+    assert set(written(tmp_path)) == {"plain", "2/plain", *(() if WINDOWS else names)}
     assert not TransferOptions().portable_names

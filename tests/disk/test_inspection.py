@@ -10,6 +10,7 @@ import pytest
 
 from wbfiles_async import UnsafePathError, _waiting
 from wbfiles_async._disk import inspection
+from wbfiles_async._disk.folder import Folder
 from wbfiles_async._disk.inspection import Found, inspect_many
 from wbfiles_async._disk.paths import TargetPath, target_below
 
@@ -21,7 +22,7 @@ def looking_in(is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """The threads that look; if the disk is slow, each look counts as one that waited."""
     threads = set[int]()
 
-    def look_into(target: TargetPath, folder: int) -> Found:
+    def look_into(target: TargetPath, folder: Folder) -> Found:
         threads.add(threading.get_ident())
         return look(target, folder)
 

@@ -16,6 +16,7 @@ import pytest
 from scripted_server import RUN, Answer, ScriptedServer, Seen, client, error_of, temporaries
 from scripted_server import server as server
 from scripted_server import waits as waits
+from systems import posix_only
 from test_bad_input import mount as mount
 
 from wbfiles_async import (
@@ -163,6 +164,7 @@ async def test_what_is_written_and_not_yet_accounted_for_does_not_count_twice(
     assert (report.downloaded, report.stopped) == (6, None)
 
 
+@posix_only("a disk does not say how many files it takes")
 async def test_a_disk_without_room_for_the_new_names_is_told_before_any_request(
     server: ScriptedServer, mount: Mount
 ) -> None:

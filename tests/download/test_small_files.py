@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 import subprocess
@@ -31,6 +30,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from systems import before_each_write
 from test_batch import DATA, ODD, ONCE, asked, patience, put_many, written
 from transports import each_transport
 
@@ -393,18 +393,16 @@ class TestCancellation:
     ) -> None:
         contents = put_many(server, 4)
         writing, release = threading.Event(), threading.Event()
-        pwrite = os.pwrite
 
-        def slow(descriptor: int, piece: bytes, offset: int) -> int:
+        def wait(piece: bytes | memoryview, _: int) -> None:
             if len(piece) == len(contents["2"]):
                 writing.set()
                 release.wait(10)
-            return pwrite(descriptor, piece, offset)
 
-        monkeypatch.setattr(os, "pwrite", slow)
+        before_each_write(monkeypatch, wait)
         async with client(server, connections=1) as api, asyncio.timeout(10):
             tasks = [asyncio.create_task(remote(api, node).fetch(tmp_path)) for node in server.files.values()]
-            await asyncio.to_thread(writing.wait)
+            assert await asyncio.to_thread(writing.wait, 10)
             for _ in range(times):
                 tasks[2].cancel()
                 for _ in range(20):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from wbfiles_async import Api
+from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._sync import portal as _portal
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
 
 RUN = "team/project/run"
 
@@ -48,12 +44,12 @@ def during_stream() -> None:
 
 def twice_with_a_disk_that_hangs() -> None:
     """One file whose write does not return: the first Ctrl-C waits for it, the second one does not."""
-    write_at_once = os.pwrite
+    write_at_once = PartFile.write
 
-    def write(file: int, content: Buffer, offset: int, /) -> int:
+    def write(file: PartFile, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         print("writing", flush=True)
         may_write.wait()
-        return write_at_once(file, content, offset)
+        write_at_once(file, offset, pieces)
 
     cancel_at_once = _portal._Call.cancel
 
@@ -61,7 +57,7 @@ def twice_with_a_disk_that_hangs() -> None:
         cancel_at_once(call)
         say("cancelled")
 
-    os.pwrite = write
+    PartFile.write = write  # type: ignore[method-assign, assignment]
     _portal._Call.cancel = cancel  # type: ignore[method-assign, assignment]  # reports when the first interruption has arrived
     api.run(RUN).file("large.bin").download(root)
 

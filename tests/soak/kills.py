@@ -23,9 +23,11 @@ from typing import Final, Literal
 
 import attrs
 from scripted_server import temporaries
+from systems import STAND_IN, WINDOWS, WRITE, played
 
 from wbfiles_async import AsyncApi, TransferOptions, _gateway
 from wbfiles_async._disk.names import STATE_NAME
+from wbfiles_async._disk.resume import CLOSED_SECONDS
 from wbfiles_async.testing import LocalServer
 
 LOADED = (_gateway,)
@@ -44,14 +46,24 @@ MANY_FILES = {f"folder/{n}.bin": b"%d" % n for n in range(300)} | {LARGE: FILES[
 Work = Literal["small.bin", "large.bin", "many"]
 WORKS: tuple[Work, ...] = ("small.bin", "large.bin", "many")
 
-STEPS = ("open", "pwrite", "fchmod", "fsync", "close", "replace", "link", "unlink")
+STEPS = (
+    "open",
+    WRITE,
+    "fsync",
+    "close",
+    "replace",
+    *(("utime", "rename") if WINDOWS else ("fchmod", "link", "unlink")),
+)
 """The calls of `os` by which a file is published."""
 
-CALLS = (*STEPS, "mkdir", "write", "pwritev", "ftruncate", "truncate", "chmod", "utime", "rename", "remove")
+OTHERS = ("mkdir", "write", "pwritev", "ftruncate", "truncate", "chmod", "utime", "rename", "remove", "unlink")
+CALLS = tuple(sorted({*STEPS, *OTHERS}))
 """These, and whatever else changes what is on the disk."""
 
 MOST_MISSED = 0.1
 """The share of random kills that may come when all is done: how many calls there are differs a little each time."""
+
+WITHOUT_REPLACING = {"link", "rename", "unlink"}
 
 
 @attrs.frozen
@@ -68,9 +80,9 @@ class Kill:
 def every_step() -> Iterator[Kill]:
     """Name each step of each way of a single file once."""
     for step, after in itertools.product(STEPS, (False, True)):
-        replace = step not in ("link", "unlink")
+        replace = step not in WITHOUT_REPLACING
         yield Kill(SMALL, (step,), after, 1, replace)
-        yield Kill(LARGE, (step,), after, 2 if step == "pwrite" else 1, replace)
+        yield Kill(LARGE, (step,), after, 2 if step == WRITE else 1, replace)
 
 
 def random_kills(count: int, seed: int, base_url: str, key: str) -> Iterator[Kill]:
@@ -123,14 +135,23 @@ def kill_one(kill: Kill, base_url: str, key: str) -> tuple[str, list[str]]:
         old = OLD if kill.replace else None
         killed = _in_child(lambda: _download_and_die(kill, root, base_url, key, kill.replace))
         broken, states = list(_broken(kill, root, old)), _states(kill, root, old)
+        _let_time_pass(root)
         _in_child(lambda: _download_and_die(kill, root, base_url, key, True))
         broken += _broken(kill, root, old)
+        _let_time_pass(root)
         if _in_child(lambda: _download(kill.work, root, base_url, key, True)):
             raise RuntimeError("something else kills, too")
         if any((root / name).read_bytes() != data for name, data in contents_of(kill.work).items()):
             broken.append("the next download does not succeed")
         broken += [f"{path.name} is left for good" for path in temporaries(root)]
         return ("killed" if killed else "not reached") + f", {states}", broken
+
+
+def _let_time_pass(root: Path) -> None:
+    """Make what is left old enough to be removed, where a file is closed for a moment before it is published."""
+    for path in temporaries(root) if CLOSED_SECONDS else ():
+        status = path.stat()
+        os.utime(path, (status.st_atime, status.st_mtime - CLOSED_SECONDS))
 
 
 def _states(kill: Kill, root: Path, old: bytes | None) -> str:
@@ -235,7 +256,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, metavar="N", help="random ones; default: each step once")
     parser.add_argument("--seed", type=int, default=0, help="decides on the random ones; default: %(default)s")
     parser.add_argument("--server", nargs=2, metavar=("BASE_URL", "KEY"), help="holds the files; default: our own")
+    parser.add_argument("--portable", action="store_true", help="with what Windows has alone; see other_systems")
     arguments = parser.parse_args()
+    if arguments.portable and STAND_IN is None:
+        again = [sys.executable, *sys.orig_argv[1:]]
+        return subprocess.run(again, env=played("win32"), check=False).returncode
     if arguments.server:
         where = arguments.server
         kills = every_step() if arguments.kills is None else random_kills(arguments.kills, arguments.seed, *where)

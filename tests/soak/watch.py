@@ -88,8 +88,8 @@ async def settled(condition: Callable[[], bool]) -> bool:
 
 
 def _threads() -> set[threading.Thread]:
-    """Return the threads but for the loop's own, which stay until it is closed."""
-    return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    """Return the threads but for the loop's own and our watcher, which stay until it is closed."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "wbfiles-readiness"))}
 
 
 def _descriptors() -> Counter[str]:

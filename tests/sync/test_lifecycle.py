@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from systems import posix_only
 from throttle import HoldingServer
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
@@ -30,7 +31,7 @@ FORK_WARNINGS = ("-W", "ignore:unclosed resource <TCPTransport:ResourceWarning")
 # In its debug mode asyncio reports steps that took long, as they do on a busy machine.
 SLOW = re.compile(r"^Executing <.*> took \d+\.\d+ seconds\n", re.MULTILINE)
 
-posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals to one process and fork are POSIX's")
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals to one process are POSIX's")
 linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open descriptors are listed in /proc")
 
 
@@ -200,7 +201,7 @@ class TestInterrupt:
         assert below(root) == []
 
 
-@posix
+@posix_only("fork")
 class TestFork:
     @pytest.mark.fault(99)
     @pytest.mark.parametrize("scenario", ["after_use", "multiprocessing_fork"])
@@ -247,7 +248,9 @@ class TestFork:
             assert child.end_in_silence() == [f"parent held.bin {len(LARGE)}"]
         assert (root / "parent" / "held.bin").read_bytes() == LARGE
 
-    def test_is_not_needed_where_processes_are_spawned(self, server: HoldingServer, root: Path) -> None:
+
+class TestSpawn:
+    def test_gives_the_child_a_client_that_works(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "multiprocessing_spawn", root) as child:
             assert child.end_in_silence() == ["child small-1.bin 1001", "child ended with 0"]
 

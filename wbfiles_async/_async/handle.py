@@ -10,6 +10,7 @@ from typing import Self
 
 from aiofiles.threadpool.text import AsyncTextIOWrapper
 
+from wbfiles_async._disk.long_paths import openable
 from wbfiles_async._threads import await_to_completion
 
 
@@ -30,7 +31,7 @@ class AsyncTextFile(AsyncTextIOWrapper):
 
 async def open_text(path: Path) -> AsyncTextFile:
     """Open a file for reading as UTF-8 text, off the event loop; when cancelled meanwhile, close it again."""
-    opening = asyncio.get_running_loop().run_in_executor(None, partial(path.open, "r", encoding="utf-8"))
+    opening = asyncio.get_running_loop().run_in_executor(None, partial(openable(path).open, "r", encoding="utf-8"))
     try:
         file = await await_to_completion(opening)
     except asyncio.CancelledError:

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,8 +31,10 @@ import httpx
 
 from wbfiles_async._auth.credentials import ApiKey, IdentityToken
 from wbfiles_async._backoff import parse_retry_after
+from wbfiles_async._disk.folder import Folder, is_link
+from wbfiles_async._disk.system import open_root
 from wbfiles_async._messages import clean
-from wbfiles_async._settings import Settings, read_regular
+from wbfiles_async._settings import Settings
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError, WBFilesError
 
 __all__ = ["ApiKeyAuth", "Authenticator", "IdentityTokenAuth"]
@@ -46,6 +49,7 @@ _LONGEST_REASON = 300  # characters
 _LONGEST_ASSERTION = 1 << 20  # bytes; no server takes headers of that length
 _LONGEST_CACHE = 1 << 20  # bytes; some hundred for each server
 _MOST_LINKS = 8
+_PRIVATE = 0o600
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # in UTC
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
@@ -323,48 +327,58 @@ def _write_cached(path: Path, base_url: str, token: _AccessToken) -> None:
         logger.warning("the access token cannot be kept in %s: %s", path, error.strerror)
 
 
-def _document(folder: int, name: str) -> dict[str, object]:
-    return _json_object(read_regular(name, _LONGEST_CACHE, folder=folder))
+def _document(folder: Folder, name: str) -> dict[str, object]:
+    """Read a file that others may have put there: never waits for one, and reads none without end."""
+    file = folder.open_for_reading(name)
+    try:
+        if not stat.S_ISREG(file.status().st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = file.read(_LONGEST_CACHE + 1, 0)
+    finally:
+        file.close()
+    if len(content) > _LONGEST_CACHE:
+        raise OSError(errno.EFBIG, f"it is longer than {_LONGEST_CACHE:,} bytes")
+    return _json_object(content)
 
 
 @contextmanager
-def _own_file(path: Path) -> Iterator[tuple[int, str]]:
+def _own_file(path: Path) -> Iterator[tuple[Folder, str]]:
     """Open the folder that a path ends in, and yield it with the name there; links at the end are followed.
 
     Raises:
         OSError: The file, or a link to it, is another user's, who could have chosen what is read or replaced.
     """
     for _ in range(_MOST_LINKS):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = open_root(path.parent)
         try:
             if not _is_own_link(path.name, folder):
                 yield folder, path.name
                 return
-            path = path.parent / os.readlink(path.name, dir_fd=folder)
+            path = path.parent / folder.link_target(path.name)
         finally:
-            os.close(folder)
+            folder.close()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def _is_own_link(name: str, folder: int) -> bool:
+def _is_own_link(name: str, folder: Folder) -> bool:
     try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        found = folder.status(name)
     except FileNotFoundError:
         return False
-    if found.st_uid not in (os.geteuid(), 0):
+    if sys.platform != "win32" and found.st_uid not in (os.geteuid(), 0):
         raise OSError(errno.EPERM, f"{name} belongs to another user")
-    return stat.S_ISLNK(found.st_mode)
+    return is_link(found)
 
 
-def _replace(folder: int, name: str, content: bytes) -> None:
-    temporary = f".{name}.{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
+def _replace(folder: Folder, name: str, content: bytes) -> None:
+    file = folder.create(f".{name}.{secrets.token_hex(8)}")
     try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest, len(content) - len(rest)) :]
+        file.publish(name, mode=_PRIVATE, replace=True, durable=False)
     except BaseException:
         with suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
+            file.remove()
         raise
+    file.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import errno
 import logging
 import os
 import re
@@ -96,7 +97,8 @@ def complain(message: str) -> None:
 def run(work: Callable[[], Coroutine[object, object, int]], log_level: int = logging.WARNING) -> int:
     """Run a command's async work to its end and return its exit code.
 
-    The first Ctrl-C, SIGTERM or SIGHUP cancels the work and waits for its clean-up; further ones change nothing.
+    The first Ctrl-C, SIGTERM, SIGHUP or Ctrl-Break cancels the work and waits for its clean-up; further ones change
+    nothing.
 
     Args:
         work: Makes the coroutine.
@@ -109,11 +111,27 @@ def run(work: Callable[[], Coroutine[object, object, int]], log_level: int = log
     import anyio  # not needed for --help
 
     try:
-        with _log_on_stderr(log_level):
-            return anyio.run(_stoppable, work, backend_options={"use_uvloop": has_uvloop()})
-    except BrokenPipeError:
+        with _log_on_stderr(log_level), _restored_signals():
+            return anyio.run(_stoppable, work, backend_options=_loop_options())
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
         forget(sys.stdout)
         return ExitCode.PIPE_CLOSED
+
+
+def _loop_options() -> dict[str, object]:
+    """Choose the event loop, as ``portal`` does."""
+    if sys.platform == "win32":
+        return {"loop_factory": asyncio.SelectorEventLoop}
+    return {"use_uvloop": has_uvloop()}
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Return whether nobody reads any more what was written to a pipe. Windows says so in a number for much else."""
+    return isinstance(error, BrokenPipeError) or (
+        sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
+    )
 
 
 def forget(stream: TextIO | None) -> None:
@@ -136,18 +154,37 @@ async def _stoppable(work: Callable[[], Coroutine[object, object, int]]) -> int:
             task.cancel()
         received.append(number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
+    for number in _stopping_signals():
         # What is ignored stays ignored: nohup, and jobs in the background of a script.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            with suppress(NotImplementedError):  # Windows; asyncio.run knows Ctrl-C itself
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            try:
                 loop.add_signal_handler(number, stop, number)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda number, _: loop.call_soon_threadsafe(stop, signal.Signals(number)))
     try:
         return await task
     except asyncio.CancelledError:
         if received:
             raise StoppedError(received[0]) from None
         raise
+
+
+def _stopping_signals() -> list[signal.Signals]:
+    """Return those that this system has. SIGBREAK is Windows' Ctrl-Break, and comes when a console is closed, too."""
+    found = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"))
+    return [number for number in found if number is not None]
+
+
+@contextmanager
+def _restored_signals() -> Iterator[None]:
+    """Put back how signals were handled."""
+    before = {number: signal.getsignal(number) for number in _stopping_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 class _OnStderr(logging.Handler):

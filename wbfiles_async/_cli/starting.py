@@ -11,7 +11,7 @@ import click
 
 from wbfiles_async import WBFilesError
 from wbfiles_async._cli.app import program
-from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_code_of, explain, forget
+from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_code_of, explain, forget, is_closed_pipe
 
 
 def start(arguments: Sequence[str] | None) -> int:
@@ -47,10 +47,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except WBFilesError as error:
         complain(explain(error))
         return exit_code_of(error)
-    except BrokenPipeError:
-        forget(sys.stdout)
-        return ExitCode.PIPE_CLOSED
     except OSError as error:
+        if is_closed_pipe(error):
+            forget(sys.stdout)
+            return ExitCode.PIPE_CLOSED
         complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
         return ExitCode.FAILED
 

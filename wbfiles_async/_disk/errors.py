@@ -28,8 +28,16 @@ _ADVICE = {
     errno.ENFILE: "this machine has too many files open; end other programs, or try again later",
     errno.ENOMEM: "no memory is left; end other programs, or use fewer connections",
     errno.ENOENT: "a folder above it was removed meanwhile; try again",
+    errno.ELOOP: "a link is where a folder is needed; remove it or choose another root",
     errno.EIO: "the disk reports an error; check it, or choose another root",
 }
+
+
+_HELD_BY_OTHERS = {32, 33}
+"""Windows' numbers for what another program has open or locked."""
+
+_MAY_BE_HELD = 5
+"""Windows' number for refused access, which it gives for the replacing of a file that is open, too."""
 
 
 @attrs.frozen(eq=False)
@@ -56,6 +64,11 @@ class failures_of:  # noqa: N801  # reads as what it is, a context manager; a fu
 def local_failure(error: OSError, path: Path) -> LocalWriteError:
     """Say what a refused file operation means for the download of ``path``."""
     advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another root")
+    number = getattr(error, "winerror", 0)
+    if number in _HELD_BY_OTHERS:
+        advice = "another program has the file open; close it there, or choose another root"
+    elif number == _MAY_BE_HELD:
+        advice += ", or close the program that has the file open"
     detail = error.strerror or type(error).__name__
     return LocalWriteError(f"{path} cannot be written ({detail}): {advice}.", errno=error.errno, path=path)
 

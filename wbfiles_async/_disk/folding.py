@@ -11,14 +11,15 @@ import secrets
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import attrs
 
+from wbfiles_async._disk.folder import Folder
 from wbfiles_async._disk.names import temporary_name
-from wbfiles_async._disk.paths import FOLDER, local_name
+from wbfiles_async._disk.paths import local_name
+from wbfiles_async._disk.system import open_root
 
 _PROBE: Final = "Case-and-\N{LATIN SMALL LETTER E WITH ACUTE}"
 _ENTRIES = 100
@@ -62,7 +63,7 @@ class Folding:
         try:
             return _does_fold(folder, may_write=self.may_write)
         finally:
-            os.close(folder)
+            folder.close()
 
     def _above_root(self) -> bool:
         above = self.root
@@ -74,60 +75,52 @@ class Folding:
         try:
             return _does_fold(folder, may_write=self.may_write)
         finally:
-            os.close(folder)
+            folder.close()
 
 
-def _open(root: Path, parts: Sequence[str]) -> int | None:
+def _open(root: Path, parts: Sequence[str]) -> Folder | None:
     try:
-        folder = os.open(root, FOLDER & ~os.O_NOFOLLOW)
+        folder = open_root(root)
         for part in parts:
             above = folder
             try:
-                folder = os.open(local_name(part), FOLDER, dir_fd=above)
+                folder = above.enter(local_name(part), create=False)
             finally:
-                os.close(above)
+                above.close()
     except OSError:
         return None
     return folder
 
 
-def _does_fold(folder: int, *, may_write: bool) -> bool:
+def _does_fold(folder: Folder, *, may_write: bool) -> bool:
     if may_write:
         with suppress(OSError):  # then nothing can be written there, and the existing entries decide
             return _finds_probe(folder)
     with suppress(OSError):
-        return _finds_entry(folder)
+        return any(_finds_others(folder, name) for name in folder.some_names(_ENTRIES))
     return False
 
 
-def _finds_probe(folder: int) -> bool:
+def _finds_probe(folder: Folder) -> bool:
     name = local_name(temporary_name(_PROBE, secrets.token_hex(8)))
-    file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    file = folder.create(name)
     try:
-        return any(_is_one(folder, name, other) for other in _variants(name))
+        return _finds_others(folder, name)
     finally:
-        os.close(file)
         with suppress(OSError):
-            os.unlink(name, dir_fd=folder)
+            file.remove()
 
 
-def _finds_entry(folder: int) -> bool:
-    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        with os.scandir(readable) as entries:
-            names = [entry.name for entry in islice(entries, _ENTRIES)]
-    finally:
-        os.close(readable)
-    return any(_is_one(folder, name, other) for name in names for other in _variants(name))
+def _finds_others(folder: Folder, name: str) -> bool:
+    """Return whether the file of a name is found by another spelling; if names are distinguished, it is not."""
+    return any(_is_one(folder, name, other) for other in _variants(name))
 
 
 def _variants(name: str) -> Iterator[str]:
-    """Yield other spellings of a name; if names are distinguished, none of them exists."""
     yield from {name.swapcase(), unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)} - {name}
 
 
-def _is_one(folder: int, name: str, other: str) -> bool:
+def _is_one(folder: Folder, name: str, other: str) -> bool:
     with suppress(OSError, ValueError):
-        one, two = (os.stat(each, dir_fd=folder, follow_symlinks=False) for each in (name, other))
-        return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+        return os.path.samestat(folder.status(name), folder.status(other))
     return False

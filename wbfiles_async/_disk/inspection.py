@@ -12,6 +12,7 @@ from itertools import chain, islice
 
 import attrs
 
+from wbfiles_async._disk.folder import Folder, is_link
 from wbfiles_async._disk.paths import TargetPath, exists, open_folder
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
 from wbfiles_async._waiting import MANY_THREADS, Waiting
@@ -62,13 +63,14 @@ def inspect_many(targets: Sequence[TargetPath]) -> Sequence[Found]:
 
 
 def _inspect_many(targets: Sequence[TargetPath]) -> Generator[Found]:
-    folder, opened, is_missing = -1, None, False
+    folder: Folder | None = None
+    opened, is_missing = None, False
     try:
         for target in targets:
             if opened != (above := (target.root, target.parts[:-1])):
-                if folder >= 0:
-                    os.close(folder)
-                folder, opened, is_missing = -1, above, False
+                if folder is not None:
+                    folder.close()
+                folder, opened, is_missing = None, above, False
                 try:
                     folder = open_folder(target, create=False)
                 except FileNotFoundError:
@@ -77,23 +79,23 @@ def _inspect_many(targets: Sequence[TargetPath]) -> Generator[Found]:
                     pass
             if is_missing:
                 yield Found()
-            elif folder < 0:
+            elif folder is None:
                 yield _obstacle(target)
             else:
                 yield _look_into(target, folder)
     finally:
-        if folder >= 0:
-            os.close(folder)
+        if folder is not None:
+            folder.close()
 
 
-def _look_into(target: TargetPath, folder: int) -> Found:
+def _look_into(target: TargetPath, folder: Folder) -> Found:
     try:
-        status = os.stat(target.name, dir_fd=folder, follow_symlinks=False)
+        status = folder.status(target.name)
     except FileNotFoundError:
         return Found()
     except OSError:
         return _obstacle(target)
-    return Found(True, status) if stat.S_ISREG(status.st_mode) else _obstacle(target)
+    return Found(True, status) if stat.S_ISREG(status.st_mode) and not is_link(status) else _obstacle(target)
 
 
 def _obstacle(target: TargetPath) -> Found:

@@ -21,6 +21,7 @@ __all__ = [
     "local_parts",
     "part_name",
     "reason_against",
+    "reason_on_windows",
     "temporary_name",
 ]
 
@@ -41,6 +42,9 @@ _DEVICES: Final = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
 )
+
+# What NTFS and vfat call a file of a longer name as well, such as PROGRA~1.
+_SHORT_NAME: Final = re.compile(r"(?=[^.]{3,8}(?:\.|$))[^.~]{1,6}~[0-9]{1,6}(?:\.[^.]{0,3})?")
 
 # Control, format (bidi overrides, invisible ones), surrogate, and the line separators.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -86,7 +90,7 @@ def reason_against(name: str, *, portable: bool = False) -> str | None:
     parts = name.split("/")
     reason = _reason_against_name(name) or next(filter(None, map(_reason_against_component, parts)), None)
     if not reason and portable:
-        reason = next(filter(None, map(_reason_on_windows, parts)), None)
+        reason = next(filter(None, map(reason_on_windows, parts)), None)
     return reason
 
 
@@ -122,13 +126,16 @@ def _reason_against_component(component: str) -> str | None:
     return None
 
 
-def _reason_on_windows(component: str) -> str | None:
+def reason_on_windows(component: str) -> str | None:
+    """Return why Windows cannot hold a file of this name, or may take it for another one; ``None`` if it can."""
     if not _RESERVED_CHARACTERS.isdisjoint(component):
         return f"{component!r} holds one of the characters {_SHOWN_CHARACTERS}, which Windows keeps for itself"
     if component[-1] in ". ":
         return f"{component!r} ends with a dot or a blank, which Windows drops"
     if component.partition(".")[0].rstrip(" ").upper() in _DEVICES:
         return f"{component!r} is a device on Windows"
+    if _SHORT_NAME.fullmatch(component):
+        return f"{component!r} may be the short name of another file on Windows"
     return None
 
 

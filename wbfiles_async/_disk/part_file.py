@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -20,16 +21,15 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._disk.errors import failures_of
+from wbfiles_async._disk.folder import Folder, OpenFile
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._disk.names import part_name
 from wbfiles_async._disk.paths import TargetPath, check_target, local_name, open_folder, status_of
-from wbfiles_async._disk.publishing import flush_folder, marked_as_written, rename_new, status_if_unchanged
 from wbfiles_async._disk.resume import header_for, open_temporary
 from wbfiles_async._disk.space import FreeSpace
 from wbfiles_async._ranges import Range
 from wbfiles_async.errors import DestinationExistsError
 
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNKNOWN_MODE = 0o600  # where the umask cannot be learnt: nobody else can read then
 
 log = logging.getLogger(__name__)
@@ -47,9 +47,9 @@ class PartFile:
 
     target: TargetPath
     published: os.stat_result | None = None
-    _folder: int = -1
+    _folder: Folder | None = None
     _name: str = ""
-    _file: int = -1
+    _open_file: OpenFile | None = None
     _size: int | None = None
     _header: Header | None = None
     _parts: int = 0
@@ -70,13 +70,13 @@ class PartFile:
             LocalWriteError: The disk refuses, or has less free space than needed.
         """
         with failures_of(self._path):
-            self._folder = open_folder(self.target, create=True)
-            status_of(self.target, self._folder)
-            journal = self._open(size, md5)
+            folder = self._folder = open_folder(self.target, create=True)
+            status_of(self.target, folder)
+            journal = self._open(folder, size, md5)
             if size is not None:
                 self._size = size
-                self._begin_journal(journal, md5)
-                self._check_space(size)
+                self._begin_journal(size, journal, md5)
+                self._check_space(size, journal)
             return journal
 
     def create_at_once(self) -> None:
@@ -87,29 +87,35 @@ class PartFile:
         """
         with failures_of(self._path):
             self._folder = open_folder(self.target, create=True)
-            self._open(None, None)
+            self._open(self._folder, None, None)
 
-    def _open(self, size: int | None, md5: bytes | None) -> Journal | None:
-        opened = open_temporary(self.target.parts[-1], self._folder, size=size, md5=md5)
-        self._file, self._name = opened.file, opened.name
+    def _open(self, folder: Folder, size: int | None, md5: bytes | None) -> Journal | None:
+        opened = open_temporary(self.target.parts[-1], folder, size=size, md5=md5)
+        self._open_file, self._name = opened.file, opened.name
         return opened.journal
+
+    @property
+    def _file(self) -> OpenFile:
+        assert self._open_file is not None  # noqa: S101  # it was created
+        return self._open_file
 
     def _path(self) -> Path:
         return self.target.path
 
-    def _begin_journal(self, journal: Journal | None, md5: bytes | None) -> None:
+    def _begin_journal(self, size: int, journal: Journal | None, md5: bytes | None) -> None:
         """Write behind the last byte what the file is, or take up what is written there."""
-        assert self._size is not None  # noqa: S101
+        file = self._file
         try:
             if journal is None:
-                os.ftruncate(self._file, 0)  # where a file cannot be cut, nothing may be written behind its end
-                self._header = header_for(self._size, md5, None)
-                os.pwrite(self._file, encode_header(self._header), self._size)
+                file.cut(0)  # where a file cannot be cut, nothing may be written behind its end
+                file.leave_holes()
+                self._header = header_for(size, md5, None)
+                file.write(encode_header(self._header), size)
             else:
                 self._header = journal.header
                 self._parts = len(journal.parts)
-                os.ftruncate(self._file, self._size + HEADER_BYTES)
-                os.pwrite(self._file, b"".join(map(encode_part, journal.parts)), self._size + HEADER_BYTES)
+                file.cut(size + HEADER_BYTES)
+                file.write(b"".join(map(encode_part, journal.parts)), size + HEADER_BYTES)
         except OSError as error:
             self._end_journal(error)
 
@@ -117,8 +123,11 @@ class PartFile:
         log.info("%s: a later download cannot resume from what arrives now (%s)", self._path(), error.strerror)
         self._header, self._parts = None, 0
 
-    def _check_space(self, size: int) -> None:
-        needed, free = size - os.fstat(self._file).st_blocks * 512, FreeSpace.on(self._file)
+    def _check_space(self, size: int, journal: Journal | None) -> None:
+        there = sum(part.length for part in journal.parts) if journal is not None else 0
+        if sys.platform != "win32":
+            there = self._file.status().st_blocks * 512
+        needed, free = size - there, FreeSpace.on(self.target.path.parent)
         if free.bytes is not None and needed > free.bytes:
             raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free.bytes} are free")
 
@@ -137,9 +146,9 @@ class PartFile:
             try:
                 if self._header.etag != etag:
                     self._header = attrs.evolve(self._header, etag=etag)
-                    os.pwrite(self._file, encode_header(self._header), self._size)
+                    self._file.write(encode_header(self._header), self._size)
                 entry = encode_part(part)
-                os.pwrite(self._file, entry, self._size + HEADER_BYTES + self._parts * len(entry))
+                self._file.write(entry, self._size + HEADER_BYTES + self._parts * len(entry))
                 self._parts += 1
             except OSError as error:
                 self._end_journal(error)
@@ -155,11 +164,12 @@ class PartFile:
         Raises:
             LocalWriteError: The disk refuses.
         """
+        file = self._file
         with failures_of(self._path):
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
-                    written = os.pwrite(self._file, rest, offset)
+                    written = file.write(rest, offset)
                     offset += written
                     rest = rest[written:]
 
@@ -168,7 +178,7 @@ class PartFile:
         with failures_of(self._path):
             filled = 0
             while filled < len(buffer):
-                count = os.preadv(self._file, [buffer[filled:]], start + filled)
+                count = self._file.read_into(buffer[filled:], start + filled)
                 if not count:
                     raise OSError(errno.EIO, "the file being written lost bytes")
                 filled += count
@@ -186,44 +196,26 @@ class PartFile:
             DestinationExistsError: A file of that name has appeared, and ``replace`` is false.
             LocalWriteError: The disk refuses. The target is as it was, but where only the flushing of its name failed.
         """
-        name, target = local_name(self._name), self.target.name
+        assert self._folder is not None  # noqa: S101  # it was created
         with failures_of(self._path):
             self._cut()
-            with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
-                os.fchmod(self._file, mode)
-            marked = marked_as_written(self._file)
-            if durable:
-                os.fsync(self._file)
-            self._check_close()
             status_of(self.target, self._folder)
-            if replace:
-                os.replace(name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            else:
-                try:
-                    rename_new(name, target, self._folder)
-                except FileExistsError:
-                    raise already_exists(self.target.path) from None
+            try:
+                self.published = self._file.publish(self.target.name, mode=mode, replace=replace, durable=durable)
+            except FileExistsError:
+                if replace:
+                    raise
+                raise already_exists(self.target.path) from None
             self._name = ""
-            self.published = status_if_unchanged(target, self._folder, marked)
-            if durable:
-                flush_folder(self._folder)
 
     def _cut(self) -> None:
         """Remove what is noted behind the last byte."""
         if self._size is not None:
             try:
-                os.ftruncate(self._file, self._size)
+                self._file.cut(self._size)
             except OSError:
-                if os.fstat(self._file).st_size != self._size:
+                if self._file.status().st_size != self._size:
                     raise
-
-    def _check_close(self) -> None:
-        """Close the file, as far as that can fail, which must be known before it is published."""
-        try:
-            closed = os.dup(self._file)  # while we have it open nobody takes it for left over
-        except OSError:
-            closed, self._file = self._file, -1
-        os.close(closed)
 
     def keep(self) -> Path:
         """Leave what has arrived for a later download, and return its path; ``discard`` does not remove it then."""
@@ -232,17 +224,19 @@ class PartFile:
 
     def discard(self) -> None:
         """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
+        file, self._open_file = self._open_file, None
+        folder, self._folder = self._folder, None
         # Once it is published, nothing that fails here matters to the caller.
-        if self._name:
-            name, self._name = local_name(self._name), ""
+        if file is not None:
             with suppress(OSError):
-                os.unlink(name, dir_fd=self._folder)
-        file, self._file = self._file, -1
-        folder, self._folder = self._folder, -1
-        for descriptor in (file, folder):
-            if descriptor >= 0:
-                with suppress(OSError):
-                    os.close(descriptor)
+                if self._name:
+                    self._name = ""
+                    file.remove()
+                else:
+                    file.close()
+        if folder is not None:
+            with suppress(OSError):
+                folder.close()
 
 
 def write_whole(
@@ -293,8 +287,10 @@ def default_mode() -> int:
     """Return the permissions that a new file gets by the process's umask.
 
     ``os.umask`` can only be read by setting it, for all threads, so Linux's status file is read instead, and
-    elsewhere a file is made to look at.
+    elsewhere a file is made to look at. Windows has no such permissions.
     """
+    if sys.platform == "win32":
+        return _UNKNOWN_MODE
     try:
         with open("/proc/self/status", "rb") as status:
             for line in status:
@@ -305,7 +301,7 @@ def default_mode() -> int:
     try:
         # Not by `tempfile.TemporaryDirectory`, which may try for ever to remove what it has lost the right to.
         path = os.path.join(tempfile.gettempdir(), f".wbfiles-{secrets.token_hex(8)}")
-        probe = os.open(path, _NEW_FILE, 0o666)
+        probe = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             return stat.S_IMODE(os.fstat(probe).st_mode)
         finally:

@@ -1,7 +1,7 @@
 """Resolves the paths that files are written to, and checks what is there already.
 
 Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic
-links, and all names are resolved in the open folder, so that a parent swapped meanwhile cannot lead outside.
+links (see ``folder``), so that a parent swapped meanwhile cannot lead outside.
 """
 
 from __future__ import annotations
@@ -17,18 +17,11 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._disk.errors import failures_of
-from wbfiles_async._disk.names import local_parts
+from wbfiles_async._disk.folder import Folder, is_link
+from wbfiles_async._disk.names import local_parts, reason_on_windows
+from wbfiles_async._disk.system import open_root
 from wbfiles_async._md5 import new_md5
 from wbfiles_async.errors import ConfigurationError, UnsafePathError
-
-if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
-    raise ImportError(
-        "wbfiles_async cannot write files on this system: it has no way to open files relative to an open folder "
-        "(Windows has none). Use Linux or macOS, or the Windows Subsystem for Linux."
-    )
-
-FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags to open a folder that is no link; on Linux one that may not be read will do."""
 
 _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
@@ -97,10 +90,12 @@ def target_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") 
     local = Path(path)
     if Path(root) != Path():
         raise ConfigurationError(f"path={str(path)!r} is the very file to write, so give no root beside it.")
-    if local.name in ("", "..") or str(path).endswith(os.sep) or "\0" in str(path):
+    if local.name in ("", "..") or str(path).endswith((os.sep, os.altsep or os.sep)) or "\0" in str(path):
         raise ConfigurationError(
             f"path={str(path)!r} names no file; give the file to write, such as 'data/summary.json'."
         )
+    if sys.platform == "win32" and (reason := reason_on_windows(local.name)) is not None:
+        raise ConfigurationError(f"path={str(path)!r} names no file that Windows can hold: {reason}.")
     return TargetPath(local.parent, (local.name,))
 
 
@@ -149,9 +144,10 @@ def refusal_of(folder: Path) -> OSError | None:
     if os.access(above, wanted) or (_BY_EFFECTIVE_ID and os.access(above, wanted, effective_ids=True)):
         return None
     reason = errno.EACCES if os.path.isdir(above) else errno.ENOTDIR  # noqa: PTH112  # Path's may raise
-    with suppress(OSError):
-        if os.statvfs(above).f_flag & os.ST_RDONLY:
-            reason = errno.EROFS
+    if sys.platform != "win32":
+        with suppress(OSError):
+            if os.statvfs(above).f_flag & os.ST_RDONLY:
+                reason = errno.EROFS
     return OSError(reason, os.strerror(reason))
 
 
@@ -181,7 +177,7 @@ def exists(target: TargetPath) -> bool:
         try:
             return status_of(target, folder) is not None
         finally:
-            os.close(folder)
+            folder.close()
 
 
 def has_content(target: TargetPath, *, size: int | None, md5: bytes | None) -> os.stat_result | None:
@@ -208,68 +204,59 @@ def has_content(target: TargetPath, *, size: int | None, md5: bytes | None) -> o
                     raise
                 return None
         finally:
-            os.close(folder)
+            folder.close()
 
 
-def _if_right(target: TargetPath, folder: int, md5: bytes) -> os.stat_result | None:
-    file = os.open(target.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    with open(file, "rb", buffering=0) as content:
-        found = os.fstat(file)
-        return found if hashlib.file_digest(content, new_md5).digest() == md5 else None
-
-
-def open_folder(target: TargetPath, *, create: bool) -> int:
-    """Open the folder the file is in, below the root only through folders that are no links."""
-    flags = FOLDER & ~os.O_NOFOLLOW
+def _if_right(target: TargetPath, folder: Folder, md5: bytes) -> os.stat_result | None:
+    file = folder.open_for_reading(target.name)
     try:
-        folder = os.open(target.root, flags)
+        found = file.status()
+        return found if hashlib.file_digest(file.reader(), new_md5).digest() == md5 else None
+    finally:
+        file.close()
+
+
+def open_folder(target: TargetPath, *, create: bool) -> Folder:
+    """Open the folder the file is in, below the root only through folders that are no links."""
+    try:
+        folder = open_root(target.root)
     except FileNotFoundError:
         if not create:
             raise
         target.root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(target.root, flags)
+        folder = open_root(target.root)
     for part in target.parts[:-1]:
         try:
             inner = _enter(target, folder, local_name(part), create=create)
         finally:
-            os.close(folder)
+            folder.close()
         folder = inner
     return folder
 
 
-def status_of(target: TargetPath, folder: int) -> os.stat_result | None:
+def status_of(target: TargetPath, folder: Folder) -> os.stat_result | None:
     """Look at the target without following it; anything but a regular file or nothing is refused."""
     name = target.parts[-1]
     try:
-        found = os.stat(target.name, dir_fd=folder, follow_symlinks=False)
+        found = folder.status(target.name)
     except FileNotFoundError:
         return None
+    if is_link(found):
+        raise _through_link(target, name)
     if stat.S_ISREG(found.st_mode):
         return found
-    if stat.S_ISLNK(found.st_mode):
-        raise _through_link(target, name)
     if stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EISDIR, "a folder of that name is in the way")
     raise OSError(errno.EEXIST, "something that is no regular file is in the way")
 
 
-def _enter(target: TargetPath, folder: int, part: str, *, create: bool) -> int:
+def _enter(target: TargetPath, folder: Folder, part: str, *, create: bool) -> Folder:
     try:
-        return os.open(part, FOLDER, dir_fd=folder)
-    except FileNotFoundError:
-        if not create:
-            raise
-        with suppress(FileExistsError):
-            os.mkdir(part, dir_fd=folder)
-        return os.open(part, FOLDER, dir_fd=folder)
+        return folder.enter(part, create=create)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder.status(part)):
             raise _through_link(target, part) from error
         raise
-
-
-def _is_link(name: str, folder: int) -> bool:
-    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def _through_link(target: TargetPath, part: str) -> UnsafePathError:

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Self
 
 import attrs
 
 from wbfiles_async._disk.errors import read_failure
+from wbfiles_async._disk.folder import is_link
+from wbfiles_async._disk.long_paths import system_path
 from wbfiles_async._md5 import new_md5
 from wbfiles_async.errors import LocalReadError
 
 __all__ = ["LocalFile", "ReadFile"]
 
-# Not blocking: a pipe, which is refused once it is open, would wait for its other end.
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
-
 _PIECE = 1 << 20
+
+if sys.platform == "win32":
+
+    def _open(path: Path, *, follow_links: bool) -> int:
+        local = system_path(path)
+        if not follow_links and is_link(os.lstat(local)):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.open(local, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+
+    def _read(file: int, count: int, offset: int) -> bytes:
+        os.lseek(file, offset, os.SEEK_SET)
+        return os.read(file, count)
+
+else:
+
+    def _open(path: Path, *, follow_links: bool) -> int:
+        # Not blocking: a pipe, which is refused once it is open, would wait for its other end.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(path, flags if follow_links else flags | os.O_NOFOLLOW)
+
+    def _read(file: int, count: int, offset: int) -> bytes:
+        return os.pread(file, count, offset)
 
 
 @attrs.frozen
@@ -40,7 +63,7 @@ class LocalFile:
             LocalReadError: It is gone, not readable, or no regular file.
         """
         try:
-            descriptor = os.open(self.path, _FLAGS if self.follow_links else _FLAGS | os.O_NOFOLLOW)
+            descriptor = _open(self.path, follow_links=self.follow_links)
         except OSError as error:
             raise read_failure(error, self.path) from error
         opened = ReadFile(self.path, descriptor, os.fstat(descriptor))
@@ -90,13 +113,13 @@ class ReadFile:
         return self._status.st_mode
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return bytes from ``offset`` on, at least one and at most ``count`` of them.
+        """Return bytes from ``offset`` on, at least one and at most ``count`` of them. For one thread at a time.
 
         Raises:
             LocalReadError: They cannot be read, or there are none any more.
         """
         try:
-            piece = os.pread(self._descriptor, min(count, self.size - offset), offset)
+            piece = _read(self._descriptor, min(count, self.size - offset), offset)
         except OSError as error:
             raise read_failure(error, self.path) from error
         if not piece:

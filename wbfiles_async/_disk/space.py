@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,12 +103,14 @@ class FreeSpace:
     files: int | None
 
     @classmethod
-    def on(cls, where: Path | int) -> FreeSpace:
-        """Query the disk of a path or an open file. Blocks.
+    def on(cls, where: Path) -> FreeSpace:
+        """Query the disk of an existing path. Blocks.
 
         Some file systems state no numbers, or 0 of 0; a disk that is really full refuses the first write.
         """
         try:
+            if sys.platform == "win32":
+                return cls(shutil.disk_usage(where).free or None, None)
             disk = os.statvfs(where)
         except OSError:
             return cls(None, None)

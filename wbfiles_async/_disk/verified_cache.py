@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +27,9 @@ from pathlib import Path
 import attrs
 
 from wbfiles_async._disk.fingerprints import BUCKET, MAGIC, find, fingerprint, number_of, room, split
+from wbfiles_async._disk.folder import Folder, OpenFile, is_own
 from wbfiles_async._disk.names import STATE_NAME
+from wbfiles_async._disk.system import open_root
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,6 @@ FIRST_BUCKETS, MOST_BUCKETS = 16, 1 << 16
 
 MARGIN = 2.0
 """Seconds; the coarsest clock of a file system, that of FAT."""
-
-_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @attrs.frozen
@@ -75,7 +74,7 @@ class VerifiedFileCache:
 
     root: Path
     _active: bool
-    _file: int = attrs.field(default=-1, init=False)
+    _open_file: OpenFile | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _noted: list[VerifiedFile] = attrs.field(factory=list, init=False)
     _noted_bytes: int = attrs.field(default=0, init=False)
@@ -135,47 +134,52 @@ class VerifiedFileCache:
 
     def _give_up(self) -> None:
         self._active = False
-        file, self._file = self._file, -1
-        if file >= 0:
+        file, self._open_file = self._open_file, None
+        if file is not None:
             with suppress(OSError):
-                os.close(file)
+                file.close()
+
+    @property
+    def _file(self) -> OpenFile:
+        assert self._open_file is not None  # noqa: S101  # it was opened
+        return self._open_file
 
     def _open(self, *, create: bool) -> bool:
         """Return whether there is a file to use."""
-        if not self._active or self._file >= 0:
+        if not self._active or self._open_file is not None:
             return self._active
-        path = self.root / STATE_NAME
         try:
-            file = os.open(path, _OPEN)
+            folder = open_root(self.root)
         except FileNotFoundError:
-            if not create:
-                return False
-            file = os.open(path, _OPEN | os.O_CREAT, 0o600)
-        self._file = file
-        if not self._is_ours(os.fstat(file)):
+            if create:
+                raise
+            return False
+        try:
+            self._open_file = _state_of(folder, create=create)
+        finally:
+            folder.close()
+        if self._open_file is None:
+            return False
+        if not self._is_ours():
             log.warning(
                 "%s is not a file that this user's downloads made, and is not used; remove it to have unchanged files "
-                "recognised without reading them", path,
+                "recognised without reading them", self.root / STATE_NAME,
             )  # fmt: skip
             self._give_up()
         elif create and not self._buckets():
-            _write(file, MAGIC, 0)
-            os.ftruncate(file, FIRST_BUCKETS * BUCKET)
+            self._file.leave_holes()
+            _write(self._file, MAGIC, 0)
+            self._file.cut(FIRST_BUCKETS * BUCKET)
         return self._active
 
-    def _is_ours(self, status: os.stat_result) -> bool:
+    def _is_ours(self) -> bool:
         """Judge whether nobody else could have written the file, and that it is no other file under this name."""
-        return (
-            stat.S_ISREG(status.st_mode)
-            and status.st_uid == os.geteuid()
-            and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            and status.st_nlink == 1
-            and (status.st_size == 0 or os.pread(self._file, len(MAGIC), 0) == MAGIC)
-        )
+        status = self._file.status()
+        return is_own(status) and (status.st_size == 0 or self._file.read(len(MAGIC), 0) == MAGIC)
 
     def _buckets(self) -> int:
         """Return how many buckets there are now; another process may have added some."""
-        whole = min(os.fstat(self._file).st_size // BUCKET, MOST_BUCKETS)
+        whole = min(self._file.status().st_size // BUCKET, MOST_BUCKETS)
         return 1 << (whole.bit_length() - 1) if whole else 0
 
     def _is_known(self, record: bytes, buckets: int) -> bool:
@@ -212,19 +216,19 @@ class VerifiedFileCache:
 
     def _grow(self, buckets: int) -> None:
         """Double the number of buckets. Killed half-way, it leaves records where they are not found any more."""
-        os.ftruncate(self._file, 2 * buckets * BUCKET)
+        self._file.cut(2 * buckets * BUCKET)
         for number in range(buckets):
             stays, moves = split(self._read(number), buckets)
             _write(self._file, moves, (number + buckets) * BUCKET)
             _write(self._file, stays, number * BUCKET)
 
     def _read(self, number: int) -> bytes:
-        return os.pread(self._file, BUCKET, number * BUCKET).ljust(BUCKET, b"\0")
+        return self._file.read(BUCKET, number * BUCKET).ljust(BUCKET, b"\0")
 
     def _clock(self) -> os.stat_result:
         """Return the file system's time: only its own clock can be compared with its files' times."""
-        os.utime(self._file)
-        return os.fstat(self._file)
+        self._file.touch()
+        return self._file.status()
 
     def _is_settled(self, status: os.stat_result, read_at: float, now: os.stat_result) -> bool:
         """Judge whether a change since the reading began must have changed the file's times."""
@@ -232,6 +236,17 @@ class VerifiedFileCache:
         return status.st_dev == now.st_dev and max(status.st_mtime_ns, status.st_ctime_ns) < began
 
 
-def _write(file: int, data: bytes, offset: int) -> None:
-    if os.pwrite(file, data, offset) != len(data):
+def _state_of(folder: Folder, *, create: bool) -> OpenFile | None:
+    try:
+        return folder.open(STATE_NAME)
+    except FileNotFoundError:
+        if not create:
+            return None
+    with suppress(FileExistsError):
+        folder.create(STATE_NAME).close()
+    return folder.open(STATE_NAME)
+
+
+def _write(file: OpenFile, data: bytes, offset: int) -> None:
+    if file.write(data, offset) != len(data):
         raise OSError("the disk took a part of the data only")

@@ -25,6 +25,7 @@ from wbfiles_async._http.errors import AddressError, CertificateError, ProxyRefu
 from wbfiles_async._http.exchange import Exchange
 from wbfiles_async._http.http1 import request_head
 from wbfiles_async._http.proxies import Proxy
+from wbfiles_async._http.readiness import wait_until_ready
 from wbfiles_async._threads import WorkerThreads
 
 if TYPE_CHECKING:
@@ -228,9 +229,9 @@ async def _encrypt(opened: socket.socket, context: ssl.SSLContext, host: str) ->
             try:
                 encrypted.do_handshake()
             except ssl.SSLWantReadError:
-                await anyio.wait_readable(encrypted)
+                await wait_until_ready(encrypted)
             except ssl.SSLWantWriteError:
-                await anyio.wait_writable(encrypted)
+                await wait_until_ready(encrypted, writing=True)
             else:
                 undo.pop_all()
                 return encrypted

@@ -11,6 +11,7 @@ import httpx
 
 from wbfiles_async._http.connection import CUT_SHORT, Connection
 from wbfiles_async._http.http1 import ChunkedBody, MalformedError, ResponseHead
+from wbfiles_async._http.readiness import watch
 from wbfiles_async._http.stall import StallDetector
 
 __all__ = ["LARGE_BUFFER", "Exchange"]
@@ -101,7 +102,6 @@ class Exchange:
             httpx.WriteTimeout: None of it happened in time.
         """
         connection, loop = self.connection, self._loop
-        descriptor = connection.socket.fileno()
         over: asyncio.Future[bool] = loop.create_future()
 
         def end(in_time: bool = True) -> None:
@@ -115,15 +115,14 @@ class Exchange:
                 end()
 
         timer = loop.call_later(self._write_timeout, end, False)
-        loop.add_writer(descriptor, end)
-        loop.add_reader(descriptor, on_readable)
+        unwatch = (watch(connection.socket, end, writing=True), watch(connection.socket, on_readable))
         try:
             if not await over:
                 raise httpx.WriteTimeout("nothing could be sent in time")
         finally:
             timer.cancel()
-            loop.remove_reader(descriptor)
-            loop.remove_writer(descriptor)
+            for end_watch in unwatch:
+                end_watch()
 
     async def receive_head(self, method: bytes = b"GET") -> ResponseHead:
         """Receive the head of the response. Informational responses do not extend the time it may take.
@@ -202,7 +201,6 @@ class Exchange:
             httpx.ReadTimeout: Nothing arrived in that time.
         """
         connection, loop = self.connection, self._loop
-        descriptor = connection.socket.fileno()
         over: asyncio.Future[bool] = loop.create_future()
 
         def end(in_time: bool = True) -> None:
@@ -221,7 +219,7 @@ class Exchange:
                 loop.call_later(GATHER_SECONDS, end)
 
         timer = loop.call_later(max(0.0, seconds), end, False)
-        loop.add_reader(descriptor, on_readable)
+        unwatch = watch(connection.socket, on_readable)
         if connection.held:
             loop.call_later(GATHER_SECONDS, end)
         if connection.is_encrypted:  # nothing reports what is decrypted already
@@ -231,7 +229,7 @@ class Exchange:
                 raise httpx.ReadTimeout("no bytes in time")
         finally:
             timer.cancel()
-            loop.remove_reader(descriptor)
+            unwatch()
 
 
 def _chunk(piece: bytes | memoryview) -> bytes:

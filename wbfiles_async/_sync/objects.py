@@ -19,6 +19,7 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._async.unsupported import API, PROJECT, RUN, HandlesFilesOnly
+from wbfiles_async._disk.long_paths import openable
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
 from wbfiles_async._options import (
@@ -431,7 +432,7 @@ class File(FileFacts):
             A text file, as ``open`` returns it.
         """
         path = run_blocking(self._file.fetch, root, replace, exist_ok, api=_async_of(api), progress=progress)
-        return path.open(encoding="utf-8")
+        return openable(path).open(encoding="utf-8")
 
     def fetch(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
@@ -60,6 +61,8 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     import asyncio
     import socket
 
+    if sys.platform == "win32":  # whose usual loop cannot wait for sockets
+        return asyncio.SelectorEventLoop()
     if not has_uvloop():
         return asyncio.new_event_loop()
     uvloop = import_module("uvloop")
@@ -267,7 +270,8 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
             thread.leave_if_ending()
             if not call.has_ended(0):
                 thread.cancel(call)
-                call.has_ended(-1)
+                while not call.has_ended(WAIT_SECONDS):
+                    pass
         except BaseException:
             thread.cancel(call)  # perhaps for the second time, which is harmless
             raise
@@ -343,7 +347,7 @@ class _Call(Generic[T]):
     # In the thread that waits.
 
     def has_ended(self, seconds: float) -> bool:
-        """Wait so long at most, -1 for as long as it takes, and return whether it has ended."""
+        """Wait so long at most, and return whether it has ended."""
         return self._ended is not None or self._lock.acquire(timeout=seconds)
 
     def result(self) -> T:

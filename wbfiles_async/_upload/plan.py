@@ -112,7 +112,10 @@ def _read_path(given: str | os.PathLike[str], base: Path) -> GivenPath:
     if not text or "\0" in text:
         raise ConfigurationError(f"{text!r} is no path of a file or folder to upload.")
     path = Path(os.path.abspath(text))  # noqa: PTH100  # the same
-    name = "" if path == base else Path(os.path.relpath(path, base)).as_posix()
+    try:
+        name = "" if path == base else Path(os.path.relpath(path, base)).as_posix()
+    except ValueError:  # on another drive of Windows
+        name = ".."
     if name == ".." or name.startswith("../"):
         raise ConfigurationError(
             f"{text} is not below the root {base}, and names in a run are those below the root. Give root= a folder "

@@ -1,0 +1,257 @@
+"""Folders and files by descriptors, so that a folder swapped meanwhile cannot lead elsewhere. Blocking."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import attrs
+
+from wbfiles_async._disk.locks import claim, hold
+
+assert sys.platform != "win32"  # noqa: S101  # for the type checkers
+
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags to open a folder that is no link; on Linux one that may not be read will do."""
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PRIVATE = 0o600
+
+_NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+@attrs.define(eq=False)
+class PosixFile:
+    """A file by its descriptor, and that of its folder."""
+
+    _folder: int
+    _name: str
+    _file: int
+
+    def status(self) -> os.stat_result:
+        """Return its status."""
+        return os.fstat(self._file)
+
+    def read(self, count: int, offset: int) -> bytes:
+        """Read up to so many bytes."""
+        return os.pread(self._file, count, offset)
+
+    def reader(self) -> io.FileIO:
+        """Return what reads it from its beginning."""
+        return io.FileIO(self._file, closefd=False)
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Read into a buffer."""
+        if sys.platform == "darwin":  # Python has no preadv there
+            read = os.pread(self._file, len(buffer), offset)
+            buffer[: len(read)] = read
+            return len(read)
+        return os.preadv(self._file, [buffer], offset)
+
+    def write(self, data: bytes | memoryview, offset: int) -> int:
+        """Write."""
+        return os.pwrite(self._file, data, offset)
+
+    def cut(self, size: int) -> None:
+        """Make it so many bytes long."""
+        os.ftruncate(self._file, size)
+
+    def touch(self) -> None:
+        """Set its time of modification to now."""
+        os.utime(self._file)
+
+    def leave_holes(self) -> None:
+        """Do nothing: files have holes by themselves, or cannot have any."""
+
+    def claim(self) -> bool:
+        """Return whether nobody else has it open, or holds it."""
+        return claim(self._file)
+
+    def has_its_name(self) -> bool:
+        """Return whether it is still the file of its name."""
+        return os.path.samestat(_status(self._name, self._folder), os.fstat(self._file))
+
+    def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
+        """Give it its last name."""
+        with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
+            os.fchmod(self._file, mode)
+        marked = _marked_as_written(self._file)
+        if durable:
+            _flush(self._file)
+        self._check_close()
+        if replace:
+            os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        else:
+            _rename_new(self._name, target, self._folder)
+        self._name = ""
+        published = _status_if_unchanged(target, self._folder, marked)
+        if durable:
+            _flush_folder(self._folder)
+        return published
+
+    def _check_close(self) -> None:
+        """Close the file, as far as that can fail, which must be known before it is published."""
+        try:
+            closed = os.dup(self._file)  # while we have it open nobody takes it for left over
+        except OSError:
+            closed, self._file = self._file, -1
+        os.close(closed)
+
+    def remove(self) -> None:
+        """Remove it, then close it: while we have it open nobody takes it for left over."""
+        try:
+            if self._name:
+                os.unlink(self._name, dir_fd=self._folder)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close it."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+
+@attrs.define(eq=False)
+class PosixFolder:
+    """A folder by its descriptor; all names are resolved in it."""
+
+    _folder: int
+
+    @classmethod
+    def at(cls, path: Path) -> PosixFolder:
+        """Open a folder, which may be reached through links."""
+        return cls(os.open(path, _FOLDER & ~os.O_NOFOLLOW))
+
+    def enter(self, name: str, *, create: bool) -> PosixFolder:
+        """Open a folder in it."""
+        try:
+            return PosixFolder(os.open(name, _FOLDER, dir_fd=self._folder))
+        except FileNotFoundError:
+            if not create:
+                raise
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=self._folder)
+        return PosixFolder(os.open(name, _FOLDER, dir_fd=self._folder))
+
+    def status(self, name: str) -> os.stat_result:
+        """Return the status of what has the name."""
+        return _status(name, self._folder)
+
+    def link_target(self, name: str) -> str:
+        """Return where a link leads."""
+        return os.readlink(name, dir_fd=self._folder)
+
+    def some_names(self, most: int) -> Sequence[str]:
+        """Return names of what is in it."""
+        readable = os.open(".", _LISTED, dir_fd=self._folder)
+        try:
+            with os.scandir(readable) as entries:
+                return [entry.name for entry in islice(entries, most)]
+        finally:
+            os.close(readable)
+
+    def create(self, name: str) -> PosixFile:
+        """Make a file."""
+        file = os.open(name, _NEW, _PRIVATE, dir_fd=self._folder)
+        try:
+            hold(file)
+        except OSError:
+            os.close(file)
+            raise
+        return PosixFile(self._folder, name, file)
+
+    def open(self, name: str) -> PosixFile:
+        """Open a file for reading and writing."""
+        return PosixFile(self._folder, name, os.open(name, _OLD, dir_fd=self._folder))
+
+    def open_for_reading(self, name: str) -> PosixFile:
+        """Open a file for reading."""
+        return PosixFile(self._folder, name, os.open(name, _READ, dir_fd=self._folder))
+
+    def close(self) -> None:
+        """Close the folder."""
+        folder, self._folder = self._folder, -1
+        if folder >= 0:
+            os.close(folder)
+
+
+def _status(name: str, folder: int) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _marked_as_written(file: int) -> tuple[int, int, int, int]:
+    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
+
+    The clock of most file systems stands still for some milliseconds, and a change right after the publishing
+    could leave all times as they are. But every change sets both times, of modification and of status, to
+    the same; so as long as the first is the earlier one, there was none.
+
+    Returns:
+        Device, inode, length, and time of modification in nanoseconds.
+    """
+    written = os.fstat(file)
+    modified = written.st_mtime_ns - 1000
+    with suppress(OSError):  # a file system that keeps no such times
+        os.utime(file, ns=(written.st_atime_ns, modified))
+    return written.st_dev, written.st_ino, written.st_size, modified
+
+
+def _status_if_unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
+    """Look at a published file; ``None`` if it may be another one, or have been changed, already."""
+    with suppress(OSError):  # moved away by now
+        found = _status(name, folder)
+        same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
+        if same and found.st_mtime_ns < found.st_ctime_ns:
+            return found
+    return None
+
+
+def _rename_new(name: str, target: str, folder: int) -> None:
+    """Rename in the folder, unless the target exists."""
+    try:
+        os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        # No hard links here, for whatever reason: the check and the rename are two steps then.
+        with suppress(FileNotFoundError):
+            _status(target, folder)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+    else:
+        with suppress(OSError):  # the file is in place, even if its first name remains
+            os.unlink(name, dir_fd=folder)
+
+
+def _flush_folder(folder: int) -> None:
+    """Wait until the disk holds the names in a folder, where it knows how to do that for folders."""
+    try:
+        readable = os.open(".", _LISTED, dir_fd=folder)
+        try:
+            _flush(readable)
+        finally:
+            os.close(readable)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH_OF_FOLDERS:
+            raise
+
+
+def _flush(file: int) -> None:
+    """Wait until the disk holds a file. On macOS ``fsync`` waits only until the disk has been sent it."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with suppress(OSError):  # not every file system has it
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(file)
