@@ -22,7 +22,7 @@ WITH_UVLOOP = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes")
 """Tests of what uses uvloop where it is installed: the blocking objects and the command line."""
 
 PORTABLE = (
-    *("tests/disk", "tests/download", "tests/cli/test_processes.py", "tests/sync/test_lifecycle.py"),
+    *("tests/disk", "tests/download", "tests/upload", "tests/cli/test_processes.py", "tests/sync/test_lifecycle.py"),
     *(f"tests/test_{name}.py" for name in ("bad_input", "cancellation", "killed", "machines")),
 )
 """Tests of what differs between systems; ``tests/test_other_systems.py`` plays a few of them in each run."""
@@ -114,7 +114,7 @@ def tests_portable(session: nox.Session) -> None:
         session.skip("only Linux can play the other systems")
     install(session, "test")
     folder = str(Path("tests", "other_systems").resolve())
-    for system, chosen in (("win32", PORTABLE), ("darwin", PORTABLE[:2])):
+    for system, chosen in (("win32", PORTABLE), ("darwin", PORTABLE[:3])):
         environment = {"PYTHONPATH": folder, "WBFILES_TESTS_SYSTEM": system}
         session.run("pytest", *(session.posargs or ["-n", "auto", *chosen]), env=environment)
 

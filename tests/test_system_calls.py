@@ -68,8 +68,8 @@ def injected(call: str, error: str, when: str = "1") -> Sequence[str]:
 def test_a_call_that_fails_is_told_and_leaves_the_old_file_and_nothing_else(
     served: LocalServer, tmp_path: Path, name: str, call: str, error: str
 ) -> None:
-    # The first write to a large file notes what a later download could resume from.
-    when = "2+" if (name, call) == ("large.bin", "pwrite64") else "1"
+    # What is noted in a large file, to resume from it, needs not succeed; strace counts the calls of each thread.
+    when = "1+" if (name, call) == ("large.bin", "pwrite64") else "1"
     end, calls = traced(served, tmp_path / "root", name, *injected(call, error, when))
     assert any("(INJECTED)" in line for line in calls)
     assert end == {"error": "LocalWriteError", "errno": getattr(errno, error)}

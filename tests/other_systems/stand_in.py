@@ -99,7 +99,7 @@ def no_folders(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def os_open(path: Any, flags: int, mode: int = 0o777) -> int:
-    if not flags & O_BINARY:
+    if not flags & O_BINARY and path != os.devnull:
         raise AssertionError(f"{path} would be opened as text, with two bytes for each line feed")
     return os.open(path, flags & ~(O_BINARY | O_NOINHERIT), mode)
 

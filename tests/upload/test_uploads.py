@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems import WINDOWS
 
 from wbfiles_async import (
     Api,
@@ -34,6 +35,7 @@ from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"
 LARGE = os.urandom(5 << 20) + b"the end"
+ODD = "ä b#1%.txt" if WINDOWS else "ä b#1%?.txt"
 
 
 @pytest.fixture(params=[False, True], ids=["hears of uploads", "is told of uploads"])
@@ -57,7 +59,7 @@ def source(tmp_path: Path) -> Path:
     (folder / "empty").write_bytes(b"")
     (folder / "small.json").write_bytes(b"{}")
     (folder / "sub" / "large.bin").write_bytes(LARGE)
-    (folder / "sub" / "deeper" / "ä b#1%?.txt").write_bytes(b"odd name")
+    (folder / "sub" / "deeper" / ODD).write_bytes(b"odd name")
     return folder
 
 
@@ -101,7 +103,7 @@ async def test_names_begin_below_the_root(
     monkeypatch.chdir(source.parent)
     await run.upload("source/small.json")
     await run.upload(["source/empty", Path("source/sub/deeper")], "source")
-    assert uploaded(wandb).keys() == {"source/small.json", "empty", "sub/deeper/ä b#1%?.txt"}
+    assert uploaded(wandb).keys() == {"source/small.json", "empty", f"sub/deeper/{ODD}"}
 
 
 async def test_a_second_upload_sends_nothing(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
@@ -271,6 +273,16 @@ class TestRefusals:
             await run.upload("small.json", existing="overwrite")  # type: ignore[arg-type]
         assert (wandb.requests, uploaded(wandb)) == ((), {})
 
+    async def test_a_file_on_another_drive_than_the_root_is_not_below_it(
+        self, run: AsyncRun, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def relpath(path: str, start: str) -> str:
+            raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+        monkeypatch.setattr(os.path, "relpath", relpath)
+        with pytest.raises(ConfigurationError, match="is not below the root"):
+            await run.upload(source / "small.json", source)
+
     async def test_links_in_a_folder_are_not_followed(
         self, wandb: LocalServer, run: AsyncRun, source: Path, tmp_path: Path
     ) -> None:
@@ -280,7 +292,7 @@ class TestRefusals:
         with pytest.raises(IncompleteUploadError, match="symbolic link") as caught:
             await run.upload(source, source)
         assert {failure.name for failure in caught.value.report.failures} == {"link", "loop"}
-        assert uploaded(wandb).keys() == {"empty", "small.json", "sub/large.bin", "sub/deeper/ä b#1%?.txt"}
+        assert uploaded(wandb).keys() == {"empty", "small.json", "sub/large.bin", f"sub/deeper/{ODD}"}
         assert (await run.upload(source, source, exclude=["link", "loop"])).failed == 0
 
     async def test_a_link_that_is_given_is_followed(
@@ -289,7 +301,7 @@ class TestRefusals:
         (tmp_path / "named").symlink_to(source / "small.json")
         (tmp_path / "folder").symlink_to(source / "sub")
         await run.upload([tmp_path / "named", tmp_path / "folder"], tmp_path)
-        assert uploaded(wandb).keys() == {"named", "folder/large.bin", "folder/deeper/ä b#1%?.txt"}
+        assert uploaded(wandb).keys() == {"named", "folder/large.bin", f"folder/deeper/{ODD}"}
 
     async def test_what_is_no_file_is_never_opened(self, run: AsyncRun, source: Path) -> None:
         os.mkfifo(source / "pipe")
