@@ -128,7 +128,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def differential(session: nox.Session) -> None:
-    """What ``wandb`` and we do about the same faults: prints the README's table."""
+    """What ``wandb`` and we do about the same faults: prints the table of docs/pages/explanation/compared.md."""
     install(session, "test")
     session.run("python", "tests/differential.py")
 

@@ -139,7 +139,7 @@ def see(module: str) -> Seen:
 
 
 def table(wandb: Seen, ours: Seen) -> str:
-    """Return the table for the README."""
+    """Return the table for the page that compares the two."""
     mine = ours.cells()
     lines = [f"| {fault} | {cell} | {mine[fault]} |" for fault, cell in wandb.cells().items()]
     return "\n".join(["| what happens | `wandb` | `wbfiles_async` |", "|---|---|---|", *lines])

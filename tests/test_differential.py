@@ -1,4 +1,4 @@
-"""The same faulty store, asked by `wandb` and by us; the README says what each does."""
+"""The same faulty store, asked by `wandb` and by us; a page of the documentation says what each does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from differential import Seen, see, table
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "pages" / "explanation" / "compared.md"
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +23,4 @@ def test_each_fault_ends_in_the_right_file_or_in_an_error_and_the_old_one(ours: 
 
 
 def test_the_readme_says_what_each_does(ours: Seen) -> None:
-    assert table(see("wandb"), ours) in README.read_text(), "python tests/differential.py prints it again"
+    assert table(see("wandb"), ours) in PAGE.read_text(), "python tests/differential.py prints it again"
