@@ -152,9 +152,11 @@ class Gateway:
 
         return RandomAccess(lambda: self.session().reader, prepare)
 
-    def named_runs(self, paths: Sequence[RunPath], selection: Selection) -> AsyncGenerator[Sequence[ListedRun]]:
+    def named_runs(
+        self, paths: Sequence[RunPath], selection: Selection, *, urls: bool = True
+    ) -> AsyncGenerator[Sequence[ListedRun]]:
         """List runs with the first of their files; see ``NamedRuns``."""
-        return NamedRuns(self.api, selection.names, selection.pattern).pages(paths)
+        return NamedRuns(self.api, selection.names, selection.pattern, urls).pages(paths)
 
     async def download_all(
         self,

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -28,7 +29,7 @@ from wbfiles_async._cli.app import program
 from wbfiles_async._cli.ending import explain, in_options
 from wbfiles_async._cli.options import Common
 from wbfiles_async._cli.sections import ORDER
-from wbfiles_async._cli.usage import FolderSizes
+from wbfiles_async._cli.usage import Sizes, folders_of
 from wbfiles_async._cli.writing import is_binary
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._thread import Service
@@ -173,12 +174,12 @@ class TestDu:
         assert (some.code, some.lines) == (1, ["8\t1\t."])
 
     def test_memory_is_for_folders_and_not_for_files(self) -> None:
-        sizes = FolderSizes(2)
+        sizes = Sizes(partial(folders_of, depth=2))
         for number in range(1000):
             sizes.add(f"a/b/{number}/{number}.txt", 1)
         sizes.add("a/c", 5)
         assert list(sizes.rows()) == [("a", 1005, 1001), ("a/b", 1000, 1000), (".", 1005, 1001)]
-        assert len(sizes._folders) == 2
+        assert len(sizes) == 2
 
 
 class TestSort:

@@ -1,4 +1,4 @@
-"""``wbfiles get`` and ``wbfiles ls`` of whole projects."""
+"""``wbfiles get``, ``ls`` and ``du`` of whole projects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from test_commands import Wbfiles, fetched
+from test_commands import Ending, Wbfiles, fetched
 from test_commands import wbfiles as wbfiles
 
 from wbfiles_async._models import RunPath
@@ -203,6 +203,14 @@ class TestLs:
         assert len(names) == 28
         assert names == sorted(names)
 
+    def test_all_files_of_all_runs_are_listed_on_request(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.clear_requests()
+        ending = wbfiles("ls", f"{PROJECT}/", "--files")
+        assert operations(wandb_server) == {"Runs": 1}
+        assert [line.split("\t")[0] for line in ending.lines] == [
+            f"{run}/{name}" for run in STATES for name in sorted({name.partition("/")[2] for name in FILES})
+        ]
+
     def test_names_that_no_run_has_are_told(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", f"{PROJECT}/", "missing.txt")
         assert (ending.code, ending.out) == (4, "")
@@ -222,3 +230,40 @@ class TestLs:
         ending = wbfiles("ls", PROJECT, "--sort", "size")
         assert ending.code == 2
         assert "wbfiles du" in ending.err
+
+
+class TestDu:
+    def rows(self, ending: Ending) -> list[tuple[str, ...]]:
+        assert (ending.code, ending.err) == (0, "")
+        return [tuple(line.split("\t")[1:]) for line in ending.lines]
+
+    def test_sums_up_by_run_in_one_request_for_many_runs(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        wandb_server.add_file(f"{PROJECT}/second", "model.bin", bytes(1000))
+        wandb_server.clear_requests()
+        ending = wbfiles("du", f"{PROJECT}/")
+        assert operations(wandb_server) == {"Runs": 1}
+        assert self.rows(ending) == [("4", "second"), ("3", "first"), ("3", "third"), ("10", ".")]
+        assert ending.lines[0].startswith("107")
+        assert wbfiles("du", f"{PROJECT}/", "--by", "run").lines == ending.lines
+
+    def test_sums_up_the_folders_of_all_runs_together(self, wbfiles: Wbfiles) -> None:
+        assert self.rows(wbfiles("du", f"{PROJECT}/", "--by", "folder")) == [("3", "media"), ("9", ".")]
+
+    def test_sums_up_by_pattern(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles(
+            "du", f"{PROJECT}/", "--by", "pattern", *("--include", "*.json", "--include", "media/"), "--json"
+        )
+        assert [(row["pattern"], row["files"]) for row in ending.objects] == [("*.json", 6), ("media/*", 3), (".", 6)]
+
+    def test_without_patterns_extensions_are_the_patterns(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        for name in ("README", ".hidden", "a.b/odd", "end."):
+            wandb_server.add_file(f"{PROJECT}/second", name, b"x")
+        ending = wbfiles("du", f"{PROJECT}/", "--by", "pattern")
+        assert self.rows(ending) == [("6", "*.json"), ("3", "*.yaml"), ("13", ".")]
+        one = wbfiles("du", f"{PROJECT}/second", "--by", "pattern")
+        assert self.rows(one) == [("2", "*.json"), ("1", "*.yaml"), ("7", ".")]
+
+    def test_a_run_has_no_runs_to_sum_up_by(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("du", f"{PROJECT}/second", "--by", "run")
+        assert (ending.code, ending.out) == (2, "")
+        assert "--by run is for projects" in ending.err

@@ -10,7 +10,11 @@ from wbfiles_async._graphql.queries import (
     DELETE_FILES,
     DELETE_FILES_WITHOUT_PROJECT,
     MARK_RUN_FILES_UPLOADED,
+    RUN_FILE_SIZES,
     RUN_FILES,
+    RUNS,
+    RUNS_WITH_FILE_SIZES,
+    RUNS_WITH_FILES,
     SERVER_FEATURES,
     VIEWER,
 )
@@ -32,8 +36,17 @@ SCHEMA = graphql.build_schema("""
     input DeleteFilesInput { files: [ID!]! projectId: Int }
     type DeleteFilesPayload { success: Boolean }
     type User { entity: String username: String }
-    type Project { internalId: ID run(name: String!): Run }
+    scalar JSONString
+    type Project {
+      internalId: ID
+      run(name: String!): Run
+      runCount(filters: JSONString): Int
+      runs(filters: JSONString, after: String, first: Int, order: String): RunConnection
+    }
+    type RunConnection { edges: [RunEdge] pageInfo: PageInfo }
+    type RunEdge { node: Run cursor: String }
     type Run {
+      name: String displayName: String state: String createdAt: String
       fileCount: Int
       files(names: [String], after: String, first: Int, pattern: String): FileConnection
     }
@@ -47,10 +60,13 @@ SCHEMA = graphql.build_schema("""
 """)
 
 
+LISTINGS = [RUN_FILES, RUN_FILE_SIZES, RUNS, RUNS_WITH_FILES, RUNS_WITH_FILE_SIZES]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        *(RUN_FILES, DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, VIEWER),
+        *(*LISTINGS, DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT, VIEWER),
         *(CREATE_RUN_FILES, MARK_RUN_FILES_UPLOADED, SERVER_FEATURES),
     ],
 )
@@ -72,6 +88,11 @@ def test_each_text_is_valid_against_the_servers_schema(text: str) -> None:
 )
 def test_operations_carry_the_names_of_wandbs_client(text: str, name: str) -> None:
     assert re.match(rf"(query|mutation) {name}\b", text)
+
+
+@pytest.mark.parametrize(("text", "lean"), [(RUN_FILES, RUN_FILE_SIZES), (RUNS_WITH_FILES, RUNS_WITH_FILE_SIZES)])
+def test_what_is_only_counted_needs_no_signed_url(text: str, lean: str) -> None:
+    assert ("directUrl" in text, "rl" in lean) == (True, False)
 
 
 def test_the_text_for_old_servers_does_not_speak_of_the_project() -> None:

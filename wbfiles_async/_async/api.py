@@ -290,15 +290,19 @@ class AsyncApi(Client, HandlesFilesOnly):
         selection, folders = Selection(include, exclude), Layout(layout)
         given = await self._named_by(path_text(paths_or_runs)) if isinstance(paths_or_runs, str) else paths_or_runs
         listed: Callable[[], AsyncGenerator[Sequence[ListedRun]]]
+        sizes: Callable[[], AsyncGenerator[Sequence[ListedRun]]]
         if isinstance(given, AsyncRuns):
             listed = partial(given._listed, selection)
+            sizes = partial(given._listed, selection, urls=False)
         else:
             several = [given] if isinstance(given, HasPath) else given
-            listed = partial(self._each, selection, [self.run(run) for run in several])
+            paths = [self.run(run)._path for run in several]
+            listed = partial(self._each, selection, paths)
+            sizes = partial(self._each, selection, paths, urls=False)
 
         async def files() -> AsyncGenerator[Sequence[FileAttributes]]:
             api = self._gateway.api
-            found = api.files_of_runs(listed(), names=selection.names, pattern=selection.pattern)
+            found = api.files_of_runs(sizes(), names=selection.names, pattern=selection.pattern, urls=False)
             async with aclosing(found) as pages:
                 async for _, of_run in pages:
                     yield of_run
@@ -349,10 +353,12 @@ class AsyncApi(Client, HandlesFilesOnly):
             return False
         return True
 
-    async def _each(self, selection: Selection, runs: Iterable[AsyncRun]) -> AsyncGenerator[Sequence[ListedRun]]:
+    async def _each(
+        self, selection: Selection, runs: Iterable[RunPath], *, urls: bool = True
+    ) -> AsyncGenerator[Sequence[ListedRun]]:
         """List each run once, however often and in whichever spelling it was given."""
-        paths = [await self._gateway.api.resolve(run._path) for run in runs]
-        async with aclosing(self._gateway.named_runs(paths, selection)) as pages:
+        paths = [await self._gateway.api.resolve(run) for run in runs]
+        async with aclosing(self._gateway.named_runs(paths, selection, urls=urls)) as pages:
             async for page in pages:
                 yield page
 

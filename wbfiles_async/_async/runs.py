@@ -103,6 +103,28 @@ class AsyncRuns:
         count = await self._client._gateway.api.count_runs(self._path, self._filters)
         return len(await self.to_list()) if count is None else count
 
+    def files(self, *, include: Iterable[str] | None = None, exclude: Iterable[str] = ()) -> AsyncGenerator[AsyncFile]:
+        """Iterate over the files of all runs, run by run; each knows its run.
+
+        A request lists many runs together with the first files of each; runs with more files cost requests of their
+        own. Listing stays a few pages ahead, and memory does not grow with the number of runs and files.
+
+        Args:
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means all files, an empty list none. A single
+                pattern, or plain names, are compared by the server too, which then lists little else.
+            exclude: Shell patterns of names to leave out.
+
+        Yields:
+            The files.
+
+        Raises:
+            ConfigurationError: A pattern cannot be used.
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The server fails, or does not understand the filters or the order.
+        """
+        return self._each_file(Selection(include, exclude))
+
     async def download(
         self,
         root: str | os.PathLike[str] = ".",
@@ -167,23 +189,37 @@ class AsyncRuns:
 
     async def _files(self, selection: Selection) -> AsyncGenerator[list[AsyncFile]]:
         """List the files of all runs that a selection accepts, run by run and page by page; pages may be empty."""
-        api = self._client._gateway.api
-        found = api.files_of_runs(self._listed(selection), names=selection.names, pattern=selection.pattern)
-        async with aclosing(found) as pages:
+        async with aclosing(self._attributes(selection)) as pages:
             async for run, files in pages:
                 owner = AsyncRun(self._client, run.path, attrs.evolve(run, files=None))
-                accepted = [file for file in files if selection.accepts(file.name)]
-                yield [AsyncFile._of(self._client, file, owner) for file in accepted]
+                yield ShownList(AsyncFile._of(self._client, file, owner) for file in files)
+
+    async def _each_file(self, selection: Selection) -> AsyncGenerator[AsyncFile]:
+        async with aclosing(self._files(selection)) as pages:
+            async for page in pages:
+                for file in page:
+                    yield file
 
     async def _sizes(self, selection: Selection) -> AsyncGenerator[Sequence[FileAttributes]]:
         """List the files of all runs, for the total of what is downloaded."""
-        api = self._client._gateway.api
-        found = api.files_of_runs(self._listed(selection), names=selection.names, pattern=selection.pattern)
-        async with aclosing(found) as pages:
+        async with aclosing(self._attributes(selection, urls=False)) as pages:
             async for _, files in pages:
                 yield files
 
-    async def _listed(self, selection: Selection | None = None) -> AsyncGenerator[tuple[ListedRun, ...]]:
+    async def _attributes(
+        self, selection: Selection, *, urls: bool = True
+    ) -> AsyncGenerator[tuple[ListedRun, list[FileAttributes]]]:
+        """List the files of all runs that a selection accepts, run by run and page by page; pages may be empty."""
+        found = self._client._gateway.api.files_of_runs(
+            self._listed(selection, urls=urls), names=selection.names, pattern=selection.pattern, urls=urls
+        )
+        async with aclosing(found) as pages:
+            async for run, files in pages:
+                yield run, [file for file in files if selection.accepts(file.name)]
+
+    async def _listed(
+        self, selection: Selection | None = None, *, urls: bool = True
+    ) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """List the runs; where files are to be selected, each with the first of those."""
         if selection is not None and selection.is_empty:
             return
@@ -191,7 +227,7 @@ class AsyncRuns:
         walk = RunPages(await api.resolve(self._path), self._filters, self._order, self._per_page)
         if selection is not None:
             walk.files_each = max(1, PER_PAGE // self._per_page)
-            walk.names, walk.pattern = selection.names, selection.pattern
+            walk.names, walk.pattern, walk.urls = selection.names, selection.pattern, urls
         async with aclosing(api.run_pages(walk)) as pages:
             async for page in pages:
                 yield page

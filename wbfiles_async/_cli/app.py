@@ -33,7 +33,7 @@ from wbfiles_async._cli.putting import Put, put
 from wbfiles_async._cli.removing import Removal, remove
 from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCommand, option
 from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target, run_of
-from wbfiles_async._cli.usage import tell_usage
+from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
 from wbfiles_async._cli.writing import write_files
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import EXISTING, Existing
@@ -91,6 +91,7 @@ def program(context: click.Context) -> None:
     OTHER, "--sort", type=click.Choice(SORTS),
     help="By name; by size, largest first; or by the time of the last change, latest first.  [default: as listed]",
 )  # fmt: skip
+@option(WHICH, "--files", "all_files", is_flag=True, help="The files of all runs of PROJECT, not its runs.")
 @json_option
 @connecting
 @click.pass_obj
@@ -103,11 +104,12 @@ def ls_command(
     pattern: str | None,
     filters: Filters,
     sort: Sort | None,
+    all_files: bool,
     as_json: bool,
 ) -> int:
     r"""List the files of RUN: all of them, or those of these exact NAMEs; or the runs of PROJECT.
 
-    With NAMEs, --include or --exclude the files of all runs of PROJECT are listed, as run/name.
+    With --files, NAMEs, --include or --exclude the files of all runs of PROJECT are listed, as run/name.
 
     A table on a terminal. Elsewhere one line a file, with tabs between name, size in bytes, type, time of the
     last change and md5; "-" where the server does not know. With --json the keys are name, size, md5, mimetype,
@@ -123,7 +125,7 @@ def ls_command(
             with explained(path):
                 target, chosen = await find_target(api, path, asked, filters)
                 _check_project(target, chosen, path)
-                if isinstance(target, AsyncRun) or chosen:
+                if isinstance(target, AsyncRun) or chosen or all_files:
                     return await list_files(target, chosen, output, sort)
                 return await list_runs(target, chosen, output, sort)
 
@@ -276,9 +278,12 @@ def put_command(
     return run(work, output.log_level)
 
 
-@program.command("du", short_help="Sum up the sizes of files, folder by folder.")
+@program.command("du", short_help="Sum up the sizes of files, by run, folder or pattern.")
 @selecting("RUN|PROJECT")
 @filters_option
+@click.option("--by", type=click.Choice(BYS),
+              help="The runs of PROJECT; the folders of RUN, or those of all runs together; or each pattern of "
+                   "--include, else each extension.  [default: run for PROJECT, folder for RUN]")  # fmt: skip
 @click.option("-d", "--depth", metavar="N", type=click.IntRange(min=0), default=1, show_default=True,
               help="Levels of folders to show; a run of PROJECT is one.")  # fmt: skip
 @json_option
@@ -292,13 +297,14 @@ def du_command(
     exclude: tuple[str, ...],
     pattern: str | None,
     filters: Filters,
+    by: By | None,
     depth: int,
     as_json: bool,
 ) -> int:
-    """Sum up the sizes of the files of RUN or PROJECT, folder by folder, largest first.
+    """Sum up the sizes of the files of RUN or PROJECT, by run, by folder or by pattern, largest first.
 
-    The last line, of the folder ".", is the sum of all files. Away from a terminal there are tabs between size in
-    bytes, number of files and folder. With --json the keys are folder, size and files.
+    The last line, ".", is the sum of all files, each of which counts once. Away from a terminal there are tabs between
+    size in bytes, number of files and folder. With --json the keys are folder (or pattern), size and files.
     """
     asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
@@ -307,7 +313,9 @@ def du_command(
             with explained(path):
                 target, chosen = await find_target(api, path, asked, filters)
                 _check_project(target, chosen, path)
-                return await tell_usage(target, chosen, output, depth)
+                if by == "run" and isinstance(target, AsyncRun):
+                    raise click.UsageError(f"{path} is a run, and --by run is for projects.")
+                return await tell_usage(target, chosen, output, Usage(by, depth))
 
     return run(work, output.log_level)
 

@@ -1,10 +1,12 @@
-"""``wbfiles du``: the sizes of files, summed up folder by folder."""
+"""``wbfiles du``: the sizes of files, summed up by run, by folder or by pattern."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
+from typing import Literal, get_args
 
 import attrs
 from rich.table import Column, Table
@@ -12,13 +14,20 @@ from rich.table import Column, Table
 from wbfiles_async import AsyncRun, AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import complain
-from wbfiles_async._cli.listing import pages_of
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, check_stdout, console, is_terminal, write_json, write_row
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._models import FileAttributes
 from wbfiles_async._text import printable, size_of
 
 WHOLE = "."
 """The name of the folder that holds all others, as ``du`` calls it."""
+
+By = Literal["run", "folder", "pattern"]
+BYS: tuple[By, ...] = get_args(By)
+
+Groups = Callable[[str], Iterable[str]]
+"""Returns the groups that a file counts to, by its name."""
 
 
 @attrs.define
@@ -31,41 +40,96 @@ class _Sum:
         self.files += 1
 
 
-class FolderSizes:
-    """Sizes of folders, each with all that is below it. Memory grows with the number of folders, not of files.
+class Sizes:
+    """Sizes of groups of files. Memory grows with the number of groups, not of files.
 
     Args:
-        depth: Levels of folders to show.
+        groups: Returns the groups that a file counts to; it may be none.
     """
 
-    def __init__(self, depth: int) -> None:
-        self._depth = depth
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
         self._whole = _Sum()
-        self._folders: dict[str, _Sum] = {}
+        self._sums: dict[str, _Sum] = {}
 
-    def add(self, place: str, size: int) -> None:
+    def add(self, name: str, size: int) -> None:
         """Count a file.
 
         Args:
-            place: Its name with the folders.
+            name: Its name with the folders.
             size: Its length in bytes.
         """
         self._whole.add(size)
-        end = -1
-        for _ in range(self._depth):
-            end = place.find("/", end + 1)
-            if end < 0:
-                return
-            self._folders.setdefault(place[:end], _Sum()).add(size)
+        for group in self._groups(name):
+            self._sums.setdefault(group, _Sum()).add(size)
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return len(self._sums)
 
     def rows(self) -> Iterator[tuple[str, int, int]]:
-        """Yield folder, size and number of files, largest first, and at last the whole."""
-        for folder, total in sorted(self._folders.items(), key=lambda each: (-each[1].size, each[0])):
-            yield folder, total.size, total.files
+        """Yield group, size and number of files, largest first, and at last the whole."""
+        for group, total in sorted(self._sums.items(), key=lambda each: (-each[1].size, each[0])):
+            yield group, total.size, total.files
         yield WHOLE, self._whole.size, self._whole.files
 
 
-async def tell_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, depth: int) -> int:
+def folders_of(name: str, *, depth: int) -> Iterator[str]:
+    """Yield the folders that a file lies in, from the outermost, each with all that is below it.
+
+    Args:
+        name: The file's name with the folders.
+        depth: Levels of folders at most.
+    """
+    end = -1
+    for _ in range(depth):
+        end = name.find("/", end + 1)
+        if end < 0:
+            return
+        yield name[:end]
+
+
+def patterns_of(name: str, *, selections: Sequence[tuple[str, Selection]]) -> Iterator[str]:
+    """Yield the patterns that a file matches; without patterns, the one of its extension, such as ``*.png``.
+
+    Args:
+        name: The file's name with the folders.
+        selections: Each pattern, with what it selects.
+    """
+    if selections:
+        yield from (glob for glob, selection in selections if selection.accepts(name))
+        return
+    stem, dot, extension = name.rpartition("/")[2].rpartition(".")
+    if stem and dot and extension:
+        yield f"*.{extension}"
+
+
+@attrs.frozen
+class Usage:
+    """What is to be summed up.
+
+    Attributes:
+        by: By what; ``None`` for the runs of a project and the folders of a run.
+        depth: Levels of folders; a run is one, where sizes are summed up by run.
+    """
+
+    by: By | None
+    depth: int
+
+    def groups(self, chosen: Chosen) -> Groups:
+        """Return what sums the files up."""
+        if self.by == "pattern":
+            globs = dict.fromkeys(chosen.include or ())
+            return partial(patterns_of, selections=[(glob, Selection([glob])) for glob in globs])
+        return partial(folders_of, depth=self.depth)
+
+    @property
+    def label(self) -> str:
+        """What the groups are."""
+        return "pattern" if self.by == "pattern" else "folder"
+
+
+async def tell_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, usage: Usage) -> int:
     """Sum up the sizes of what is chosen.
 
     Returns:
@@ -76,38 +140,54 @@ async def tell_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Outpu
         WBFilesError: The listing failed.
     """
     check_stdout()
-    sizes, absence, found = FolderSizes(depth), Absence(chosen.names), False
-    async with aclosing(pages_of(target, chosen)) as pages:
-        async for page in pages:
-            for file, place in page:
-                sizes.add(place, file.size)
+    sizes, absence, found = Sizes(usage.groups(chosen)), Absence(chosen.names), False
+    with_run = isinstance(target, AsyncRuns) and usage.by in (None, "run")
+    async with aclosing(_pages_of(target, chosen)) as pages:
+        async for run_id, page in pages:
+            for file in page:
+                sizes.add(f"{run_id}/{file.name}" if with_run else file.name, file.size_bytes or 0)
                 absence.seen(file.name)
                 found = True
     if not found and not absence:
         return await tell_of_nothing(target, chosen, output)
-    _write(sizes, output)
+    _write(sizes, output, usage.label)
     if absence:
         complain("\n".join(error.message for error in absence.errors(target)))
         output.say(NAMES_ARE_EXACT)
     return absence.exit_code(found=found)
 
 
-def _write(sizes: FolderSizes, output: Output) -> None:
+async def _pages_of(
+    target: AsyncRun | AsyncRuns, chosen: Chosen
+) -> AsyncGenerator[tuple[str, Sequence[FileAttributes]]]:
+    """List what is chosen, page by page, each with the id of its run."""
+    if isinstance(target, AsyncRuns):
+        selection = Selection(chosen.include, chosen.selection.exclude)
+        async with aclosing(target._attributes(selection, urls=False)) as pages:
+            async for run, files in pages:
+                yield run.path.run_id, files
+        return
+    async with aclosing(chosen.of(target)._attributes()) as of_run:
+        async for page in of_run:
+            yield target.id, [file for file in page if chosen.selection.accepts(file.name)]
+
+
+def _write(sizes: Sizes, output: Output, label: str) -> None:
     if not output.json and is_terminal(sys.stdout):
         table = Table(
             Column("Size", justify="right", no_wrap=True),
             Column("Files", justify="right", no_wrap=True),
-            Column("Folder", overflow="fold"),
+            Column(label.capitalize(), overflow="fold"),
             box=None,
             header_style="bold",
             pad_edge=False,
         )
-        for folder, size, files in sizes.rows():
-            table.add_row(size_of(size), f"{files:,}", printable(folder))
+        for group, size, files in sizes.rows():
+            table.add_row(size_of(size), f"{files:,}", printable(group))
         console().print(table)
         return
-    for folder, size, files in sizes.rows():
+    for group, size, files in sizes.rows():
         if output.json:
-            write_json({"folder": folder, "size": size, "files": files})
+            write_json({label: group, "size": size, "files": files})
         else:
-            write_row(size, files, folder)
+            write_row(size, files, group)

@@ -13,6 +13,7 @@ import attrs
 from wbfiles_async._backoff import is_transient
 from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
+from wbfiles_async._graphql.lookahead import Lookahead
 from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
 from wbfiles_async._graphql.pagination import Pages, ProjectPages, RunPages
 from wbfiles_async._graphql.prefetch import prefetch
@@ -21,8 +22,10 @@ from wbfiles_async._graphql.queries import (
     PROJECTS,
     RUN,
     RUN_COUNT,
+    RUN_FILE_SIZES,
     RUN_FILES,
     RUNS,
+    RUNS_WITH_FILE_SIZES,
     RUNS_WITH_FILES,
     VIEWER,
     VIEWER_ENTITIES,
@@ -139,8 +142,12 @@ class WandbApi:
         return prefetch(lambda: self._runs_page(walk), accept, lambda: walk.done)
 
     async def _runs_page(self, walk: RunPages) -> RunsPage:
-        data = await self._ask_page(RUNS_WITH_FILES if walk.files_each else RUNS, walk)
-        return await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
+        with_files = RUNS_WITH_FILES if walk.urls else RUNS_WITH_FILE_SIZES
+        data = await self._ask_page(with_files if walk.files_each else RUNS, walk)
+        page = await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
+        if page.project_id is not None:
+            self._project_numbers[walk.project.entity, walk.project.project] = page.project_id
+        return page
 
     def project_pages(self, walk: ProjectPages) -> AsyncGenerator[tuple[ListedProject, ...]]:
         """Yield the projects of an entity, page by page; the next page is requested while one is used.
@@ -186,29 +193,49 @@ class WandbApi:
         return parse_run(await self.ask(RUN, variables), run=run)
 
     async def files_of_runs(
-        self, runs: AsyncGenerator[Sequence[ListedRun]], *, names: tuple[str, ...], pattern: str | None
+        self,
+        runs: AsyncGenerator[Sequence[ListedRun]],
+        *,
+        names: tuple[str, ...] = (),
+        pattern: str | None = None,
+        urls: bool = True,
     ) -> AsyncGenerator[tuple[ListedRun, Sequence[FileAttributes]]]:
         """Yield the files of many runs, run by run and page by page. A run that is removed meanwhile is left out.
+
+        Of runs with more files than were listed with them, a few are listed ahead. Memory does not grow with the number
+        of runs and files.
+
+        Args:
+            runs: The runs, some or all with the first of their files.
+            names: Only the files of these names.
+            pattern: Only the files whose names are LIKE this.
+            urls: Whether their URLs are wanted.
 
         Raises:
             ApiError: The server fails, or leads in circles.
         """
         async with aclosing(runs) as pages:
             async for page in pages:
-                for run in page:
-                    try:
-                        walk = Pages(await self.resolve(run.path), PER_PAGE, names, pattern)
+                walks = [Pages(await self.resolve(run.path), PER_PAGE, names, pattern, urls) for run in page]
+                first = [
+                    () if run.files is None else walk.accept(run.files) for run, walk in zip(page, walks, strict=True)
+                ]
+                further = [not walk.done for walk in walks]
+                rest = Lookahead(self.further_pages(walk) for walk, more in zip(walks, further, strict=True) if more)
+                async with aclosing(rest):
+                    for run, files, more in zip(page, first, further, strict=True):
                         if run.files is not None:
-                            yield run, walk.accept(run.files)
-                        if not walk.done:
-                            async with aclosing(self.further_pages(walk)) as rest:
-                                async for files in rest:
-                                    yield run, files
-                    except RunNotFoundError:
-                        log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
+                            yield run, files
+                        try:
+                            if more:
+                                async with aclosing(rest.next()) as following:
+                                    async for files in following:
+                                        yield run, files
+                        except RunNotFoundError:
+                            log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 
     async def _page(self, walk: Pages) -> FilesPage:
-        data = await self._ask_page(RUN_FILES, walk)
+        data = await self._ask_page(RUN_FILES if walk.urls else RUN_FILE_SIZES, walk)
         page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.size)
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page

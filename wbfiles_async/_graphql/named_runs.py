@@ -37,6 +37,7 @@ class NamedRuns:
     _api: WandbApi
     _names: tuple[str, ...] = ()
     _pattern: str | None = None
+    _urls: bool = True
 
     async def pages(self, runs: Iterable[RunPath]) -> AsyncGenerator[Sequence[ListedRun]]:
         """Yield the runs, each once and those of a project in the given order; the next page is requested ahead.
@@ -86,6 +87,7 @@ class NamedRuns:
             files_each=PER_PAGE // len(batch),
             names=self._names,
             pattern=self._pattern,
+            urls=self._urls,
         )
         found: dict[RunPath, ListedRun] = {}
         async with aclosing(self._api.run_pages(walk)) as pages:

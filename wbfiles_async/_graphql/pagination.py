@@ -113,12 +113,14 @@ class Pages:
         per_page: Files to request at a time; may be changed in between.
         names: Only the files of these names.
         pattern: Only the files whose names are LIKE this; not together with ``names``.
+        urls: Whether their URLs are wanted.
     """
 
     run: RunPath
     per_page: int
     names: tuple[str, ...] = ()
     pattern: str | None = None
+    urls: bool = True
     _trail: _Trail[FileAttributes] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -186,6 +188,7 @@ class RunPages:
         files_each: Files to request with each run; 0 for the runs alone. May be changed in between.
         names: Only the files of these names.
         pattern: Only the files whose names are LIKE this; not together with ``names``.
+        urls: Whether the files' URLs are wanted.
     """
 
     project: ProjectPath
@@ -195,6 +198,7 @@ class RunPages:
     files_each: int = 0
     names: tuple[str, ...] = ()
     pattern: str | None = None
+    urls: bool = True
     _trail: _Trail[ListedRun] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

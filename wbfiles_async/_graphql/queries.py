@@ -16,8 +16,10 @@ __all__ = [
     "RUN",
     "RUNS",
     "RUNS_WITH_FILES",
+    "RUNS_WITH_FILE_SIZES",
     "RUN_COUNT",
     "RUN_FILES",
+    "RUN_FILE_SIZES",
     "SERVER_FEATURES",
     "VIEWER",
     "VIEWER_ENTITIES",
@@ -38,6 +40,9 @@ query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor:
   }
 }
 """
+
+# What is only counted, planned or deleted needs no signed URLs, which are most of an answer and most of its work.
+RUN_FILE_SIZES: Final = RUN_FILES.replace(" url directUrl", "")
 
 PROJECTS: Final = """\
 query GetProjects($entity: String, $cursor: String, $perPage: Int = 50) {
@@ -75,6 +80,7 @@ RUNS_WITH_FILES: Final = """\
 query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
            $filters: JSONString, $fileLimit: Int = 50, $fileNames: [String] = [], $pattern: String) {
   project(name: $project, entityName: $entity) {
+    internalId
     runCount(filters: $filters)
     runs(filters: $filters, after: $cursor, first: $perPage, order: $order) {
       edges {
@@ -92,6 +98,11 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int =
   }
 }
 """
+
+# With the number of each run's files, by which an incomplete listing is noticed.
+RUNS_WITH_FILE_SIZES: Final = RUNS_WITH_FILES.replace(" url directUrl", "").replace(
+    " createdAt", " createdAt fileCount"
+)
 
 RUN_COUNT: Final = """\
 query RunCount($project: String!, $entity: String!, $filters: JSONString) {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from wbfiles_async._graphql.files_page import FilesPage, read_files
-from wbfiles_async._graphql.json_values import mapping, text, whole_number
+from wbfiles_async._graphql.json_values import mapping, project_number, text, whole_number
 from wbfiles_async._models import ProjectPath, RunPath
 from wbfiles_async.errors import RunNotFoundError
 
@@ -43,6 +43,7 @@ class RunsPage:
         has_next: Whether the server says that there are more.
         run_count: All runs that the filters select.
         skipped: Entries that could not be read as a run.
+        project_id: The project's number, which deletions need.
     """
 
     runs: tuple[ListedRun, ...]
@@ -50,6 +51,7 @@ class RunsPage:
     has_next: bool
     run_count: int | None
     skipped: int
+    project_id: int | None = None
 
 
 def parse_runs_page(data: Mapping[str, object], *, project: ProjectPath) -> RunsPage:
@@ -72,6 +74,7 @@ def parse_runs_page(data: Mapping[str, object], *, project: ProjectPath) -> Runs
         has_next=page_info.get("hasNextPage") is True,
         run_count=whole_number(found.get("runCount")),
         skipped=sum(run is None for run in read),
+        project_id=project_number(found.get("internalId")),
     )
 
 

@@ -20,6 +20,7 @@ from wbfiles_async._async.run_likes import HasPath, RunLike
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._async.unsupported import API, PROJECT, RUN, HandlesFilesOnly
 from wbfiles_async._disk.long_paths import openable
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._html import ShownList
 from wbfiles_async._models import Existing
 from wbfiles_async._options import (
@@ -624,6 +625,11 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         """Blocking form of ``AsyncRuns.count``."""
         return run_blocking(self._runs.count)
 
+    def files(self, *, include: Iterable[str] | None = None, exclude: Iterable[str] = ()) -> Iterator[File]:
+        """Blocking form of ``AsyncRuns.files``."""
+        pages = iterate_blocking(self._runs._files(Selection(include, exclude)))
+        return (self._file(file) for page in pages for file in page)
+
     def download(
         self,
         root: str | os.PathLike[str] = ".",
@@ -650,6 +656,9 @@ class Runs(RememberedSequence[AsyncRun, Run]):
             progress=progress,
             on_result=on_result,
         )
+
+    def _file(self, file: AsyncFile) -> File:
+        return File._of(self._client, file, None if file.run is None else Run(self._client, file.run))
 
     def _begin(self) -> AsyncGenerator[list[AsyncRun]]:
         return self._runs.pages()
