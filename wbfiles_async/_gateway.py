@@ -127,9 +127,9 @@ class Gateway:
         for child in [*self._children]:
             await child.aclose()
 
-    def deletion(self, run: RunPath, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
-        """Prepare the deletion of files of a run. Makes no request."""
-        return Deletion(self.api, self.options, self.clock, run, on_result)
+    def deletion(self, where: str, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
+        """Prepare the deletion of files of a run or a project, which messages call so. Makes no request."""
+        return Deletion(self.api, self.options, self.clock, where, on_result)
 
     def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
         """Prepare the transfer of one file. Makes no request."""
@@ -156,7 +156,7 @@ class Gateway:
         self, paths: Sequence[RunPath], selection: Selection, *, urls: bool = True
     ) -> AsyncGenerator[Sequence[ListedRun]]:
         """List runs with the first of their files; see ``NamedRuns``."""
-        return NamedRuns(self.api, selection.names, selection.pattern, urls).pages(paths)
+        return NamedRuns(self.api, selection.names, selection.pattern, urls=urls).pages(paths)
 
     async def download_all(
         self,

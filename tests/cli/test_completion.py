@@ -87,7 +87,9 @@ def test_names_of_the_runs_files_are_completed(press: Press, wandb_server: Local
     assert press("cat", RUN, "") == harmless, "names that the shell would run, or take for options, are left out"
     assert press("cat", RUN, r"two\ w") == {r"two\ words"}
     assert press("rm", RUN, "-r") == set()
-    assert press("rm", RUN, "--y") == {"--yes"}, "the option, which is offered for itself"
+    assert press("rm", RUN, "--ye") == {"--yes", "--yes-delete-everything-in"}, (
+        "the options, which are offered for themselves"
+    )
 
 
 def test_runs_of_a_project_are_completed(press: Press, wandb_server: LocalServer) -> None:

@@ -94,8 +94,6 @@ class TestWhatWasMeant:
         "arguments",
         [
             ["cat", "team/project/", "config.yaml"],
-            ["rm", "team/project/", "--all", "--yes"],
-            ["rm", "team/", "a", "-n"],
         ],
     )
     def test_a_project_where_a_run_is_needed_is_wrong_usage(

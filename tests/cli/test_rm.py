@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from terminal import SECONDS, Terminal, environment, started
-from test_commands import FILES, RUN, UNSAFE, Wbfiles
+from test_commands import FILES, RUN, UNSAFE, Ending, Wbfiles
 from test_commands import wbfiles as wbfiles
 
 from wbfiles_async import Api
+from wbfiles_async._cli import main
 from wbfiles_async._graphql.pending_deletions import BATCH
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._thread import Service
@@ -278,3 +279,150 @@ def test_the_terminal_shows_a_count_and_no_lines(wandb_server: LocalServer, tmp_
     assert "\tdeleted" not in terminal.text
     assert terminal.text.splitlines()[-1].startswith(f"{BATCH + 1} files, 0 B, deleted in ")
     assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"
+
+
+PROJECT = "team/project"
+
+
+class TestProject:
+    @pytest.fixture
+    def runs(self, wandb_server: LocalServer) -> LocalServer:
+        for run in ("run1", "run2", "run3"):
+            for name, size in (("config.yaml", 10), ("media/a.png", 2048), ("media/b.png", 1024)):
+                wandb_server.add_file(f"{PROJECT}/{run}", name, bytes(size))
+        wandb_server.add_file("team/other/run1", "media/a.png", b"of another project")
+        return wandb_server
+
+    @pytest.fixture
+    def wbfiles(
+        self,
+        runs: LocalServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> Wbfiles:
+        monkeypatch.setenv("WANDB_BASE_URL", runs.base_url)
+        monkeypatch.setenv("WANDB_API_KEY", runs.api_key)
+        monkeypatch.chdir(tmp_path)
+
+        def call(*arguments: str) -> Ending:
+            capsys.readouterr()
+            code = main(arguments)
+            out, err = capsys.readouterr()
+            return Ending(code, out, err)
+
+        return call
+
+    def left(self, server: LocalServer) -> set[str]:
+        with Api(base_url=server.base_url, api_key=server.api_key) as api:
+            return {f"{file.run.id}/{file.name}" for file in api.runs(PROJECT).files() if file.run}
+
+    def test_patterns_delete_of_all_runs(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+        ending = wbfiles("rm", f"{PROJECT}/", "--include", "media/*", "--exclude", "*/b.png", "--yes")
+        assert ending.code == 0
+        assert sorted(ending.lines) == [f"run{n}/media/a.png\t2048\tdeleted" for n in (1, 2, 3)]
+        assert ending.err.startswith("3 files, 6.0 KiB, deleted in ")
+        assert len(self.left(runs)) == 6
+        assert left(runs, "team/other/run1") == {"media/a.png"}
+
+    def test_names_and_filters_choose(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+        filters = '{"name": {"$in": ["run1", "run3"]}}'
+        ending = wbfiles("rm", PROJECT, "config.yaml", "absent", "--filters", filters, "--yes", "--json")
+        *results, last = ending.objects
+        assert ending.code == 1
+        assert [each.get("run") for each in results] == [f"{PROJECT}/run1", f"{PROJECT}/run3", None]
+        assert (last["summary"]["deleted"], last["summary"]["failed"]) == (2, 1)
+        assert "run2/config.yaml" in self.left(runs)
+
+    def test_a_dry_run_shows_and_deletes_nothing(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+        ending = wbfiles("rm", f"{PROJECT}/", "--all", "-n")
+        assert (ending.code, len(ending.lines)) == (0, 9)
+        assert ending.err == "9 files, 9.0 KiB, would be deleted.\n"
+        assert len(self.left(runs)) == 9
+
+    def test_without_its_slash_a_path_is_that_of_a_run(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+        ending = wbfiles("rm", PROJECT, "--include", "*.png", "--yes")
+        assert ending.code == 4
+        assert len(self.left(runs)) == 9
+
+    @pytest.mark.parametrize(
+        "chosen", [["--all"], ["--include", "*"], ["--include", "*.png", "--include", "?*"], ["--exclude", "*.png"]]
+    )
+    def test_all_of_a_project_needs_its_name(self, wbfiles: Wbfiles, runs: LocalServer, chosen: list[str]) -> None:
+        ending = wbfiles("rm", f"{PROJECT}/", *chosen, "--yes")
+        assert (ending.code, ending.out) == (2, "")
+        assert f"--yes-delete-everything-in {PROJECT}" in ending.err
+        other = wbfiles("rm", f"{PROJECT}/", *chosen, "--yes", "--yes-delete-everything-in", "team/other")
+        assert (other.code, other.out) == (2, "")
+        assert len(self.left(runs)) == 9
+        named = wbfiles("rm", f"{PROJECT}/", *chosen, "--yes-delete-everything-in", PROJECT)
+        assert named.code == 0
+        assert len(self.left(runs)) == (6 if "--exclude" in chosen else 0)
+        assert left(runs, "team/other/run1") == {"media/a.png"}
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ([f"{PROJECT}/", "--yes"], "Say which files"),
+            ([f"{PROJECT}/", "--all", "--include", "*.png", "--yes"], "not both"),
+            ([f"{PROJECT}/", "--pattern", "%", "--yes"], "use --include"),
+            ([f"{PROJECT}/", "--include", "*.png"], "nobody to ask"),
+            ([f"{PROJECT}/", "--include", "*.png", "--yes-delete-everything-in", PROJECT], "give --yes"),
+            ([f"{PROJECT}/run1", "--all", "--yes-delete-everything-in", PROJECT], "give --yes"),
+        ],
+    )
+    def test_it_must_be_clear_what_is_meant(
+        self, wbfiles: Wbfiles, runs: LocalServer, arguments: list[str], told: str
+    ) -> None:
+        ending = wbfiles("rm", *arguments)
+        assert (ending.code, ending.out) == (2, "")
+        assert told in " ".join(ending.err.split())
+        assert len(self.left(runs)) == 9
+
+    def test_a_pattern_that_matches_nothing_is_told(self, wbfiles: Wbfiles) -> None:
+        ending = wbfiles("rm", f"{PROJECT}/", "--include", "*.gif", "--yes")
+        assert (ending.code, ending.out) == (4, "")
+        assert "has 3 runs, and none of their files matches --include '*.gif'" in ending.err
+
+    def test_the_question_says_how_much_of_what(self, runs: LocalServer, tmp_path: Path) -> None:
+        arguments = ["rm", f"{PROJECT}/", "--include", "media/*", "--include", "*.yaml"]
+        with Terminal(arguments, environment(runs), tmp_path) as terminal:
+            terminal.read_until(lambda text: "[y/N]" in text)
+            lines = [" ".join(line.split()) for line in terminal.text.splitlines() if not line.startswith("\x1b")]
+            assert "9.0 KiB 6 files media/" in lines
+            assert "30 B 3 files config.yaml" in lines
+            runs.add_file(f"{PROJECT}/run2", "media/late.png", b"added after the question")
+            terminal.type(b"y\n")
+            assert terminal.read_to_end() == 0
+        assert "Delete 9 files, 9.0 KiB, of 3 runs of team/project?" in " ".join(terminal.text.split())
+        assert self.left(runs) == {"run2/media/late.png"}
+
+    @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 1), (b"\n", 1), (b"project\n", 1), (b"team/project\n", 0)])
+    def test_all_of_a_project_is_deleted_where_its_name_is_typed(
+        self, runs: LocalServer, tmp_path: Path, answer: bytes, code: int
+    ) -> None:
+        with Terminal(["rm", f"{PROJECT}/", "--all"], environment(runs), tmp_path) as terminal:
+            terminal.read_until(lambda text: "to delete them" in text)
+            terminal.type(answer)
+            assert terminal.read_to_end() == code
+        assert len(self.left(runs)) == (9 if code else 0)
+
+    def test_interrupted_it_says_how_far_it_was_and_is_repeated(self, tmp_path: Path) -> None:
+        with answering_once(tmp_path / "held") as server:
+            for number in range(300):
+                server.add_file(f"{PROJECT}/run{number % 7}", f"media/{number}.png", b"")
+            with started(["rm", f"{PROJECT}/", "--include", "media/", "--yes"], server, tmp_path) as child:
+                assert child.stdout is not None
+                for _ in range(BATCH):
+                    assert child.stdout.readline().endswith("\tdeleted\n")
+                child.send_signal(signal.SIGINT)
+                _, err = child.communicate(timeout=SECONDS)
+            assert child.returncode == 130
+            assert err.startswith("wbfiles: stopped with 100 of 300 files deleted")
+            folder = server.root
+        with LocalServer(folder) as server:
+            with started(["rm", f"{PROJECT}/", "--include", "media/", "--yes"], server, tmp_path) as child:
+                out, _ = child.communicate(timeout=SECONDS)
+            assert child.returncode == 0
+            assert len(out.splitlines()) == 200
+            assert self.left(server) == set()

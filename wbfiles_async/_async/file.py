@@ -12,6 +12,7 @@ from attrs import evolve
 
 from wbfiles_async._async.attributes import UNNAMED, FileFacts, attributes_of, without_signatures
 from wbfiles_async._display.watching import watching_one
+from wbfiles_async._graphql.pending_deletions import FileOfRun
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._options import BLOCK_SIZE
 from wbfiles_async.errors import ConfigurationError
@@ -252,7 +253,7 @@ class AsyncFile(FileFacts):
         gateway, run = self._gateway(api), self._needed_run()
         if not self.id:
             raise self._lacks("id", "which the server deletes it by")
-        await gateway.deletion(run._path).one(self._attributes)
+        await gateway.deletion(f"the run {run._path}").one(FileOfRun(run._path, self._attributes))
 
     async def refresh(self, *, api: Client | None = None) -> AsyncFile:
         """Request the file's attributes again.

@@ -16,7 +16,7 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.match import Match
 from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._html import ShownList, listing_html
-from wbfiles_async._models import EXISTING, Existing, FileAttributes
+from wbfiles_async._models import EXISTING, Existing, FileAttributes, ProjectPath
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
 
@@ -232,7 +232,7 @@ class AsyncFiles:
         selection = Selection(include, exclude)
         self._check_extent(selection, all=all)
         pending = await self._pending_deletions(selection)
-        deletion = self._gateway().deletion(self._run._path, on_result)
+        deletion = self._gateway().deletion(f"the run {self._run._path}", on_result)
         return deletion.tell(pending) if dry_run else await deletion.carry_out(pending)
 
     def _check_extent(self, selection: Selection, *, all: bool) -> None:
@@ -257,10 +257,11 @@ class AsyncFiles:
 
     async def _pending_deletions(self, selection: Selection) -> PendingDeletions:
         # To the end: what is deleted between two pages moves later files to where the cursor has passed already.
-        pending = PendingDeletions()
+        run = self._run._path
+        pending = PendingDeletions(ProjectPath(run.entity, run.project))
         async with aclosing(self._attributes()) as pages:
             async for page in pages:
-                pending.add(file for file in page if selection.accepts(file.name))
+                pending.add(run.run_id, (file for file in page if selection.accepts(file.name)))
         return pending
 
     async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:

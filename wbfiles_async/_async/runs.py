@@ -15,16 +15,17 @@ import attrs
 from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._async.files import check_existing, judged
 from wbfiles_async._async.run import AsyncRun
-from wbfiles_async._display.watching import watching_many
+from wbfiles_async._display.watching import watching_deletion, watching_many
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.pagination import RunPages
+from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._html import ShownList, listing_html
 from wbfiles_async._models import Existing, FileAttributes, ProjectPath
 from wbfiles_async._options import LAYOUT, PER_PAGE
-from wbfiles_async._reports import DownloadReport, FileResult
-from wbfiles_async.errors import ConfigurationError
+from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
+from wbfiles_async.errors import ConfigurationError, IncompleteDeletionError
 
 if TYPE_CHECKING:
     from wbfiles_async._async.client import Client
@@ -186,6 +187,95 @@ class AsyncRuns:
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
+
+    async def delete(
+        self,
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        all: str | None = None,
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DeletionReport:
+        """Delete the selected files of all these runs on the server, in batches.
+
+        The runs are those that the filters of ``AsyncApi.runs`` select. A selection that is empty deletes nothing.
+        Every file of the runs is deleted only if the project is named in ``all``.
+
+        The files are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
+        if the server does not say that all of it was deleted, or its answer got lost, the files are looked for before
+        anything is tried again. A file that does not exist any more, also with its run, counts as deleted.
+
+        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations in progress may or may not be carried out;
+        delete again for what is left.
+
+        Args:
+            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+                folder. ``None`` (default) means every file, an empty list none.
+            exclude: Shell patterns of names to leave out.
+            all: The project, ``"team/project"``, where ``include`` is missing or matches every name: so that no
+                forgotten selection costs a project its files. Not together with other patterns in ``include``.
+            dry_run: Whether to only report what would be deleted; the report lists the first thousand files.
+            raise_on_error: Whether to raise when files are left, after the others are deleted.
+            progress: Notified of the files as they are deleted, with their bytes; ``True`` to show them, see
+                ``download``. Names are reported as ``run_id/name``.
+            on_result: Called with each file's result, in the event loop's thread.
+
+        Returns:
+            What was done.
+
+        Raises:
+            IncompleteDeletionError: Files are left, or may be; it names them and carries the report.
+            ConfigurationError: Every file was selected and ``all`` does not name the project, or it was given beside
+                a selection, or a pattern cannot be used; nothing was deleted.
+            RunNotFoundError: The project does not exist or is not visible.
+            AuthenticationError: The credentials are not accepted; nothing was deleted.
+            PermissionDeniedError: They do not suffice; nothing was deleted.
+            ApiError: The listing failed; nothing was deleted.
+            TransferError: The same: the server did not respond.
+        """
+        selection = Selection(include, exclude)
+        await self._check_extent(selection, all)
+        async with watching_deletion(progress, on_result) as (expect, note):
+            pending = await self._pending_deletions(selection)
+            expect(pending.files, pending.bytes)
+            deletion = self._client._gateway.deletion(f"the project {pending.project}", note)
+            if dry_run:
+                return deletion.tell(pending)
+            try:
+                return await deletion.carry_out(pending)
+            except IncompleteDeletionError as error:
+                if raise_on_error:
+                    raise
+                return error.report
+
+    async def _check_extent(self, selection: Selection, all: str | None) -> None:
+        if selection.is_narrow:
+            if all is not None:
+                raise ConfigurationError(
+                    "all=... deletes every file of the runs, and include=... was given too; leave out one of them."
+                )
+            return
+        project = await self._client._gateway.api.resolve(self._path)
+        if all != str(project):
+            raise ConfigurationError(
+                "Nothing was deleted, since every file of the runs was selected. Select some by delete(include=...); "
+                f"delete(all={str(project)!r}) deletes every file of the runs."
+            )
+
+    async def _pending_deletions(
+        self, selection: Selection, on_page: Callable[[PendingDeletions], None] | None = None
+    ) -> PendingDeletions:
+        """List what is to be deleted, to the end."""
+        pending = PendingDeletions(await self._client._gateway.api.resolve(self._path))
+        async with aclosing(self._attributes(selection, urls=False)) as pages:
+            async for run, files in pages:
+                pending.add(run.path.run_id, files)
+                if on_page is not None:
+                    on_page(pending)
+        return pending
 
     async def _files(self, selection: Selection) -> AsyncGenerator[list[AsyncFile]]:
         """List the files of all runs that a selection accepts, run by run and page by page; pages may be empty."""

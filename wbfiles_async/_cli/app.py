@@ -30,7 +30,7 @@ from wbfiles_async._cli.options import (
     speaking,
 )
 from wbfiles_async._cli.putting import Put, put
-from wbfiles_async._cli.removing import Removal, remove
+from wbfiles_async._cli.removing import DELETE_EVERYTHING, Removal, remove
 from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCommand, option
 from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target, run_of
 from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
@@ -347,11 +347,16 @@ def cat_command(common: Common, path: str, names: tuple[str, ...], span: tuple[i
     return run(work, common.output().log_level)
 
 
-@program.command("rm", short_help="Delete files of a run on the server.")
-@selecting("RUN")
-@option(WHICH, "--all", "everything", is_flag=True, help="All files of the run.")
+@program.command("rm", short_help="Delete files of a run or a project on the server.")
+@selecting("RUN|PROJECT")
+@filters_option
+@option(WHICH, "--all", "everything", is_flag=True, help="All files of RUN, or of all these runs of PROJECT.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    DELETE_EVERYTHING, "everything_in", metavar="PROJECT",
+    help="Do not ask, though no --include keeps any file of PROJECT's runs, which --yes is not enough for.",
+)  # fmt: skip
 @json_option
 @connecting
 @click.pass_obj
@@ -362,23 +367,30 @@ def rm_command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     pattern: str | None,
+    filters: Filters,
     everything: bool,
     dry_run: bool,
     yes: bool,
+    everything_in: str | None,
     as_json: bool,
 ) -> int:
-    """Delete files of RUN on the server: those of these exact NAMEs, or those that the options choose.
+    """Delete files of RUN, or of the runs of PROJECT, on the server: those of these NAMEs, or as the options choose.
 
     Asks before it deletes, with the number of the files and their size; what is added meanwhile is not deleted. Where
-    nobody can be asked, --yes is needed. A file that has gone already counts as deleted.
+    nobody can be asked, --yes is needed. A file that has gone already counts as deleted. Interrupted, it can be
+    repeated.
+
+    PROJECT needs its last slash here. Where no --include keeps any of its files, its name is to be typed.
 
     stdout gets one line a file, with tabs between name, size in bytes and status (deleted, planned), unless it is a
     terminal that shows the progress. With --json it gets one object a file, with the keys name, status, size and
-    error, and at the end one with the key summary.
+    error (and run for those of a project), and at the end one with the key summary.
     """
     removal = Removal(
-        run=path,
+        path=path,
         chosen=_choose(common, names, include, exclude, pattern),
+        filters=filters,
+        everything_in=everything_in,
         everything=everything,
         open_api=common.open_api,
         dry_run=dry_run,

@@ -1,4 +1,4 @@
-"""``wbfiles rm``: delete files of a run on the server, after asking."""
+"""``wbfiles rm``: delete files of a run, or of the runs of a project, on the server, after asking."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from operator import attrgetter
 
 import attrs
 import click
 from rich.console import Console
 from rich.text import Text
 
-from wbfiles_async import AsyncApi
+from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
 from wbfiles_async._cli.fetching import tell_failures
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
-from wbfiles_async._cli.target import explained, find_run
+from wbfiles_async._cli.target import Filters, explained, find_erasable
+from wbfiles_async._cli.usage import Sizes
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._text import counted, printable, seconds_of, size_of
 from wbfiles_async.errors import IncompleteDeletionError, RemoteFileNotFoundError
 
 NAMES_SHOWN = 10
-"""Files that the question names; it gives the number of all."""
+"""Files, or groups of them, that the question names; it gives the number of all."""
+
+DELETE_EVERYTHING = "--yes-delete-everything-in"
 
 
 @attrs.frozen(kw_only=True)
@@ -35,20 +39,29 @@ class Removal:
     """What is to be deleted, and whether to ask.
 
     Attributes:
-        run: The run's path, as it was typed.
-        chosen: Which of its files were selected.
-        everything: Whether all of them are meant.
+        path: The path of the run or the project, as it was typed.
+        chosen: Which of the files were selected.
+        filters: Conditions on runs; with them the path can only name a project.
+        everything: Whether all files are meant.
         open_api: Makes a client.
         dry_run: Whether to only report what would be done.
         yes: Whether the answer to the question is known.
+        everything_in: The project whose files may all be deleted, as it was typed; ``None`` if none may.
     """
 
-    run: str
+    path: str
     chosen: Chosen
     open_api: Callable[[], AsyncApi]
+    filters: Filters = None
     everything: bool = False
     dry_run: bool = False
     yes: bool = False
+    everything_in: str | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is to be asked."""
+        return not (self.yes or self.dry_run or self.everything_in is not None)
 
 
 @attrs.frozen
@@ -56,16 +69,29 @@ class _Found:
     """What was listed: exactly this is confirmed and deleted, and nothing that was added later.
 
     Attributes:
-        run: The run's path with all its parts.
+        path: The path of the run or the project with all its parts.
         code: The exit code if there is nothing to delete.
         pending: The files.
-        absent: An error for each name that the run does not have.
+        absent: An error for each name that the run, or every run, does not have.
+        of_many: Whether they are those of a project's runs.
+        is_everything: Whether they are all files of these runs.
     """
 
-    run: str
+    path: str
     code: ExitCode
     pending: PendingDeletions
     absent: list[RemoteFileNotFoundError]
+    of_many: bool = False
+    is_everything: bool = False
+
+    @property
+    def where(self) -> str:
+        """What the files are deleted of, for messages."""
+        return f"the {'project' if self.of_many else 'run'} {self.path}"
+
+    def name_of(self, result: FileResult) -> str:
+        """Return the name that distinguishes a file from the others."""
+        return f"{result.run.rpartition('/')[2]}/{result.name}" if self.of_many else result.name
 
 
 def remove(removal: Removal, output: Output) -> int:
@@ -78,15 +104,14 @@ def remove(removal: Removal, output: Output) -> int:
         click.UsageError: It is not clear which files are meant, or there is no terminal to ask on.
         WBFilesError: The listing failed, or nothing may be deleted.
     """
-    if "://" not in removal.run:  # an address may name a file
+    if "://" not in removal.path:  # an address may name a file
         _check_extent(removal.chosen, everything=removal.everything)
-    asks = not (removal.yes or removal.dry_run)
-    if asks and not _somebody_is_there():
+    if removal.asks and not _somebody_is_there():
         raise click.UsageError(
             "rm asks before it deletes, and here is nobody to ask: give --yes, or --dry-run to see what it would do."
         )
     found = _list(removal, output)
-    if found.pending.files and asks and not _confirmed(found):  # in between, since no loop may wait for a person
+    if found.pending.files and removal.asks and not _confirmed(found):  # in between: no loop may wait for a person
         complain("nothing was deleted.")
         return ExitCode.FAILED
 
@@ -101,8 +126,29 @@ def _check_extent(chosen: Chosen, *, everything: bool) -> None:
         raise click.UsageError(
             "Give --all, or what chooses some files; not both."
             if everything
-            else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files of the run."
+            else "Say which files: NAMEs, --include, --exclude, --pattern, or --all for all files."
         )
+
+
+def _check_everything(removal: Removal, path: str, *, is_everything: bool) -> None:
+    """Check that all files of a project are deleted only where its name was typed.
+
+    Args:
+        removal: What was given.
+        path: The project, or the run.
+        is_everything: Whether all files of a project's runs are meant.
+    """
+    named = None if removal.everything_in is None else removal.everything_in.strip("/")
+    if is_everything:
+        if named is not None and named != path:
+            raise click.UsageError(f"{DELETE_EVERYTHING} names {named}, and these are the files of {path}.")
+        if named is None and removal.yes and not removal.dry_run:
+            raise click.UsageError(
+                f"This would delete every file of the runs of {path}, which needs more than --yes: choose files by "
+                f"--include, or give {DELETE_EVERYTHING} {path}."
+            )
+    elif named is not None:
+        raise click.UsageError(f"{DELETE_EVERYTHING} is for all files of a project; give --yes.")
 
 
 def _somebody_is_there() -> bool:
@@ -114,36 +160,104 @@ def _list(removal: Removal, output: Output) -> _Found:
 
     async def work() -> int:
         async with removal.open_api() as api:
-            of, chosen = await find_run(api, removal.run, removal.chosen)
+            of, chosen = await find_erasable(api, removal.path, removal.chosen, removal.filters)
             _check_extent(chosen, everything=removal.everything)
-            with explained(removal.run):
-                pending = await chosen.of(of)._pending_deletions(chosen.selection)
-            absence = Absence(chosen.names)
-            if absence:
-                for file in pending:
-                    absence.seen(file.name)
-            code = ExitCode.DONE if pending.files or absence else await tell_of_nothing(of, chosen, output)
-            found.append(_Found("/".join(of.path), code, pending, absence.errors(of)))
+            with explained(removal.path):
+                if isinstance(of, AsyncRuns):
+                    found.append(await _list_project(of, chosen, removal, output))
+                else:
+                    found.append(await _list_run(of, chosen, removal, output))
         return ExitCode.DONE
 
     run(work, output.log_level)
     return found[0]
 
 
+async def _list_run(of: AsyncRun, chosen: Chosen, removal: Removal, output: Output) -> _Found:
+    _check_everything(removal, "/".join(of.path), is_everything=False)
+    pending = await chosen.of(of)._pending_deletions(chosen.selection)
+    absence = _absence(chosen, pending)
+    code = ExitCode.DONE if pending.files or absence else await tell_of_nothing(of, chosen, output)
+    return _Found("/".join(of.path), code, pending, absence.errors(of))
+
+
+async def _list_project(of: AsyncRuns, chosen: Chosen, removal: Removal, output: Output) -> _Found:
+    if chosen.pattern is not None:
+        raise click.UsageError(f"{removal.path} is a project, and --pattern is for one run; use --include.")
+    path = str(await of._client._gateway.api.resolve(of._path))
+    selection = Selection(chosen.include, chosen.selection.exclude)
+    is_everything = not selection.is_narrow
+    _check_everything(removal, path, is_everything=is_everything)
+    with _counting(output) as on_page:
+        pending = await of._pending_deletions(selection, on_page)
+    absence = _absence(chosen, pending)
+    code = ExitCode.DONE if pending.files or absence else await tell_of_nothing(of, chosen, output)
+    return _Found(path, code, pending, absence.errors(of), of_many=True, is_everything=is_everything)
+
+
+def _absence(chosen: Chosen, pending: PendingDeletions) -> Absence:
+    absence = Absence(chosen.names)
+    if absence:
+        for each in pending:
+            absence.seen(each.file.name)
+    return absence
+
+
 def _confirmed(found: _Found) -> bool:
     pending = found.pending
-    for file in islice(pending, NAMES_SHOWN):
-        print(f"  {printable(file.name)}", file=sys.stderr)
+    for line in _groups(pending) if found.of_many else _names(pending):
+        print(f"  {line}", file=sys.stderr)
+    runs = f"{counted(pending.runs, 'run')} of " if found.of_many else ""
+    what = f"{counted(pending.files, 'file')}, {size_of(pending.bytes)}, of {runs}{printable(found.path)}"
+    if not found.is_everything:
+        return click.confirm(f"Delete {what}? There is no way back.", err=True)
+    typed: str = click.prompt(
+        f"Delete {what}, all that these runs have? There is no way back. Type {printable(found.path)} to delete them",
+        err=True, default="", show_default=False,
+    )  # fmt: skip
+    return typed.strip() == found.path
+
+
+def _names(pending: PendingDeletions) -> Iterator[str]:
+    for each in islice(pending, NAMES_SHOWN):
+        yield printable(each.file.name)
     if pending.files > NAMES_SHOWN:
-        print(f"  and {pending.files - NAMES_SHOWN:,} more", file=sys.stderr)
-    what = f"{counted(pending.files, 'file')}, {size_of(pending.bytes)}, of {printable(found.run)}"
-    return click.confirm(f"Delete {what}? There is no way back.", err=True)
+        yield f"and {pending.files - NAMES_SHOWN:,} more"
+
+
+def _groups(pending: PendingDeletions) -> Iterator[str]:
+    """Yield how much of what is to be deleted: by the outermost folder, or the name, in all runs together."""
+    sizes = Sizes(_outermost)
+    for each in pending:
+        sizes.add(each.file.name, each.file.size_bytes or 0)
+    *groups, _ = sizes.rows()
+    for group, size, files in groups[:NAMES_SHOWN]:
+        yield f"{size_of(size):>10}  {counted(files, 'file'):>12}  {printable(group)}"
+    if len(groups) > NAMES_SHOWN:
+        yield f"and {len(groups) - NAMES_SHOWN:,} more names"
+
+
+def _outermost(name: str) -> Iterator[str]:
+    folder, slash, _ = name.partition("/")
+    yield folder + slash
+
+
+@contextmanager
+def _counting(output: Output) -> Iterator[Callable[[PendingDeletions], None]]:
+    """Show on a terminal how much is listed."""
+    if not output.shows_progress:
+        yield lambda pending: None
+        return
+    with Console(stderr=True).status(Text("Listing")) as status:
+        yield lambda pending: status.update(
+            Text(f"Listing: {counted(pending.files, 'file')} of {counted(pending.runs, 'run')} to delete")
+        )
 
 
 async def _carry_out(removal: Removal, found: _Found, output: Output) -> DeletionReport:
     async with removal.open_api() as api:
-        with _shown(found.pending, removal, output) as on_result:
-            deletion = api._gateway.deletion(api.run(found.run)._path, on_result)
+        with _shown(found, removal, output) as on_result:
+            deletion = api._gateway.deletion(found.where, on_result)
             try:
                 return deletion.tell(found.pending) if removal.dry_run else await deletion.carry_out(found.pending)
             except IncompleteDeletionError as error:
@@ -154,7 +268,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
     absent = found.absent
     if output.json:
         for error in absent:
-            _write_json(FileResult(name=error.name, status="failed", error=error))
+            _write_json(FileResult(name=error.name, status="failed", error=error), with_run=False)
         counts = attrs.asdict(report, filter=attrs.filters.exclude("failures", "planned_files"))
         failed = report.failed + len(absent)
         write_json({"summary": counts | {"files": report.files + len(absent), "failed": failed}})
@@ -162,7 +276,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
         if report.files > report.failed:
             output.say(_summarize(report))
         if report.failed:
-            tell_failures(report, attrgetter("name"))
+            tell_failures(report, found.name_of)
             output.say("Run the same command again to continue with what is left.")
         if absent:
             complain("\n".join(error.message for error in absent))
@@ -173,9 +287,9 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 
 
 @contextmanager
-def _shown(pending: PendingDeletions, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
+def _shown(found: _Found, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
     """Write a line for each file, or count them on a terminal; say how far it was when it is interrupted."""
-    tell, deleted = _tell(output), 0
+    tell, deleted, pending = _tell(found, output), 0, found.pending
     counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and pending.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None
 
@@ -201,19 +315,22 @@ def _shown(pending: PendingDeletions, removal: Removal, output: Output) -> Itera
         raise
 
 
-def _tell(output: Output) -> Callable[[FileResult], None]:
-    return _write_json if output.json else _ignore if output.quiet else _write_line
+def _tell(found: _Found, output: Output) -> Callable[[FileResult], None]:
+    if output.json:
+        return partial(_write_json, with_run=found.of_many)
+    return _ignore if output.quiet else partial(_write_line, found)
 
 
-def _write_json(result: FileResult) -> None:
+def _write_json(result: FileResult, *, with_run: bool) -> None:
     error = result.error
     told = None if error is None else {"type": type(error).__name__, "message": explain(error)}
-    write_json({"name": result.name, "status": result.status, "size": result.size, "error": told})
+    run = {"run": result.run} if with_run else {}
+    write_json(run | {"name": result.name, "status": result.status, "size": result.size, "error": told})
 
 
-def _write_line(result: FileResult) -> None:
+def _write_line(found: _Found, result: FileResult) -> None:
     if result.error is None:
-        write_row(result.name, result.size, result.status)
+        write_row(found.name_of(result), result.size, result.status)
 
 
 def _ignore(result: FileResult) -> None:

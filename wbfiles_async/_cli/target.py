@@ -43,20 +43,33 @@ async def find_target(
     return (chosen.paged(target) if isinstance(target, AsyncRuns) else target), chosen
 
 
-async def find_run(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, Chosen]:
-    """Return the run that a path names, and which of its files.
+async def find_erasable(
+    api: AsyncApi, path: str, chosen: Chosen, filters: Filters
+) -> tuple[AsyncRun | AsyncRuns, Chosen]:
+    """Return the run, or the runs of a project, whose files are to be deleted, and which of them.
+
+    A path that could name either is that of a run: a project needs its slash, its address, or filters.
 
     Args:
         api: The client.
         path: What was typed: a path, or the address of a page.
         chosen: Which files were selected besides.
+        filters: Conditions on runs; with them the path can only name a project.
 
     Raises:
-        click.UsageError: The path names a project; or the address names a file, and files were chosen too.
-        ConfigurationError: The path names no run.
+        click.UsageError: The address names a file, and files were chosen too.
+        ConfigurationError: The path names neither a run nor a project.
     """
-    named = await _find_inside(api, path, chosen)
-    return named or (run_of(api, path), chosen)
+    if filters is not None:
+        return chosen.paged(api.runs(path, filters)), chosen
+    if named := await _find_inside(api, path, chosen):
+        return named
+    settings = api._gateway.settings
+    match possible_meanings(path, base_url=settings.base_url, entity=settings.entity, project=settings.project):
+        case (ProjectPath(),):
+            return chosen.paged(api.runs(path)), chosen
+        case _:
+            return api.run(path), chosen
 
 
 def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:

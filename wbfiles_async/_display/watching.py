@@ -87,6 +87,48 @@ async def watching_many(
         group.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def watching_deletion(
+    progress: Progress | bool | None, on_result: OnResult | None
+) -> AsyncIterator[tuple[Callable[[int, int], None], OnResult]]:
+    """Yield what is called with the number of files and bytes once they are listed, and with each file's result.
+
+    Args:
+        progress: What the caller of the library gave.
+        on_result: Called with the result of each file, too.
+
+    Raises:
+        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+    """
+    from wbfiles_async._display.tally import Tally
+
+    tally = Tally()
+    told = tally if isinstance(progress, bool) or progress is None else progress
+
+    def expect(files: int, size: int) -> None:
+        tally.expect(files, size)
+        tally.listed = True
+
+    def note(result: FileResult) -> None:
+        name = f"{result.run.rpartition('/')[2]}/{result.name}"
+        told.started(name, result.size)
+        if result.error is None:
+            told.advanced(name, result.size)
+            told.finished(name)
+        else:
+            told.failed(name, result.error)
+        tally.ended(result)
+        if on_result is not None:
+            on_result(result)
+
+    painter = _find_painter() if progress is True else None
+    if painter is None:
+        yield expect, note
+        return
+    async with painter.showing(tally):
+        yield expect, note
+
+
 async def _count(tally: Tally, listing: Listing, selection: Selection, patience: float) -> None:
     import anyio
 

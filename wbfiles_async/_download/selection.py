@@ -102,6 +102,11 @@ class Selection:
         return self.include is None and not self.exclude
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether ``include`` leaves names out: it was given, and no pattern in it consists of wildcards alone."""
+        return self.include is not None and not any(set(glob) <= {"*", "?"} for glob in self.include)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The only names that can be wanted, if that is known: these alone can be requested."""
         include = self.include or ()

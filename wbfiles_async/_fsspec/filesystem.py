@@ -54,7 +54,7 @@ from wbfiles_async._fsspec.waiting import wait_for
 from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.pending_deletions import PendingDeletions
-from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._options import BLOCK_SIZE, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._ranges import Range
 from wbfiles_async._settings import home_folder, load_settings
@@ -651,10 +651,10 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             for run, file in await self._to_delete(each, recursive=recursive, maxdepth=maxdepth):
                 pending.setdefault(run, {})[file.name] = file
         for run, files in pending.items():
-            chosen = PendingDeletions()
-            chosen.add(files.values())
+            chosen = PendingDeletions(ProjectPath(run.entity, run.project))
+            chosen.add(run.run_id, files.values())
             try:
-                await self._link.api._gateway.deletion(run).carry_out(chosen)
+                await self._link.api._gateway.deletion(f"the run {run}").carry_out(chosen)
             finally:
                 self._listings.forget(run)
 

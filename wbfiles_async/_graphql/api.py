@@ -56,6 +56,7 @@ class WandbApi:
         names_projects: Whether the server takes a project's number in deletions; cleared once it refuses one.
         finds_runs: Whether the server lists the runs of given names; cleared once it does not.
         marks_uploads: Whether the server is to be told of uploaded files; ``None`` until it is known.
+        mixes_runs: Whether the server deletes files of several runs together; cleared once it does not.
     """
 
     def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
@@ -65,6 +66,7 @@ class WandbApi:
         self.names_projects = True
         self.finds_runs = True
         self.marks_uploads: bool | None = None
+        self.mixes_runs = True
         self.default_entity = default_entity
 
     async def ask(
@@ -145,8 +147,7 @@ class WandbApi:
         with_files = RUNS_WITH_FILES if walk.urls else RUNS_WITH_FILE_SIZES
         data = await self._ask_page(with_files if walk.files_each else RUNS, walk)
         page = await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
-        if page.project_id is not None:
-            self._project_numbers[walk.project.entity, walk.project.project] = page.project_id
+        self._project_numbers.setdefault((walk.project.entity, walk.project.project), page.project_id)
         return page
 
     def project_pages(self, walk: ProjectPages) -> AsyncGenerator[tuple[ListedProject, ...]]:
@@ -199,6 +200,7 @@ class WandbApi:
         names: tuple[str, ...] = (),
         pattern: str | None = None,
         urls: bool = True,
+        per_page: int = PER_PAGE,
     ) -> AsyncGenerator[tuple[ListedRun, Sequence[FileAttributes]]]:
         """Yield the files of many runs, run by run and page by page. A run that is removed meanwhile is left out.
 
@@ -210,13 +212,14 @@ class WandbApi:
             names: Only the files of these names.
             pattern: Only the files whose names are LIKE this.
             urls: Whether their URLs are wanted.
+            per_page: Files to list in one request where a run is listed by itself.
 
         Raises:
             ApiError: The server fails, or leads in circles.
         """
         async with aclosing(runs) as pages:
             async for page in pages:
-                walks = [Pages(await self.resolve(run.path), PER_PAGE, names, pattern, urls) for run in page]
+                walks = [Pages(await self.resolve(run.path), per_page, names, pattern, urls) for run in page]
                 first = [
                     () if run.files is None else walk.accept(run.files) for run, walk in zip(page, walks, strict=True)
                 ]

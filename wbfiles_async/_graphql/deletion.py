@@ -1,9 +1,10 @@
-"""Deletes files of a run in batches, and looks for them if the server's answer does not confirm."""
+"""Deletes files of one or more runs in batches, and looks for them if the server's answer does not confirm."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -11,10 +12,11 @@ import attrs
 from wbfiles_async._backoff import is_transient
 from wbfiles_async._clock import Clock
 from wbfiles_async._graphql.api import WandbApi
-from wbfiles_async._graphql.pending_deletions import PendingDeletions
+from wbfiles_async._graphql.named_runs import NamedRuns
+from wbfiles_async._graphql.pending_deletions import FileOfRun, PendingDeletions
 from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PROJECT
 from wbfiles_async._graphql.responses import check_deleted
-from wbfiles_async._models import FileAttributes, FileStatus, RunPath
+from wbfiles_async._models import FileStatus, ProjectPath, RunPath
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DeletionReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
@@ -47,31 +49,33 @@ class _Outcome:
         final: Whether other batches would fare the same.
     """
 
-    left: Sequence[FileAttributes] = ()
+    left: Sequence[FileOfRun] = ()
     error: WBFilesError | None = None
     final: bool = False
 
 
 @attrs.define(eq=False)
 class Deletion:
-    """One deletion of files of one run.
+    """One deletion of files, all of one project.
 
     A mutation whose answer got lost may have been carried out. It is never just sent again: the files are looked
-    for first, by their names, and what has gone counts as deleted, whoever deleted it. A file that got the name
-    of a deleted one meanwhile has another id and is left alone.
+    for first, by their names, and what has gone counts as deleted, whoever deleted it, also with its run. A file that
+    got the name of a deleted one meanwhile has another id and is left alone.
+
+    A batch holds files of several runs. If the server refuses one, the files of each run are sent by themselves.
 
     Args:
         api: W&B's API.
         options: How long a batch may keep failing.
         clock: The time.
-        run: The run.
+        where: The run or the project that the files belong to, for messages.
         on_result: Called with the result of each file.
     """
 
     _api: WandbApi
     _options: TransferOptions
     _clock: Clock
-    _run: RunPath
+    _where: str
     _on_result: Callable[[FileResult], None] | None = None
     _counts: dict[FileStatus, int] = attrs.field(factory=dict, init=False)
     _bytes: int = attrs.field(default=0, init=False)
@@ -79,7 +83,7 @@ class Deletion:
     _planned: list[FileResult] = attrs.field(factory=list, init=False)
     _stopped_by: WBFilesError | None = attrs.field(default=None, init=False)
 
-    async def one(self, file: FileAttributes) -> None:
+    async def one(self, file: FileOfRun) -> None:
         """Delete one file.
 
         Raises:
@@ -92,8 +96,8 @@ class Deletion:
 
     def tell(self, pending: PendingDeletions) -> DeletionReport:
         """Report what would be deleted. Makes no request."""
-        for file in pending:
-            self._account(file, "planned")
+        for each in pending:
+            self._account(each, "planned")
         return self._report(0.0)
 
     async def carry_out(self, pending: PendingDeletions) -> DeletionReport:
@@ -113,29 +117,51 @@ class Deletion:
                 group.start_soon(self._work, batches)
         stopped_by = self._stopped_by
         for batch in batches:  # none where it was not stopped
-            for file in batch:
-                self._account(file, "failed", stopped_by)
+            for each in batch:
+                self._account(each, "failed", stopped_by)
         report = self._report(self._clock.monotonic() - began)
         if not report.deleted and isinstance(stopped_by, AuthenticationError | PermissionDeniedError):
             raise stopped_by
         if report.failed:
             error = report.failures[0].error
-            raise IncompleteDeletionError(_summary(self._run, report), report=report) from error
+            raise IncompleteDeletionError(_summary(self._where, report), report=report) from error
         return report
 
-    async def _work(self, batches: Iterator[Sequence[FileAttributes]]) -> None:
+    async def _work(self, batches: Iterator[Sequence[FileOfRun]]) -> None:
         while self._stopped_by is None and (batch := next(batches, None)) is not None:
-            outcome = await self._delete(batch)
-            left = {file.id for file in outcome.left}
-            for file in batch:
-                if file.id in left:
-                    self._account(file, "failed", outcome.error)
+            outcome = await self._delete_batch(batch)
+            left = {(each.run, each.file.id) for each in outcome.left}
+            for each in batch:
+                if (each.run, each.file.id) in left:
+                    self._account(each, "failed", outcome.error)
                 else:
-                    self._account(file, "deleted")
+                    self._account(each, "deleted")
             if outcome.final and self._stopped_by is None:
                 self._stopped_by = outcome.error
 
-    async def _delete(self, batch: Sequence[FileAttributes]) -> _Outcome:
+    async def _delete_batch(self, batch: Sequence[FileOfRun]) -> _Outcome:
+        """Delete a batch; if the server does not take files of several runs together, those of each run."""
+        outcome = _Outcome(batch)
+        if self._api.mixes_runs:
+            outcome = await self._delete(batch)
+            if not _is_refusal(outcome):
+                return outcome
+        by_run: dict[RunPath, list[FileOfRun]] = {}
+        for each in outcome.left:
+            by_run.setdefault(each.run, []).append(each)
+        if self._api.mixes_runs and len(by_run) == 1:
+            return outcome
+        parts, left, error = [*by_run.values()], list[FileOfRun](), None
+        while parts:
+            outcome = await self._delete(parts.pop())
+            left += outcome.left
+            error = error or outcome.error
+            if outcome.final:
+                return _Outcome([*left, *chain.from_iterable(parts)], outcome.error, final=True)
+            self._api.mixes_runs = False  # since it takes those of one run
+        return _Outcome(left, error)
+
+    async def _delete(self, batch: Sequence[FileOfRun]) -> _Outcome:
         left, budget = batch, RetryBudget(self._options, self._clock)
         try:
             while True:
@@ -162,10 +188,10 @@ class Deletion:
         except WBFilesError as error:
             return _Outcome(left, error, final=True)
 
-    async def _mutate(self, files: Sequence[FileAttributes]) -> dict[str, object]:
+    async def _mutate(self, files: Sequence[FileOfRun]) -> dict[str, object]:
         api = self._api
-        number = await api.project_number(self._run)
-        ids: dict[str, object] = {"files": [file.id for file in files]}
+        number = await api.project_number(files[0].run)
+        ids: dict[str, object] = {"files": [each.file.id for each in files]}
         if api.names_projects:
             try:
                 return await api.ask(DELETE_FILES, ids | {"projectId": number}, repeat=False)
@@ -175,16 +201,31 @@ class Deletion:
                 api.names_projects = False
         return await api.ask(DELETE_FILES_WITHOUT_PROJECT, ids, repeat=False)
 
-    async def _still_there(self, files: Sequence[FileAttributes]) -> list[FileAttributes]:
-        names = tuple(dict.fromkeys(file.name for file in files))
-        there: set[str] = set()
-        async with aclosing(self._api.pages(self._run, names=names, per_page=len(names))) as pages:
-            async for page in pages:
-                there.update(file.id for file in page)
-        return [file for file in files if file.id in there]
+    async def _still_there(self, files: Sequence[FileOfRun]) -> list[FileOfRun]:
+        """Look for files by their names.
 
-    def _account(self, file: FileAttributes, status: FileStatus, error: WBFilesError | None = None) -> None:
-        result = FileResult(name=file.name, status=status, size=file.size_bytes or 0, error=error)
+        Raises:
+            RunNotFoundError: The project is not there any more, or not visible.
+            ApiError: The server fails.
+        """
+        names = tuple(dict.fromkeys(each.file.name for each in files))
+        resolved = {run: await self._api.resolve(run) for run in dict.fromkeys(each.run for each in files)}
+        listed = NamedRuns(self._api, names, urls=False).pages(resolved.values())
+        seen: set[RunPath] = set()
+        there: set[tuple[RunPath, str]] = set()
+        found = self._api.files_of_runs(listed, names=names, urls=False, per_page=len(names))
+        async with aclosing(found) as pages:
+            async for run, page in pages:
+                seen.add(run.path)
+                there.update((run.path, file.id) for file in page)
+        if not seen.issuperset(resolved.values()):  # a run was deleted meanwhile, and its files with it
+            project = ProjectPath(files[0].run.entity, files[0].run.project)
+            await self._api.count_runs(project, "{}")  # fails if it is the project that cannot be seen
+        return [each for each in files if (resolved[each.run], each.file.id) in there]
+
+    def _account(self, each: FileOfRun, status: FileStatus, error: WBFilesError | None = None) -> None:
+        file = each.file
+        result = FileResult(name=file.name, status=status, size=file.size_bytes or 0, error=error, run=str(each.run))
         self._counts[status] = self._counts.get(status, 0) + 1
         if error is None:
             self._bytes += result.size
@@ -212,10 +253,16 @@ NAMES_SHOWN = 5
 """Files that the message of an incomplete deletion names; the report holds more."""
 
 
-def _summary(run: RunPath, report: DeletionReport) -> str:
+def _is_refusal(outcome: _Outcome) -> bool:
+    """Return whether the server understood a mutation and did not carry it out, nor would another time."""
+    error = outcome.error
+    return outcome.final and isinstance(error, ApiError) and not isinstance(error, RateLimitedError)
+
+
+def _summary(where: str, report: DeletionReport) -> str:
     names = ", ".join(repr(failure.name) for failure in report.failures[:NAMES_SHOWN])
     more = f" and {report.failed - NAMES_SHOWN} more" if report.failed > NAMES_SHOWN else ""
     return (
-        f"{report.failed} of {report.files} files of the run {run} were not deleted, or it is not known whether they "
+        f"{report.failed} of {report.files} files of {where} were not deleted, or it is not known whether they "
         f"were: {names}{more}. The first reason: {report.failures[0].error} Delete again to continue with what is left."
     )

@@ -37,7 +37,7 @@ class NamedRuns:
     _api: WandbApi
     _names: tuple[str, ...] = ()
     _pattern: str | None = None
-    _urls: bool = True
+    _urls: bool = attrs.field(default=True, alias="urls")
 
     async def pages(self, runs: Iterable[RunPath]) -> AsyncGenerator[Sequence[ListedRun]]:
         """Yield the runs, each once and those of a project in the given order; the next page is requested ahead.

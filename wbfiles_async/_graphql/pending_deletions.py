@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from wbfiles_async._models import FileAttributes
+import attrs
 
-__all__ = ["BATCH", "PendingDeletions"]
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
+
+__all__ = ["BATCH", "FileOfRun", "PendingDeletions"]
 
 # Files that one mutation deletes. Enough to make the request cheap beside the work, and few enough that a
 # server which takes 0.1 s for each is done before the API's time-out. W&B states no limit.
@@ -17,43 +19,65 @@ BATCH: Final = 100
 _FASTEST: Final = 1
 
 
+@attrs.frozen
+class FileOfRun:
+    """A file, and the run it belongs to.
+
+    Attributes:
+        run: The run.
+        file: What the server says of the file.
+    """
+
+    run: RunPath
+    file: FileAttributes
+
+
 class PendingDeletions:
-    """The files to delete: what the server and a report need of each, compressed batch by batch.
+    """The files of one project to delete: what the server and a report need of each, compressed batch by batch.
 
     A million files take 10 to 50 MB; their attributes, with the signed URLs, would take two thousand.
+
+    Args:
+        project: The project.
 
     Attributes:
         files: How many.
         bytes: Their length together, as far as it is known.
+        runs: How many runs they belong to, if the files of a run are added one after the other.
     """
 
-    def __init__(self) -> None:
-        self.files = self.bytes = 0
+    def __init__(self, project: ProjectPath) -> None:
+        self.project = project
+        self.files = self.bytes = self.runs = 0
         self._packed: list[bytes] = []
-        self._open: list[tuple[str, str, int | None]] = []
+        self._open: list[tuple[str, str, str, int | None]] = []
+        self._last_run = ""
 
-    def add(self, listed: Iterable[FileAttributes]) -> None:
-        """Add files."""
+    def add(self, run_id: str, listed: Iterable[FileAttributes]) -> None:
+        """Add files of a run."""
         for file in listed:
+            if run_id != self._last_run:
+                self._last_run = run_id
+                self.runs += 1
             self.files += 1
             self.bytes += file.size_bytes or 0
-            self._open.append((file.id, file.name, file.size_bytes))
+            self._open.append((run_id, file.id, file.name, file.size_bytes))
             if len(self._open) == BATCH:
                 self._packed.append(zlib.compress(json.dumps(self._open).encode(), _FASTEST))
                 self._open.clear()
 
-    def batches(self) -> Iterator[list[FileAttributes]]:
+    def batches(self) -> Iterator[list[FileOfRun]]:
         """Iterate over the files, at most `BATCH` at a time, in the order of the listing."""
         for packed in self._packed:
-            yield [_file(*each) for each in json.loads(zlib.decompress(packed))]
+            yield [self._file(*each) for each in json.loads(zlib.decompress(packed))]
         if self._open:
-            yield [_file(*each) for each in self._open]
+            yield [self._file(*each) for each in self._open]
 
-    def __iter__(self) -> Iterator[FileAttributes]:
+    def __iter__(self) -> Iterator[FileOfRun]:
         """Iterate over the files; of their attributes, id, name and size are known."""
         for batch in self.batches():
             yield from batch
 
-
-def _file(identity: str, name: str, size: int | None) -> FileAttributes:
-    return FileAttributes(id=identity, name=name, size_bytes=size)
+    def _file(self, run_id: str, identity: str, name: str, size: int | None) -> FileOfRun:
+        run = RunPath(self.project.entity, self.project.project, run_id)
+        return FileOfRun(run, FileAttributes(id=identity, name=name, size_bytes=size))

@@ -657,6 +657,29 @@ class Runs(RememberedSequence[AsyncRun, Run]):
             on_result=on_result,
         )
 
+    def delete(
+        self,
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        all: str | None = None,
+        dry_run: bool = False,
+        raise_on_error: bool = True,
+        progress: Progress | bool | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
+    ) -> DeletionReport:
+        """Blocking form of ``AsyncRuns.delete``; same arguments."""
+        return run_blocking(
+            self._runs.delete,
+            include=include,
+            exclude=exclude,
+            all=all,
+            dry_run=dry_run,
+            raise_on_error=raise_on_error,
+            progress=progress,
+            on_result=on_result,
+        )
+
     def _file(self, file: AsyncFile) -> File:
         return File._of(self._client, file, None if file.run is None else Run(self._client, file.run))
 
