@@ -70,6 +70,7 @@ class DownloadReport:
         verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.
         parts: Requests to the stores that delivered bytes.
         resumed: Fetched files that went on from what an earlier, interrupted download had brought.
+        resumed_bytes: Those of ``bytes`` that earlier, interrupted downloads had brought.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
         stopped: What ended the work early, such as a full disk; ``None`` if all that was listed was tried. There
@@ -87,14 +88,15 @@ class DownloadReport:
     verified: int = 0
     parts: int = 0
     resumed: int = 0
+    resumed_bytes: int = 0
     seconds: float = 0.0
     failures: tuple[FileResult, ...] = attrs.field(default=(), repr=lambda failures: f"<{len(failures)} listed>")
     stopped: WBFilesError | None = None
 
     @property
     def rate(self) -> float:
-        """Bytes fetched in a second, over the whole call; 0 if it took no time."""
-        return self.bytes / self.seconds if self.downloaded and self.seconds else 0.0
+        """Bytes fetched in a second, over the whole call, without resumed ones; 0 if it took no time."""
+        return (self.bytes - self.resumed_bytes) / self.seconds if self.downloaded and self.seconds else 0.0
 
     def __str__(self) -> str:
         """Say in one line what was done."""
@@ -104,9 +106,10 @@ class DownloadReport:
         if self.planned:
             clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be fetched")
         if self.downloaded:
-            clauses.append(f"{counted(self.downloaded, 'file')}, {size_of(self.bytes)} in {seconds_of(self.seconds)}")
-        if self.resumed:
-            clauses.append(f"{self.resumed:,} resumed")
+            clauses.append(counted(self.downloaded, "file"))
+            if self.resumed_bytes:
+                clauses.append(f"{size_of(self.bytes)}, {size_of(self.resumed_bytes)} of it resumed")
+            clauses.append(f"{size_of(self.bytes - self.resumed_bytes)} in {seconds_of(self.seconds)}")
         if self.kept:
             clauses.append(f"{counted(self.kept, 'file')} already there")
         in_place = self.downloaded + self.kept
@@ -274,6 +277,7 @@ def _report_html(report: DownloadReport) -> str:
     numbers = {
         "fetched": f"{counted(report.downloaded, 'file')}, {size_of(report.bytes)}" if report.downloaded else "",
         "would be fetched": f"{counted(report.planned, 'file')}, {size_of(report.bytes)}" if report.planned else "",
+        "resumed": f"{counted(report.resumed, 'file')}, {size_of(report.resumed_bytes)}" if report.resumed else "",
         "already there": counted(report.kept, "file") if report.kept else "",
         "verified": counted(report.verified, "file") if report.verified else "",
         "failed": counted(report.failed, "file") if report.failed else "",

@@ -389,6 +389,12 @@ class TestReport:
                 "3 files, 2.0 KiB in 0.5 s, 2 files already there, all verified, in there",
             ),
             (
+                DownloadReport(
+                    root=THERE, files=1, downloaded=1, bytes=36 << 20, resumed=1, resumed_bytes=24 << 20, seconds=1.4
+                ),
+                "1 file, 36.0 MiB, 24.0 MiB of it resumed, 12.0 MiB in 1.4 s, none verified, in there",
+            ),
+            (
                 DownloadReport(root=THERE, files=9, downloaded=1, failed=1, skipped=7, bytes=5, seconds=125.0),
                 "1 file, 5 B in 2 min 05 s, none verified, in there, 1 failed, 7 not begun",
             ),
@@ -410,5 +416,6 @@ class TestReport:
 
     def test_knows_its_rate_where_there_is_one(self) -> None:
         assert attrs.evolve(REPORT, bytes=300, seconds=1.5).rate == 200
+        assert attrs.evolve(REPORT, bytes=300, resumed_bytes=150, seconds=1.5).rate == 100
         assert attrs.evolve(REPORT, seconds=0.0).rate == 0
         assert attrs.evolve(REPORT, downloaded=0, planned=1).rate == 0

@@ -124,6 +124,31 @@ async def test_the_report_counts_what_was_gone_on_with(server: ScriptedServer, t
     async with resuming(server) as api:
         report = await api.run(RUN).download(tmp_path)
     assert (report.downloaded, report.resumed, report.bytes) == (1, 1, len(DATA))
+    assert report.resumed_bytes == len(DATA) // 2
+    assert report.rate == len(DATA) / 2 / report.seconds
+
+
+async def test_progress_may_tell_apart_what_is_there(server: ScriptedServer, tmp_path: Path) -> None:
+    class Apart:
+        there = arrived = 0
+
+        def started(self, name: str, total: int | None) -> None: ...
+
+        def resumed(self, name: str, count: int) -> None:
+            self.there += count
+
+        def advanced(self, name: str, count: int) -> None:
+            self.arrived += count
+
+        def finished(self, name: str) -> None: ...
+
+        def failed(self, name: str, error: Exception) -> None: ...
+
+    await interrupted(server, tmp_path)
+    async with resuming(server) as api:
+        apart = Apart()
+        await api.run(RUN).download(tmp_path, progress=apart)
+    assert (apart.there, apart.arrived) == (len(DATA) // 2, len(DATA) // 2)
 
 
 async def test_progress_counts_the_bytes_that_are_there(server: ScriptedServer, tmp_path: Path) -> None:

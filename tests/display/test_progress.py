@@ -366,6 +366,19 @@ class TestTally:
         assert tally.seconds_left == 6.0
         assert tally.words().endswith("50.0 MiB/s, 0:06 left")
 
+    def test_rates_are_of_what_is_received(self) -> None:
+        tally = Tally()
+        tally.started("a", 100 * MIB)
+        tally.remember(0.0)
+        tally.resumed("a", 50 * MIB)
+        tally.advanced("a", 4 * MIB)
+        tally.remember(1.0)
+        assert (tally.bytes_done, tally.bytes_a_second) == (54 * MIB, 4 * MIB)
+        tally.advanced("a", -54 * MIB)  # it is begun again
+        tally.advanced("a", 2 * MIB)
+        tally.remember(2.0)
+        assert (tally.bytes_done, tally.bytes_a_second) == (2 * MIB, 3 * MIB)
+
     def test_rates_are_of_the_last_seconds_alone(self) -> None:
         tally = self.tally(100 * MIB)
         tally.started("a", 100 * MIB)

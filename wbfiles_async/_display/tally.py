@@ -54,7 +54,7 @@ def amount_of(transfer: Transfer) -> str:
 @attrs.frozen
 class _Moment:
     time: float
-    arrived: int
+    received: int
 
 
 class Tally:
@@ -75,7 +75,7 @@ class Tally:
         self.listed = self.over = False
         self.files_expected = self.bytes_expected = 0
         self.files_ended = self.files_failed = 0
-        self._arrived = self._kept = self._lost = 0
+        self._arrived = self._received = self._kept = self._lost = 0
         self._transfers: dict[str, Transfer] = {}
         self._moments: deque[_Moment] = deque()
 
@@ -99,6 +99,11 @@ class Tally:
 
     def advanced(self, name: str, count: int) -> None:
         """See ``Progress``."""
+        self._received += max(0, count)  # a file that is begun again has been received for all that
+        self.resumed(name, count)
+
+    def resumed(self, name: str, count: int) -> None:
+        """See ``report_resumed``."""
         self._arrived += count
         if transfer := self._transfers.get(name):  # none where a server lists two files of one name
             transfer.arrived += count
@@ -132,7 +137,7 @@ class Tally:
 
     def remember(self, now: float) -> None:
         """Note how things stand at a moment, in seconds of a monotonic clock; rates come from such notes."""
-        self._moments.append(_Moment(now, self._arrived))
+        self._moments.append(_Moment(now, self._received))
         while len(self._moments) > 2 and now - self._moments[1].time >= RATE_SECONDS:
             self._moments.popleft()
 
@@ -142,7 +147,7 @@ class Tally:
         if not self._moments:
             return 0.0
         first, last = self._moments[0], self._moments[-1]
-        return max(0, last.arrived - first.arrived) / (last.time - first.time or 1.0)
+        return (last.received - first.received) / (last.time - first.time or 1.0)
 
     @property
     def seconds_left(self) -> float | None:

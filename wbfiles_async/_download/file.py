@@ -17,7 +17,7 @@ from wbfiles_async._download.gaps import gaps_in
 from wbfiles_async._download.md5_stream import Md5Stream
 from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._download.parts import PartsDownload
-from wbfiles_async._download.progress import Progress
+from wbfiles_async._download.progress import Progress, report_resumed
 from wbfiles_async._download.recovery import FileRecovery
 from wbfiles_async._ranges import Range
 from wbfiles_async._reports import FileResult
@@ -230,7 +230,9 @@ class FileDownload:
                 if digest is not None:
                     digest.found(part)
                 self._resumed += part.length
-            self._count(self._resumed)
+            self._arrived = self._resumed
+            if self.progress is not None:
+                report_resumed(self.progress, self.file.name, self._resumed)
 
         def sink_of(part: Range) -> RangeSink:
             noted = part.start

@@ -14,6 +14,9 @@ class Progress(Protocol):
     raises it; nothing unfinished stays behind. An existing file that is kept is not reported, nor is a download after
     it was cancelled: ``on_result`` receives each file's result. A file of up to a megabyte is mostly reported only once
     it is in place, all at once.
+
+    An object may have a method ``resumed``, with the arguments of ``advanced``: it is called for the bytes that an
+    earlier, interrupted download had brought, which are else reported as advanced.
     """
 
     def started(self, name: str, total: int | None) -> None:
@@ -39,6 +42,14 @@ class Progress(Protocol):
         """The file is not, and will not be."""
 
 
+def report_resumed(progress: Progress, name: str, count: int) -> None:
+    """Report bytes that an earlier download had brought: apart from those that arrive, to objects that tell them apart.
+
+    Those have a method ``resumed``, with the arguments of ``advanced``.
+    """
+    getattr(progress, "resumed", progress.advanced)(name, count)
+
+
 def labelled(progress: Progress | None, label: str) -> Progress | None:
     """Put a label before each reported name: files of several runs may have the same name."""
     return progress if progress is None or not label else _Labelled(progress, label)
@@ -54,6 +65,9 @@ class _Labelled:
 
     def advanced(self, name: str, count: int) -> None:
         self._told.advanced(self._label + name, count)
+
+    def resumed(self, name: str, count: int) -> None:
+        report_resumed(self._told, self._label + name, count)
 
     def finished(self, name: str) -> None:
         self._told.finished(self._label + name)

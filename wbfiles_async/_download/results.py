@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from wbfiles_async._download.planned import PlannedFile
-from wbfiles_async._download.progress import Progress, labelled
+from wbfiles_async._download.progress import Progress, labelled, report_resumed
 from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async.errors import TransferError, WBFilesError
 
@@ -55,6 +56,7 @@ class Results:
         self._count("verified", int(result.verified))
         self._count("parts", result.parts)
         self._count("resumed", int(result.resumed > 0))
+        self._count("resumed_bytes", result.resumed)
         if result.status in ("downloaded", "uploaded", "planned"):
             self._count("bytes", result.size)
         if result.error is not None and len(self._failures) < FAILURES_KEPT:
@@ -123,6 +125,9 @@ class _Guarded:
 
     def advanced(self, name: str, count: int) -> None:
         self._tell(self._told.advanced, name, count)
+
+    def resumed(self, name: str, count: int) -> None:
+        self._tell(partial(report_resumed, self._told), name, count)
 
     def finished(self, name: str) -> None:
         self._tell(self._told.finished, name)
