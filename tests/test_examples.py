@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from s3 import S3, needs_s3
+from s3 import s3 as s3
+from s3 import s3_origin as s3_origin
 from scripted_server import API_KEY, RUN, ScriptedServer
 from scripted_server import server as server
 from test_cancellation import settled
@@ -47,6 +50,20 @@ def test_the_readme_names_every_example() -> None:
     for path in EXAMPLES.iterdir():
         if path.is_file():
             assert f"examples/{path.name}" in README
+
+
+@needs_s3
+def test_a_bucket_is_filled_and_verified(
+    wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str], s3: S3
+) -> None:
+    wandb_server.add_file("team/project/run1", "a.json", b"{}")
+    wandb_server.add_file("team/project/run2", "media/b.json", b"[]")
+    wandb_server.clear_requests()
+    ending = run([str(EXAMPLES / "to_bucket.py"), "team/project", s3.url("wb")], tmp_path, environment | s3.environment)
+    assert (ending.returncode, ending.stderr) == (0, "")
+    assert ending.stdout == "2 fetched, 0 were there\n0 fetched, 2 of 2 verified\n"
+    assert s3.objects().keys() == {"wb/run1/a.json", "wb/run2/media/b.json"}
+    assert sum(request.path.startswith("/store/") for request in wandb_server.requests) == 2
 
 
 class TestBulk:

@@ -25,7 +25,7 @@ FLOORS = (
     ("_display",),
     ("_gateway",),
     ("_session",),
-    ("_upload",),
+    ("_upload", "_bucket"),
     ("_download",),
     ("_store", "_graphql"),
     ("_retry",),
@@ -57,7 +57,7 @@ PURE = {
         "_graphql.responses",
         "_graphql.run_paths",
     ),
-    *("_graphql.upload_answers", "_upload.verdict"),
+    *("_graphql.upload_answers", "_upload.verdict", "_bucket.roots", "_bucket.failures"),
     *("_graphql.runs_page", "_download.collisions", "_download.gaps", "_download.layout", "_download.parallelism"),
     *("_download.prefix", "_download.read_ahead", "_download.selection"),
 }
@@ -211,21 +211,11 @@ def test_only_the_client_sends() -> None:
 
 
 AT_IMPORT = {
-    "aiohttp",
-    "click",
-    "fsspec",
-    "graphql",
-    "httptools",
-    "httpx",
-    "multidict",
-    "rich",
-    "ssl",
-    "tqdm",
-    "wandb",
-    "yarl",
+    *("aiohttp", "click", "fsspec", "graphql", "httptools", "httpx", "multidict", "obstore", "rich", "ssl", "tqdm"),
+    *("wandb", "yarl"),
 }
 # httpx loads click and rich by itself where they are installed.
-BEFORE_A_REQUEST = {"aiohttp", "fsspec", "graphql", "multidict", "tqdm", "wandb", "yarl"}
+BEFORE_A_REQUEST = {"aiohttp", "fsspec", "graphql", "multidict", "obstore", "tqdm", "wandb", "yarl"}
 REFUSE_CERTIFICATES = """
 import ssl
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from s3 import S3, needs_s3
+from s3 import s3 as s3
+from s3 import s3_origin as s3_origin
 
 from wbfiles_async.testing import LocalServer
 
@@ -63,7 +66,7 @@ def test_the_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) 
 
 
 def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, str]) -> None:
-    (example,) = (block for block in blocks("python") if "api.runs" in block)
+    (example,) = (block for block in blocks("python") if "api.runs" in block and "s3://" not in block)
     told = run([sys.executable, "-c", example], tmp_path, environment)
     assert "1a2b3c4d 1a2b3c4d finished" in told
     assert "2 files of 1 runs" in told
@@ -82,6 +85,18 @@ def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, st
     assert (wandb_server.root / RUN / "notes.txt").read_bytes() == b"notes"
 
 
+@needs_s3
+def test_the_example_of_a_bucket_runs(tmp_path: Path, environment: dict[str, str], s3: S3) -> None:
+    (example,) = (block for block in blocks("python") if "s3://" in block)
+    example = example.replace("s3://my-bucket", s3.url())
+    told = run([sys.executable, "-c", example], tmp_path, environment | s3.environment)
+    assert "2 files, " in told
+    assert s3.objects().keys() == {
+        "wb/my-project/1a2b3c4d/wandb-summary.json",
+        "wb/my-project/1a2b3c4d/media/tables/confusion.json",
+    }
+
+
 def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "def test_" in block)
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
@@ -98,7 +113,7 @@ def test_the_picture_shows_the_demo_and_asks_nobody_for_anything() -> None:
 
 
 def test_every_python_example_is_tested() -> None:
-    assert len(blocks("python")) == 5
+    assert len(blocks("python")) == 6
 
 
 def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set[str]:

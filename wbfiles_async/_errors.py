@@ -14,6 +14,7 @@ __all__ = [
     "LocalWriteError",
     "NameCollisionError",
     "ObjectChangedError",
+    "ObjectStoreError",
     "PermissionDeniedError",
     "RateLimitedError",
     "RemoteFileExistsError",
@@ -274,3 +275,21 @@ class LocalReadError(_LocalError):
         errno: The operating system's number for it; ``None`` if the file changed while it was read.
         path: The local file.
     """
+
+
+class ObjectStoreError(WBFilesError, OSError):
+    """The object store that files are written to failed or refused.
+
+    Attributes:
+        url: The root, without any secret.
+        name: The file, or its key; empty if the failure concerns none.
+        code: The store's own word for it, such as ``NoSuchBucket``; empty if it has none.
+        concerns_all: Whether every file would meet it, as with a bucket that is missing.
+    """
+
+    def __init__(self, message: str, *, url: str, name: str = "", code: str = "", concerns_all: bool = False) -> None:
+        super().__init__(message)
+        self.url = url
+        self.name = name
+        self.code = code
+        self.concerns_all = concerns_all

@@ -8,16 +8,18 @@ from contextlib import aclosing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import attrs
 
 from wbfiles_async._auth.credentials import Credentials
+from wbfiles_async._bucket.roots import BucketRoot
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.reading import LocalFile
 from wbfiles_async._download.bulk import BulkDownload
 from wbfiles_async._download.layout import Layout
-from wbfiles_async._download.many_runs import ManyRuns
+from wbfiles_async._download.many_runs import Bulk, ManyRuns
 from wbfiles_async._download.one_file import OneFile
 from wbfiles_async._download.planned import ListedFiles
 from wbfiles_async._download.progress import Progress
@@ -42,6 +44,10 @@ from wbfiles_async._upload.content import BytesContent, FileContent, UploadConte
 from wbfiles_async._upload.plan import batches_of, find_files, read_one, read_paths
 from wbfiles_async._upload.uploader import Upload, Uploader
 from wbfiles_async.errors import ConfigurationError, TransferError
+
+if TYPE_CHECKING:
+    from wbfiles_async._bucket.bucket import Bucket
+    from wbfiles_async._bucket.bulk import BucketDownload
 
 __all__ = ["Gateway"]
 
@@ -162,7 +168,7 @@ class Gateway:
         self,
         run: RunPath,
         pages: AsyncIterator[Sequence[FileAttributes]],
-        root: Path,
+        root: Path | BucketRoot,
         *,
         selection: Selection,
         existing: Existing,
@@ -184,7 +190,7 @@ class Gateway:
     async def download_many(
         self,
         runs: AsyncGenerator[Sequence[ListedRun]],
-        root: Path,
+        root: Path | BucketRoot,
         *,
         layout: Layout,
         selection: Selection,
@@ -319,7 +325,7 @@ class Gateway:
 
     def _bulk(
         self,
-        root: Path,
+        root: Path | BucketRoot,
         selection: Selection,
         existing: Existing,
         dry_run: bool,
@@ -327,8 +333,19 @@ class Gateway:
         on_result: Callable[[FileResult], None] | None,
         *,
         remember: bool = True,
-    ) -> BulkDownload:
-        reader = self.session().reader
+    ) -> Bulk:
+        reader, results = self.session().reader, Results(progress, on_result)
+        if isinstance(root, BucketRoot):
+            bucket, download_to = open_bucket(root, self.options)
+            return download_to(
+                reader=reader,
+                file_of=self._file,
+                bucket=bucket,
+                selection=selection,
+                existing=existing,
+                dry_run=dry_run,
+                results=results,
+            )
         if not remember:
             reader = attrs.evolve(reader, options=attrs.evolve(reader.options, remember=False))
         return BulkDownload(
@@ -338,7 +355,7 @@ class Gateway:
             selection=selection,
             existing=existing,
             dry_run=dry_run,
-            results=Results(progress, on_result),
+            results=results,
         )
 
     def _file(self, attributes: FileAttributes, run: RunPath | None) -> RemoteFile:
@@ -349,3 +366,21 @@ class Gateway:
             relist=None if run is None else lambda: self.api.look_up(run, attributes.name),
             allows_plain_http=self.options.insecure_stores or self.settings.base_url[:6].lower() != "https:",
         )
+
+
+def open_bucket(root: BucketRoot, options: TransferOptions) -> tuple[Bucket, type[BucketDownload]]:
+    """Load what writes to object stores, and open a place in one.
+
+    Raises:
+        ConfigurationError: The package obstore is not installed, or the place cannot be used.
+    """
+    try:
+        from wbfiles_async._bucket.bucket import Bucket
+        from wbfiles_async._bucket.bulk import BucketDownload
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "obstore":
+            raise
+        raise ConfigurationError(
+            f"{root.url} is in an object store, which needs the package obstore: pip install 'wbfiles-async[cloud]'."
+        ) from error
+    return Bucket.open(root, options), BucketDownload

@@ -33,7 +33,8 @@ class FileResult:
         name: The file's name in the run.
         status: ``downloaded``; ``uploaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``,
             what a dry run would fetch, upload or delete; ``failed``.
-        path: The local file; ``None`` if the name could not be used, and in a deletion.
+        path: The local file; ``None`` if the name could not be used, in a deletion, and in an object store.
+        url: Where it is in an object store; empty if it does not go to one.
         size: Length in bytes, 0 if unknown.
         verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
             unchanged since.
@@ -46,6 +47,7 @@ class FileResult:
     name: str
     status: FileStatus
     path: Path | None = None
+    url: str = ""
     size: int = 0
     verified: bool = False
     parts: int = 0
@@ -59,7 +61,7 @@ class DownloadReport:
     """What a bulk download did. Its size does not grow with the number of files that succeeded.
 
     Attributes:
-        root: The folder the files were written below.
+        root: The folder the files were written below; the URL of a place in an object store, as a text.
         files: Files that were considered, after ``include`` and ``exclude``, and runs that could not be listed.
         downloaded: Files fetched in this call.
         kept: Files that were there already and were left as they are.
@@ -77,7 +79,7 @@ class DownloadReport:
             may be files that were not even listed by then.
     """
 
-    root: Path
+    root: Path | str
     files: int = 0
     downloaded: int = 0
     kept: int = 0

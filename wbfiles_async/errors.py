@@ -21,6 +21,7 @@
     │   └── StoreUnavailableError
     ├── LocalWriteError             OSError
     ├── LocalReadError              OSError
+    ├── ObjectStoreError            OSError
     ├── IncompleteDownloadError
     ├── IncompleteUploadError
     └── IncompleteDeletionError
@@ -41,6 +42,7 @@ from wbfiles_async._errors import (
     LocalWriteError,
     NameCollisionError,
     ObjectChangedError,
+    ObjectStoreError,
     PermissionDeniedError,
     RateLimitedError,
     RemoteFileExistsError,
@@ -67,6 +69,7 @@ __all__ = [
     "LocalWriteError",
     "NameCollisionError",
     "ObjectChangedError",
+    "ObjectStoreError",
     "PermissionDeniedError",
     "RateLimitedError",
     "RemoteFileExistsError",

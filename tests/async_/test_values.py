@@ -35,6 +35,7 @@ from wbfiles_async.errors import (
     LocalWriteError,
     NameCollisionError,
     ObjectChangedError,
+    ObjectStoreError,
     PermissionDeniedError,
     RateLimitedError,
     RemoteFileExistsError,
@@ -310,6 +311,9 @@ EXPECTATIONS = (
     ),
     Expectation(LocalWriteError("the disk is full", errno=28, path=Path("there/a.png")), (OSError,)),
     Expectation(LocalReadError("it is a pipe", errno=None, path=Path("there/a.png")), (OSError,)),
+    Expectation(
+        ObjectStoreError("no", url="s3://bucket", name="a.png", code="NoSuchBucket", concerns_all=True), (OSError,)
+    ),
     Expectation(IncompleteUploadError("1 of 2 files failed", report=SENT), ()),
     Expectation(IncompleteDownloadError("1 of 3 files failed", report=REPORT), ()),
     Expectation(IncompleteDeletionError("1 of 3 files is left", report=LEFT), ()),

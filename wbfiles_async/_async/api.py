@@ -19,6 +19,7 @@ from wbfiles_async._async.run_likes import HasPath, RunLike, path_text
 from wbfiles_async._async.runs import AsyncRuns, parse_filters
 from wbfiles_async._async.unsupported import API, HandlesFilesOnly
 from wbfiles_async._auth.credentials import find_credentials, missing_credentials
+from wbfiles_async._bucket.roots import read_root
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     import httpx
     import httpx2
+    from obstore.store import ObjectStore
 
     from wbfiles_async._download.progress import Progress
     from wbfiles_async._http.proxies import ProxyRules
@@ -240,7 +242,7 @@ class AsyncApi(Client, HandlesFilesOnly):
     async def download(
         self,
         paths_or_runs: str | HasPath | AsyncRuns | Sequence[RunLike],
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         layout: str = LAYOUT,
         include: Iterable[str] | None = None,
@@ -258,9 +260,12 @@ class AsyncApi(Client, HandlesFilesOnly):
         is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs;
         those of one project are listed many at a time.
 
+        Into an object store files go without a local disk; ``AsyncFiles.download`` says how.
+
         Args:
             paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
-            root: Local folder; created if it is missing.
+            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+                ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
@@ -310,7 +315,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         async with watching_many(None if dry_run else progress, on_result, files, selection) as (told, note):
             report = await self._gateway.download_many(
                 listed(),
-                Path(root),
+                read_root(root),
                 layout=folders,
                 selection=selection,
                 existing=existing,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from wbfiles_async._async.attributes import UNNAMED, FileFacts, attributes_of, without_signatures
+from wbfiles_async._bucket.roots import local_root
 from wbfiles_async._display.watching import watching_one
 from wbfiles_async._graphql.pending_deletions import FileOfRun
 from wbfiles_async._models import FileAttributes, RunPath
@@ -139,7 +140,7 @@ class AsyncFile(FileFacts):
             ConfigurationError: ``path`` names no file, or is given together with ``root``; or as ``download`` does.
             WBFilesError: As ``download`` does.
         """
-        target = None
+        target, folder = None, local_root(root)
         if path is not None:
             from wbfiles_async._disk.paths import target_at
 
@@ -151,7 +152,7 @@ class AsyncFile(FileFacts):
             )
         one = self._opened(api)
         async with watching_one(progress, self.name, self.size_bytes) as told:
-            return await one.fetch(root, replace=replace, exist_ok=exist_ok, progress=told, target=target)
+            return await one.fetch(folder, replace=replace, exist_ok=exist_ok, progress=told, target=target)
 
     async def read_bytes(self, *, api: Client | None = None) -> bytes:
         """Read the whole file into memory. Nothing touches the disk.

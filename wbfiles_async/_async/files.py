@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
 from wbfiles_async._async.file import AsyncFile
+from wbfiles_async._bucket.roots import read_root
 from wbfiles_async._display.watching import watching_many
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.match import Match
@@ -21,6 +21,8 @@ from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async.errors import ConfigurationError, IncompleteDownloadError
 
 if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
     from wbfiles_async._async.client import Client
     from wbfiles_async._async.run import AsyncRun
     from wbfiles_async._download.progress import Progress
@@ -122,7 +124,7 @@ class AsyncFiles:
 
     async def download(
         self,
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         include: Iterable[str] | None = None,
         exclude: Iterable[str] = (),
@@ -143,8 +145,17 @@ class AsyncFiles:
         With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
+        **Into an object store** files go without a local disk, each whole or not at all: an object appears when all of
+        it has arrived and its md5 is right, and a download that fails or is cancelled leaves no object and no parts of
+        one (those of a store that cannot be reached any more stay until its own rules remove them). The md5 that W&B
+        states is kept as the object's metadata ``wbfilesmd5``; with ``existing="verify"`` an object is right if that
+        says so, or its ETag where it is an md5 and the length is right. Objects may have names that no disk could hold;
+        keys of more than 1,024 bytes are refused. Nothing of a large file that is interrupted is kept. Credentials come
+        from the environment, as for the store's own tools, or with the store that is given.
+
         Args:
-            root: Local folder; created if it is missing.
+            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+                ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
@@ -162,8 +173,9 @@ class AsyncFiles:
 
         Raises:
             IncompleteDownloadError: Files failed; it carries the report.
-            ConfigurationError: A pattern or ``existing`` cannot be used, or ``progress=True`` cannot, since there is a
-                terminal and rich is not installed.
+            ConfigurationError: A pattern, ``existing`` or ``root`` cannot be used, or ``progress=True`` cannot, since
+                there is a terminal and rich is not installed; or obstore is needed and not installed.
+            ObjectStoreError: The object store has no such bucket, or does not accept the credentials.
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The listing failed.
         """
@@ -177,7 +189,7 @@ class AsyncFiles:
             report = await self._gateway().download_all(
                 self._run._path,
                 pages,
-                Path(root),
+                read_root(root),
                 selection=selection,
                 existing=existing,
                 dry_run=dry_run,

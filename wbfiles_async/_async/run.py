@@ -26,6 +26,8 @@ from wbfiles_async._upload.plan import path_list
 from wbfiles_async.errors import ConfigurationError, RemoteFileNotFoundError
 
 if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
     from wbfiles_async._async.client import Client
     from wbfiles_async._download.progress import Progress
     from wbfiles_async._gateway import Gateway
@@ -225,7 +227,7 @@ class AsyncRun(HandlesFilesOnly):
 
     async def download(
         self,
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         include: Iterable[str] | None = None,
         exclude: Iterable[str] = (),
@@ -247,8 +249,11 @@ class AsyncRun(HandlesFilesOnly):
         With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
+        Into an object store files go without a local disk; ``AsyncFiles.download`` says how.
+
         Args:
-            root: Local folder; created if it is missing.
+            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+                ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.

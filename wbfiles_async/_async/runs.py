@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,6 +14,7 @@ import attrs
 from wbfiles_async._async.file import AsyncFile
 from wbfiles_async._async.files import check_existing, judged
 from wbfiles_async._async.run import AsyncRun
+from wbfiles_async._bucket.roots import read_root
 from wbfiles_async._display.watching import watching_deletion, watching_many
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
@@ -28,6 +28,8 @@ from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async.errors import ConfigurationError, IncompleteDeletionError
 
 if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
     from wbfiles_async._async.client import Client
     from wbfiles_async._download.progress import Progress
 
@@ -128,7 +130,7 @@ class AsyncRuns:
 
     async def download(
         self,
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         layout: str = LAYOUT,
         include: Iterable[str] | None = None,
@@ -145,8 +147,11 @@ class AsyncRuns:
         their own. Listing stays a few pages ahead of the transfers, and memory does not grow with the number of
         runs and files. One file's failure, or one run's, does not stop the others.
 
+        Into an object store files go without a local disk; ``AsyncFiles.download`` says how.
+
         Args:
-            root: Local folder; created if it is missing.
+            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+                ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
             layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
                 those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
             include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
@@ -178,7 +183,7 @@ class AsyncRuns:
         async with watching_many(shown, on_result, lambda: self._sizes(selection), selection) as (told, note):
             report = await self._client._gateway.download_many(
                 self._listed(selection),
-                Path(root),
+                read_root(root),
                 layout=Layout(layout),
                 selection=selection,
                 existing=existing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,6 +42,18 @@ from wbfiles_async._options import LAYOUT
 
 _PORT = click.IntRange(0, 65535)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Root(click.Path):
+    """A folder, or the URL of a place in an object store, which is left as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            return value
+        return super().convert(value, param, ctx)
 
 
 class _Program(click.Group):
@@ -140,8 +153,8 @@ def ls_command(
 )  # fmt: skip
 @filters_option
 @option(
-    WHERE, "-o", "--root", metavar="FOLDER", type=_FOLDER, default=Path(),
-    help="Folder the files go below.  [default: the current one]",
+    WHERE, "-o", "--root", metavar="FOLDER", type=_Root(), default=Path(),
+    help="Folder the files go below, or s3://bucket/prefix, gs://..., az://...  [default: the current folder]",
 )  # fmt: skip
 @option(
     WHERE, "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
@@ -167,7 +180,7 @@ def get_command(
     pattern: str | None,
     others: tuple[str, ...],
     filters: Filters,
-    root: Path,
+    root: Path | str,
     layout: str | None,
     existing: Existing,
     dry_run: bool,

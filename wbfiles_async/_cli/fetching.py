@@ -47,7 +47,7 @@ class Fetch:
     Attributes:
         target: The run, the runs of a project, or runs that were named.
         chosen: Which of their files.
-        root: The folder they go below.
+        root: The folder they go below, or the URL of a place in an object store.
         existing: What to do with an existing file.
         dry_run: Whether to only report what would be done.
         layout: Where the files of each run of a project go.
@@ -55,7 +55,7 @@ class Fetch:
 
     target: AsyncRun | AsyncRuns | SeveralRuns
     chosen: Chosen
-    root: Path
+    root: Path | str
     existing: Existing = "verify"
     dry_run: bool = False
     layout: str = LAYOUT
@@ -242,7 +242,7 @@ def _write_json(result: FileResult) -> None:
             "run": result.run,
             "name": result.name,
             "status": result.status,
-            "path": None if result.path is None else str(result.path),
+            "path": result.url or (None if result.path is None else str(result.path)),
             "size": result.size,
             "verified": result.verified,
             "parts": result.parts,

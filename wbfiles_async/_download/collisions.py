@@ -86,9 +86,11 @@ class Collisions:
         secret: Random bytes on which the digests depend, so that nobody can choose names that are taken for one.
         folds: Returns whether the disk takes names that differ in case or the form of accents for one, in any of the
             folders that a path goes through. Called only for paths where that matters. By default it always does.
+        nests: Whether a name may be that of a file and of a folder, as keys of an object store may.
     """
 
-    def __init__(self, secret: bytes, folds: Callable[[_Path], bool] = lambda _: True) -> None:
+    def __init__(self, secret: bytes, folds: Callable[[_Path], bool] = lambda _: True, *, nests: bool = False) -> None:
+        self._nests = nests
         self._root = hashlib.blake2b(digest_size=8, key=secret)
         self._folds = folds
         self._tables = [_Table() for _ in range(_TABLES)]
@@ -103,6 +105,8 @@ class Collisions:
             What each one collides with; ``None`` for a file that may be written.
         """
         names = ["/".join(parts) for parts in paths]
+        if self._nests:  # then no part of a name is a folder
+            names = [name.replace("/", "\0") for name in names]
         keys = list(map(collision_key, names))
         exact = self._digests(names)
         folded = exact if keys == names else self._digests(keys)

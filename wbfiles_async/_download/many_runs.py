@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from wbfiles_async._download.bulk import BulkDownload
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.planned import ListedFiles
 from wbfiles_async._download.selection import Selection
@@ -34,6 +34,14 @@ _OF_ONE_RUN = (RunNotFoundError, PermissionDeniedError, ApiError)
 _Ready = MemoryObjectSendStream[Sequence[ListedFiles]]
 
 
+class Bulk(Protocol):
+    """The download of many files, wherever they go."""
+
+    async def run(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> DownloadReport:
+        """Download what the pages list."""
+        ...
+
+
 @attrs.frozen
 class ManyRuns:
     """Lists the files of many runs.
@@ -46,7 +54,7 @@ class ManyRuns:
     _layout: Layout
     _selection: Selection
 
-    async def download(self, runs: AsyncGenerator[Sequence[ListedRun]], bulk: BulkDownload) -> DownloadReport:
+    async def download(self, runs: AsyncGenerator[Sequence[ListedRun]], bulk: Bulk) -> DownloadReport:
         """Download the files of all runs.
 
         A run that cannot be listed is a failure in the report, and does not stop the others.

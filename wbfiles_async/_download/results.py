@@ -95,7 +95,7 @@ class Results:
         self._count("files", files)
         self._count("skipped", files)
 
-    def report(self, root: Path, seconds: float) -> DownloadReport:
+    def report(self, root: Path | str, seconds: float) -> DownloadReport:
         """Return the report."""
         return DownloadReport(root=root, seconds=seconds, failures=self.failures, stopped=self.stopped, **self._totals)
 

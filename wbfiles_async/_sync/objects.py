@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     import httpx
     import httpx2
+    from obstore.store import ObjectStore
 
     from wbfiles_async._download.progress import Progress
 
@@ -154,7 +155,7 @@ class Api(HandlesFilesOnly):
     def download(
         self,
         paths_or_runs: str | HasPath | Runs | Sequence[RunLike],
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         layout: str = LAYOUT,
         include: Iterable[str] | None = None,
@@ -303,7 +304,7 @@ class Run(HandlesFilesOnly):
 
     def download(
         self,
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         include: Iterable[str] | None = None,
         exclude: Iterable[str] = (),
@@ -632,7 +633,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
 
     def download(
         self,
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         layout: str = LAYOUT,
         include: Iterable[str] | None = None,
@@ -725,7 +726,7 @@ class Files(RememberedSequence[AsyncFile, File]):
 
     def download(
         self,
-        root: str | os.PathLike[str] = ".",
+        root: str | os.PathLike[str] | ObjectStore = ".",
         *,
         include: Iterable[str] | None = None,
         exclude: Iterable[str] = (),
