@@ -58,7 +58,7 @@ def install(session: nox.Session, group: str) -> None:
 
     Not compiled in advance: of most of it little is imported, and that takes a third of the time.
     """
-    session.install("--no-compile", ".[cli,server]", *nox.project.dependency_groups(PROJECT, group))
+    session.install("--no-compile", ".[cli,fsspec,server]", *nox.project.dependency_groups(PROJECT, group))
 
 
 def paths(names: Iterable[str]) -> list[str]:
@@ -131,6 +131,26 @@ def differential(session: nox.Session) -> None:
     """What ``wandb`` and we do about the same faults: prints the table of docs/pages/explanation/compared.md."""
     install(session, "test")
     session.run("python", "tests/differential.py")
+
+
+@nox.session
+def ecosystem(session: nox.Session) -> None:
+    """Tests that others wrote, over the file system ``wandb://``: of fsspec, zarr, pyarrow and universal_pathlib.
+
+    And the examples of what uses it. Arguments go to pytest.
+    """
+    install(session, "ecosystem")
+    sources = Path(session.create_tmp())
+    version = "from importlib.metadata import version; print(version('universal_pathlib'))"
+    wanted = f"universal_pathlib=={str(session.run('python', '-c', version, silent=True)).strip()}"
+    session.run(
+        *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"),
+        *("--dest", str(sources), wanted),
+    )
+    archive = sources / f"{wanted.replace('==', '-')}.tar.gz"
+    session.run("python", "-m", "tarfile", "-e", str(archive), str(sources))
+    session.env["UPATH_SOURCE"] = str(sources / archive.name.removesuffix(".tar.gz"))
+    session.run("pytest", "-n", "auto", *(session.posargs or ["tests/ecosystem"]))
 
 
 @nox.session

@@ -26,6 +26,8 @@ _NAMES = {"NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have the plugins of this folder begin."""
+    for mark in ("azure", "gcs", "gzip", "hdfs", "numpy", "pandas", "processes", "s3", "threading"):
+        config.addinivalue_line("markers", f"{mark}: of pyarrow's own tests, which tests/ecosystem runs")
     leaks.pytest_configure(config)
     transports.pytest_configure(config)
 

@@ -41,7 +41,7 @@ from wbfiles_async._settings import Settings
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._upload.bulk import BulkUpload, failure_of
 from wbfiles_async._upload.content import BytesContent, FileContent, UploadContent
-from wbfiles_async._upload.plan import batches_of, find_files, read_one, read_paths
+from wbfiles_async._upload.plan import FoundFile, batches_of, find_files, read_one, read_paths
 from wbfiles_async._upload.uploader import Upload, Uploader
 from wbfiles_async.errors import ConfigurationError, TransferError
 
@@ -276,6 +276,25 @@ class Gateway:
         """
         content = BytesContent(data, self.session().disk, self.options.verify)
         return await self._upload(run, name, content, content.size, existing, progress)
+
+    async def upload_found(
+        self,
+        run: RunPath,
+        found: Iterable[FoundFile],
+        *,
+        progress: Progress | None,
+        on_result: Callable[[FileResult], None] | None,
+    ) -> UploadReport:
+        """Upload local files under names of the caller's choice, each taken as it is; one that is the same stays."""
+        results = Results(progress, on_result)
+        bulk = BulkUpload(
+            uploader=await self._uploader(run, "verify", results),
+            disk=self.session().disk,
+            results=results,
+            dry_run=False,
+            clock=self.clock,
+        )
+        return await bulk.run(batches_of(found))
 
     async def _upload(
         self,

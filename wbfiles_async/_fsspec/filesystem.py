@@ -11,17 +11,22 @@ import io
 import json
 import os
 import re
+import shutil
+import tempfile
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 from fsspec.asyn import AsyncFileSystem, get_loop
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.compression import compr
 from fsspec.config import apply_config
+from fsspec.core import get_compression
 from fsspec.spec import _Cached
 from fsspec.utils import tokenize
 
@@ -51,14 +56,17 @@ from wbfiles_async._fsspec.places import (
     when,
 )
 from wbfiles_async._fsspec.waiting import wait_for
+from wbfiles_async._fsspec.writing import IN_MEMORY, AsyncWriter, Writer
 from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.pending_deletions import PendingDeletions
-from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
+from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
 from wbfiles_async._options import BLOCK_SIZE, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._ranges import Range
+from wbfiles_async._reports import DownloadReport, UploadReport
 from wbfiles_async._settings import home_folder, load_settings
 from wbfiles_async._tasks import open_task_group
+from wbfiles_async._upload.plan import FoundFile, name_refusal
 from wbfiles_async._urls import host_of
 from wbfiles_async.errors import ConfigurationError, RunNotFoundError
 
@@ -498,6 +506,15 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
         """Open a file, for reading or for writing the whole of it."""
         path = self._strip_protocol(path)
         self._check_sync()
+        if mode in ("wb", "xb"):
+            existing = self._check_target(path, mode)
+            if existing == "error" and self.exists(path, refresh=True):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+            def send(content: memoryview | Path) -> None:
+                wait_for(self.loop, self._send, path, content, existing=existing)
+
+            return Writer(path, send, mode=mode, autocommit=autocommit)
         if mode != "rb":
             raise _unsupported_mode(mode)
         if block_size == 0:
@@ -505,6 +522,23 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             return io.BufferedReader(WandbStream(self, path, self._file_in_loop(path, attributes)))
         access, info = wait_for(self.loop, self._access, path)
         return WandbFile(self, path, info, access, block_size, cache_type, cache_options)
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: Mapping[str, Any] | None = None,
+        compression: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Open a file, as ``fsspec.AbstractFileSystem.open`` does; what is written is uploaded when it is closed."""
+        if compression is None or "b" not in mode or "r" in mode:
+            return super().open(path, mode, block_size, cache_options, compression, **options)
+        start = compr[get_compression(path, compression)]
+        file = super().open(path, mode, block_size, cache_options, **options)
+        file.compress(start)  # not as fsspec does: whoever closes its compressor leaves the file below open
+        return file
 
     def _file_in_loop(self, path: str, attributes: FileAttributes) -> AsyncGenerator[bytes]:
         async def pieces() -> AsyncGenerator[bytes]:
@@ -514,15 +548,20 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
 
         return pieces()
 
-    async def open_async(self, path: str, mode: str = "rb", **options: Any) -> AsyncBinaryFile:
+    async def open_async(self, path: str, mode: str = "rb", **options: Any) -> Any:
         """Open a file whose methods are awaited.
 
         Args:
             path: The file.
-            mode: ``rb``.
+            mode: ``rb``, or ``wb`` or ``xb`` to write the whole of it, which is uploaded when it is closed.
             options: ``block_size``; bytes to request at least.
         """
         path = self._strip_protocol(path)
+        if mode in ("wb", "xb"):
+            existing = self._check_target(path, mode)
+            if existing == "error" and await self._exists(path, refresh=True):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+            return AsyncWriter(path, partial(self._send, path, existing=existing))
         if mode != "rb":
             raise _unsupported_mode(mode)
         access, _ = await self._access(path)
@@ -608,10 +647,122 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             report = await self._link.api._gateway.download_listed(
                 pages, Path(group.root), progress=progress, on_result=lambda _: callback.relative_update(1)
             )
-        if report.stopped is not None:
-            raise report.stopped
-        if report.failures and (error := report.failures[0].error) is not None:
-            raise error
+        _raise_failure(report)
+
+    # Writing.
+
+    async def _pipe_file(self, path: str, value: Any, mode: str = "overwrite", **_: object) -> None:
+        """Write a file from bytes. With the mode ``create`` one that exists is an error."""
+        path = self._strip_protocol(path)
+        existing = self._check_target(path, "xb" if mode == "create" else "wb")
+        await self._send(path, value if isinstance(value, bytes) else bytes(value), existing=existing)
+
+    async def _put_file(
+        self,
+        lpath: Any,
+        rpath: str,
+        mode: str = "overwrite",
+        callback: Callback = DEFAULT_CALLBACK,
+        **_: object,
+    ) -> None:
+        """Upload a local file. With the mode ``create`` one that exists is an error. A folder is nothing by itself."""
+        rpath = self._strip_protocol(rpath)
+        if Path(lpath).is_dir():
+            return
+        existing = self._check_target(rpath, "xb" if mode == "create" else "wb")
+        callback.set_size(Path(lpath).stat().st_size)
+        place = self._place(rpath)
+        progress = None if callback is DEFAULT_CALLBACK else Progress({place.name: callback})
+        await self._send(rpath, Path(lpath), existing=existing, progress=progress)
+
+    async def _put(
+        self,
+        lpath: str | list[str],
+        rpath: str | list[str],
+        recursive: bool = False,
+        callback: Callback = DEFAULT_CALLBACK,
+        batch_size: int | None = None,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Upload many local files, by fsspec's rules of what goes where; those that are there already are not sent."""
+        if options:
+            await super()._put(lpath, rpath, recursive, callback, batch_size, maxdepth, **options)
+            return
+        pairs = await collect_copies(self, lpath, rpath, put=True, recursive=recursive, maxdepth=maxdepth)
+        found: dict[RunPath, list[FoundFile]] = {}
+        children = {}
+        for local, remote in pairs:
+            path = self._strip_protocol(remote)
+            if not Path(local).is_dir():
+                self._check_target(path, "wb")
+                place = place_of(path)
+                size = Path(local).stat().st_size
+                found.setdefault(place.run, []).append(
+                    FoundFile(name=place.name, path=Path(local), size=size, given=True)
+                )
+                children[place.run, place.name] = callback.branched(local, path)
+        callback.set_size(len(children))
+        for run, files in found.items():
+            of_run = {file.name: children[run, file.name] for file in files}
+            progress = None if all(child is DEFAULT_CALLBACK for child in of_run.values()) else Progress(of_run)
+            try:
+                with _missing_as(str(run)):
+                    report = await self._link.api._gateway.upload_found(
+                        run, files, progress=progress, on_result=lambda _: callback.relative_update(1)
+                    )
+            finally:
+                self._listings.forget(run)
+            _raise_failure(report)
+
+    async def _cp_file(self, path1: str, path2: str, **_: object) -> None:
+        """Copy a file by way of this machine, since W&B has no other; a folder is nothing by itself."""
+        path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        self._check_target(path2, "wb")
+        if path1 == path2 or await self._isdir(path1):
+            return
+        attributes = await self._required(path1, refresh=True)
+        file, size = self._file(path1, attributes), attributes.size_bytes
+        if size is not None and size <= IN_MEMORY:
+            await self._send(path2, await file.read_bytes(), existing="replace")
+            return
+        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="wbfiles-")
+        try:
+            await self._send(path2, await file.fetch(path=Path(folder, "copy")), existing="replace")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _send(
+        self,
+        path: str,
+        content: bytes | memoryview | Path,
+        *,
+        existing: Existing,
+        progress: Progress | None = None,
+    ) -> None:
+        """Upload bytes or a local file, and check what the server lists then."""
+        place = self._place(path)
+        gateway = self._link.api._gateway
+        try:
+            with _missing_as(path):
+                if isinstance(content, Path):
+                    await gateway.upload_path(place.run, place.name, content, existing=existing, progress=progress)
+                else:
+                    await gateway.upload_bytes(place.run, place.name, content, existing=existing, progress=progress)
+        finally:
+            self._listings.forget(place.run)
+
+    def _check_target(self, path: str, mode: str) -> Existing:
+        """Check that a file may be written, and return what is done with one that exists."""
+        self._check_writable(path)
+        if place_of(path).depth < FILE:
+            raise IsADirectoryError(
+                errno.EISDIR, "files lie in runs, as ENTITY/PROJECT/RUN/name; runs and projects are not made here", path
+            )
+        refusal = name_refusal(place_of(path).name)
+        if refusal is not None:
+            raise refusal
+        return "error" if mode == "xb" else "replace"
 
     # Deleting.
 
@@ -644,7 +795,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             FileNotFoundError: There is nothing of that name.
             IncompleteDeletionError: Files are left, or may be; it names them.
         """
-        self._check_writable()
+        self._check_writable(path if isinstance(path, str) else None)
         named = [self._strip_protocol(each) for each in ([path] if isinstance(path, str) else path)]
         pending: dict[RunPath, dict[str, FileAttributes]] = {}
         for each in named:
@@ -728,9 +879,9 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
                 "one without it."
             )
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, path: str | None) -> None:
         if self.read_only:
-            raise PermissionError(errno.EROFS, "this file system was made with read_only=True")
+            raise PermissionError(errno.EROFS, "this file system was made with read_only=True", path)
 
     async def _find_file(self, place: Place, *, refresh: bool = False) -> FileAttributes | None:
         """Return a file by its name; ``None`` if there is none. One that was not listed before is looked up."""
@@ -839,6 +990,13 @@ class _Found:
             self.infos.setdefault(str(info["name"]), info)
 
 
+def _raise_failure(report: DownloadReport | UploadReport) -> None:
+    if report.stopped is not None:
+        raise report.stopped
+    if report.failures and (error := report.failures[0].error) is not None:
+        raise error
+
+
 def _parts(path: str) -> list[str]:
     return path.split("/") if path else []
 
@@ -886,7 +1044,7 @@ def _not_found(path: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
-def _unsupported_mode(mode: str) -> ValueError:
-    return ValueError(
+def _unsupported_mode(mode: str) -> NotImplementedError:
+    return NotImplementedError(
         f"files of runs are opened to be read (mode 'rb') or written whole ('wb', 'xb'), not with mode {mode!r}"
     )

@@ -66,9 +66,9 @@ def plan_copies(copies: Iterable[Copy]) -> tuple[list[Copies], list[Copy]]:
 
 
 async def collect_copies(
-    fs: AsyncFileSystem, rpath: str | list[str], lpath: str | list[str], **options: object
+    fs: AsyncFileSystem, source: str | list[str], target: str | list[str], *, put: bool = False, **options: object
 ) -> list[tuple[str, str]]:
-    """Return which path goes where, by fsspec's own rules for ``get``, and create the local folders."""
+    """Return which path goes where, by fsspec's own rules for ``get``, and create the local folders; or for ``put``."""
     collected: list[tuple[str, str]] = []
 
     class _Collector:
@@ -80,8 +80,10 @@ async def collect_copies(
         async def _get_file(self, rpath: str, lpath: str, **_: object) -> None:
             collected.append((rpath, lpath))
 
-    get: Any = AsyncFileSystem._get
-    await get(_Collector(), rpath, lpath, **options)
+        _put_file = _get_file
+
+    rules: Any = AsyncFileSystem._put if put else AsyncFileSystem._get
+    await rules(_Collector(), source, target, **options)
     return collected
 
 

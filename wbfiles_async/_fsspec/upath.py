@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from upath import UPath
+
+from wbfiles_async._fsspec.keys import mark_of
 
 __all__ = ["WandbPath"]
 
 
 class WandbPath(UPath):
-    """A path such as ``UPath("wandb://my-team/my-project/1a2b3c4d/config.yaml")``."""
+    """A path such as ``UPath("wandb://my-team/my-project/1a2b3c4d/config.yaml")``.
+
+    Like the file system, it holds no key: neither shown nor pickled.
+    """
 
     __slots__ = ()
+
+    @classmethod
+    def _transform_init_args(
+        cls, args: tuple[Any, ...], protocol: str, storage_options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], str, dict[str, Any]]:
+        if storage_options.get("api_key") is not None:
+            storage_options = storage_options | {"api_key": mark_of(str(storage_options["api_key"]))}
+        return super()._transform_init_args(args, protocol, storage_options)
+
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: folders are what the names of files make. One that exists is an error, unless ``exist_ok``."""
+        if not exist_ok and self.exists():
+            raise FileExistsError(self.path)
+        super().mkdir(mode=mode, parents=parents, exist_ok=exist_ok)

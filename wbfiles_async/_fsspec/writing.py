@@ -1,0 +1,197 @@
+"""Files of the file system that are open for writing: kept here until they are closed, and then uploaded whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self, TypeAlias
+
+__all__ = ["IN_MEMORY", "AsyncWriter", "Draft", "Writer"]
+
+IN_MEMORY: Final = 32 << 20
+"""Bytes that are kept in memory; more go to a temporary file."""
+
+Send: TypeAlias = "Callable[[bytes | memoryview | Path], Awaitable[None]]"
+"""Uploads bytes, or a local file."""
+
+
+class Draft:
+    """What was written so far: in memory, or in a temporary file."""
+
+    def __init__(self) -> None:
+        self._memory: io.BytesIO | None = io.BytesIO()
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        """Add bytes, and return how many."""
+        count = memoryview(data).nbytes
+        if self._memory is not None and self.size + count > IN_MEMORY:
+            self._file = tempfile.NamedTemporaryFile(prefix="wbfiles-", delete=False)  # noqa: SIM115  # until `discard`
+            self._file.write(self._memory.getbuffer())
+            self._memory = None
+        into = self._memory if self._memory is not None else self._file
+        if into is None:
+            raise ValueError("I/O operation on a closed file.")
+        into.write(data)
+        self.size += count
+        return count
+
+    def flush(self) -> None:
+        """Do nothing, as those expect who write compressed bytes."""
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self.size
+
+    def content(self) -> memoryview | Path:
+        """Return all that was written: bytes, or the temporary file."""
+        if self._memory is not None:
+            return self._memory.getbuffer()
+        if self._file is None:
+            raise ValueError("I/O operation on a closed file.")
+        self._file.flush()
+        return Path(self._file.name)
+
+    def discard(self) -> None:
+        """Forget it; a second call does nothing."""
+        file, self._file, self._memory = self._file, None, None
+        if file is not None:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
+
+
+class Writer(io.RawIOBase):
+    """A file open for writing. It is uploaded when it is closed, and not at all where its ``with`` block fails.
+
+    Args:
+        path: Its path in the file system.
+        send: Uploads it, and waits for that.
+        autocommit: Whether closing uploads it; else ``commit`` does, as at the end of fsspec's transactions.
+    """
+
+    def __init__(
+        self, path: str, send: Callable[[memoryview | Path], None], *, mode: str = "wb", autocommit: bool = True
+    ) -> None:
+        super().__init__()
+        self.path = path
+        self.mode = mode
+        self._send = send
+        self._autocommit = autocommit
+        self._draft = Draft()
+        self._compressor: IO[bytes] | None = None
+        self._process = os.getpid()
+
+    def compress(self, start: Callable[..., IO[bytes]]) -> None:
+        """Have all that is written compressed; closing this ends the compression too.
+
+        Args:
+            start: Returns what compresses into a file, as those of ``fsspec.compression`` do.
+        """
+        self._compressor = start(self._draft, mode="w")
+
+    def writable(self) -> bool:
+        """Return true."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Add bytes, and return how many."""
+        if self.closed:
+            raise ValueError("I/O operation on a closed file.")
+        return self._draft.write(data) if self._compressor is None else self._compressor.write(data)
+
+    def tell(self) -> int:
+        """Return how many bytes are to be uploaded so far."""
+        return self._draft.size
+
+    def close(self) -> None:
+        """Upload it; a second call does nothing."""
+        if self.closed:
+            return
+        super().close()
+        if self._compressor is not None:
+            self._compressor.close()
+        if self._autocommit:
+            self.commit()
+
+    def commit(self) -> None:
+        """Upload it, now that it is closed."""
+        try:
+            self._send(self._draft.content())
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        if self._process == os.getpid():  # the temporary file of a parent process is the parent's
+            self._draft.discard()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._give_up()
+        self.close()
+
+    def __del__(self) -> None:
+        if not self.closed:  # nobody closed it: what is there may be half of it
+            self._give_up()
+            self.close()
+
+    def _give_up(self) -> None:
+        self._autocommit, self._compressor = False, None
+        self.discard()
+
+
+class AsyncWriter:
+    """A file open for writing whose methods are awaited; otherwise as `Writer`.
+
+    Args:
+        path: Its path in the file system.
+        send: Uploads it.
+    """
+
+    mode = "wb"
+
+    def __init__(self, path: str, send: Send) -> None:
+        self.path = path
+        self._send = send
+        self._draft = Draft()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            self._closed = True
+            self._draft.discard()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    async def write(self, data: Any) -> int:
+        """Add bytes, and return how many."""
+        if self._closed:
+            raise ValueError("I/O operation on a closed file.")
+        return self._draft.write(data)
+
+    async def close(self) -> None:
+        """Upload it; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._send(self._draft.content())
+        finally:
+            self._draft.discard()
