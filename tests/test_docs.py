@@ -17,6 +17,9 @@ from pathlib import Path
 
 import attrs
 import pytest
+from s3 import MISSING, S3
+from s3 import s3 as s3
+from s3 import s3_origin as s3_origin
 from test_readme import FILES, RUN
 
 from wbfiles_async import errors
@@ -95,9 +98,22 @@ def missing_modules(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
-def test_the_python_of_a_page_runs(block: Block, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs(
+    block: Block,
+    environment: dict[str, str],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "s3://" in block.code and MISSING:
+        pytest.skip(f"{MISSING[0]} is not installed")
     if missing := missing_modules(block.code):
         pytest.skip(f"{missing[0]} is not installed")
+    if "s3://" in block.code:
+        s3: S3 = request.getfixturevalue("s3")
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        block = attrs.evolve(block, code=block.code.replace("s3://my-bucket", s3.url()))
     if "def test_" in block.code:
         (tmp_path / "test_block.py").write_text(block.code, encoding="utf-8")
         run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], environment)
