@@ -42,6 +42,7 @@ class FileResult:
         resumed: Bytes that an earlier, interrupted download had brought already.
         error: Why it failed; ``None`` otherwise.
         run: The run it belongs to, ``entity/project/run_id``.
+        md5: The md5 that the server states of a downloaded file, base64; ``None`` if it states none, and elsewhere.
     """
 
     name: str
@@ -54,6 +55,7 @@ class FileResult:
     resumed: int = 0
     error: WBFilesError | None = None
     run: str = ""
+    md5: str | None = None
 
 
 @attrs.frozen(kw_only=True)

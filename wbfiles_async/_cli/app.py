@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -32,6 +32,7 @@ from wbfiles_async._cli.options import (
 )
 from wbfiles_async._cli.putting import Put, put
 from wbfiles_async._cli.removing import DELETE_EVERYTHING, Removal, remove
+from wbfiles_async._cli.reporting import report
 from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCommand, option
 from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target, run_of
 from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
@@ -166,6 +167,14 @@ def ls_command(
     f"'' for no folder.  [default: {LAYOUT}]",
 )  # fmt: skip
 @option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be fetched.")
+@option(
+    WHICH, "--files-from", metavar="FILE", type=click.File(encoding="utf-8"),
+    help="Further NAMEs, one a line, in this file; - for stdin.",
+)  # fmt: skip
+@option(
+    WHERE, "--manifest", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what became of each file there, as JSON lines, or as parquet if its name ends so (needs pyarrow).",
+)  # fmt: skip
 @fetching
 @json_option
 @connecting
@@ -184,6 +193,8 @@ def get_command(
     layout: str | None,
     existing: Existing,
     dry_run: bool,
+    files_from: TextIO | None,
+    manifest: Path | None,
     as_json: bool,
 ) -> int:
     """Fetch the files of RUN, or of all runs of PROJECT: all of them, or those of these exact NAMEs.
@@ -197,7 +208,12 @@ def get_command(
 
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
     Of several runs, a NAME counts as lacking where no run has it.
+
+    A --manifest appears when all files are dealt with, with the keys run, name, path, size, md5, status, verified and
+    error of each; `wbfiles report` sums up manifests.
     """
+    if files_from is not None:
+        names += _names_in(files_from)
     if address := next((name for name in names if "://" in name), None):
         raise click.UsageError(f"{address} is the address of a page, and no NAME; give further runs by --run.")
     asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
@@ -224,6 +240,7 @@ def get_command(
                     existing=existing,
                     dry_run=dry_run,
                     layout=LAYOUT if layout is None else layout,
+                    manifest=manifest,
                 )
                 return await get(fetch, output)
 
@@ -331,6 +348,25 @@ def du_command(
                 return await tell_usage(target, chosen, output, Usage(by, depth))
 
     return run(work, output.log_level)
+
+
+@program.command("report", short_help="Sum up manifests of downloads, and say what is left.")
+@click.argument("paths", metavar="MANIFEST|FOLDER...", nargs=-1, required=True,
+                type=click.Path(exists=True, path_type=Path))  # fmt: skip
+@json_option
+@speaking
+@click.pass_obj
+def report_command(common: Common, paths: tuple[Path, ...], as_json: bool) -> int:
+    """Sum up the manifests that `wbfiles get --manifest` wrote, and say what is left.
+
+    Of a FOLDER all manifests in it count. Where several name the same file, the one that was written last does.
+
+    stdout gets one line for each file that is left, with tabs between run, name, size in bytes, status and reason. With
+    --json it gets one object for each, with the keys of the manifest, and at the end one with the key summary.
+
+    Makes no request. Exit code 1 if something is left.
+    """
+    return report(paths, common.output(as_json=as_json))
 
 
 @program.command("cat", short_help="Write the bytes of files to stdout.")
@@ -493,6 +529,21 @@ def completion_command(shell: str | None) -> int:
         raise click.UsageError("Say for which shell: wbfiles completion bash, zsh or fish.")
     click.echo(completion_script(shell, program))
     return ExitCode.DONE
+
+
+def _names_in(lines: TextIO) -> tuple[str, ...]:
+    """Read names, one a line.
+
+    Raises:
+        click.UsageError: There is none, or it is no text.
+    """
+    try:
+        names = tuple(name for line in lines if (name := line.rstrip("\r\n")))
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{lines.name} is no text of UTF-8 with one NAME a line.") from None
+    if not names:
+        raise click.UsageError(f"{lines.name} names no file, so that nothing is fetched.")
+    return names
 
 
 def _choose(

@@ -11,7 +11,7 @@ from wbfiles_async._async.files import AsyncFiles
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.ending import ExitCode
-from wbfiles_async._download.selection import Selection
+from wbfiles_async._download.selection import MOST_NAMES, Selection
 from wbfiles_async._options import PER_PAGE
 from wbfiles_async._text import counted
 from wbfiles_async.errors import RemoteFileNotFoundError
@@ -36,8 +36,9 @@ class Chosen:
     per_page: int | None = None
 
     def of(self, run: AsyncRun) -> AsyncFiles:
-        """Select what is requested; ``selection`` is left to the caller."""
-        return run.files(self.names or None, self.pattern, self.per_page or PER_PAGE)
+        """Select what is requested; ``selection`` and more names than a request takes are left to the caller."""
+        names = self.names if len(self.names) <= MOST_NAMES else ()
+        return run.files(names or None, self.pattern, self.per_page or PER_PAGE)
 
     def paged(self, runs: AsyncRuns) -> AsyncRuns:
         """Return the runs of a project, listed in pages of the size that is wanted."""

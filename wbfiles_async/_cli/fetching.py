@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -20,6 +21,7 @@ from wbfiles_async._cli.ending import ExitCode, complain, explain, in_options
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._download.file import KEPT
+from wbfiles_async._download.manifest import ManifestWriter
 from wbfiles_async._models import Existing
 from wbfiles_async._options import LAYOUT
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
@@ -51,6 +53,7 @@ class Fetch:
         existing: What to do with an existing file.
         dry_run: Whether to only report what would be done.
         layout: Where the files of each run of a project go.
+        manifest: The file to write what became of each file to.
     """
 
     target: AsyncRun | AsyncRuns | SeveralRuns
@@ -59,6 +62,7 @@ class Fetch:
     existing: Existing = "verify"
     dry_run: bool = False
     layout: str = LAYOUT
+    manifest: Path | None = None
 
     @property
     def of_many(self) -> bool:
@@ -73,7 +77,7 @@ class Fetch:
         if isinstance(self.target, SeveralRuns):
             download = partial(self.target.client.download, self.target.runs)
             return partial(download, layout=self.layout, include=self.chosen.include)
-        return partial(self.chosen.of(self.target).download, include=self.chosen.selection.include)
+        return partial(self.chosen.of(self.target).download, include=self.chosen.include)
 
     def name_of(self, result: FileResult) -> str:
         """Return the name that distinguishes the file from the others."""
@@ -91,8 +95,19 @@ async def get(fetch: Fetch, output: Output) -> int:
     Raises:
         WBFilesError: The listing failed.
     """
-    write = _writer(fetch, output)
+    with ExitStack() as at_end:
+        writers = [_writer(fetch, output)]
+        if fetch.manifest is not None:
+            writers.append(at_end.enter_context(ManifestWriter(fetch.manifest)).add)
+        return await _get(fetch, output, writers)
+
+
+async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileResult], None]]) -> int:
     absence = Absence(fetch.chosen.names)
+
+    def write(result: FileResult) -> None:
+        for each in writers:
+            each(result)
 
     def note(result: FileResult) -> None:
         absence.seen(result.name)

@@ -176,6 +176,7 @@ class BulkDownload:
                 verified=verified,
                 parts=1,
                 run=str(item.listed.run),
+                md5=item.attributes.md5,
             )
         )
 
@@ -200,6 +201,8 @@ class BulkDownload:
             if is_fatal_for_all(known):
                 self.results.stopped = self.results.stopped or known
                 files.stop()
+        if self.results.is_watched:
+            result = attrs.evolve(result, md5=item.attributes.md5)
         self.results.add(result)
         await self._write_down()
 

@@ -10,10 +10,10 @@ import attrs
 
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["Selection", "read_texts"]
+__all__ = ["MOST_NAMES", "Selection", "read_texts"]
 
 # A query holds all the names; so few never make one that a server finds too long.
-_MOST_NAMES = 100
+MOST_NAMES = 100
 
 _SPECIAL = re.compile(r"\[!?\]?[^]]*\]|[*?\[\\%]")
 
@@ -78,16 +78,22 @@ class Selection:
 
     include: tuple[str, ...] | None = attrs.field(default=None, converter=_included)
     exclude: tuple[str, ...] = attrs.field(default=(), converter=_excluded)
+    _named: frozenset[str] = attrs.field(init=False, repr=False, eq=False)
     _included: re.Pattern[str] | None = attrs.field(init=False, repr=False, eq=False)
     _excluded: re.Pattern[str] | None = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_included", _compile(self.include))
+        # Names without wildcards are looked up, however many there are; each pattern is compared.
+        named = frozenset(glob for glob in self.include or () if _SPECIAL.search(glob) is None)
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_included", _compile(tuple(glob for glob in self.include or () if glob not in named)))
         object.__setattr__(self, "_excluded", _compile(self.exclude))
 
     def accepts(self, name: str) -> bool:
         """Return whether the file of this remote name is wanted."""
-        if self.is_empty or (self._included is not None and self._included.match(name) is None):
+        if self.include is not None and not (
+            name in self._named or (self._included is not None and self._included.match(name) is not None)
+        ):
             return False
         return self._excluded is None or self._excluded.match(name) is None
 
@@ -110,7 +116,7 @@ class Selection:
     def names(self) -> tuple[str, ...]:
         """The only names that can be wanted, if that is known: these alone can be requested."""
         include = self.include or ()
-        plain = len(include) <= _MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in include)
+        plain = len(include) <= MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in include)
         return include if plain else ()
 
     @property

@@ -1,0 +1,242 @@
+"""Manifests: what became of each file of a download, as JSON lines or parquet, beside the data. Blocking."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Protocol, Self
+
+import attrs
+
+from wbfiles_async._disk.names import temporary_name
+from wbfiles_async._models import FileStatus
+from wbfiles_async._reports import FileResult
+from wbfiles_async.errors import ConfigurationError
+
+__all__ = ["SUFFIXES", "ManifestRow", "ManifestWriter", "is_manifest", "read_manifest", "row_of"]
+
+PARQUET: Final = ".parquet"
+SUFFIXES: Final = (".jsonl", PARQUET)
+"""Names of manifests end so; with any other end, one is JSON lines too."""
+
+ROWS_AT_ONCE: Final = 10_000
+"""Rows of a row group of parquet: a few megabytes."""
+
+
+@attrs.frozen(kw_only=True)
+class ManifestRow:
+    """One file of a download.
+
+    Attributes:
+        run: The run it belongs to, ``entity/project/run_id``.
+        name: Its name in the run; empty where the run's files could not be listed.
+        path: The local file; ``None`` if the name could not be used.
+        size: Length in bytes, 0 if unknown.
+        md5: As the server states it, base64; ``None`` if it does not.
+        status: As in ``FileResult``.
+        verified: Whether the local bytes are those of that md5.
+        error: Why it failed; ``None`` otherwise.
+    """
+
+    run: str
+    name: str
+    path: str | None
+    size: int
+    md5: str | None
+    status: FileStatus
+    verified: bool
+    error: str | None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the file is still to be fetched."""
+        return self.status in ("failed", "planned")
+
+
+def row_of(result: FileResult) -> ManifestRow:
+    """Return the row of a file's result."""
+    error = result.error
+    return ManifestRow(
+        run=result.run,
+        name=result.name,
+        path=None if result.path is None else str(result.path),
+        size=result.size,
+        md5=result.md5,
+        status=result.status,
+        verified=result.verified,
+        error=None if error is None else f"{type(error).__name__}: {error}",
+    )
+
+
+class _Format(Protocol):
+    def add(self, row: dict[str, object]) -> None: ...
+    def finish(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
+class _JsonLines:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def add(self, row: dict[str, object]) -> None:
+        self._file.write(json.dumps(row).encode() + b"\n")
+
+    def finish(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+
+class _Parquet:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._arrow, parquet = _pyarrow()
+        text, flag, number = self._arrow.string(), self._arrow.bool_(), self._arrow.int64()
+        kinds = {"size": number, "verified": flag}
+        self._schema = self._arrow.schema([(name, kinds.get(name, text)) for name in _COLUMNS])
+        self._writer = parquet.ParquetWriter(file, self._schema)
+        self._rows: list[dict[str, object]] = []
+
+    def add(self, row: dict[str, object]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._write()
+
+    def finish(self) -> None:
+        self._write()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        self._writer.close()
+
+    def _write(self) -> None:
+        self._writer.write_table(self._arrow.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows.clear()
+
+
+class ManifestWriter:
+    """Writes a manifest, which appears at its place when the block ends without an error, whole.
+
+    Args:
+        path: Where to; parquet if it ends with ``.parquet``, else JSON lines.
+
+    Raises:
+        ConfigurationError: It is to be parquet, and pyarrow is not installed.
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if path.suffix == PARQUET:
+            _pyarrow()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = path.with_name(temporary_name(path.name, secrets.token_hex(8)))
+        self._file = self._temporary.open("xb")
+        try:
+            self._format: _Format = (_Parquet if path.suffix == PARQUET else _JsonLines)(self._file)
+        except BaseException:
+            self._drop()
+            raise
+
+    def add(self, result: FileResult) -> None:
+        """Write the row of a file's result."""
+        self._format.add(attrs.asdict(row_of(result)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._format.finish()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+                self._temporary.replace(self._path)
+            else:
+                self._format.abandon()
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._file.close()
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+
+def read_manifest(path: Path) -> Iterator[ManifestRow]:
+    """Iterate over the rows of a manifest.
+
+    Raises:
+        ConfigurationError: It is no manifest, or it is parquet and pyarrow is not installed.
+        OSError: It cannot be read.
+    """
+    try:
+        for number, row in enumerate(_rows_of(path), start=1):
+            yield _read_row(row, path, number)
+    except ConfigurationError:
+        raise
+    except ValueError as error:  # of JSON, of UTF-8, and pyarrow's own
+        raise ConfigurationError(f"{path} is no manifest of `wbfiles get --manifest`: {error}.") from None
+
+
+def is_manifest(path: Path) -> bool:
+    """Return whether a file is a manifest, as far as its name and its first row tell."""
+    if path.suffix not in SUFFIXES:
+        return False
+    try:
+        next(read_manifest(path), None)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _rows_of(path: Path) -> Iterator[object]:
+    if path.suffix == PARQUET:
+        _, parquet = _pyarrow()
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                yield from batch.to_pylist()
+        return
+    with path.open("rb") as lines:
+        yield from map(json.loads, lines)
+
+
+def _read_row(given: object, path: Path, number: int) -> ManifestRow:
+    if not isinstance(given, Mapping) or not set(_COLUMNS) <= given.keys():
+        raise ConfigurationError(f"{path} is no manifest of `wbfiles get --manifest`: row {number} is none of a file.")
+    return ManifestRow(**{name: given[name] for name in _COLUMNS})
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "Parquet needs pyarrow: python -m pip install pyarrow. A manifest whose name does not end with .parquet is "
+            "JSON lines, which needs nothing."
+        ) from None
+
+
+def latest(manifests: Iterable[Path]) -> dict[tuple[str, str], ManifestRow]:
+    """Return the last row of each file, by its run and name. Memory grows with the number of files.
+
+    Args:
+        manifests: The manifests, the oldest first.
+
+    Raises:
+        ConfigurationError: One is no manifest.
+        OSError: One cannot be read.
+    """
+    return {(row.run, row.name): row for path in manifests for row in read_manifest(path)}
+
+
+_COLUMNS: Final = tuple(field.name for field in attrs.fields(ManifestRow))
