@@ -54,6 +54,11 @@ mutation Create($files: [String!]!) {
   }
 }
 """
+MARK = """
+mutation MarkRunFilesUploaded($files: [String!]!, $run: String = "run1") {
+  markRunFilesUploaded(input: {entityName: "team", projectName: "vision", runName: $run, files: $files}) { success }
+}
+"""
 DELETE = """
 mutation Delete($files: [ID!]!, $project: Int) {
   deleteFiles(input: {files: $files, projectId: $project}) { success }
@@ -926,3 +931,48 @@ def test_a_missing_graphql_core_is_told_with_its_remedy() -> None:
         "    raise SystemExit('no error')\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+class TestToldOfUploads:
+    """A server that lists an upload only when it is told of it."""
+
+    @pytest.fixture
+    def told(self, tmp_path: Path) -> Iterator[LocalServer]:
+        with LocalServer(tmp_path / "told", told_of_uploads=True) as server:
+            server.add_file("team/vision/run1", "a", b"old")
+            yield server
+
+    @pytest.fixture
+    def teller(self, told: LocalServer) -> Iterator[Client]:
+        client = Client(told)
+        with client.http, client.store:
+            yield client
+
+    def test_the_old_file_stays_until_then(self, teller: Client) -> None:
+        for name in ("a", "b"):
+            assert teller.store.put(teller.upload_url(name), content=b"new").status_code == 200
+        assert teller.names() == ["a"]
+        assert teller.get("a").content == b"old"
+        assert teller.data(MARK, files=["a", "b"])["markRunFilesUploaded"] == {"success": True}
+        assert teller.names() == ["a", "b"]
+        assert teller.get("a").content == teller.get("b").content == b"new"
+
+    def test_the_last_of_several_uploads_counts(self, told: LocalServer, teller: Client) -> None:
+        for content in (b"first", b"second"):
+            teller.store.put(teller.upload_url("b"), content=content)
+        teller.data(MARK, files=["b"])
+        assert teller.get("b").content == b"second"
+        assert list((told.root / ".wbfiles" / "uploads").iterdir()) == []
+
+    def test_a_run_that_is_logged_tells_of_its_files(self, teller: Client) -> None:
+        teller.store.put(teller.upload_url("b"), content=b"new")
+        assert teller.http.post("/files/team/vision/run1/file_stream", json={"uploaded": ["b"]}).status_code == 200
+        assert teller.names() == ["a", "b"]
+
+    def test_files_that_are_not_there_are_no_success(self, teller: Client) -> None:
+        assert teller.data(MARK, files=["a", "absent"])["markRunFilesUploaded"] == {"success": False}
+        assert "not found" in teller.post(MARK, files=["a"], run="absent")["errors"][0]["message"]
+
+    def test_the_server_says_that_it_is_to_be_told(self, teller: Client) -> None:
+        features = teller.data("{ serverInfo { features { name isEnabled } } }")["serverInfo"]["features"]
+        assert features == [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}]
