@@ -110,7 +110,7 @@ class ProjectApi:
         ids = [run for run in self.runs if named is None or not self.finds_runs or run in named]
         start = int(variables["cursor"] or 0)
         some = ids[start : start + variables["perPage"]]
-        nodes = [{"name": run} | self._run(run, variables, None) for run in some]  # type: ignore[operator]
+        nodes = [{"name": run} | (self._run(run, variables, None) or {}) for run in some]
         edges = [{"node": node, "cursor": str(start + number + 1)} for number, node in enumerate(nodes)]
         page_info = {"endCursor": None, "hasNextPage": start + len(some) < len(ids)}
         return {"runCount": len(ids), "runs": {"edges": edges, "pageInfo": page_info}}
@@ -118,6 +118,8 @@ class ProjectApi:
     def _run(self, run: str, variables: dict[str, Any], cursor: str | None) -> dict[str, object] | None:
         if run not in self.runs:
             return None
+        if "fileLimit" not in variables:
+            return {"fileCount": len(self.runs[run])}
         names = variables["fileNames"] if self.narrows else ()
         found = [name for name in self.runs[run] if not names or name in names]
         start = int(cursor or 0)

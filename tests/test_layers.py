@@ -58,7 +58,14 @@ PURE = {
         "_graphql.run_paths",
     ),
     *("_graphql.upload_answers", "_upload.verdict", "_bucket.roots", "_bucket.failures"),
-    *("_graphql.runs_page", "_download.collisions", "_download.gaps", "_download.layout", "_download.parallelism"),
+    *(
+        "_graphql.runs_page",
+        "_graphql.shares",
+        "_download.collisions",
+        "_download.gaps",
+        "_download.layout",
+        "_download.parallelism",
+    ),
     *("_download.prefix", "_download.read_ahead", "_download.selection"),
 }
 """What performs no I/O: it imports nothing that does."""

@@ -145,6 +145,40 @@ class TestGet:
         assert told in ending.err
 
 
+class TestShards:
+    def test_the_shards_of_a_project_are_all_of_it(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+        for number in range(20):
+            wandb_server.add_file(f"{PROJECT}/run{number}", "a.txt", b"x")
+        written: list[set[str]] = []
+        for number in range(3):
+            ending = wbfiles("get", f"{PROJECT}/", "--shard", f"{number}/3", "-o", f"data{number}", "--json")
+            assert ending.code == 0
+            written.append({*fetched(Path(f"data{number}"))})
+        assert sum(map(len, written)) == 29
+        assert set.union(*written) == {*FILES} | {f"run{number}/a.txt" for number in range(20)}
+
+    def test_a_shard_without_files_is_done(self, wbfiles: Wbfiles) -> None:
+        endings = [wbfiles("get", f"{PROJECT}/", "config.yaml", "--shard", f"{n}/40", "-o", "data") for n in range(40)]
+        assert {ending.code for ending in endings} == {0}
+        assert len(fetched(Path("data"))) == 3
+        assert any("No files in this shard." in ending.err for ending in endings)
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ([f"{PROJECT}/", "--shard", "3/3"], "is no shard I/N"),
+            ([f"{PROJECT}/first", "--shard", "0/3"], "--shard is for projects"),
+            ([f"{PROJECT}/first", "--run", f"{PROJECT}/second", "--shard", "0/3"], "--shard is for projects"),
+        ],
+    )
+    def test_what_is_no_shard_of_a_project_is_wrong_usage(
+        self, wbfiles: Wbfiles, arguments: list[str], told: str
+    ) -> None:
+        ending = wbfiles("get", *arguments)
+        assert (ending.code, ending.out) == (2, "")
+        assert told in ending.err
+
+
 class TestLs:
     def test_lists_the_runs_in_cells_between_tabs(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", PROJECT)

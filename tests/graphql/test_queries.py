@@ -13,6 +13,7 @@ from wbfiles_async._graphql.queries import (
     RUN_FILE_SIZES,
     RUN_FILES,
     RUNS,
+    RUNS_WITH_FILE_COUNTS,
     RUNS_WITH_FILE_SIZES,
     RUNS_WITH_FILES,
     SERVER_FEATURES,
@@ -60,7 +61,7 @@ SCHEMA = graphql.build_schema("""
 """)
 
 
-LISTINGS = [RUN_FILES, RUN_FILE_SIZES, RUNS, RUNS_WITH_FILES, RUNS_WITH_FILE_SIZES]
+LISTINGS = [RUN_FILES, RUN_FILE_SIZES, RUNS, RUNS_WITH_FILE_COUNTS, RUNS_WITH_FILES, RUNS_WITH_FILE_SIZES]
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.pagination import RunPages
 from wbfiles_async._graphql.pending_deletions import PendingDeletions
 from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._graphql.shares import HUGE_FILES, Share
 from wbfiles_async._html import ShownList, listing_html
-from wbfiles_async._models import Existing, FileAttributes, ProjectPath
-from wbfiles_async._options import LAYOUT, PER_PAGE
+from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
+from wbfiles_async._options import LAYOUT, PER_PAGE, RUNS_PER_PAGE
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult
 from wbfiles_async.errors import ConfigurationError, IncompleteDeletionError
 
@@ -48,6 +49,7 @@ class AsyncRuns:
     _filters: str
     _order: str
     _per_page: int
+    _share: Share | None = None
 
     def __repr__(self) -> str:
         return f"<AsyncRuns of {self._path}>"
@@ -318,6 +320,11 @@ class AsyncRuns:
         """List the runs; where files are to be selected, each with the first of those."""
         if selection is not None and selection.is_empty:
             return
+        if selection is not None and self._share is not None:
+            async with aclosing(self._of_share(self._share, selection, urls=urls)) as pages:
+                async for named in pages:
+                    yield tuple(named)
+            return
         api = self._client._gateway.api
         walk = RunPages(await api.resolve(self._path), self._filters, self._order, self._per_page)
         if selection is not None:
@@ -326,6 +333,28 @@ class AsyncRuns:
         async with aclosing(api.run_pages(walk)) as pages:
             async for page in pages:
                 yield page
+
+    async def _of_share(self, share: Share, selection: Selection, *, urls: bool) -> AsyncGenerator[Sequence[ListedRun]]:
+        """List the runs of a share by their ids, and then them alone with files; of huge runs a share of the files."""
+        gateway = self._client._gateway
+        path = await gateway.api.resolve(self._path)
+        walk = RunPages(path, self._filters, self._order, PER_PAGE, counts=True)
+        waiting: list[RunPath] = []
+        async with aclosing(gateway.api.run_pages(walk)) as pages:
+            async for page in pages:
+                for run in page:
+                    if (run.file_count or 0) >= HUGE_FILES:
+                        yield [attrs.evolve(run, part=share)]
+                    elif share.holds(run.path.run_id):
+                        waiting.append(run.path)
+                if len(waiting) >= RUNS_PER_PAGE:
+                    batch, waiting = waiting, []
+                    async with aclosing(gateway.named_runs(batch, selection, urls=urls)) as named:
+                        async for listed in named:
+                            yield listed
+        async with aclosing(gateway.named_runs(waiting, selection, urls=urls)) as named:
+            async for listed in named:
+                yield listed
 
 
 def parse_filters(filters: Mapping[str, object] | None) -> str:

@@ -85,6 +85,7 @@ class _Planned:
             error=error,
             run=str(self.listed.run),
             url=bucket.place_of(self.key),
+            md5=self.attributes.md5,
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+from attrs import evolve
 
 from wbfiles_async import AsyncRun, AsyncRuns, __version__
 from wbfiles_async._cli.amounts import parse_range
@@ -38,6 +39,7 @@ from wbfiles_async._cli.target import Filters, explained, find_names, find_sever
 from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
 from wbfiles_async._cli.writing import write_files
 from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.shares import Share, parse_share
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._options import LAYOUT
 
@@ -158,6 +160,11 @@ def ls_command(
     help="Folder the files go below, or s3://bucket/prefix, gs://..., az://...  [default: the current folder]",
 )  # fmt: skip
 @option(
+    WHICH, "--shard", metavar="I/N", callback=read_by(parse_share),
+    help="Only the Ith of N shares of PROJECT's runs, from 0, for N machines that have one root; always the same for a "
+    "run. Runs of very many files are divided among all.",
+)  # fmt: skip
+@option(
     WHERE, "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
     help="A file that is there already: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
 )  # fmt: skip
@@ -191,6 +198,7 @@ def get_command(
     filters: Filters,
     root: Path | str,
     layout: str | None,
+    shard: Share | None,
     existing: Existing,
     dry_run: bool,
     files_from: TextIO | None,
@@ -230,6 +238,10 @@ def get_command(
                     target, chosen = find_several(api, (path, *others)), asked
                 else:
                     target, chosen = await find_target(api, path, asked, filters)
+                if shard is not None:
+                    if not isinstance(target, AsyncRuns):
+                        raise click.UsageError(f"--shard is for projects, and {path} is none.")
+                    target = evolve(target, share=shard)
                 if isinstance(target, AsyncRun) and layout is not None:
                     raise click.UsageError(f"{path} is a run, and --layout is for projects; use --root.")
                 _check_project(target, chosen, path)

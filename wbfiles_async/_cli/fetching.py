@@ -79,6 +79,11 @@ class Fetch:
             return partial(download, layout=self.layout, include=self.chosen.include)
         return partial(self.chosen.of(self.target).download, include=self.chosen.include)
 
+    @property
+    def is_shard(self) -> bool:
+        """Whether it is a share of a project, which others complete."""
+        return isinstance(self.target, AsyncRuns) and self.target._share is not None
+
     def name_of(self, result: FileResult) -> str:
         """Return the name that distinguishes the file from the others."""
         if not self.of_many or not result.run:
@@ -114,6 +119,8 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
         write(result)
 
     report = await download(fetch, output, note)
+    if fetch.is_shard:
+        absence = Absence(())  # what is missing here may be in another one
     found = report.files > 0
     lacking = str(fetch.target._path) if isinstance(fetch.target, AsyncRun) else ""
     absent = [
@@ -143,6 +150,9 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
             output.say(NAMES_ARE_EXACT)
             if not found and (folder := _meant_for_a_folder(fetch.chosen.names)):
                 output.say(f"A folder to fetch to is given by --root: --root {folder}")
+    if not report.files and fetch.is_shard:
+        output.say("No files in this shard.")
+        return ExitCode.DONE
     if not report.files:
         return await tell_of_nothing(fetch.target, fetch.chosen, output)
     return absence.exit_code(found=found) or (ExitCode.FAILED if report.failed else ExitCode.DONE)

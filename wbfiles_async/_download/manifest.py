@@ -36,7 +36,7 @@ class ManifestRow:
     Attributes:
         run: The run it belongs to, ``entity/project/run_id``.
         name: Its name in the run; empty where the run's files could not be listed.
-        path: The local file; ``None`` if the name could not be used.
+        path: The local file, or the URL in an object store; ``None`` if the name could not be used.
         size: Length in bytes, 0 if unknown.
         md5: As the server states it, base64; ``None`` if it does not.
         status: As in ``FileResult``.
@@ -65,7 +65,7 @@ def row_of(result: FileResult) -> ManifestRow:
     return ManifestRow(
         run=result.run,
         name=result.name,
-        path=None if result.path is None else str(result.path),
+        path=result.url or (None if result.path is None else str(result.path)),
         size=result.size,
         md5=result.md5,
         status=result.status,

@@ -88,14 +88,14 @@ class ManyRuns:
         try:
             listed = attrs.evolve(listed, folder=self._layout.folder(path))
             if run.files is not None:
-                listed = attrs.evolve(listed, files=pages.accept(run.files))
+                listed = attrs.evolve(listed, files=run.meant(pages.accept(run.files)))
                 if run.files.skipped:
                     log.warning(
                         "%s: the server listed %d files without a name; they are left out", path, run.files.skipped
                     )
         except (ApiError, UnsafePathError) as error:
             listed = attrs.evolve(listed, error=error)
-        return _Walk(pages, listed)
+        return _Walk(pages, listed, run)
 
     async def _list_further(self, waiting: MemoryObjectReceiveStream[_Walk], ready: _Ready) -> None:
         async with waiting:
@@ -115,11 +115,13 @@ class _Walk:
     Attributes:
         pages: How far.
         listed: Its first files, and where they go.
+        run: The run, as it was listed.
     """
 
     pages: Pages
     listed: ListedFiles
+    run: ListedRun
 
     def of(self, files: Sequence[FileAttributes]) -> ListedFiles:
         """Return further files of the run."""
-        return attrs.evolve(self.listed, files=files)
+        return attrs.evolve(self.listed, files=self.run.meant(files))

@@ -25,6 +25,7 @@ from wbfiles_async._graphql.queries import (
     RUN_FILE_SIZES,
     RUN_FILES,
     RUNS,
+    RUNS_WITH_FILE_COUNTS,
     RUNS_WITH_FILE_SIZES,
     RUNS_WITH_FILES,
     VIEWER,
@@ -145,7 +146,8 @@ class WandbApi:
 
     async def _runs_page(self, walk: RunPages) -> RunsPage:
         with_files = RUNS_WITH_FILES if walk.urls else RUNS_WITH_FILE_SIZES
-        data = await self._ask_page(with_files if walk.files_each else RUNS, walk)
+        without = RUNS_WITH_FILE_COUNTS if walk.counts else RUNS
+        data = await self._ask_page(with_files if walk.files_each else without, walk)
         page = await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
         self._project_numbers.setdefault((walk.project.entity, walk.project.project), page.project_id)
         return page
@@ -228,12 +230,12 @@ class WandbApi:
                 async with aclosing(rest):
                     for run, files, more in zip(page, first, further, strict=True):
                         if run.files is not None:
-                            yield run, files
+                            yield run, run.meant(files)
                         try:
                             if more:
                                 async with aclosing(rest.next()) as following:
                                     async for files in following:
-                                        yield run, files
+                                        yield run, run.meant(files)
                         except RunNotFoundError:
                             log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 

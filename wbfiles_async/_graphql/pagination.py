@@ -189,6 +189,7 @@ class RunPages:
         names: Only the files of these names.
         pattern: Only the files whose names are LIKE this; not together with ``names``.
         urls: Whether the files' URLs are wanted.
+        counts: Whether the number of each run's files is wanted, where no files are.
     """
 
     project: ProjectPath
@@ -199,6 +200,7 @@ class RunPages:
     names: tuple[str, ...] = ()
     pattern: str | None = None
     urls: bool = True
+    counts: bool = False
     _trail: _Trail[ListedRun] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

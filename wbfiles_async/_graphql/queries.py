@@ -16,6 +16,7 @@ __all__ = [
     "RUN",
     "RUNS",
     "RUNS_WITH_FILES",
+    "RUNS_WITH_FILE_COUNTS",
     "RUNS_WITH_FILE_SIZES",
     "RUN_COUNT",
     "RUN_FILES",
@@ -74,6 +75,9 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int =
   }
 }
 """
+
+# With the number of each run's files, by which runs are divided among workers.
+RUNS_WITH_FILE_COUNTS: Final = RUNS.replace(" createdAt", " createdAt fileCount")
 
 # The first page of each run's files is included, so that runs of few files cost no request of their own.
 RUNS_WITH_FILES: Final = """\

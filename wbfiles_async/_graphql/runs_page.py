@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from wbfiles_async._graphql.files_page import FilesPage, read_files
 from wbfiles_async._graphql.json_values import mapping, project_number, text, whole_number
-from wbfiles_async._models import ProjectPath, RunPath
+from wbfiles_async._graphql.shares import Share
+from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async.errors import RunNotFoundError
 
 __all__ = ["ListedRun", "RunsPage", "parse_run", "parse_run_count", "parse_runs_page"]
@@ -24,6 +25,8 @@ class ListedRun:
         state: Its state, such as ``finished``.
         created_at: When it was made, as the server writes it.
         files: The first page of its files; ``None`` if none was requested.
+        file_count: The number of its files, if it was requested.
+        part: Which of its files are meant; ``None`` for all.
     """
 
     path: RunPath
@@ -31,6 +34,14 @@ class ListedRun:
     state: str | None = None
     created_at: str | None = None
     files: FilesPage | None = None
+    file_count: int | None = None
+    part: Share | None = None
+
+    def meant(self, files: Sequence[FileAttributes]) -> Sequence[FileAttributes]:
+        """Return those of the run's files that are meant."""
+        if self.part is None:
+            return files
+        return [file for file in files if self.part.holds(f"{self.path.run_id}/{file.name}")]
 
 
 @attrs.frozen
@@ -124,4 +135,5 @@ def _listed_of(node: Mapping[str, object], path: RunPath) -> ListedRun:
         name=text(node.get("displayName")),
         state=text(node.get("state")),
         created_at=text(node.get("createdAt")),
+        file_count=whole_number(node.get("fileCount")),
     )

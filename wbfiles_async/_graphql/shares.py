@@ -1,0 +1,49 @@
+"""Divides runs and files among workers by a hash of their names. Performs no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+import attrs
+
+__all__ = ["HUGE_FILES", "Share", "parse_share"]
+
+HUGE_FILES: Final = 10_000
+"""Files from which on a run is divided among all workers: it would keep one of them busy when the others are done."""
+
+_SHARE: Final = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+
+
+@attrs.frozen
+class Share:
+    """One of several equal shares. What is added or removed moves nothing else to another share.
+
+    Attributes:
+        number: Which of them, from 0.
+        count: How many there are.
+    """
+
+    number: int
+    count: int
+
+    def holds(self, name: str) -> bool:
+        """Return whether what has this name belongs to the share."""
+        digest = hashlib.md5(name.encode(errors="surrogatepass"), usedforsecurity=False).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def parse_share(text: str) -> Share:
+    """Return a share given as ``I/N``, I from 0 to N-1.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    if match is None or not int(match[1]) < int(match[2]):
+        raise ValueError(f"{text!r} is no shard I/N with I from 0 to N-1, such as 0/4 for the first of four.")
+    return Share(int(match[1]), int(match[2]))
