@@ -8,6 +8,7 @@ from benchmarks.imports import IMPORTS
 from benchmarks.large import LARGE, LIMITED, TLS
 from benchmarks.listing import LISTING
 from benchmarks.many import MANY
+from benchmarks.overview import OVERVIEW, SAMPLE
 from benchmarks.projects import PATHS, PROJECTS
 from benchmarks.proxies import PROXIES
 from benchmarks.scale import SCALE
@@ -26,6 +27,8 @@ if __name__ == "__main__":
             LISTING,
             PROJECTS,
             PATHS,
+            OVERVIEW,
+            SAMPLE,
             IMPORTS,
             MANY,
             FACADE,

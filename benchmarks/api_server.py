@@ -96,13 +96,13 @@ class Listing:
         files = [{"name": name, "uploadUrl": signed(f"{self.store}/put/{self.run.run_id}/{name}")} for name in names]
         return _data({"createRunFiles": {"runID": _RUN["id"], "uploadHeaders": [], "files": files}})
 
-    def _edge(self, index: int) -> dict[str, object]:
+    def _edge(self, index: int, *, urls: bool = True) -> dict[str, object]:
         name = name_of(index)
-        node = {
+        url = signed(self.store + self.run.url_path(name))
+        node = {"url": url, "directUrl": f"{url}&direct=1"} if urls else {}
+        node |= {
             "id": f"RmlsZTo{index}",
             "name": name,
-            "url": signed(self.store + self.run.url_path(name)),
-            "directUrl": signed(self.store + self.run.url_path(name)) + "&direct=1",
             "sizeBytes": str(self.run.size),
             "mimetype": "application/octet-stream",
             "updatedAt": "2024-01-01T00:00:00",
@@ -110,7 +110,7 @@ class Listing:
         }
         return {"node": node, "cursor": str(index + 1)}
 
-    def runs(self, names: Sequence[str], start: int, stop: int, files_each: int) -> bytes:
+    def runs(self, names: Sequence[str], start: int, stop: int, files_each: int, urls: bool) -> bytes:
         """Return the answer that lists the project's runs ``[start, stop)``, each with some of its files.
 
         Args:
@@ -118,13 +118,17 @@ class Listing:
             start: The first of these runs.
             stop: The one after the last.
             files_each: How many files of each.
+            urls: Whether with their URLs.
         """
         edges: list[dict[str, object]] = []
-        chosen = [index for index in range(self.run.runs) if not names or run_name_of(index) in names]
+        chosen = list(range(self.run.runs))
+        if names:
+            wanted = frozenset(names)
+            chosen = [index for index in chosen if run_name_of(index) in wanted]
         for index in chosen[start:stop]:
-            node = _RUN | {"name": run_name_of(index)}
+            node = _RUN | {"name": run_name_of(index), "fileCount": self.run.files}
             if files_each:
-                first = [self._edge(file) for file in range(min(files_each, self.run.files))]
+                first = [self._edge(file, urls=urls) for file in range(min(files_each, self.run.files))]
                 node["files"] = _connection(first, self.run.files)
             edges.append({"node": node, "cursor": str(start + len(edges) + 1)})
         project = {"internalId": "1", "readOnly": False, "runCount": len(chosen)}
@@ -186,7 +190,8 @@ class Answers:
             stop = start + variables["perPage"]
             filters = json.loads(variables.get("filters") or "{}")
             names = tuple(filters.get("name", {}).get("$in", ()))
-            body = self._runs(listing.run.run_id, names, start, stop, variables.get("fileLimit", 0))
+            urls = "directUrl" in asked["query"]
+            body = self._runs(listing.run.run_id, names, start, stop, variables.get("fileLimit", 0), urls)
             return web.Response(body=body, content_type="application/json")
         if operation == "Run":
             return web.json_response({"data": {"project": {"run": _RUN | {"name": variables["name"]}}}})

@@ -76,6 +76,18 @@ def wandb_project(title: str, threads: int, *, paths: bool = False) -> Contender
     return Contender(title, command, needs=_WANDB)
 
 
+def ours_overview(title: str, work: str) -> Contender:
+    """Make a contender of ``AsyncApi`` that only lists: ``du``, ``files``, ``delete`` (dry), or so many shards."""
+    return Contender(title, lambda job: _module("ours_overview", work, *_place(job)), needs=_OURS, downloads=False)
+
+
+def wandb_overview(title: str, threads: int) -> Contender:
+    """Make a contender of ``wandb.Api`` that sums up sizes."""
+    return Contender(
+        title, lambda job: _module("wandb_overview", str(threads), *_place(job)), needs=_WANDB, downloads=False
+    )
+
+
 def _which(job: Job, paths: bool) -> str:
     return str(job.run.runs) if paths else "all"
 
