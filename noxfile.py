@@ -150,7 +150,7 @@ def ecosystem(session: nox.Session) -> None:
     archive = sources / f"{wanted.replace('==', '-')}.tar.gz"
     session.run("python", "-m", "tarfile", "-e", str(archive), str(sources))
     session.env["UPATH_SOURCE"] = str(sources / archive.name.removesuffix(".tar.gz"))
-    session.run("pytest", "-n", "auto", *(session.posargs or ["tests/ecosystem"]))
+    session.run("pytest", "-n", "auto", *(session.posargs or ["tests/ecosystem", "tests/test_docs.py"]))
 
 
 @nox.session

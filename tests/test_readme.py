@@ -74,6 +74,15 @@ def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, st
     assert (tmp_path / "some/1a2b3c4d/model.bin").read_bytes() == FILES["model.bin"]
 
 
+def test_the_example_of_the_file_system_runs(
+    tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer
+) -> None:
+    (example,) = (block for block in blocks("python") if "import fsspec" in block)
+    told = run([sys.executable, "-W", "error", "-c", example], tmp_path, environment)
+    assert f"{RUN}/wandb-summary.json" in told
+    assert (wandb_server.root / RUN / "notes.txt").read_text() == "uploaded when it is closed"
+
+
 def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer) -> None:
     (example,) = (block for block in blocks("python") if "run.upload" in block)
     (tmp_path / "out").mkdir()

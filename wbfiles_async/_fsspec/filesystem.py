@@ -536,7 +536,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
         if compression is None or "b" not in mode or "r" in mode:
             return super().open(path, mode, block_size, cache_options, compression, **options)
         start = compr[get_compression(path, compression)]
-        file = super().open(path, mode, block_size, cache_options, **options)
+        file: Any = super().open(path, mode, block_size, cache_options, **options)
         file.compress(start)  # not as fsspec does: whoever closes its compressor leaves the file below open
         return file
 
@@ -687,7 +687,8 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
     ) -> None:
         """Upload many local files, by fsspec's rules of what goes where; those that are there already are not sent."""
         if options:
-            await super()._put(lpath, rpath, recursive, callback, batch_size, maxdepth, **options)
+            put: Any = super()._put  # which uploads one file after the other, each with these options
+            await put(lpath, rpath, recursive, callback, batch_size, maxdepth, **options)
             return
         pairs = await collect_copies(self, lpath, rpath, put=True, recursive=recursive, maxdepth=maxdepth)
         found: dict[RunPath, list[FoundFile]] = {}
