@@ -561,6 +561,10 @@ class SkippingClock:
         """Return the time, with what was skipped."""
         return time.monotonic() + self._ahead
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass."""
+        self._ahead += seconds
+
     async def _sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)

@@ -14,7 +14,19 @@ import attrs
 import httpx
 import pytest
 import respx
-from scripted_server import API_KEY, RUN, Answer, ScriptedServer, client, error_of, graphql_answer, quick, with_clock
+from scripted_server import (
+    API_KEY,
+    RUN,
+    Answer,
+    ScriptedServer,
+    SkippingClock,
+    client,
+    clients_use,
+    error_of,
+    graphql_answer,
+    quick,
+    with_clock,
+)
 from scripted_server import server as server
 from scripted_server import waits as waits
 
@@ -157,6 +169,27 @@ async def test_pages_shrink_to_what_any_server_delivers(slow: Reply, waits: list
         assert len(await listing(client, 1000)) == 3
     assert sizes_asked(api) == [1000, 100, 100, 25, 25, 10]
     assert len(waits) == 2
+
+
+@pytest.mark.fault(206)
+@each_slowness
+async def test_a_server_that_delivers_no_page_is_given_up_within_one_time_budget(slow: Reply) -> None:
+    skipping = SkippingClock()
+    deliver_nothing = delivers(0, slow)
+
+    def answer(asked: dict[str, object]) -> httpx.Response:
+        skipping.skip(19.0)
+        return deliver_nothing(asked)
+
+    api = Api([answer])
+    with clients_use(skipping.clock):
+        began = skipping.clock.monotonic()
+        async with talking_to(api, attempts=10, time_budget=60.0) as client:
+            await error_of(WBFilesError, listing(client, 1000))
+        assert 60 <= skipping.clock.monotonic() - began < 19 + 60 + 19 + 5, (
+            "one request before it counts, one in progress"
+        )
+    assert sizes_asked(api)[:3] == [1000, 100, 100]
 
 
 @each_slowness

@@ -71,10 +71,18 @@ class WandbApi:
         self.default_entity = default_entity
 
     async def ask(
-        self, query: str, variables: dict[str, object], *, repeat: bool = True, slow_retries: int | None = None
+        self,
+        query: str,
+        variables: dict[str, object],
+        *,
+        repeat: bool = True,
+        slow_retries: int | None = None,
+        failing_since: float | None = None,
     ) -> dict[str, object]:
         """Send one operation; see ``GraphQLClient.execute``."""
-        return await self._client().execute(query, variables, repeat=repeat, slow_retries=slow_retries)
+        return await self._client().execute(
+            query, variables, repeat=repeat, slow_retries=slow_retries, failing_since=failing_since
+        )
 
     async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
         """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
@@ -247,14 +255,15 @@ class WandbApi:
 
     async def _ask_page(self, query: str, walk: Pages | RunPages | ProjectPages) -> dict[str, object]:
         """Request the next page of a walk; a smaller one if the server refuses it or does not deliver it in time."""
-        limit = self._page_limit
+        limit, failing_since = self._page_limit, None
         walk.shrink(limit.clip(walk.size))
         while True:
             size = walk.size
             try:
-                return await self.ask(query, walk.variables(), slow_retries=limit.retries(size))
-            except TooLargeError:
-                smaller = limit.record_timeout(size)
+                retries = limit.retries(size)
+                return await self.ask(query, walk.variables(), slow_retries=retries, failing_since=failing_since)
+            except TooLargeError as error:
+                smaller, failing_since = limit.record_timeout(size), error.failing_since
             except ApiError as error:
                 if size <= MODEST_PAGE or is_transient(error.status):
                     raise

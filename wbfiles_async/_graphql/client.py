@@ -43,7 +43,15 @@ LONGEST_PACE: Final = 60.0
 
 
 class TooLargeError(Exception):
-    """An answer took too long, and less can be asked for."""
+    """An answer took too long to arrive; a smaller one may not.
+
+    Attributes:
+        failing_since: When the first of the failures was, in monotonic seconds.
+    """
+
+    def __init__(self, failing_since: float) -> None:
+        super().__init__(failing_since)
+        self.failing_since = failing_since
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -72,7 +80,13 @@ class GraphQLClient:
     _resumes_at: float = attrs.field(default=0.0, init=False)
 
     async def execute(
-        self, query: str, variables: Mapping[str, object], *, repeat: bool = True, slow_retries: int | None = None
+        self,
+        query: str,
+        variables: Mapping[str, object],
+        *,
+        repeat: bool = True,
+        slow_retries: int | None = None,
+        failing_since: float | None = None,
     ) -> dict[str, object]:
         """Send one operation and return its ``data``.
 
@@ -82,6 +96,8 @@ class GraphQLClient:
             repeat: Whether it may be sent again if it is not known whether the server carried it out.
             slow_retries: How often to ask again for an answer that takes too long, where less can be asked for;
                 ``None`` (default) for as often as after other failures.
+            failing_since: When a request for more of the same failed first, in monotonic seconds: from then on
+                ``time_budget`` counts. ``None`` (default) if none did.
 
         Raises:
             AuthenticationError: The credentials were not accepted.
@@ -89,21 +105,23 @@ class GraphQLClient:
             ApiError: The server refuses, or the answer is not valid.
             TransferError: No answer arrived.
             ConfigurationError: The client was closed meanwhile.
-            TooLargeError: The answer took too long more than ``slow_retries`` times.
+            TooLargeError: The answer took too long more than ``slow_retries`` times, and there is time left.
         """
-        budget, reauthorized, round = RetryBudget(self.options, self.clock), False, 0
+        budget, reauthorized, round = RetryBudget(self.options, self.clock, failing_since), False, 0
         slow = 0
         data: dict[str, object] = {}
 
         async def recover(failure: RequestFailed) -> None:
-            nonlocal reauthorized, slow
+            nonlocal reauthorized, slow, failing_since
             if failure.action is RetryAction.REFRESH and not reauthorized and self.authenticator is not None:
                 reauthorized = await self.authenticator.refused()
                 if reauthorized:
                     return
+            now = self.clock.monotonic()
+            failing_since = now if failing_since is None else failing_since
             slow += _took_too_long(failure)
-            if slow_retries is not None and slow > slow_retries:
-                raise TooLargeError from failure
+            if slow_retries is not None and slow > slow_retries and now < failing_since + self.options.time_budget:
+                raise TooLargeError(failing_since) from failure
             may_repeat = repeat or isinstance(failure.error, RateLimitedError)
             if failure.action is not RetryAction.RETRY or not may_repeat:
                 raise failure.error from failure.__cause__

@@ -34,12 +34,13 @@ class RetryBudget:
     Args:
         options: States ``attempts`` and ``time_budget``.
         clock: The time.
+        failing_since: When the first failure was, in monotonic seconds, if that was before the first request of these.
 
     Attributes:
         round: Counts the failures that counted.
     """
 
-    def __init__(self, options: TransferOptions, clock: Clock) -> None:
+    def __init__(self, options: TransferOptions, clock: Clock, failing_since: float | None = None) -> None:
         self.round = 0
         self._clock = clock
         self._attempts = options.attempts
@@ -47,6 +48,7 @@ class RetryBudget:
         self._failures = 0
         self._lost = 0
         self._since = 0.0
+        self._failed_before = failing_since
         self._resume_at = 0.0
         self._moved = 0
 
@@ -99,7 +101,7 @@ class RetryBudget:
             self._failures = max(self._failures + 1, self._lost)
             self._moved = 0
             if self._failures == 1:
-                self._since = now
+                self._since = now if self._failed_before is None else self._failed_before
             wait = delay(self._failures, retry_after=failure.retry_after, jitter=self._clock.jitter())
             self._resume_at = now + (wait if pause is None else max(pause, failure.retry_after or 0.0))
             most = min(self._attempts, HOPELESS_ATTEMPTS) if failure.hopeless else self._attempts
