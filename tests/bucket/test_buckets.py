@@ -193,7 +193,8 @@ async def test_a_store_of_obstore_can_be_the_root(run: AsyncRun, s3: S3, s3_orig
     assert (report.downloaded, s3.objects()) == (1, {"given/config.yaml": FILES["config.yaml"]})
     assert report.root == f'S3Store(bucket="{s3.bucket}", prefix="given")'
     memory = MemoryStore()
-    assert (await run.download(memory)).verified == 5
+    report = await run.download(memory)
+    assert (report.verified, report.root) == (5, "MemoryStore()")
     assert bytes(memory.get("large.bin").bytes()) == LARGE
     assert (await run.download(memory)).kept == 5
     with pytest.raises(ConfigurationError, match="For a local folder give its path"):

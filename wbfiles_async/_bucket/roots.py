@@ -104,4 +104,5 @@ def _read_store(store: object) -> BucketRoot:
         raise ConfigurationError(
             f"root is a folder, a URL or a store of obstore such as S3Store, not {kind.__name__}. {hint}URLs: {_SHOWN}."
         )
-    return BucketRoot(repr(store), store)  # type: ignore[arg-type]  # looked at by its name, see above
+    shown = repr(store)
+    return BucketRoot(f"{kind.__name__}()" if shown.startswith("<") else shown, store)  # type: ignore[arg-type]  # looked at by its name, see above
