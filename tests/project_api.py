@@ -102,7 +102,7 @@ class ProjectApi:
             self.operations.append("runs")
             return data({"project": {"internalId": "7"} | self._runs(variables)})
         self.operations.append("run")
-        run = self._run(variables["name"], variables, variables["fileCursor"])
+        run = self._run(variables["name"], variables, variables.get("fileCursor"))
         return data({"project": {"internalId": "7", "run": run}})
 
     def _runs(self, variables: dict[str, Any]) -> dict[str, object]:

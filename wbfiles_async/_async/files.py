@@ -245,7 +245,7 @@ class AsyncFiles:
         self._check_extent(selection, all=all)
         pending = await self._pending_deletions(selection)
         deletion = self._gateway().deletion(f"the run {self._run._path}", on_result)
-        return deletion.tell(pending) if dry_run else await deletion.carry_out(pending)
+        return await deletion.tell(pending) if dry_run else await deletion.carry_out(pending)
 
     def _check_extent(self, selection: Selection, *, all: bool) -> None:
         chosen = not (self._selects_all and selection.selects_all)

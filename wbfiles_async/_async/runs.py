@@ -250,7 +250,7 @@ class AsyncRuns:
             expect(pending.files, pending.bytes)
             deletion = self._client._gateway.deletion(f"the project {pending.project}", note)
             if dry_run:
-                return deletion.tell(pending)
+                return await deletion.tell(pending)
             try:
                 return await deletion.carry_out(pending)
             except IncompleteDeletionError as error:

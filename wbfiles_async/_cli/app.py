@@ -12,9 +12,10 @@ from wbfiles_async import AsyncRun, AsyncRuns, __version__
 from wbfiles_async._cli.amounts import parse_range
 from wbfiles_async._cli.chosen import Chosen, SeveralRuns
 from wbfiles_async._cli.completing import completion_script
-from wbfiles_async._cli.ending import ExitCode, run
+from wbfiles_async._cli.ending import ExitCode, complain, run
 from wbfiles_async._cli.fetching import Fetch, get
 from wbfiles_async._cli.listing import SORTS, Sort, list_files, list_runs
+from wbfiles_async._cli.mirroring import Leftovers, check_mirror, find_leftovers, remove_leftovers
 from wbfiles_async._cli.options import (
     Common,
     connecting,
@@ -38,6 +39,7 @@ from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCo
 from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target, run_of
 from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
 from wbfiles_async._cli.writing import write_files
+from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.shares import Share, parse_share
 from wbfiles_async._models import EXISTING, Existing
@@ -173,7 +175,12 @@ def ls_command(
     help="Where below the root the files of each of several runs go, with {entity}, {project} and {run} for its own; "
     f"'' for no folder.  [default: {LAYOUT}]",
 )  # fmt: skip
-@option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be fetched.")
+@option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be fetched, and removed.")
+@option(
+    WHERE, "--delete", "mirror", is_flag=True,
+    help="Then remove local files that PROJECT no longer has, after asking; only in folders of runs that it made.",
+)  # fmt: skip
+@option(WHERE, "-y", "--yes", is_flag=True, help="Do not ask about --delete.")
 @option(
     WHICH, "--files-from", metavar="FILE", type=click.File(encoding="utf-8"),
     help="Further NAMEs, one a line, in this file; - for stdin.",
@@ -201,6 +208,8 @@ def get_command(
     shard: Share | None,
     existing: Existing,
     dry_run: bool,
+    mirror: bool,
+    yes: bool,
     files_from: TextIO | None,
     manifest: Path | None,
     as_json: bool,
@@ -217,6 +226,10 @@ def get_command(
     Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
     Of several runs, a NAME counts as lacking where no run has it.
 
+    --delete compares when all is downloaded and nothing failed. It knows a run's folder by a mark, .wbfiles-run, which
+    it makes while all that lies there is of the run. Symbolic links are neither followed nor removed, and what is left
+    out by --include and --exclude stays. stdout gets a line for each file, status removed, or removable in a dry run.
+
     A --manifest appears when all files are dealt with, with the keys run, name, path, size, md5, status, verified and
     error of each; `wbfiles report` sums up manifests.
     """
@@ -225,6 +238,11 @@ def get_command(
     if address := next((name for name in names if "://" in name), None):
         raise click.UsageError(f"{address} is the address of a page, and no NAME; give further runs by --run.")
     asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
+
+    layout_text = LAYOUT if layout is None else layout
+    if mirror:
+        check_mirror(layout_text, root, is_shard=shard is not None, asks=not (yes or dry_run))
+    leftovers: list[Leftovers] = []
 
     async def work() -> int:
         target: AsyncRun | AsyncRuns | SeveralRuns
@@ -251,12 +269,22 @@ def get_command(
                     root=root,
                     existing=existing,
                     dry_run=dry_run,
-                    layout=LAYOUT if layout is None else layout,
+                    layout=layout_text,
                     manifest=manifest,
                 )
-                return await get(fetch, output)
+                if mirror and not isinstance(target, AsyncRuns):
+                    raise click.UsageError(f"--delete is for projects, and {path} is none.")
+                code = await get(fetch, output)
+                if mirror and isinstance(target, AsyncRuns) and isinstance(root, Path):
+                    if code != ExitCode.DONE:
+                        complain("nothing was removed, since not all that was asked for is there.")
+                        return code
+                    selection, folders = Selection(chosen.include, exclude), Layout(layout_text)
+                    leftovers.append(await find_leftovers(target, selection, root, folders, dry_run=dry_run))
+                return code
 
-    return run(work, output.log_level)
+    code = run(work, output.log_level)
+    return remove_leftovers(leftovers[0], output, dry_run=dry_run, yes=yes) if leftovers else code
 
 
 @program.command("put", short_help="Upload files and folders to a run.")

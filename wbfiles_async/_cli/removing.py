@@ -259,7 +259,8 @@ async def _carry_out(removal: Removal, found: _Found, output: Output) -> Deletio
         with _shown(found, removal, output) as on_result:
             deletion = api._gateway.deletion(found.where, on_result)
             try:
-                return deletion.tell(found.pending) if removal.dry_run else await deletion.carry_out(found.pending)
+                act = deletion.tell if removal.dry_run else deletion.carry_out
+                return await act(found.pending)
             except IncompleteDeletionError as error:
                 return error.report
 

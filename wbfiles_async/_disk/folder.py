@@ -146,6 +146,18 @@ class Folder(Protocol):
         """Open a file for reading alone, as ``open`` does."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove a file, or a link itself."""
+        ...
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder.
+
+        Raises:
+            OSError: It is not empty, or is no folder.
+        """
+        ...
+
     def close(self) -> None:
         """Close the folder, after its files; harmless when repeated."""
         ...

@@ -15,6 +15,7 @@ from typing import Final
 from wbfiles_async.errors import UnsafePathError
 
 __all__ = [
+    "MARK_NAME",
     "STATE_NAME",
     "collision_key",
     "is_temporary",
@@ -27,6 +28,9 @@ __all__ = [
 
 STATE_NAME: Final = ".wbfiles-state"
 """The file below a root in which it is remembered which files were found right."""
+
+MARK_NAME: Final = ".wbfiles-run"
+"""The file in a run's folder by which a mirror knows it."""
 
 # ext4, XFS, NTFS and APFS all hold this much; UTF-8 is never shorter than the UTF-16 that NTFS counts.
 _LONGEST_COMPONENT: Final = 255  # bytes
@@ -121,6 +125,8 @@ def _reason_against_component(component: str) -> str | None:
     key = collision_key(component)
     if is_temporary(key):
         return f"names like {component!r} are kept for unfinished downloads"
+    if key == MARK_NAME:
+        return f"the name {component!r} is kept for folders that mirror runs"
     if key == STATE_NAME:
         return f"the name {component!r} is kept for what is remembered of downloaded files"
     return None

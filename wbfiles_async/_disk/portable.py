@@ -245,6 +245,16 @@ class PortableFolder:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         return file
 
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        self.check_way()
+        os.unlink(self.path_of(name))
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder."""
+        self.check_way()
+        os.rmdir(self.path_of(name))
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -178,6 +178,14 @@ class PosixFolder:
         """Open a file for reading."""
         return PosixFile(self._folder, name, os.open(name, _READ, dir_fd=self._folder))
 
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        os.unlink(name, dir_fd=self._folder)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder."""
+        os.rmdir(name, dir_fd=self._folder)
+
     def close(self) -> None:
         """Close the folder."""
         folder, self._folder = self._folder, -1

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from itertools import chain
 from typing import Final
 
+import anyio
+import anyio.lowlevel
 import attrs
 
 from wbfiles_async._backoff import is_transient
@@ -94,10 +96,12 @@ class Deletion:
         if outcome.error is not None:
             raise outcome.error
 
-    def tell(self, pending: PendingDeletions) -> DeletionReport:
+    async def tell(self, pending: PendingDeletions) -> DeletionReport:
         """Report what would be deleted. Makes no request."""
-        for each in pending:
-            self._account(each, "planned")
+        for batch in pending.batches():
+            for each in batch:
+                self._account(each, "planned")
+            await anyio.lowlevel.checkpoint()  # the files may be millions, and others want the loop too
         return self._report(0.0)
 
     async def carry_out(self, pending: PendingDeletions) -> DeletionReport:
