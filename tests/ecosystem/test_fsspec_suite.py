@@ -17,6 +17,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     with LocalServer(tmp_path_factory.mktemp("served")) as server:
         server.add_run("team/project/run")
         yield server
+        for fs in WandbFileSystem._cache.values():
+            fs._clients.close()
     WandbFileSystem.clear_instance_cache()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 pytest.importorskip("zarr", reason="nox -s ecosystem installs it")
 
@@ -25,6 +26,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     with LocalServer(tmp_path_factory.mktemp("served")) as server:
         server.add_run("team/project/run")
         yield server
+        for fs in WandbFileSystem._cache.values():
+            fs._clients.close()
     WandbFileSystem.clear_instance_cache()
 
 
@@ -32,15 +35,15 @@ class TestStore(StoreTests[FsspecStore, cpu.Buffer]):
     store_cls = FsspecStore
     buffer_cls = cpu.Buffer
 
-    @pytest.fixture
-    def store_kwargs(self, served: LocalServer) -> dict[str, Any]:
+    @pytest_asyncio.fixture
+    async def store_kwargs(self, served: LocalServer) -> AsyncIterator[dict[str, Any]]:
         fs = WandbFileSystem(base_url=served.base_url, api_key=served.api_key, asynchronous=True)
-        return {"fs": fs, "path": f"team/project/run/{next(numbers)}.zarr"}
+        yield {"fs": fs, "path": f"team/project/run/{next(numbers)}.zarr"}
+        await fs.aclose()  # each test has a loop of its own
 
-    @pytest.fixture
-    async def store(self, store_kwargs: dict[str, Any]) -> Any:
-        yield await self.store_cls.open(**store_kwargs)
-        await store_kwargs["fs"].aclose()
+    @pytest_asyncio.fixture
+    async def store(self, store_kwargs: dict[str, Any]) -> FsspecStore:
+        return await self.store_cls.open(**store_kwargs)
 
     async def get(self, store: FsspecStore, key: str) -> cpu.Buffer:
         return self.buffer_cls.from_bytes(await store.fs._cat_file(f"{store.path}/{key}"))

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Final
 
 import attrs
-from fsspec.asyn import sync_teardown
 
 from wbfiles_async._async.api import AsyncApi
 from wbfiles_async._fsspec.lookups import Lookups
@@ -74,5 +73,25 @@ class Clients:
             return
         while self._links:
             loop, link = self._links.popitem()
-            with suppress(RuntimeError, TimeoutError):  # the loop has ended, and with it the connections
-                sync_teardown(loop, link.api.aclose, timeout=CLOSE_SECONDS)
+            if loop.is_running():  # else it has ended, and with it the connections
+                _close(loop, link.api)
+
+
+def _close(loop: asyncio.AbstractEventLoop, api: AsyncApi) -> None:
+    """Close a client from outside of its loop and wait for that; from inside, as the collector may call, begin it."""
+    closing = api.aclose()
+    try:
+        done = asyncio.run_coroutine_threadsafe(closing, loop)
+    except RuntimeError:  # the loop ended meanwhile
+        closing.close()
+        return
+    if not _runs_here(loop):
+        with suppress(TimeoutError, asyncio.CancelledError):
+            done.result(CLOSE_SECONDS)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
