@@ -72,6 +72,8 @@ def test_a_name_that_every_system_can_hold_is_used_literally(name: str, portable
         (".x.wbfiles\u200d-part/y", "unfinished downloads"),
         (".x.wbfiles-part. ", "unfinished downloads"),
         (".wbfiles-state", "remembered"),
+        (".wbfiles-run", "mirror runs"),
+        (".WBFILES-RUN.", "mirror runs"),
         ("a/.WBFILES-State/b", "remembered"),
         (".wbfiles\ufe0f-state", "remembered"),
     ],

@@ -16,7 +16,7 @@ from systems import SYSTEM
 
 from wbfiles_async._disk import portable, resume
 from wbfiles_async._disk.errors import local_failure
-from wbfiles_async._disk.folder import OpenFile, is_link, is_own
+from wbfiles_async._disk.folder import Folder, OpenFile, is_link, is_own
 from wbfiles_async._disk.long_paths import extended_path
 from wbfiles_async._disk.names import local_parts, reason_on_windows
 from wbfiles_async._disk.portable import PortableFolder
@@ -362,3 +362,24 @@ def test_a_short_name_of_windows_may_be_another_file(name: str) -> None:
 @pytest.mark.parametrize("name", ["~", "a~", "~1", "backup~old", "a~1.json", "longername~1.txt", "a.b~1"])
 def test_other_names_with_a_tilde_are_no_short_names(name: str) -> None:
     assert reason_on_windows(name) is None
+
+
+@pytest.mark.parametrize("opened", [PortableFolder.at, open_root])
+def test_files_and_empty_folders_are_removed_and_nothing_else(tmp_path: Path, opened: Callable[[Path], Folder]) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full/a").write_bytes(OLD)
+    (tmp_path / "b").write_bytes(OLD)
+    folder = opened(tmp_path)
+    folder.remove("b")
+    folder.remove_folder("empty")
+    refused: list[Callable[[], None]] = [
+        lambda: folder.remove("full"),
+        lambda: folder.remove_folder("full"),
+        lambda: folder.remove("b"),
+    ]
+    for each in refused:
+        with pytest.raises(OSError):  # each system has its own
+            each()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "full"]
+    folder.close()

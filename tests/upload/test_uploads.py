@@ -349,6 +349,7 @@ class TestRefusals:
 
     async def test_our_own_left_overs_stay_at_home(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
         (source / ".wbfiles-state").write_bytes(b"x")
+        (source / ".wbfiles-run").write_bytes(b"x")
         (source / ".large.bin.0123.wbfiles-part").write_bytes(b"x")
         assert (await run.upload(source, source)).uploaded == 4
         assert not any("wbfiles" in name for name in uploaded(wandb))

@@ -18,14 +18,7 @@ from typing import Final
 import attrs
 
 from wbfiles_async._disk.folder import Folder, is_link
-from wbfiles_async._disk.names import (
-    MARK_NAME,
-    STATE_NAME,
-    collision_key,
-    is_temporary,
-    local_parts,
-    temporary_name,
-)
+from wbfiles_async._disk.names import MARK_NAME, collision_key, is_ours, local_parts, temporary_name
 from wbfiles_async._disk.paths import TargetPath, local_name, open_folder
 from wbfiles_async.errors import UnsafePathError
 
@@ -186,7 +179,7 @@ def _walk(folder: Folder, above: str = "") -> Iterator[tuple[LocalFile, bool]]:
         if stat.S_ISDIR(found.st_mode) and not is_link(found):
             with closing(folder.enter(name, create=False)) as inner:
                 yield from _walk(inner, f"{above}{name}/")
-        elif name not in (MARK_NAME, STATE_NAME) and not is_temporary(name):
+        elif not is_ours(name):
             yield LocalFile(above + name, found.st_size), stat.S_ISREG(found.st_mode) and not is_link(found)
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "MARK_NAME",
     "STATE_NAME",
     "collision_key",
+    "is_ours",
     "is_temporary",
     "local_parts",
     "part_name",
@@ -164,6 +165,11 @@ def collision_key(name: str) -> str:
         folded = unicodedata.normalize("NFD", _IGNORED.sub("", name)).casefold()
         key = _IGNORED.sub("", unicodedata.normalize("NFD", folded))
     return _TRAILING.sub("", key)
+
+
+def is_ours(component: str) -> bool:
+    """Return whether a local file is one of our own, and no file of a run."""
+    return component in (STATE_NAME, MARK_NAME) or is_temporary(component)
 
 
 def is_temporary(component: str) -> bool:
