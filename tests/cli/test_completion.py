@@ -59,7 +59,7 @@ def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
 
 
 def test_commands_and_options_and_their_values_are_completed(press: Press) -> None:
-    assert press("") == {"ls", "get", "put", "cat", "rm", "du", "serve", "demo", "completion"}
+    assert press("") == {"ls", "get", "put", "cat", "rm", "du", "report", "serve", "demo", "completion"}
     assert press("rm", RUN, "--in") == {"--include"}
     assert press("get", "--existing", "re") == {"replace"}
     assert press("completion", "f") == {"fish"}
