@@ -122,7 +122,7 @@ def test_the_picture_shows_the_demo_and_asks_nobody_for_anything() -> None:
 
 
 def test_every_python_example_is_tested() -> None:
-    assert len(blocks("python")) == 6
+    assert len(blocks("python")) == 7
 
 
 def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set[str]:
