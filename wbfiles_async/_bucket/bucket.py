@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -43,6 +45,12 @@ REQUEST_SECONDS: Final = 300.0
 
 CLEANING_SECONDS: Final = 30.0
 """Seconds that a cancelled upload gets to remove its parts. A store that cannot be reached keeps them."""
+
+_EXIT_SECONDS: Final = 0.1
+"""Seconds that the interpreter's exit waits. obstore's threads let go of Python's objects a moment after a result is
+known, and abort the process if the interpreter is gone by then (PyO3/pyo3-async-runtimes#40)."""
+
+atexit.register(time.sleep, _EXIT_SECONDS)
 
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
