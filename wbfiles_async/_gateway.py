@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,6 @@ import attrs
 from wbfiles_async._auth.credentials import Credentials
 from wbfiles_async._bucket.roots import BucketRoot
 from wbfiles_async._clock import Clock
-from wbfiles_async._disk.reading import LocalFile
 from wbfiles_async._download.bulk import BulkDownload
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._download.many_runs import Bulk, ManyRuns
@@ -30,20 +27,16 @@ from wbfiles_async._graphql.api import WandbApi
 from wbfiles_async._graphql.deletion import Deletion
 from wbfiles_async._graphql.named_runs import NamedRuns
 from wbfiles_async._graphql.runs_page import ListedRun
-from wbfiles_async._graphql.uploads import RunUploads
 from wbfiles_async._http.client import HttpOptions
 from wbfiles_async._models import Existing, FileAttributes, RunPath
 from wbfiles_async._options import TransferOptions
-from wbfiles_async._reports import DownloadReport, FileResult, UploadReport
+from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._session import Session, open_session
 from wbfiles_async._settings import Settings
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._upload.bulk import BulkUpload, failure_of
-from wbfiles_async._upload.content import BytesContent, FileContent, UploadContent
-from wbfiles_async._upload.plan import FoundFile, batches_of, find_files, read_one, read_paths
-from wbfiles_async._upload.uploader import Upload, Uploader
-from wbfiles_async.errors import ConfigurationError, TransferError
+from wbfiles_async._upload.uploads import Uploads
+from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wbfiles_async._bucket.bucket import Bucket
@@ -203,127 +196,16 @@ class Gateway:
         bulk = self._bulk(root, selection, existing, dry_run, progress, on_result)
         return await ManyRuns(self.api, layout, selection).download(runs, bulk)
 
-    async def upload_all(
-        self,
-        run: RunPath,
-        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-        root: str | os.PathLike[str],
-        *,
-        selection: Selection,
-        existing: Existing,
-        dry_run: bool,
-        progress: Progress | None,
-        on_result: Callable[[FileResult], None] | None,
-    ) -> UploadReport:
-        """Upload files and folders to a run; see ``BulkUpload``."""
-        disk = self.session().disk
-        given = await disk.run(read_paths, paths, root)
-        results = Results(progress, on_result)
-        bulk = BulkUpload(
-            uploader=await self._uploader(run, existing, results),
-            disk=disk,
-            results=results,
-            dry_run=dry_run,
-            clock=self.clock,
-        )
-        return await bulk.run(batches_of(find_files(given, selection)))
-
-    async def list_local(
-        self,
-        paths: Iterable[str | os.PathLike[str]],
-        root: str | os.PathLike[str],
-        selection: Selection,
-    ) -> AsyncGenerator[list[FileAttributes]]:
-        """List what ``upload_all`` finds, for the total of what is uploaded."""
-        disk = self.session().disk
-        batches = batches_of(find_files(await disk.run(read_paths, paths, root), selection))
-        while (batch := await disk.run(next, batches, None)) is not None:
-            yield [FileAttributes(id="", name=found.name, size_bytes=found.size) for found in batch]
-
-    async def upload_file(
-        self,
-        run: RunPath,
-        path: str | os.PathLike[str],
-        root: str | os.PathLike[str],
-        *,
-        existing: Existing,
-        progress: Progress | None,
-    ) -> FileAttributes:
-        """Upload one local file under its name below a root.
-
-        Returns:
-            What the server lists of it now.
-        """
-        disk = self.session().disk
-        found = await disk.run(read_one, path, root)
-        content = FileContent(LocalFile(found.path, follow_links=True), disk, self.options.verify)
-        return await self._upload(run, found.name, content, found.size, existing, progress)
-
-    async def upload_path(
-        self, run: RunPath, name: str, path: Path, *, existing: Existing, progress: Progress | None = None
-    ) -> FileAttributes:
-        """Upload a local file under any name, which is taken as it is; otherwise as ``upload_file``."""
-        content = FileContent(LocalFile(path, follow_links=True), self.session().disk, self.options.verify)
-        return await self._upload(run, name, content, 0, existing, progress)
-
-    async def upload_bytes(
-        self, run: RunPath, name: str, data: bytes | memoryview, *, existing: Existing, progress: Progress | None = None
-    ) -> FileAttributes:
-        """Upload bytes, which must not change meanwhile, under any name, which is taken as it is.
-
-        Returns:
-            What the server lists of it now.
-        """
-        content = BytesContent(data, self.session().disk, self.options.verify)
-        return await self._upload(run, name, content, content.size, existing, progress)
-
-    async def upload_found(
-        self,
-        run: RunPath,
-        found: Iterable[FoundFile],
-        *,
-        progress: Progress | None,
-        on_result: Callable[[FileResult], None] | None,
-    ) -> UploadReport:
-        """Upload local files under names of the caller's choice, each taken as it is; one that is the same stays."""
-        results = Results(progress, on_result)
-        bulk = BulkUpload(
-            uploader=await self._uploader(run, "verify", results),
-            disk=self.session().disk,
-            results=results,
-            dry_run=False,
-            clock=self.clock,
-        )
-        return await bulk.run(batches_of(found))
-
-    async def _upload(
-        self,
-        run: RunPath,
-        name: str,
-        content: UploadContent,
-        size: int,
-        existing: Existing,
-        progress: Progress | None,
-    ) -> FileAttributes:
-        upload = Upload(name=name, content=content, size=size)
-        uploader = await self._uploader(run, existing, Results(progress, None))
-        await uploader.upload([upload])
-        if upload.error is not None:
-            raise upload.error
-        if upload.listed is None:
-            raise TransferError(f"{name}: nothing is known of it after the upload.", name=name)
-        return upload.listed
-
-    async def _uploader(self, run: RunPath, existing: Existing, results: Results) -> Uploader:
-        uploads = RunUploads(self.api, await self.api.resolve(run), self.settings.base_url)
-        return Uploader(
-            uploads=uploads,
-            writer=self.session().writer,
-            existing=existing,
+    def uploads(self) -> Uploads:
+        """Prepare uploads to runs. Makes no request."""
+        session = self.session()
+        return Uploads(
+            api=self.api,
+            base_url=self.settings.base_url,
+            writer=session.writer,
+            disk=session.disk,
             options=self.options,
             clock=self.clock,
-            failure_of=partial(failure_of, results),
-            progress=results.progress_for(""),
         )
 
     async def download_listed(

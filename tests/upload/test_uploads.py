@@ -189,14 +189,14 @@ def test_the_blocking_objects_upload_too(wandb: LocalServer, source: Path) -> No
 async def test_bytes_in_memory_are_uploaded_without_a_file(wandb: LocalServer, run: AsyncRun) -> None:
     gateway = run._gateway()
     for data in (b"", b"in memory", memoryview(LARGE)):
-        listed = await gateway.upload_bytes(run._path, "folder/name", data, existing="replace")
+        listed = await gateway.uploads().data(run._path, "folder/name", data, existing="replace")
         assert (listed.size_bytes, uploaded(wandb)["folder/name"]) == (len(data), bytes(data))
     with pytest.raises(RemoteFileExistsError):
-        await gateway.upload_bytes(run._path, "folder/name", b"x", existing="error")
+        await gateway.uploads().data(run._path, "folder/name", b"x", existing="error")
 
 
 async def test_a_local_file_is_uploaded_under_another_name(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
-    await run._gateway().upload_path(run._path, "other/name", source / "small.json", existing="replace")
+    await run._gateway().uploads().path(run._path, "other/name", source / "small.json", existing="replace")
     assert uploaded(wandb) == {"other/name": b"{}"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from wbfiles_async._async.client import Client
+from wbfiles_async._async.connecting import check_connecting, check_injected, proxy_rules
 from wbfiles_async._async.files import check_existing, judged
 from wbfiles_async._async.projects import AsyncProjects
 from wbfiles_async._async.run import AsyncRun
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
     from wbfiles_async._download.progress import Progress
-    from wbfiles_async._http.proxies import ProxyRules
 
 
 class AsyncApi(Client, HandlesFilesOnly):
@@ -88,8 +87,8 @@ class AsyncApi(Client, HandlesFilesOnly):
         from wbfiles_async._gateway import Gateway
         from wbfiles_async._http.client import HttpOptions
 
-        _check_injected(http_client, transport)
-        _check_connecting(ssl_context, proxy, injected=http_client is not None or transport is not None)
+        check_injected(http_client, transport)
+        check_connecting(ssl_context, proxy, injected=http_client is not None or transport is not None)
         environ, home = os.environ, home_folder()
         settings = load_settings(
             overrides,
@@ -109,7 +108,7 @@ class AsyncApi(Client, HandlesFilesOnly):
             http_client=http_client,
             transport=transport,
             ssl_context=ssl_context,
-            proxies=None if proxy is None else _proxy_rules(proxy),
+            proxies=None if proxy is None else proxy_rules(proxy),
         )
         self._gateway = Gateway(settings, options or TransferOptions(), credentials, http_options)
 
@@ -366,54 +365,3 @@ class AsyncApi(Client, HandlesFilesOnly):
         async with aclosing(self._gateway.named_runs(paths, selection, urls=urls)) as pages:
             async for page in pages:
                 yield page
-
-
-def _check_connecting(ssl_context: object, proxy: object, *, injected: bool) -> None:
-    """Check the way to connect that the caller states.
-
-    Raises:
-        ConfigurationError: It cannot be used.
-    """
-    if injected and (ssl_context is not None or proxy is not None):
-        raise ConfigurationError(
-            "ssl_context and proxy are for our own transport; give them to the http_client or transport instead: "
-            "httpx.AsyncClient(verify=ssl_context, proxy=proxy)."
-        )
-    if ssl_context is not None:
-        import ssl
-
-        if not isinstance(ssl_context, ssl.SSLContext) or ssl_context.protocol is ssl.PROTOCOL_TLS_SERVER:
-            raise ConfigurationError(
-                "ssl_context must be an ssl.SSLContext for clients, as ssl.create_default_context() makes it, not "
-                f"{ssl_context!r}."
-            )
-    if proxy is not None and not isinstance(proxy, str):
-        raise ConfigurationError(f"proxy must be a URL, as http://host:port, not of the type {type(proxy).__name__}.")
-
-
-def _proxy_rules(proxy: str) -> ProxyRules:
-    from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
-
-    try:
-        return ProxyRules.of_one(proxy)
-    except ProxyUrlError as error:
-        raise ConfigurationError(f"{error}.") from None
-
-
-def _check_injected(client: object, transport: object) -> None:
-    """Check that what the caller injects is of the package httpx or httpx2.
-
-    Raises:
-        ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.
-    """
-    import httpx
-
-    # One of httpx2 cannot be there unless the caller has imported it.
-    packages = [httpx, *filter(None, [sys.modules.get("httpx2")])]
-    for name, given, kind in (("http_client", client, "AsyncClient"), ("transport", transport, "AsyncBaseTransport")):
-        if given is not None and not isinstance(given, tuple(getattr(package, kind) for package in packages)):
-            theirs = type(given)
-            raise ConfigurationError(
-                f"{name} must be an httpx.{kind}, of the package httpx or httpx2, not {theirs.__module__}."
-                f"{theirs.__qualname__}."
-            )

@@ -352,10 +352,10 @@ class AsyncRun(HandlesFilesOnly):
         """
         check_existing(existing)
         run, selection, several = self._with(api), Selection(include, exclude), path_list(paths)
-        gateway, shown = run._gateway(), None if dry_run else progress
-        listing = partial(gateway.list_local, several, root, selection)
+        uploads, shown = run._gateway().uploads(), None if dry_run else progress
+        listing = partial(uploads.listing, several, root, selection)
         async with watching_many(shown, on_result, listing, selection) as (told, note):
-            report = await gateway.upload_all(
+            report = await uploads.paths(
                 run._path,
                 several,
                 root,
@@ -407,7 +407,7 @@ class AsyncRun(HandlesFilesOnly):
         check_existing(existing)
         run = self._with(api)
         async with watching_one(progress, Path(path).name, None) as told:
-            found = await run._gateway().upload_file(run._path, path, root, existing=existing, progress=told)
+            found = await run._gateway().uploads().file(run._path, path, root, existing=existing, progress=told)
         return AsyncFile._of(run._client, found, run)
 
     def _gateway(self) -> Gateway:

@@ -19,7 +19,7 @@ from wbfiles_async._models import FileStatus
 from wbfiles_async._reports import FileResult
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["SUFFIXES", "ManifestRow", "ManifestWriter", "is_manifest", "read_manifest", "row_of"]
+__all__ = ["SUFFIXES", "ManifestRow", "ManifestWriter", "is_manifest", "latest", "read_manifest", "row_of"]
 
 PARQUET: Final = ".parquet"
 SUFFIXES: Final = (".jsonl", PARQUET)
@@ -57,6 +57,9 @@ class ManifestRow:
     def is_left(self) -> bool:
         """Whether the file is still to be fetched."""
         return self.status in ("failed", "planned")
+
+
+_COLUMNS: Final = tuple(field.name for field in attrs.fields(ManifestRow))
 
 
 def row_of(result: FileResult) -> ManifestRow:
@@ -237,6 +240,3 @@ def latest(manifests: Iterable[Path]) -> dict[tuple[str, str], ManifestRow]:
         OSError: One cannot be read.
     """
     return {(row.run, row.name): row for path in manifests for row in read_manifest(path)}
-
-
-_COLUMNS: Final = tuple(field.name for field in attrs.fields(ManifestRow))

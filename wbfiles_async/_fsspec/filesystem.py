@@ -21,13 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 from fsspec.asyn import AsyncFileSystem, get_loop
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
-from fsspec.config import apply_config
 from fsspec.core import get_compression
-from fsspec.spec import _Cached
 from fsspec.utils import tokenize
 
 from wbfiles_async._async.api import AsyncApi
@@ -38,9 +35,11 @@ from wbfiles_async._download.planned import ListedFiles
 from wbfiles_async._download.random_access import RandomAccess
 from wbfiles_async._fsspec.clients import Clients, Link
 from wbfiles_async._fsspec.files import GrowingCache, WandbFile, WandbStream
+from wbfiles_async._fsspec.found import Found, parts_of, prefix_of
 from wbfiles_async._fsspec.getting import Copies, Copy, Progress, collect_copies, plan_copies
 from wbfiles_async._fsspec.globs import Pushed, like_of, pushed
-from wbfiles_async._fsspec.keys import key_of, mark_of
+from wbfiles_async._fsspec.instances import KeepsKeysOut
+from wbfiles_async._fsspec.keys import key_of
 from wbfiles_async._fsspec.listings import Listings, Tree
 from wbfiles_async._fsspec.places import (
     ENTITY,
@@ -64,7 +63,6 @@ from wbfiles_async._models import Existing, FileAttributes, ProjectPath, RunPath
 from wbfiles_async._options import BLOCK_SIZE, PER_PAGE, RUNS_PER_PAGE, TransferOptions
 from wbfiles_async._ranges import Range
 from wbfiles_async._reports import DownloadReport, UploadReport
-from wbfiles_async._settings import home_folder, load_settings
 from wbfiles_async._tasks import open_task_group
 from wbfiles_async._upload.plan import FoundFile, name_refusal
 from wbfiles_async._urls import host_of
@@ -78,40 +76,7 @@ FETCHES: Final = 64
 HAS_MAGIC: Final = frozenset("*?[")
 
 
-class _KeepsKeysOut(_Cached):
-    """Makes the instances, or finds them: what identifies them, and what is pickled of them, holds no key."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # that of a metaclass
-        options = {name: value for name, value in apply_config(cls, kwargs).items() if value is not None}
-        if "api_key" in options:
-            options["api_key"] = mark_of(str(options["api_key"]))
-        if isinstance(given := options.get("options"), TransferOptions):
-            options["options"] = _changed(given)
-        options["base_url"] = _base_url(options.get("base_url"))  # that of the environment goes along to workers
-        return super().__call__(*args, **options)
-
-
-def _changed(options: TransferOptions) -> dict[str, object]:
-    """Return the options that are not as by default, as JSON can hold them."""
-    usual, given = attrs.asdict(TransferOptions()), attrs.asdict(options)
-    return {name: value for name, value in given.items() if value != usual[name]}
-
-
-def _base_url(given: str | None) -> str:
-    settings = load_settings(
-        None,
-        timeout=None,
-        base_url=given,
-        entity=None,
-        project=None,
-        environ=os.environ,
-        home=home_folder(),
-        folder=Path(),
-    )
-    return settings.base_url
-
-
-class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
+class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     """The files of runs, as ``ENTITY/PROJECT/RUN/name``; with fsspec's protocol ``wandb://``, or ``wbfiles://``.
 
     Folders are entities, projects, runs by their ids, and what the names of files make. All but reading and listing
@@ -319,7 +284,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             raise ValueError("maxdepth must be at least 1")
         path = self._strip_protocol(path)
         place = self._place(path)
-        found = _Found(path, maxdepth, withdirs=withdirs, prefix=prefix)
+        found = Found(path, maxdepth, withdirs=withdirs, prefix=prefix)
         try:
             async with aclosing(self._walk_files(place, path, found, pushed or Pushed(), refresh=refresh)) as walked:
                 async for run, files in walked:
@@ -336,7 +301,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
         return dict(sorted(found.infos.items())) if detail else sorted(found.infos)
 
     async def _walk_files(
-        self, place: Place, path: str, found: _Found, pushed: Pushed, *, refresh: bool
+        self, place: Place, path: str, found: Found, pushed: Pushed, *, refresh: bool
     ) -> AsyncGenerator[tuple[RunPath, Iterable[FileAttributes]]]:
         """Yield the files below a path, run by run; folders above runs are noted on the way."""
         if place.depth >= RUN:
@@ -344,14 +309,14 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             if tree is None and pushed.like is not None:
                 async with aclosing(self._pages(place.run, pushed.like)) as pages:
                     async for page in pages:
-                        yield place.run, [file for file in page if file.name.startswith(_prefix(place.name))]
+                        yield place.run, [file for file in page if file.name.startswith(prefix_of(place.name))]
                 return
             yield place.run, (tree or await self._tree(place.run, place.name, refresh=refresh)).below(place.name)
         elif found.needs_files(place.depth) and place.depth == PROJECT:
             async with aclosing(self._walk_project(place, pushed)) as walked:
                 async for run, files in walked:
                     yield run, files
-        elif found.maxdepth is None or found.maxdepth > len(_parts(path)) - len(_parts(found.path)):
+        elif found.maxdepth is None or found.maxdepth > len(parts_of(path)) - len(parts_of(found.path)):
             for info in await self._ls_above(place, path, refresh=refresh):
                 below = str(info["name"])
                 found.add_folder(info)
@@ -709,7 +674,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
             progress = None if all(child is DEFAULT_CALLBACK for child in of_run.values()) else Progress(of_run)
             try:
                 with _missing_as(str(run)):
-                    report = await self._link.api._gateway.upload_found(
+                    report = await self._link.api._gateway.uploads().found(
                         run, files, progress=progress, on_result=lambda _: callback.relative_update(1)
                     )
             finally:
@@ -743,13 +708,13 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
     ) -> None:
         """Upload bytes or a local file, and check what the server lists then."""
         place = self._place(path)
-        gateway = self._link.api._gateway
+        uploads = self._link.api._gateway.uploads()
         try:
             with _missing_as(path):
                 if isinstance(content, Path):
-                    await gateway.upload_path(place.run, place.name, content, existing=existing, progress=progress)
+                    await uploads.path(place.run, place.name, content, existing=existing, progress=progress)
                 else:
-                    await gateway.upload_bytes(place.run, place.name, content, existing=existing, progress=progress)
+                    await uploads.data(place.run, place.name, content, existing=existing, progress=progress)
         finally:
             self._listings.forget(place.run)
 
@@ -934,61 +899,12 @@ class WandbFileSystem(AsyncFileSystem, metaclass=_KeepsKeysOut):
         if not refresh and (known := self._listings.tree(run, folder)) is not None:
             return known
         files: list[FileAttributes] = []
-        async with aclosing(self._pages(run, like_of(_prefix(folder)) if folder else None)) as pages:
+        async with aclosing(self._pages(run, like_of(prefix_of(folder)) if folder else None)) as pages:
             async for page in pages:
-                files += [file for file in page if file.name.startswith(_prefix(folder))]
+                files += [file for file in page if file.name.startswith(prefix_of(folder))]
         tree = Tree(files)
         self._listings.keep_tree(run, folder, tree)
         return tree
-
-
-@attrs.define
-class _Found:
-    """What ``find`` has found below a path.
-
-    Attributes:
-        path: Where it looks.
-        maxdepth: Levels below that.
-        withdirs: Whether folders are wanted.
-        prefix: What everything begins with, below the path.
-        infos: The details, by path.
-    """
-
-    path: str
-    maxdepth: int | None
-    withdirs: bool = attrs.field(kw_only=True)
-    prefix: str = attrs.field(kw_only=True)
-    infos: dict[str, Info] = attrs.field(factory=dict, init=False)
-
-    def needs_files(self, depth: int) -> bool:
-        """Return whether files are near enough to be found from a place of this depth on."""
-        return self.maxdepth is None or len(_parts(self.path)) + self.maxdepth >= FILE
-
-    def add(self, run: RunPath, file: FileAttributes) -> None:
-        """Add a file, and the folders that lead to it."""
-        path = f"{run}/{file.name}"
-        below = path[len(_prefix(self.path)) :]
-        if not below.startswith(self.prefix):
-            return
-        levels = below.split("/")
-        if self.maxdepth is None or len(levels) <= self.maxdepth:
-            self.infos[path] = file_info(run, file)
-        if self.withdirs:
-            for count in range(1, len(levels)):
-                folder = _prefix(self.path) + "/".join(levels[:count])
-                if (self.maxdepth is None or count <= self.maxdepth) and folder not in self.infos:
-                    self.infos[folder] = folder_info(folder)
-
-    def add_run(self, run: RunPath) -> None:
-        """Add a run, if it is below the path; one may have no files."""
-        if len(_parts(self.path)) < RUN:
-            self.add_folder(folder_info(str(run)))
-
-    def add_folder(self, info: Info) -> None:
-        """Add an entity, a project or a run."""
-        below = str(info["name"])[len(_prefix(self.path)) :]
-        if self.withdirs and below.startswith(self.prefix):
-            self.infos.setdefault(str(info["name"]), info)
 
 
 def _raise_failure(report: DownloadReport | UploadReport) -> None:
@@ -996,14 +912,6 @@ def _raise_failure(report: DownloadReport | UploadReport) -> None:
         raise report.stopped
     if report.failures and (error := report.failures[0].error) is not None:
         raise error
-
-
-def _parts(path: str) -> list[str]:
-    return path.split("/") if path else []
-
-
-def _prefix(folder: str) -> str:
-    return folder and f"{folder}/"
 
 
 def _run_info(path: str, name: str | None, state: str | None, created_at: str | None) -> Info:

@@ -79,7 +79,7 @@ class BulkUpload:
         uploads, digests = list[tuple[FoundFile, Upload]](), self.uploader.options.verify
         for found in batch:
             if found.error is not None:
-                self._add(found, error=found.error)
+                self._add(found, None, found.error)
                 continue
             content = FileContent(LocalFile(found.path, follow_links=found.given), self.disk, digests)
             uploads.append((found, Upload(name=found.name, content=content, size=found.size)))
@@ -94,28 +94,18 @@ class BulkUpload:
             failure = error
             self.results.stopped = self.results.stopped or error
         for found, upload in uploads:
-            self._account(found, upload, failure)
+            self._add(found, upload, upload.error or (None if upload.listed is not None else failure))
 
-    def _account(self, found: FoundFile, upload: Upload, failure: WBFilesError | None) -> None:
-        if upload.error is not None:
-            self._add(found, error=upload.error)
-        elif upload.listed is not None:
-            self._add(found, upload)
-        elif failure is not None:
-            self._add(found, error=failure)
-        else:
-            self._add(found, upload)
-
-    def _add(self, found: FoundFile, upload: Upload | None = None, error: WBFilesError | None = None) -> None:
+    def _add(self, found: FoundFile, upload: Upload | None, error: WBFilesError | None) -> None:
         status: FileStatus = "failed"
-        if upload is not None:
+        if upload is not None and error is None:
             status = "kept" if upload.kept else "uploaded" if upload.listed is not None else "planned"
         self.results.add(
             FileResult(
                 name=found.name,
                 status=status,
                 path=found.path,
-                size=found.size if upload is None else upload.size,
+                size=found.size if upload is None or error is not None else upload.size,
                 verified=upload is not None and upload.verified,
                 error=error,
                 run=str(self.uploader.uploads.run),

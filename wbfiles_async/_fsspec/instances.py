@@ -1,0 +1,50 @@
+"""How file systems are made, found again and identified: without the keys that they were given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import attrs
+from fsspec.config import apply_config
+from fsspec.spec import _Cached
+
+from wbfiles_async._fsspec.keys import mark_of
+from wbfiles_async._options import TransferOptions
+from wbfiles_async._settings import home_folder, load_settings
+
+__all__ = ["KeepsKeysOut"]
+
+
+class KeepsKeysOut(_Cached):
+    """Makes the instances, or finds them: what identifies them, and what is pickled of them, holds no key."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # that of a metaclass
+        options = {name: value for name, value in apply_config(cls, kwargs).items() if value is not None}
+        if "api_key" in options:
+            options["api_key"] = mark_of(str(options["api_key"]))
+        if isinstance(given := options.get("options"), TransferOptions):
+            options["options"] = _changed(given)
+        options["base_url"] = _base_url(options.get("base_url"))  # that of the environment goes along to workers
+        return super().__call__(*args, **options)
+
+
+def _changed(options: TransferOptions) -> dict[str, object]:
+    """Return the options that are not as by default, as JSON can hold them."""
+    usual, given = attrs.asdict(TransferOptions()), attrs.asdict(options)
+    return {name: value for name, value in given.items() if value != usual[name]}
+
+
+def _base_url(given: str | None) -> str:
+    settings = load_settings(
+        None,
+        timeout=None,
+        base_url=given,
+        entity=None,
+        project=None,
+        environ=os.environ,
+        home=home_folder(),
+        folder=Path(),
+    )
+    return settings.base_url
