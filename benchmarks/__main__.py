@@ -1,5 +1,6 @@
 """All benchmarks: ``python -m benchmarks [--only NAME,...] [--runs N] [--smoke] [--write]``."""
 
+from benchmarks.cluster import CLUSTER, PLAN
 from benchmarks.command import main
 from benchmarks.connections import CONNECTIONS
 from benchmarks.distant import DISTANT
@@ -29,6 +30,8 @@ if __name__ == "__main__":
             PATHS,
             OVERVIEW,
             SAMPLE,
+            PLAN,
+            CLUSTER,
             IMPORTS,
             MANY,
             FACADE,

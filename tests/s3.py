@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -92,9 +93,9 @@ class S3:
         return [each.partition(" ")[2] for each in found if each.startswith(f"{method} /{self.bucket}")]
 
 
-@pytest.fixture(scope="session")
-def s3_origin() -> Iterator[str]:
-    """The origin of the server."""
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run the server; yield its origin."""
     command = [sys.executable, "-W", "ignore", str(SCRIPT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdin is not None
@@ -106,11 +107,31 @@ def s3_origin() -> Iterator[str]:
             child.wait(20)
 
 
+def make_bucket(origin: str) -> S3:
+    """Make an empty bucket."""
+    made = S3(origin, f"bucket-{next(_NAMES)}")
+    httpx.put(f"{origin}/{made.bucket}", trust_env=False, headers=_SIGNED).raise_for_status()
+    return made
+
+
+@contextmanager
+def bucket_of_its_own() -> Iterator[S3]:
+    """Run a server for one bucket."""
+    with serving() as origin:
+        yield make_bucket(origin)
+
+
+@pytest.fixture(scope="session")
+def s3_origin() -> Iterator[str]:
+    """The origin of the server."""
+    with serving() as origin:
+        yield origin
+
+
 @pytest.fixture
 def s3(s3_origin: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """An empty bucket, whose server and credentials the environment names."""
-    made = S3(s3_origin, f"bucket-{next(_NAMES)}")
-    httpx.put(f"{s3_origin}/{made.bucket}", trust_env=False, headers=_SIGNED).raise_for_status()
+    made = make_bucket(s3_origin)
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
     yield made

@@ -19,7 +19,8 @@ import wbfiles_async
 PACKAGE = Path(wbfiles_async.__file__).parent
 FLOORS = (
     ("__main__",),
-    ("testing", "_cli", "fsspec"),
+    ("testing", "_cli", "fsspec", "scale"),
+    ("_scale",),
     ("_sync", "_fsspec"),
     ("_async",),
     ("_display",),
@@ -33,7 +34,18 @@ FLOORS = (
     ("_disk",),
     (
         *("errors", "_errors", "_models", "_reports", "_options", "_settings", "_text", "_html"),
-        *("_urls", "_messages", "_md5", "_ranges", "_backoff", "_clock", "_tasks", "_threads", "_waiting"),
+        *(
+            "_urls",
+            "_messages",
+            "_md5",
+            "_ranges",
+            "_backoff",
+            "_clock",
+            "_tasks",
+            "_threads",
+            "_waiting",
+            "_rate_limit",
+        ),
         "_wandb_settings",
     ),
 )
@@ -42,11 +54,23 @@ FLOORS = (
 LEVELS = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "selectors", "socket", "ssl"}
 PURE = {
-    *("_ranges", "_md5", "_urls", "_messages", "_backoff", "_models", "_options", "_settings", "_text", "_html"),
+    *(
+        "_ranges",
+        "_rate_limit",
+        "_md5",
+        "_urls",
+        "_messages",
+        "_backoff",
+        "_models",
+        "_options",
+        "_settings",
+        "_text",
+        "_html",
+    ),
     *("_wandb_settings", "errors"),
     *("_disk.fingerprints", "_disk.folder", "_disk.journal", "_disk.long_paths", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
-    *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.rate_limit", "_store.store_errors"),
+    *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.store_errors"),
     *("_fsspec.globs", "_fsspec.keys", "_fsspec.listings", "_fsspec.places"),
     *("_graphql.files_page", "_graphql.projects_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
     *(
@@ -66,6 +90,7 @@ PURE = {
         "_download.layout",
         "_download.parallelism",
     ),
+    *("_scale.budget", "_scale.chunks"),
     *("_download.prefix", "_download.read_ahead", "_download.selection"),
 }
 """What performs no I/O: it imports nothing that does."""

@@ -54,6 +54,11 @@ def _optional_count(options: object, field: attrs.Attribute[int | None], value: 
         )
 
 
+def _optional_rate(options: object, field: attrs.Attribute[float | None], value: object) -> None:
+    if value is not None and not is_seconds(value):
+        raise ConfigurationError(f"TransferOptions.{field.name} must be a number above 0, or None, not {value!r}.")
+
+
 def _seconds(options: object, field: attrs.Attribute[float], value: object) -> None:
     if not is_seconds(value):
         raise ConfigurationError(f"TransferOptions.{field.name} must be a number of seconds above 0, not {value!r}.")
@@ -65,7 +70,7 @@ def _switch(options: object, field: attrs.Attribute[bool], value: object) -> Non
 
 
 def is_seconds(value: object) -> bool:
-    """Return whether a value is a number of seconds above 0."""
+    """Return whether a value is a number of seconds above 0, or another such amount."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
@@ -100,6 +105,9 @@ class TransferOptions:
         limit_rate: Bytes a second that all connections of a client together receive from the stores and send to
             them, on average; never more than a quarter of a second's worth beyond. ``None``, the default, for no limit:
             who shares a line with others knows better than we do what is left for them.
+        api_requests: Requests to the API a second at most, on average. ``None``, the default, for as many as the
+            server's own limits allow, which are kept in any case. For many processes that share one account: a server
+            counts their requests together.
         attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
             of a minute: a link that was down for half of one is survived.
         time_budget: Seconds that one file, or one call of the API, may keep failing without progress. Five
@@ -125,6 +133,7 @@ class TransferOptions:
     stall_seconds: float = attrs.field(default=30.0, validator=_seconds)
     stall_bytes: int = attrs.field(default=1024, validator=_count)
     limit_rate: int | None = attrs.field(default=None, validator=_optional_count)
+    api_requests: float | None = attrs.field(default=None, validator=_optional_rate)
     attempts: int = attrs.field(default=10, validator=_count)
     time_budget: float = attrs.field(default=300.0, validator=_seconds)
     private_stores: bool = attrs.field(default=False, validator=_switch)
@@ -145,6 +154,7 @@ class OptionChanges(TypedDict, total=False):
     stall_seconds: float
     stall_bytes: int
     limit_rate: int | None
+    api_requests: float | None
     attempts: int
     time_budget: float
     private_stores: bool

@@ -20,10 +20,10 @@ from wbfiles_async._http.client import HttpClient, HttpOptions, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.system_proxies import read_proxies
 from wbfiles_async._options import ADAPTIVE, TransferOptions
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._settings import Settings
 from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
-from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.request import Requester
 from wbfiles_async._store.writer import StoreWriter
@@ -145,6 +145,7 @@ def open_session(
         options=options,
         disk=disk,
         clock=clock,
+        rate_limit=None if options.api_requests is None else RateLimit(options.api_requests),
     )
     return Session(
         http=http,

@@ -88,6 +88,16 @@ def wandb_overview(title: str, threads: int) -> Contender:
     )
 
 
+def ours_plan(title: str, work: str, workers: int, connections: int) -> Contender:
+    """Make a contender of ``Plan``, made alone (``plan``), or of ``run_plan`` by a ``pool`` or by ``dask``."""
+    return Contender(
+        title,
+        lambda job: _module("ours_plan", work, str(workers), str(connections), *_place(job)),
+        needs="import distributed" if work == "dask" else _OURS,
+        downloads=work != "plan",
+    )
+
+
 def _which(job: Job, paths: bool) -> str:
     return str(job.run.runs) if paths else "all"
 

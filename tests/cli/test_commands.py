@@ -22,7 +22,7 @@ from wbfiles_async._cli import (
     starting as starting,  # parsed here: CPython 3.11 may fail to parse after a RecursionError
 )
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
-from wbfiles_async._store.rate_limit import RateLimit
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async.testing import LocalServer
 
 RUN = "team/project/run1"

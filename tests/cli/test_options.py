@@ -394,6 +394,7 @@ class TestOptionsOfTransfers:
     GIVEN = (
         *("--connections", "3", "--part-size", "1M", "--no-verify", "--no-resume", "--durable", "--no-remember"),
         *("--connect-timeout", "4", "--stall-seconds", "5.5", "--stall-bytes", "2k", "--limit-rate", "9M"),
+        *("--api-requests", "2.5"),
         *("--retries", "6", "--time-budget", "7", "--private-stores", "--insecure-stores", "--portable-names"),
     )
     MEANT = TransferOptions(
@@ -407,6 +408,7 @@ class TestOptionsOfTransfers:
         stall_seconds=5.5,
         stall_bytes=2048,
         limit_rate=9 << 20,
+        api_requests=2.5,
         attempts=7,
         time_budget=7,
         private_stores=True,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._store.rate_limit import BURST_SECONDS, RateLimit
+from wbfiles_async._rate_limit import BURST_SECONDS, RateLimit
 
 RATES = st.floats(1, 1e9)
 STEPS = st.lists(st.tuples(st.integers(1, 1 << 20), st.floats(0, 10)), min_size=1, max_size=50)

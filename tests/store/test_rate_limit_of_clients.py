@@ -11,7 +11,7 @@ from scripted_server import RUN, ScriptedServer, client, clients_use, remote
 from scripted_server import server as server
 
 from wbfiles_async._clock import Clock
-from wbfiles_async._store.rate_limit import BURST_SECONDS
+from wbfiles_async._rate_limit import BURST_SECONDS
 
 MIB = 1 << 20
 RATE = 100_000

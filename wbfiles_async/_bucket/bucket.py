@@ -84,10 +84,11 @@ class Bucket:
     """A place in an object store.
 
     Attributes:
+        store: What obstore opened.
         url: What it is called for people.
     """
 
-    _store: ObjectStore
+    store: ObjectStore
     url: str
 
     @classmethod
@@ -129,7 +130,7 @@ class Bucket:
             ObjectStoreError: There is no such bucket, or it cannot be reached with these credentials.
         """
         try:
-            async for some in obstore.list(self._store, chunk_size=1):
+            async for some in obstore.list(self.store, chunk_size=1):
                 if some:
                     return False
         except Exception as error:
@@ -145,7 +146,7 @@ class Bucket:
             ObjectStoreError: The store fails, or refuses.
         """
         try:
-            found = await obstore.get_async(self._store, key, options={"head": True})
+            found = await obstore.get_async(self.store, key, options={"head": True})
         except Exception as error:
             if is_missing(type(error).__name__, str(error)):
                 return None
@@ -162,7 +163,7 @@ class Bucket:
             ObjectStoreError: The store fails, or refuses.
         """
         attributes = _attributes(md5, mimetype)
-        await self._finish(key, obstore.put_async(self._store, key, data, attributes=attributes), lambda: None)
+        await self._finish(key, obstore.put_async(self.store, key, data, attributes=attributes), lambda: None)
 
     async def put_stream(
         self,
@@ -188,7 +189,7 @@ class Bucket:
         """
         feed = _Feed(pieces)
         putting = obstore.put_async(
-            self._store,
+            self.store,
             key,
             feed,
             attributes=_attributes(md5, mimetype),

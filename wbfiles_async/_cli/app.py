@@ -9,6 +9,7 @@ import click
 from attrs import evolve
 
 from wbfiles_async import AsyncRun, AsyncRuns, __version__
+from wbfiles_async._bucket.roots import BucketRoot
 from wbfiles_async._cli.amounts import parse_range
 from wbfiles_async._cli.chosen import Chosen, SeveralRuns
 from wbfiles_async._cli.completing import completion_script
@@ -34,7 +35,7 @@ from wbfiles_async._cli.options import (
 )
 from wbfiles_async._cli.putting import Put, put
 from wbfiles_async._cli.removing import DELETE_EVERYTHING, Removal, remove
-from wbfiles_async._cli.reporting import report
+from wbfiles_async._cli.reporting import PlaceType, report
 from wbfiles_async._cli.sections import OTHER, SERVER, WHERE, WHICH, SectionedCommand, option
 from wbfiles_async._cli.target import Filters, explained, find_names, find_several, find_target, run_of
 from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
@@ -391,15 +392,15 @@ def du_command(
 
 
 @program.command("report", short_help="Sum up manifests of downloads, and say what is left.")
-@click.argument("paths", metavar="MANIFEST|FOLDER...", nargs=-1, required=True,
-                type=click.Path(exists=True, path_type=Path))  # fmt: skip
+@click.argument("paths", metavar="MANIFEST|FOLDER...", nargs=-1, required=True, type=PlaceType())
 @json_option
 @speaking
 @click.pass_obj
-def report_command(common: Common, paths: tuple[Path, ...], as_json: bool) -> int:
-    """Sum up the manifests that `wbfiles get --manifest` wrote, and say what is left.
+def report_command(common: Common, paths: tuple[Path | BucketRoot, ...], as_json: bool) -> int:
+    """Sum up the manifests that `wbfiles get --manifest` or the chunks of a plan wrote, and say what is left.
 
-    Of a FOLDER all manifests in it count. Where several name the same file, the one that was written last does.
+    Of a FOLDER, which may be a place in an object store, all manifests in it count. Where several name the same file,
+    the one that was written last does.
 
     stdout gets one line for each file that is left, with tabs between run, name, size in bytes, status and reason. With
     --json it gets one object for each, with the keys of the manifest, and at the end one with the key summary.

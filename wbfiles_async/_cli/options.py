@@ -175,6 +175,8 @@ _FETCH_OPTIONS = (
                      help=f"Length of the parts of large files.  [default: {_DEFAULTS.part_size >> 20}M]"),
     _transfer_option(WHERE, "--limit-rate", metavar="RATE", parse=parse_bytes,
                      help="Bytes a second, of all connections together, such as 500k or 2M.  [default: no limit]"),
+    _transfer_option(SERVER, "--api-requests", metavar="N", type=_SECONDS,
+                     help="Requests to the API a second at most.  [default: as the server's own limits allow]"),
     _transfer_option(WHERE, "--no-verify", is_flag=True, help="Do not compare what is fetched with its md5."),
     _transfer_option(WHERE, "--no-resume", is_flag=True, help="Keep nothing of a large file that is interrupted."),
     _transfer_option(WHERE, "--no-remember", is_flag=True,

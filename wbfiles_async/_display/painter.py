@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 
@@ -52,6 +52,15 @@ class Painter:
             yield
         finally:
             await await_to_completion(asyncio.wrap_future(self._remove(tally)))
+
+    @contextmanager
+    def showing_blocking(self, tally: Tally) -> Iterator[None]:
+        """As ``showing``, for work that waits in a thread without an event loop."""
+        self._add(tally)
+        try:
+            yield
+        finally:
+            self._remove(tally).result()
 
     def _add(self, tally: Tally) -> None:
         with self._lock:

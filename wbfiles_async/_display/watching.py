@@ -35,7 +35,7 @@ async def watching_one(progress: Progress | bool | None, name: str, size: int | 
     if not isinstance(progress, bool):
         yield progress
         return
-    painter = _find_painter() if progress else None
+    painter = find_painter() if progress else None
     if painter is None:
         yield None
         return
@@ -67,7 +67,7 @@ async def watching_many(
     if not isinstance(progress, bool):
         yield progress, on_result
         return
-    painter = _find_painter() if progress else None
+    painter = find_painter() if progress else None
     if painter is None:
         yield None, on_result
         return
@@ -121,7 +121,7 @@ async def watching_deletion(
         if on_result is not None:
             on_result(result)
 
-    painter = _find_painter() if progress is True else None
+    painter = find_painter() if progress is True else None
     if painter is None:
         yield expect, note
         return
@@ -142,7 +142,12 @@ async def _count(tally: Tally, listing: Listing, selection: Selection, patience:
         tally.listed = True
 
 
-def _find_painter() -> Painter | None:
+def find_painter() -> Painter | None:
+    """Return what draws here: in a notebook, on a terminal, or lines elsewhere; ``None`` if there is no stderr.
+
+    Raises:
+        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+    """
     from wbfiles_async._display import notebook
 
     publisher = notebook.find_publisher()

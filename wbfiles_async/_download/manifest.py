@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,17 @@ from wbfiles_async._models import FileStatus
 from wbfiles_async._reports import FileResult
 from wbfiles_async.errors import ConfigurationError
 
-__all__ = ["SUFFIXES", "ManifestRow", "ManifestWriter", "is_manifest", "latest", "read_manifest", "row_of"]
+__all__ = [
+    "SUFFIXES",
+    "ManifestRow",
+    "ManifestWriter",
+    "decode_manifest",
+    "encode_manifest",
+    "is_manifest",
+    "latest",
+    "read_manifest",
+    "row_of",
+]
 
 PARQUET: Final = ".parquet"
 SUFFIXES: Final = (".jsonl", PARQUET)
@@ -123,6 +134,24 @@ class _Parquet:
         self._rows.clear()
 
 
+def _format(suffix: str, file: IO[bytes]) -> _Format:
+    return (_Parquet if suffix == PARQUET else _JsonLines)(file)
+
+
+def encode_manifest(rows: Iterable[ManifestRow], suffix: str) -> bytes:
+    """Return the content of a manifest whose name ends so.
+
+    Raises:
+        ConfigurationError: It is to be parquet, and pyarrow is not installed.
+    """
+    content = io.BytesIO()
+    manifest = _format(suffix, content)
+    for row in rows:
+        manifest.add(attrs.asdict(row))
+    manifest.finish()
+    return content.getvalue()
+
+
 class ManifestWriter:
     """Writes a manifest, which appears at its place when the block ends without an error, whole.
 
@@ -142,7 +171,7 @@ class ManifestWriter:
         self._temporary = path.with_name(temporary_name(path.name, secrets.token_hex(8)))
         self._file = self._temporary.open("xb")
         try:
-            self._format: _Format = (_Parquet if path.suffix == PARQUET else _JsonLines)(self._file)
+            self._format = _format(path.suffix, self._file)
         except BaseException:
             self._drop()
             raise
@@ -182,13 +211,9 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
         ConfigurationError: It is no manifest, or it is parquet and pyarrow is not installed.
         OSError: It cannot be read.
     """
-    try:
-        for number, row in enumerate(_rows_of(path), start=1):
+    with path.open("rb") as file, _explained(path):
+        for number, row in enumerate(_rows_of(file, path.suffix), start=1):
             yield _read_row(row, path, number)
-    except ConfigurationError:
-        raise
-    except ValueError as error:  # of JSON, of UTF-8, and pyarrow's own
-        raise ConfigurationError(f"{path} is no manifest of `wbfiles get --manifest`: {error}.") from None
 
 
 def is_manifest(path: Path) -> bool:
@@ -202,15 +227,36 @@ def is_manifest(path: Path) -> bool:
     return True
 
 
-def _rows_of(path: Path) -> Iterator[object]:
-    if path.suffix == PARQUET:
-        _, parquet = _pyarrow()
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                yield from batch.to_pylist()
+def decode_manifest(content: bytes, name: str) -> list[ManifestRow]:
+    """Return the rows of a manifest of this name.
+
+    Raises:
+        ConfigurationError: It is no manifest, or it is parquet and pyarrow is not installed.
+    """
+    path = Path(name)
+    with _explained(path):
+        rows = _rows_of(io.BytesIO(content), path.suffix)
+        return [_read_row(row, path, number) for number, row in enumerate(rows, start=1)]
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except ValueError as error:  # of JSON, of UTF-8, and pyarrow's own
+        raise ConfigurationError(f"{path} is no manifest of `wbfiles get --manifest`: {error}.") from None
+
+
+def _rows_of(file: IO[bytes], suffix: str) -> Iterator[object]:
+    if suffix != PARQUET:
+        yield from map(json.loads, file)
         return
-    with path.open("rb") as lines:
-        yield from map(json.loads, lines)
+    _, parquet = _pyarrow()
+    with parquet.ParquetFile(file) as found:
+        for batch in found.iter_batches(batch_size=ROWS_AT_ONCE):
+            yield from batch.to_pylist()
 
 
 def _read_row(given: object, path: Path, number: int) -> ManifestRow:
@@ -229,14 +275,10 @@ def _pyarrow() -> tuple[Any, Any]:
         ) from None
 
 
-def latest(manifests: Iterable[Path]) -> dict[tuple[str, str], ManifestRow]:
+def latest(rows: Iterable[ManifestRow]) -> dict[tuple[str, str], ManifestRow]:
     """Return the last row of each file, by its run and name. Memory grows with the number of files.
 
     Args:
-        manifests: The manifests, the oldest first.
-
-    Raises:
-        ConfigurationError: One is no manifest.
-        OSError: One cannot be read.
+        rows: The rows of manifests, the oldest first.
     """
-    return {(row.run, row.name): row for path in manifests for row in read_manifest(path)}
+    return {(row.run, row.name): row for row in rows}

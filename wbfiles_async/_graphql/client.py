@@ -22,6 +22,7 @@ from wbfiles_async._http.client import HttpClient
 from wbfiles_async._http.extensions import StallLimit
 from wbfiles_async._http.gzip import CorruptError, Gunzip
 from wbfiles_async._options import TransferOptions
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.authorize import api_failure, authorization
 from wbfiles_async._retry.budget import RetryBudget
@@ -66,6 +67,7 @@ class GraphQLClient:
         options: How long a call may keep failing.
         disk: Where long answers are parsed.
         clock: The time.
+        rate_limit: Keeps to a number of requests a second; ``None`` for no limit of ours.
         entity_lock: Held while the default entity is requested.
     """
 
@@ -76,6 +78,7 @@ class GraphQLClient:
     options: TransferOptions
     disk: Disk
     clock: Clock
+    rate_limit: RateLimit | None = None
     entity_lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _resumes_at: float = attrs.field(default=0.0, init=False)
 
@@ -130,9 +133,17 @@ class GraphQLClient:
         async for attempt in attempts(recover):
             with attempt:
                 round = budget.round
-                await self.clock.sleep(max(0.0, self._resumes_at - self.clock.monotonic()))
+                await self._wait_for_turn()
                 data = await self._execute_once(query, variables)
         return data
+
+    async def _wait_for_turn(self) -> None:
+        """Wait as long as the server's limit, and ours, want the next request to wait."""
+        now = self.clock.monotonic()
+        wait = self._resumes_at - now
+        if self.rate_limit is not None:
+            wait = max(wait, self.rate_limit.draw(1, now))
+        await self.clock.sleep(max(0.0, wait))
 
     async def _execute_once(self, query: str, variables: Mapping[str, object]) -> dict[str, object]:
         url = self.settings.base_url + "/graphql"

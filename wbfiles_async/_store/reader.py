@@ -15,12 +15,12 @@ from wbfiles_async._disk.executor import Disk
 from wbfiles_async._http.body import pieces_of
 from wbfiles_async._http.extensions import Drain, StallLimit, drain_of
 from wbfiles_async._options import TransferOptions
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._store.decoding import decoded
 from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
 from wbfiles_async._store.limits import RequestSlot
-from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import Requester, StoreResponse, page_failure, page_of, rejected
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response

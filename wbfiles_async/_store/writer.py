@@ -20,12 +20,12 @@ from wbfiles_async._http.client import location_of
 from wbfiles_async._http.errors import AddressError
 from wbfiles_async._http.extensions import StallLimit, answer_seconds_of
 from wbfiles_async._models import UploadUrl
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._store.limits import Hop, OriginLimits, RequestSlot
-from wbfiles_async._store.rate_limit import RateLimit
 from wbfiles_async._store.remote_file import takes_credentials
 from wbfiles_async._store.request import MAX_REDIRECTS, Requester, next_hop, read_beginning
 from wbfiles_async._store.response import Rejection, classify_error

@@ -1,0 +1,303 @@
+"""Plans: which runs of a project belong to which chunk, written beside the data before the work begins."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self, get_args
+
+import anyio.to_thread
+import attrs
+
+from wbfiles_async._async.api import AsyncApi
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.pagination import RunPages
+from wbfiles_async._graphql.shares import Share, parse_share
+from wbfiles_async._html import line, table, titled
+from wbfiles_async._options import PER_PAGE
+from wbfiles_async._scale.checks import check_whole
+from wbfiles_async._scale.chunks import Chunk, ReportFormat, divide, finished_chunks
+from wbfiles_async._scale.place import Place, open_place
+from wbfiles_async._sync.objects import Api
+from wbfiles_async._sync.portal import run_blocking
+from wbfiles_async._text import counted
+from wbfiles_async.errors import ConfigurationError
+
+__all__ = ["PLAN_NAME", "RUNS_PER_CHUNK", "Plan"]
+
+PLAN_NAME: Final = "plan.json"
+"""The file of a plan, in the folder or the place that was named for it."""
+
+RUNS_PER_CHUNK: Final = 200
+"""Runs of a chunk: four requests list so many with their files, and a worker that dies costs no more than they do."""
+
+_VERSION: Final = 1
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """Which runs of a project are downloaded, divided into chunks. Made by ``make`` or ``amake``, found by ``read``.
+
+    It holds ids of runs and what was asked for, and neither URLs nor keys. A chunk is done when its manifest lies
+    beside the plan, so a plan can be carried out in several sessions, on as many machines as there are.
+
+    Attributes:
+        at: The folder, or the URL of the place in an object store, that the plan and the manifests lie in.
+        id: Distinguishes it from another plan in the same place.
+        base_url: The server that the project is on.
+        project: The project, ``entity/project``.
+        filters: Which of its runs, as JSON.
+        include: Shell patterns on the files' names; ``None`` for all files.
+        exclude: Shell patterns of names that are left out.
+        runs_per_chunk: Runs of a chunk at most.
+        report_format: How the manifests are written, ``jsonl`` or ``parquet``.
+        chunks: The chunks.
+    """
+
+    at: str
+    id: str
+    base_url: str
+    project: str
+    filters: str = "{}"
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    runs_per_chunk: int = RUNS_PER_CHUNK
+    report_format: ReportFormat = "jsonl"
+    chunks: tuple[Chunk, ...] = attrs.field(default=(), repr=lambda chunks: f"<{len(chunks)}>")
+
+    @classmethod
+    def make(
+        cls,
+        api: Api,
+        path: str | Sequence[str] | None = None,
+        *,
+        at: str | os.PathLike[str],
+        filters: Mapping[str, object] | None = None,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        runs_per_chunk: int = RUNS_PER_CHUNK,
+        report_format: ReportFormat = "jsonl",
+        again: bool = False,
+    ) -> Self:
+        """List the runs of a project and write the plan; or return the plan that is there, if it is the same.
+
+        A thousand runs take one request to the API. A script that is repeated goes on with the plan that it made the
+        first time; runs that were added meanwhile are in it if it is made ``again``.
+
+        Args:
+            api: The client.
+            path: The project, as ``Api.runs`` takes it.
+            at: Where the plan and the manifests go: a folder that all workers share, or a place in an object store
+                such as ``s3://bucket/plans/mine``.
+            filters: Only the runs that meet these conditions, as ``Api.runs`` takes them.
+            include: Shell patterns on the files' names; ``None`` (default) means all files, an empty list none.
+            exclude: Shell patterns of names to leave out.
+            runs_per_chunk: Runs of a chunk at most. A chunk ends at 10,000 files, too, and a run with more is divided
+                among several.
+            report_format: How the manifests are written: ``jsonl``, or ``parquet``, which needs pyarrow on the workers.
+            again: Whether to list the runs anew, and to begin a new plan in the place of one that is there. Files that
+                are in place are kept then, as ``existing`` says.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ConfigurationError: An argument cannot be used, or another plan is there already.
+            RunNotFoundError: The project does not exist or is not visible.
+            ApiError: The listing failed.
+            LocalWriteError: The plan cannot be written to the folder.
+            ObjectStoreError: Nor to the object store.
+        """
+        return run_blocking(
+            cls.amake,
+            api._async,
+            path,
+            at=at,
+            filters=filters,
+            include=include,
+            exclude=exclude,
+            runs_per_chunk=runs_per_chunk,
+            report_format=report_format,
+            again=again,
+        )
+
+    @classmethod
+    async def amake(
+        cls,
+        api: AsyncApi,
+        path: str | Sequence[str] | None = None,
+        *,
+        at: str | os.PathLike[str],
+        filters: Mapping[str, object] | None = None,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        runs_per_chunk: int = RUNS_PER_CHUNK,
+        report_format: ReportFormat = "jsonl",
+        again: bool = False,
+    ) -> Self:
+        """As ``make``, with an ``AsyncApi``."""
+        check_whole("runs_per_chunk", runs_per_chunk, least=1)
+        if report_format not in get_args(ReportFormat):
+            raise ConfigurationError(f"report_format is 'jsonl' or 'parquet', not {report_format!r}.")
+        selection, runs, place = Selection(include, exclude), api.runs(path, filters), open_place(at)
+        project = await api._gateway.api.resolve(runs._path)
+        asked = cls(
+            at=place.url,
+            id=secrets.token_hex(4),
+            base_url=api._gateway.settings.base_url,
+            project=str(project),
+            filters=runs._filters,
+            include=selection.include,
+            exclude=selection.exclude,
+            runs_per_chunk=runs_per_chunk,
+            report_format=report_format,
+        )
+        found = None if again else await anyio.to_thread.run_sync(partial(cls._find, place))
+        if found is not None:
+            found._check_same(asked)
+            return found
+        counts: list[tuple[str, int]] = []
+        if not selection.is_empty:
+            walk = RunPages(project, runs._filters, runs._order, PER_PAGE, counts=True)
+            async with aclosing(api._gateway.api.run_pages(walk)) as pages:
+                async for page in pages:
+                    counts += [(run.path.run_id, run.file_count or 0) for run in page]
+        plan = attrs.evolve(asked, chunks=tuple(divide(counts, runs_per_chunk=runs_per_chunk)))
+        await anyio.to_thread.run_sync(partial(place.write, PLAN_NAME, plan._encode()))
+        return plan
+
+    @classmethod
+    def read(cls, at: str | os.PathLike[str]) -> Self:
+        """Read the plan that lies in a place.
+
+        Raises:
+            ConfigurationError: There is none, or it cannot be used.
+            LocalReadError: The folder cannot be read.
+            ObjectStoreError: Nor the object store.
+        """
+        place = open_place(at)
+        plan = cls._find(place)
+        if plan is None:
+            raise ConfigurationError(f"There is no plan in {place.url}; Plan.make(api, ..., at=...) writes one.")
+        return plan
+
+    @property
+    def runs(self) -> int:
+        """How many runs it has."""
+        return sum(len(chunk.runs) for chunk in self.chunks if chunk.part is None or chunk.part.number == 0)
+
+    @property
+    def files(self) -> int:
+        """How many files its runs had when it was made, whatever their names, as far as the server counts them."""
+        return sum(chunk.files for chunk in self.chunks)
+
+    def left(self) -> tuple[Chunk, ...]:
+        """Look at which chunks are not done, or done with failures.
+
+        Raises:
+            LocalReadError: The folder of the plan cannot be read.
+            ObjectStoreError: Nor the object store.
+        """
+        done = finished_chunks(open_place(self.at).names(), self.id)
+        return tuple(chunk for chunk in self.chunks if chunk.number not in done)
+
+    def manifests(self) -> tuple[str, ...]:
+        """Return the paths or URLs of the manifests that are there, for ``wbfiles report``, pandas, duckdb or pyarrow.
+
+        Raises:
+            LocalReadError: The folder of the plan cannot be read.
+            ObjectStoreError: Nor the object store.
+        """
+        place = open_place(self.at)
+        separator = os.sep if Path(place.url).is_absolute() else "/"
+        names = sorted(name for name in place.names() if name.startswith(f"part-{self.id}-"))
+        return tuple(f"{place.url.rstrip(separator)}{separator}{name}" for name in names)
+
+    def __str__(self) -> str:
+        """Say in one line what it holds."""
+        return (
+            f"{counted(self.runs, 'run')} of {self.project} in {counted(len(self.chunks), 'chunk')}, "
+            f"{counted(self.files, 'file')}, in {self.at}"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [("runs", f"{self.runs:,}"), ("chunks", f"{len(self.chunks):,}"), ("files", f"{self.files:,}")]
+        return titled("Plan of", self.project) + table((), rows) + line(self.at)
+
+    def _check_same(self, asked: Plan) -> None:
+        """Check that this is what another plan asks for.
+
+        Raises:
+            ConfigurationError: It is not.
+        """
+        differing = [
+            f"{name}={getattr(self, name)!r} and not {getattr(asked, name)!r}"
+            for name in _QUESTION
+            if getattr(self, name) != getattr(asked, name)
+        ]
+        if differing:
+            raise ConfigurationError(
+                f"Another plan lies in {self.at} already, with {', '.join(differing)}. Give another place, or "
+                "again=True to begin a new one there."
+            )
+
+    def _encode(self) -> bytes:
+        chunks = [
+            {"runs": chunk.runs, "files": chunk.files} | ({} if chunk.part is None else {"part": str(chunk.part)})
+            for chunk in self.chunks
+        ]
+        question = {name: getattr(self, name) for name in _QUESTION}
+        return json.dumps({"version": _VERSION, "id": self.id, **question, "chunks": chunks}).encode()
+
+    @classmethod
+    def _find(cls, place: Place) -> Self | None:
+        data = place.read(PLAN_NAME)
+        if data is None:
+            return None
+        try:
+            return cls._decode(json.loads(data), place.url)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{PLAN_NAME} in {place.url} is no plan of this version of wbfiles-async ({type(error).__name__}: "
+                f"{error}). Give another place, or again=True to begin a new plan there."
+            ) from None
+
+    @classmethod
+    def _decode(cls, given: Any, at: str) -> Self:
+        if given["version"] != _VERSION:
+            raise ValueError(f"version {given['version']!r}")
+        texts = {name: given[name] for name in ("id", "base_url", "project", "filters", "report_format")}
+        selection = Selection(given["include"], given["exclude"])
+        chunks = tuple(
+            Chunk(number, tuple(map(_text, chunk["runs"])), int(chunk["files"]), _read_part(chunk.get("part")))
+            for number, chunk in enumerate(given["chunks"])
+        )
+        if not all(isinstance(text, str) for text in texts.values()) or len(texts["project"].split("/")) != 2:
+            raise ValueError("a text is missing")
+        return cls(
+            at=at,
+            **texts,
+            include=selection.include,
+            exclude=selection.exclude,
+            runs_per_chunk=int(given["runs_per_chunk"]),
+            chunks=chunks,
+        )
+
+
+_QUESTION: Final = ("base_url", "project", "filters", "include", "exclude", "runs_per_chunk", "report_format")
+"""What is asked for: a plan that has these is the same plan."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no id of a run")
+    return value
+
+
+def _read_part(text: str | None) -> Share | None:
+    return None if text is None else parse_share(text)

@@ -1,0 +1,279 @@
+"""What a worker does: downloads the runs of one chunk and leaves a manifest that says so."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from wbfiles_async._async.api import AsyncApi
+from wbfiles_async._bucket.roots import BucketRoot, read_root
+from wbfiles_async._disk.machine import host
+from wbfiles_async._download.layout import Layout
+from wbfiles_async._download.manifest import decode_manifest, encode_manifest, row_of
+from wbfiles_async._download.selection import Selection
+from wbfiles_async._graphql.runs_page import ListedRun
+from wbfiles_async._models import Existing, RunPath
+from wbfiles_async._options import OptionChanges
+from wbfiles_async._reports import DownloadReport, FileResult
+from wbfiles_async._scale.budget import Grant
+from wbfiles_async._scale.chunks import Chunk, ReportFormat, incomplete_name, part_name
+from wbfiles_async._scale.place import open_place
+from wbfiles_async._scale.plan import PLAN_NAME
+from wbfiles_async._scale.report import of_rows
+from wbfiles_async._sync.objects import Api
+from wbfiles_async._sync.portal import run_blocking
+from wbfiles_async.errors import ConfigurationError, WBFilesError
+
+__all__ = ["ChunkResult", "ChunkTask", "Event", "run_chunk", "topic_of"]
+
+EVENT_SECONDS: Final = 1.0
+"""Seconds between two messages of a worker on how far it is."""
+
+
+@attrs.frozen(kw_only=True)
+class ChunkTask:
+    """The work of one chunk, as it travels to a worker. Holds no keys and no URLs of files.
+
+    Attributes:
+        plan: The id of the plan.
+        at: Where the plan and its manifests lie.
+        base_url: The server.
+        project: The project, ``entity/project``.
+        include: Shell patterns on the files' names.
+        exclude: Shell patterns of names that are left out.
+        report_format: How the manifest is written.
+        chunk: Which runs.
+        destination: The folder, or the place in an object store, that the files go below.
+        layout: The folders below it that a run's files go to.
+        existing: What to do with an existing file.
+        options: Fields of ``TransferOptions`` that differ from their defaults.
+        grant: What this chunk may use of the cluster's budget.
+    """
+
+    plan: str
+    at: str
+    base_url: str
+    project: str
+    include: tuple[str, ...] | None
+    exclude: tuple[str, ...]
+    report_format: ReportFormat
+    chunk: Chunk
+    destination: str
+    layout: str
+    existing: Existing
+    options: OptionChanges
+    grant: Grant
+
+
+@attrs.frozen(kw_only=True)
+class ChunkResult:
+    """What became of a chunk.
+
+    Attributes:
+        number: Which one.
+        report: What was downloaded; empty if it ended by an error.
+        error: What it ended by.
+    """
+
+    number: int
+    report: DownloadReport = DownloadReport(root="")  # noqa: RUF009  # it is frozen
+    error: WBFilesError | None = None
+
+
+@attrs.frozen
+class Event:
+    """How far a worker is with a chunk.
+
+    Attributes:
+        number: Which one.
+        files: Files dealt with.
+        bytes: Bytes that have arrived.
+    """
+
+    number: int
+    files: int
+    bytes: int
+
+
+def topic_of(plan: str) -> str:
+    """Return the topic under which the workers of a plan tell Dask's scheduler how far they are."""
+    return f"wbfiles-{plan}"
+
+
+def run_chunk(task: ChunkTask, api: Api | None = None, tell: Callable[[Event], None] | None = None) -> ChunkResult:
+    """Download the runs of a chunk.
+
+    Args:
+        task: The chunk, and how.
+        api: The client; by default this process's own, with credentials that are found here.
+        tell: Called with how far it is; by default Dask is told, where this is one of its workers.
+    """
+    try:
+        report = _run(task, api, tell or _teller_of_dask(task.plan))
+    except WBFilesError as error:
+        return ChunkResult(number=task.chunk.number, error=error)
+    return ChunkResult(number=task.chunk.number, report=report)
+
+
+def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None) -> DownloadReport:
+    place = open_place(task.at)
+    names = place.names()
+    if PLAN_NAME not in names:
+        raise ConfigurationError(
+            f"The plan is not found in {task.at} on the worker {_here()}: that folder must be one that all workers "
+            "share. Or give a place in an object store."
+        )
+    number, kind = task.chunk.number, task.report_format
+    whole, incomplete = part_name(task.plan, number, kind), incomplete_name(task.plan, number, kind)
+    if whole in names:  # by a worker that died before it could say so
+        return of_rows(decode_manifest(place.read(whole) or b"", whole))
+    root = read_root(task.destination)
+    if isinstance(root, Path) and not root.is_dir():
+        raise ConfigurationError(
+            f"{task.destination} does not exist on the worker {_here()}: it must be a folder that all workers share. "
+            "Or give a place in an object store."
+        )
+    client = (api or _client(task.base_url)).with_options(**_options(task))
+    results: list[FileResult] = []
+    report = run_blocking(partial(_download, client._async, task, root, results, tell))
+    content = encode_manifest(map(row_of, results), f".{kind}")
+    if report.failed or report.skipped:
+        place.write(incomplete, content)
+    else:
+        place.write(whole, content)
+        if incomplete in names:
+            place.remove(incomplete)
+    return attrs.evolve(report, root=task.destination)
+
+
+def _options(task: ChunkTask) -> OptionChanges:
+    options: OptionChanges = {**task.options, "remember": False}  # of which the manifests take the place
+    for name, granted in attrs.asdict(task.grant).items():
+        if granted is not None:
+            options[name] = granted  # type: ignore[literal-required]  # each is the name of an option
+    return options
+
+
+async def _download(
+    api: AsyncApi,
+    task: ChunkTask,
+    root: Path | BucketRoot,
+    results: list[FileResult],
+    tell: Callable[[Event], None] | None,
+) -> DownloadReport:
+    gateway, selection = api._gateway, Selection(task.include, task.exclude)
+    entity, project = task.project.split("/")
+    paths = [RunPath(entity, project, run) for run in task.chunk.runs]
+    progress = None if tell is None else _Meter(task.chunk.number, tell)
+
+    def note(result: FileResult) -> None:
+        results.append(result)
+        if progress is not None:
+            progress.ended()
+
+    async def listed() -> AsyncGenerator[Sequence[ListedRun]]:
+        if task.chunk.part is not None:
+            yield [ListedRun(path, part=task.chunk.part) for path in paths]
+            return
+        async with aclosing(gateway.named_runs(paths, selection)) as pages:
+            async for page in pages:
+                yield page
+
+    return await gateway.download_many(
+        listed(),
+        root,
+        layout=Layout(task.layout),
+        selection=selection,
+        existing=task.existing,
+        dry_run=False,
+        progress=progress,
+        on_result=note,
+    )
+
+
+class _Meter:
+    """Counts what arrives, and tells of it now and then. Takes the part of ``Progress`` in a download."""
+
+    def __init__(self, number: int, tell: Callable[[Event], None]) -> None:
+        self._number, self._tell = number, tell
+        self._files = self._bytes = 0
+        self._told = time.monotonic()
+
+    def started(self, name: str, total: int | None) -> None:
+        pass
+
+    def advanced(self, name: str, count: int) -> None:
+        self._bytes += count
+        self._tell_of_it()
+
+    def finished(self, name: str) -> None:
+        pass
+
+    def failed(self, name: str, error: Exception) -> None:
+        pass
+
+    def ended(self) -> None:
+        self._files += 1
+        self._tell_of_it()
+
+    def _tell_of_it(self) -> None:
+        now = time.monotonic()
+        if now - self._told >= EVENT_SECONDS:
+            self._told = now
+            self._tell(Event(self._number, self._files, self._bytes))
+
+
+def _teller_of_dask(plan: str) -> Callable[[Event], None] | None:
+    """Return what tells Dask's scheduler how far this worker is; ``None`` if this is no worker of Dask's."""
+    if "distributed.worker" not in sys.modules:
+        return None
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:
+        return None
+    return lambda event: worker.log_event(topic_of(plan), attrs.asdict(event))
+
+
+_clients: dict[tuple[int, str], Api] = {}
+_lock = threading.Lock()
+"""Held while a client is made. A process has one for each server, whatever number of chunks it works on."""
+
+
+def _client(base_url: str) -> Api:
+    with _lock:
+        key = (os.getpid(), base_url)
+        if key not in _clients:
+            api = Api()
+            here = api._async._gateway.settings.base_url
+            if here != base_url:
+                api.close()
+                raise ConfigurationError(
+                    f"The plan is of {base_url}, and the worker {_here()} is set up for {here}. Its key is sent to no "
+                    "server that a plan names: set WANDB_BASE_URL there, or `wandb login --host`."
+                )
+            _clients[key] = api
+        return _clients[key]
+
+
+def _here() -> str:
+    return f"{host()}, process {os.getpid()}"
+
+
+def _forget_parent() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
