@@ -112,7 +112,7 @@ def test_memory_of_ids_is_bounded() -> None:
     pages = Pages(RUN, per_page=1000)
     for start in range(0, 50_000, 1000):
         pages.accept(page(*range(start, start + 1000), cursor=str(start)))
-    assert len(pages._trail._recent) == 10_000
+    assert len(pages._recent) == 10_000
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(0, 3))

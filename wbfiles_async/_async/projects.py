@@ -142,7 +142,7 @@ class AsyncProjects:
             ApiError: The server fails.
         """
         api = self._client._gateway.api
-        walk = ProjectPages(self._entity or await api.entity(), self._per_page)
+        walk = ProjectPages(self._entity or await api.entity(), per_page=self._per_page)
         async with aclosing(api.project_pages(walk)) as pages:
             async for page in pages:
                 yield ShownList(AsyncProject(self._client, project) for project in page)

@@ -326,7 +326,7 @@ class AsyncRuns:
                     yield tuple(named)
             return
         api = self._client._gateway.api
-        walk = RunPages(await api.resolve(self._path), self._filters, self._order, self._per_page)
+        walk = RunPages(await api.resolve(self._path), self._filters, self._order, per_page=self._per_page)
         if selection is not None:
             walk.files_each = max(1, PER_PAGE // self._per_page)
             walk.names, walk.pattern, walk.urls = selection.names, selection.pattern, urls
@@ -338,7 +338,7 @@ class AsyncRuns:
         """List the runs of a share by their ids, and then them alone with files; of huge runs a share of the files."""
         gateway = self._client._gateway
         path = await gateway.api.resolve(self._path)
-        walk = RunPages(path, self._filters, self._order, PER_PAGE, counts=True)
+        walk = RunPages(path, self._filters, self._order, per_page=PER_PAGE, counts=True)
         waiting: list[RunPath] = []
         async with aclosing(gateway.api.run_pages(walk)) as pages:
             async for page in pages:

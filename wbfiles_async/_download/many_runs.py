@@ -83,7 +83,7 @@ class ManyRuns:
     async def _begin(self, run: ListedRun) -> _Walk:
         """Take the files that were listed with the run."""
         path = await self._api.resolve(run.path)
-        pages = Pages(path, PER_PAGE, self._selection.names, self._selection.pattern)
+        pages = Pages(path, self._selection.names, self._selection.pattern, per_page=PER_PAGE)
         listed = ListedFiles(path, (), label=f"{path.run_id}/")
         try:
             listed = attrs.evolve(listed, folder=self._layout.folder(path))

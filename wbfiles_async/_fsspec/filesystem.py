@@ -332,7 +332,8 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     ) -> AsyncGenerator[tuple[RunPath, Iterable[FileAttributes]]]:
         """Yield the files of all runs of a project; one request lists many runs."""
         filters = _runs_beginning(pushed.runs)
-        walk = RunPages(place.project_path, filters, "+created_at", RUNS_PER_PAGE, PER_PAGE // RUNS_PER_PAGE)
+        each = PER_PAGE // RUNS_PER_PAGE
+        walk = RunPages(place.project_path, filters, "+created_at", per_page=RUNS_PER_PAGE, files_each=each)
         walk.pattern = pushed.like
         whole: list[FileAttributes] = []
         before: RunPath | None = None

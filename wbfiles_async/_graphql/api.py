@@ -15,7 +15,7 @@ from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.lookahead import Lookahead
 from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
-from wbfiles_async._graphql.pagination import Pages, ProjectPages, RunPages
+from wbfiles_async._graphql.pagination import Item, Page, Pages, ProjectPages, RunPages, Walk
 from wbfiles_async._graphql.prefetch import prefetch
 from wbfiles_async._graphql.projects_page import ListedProject, ProjectsPage, parse_projects_page
 from wbfiles_async._graphql.queries import (
@@ -125,9 +125,7 @@ class WandbApi:
         """Yield the files of a run from a walk's cursor on, as ``pages`` does."""
 
         def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
-            files = walk.accept(page)
-            if page.skipped:
-                log.warning("%s: the server listed %d files without a name; they are left out", walk.run, page.skipped)
+            files = _accept(walk, page)
             if walk.missing:
                 log.warning("%s: the server counts %d files more than it listed", walk.run, walk.missing)
             return files
@@ -141,16 +139,7 @@ class WandbApi:
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or leads in circles.
         """
-
-        def accept(page: RunsPage) -> tuple[ListedRun, ...]:
-            runs = walk.accept(page)
-            if page.skipped:
-                log.warning(
-                    "%s: the server listed %d runs without an id; they are left out", walk.project, page.skipped
-                )
-            return runs
-
-        return prefetch(lambda: self._runs_page(walk), accept, lambda: walk.done)
+        return prefetch(lambda: self._runs_page(walk), partial(_accept, walk), lambda: walk.done)
 
     async def _runs_page(self, walk: RunPages) -> RunsPage:
         with_files = RUNS_WITH_FILES if walk.urls else RUNS_WITH_FILE_SIZES
@@ -168,18 +157,10 @@ class WandbApi:
             ApiError: The server fails, or leads in circles.
         """
 
-        def accept(page: ProjectsPage) -> tuple[ListedProject, ...]:
-            projects = walk.accept(page)
-            if page.skipped:
-                log.warning(
-                    "%s: the server listed %d projects without a name; they are left out", walk.entity, page.skipped
-                )
-            return projects
-
         async def request() -> ProjectsPage:
             return parse_projects_page(await self._ask_page(PROJECTS, walk), entity=walk.entity)
 
-        return prefetch(request, accept, lambda: walk.done)
+        return prefetch(request, partial(_accept, walk), lambda: walk.done)
 
     async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
         """Return how many runs of the project the filters select; ``None`` if the server does not count.
@@ -229,7 +210,7 @@ class WandbApi:
         """
         async with aclosing(runs) as pages:
             async for page in pages:
-                walks = [Pages(await self.resolve(run.path), per_page, names, pattern, urls) for run in page]
+                walks = [Pages(await self.resolve(run.path), names, pattern, urls, per_page=per_page) for run in page]
                 first = [
                     () if run.files is None else walk.accept(run.files) for run, walk in zip(page, walks, strict=True)
                 ]
@@ -253,7 +234,7 @@ class WandbApi:
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
 
-    async def _ask_page(self, query: str, walk: Pages | RunPages | ProjectPages) -> dict[str, object]:
+    async def _ask_page(self, query: str, walk: Walk[Page, Item]) -> dict[str, object]:
         """Request the next page of a walk; a smaller one if the server refuses it or does not deliver it in time."""
         limit, failing_since = self._page_limit, None
         walk.shrink(limit.clip(walk.size))
@@ -302,3 +283,11 @@ class WandbApi:
         if (run.entity, run.project) not in self._project_numbers:
             await self._page(Pages(run=run, per_page=1))
         return self._project_numbers[run.entity, run.project]
+
+
+def _accept(walk: Walk[Page, Item], page: Page) -> tuple[Item, ...]:
+    """Take a page, and log what had to be left out of it."""
+    items = walk.accept(page)
+    if page.skipped:
+        log.warning("%s: the server listed %d %s; they are left out", walk, page.skipped, walk.unreadable)
+    return items
