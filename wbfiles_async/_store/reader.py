@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
@@ -12,26 +11,22 @@ import httpx
 
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
-from wbfiles_async._http.body import pieces_of
-from wbfiles_async._http.extensions import Drain, StallLimit, drain_of
+from wbfiles_async._http.extensions import StallLimit
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._store.decoding import decoded
-from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
+from wbfiles_async._store.body import ResponseBody, broken_off
+from wbfiles_async._store.follow_ups import FollowUpSource
 from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._store.request import Requester, StoreResponse, page_failure, page_of, rejected
+from wbfiles_async._store.request import Requester, StoreResponse, rejected
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
-from wbfiles_async._store.sink import CutError, ExcessError, RangeSink, ReportingSink
-from wbfiles_async._urls import host_of, origin
-from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferError, WBFilesError
+from wbfiles_async._store.sink import RangeSink
+from wbfiles_async._urls import host_of
+from wbfiles_async.errors import ObjectChangedError, WBFilesError
 
 __all__ = ["StoreReader"]
-
-WRITE_BYTES: Final = 1 << 20
-"""Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
 
 LITTLE_BYTES: Final = 64 << 10
 """Bytes of less than was requested that count as progress; a store could send one at a time for ever."""
@@ -54,11 +49,6 @@ class StoreReader:
     options: TransferOptions
     rate_limit: RateLimit | None
     clock: Clock
-
-    @property
-    def stall_limit(self) -> StallLimit:
-        """When a connection counts as stalled."""
-        return StallLimit(self.options.stall_seconds, self.options.stall_bytes)
 
     async def save(
         self,
@@ -152,7 +142,7 @@ class _Reading:
         self._begun = self._offset
 
     @asynccontextmanager
-    async def request(self, offset: int) -> AsyncIterator[_Body]:
+    async def request(self, offset: int) -> AsyncIterator[ResponseBody]:
         """Request what is missing from ``offset`` on; yield the body of a response that holds exactly that."""
         file, limits = self.file, self.reader.requester.limits
         self._offset = self._begun = offset
@@ -176,7 +166,7 @@ class _Reading:
             finally:
                 await found.response.aclose()
 
-    def _validated(self, found: StoreResponse, slot: RequestSlot, stop: int | None) -> _Body:
+    def _validated(self, found: StoreResponse, slot: RequestSlot, stop: int | None) -> ResponseBody:
         file, response = self.file, found.response
         body = validate_response(
             response.status_code,
@@ -194,7 +184,19 @@ class _Reading:
         if self._ranged and response.status_code == 200:
             file.unranged = True
         file.etag = file.etag or strong_etag(response.headers)
-        return _Body(self.reader, file, found, slot, self._offset, body.stop)
+        reader = self.reader
+        return ResponseBody(
+            file=file,
+            found=found,
+            slot=slot,
+            start=self._offset,
+            stop=body.stop,
+            disk=reader.disk,
+            stall_limit=StallLimit(reader.options.stall_seconds, reader.options.stall_bytes),
+            rate_limit=reader.rate_limit,
+            clock=reader.clock,
+            verify=reader.options.verify,
+        )
 
     def moved(self, on_bytes: Callable[[int], None]) -> Callable[[int], None]:
         """Return the callback for further bytes."""
@@ -228,7 +230,7 @@ class _Reading:
             return True
         if offset - begun < LITTLE_BYTES:
             host = host_of(self._response.url) if self._response is not None else ""
-            raise _broken_off(self.file, host, offset, f"sent only {offset - begun} of {stop - begun} bytes")
+            raise broken_off(self.file, host, offset, f"sent only {offset - begun} of {stop - begun} bytes")
         return False
 
     async def recover(self, failure: RequestFailed) -> None:
@@ -260,158 +262,3 @@ class _Reading:
             if file.fall_back():
                 return
             raise
-
-
-@attrs.frozen(eq=False)
-class _Body:
-    """The bytes ``[start, stop)`` that one response brings; ``stop`` is ``None`` if no length is known."""
-
-    _reader: StoreReader
-    _file: RemoteFile
-    _found: StoreResponse
-    _slot: RequestSlot
-    _start: int
-    _stop: int | None
-
-    @property
-    def _host(self) -> str:
-        return host_of(self._found.url)
-
-    def _drain(self) -> Drain | None:
-        """Return the quick way into a sink, if the transport offers one and the bytes are used as they arrive."""
-        if self._file.encoded or self._reader.rate_limit is not None:
-            return None
-        return drain_of(self._found.response)
-
-    def pieces(self) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
-        """Iterate over them, decompressed if the file is compressed. A piece is valid until the next one.
-
-        Raises:
-            httpx.TransportError: The connection failed, or stalled.
-            RequestFailed: They ended early.
-            IntegrityError: There are more.
-        """
-        pieces = self._as_sent()
-        if not self._file.encoded:
-            return pieces
-        return decoded(self._file, pieces, host=self._host, verify=self._reader.options.verify)
-
-    async def _as_sent(self) -> AsyncGenerator[bytes | memoryview]:
-        rate_limit, clock, offset = self._reader.rate_limit, self._reader.clock, self._start
-        async with aclosing(pieces_of(self._found.response, self._reader.stall_limit)) as pieces:
-            async for piece in pieces:
-                offset += len(piece)
-                if self._stop is not None and offset > self._stop:
-                    raise self._too_long()
-                if rate_limit is not None:
-                    await clock.sleep(rate_limit.draw(len(piece), clock.monotonic()))
-                yield piece
-        if self._stop is not None and offset < self._stop:
-            if self._start == 0 and page_of(self._file, self._found.response, b"") is not None:
-                page = page_failure(self._file, self._found.url, 0, self._found.response)
-                raise RequestFailed(RetryAction.RESTART, page.error)
-            raise _broken_off(self._file, self._host, offset, f"ended the body at byte {offset} of {self._stop}")
-
-    async def save(
-        self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None, *, may_drain: bool
-    ) -> None:
-        """Write them into a sink.
-
-        Raises:
-            httpx.TransportError, RequestFailed, IntegrityError: As ``pieces`` does; what arrived before is written.
-            LocalWriteError: The disk refuses.
-        """
-        reported = ReportingSink(sink, on_bytes)
-        try:
-            if (drain := self._drain()) is not None and may_drain:
-                await self._drained(drain, reported, follow_ups)
-            else:
-                await self._pumped(reported)
-        except ExcessError:
-            raise self._too_long() from None
-        except CutError:
-            pass  # the rest of the response is for nobody; its connection ends with it
-        finally:
-            reported.end()
-        if reported.error is not None:
-            raise reported.error
-
-    async def _drained(self, drain: Drain, sink: ReportingSink, follow_ups: FollowUpSource | None) -> None:
-        """Have the transport write them, and then fetch the follow-ups over the same connection."""
-        limit = self._reader.stall_limit
-        where = origin(self._found.url)
-        is_whole = self._start == 0 and self._stop == sink.stop  # follow-ups have the header fields of this request
-        if follow_ups is None or self._slot.origin.name != where or not is_whole:
-            await drain(sink, limit)
-            return
-        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch = FollowUpBatch(follow_ups, self._slot.transfer())
-
-        def settle(_: object = None) -> None:
-            if not first.done():
-                first.set_result(None)
-
-        def on_completed(count: int) -> None:
-            if count:
-                settle()
-            follow_ups.completed(count, batch.slot)
-
-        admits = batch.slot.origin
-        batch.task = asyncio.create_task(
-            drain(
-                sink,
-                limit,
-                next_follow_up=lambda resume: follow_ups.next(where, resume) if admits.admits else None,
-                on_completed=on_completed,
-            )
-        )
-        batch.task.add_done_callback(settle)
-        try:
-            await first
-        except BaseException:
-            await batch.abandon()
-            raise
-        if batch.task.done():
-            await batch.finish()
-        else:
-            follow_ups.go_on(batch)
-
-    async def _pumped(self, sink: ReportingSink) -> None:
-        """Write them in pieces that are worth the hand-over to a thread."""
-        disk, gathered, is_complete = self._reader.disk, bytearray(), False
-
-        def write_rest() -> None:
-            if gathered:
-                sink.write(memoryview(gathered))
-            if is_complete:
-                sink.complete()
-
-        try:
-            async with aclosing(self.pieces()) as pieces:
-                async for piece in pieces:
-                    gathered += piece
-                    if len(gathered) >= WRITE_BYTES:
-                        full, gathered = gathered, bytearray()
-                        await disk.run(sink.write, memoryview(full))
-            sink.report_ahead(len(gathered))
-            is_complete = True
-        finally:
-            if gathered or is_complete:
-                await (disk.run_batched if sink.is_short else disk.run)(write_rest)
-
-    def _too_long(self) -> IntegrityError:
-        size = self._stop
-        return IntegrityError(
-            f"{self._file.name}: {self._host} sent more than the {size} bytes that were expected. List the files again "
-            "and retry.",
-            name=self._file.name,
-            host=self._host,
-            offset=size,
-            expected=str(size),
-            actual=f"more than {size}",
-        )
-
-
-def _broken_off(file: RemoteFile, host: str, offset: int, reason: str) -> RequestFailed:
-    error = TransferError(f"{file.name}: {host} {reason}.", name=file.name, host=host, offset=offset)
-    return RequestFailed(RetryAction.RETRY, error)
