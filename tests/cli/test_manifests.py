@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import json
 import os
@@ -14,6 +16,7 @@ from test_commands import FILES, RUN, Wbfiles, fetched, md5
 from test_commands import wbfiles as wbfiles
 
 from wbfiles_async import ConfigurationError, FileResult, TransferError
+from wbfiles_async._cli.manifests import open_manifest
 from wbfiles_async._download.manifest import ROWS_AT_ONCE, ManifestWriter, read_manifest, row_of
 from wbfiles_async._download.selection import MOST_NAMES, Selection
 from wbfiles_async.testing import LocalServer
@@ -116,6 +119,22 @@ class TestManifest:
 
         with pytest.raises(ZeroDivisionError):
             fail()
+        assert [*tmp_path.iterdir()] == []
+
+    async def test_where_it_cannot_be_written_the_download_ends(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*results: FileResult) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        async def download() -> None:
+            async with asyncio.timeout(10), open_manifest(tmp_path / "m.jsonl") as add:
+                add(FileResult(name="a", status="kept"))
+                await asyncio.Event().wait()
+
+        monkeypatch.setattr(ManifestWriter, "add", fail)
+        with pytest.raises(OSError, match="No space left"):
+            await download()
         assert [*tmp_path.iterdir()] == []
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +175,36 @@ class TestWhatIsNotOurs:
         assert ending.code == 1
         assert "was not removed" in ending.err
         assert Path("outside/deep/b.png").read_text() == "precious"
+
+    def test_no_file_is_touched_in_the_thread_of_the_event_loop(
+        self, wbfiles: Wbfiles, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wbfiles(*MIRROR, "--manifest", "manifests/m.jsonl")  # loads what is loaded at its first use
+        shutil.rmtree(stored(server, "run1", ""))
+        server.add_file(f"{PROJECT}/run2", "new.txt", b"new")
+        ours = {Path("data").absolute(), Path("manifests").absolute()}
+        touched: list[str] = []
+        on_loop: list[str] = []
+
+        def watch(module: Any, name: str) -> None:
+            original = getattr(module, name)
+
+            def watched(path: Any, *arguments: Any, **named: Any) -> Any:
+                if isinstance(path, int) or ours & {*(Path.cwd() / path).parents, Path.cwd() / path}:
+                    touched.append(name)
+                    if asyncio._get_running_loop() is not None:
+                        on_loop.append(f"{name} {path}")
+                return original(path, *arguments, **named)
+
+            monkeypatch.setattr(module, name, watched)
+
+        for name in ("open", "mkdir", "scandir", "unlink", "fsync", "replace"):
+            watch(os, name)
+        watch(io, "open")
+        assert wbfiles(*MIRROR, "--manifest", "manifests/m.jsonl").code == 0
+        assert {"open", "scandir", "unlink", "fsync", "replace"} <= set(touched)
+        assert on_loop == []
+        assert not Path("data/run1/config.yaml").exists()
 
     def test_the_name_of_the_mark_is_refused_for_files(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         server.add_file(f"{PROJECT}/run1", MARK_NAME, b"team/project/other")

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -18,10 +18,10 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen, SeveralRuns
 from wbfiles_async._cli.ending import ExitCode, complain, explain, in_options
+from wbfiles_async._cli.manifests import open_manifest
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._download.file import KEPT
-from wbfiles_async._download.manifest import ManifestWriter
 from wbfiles_async._models import Existing
 from wbfiles_async._options import LAYOUT
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
@@ -100,10 +100,10 @@ async def get(fetch: Fetch, output: Output) -> int:
     Raises:
         WBFilesError: The listing failed.
     """
-    with ExitStack() as at_end:
+    async with AsyncExitStack() as at_end:
         writers = [_writer(fetch, output)]
         if fetch.manifest is not None:
-            writers.append(at_end.enter_context(ManifestWriter(fetch.manifest)).add)
+            writers.append(await at_end.enter_async_context(open_manifest(fetch.manifest)))
         return await _get(fetch, output, writers)
 
 

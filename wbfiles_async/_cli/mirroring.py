@@ -99,7 +99,7 @@ async def find_leftovers(
     if run is not None:
         await disk.run(compare, run, keys, count)
     project = await gateway.api.resolve(runs._path)
-    for path, folder in _marked(root, layout, RunPath(project.entity, project.project, "")):
+    for path, folder in await disk.run(_marked, root, layout, RunPath(project.entity, project.project, "")):
         if path not in listed and await _is_gone(runs, path):
             left.gone.append(folder)
             found = await disk.run(folder.files)
@@ -139,7 +139,7 @@ def _compare(
 
 
 def _marked(root: Path, layout: Layout, project: RunPath) -> list[tuple[RunPath, RunFolder]]:
-    """Return the folders that bear the mark of a run of the project, at the place where the layout has it."""
+    """Return the folders that bear the mark of a run of the project, at the place where the layout has it. Blocking."""
     found = []
     above = layout.folder(attrs.evolve(project, run_id="run"))[:-1]
     for name, text in marked_below(root, above):

@@ -176,9 +176,28 @@ class ManifestWriter:
             self._drop()
             raise
 
-    def add(self, result: FileResult) -> None:
-        """Write the row of a file's result."""
-        self._format.add(attrs.asdict(row_of(result)))
+    def add(self, *results: FileResult) -> None:
+        """Write the rows of files' results."""
+        for result in results:
+            self._format.add(attrs.asdict(row_of(result)))
+
+    def finish(self) -> None:
+        """Put the manifest in its place."""
+        try:
+            self._format.finish()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._temporary.replace(self._path)
+        finally:
+            self._drop()
+
+    def abandon(self) -> None:
+        """Leave what is at its place as it is."""
+        try:
+            self._format.abandon()
+        finally:
+            self._drop()
 
     def __enter__(self) -> Self:
         return self
@@ -186,17 +205,10 @@ class ManifestWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._format.finish()
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                self._temporary.replace(self._path)
-            else:
-                self._format.abandon()
-        finally:
-            self._drop()
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
 
     def _drop(self) -> None:
         self._file.close()
