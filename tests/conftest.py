@@ -7,12 +7,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import leaks
 import pytest
 import transports
 from leaks import pytest_runtest_makereport as pytest_runtest_makereport
 from leaks import pytest_runtest_setup as pytest_runtest_setup
+from transports import pytest_addoption as pytest_addoption
+from transports import pytest_collection_modifyitems as pytest_collection_modifyitems
 from transports import pytest_generate_tests as pytest_generate_tests
 from transports import transport as transport
 
@@ -35,8 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty home folder, and an environment without settings, credentials, proxies and certificates."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        TemporaryDirectory(dir=tmp_path_factory.getbasetemp(), ignore_cleanup_errors=True) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        folder = Path(name)
         for name in list(os.environ):
             upper = name.upper()
             if upper in _NAMES or upper.startswith(("WANDB_", "SSL_CERT_")) or upper.endswith("_PROXY"):

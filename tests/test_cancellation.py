@@ -31,7 +31,7 @@ from scripted_server import (
 from scripted_server import server as server
 from soak.listings import Listing
 from systems import local_file_type
-from transports import TRANSPORTS, each_transport
+from transports import TRANSPORTS, each_transport, each_transport_whole
 
 from wbfiles_async import AsyncApi
 from wbfiles_async._disk.journal import parse_journal
@@ -318,7 +318,7 @@ OPERATIONS: dict[str, Prepare] = {
 
 
 @pytest.mark.fault(94)
-@each_transport
+@each_transport_whole
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_cancelled_after_any_turn_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
     """The means change from turn to turn, and from way to way, so that each turn meets each of them."""

@@ -2,13 +2,22 @@
 
 The tables of faults run over each of them, since each must answer alike: mark a test with ``each_transport``, or with
 ``ours_and_injected`` where three of them do. CONTRIBUTING.md lists in what they differ, and why.
+
+Of a test that has parameters of its own, ours runs every case. What the others could do wrong, they do wrong for a
+value of one parameter, such as a body that breaks off or a file in parts; what two values do together is decided above
+the transport, where ours shows it. So each kind of transport runs cases that show it each value of each parameter, and
+its members share them out. ``--all-transports`` runs all cases over all.
+
+``each_transport_whole`` is for what depends on all parameters together, such as when something is cancelled: each
+transport runs every case.
 """
 
 from __future__ import annotations
 
 import functools
 import ssl
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +28,7 @@ import pytest
 import trustme
 
 each_transport = pytest.mark.each_transport
+each_transport_whole = pytest.mark.each_transport(whole=True)
 ours_and_injected = pytest.mark.each_transport("ours", "an injected client", "a client of httpx2")
 
 
@@ -26,6 +36,14 @@ ours_and_injected = pytest.mark.each_transport("ours", "an injected client", "a 
 def authority() -> trustme.CA:
     """Return the certificate authority of all tests' servers."""
     return trustme.CA()
+
+
+@functools.cache
+def server_context() -> ssl.SSLContext:
+    """Return what servers speak TLS with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert("localhost").configure_cert(context)
+    return context
 
 
 @functools.cache
@@ -40,6 +58,7 @@ class Transport:
 
     Attributes:
         name: What it is called.
+        kind: What it has in common with others: who sends, receives and reports errors.
         tls: Whether the server speaks TLS.
         proxied: Whether the server is reached by a proxy, which it plays itself.
         no_proxy: The value of ``NO_PROXY``.
@@ -48,6 +67,7 @@ class Transport:
     """
 
     name: str
+    kind: str
     tls: bool = False
     proxied: bool = False
     no_proxy: str = ""
@@ -58,41 +78,56 @@ class Transport:
         """Set up the environment."""
         if self.tls:
             bundle = folder / "authorities.pem"
-            authority().cert_pem.write_to_path(str(bundle))
+            if not bundle.exists():
+                authority().cert_pem.write_to_path(str(bundle))
             patch.setenv("SSL_CERT_FILE", str(bundle))
         if self.no_proxy:
             patch.setenv("NO_PROXY", self.no_proxy)
 
     def server_context(self) -> ssl.SSLContext | None:
         """Return what a server speaks TLS with, if it does."""
-        if not self.tls:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority().issue_cert("localhost").configure_cert(context)
-        return context
+        return server_context() if self.tls else None
 
 
-OURS = Transport(name="ours")
+OURS = Transport(name="ours", kind="ours")
 TRANSPORTS = (
     OURS,
-    Transport(name="ours over TLS", tls=True),
-    Transport(name="by a proxy", proxied=True),
-    Transport(name="NO_PROXY set", no_proxy="elsewhere.example,10.0.0.0/8"),
-    Transport(name="an injected transport", inject=lambda: {"transport": httpx.AsyncHTTPTransport(verify=trusting())}),
-    Transport(name="an injected client", inject=lambda: {"http_client": httpx.AsyncClient(verify=trusting())}),
-    Transport(name="a client of httpx2", inject=lambda: {"http_client": httpx2.AsyncClient(verify=trusting())}),
+    Transport(name="ours over TLS", kind="TLS", tls=True),
+    Transport(name="by a proxy", kind="proxies", proxied=True),
+    Transport(name="NO_PROXY set", kind="proxies", no_proxy="elsewhere.example,10.0.0.0/8"),
+    Transport(
+        name="an injected transport",
+        kind="httpx",
+        inject=lambda: {"transport": httpx.AsyncHTTPTransport(verify=trusting())},
+    ),
+    Transport(
+        name="an injected client",
+        kind="httpx",
+        inject=lambda: {"http_client": httpx.AsyncClient(verify=trusting())},
+    ),
+    Transport(
+        name="a client of httpx2",
+        kind="httpx2",
+        inject=lambda: {"http_client": httpx2.AsyncClient(verify=trusting())},
+    ),
     # Translated by a part of what translates for its clients: only where tests name it.
     Transport(
         name="a transport of httpx2",
+        kind="httpx2",
         is_common=False,
         inject=lambda: {"transport": httpx2.AsyncHTTPTransport(verify=trusting())},
     ),
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for all cases over all transports."""
+    parser.addoption("--all-transports", action="store_true", help="run every case of a test over every transport")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
-    config.addinivalue_line("markers", "each_transport(*names): runs over each way of requests, or over these")
+    config.addinivalue_line("markers", "each_transport(*names, whole): runs over each way of requests, or over these")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -103,11 +138,86 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("transport", chosen, indirect=True, ids=lambda transport: transport.name)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the cases of the marked tests that are to be run."""
+    if config.getoption("all_transports"):
+        return
+    tests: defaultdict[str, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if not isinstance(item, pytest.Function) or "transport" not in item.fixturenames:
+            continue
+        mark = item.get_closest_marker("each_transport")
+        if mark and not mark.kwargs.get("whole"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    left_out = {item for cases in tests.values() for item in _left_out(cases)}
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=list(left_out))
+
+
+def _left_out(items: Sequence[pytest.Function]) -> list[pytest.Function]:
+    cases = [Case(_transport_of(item), _rows(item)) for item in items]
+    kept = covering(cases)
+    return [item for position, item in enumerate(items) if position not in kept]
+
+
+def _transport_of(item: pytest.Function) -> Transport:
+    given = item.callspec.params["transport"]
+    assert isinstance(given, Transport)
+    return given
+
+
+def _rows(item: pytest.Function) -> dict[str, Hashable]:
+    """Return which row of each table of parameters a case has."""
+    tables = [mark.args[0] for mark in item.iter_markers("parametrize")]
+    columns = [tuple(table.replace(",", " ").split() if isinstance(table, str) else table) for table in tables]
+    grouped = {name for names in columns for name in names}
+    columns += [(name,) for name in item.callspec.params if name not in grouped | {"transport"}]  # of fixtures
+    return {" ".join(names): tuple(id(item.callspec.params[name]) for name in names) for names in columns}
+
+
+@attrs.frozen
+class Case:
+    """A case of a test.
+
+    Attributes:
+        transport: The way of its requests.
+        values: What tells a parameter's values apart, by the parameter's name.
+    """
+
+    transport: Transport
+    values: Mapping[str, Hashable]
+
+
+def covering(cases: Sequence[Case]) -> set[int]:
+    """Return the positions of the cases of a test that are run: all of ours, and each value for each other kind."""
+
+    def shows(case: Case) -> set[tuple[object, ...]]:
+        return {(case.transport.name,), *((case.transport.kind, *each) for each in case.values.items())}
+
+    kept = {position for position, case in enumerate(cases) if case.transport is OURS}
+    others = [position for position in range(len(cases)) if position not in kept]
+    missing = set().union(*(shows(cases[position]) for position in others))
+    taken: Counter[object] = Counter()
+
+    def merit(position: int) -> tuple[int, int, int]:
+        """What it shows counts first; then how rarely that and its values together were taken."""
+        case = cases[position]
+        shown = shows(case)
+        return len(shown & missing), -sum(taken[each] for each in shown), -taken[tuple(case.values.items())]
+
+    while missing:
+        best = max(others, key=merit)
+        kept.add(best)
+        missing -= shows(cases[best])
+        taken.update([*shows(cases[best]), tuple(cases[best].values.items())])
+    return kept
+
+
 @pytest.fixture
 def transport(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Transport:
     """The way that the clients of this test take; ours, if the test is not marked."""
     chosen: Transport = getattr(request, "param", OURS)
-    chosen.prepare(monkeypatch, tmp_path_factory.mktemp("transport") if chosen.tls else Path())
+    chosen.prepare(monkeypatch, tmp_path_factory.getbasetemp())
     return chosen

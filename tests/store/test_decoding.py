@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import random
@@ -44,6 +45,7 @@ LARGE = random.Random(5).randbytes(3 * MIB) + SMALL  # which stays large when it
 each_size = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 
 
+@functools.lru_cache(8)
 def packed(data: bytes) -> bytes:
     """Compress, to the same bytes at any time of the day."""
     return gzip.compress(data, mtime=0)
