@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -49,6 +50,8 @@ def find_python(version: str) -> str | None:
 
 FOUND = {version: python for version in PYTHONS if (python := find_python(version))}
 OLDEST, NEWEST = next(iter(FOUND), None), next(reversed(FOUND), None)
+# Tests start hundreds of interpreters, none of which is to compile again what they import.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # nox looks interpreters up in PATH.
 os.environ["PATH"] = os.pathsep.join([*(str(Path(python).parent) for python in FOUND.values()), os.environ["PATH"]])
 
@@ -59,6 +62,10 @@ def install(session: nox.Session, group: str) -> None:
     Not compiled in advance: of most of it little is imported, and that takes a third of the time.
     """
     session.install("--no-compile", ".[cli,fsspec,server]", *nox.project.dependency_groups(PROJECT, group))
+
+
+XDIST = ("-n", "auto", "--dist", "worksteal")
+"""On all processors; a worker that is done takes tests from another, since some take a minute and most none."""
 
 
 def paths(names: Iterable[str]) -> list[str]:
@@ -78,10 +85,12 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types, by both checkers; and whether the package calls what macOS or Windows does not have."""
     install(session, "types")
-    session.run("mypy")
-    for platform in ("darwin", "win32"):
-        session.run("mypy", "--platform", platform, "wbfiles_async")
-    session.run("pyright")
+    other = [
+        ("mypy", "--platform", platform, "--cache-dir", f".mypy_cache/{platform}", "wbfiles_async")
+        for platform in ("darwin", "win32")
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda command: session.run(*command), [("pyright",), ("mypy",), *other]))
 
 
 @nox.session(python=PYTHONS)
@@ -96,15 +105,15 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     if session.python == OLDEST:
-        session.run("pytest", "-n", "auto")
+        session.run("pytest", *XDIST)
         if sys.platform != "win32":  # the servers of the benchmarks need POSIX
             session.run("python", "-m", "benchmarks", "--smoke")
             session.run("python", "-m", "docs.latency", "--smoke")
     else:
-        session.run("pytest", "-n", "auto", *paths(PROCESSES))
+        session.run("pytest", *XDIST, *paths(PROCESSES))
     if session.python == NEWEST and sys.platform != "win32":
         session.install("uvloop")
-        session.run("pytest", "-n", "auto", *paths(WITH_UVLOOP))
+        session.run("pytest", *XDIST, *paths(WITH_UVLOOP))
 
 
 @nox.session
@@ -116,7 +125,7 @@ def tests_portable(session: nox.Session) -> None:
     folder = str(Path("tests", "other_systems").resolve())
     for system, chosen in (("win32", PORTABLE), ("darwin", PORTABLE[:3])):
         environment = {"PYTHONPATH": folder, "WBFILES_TESTS_SYSTEM": system}
-        session.run("pytest", *(session.posargs or ["-n", "auto", *chosen]), env=environment)
+        session.run("pytest", *(session.posargs or [*XDIST, *chosen]), env=environment)
 
 
 @nox.session
@@ -150,7 +159,7 @@ def ecosystem(session: nox.Session) -> None:
     archive = sources / f"{wanted.replace('==', '-')}.tar.gz"
     session.run("python", "-m", "tarfile", "-e", str(archive), str(sources))
     session.env["UPATH_SOURCE"] = str(sources / archive.name.removesuffix(".tar.gz"))
-    session.run("pytest", "-n", "auto", *(session.posargs or ["tests/ecosystem", "tests/test_docs.py"]))
+    session.run("pytest", *XDIST, *(session.posargs or ["tests/ecosystem", "tests/test_docs.py"]))
 
 
 @nox.session
