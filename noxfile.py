@@ -171,6 +171,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def man(session: nox.Session) -> None:
+    """The manual pages of the command line: build/man."""
+    install(session, "docs")
+    session.run("python", "docs/man.py", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Thousands of random programs of faults, then kills at random steps; arguments go to ``python -m soak``."""
     install(session, "test")

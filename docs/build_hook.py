@@ -1,0 +1,26 @@
+"""Puts the manual pages into the wheel, below ``share/man``: ``man`` looks there for each environment in ``PATH``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class ManualPages(BuildHookInterface[Any]):
+    """Writes the pages when a wheel is built."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Write the pages and have them installed. Without click-man the wheel has none."""
+        sys.path.insert(0, self.root)
+        try:
+            from docs.man import write_pages
+        except ModuleNotFoundError as error:  # who builds without isolation may have chosen to do without
+            self.app.display_warning(f"no manual pages, since {error.name} is not installed")
+            return
+        finally:
+            sys.path.remove(self.root)
+        for page in write_pages(Path(self.root, "build", "man")):
+            build_data["shared_data"][str(page)] = f"share/man/man1/{page.name}"
