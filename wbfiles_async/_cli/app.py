@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ from wbfiles_async._cli.chosen import Chosen, SeveralRuns
 from wbfiles_async._cli.completing import completion_script
 from wbfiles_async._cli.ending import ExitCode, complain, run
 from wbfiles_async._cli.fetching import Fetch, get
+from wbfiles_async._cli.installing import SHELLS, Shell, install, plan_installation, shell_of, uninstall
 from wbfiles_async._cli.listing import SORTS, Sort, list_files, list_runs
 from wbfiles_async._cli.mirroring import Leftovers, check_mirror, find_leftovers, remove_leftovers
 from wbfiles_async._cli.options import (
@@ -45,6 +47,7 @@ from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.shares import Share, parse_share
 from wbfiles_async._models import EXISTING, Existing
 from wbfiles_async._options import LAYOUT
+from wbfiles_async._settings import home_folder
 
 _PORT = click.IntRange(0, 65535)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -554,21 +557,36 @@ def demo_command(common: Common, root: Path) -> int:
     return demo(root, common.output())
 
 
-@program.command("completion", short_help="Print what makes a shell complete wbfiles.", epilog="""\b
-bash:  eval "$(wbfiles completion bash)"   in ~/.bashrc
-zsh:   eval "$(wbfiles completion zsh)"    in ~/.zshrc, after compinit
-fish:  wbfiles completion fish | source    in ~/.config/fish/config.fish
+@program.command("completion", short_help="Complete wbfiles in bash, zsh or fish.", epilog="""\b
+To load it in a startup file of your own:
+    bash:  eval "$(wbfiles completion bash)"
+    zsh:   eval "$(wbfiles completion zsh)"    after compinit
+    fish:  wbfiles completion fish | source
 """)  # fmt: skip
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")), required=False)
-def completion_command(shell: str | None) -> int:
-    """Print what makes a shell complete commands, options, projects and their runs, and names of a run's files.
+@click.argument("shell", type=click.Choice(SHELLS), required=False)
+@click.option("--install", "installs", is_flag=True, help="Write it where the shell finds it, and say where that is.")
+@click.option("--uninstall", "uninstalls", is_flag=True, help="Remove what --install wrote.")
+def completion_command(shell: Shell | None, installs: bool, uninstalls: bool) -> int:
+    """Print the script that makes a shell complete wbfiles, or install it.
 
-    They are requested from the server at each press of the Tab key, with the credentials that are found; where it does
-    not answer within three seconds there are none.
+    It completes commands, options, projects, runs, and names of a run's files. Projects, runs and names are requested
+    from the server when Tab is pressed, with your credentials; if it does not answer within three seconds, none are
+    offered.
+
+    With --install or --uninstall the shell is by default that of the variable SHELL. For bash and zsh a few marked
+    lines at the end of ~/.bashrc or ~/.zshrc load the script. Repeat --install to update it. Files and lines that it
+    did not write are left alone.
     """
-    if shell is None:
-        raise click.UsageError("Say for which shell: wbfiles completion bash, zsh or fish.")
-    click.echo(completion_script(shell, program))
+    if installs and uninstalls:
+        raise click.UsageError("Give --install or --uninstall, not both.")
+    if not (installs or uninstalls):
+        if shell is None:
+            raise click.UsageError("Say for which shell: wbfiles completion bash, zsh or fish.")
+        click.echo(completion_script(shell, program))
+        return ExitCode.DONE
+    shell = shell or shell_of(os.environ)
+    installation = plan_installation(shell, os.environ, home_folder())
+    click.echo(install(installation, completion_script(shell, program)) if installs else uninstall(installation))
     return ExitCode.DONE
 
 
