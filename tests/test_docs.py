@@ -20,9 +20,10 @@ import pytest
 from s3 import MISSING, S3
 from s3 import s3 as s3
 from s3 import s3_origin as s3_origin
+from test_docstrings import CLASSES, METHODS
 from test_readme import FILES, RUN
 
-from wbfiles_async import errors
+from wbfiles_async import Api, AsyncApi, errors
 from wbfiles_async.testing import LocalServer
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -128,6 +129,32 @@ def test_the_python_of_a_page_runs(
 async def awaited(result: object) -> None:
     assert inspect.isawaitable(result)
     await result
+
+
+def found_examples() -> Iterator[Block]:
+    for name, documented in (CLASSES | METHODS).items():
+        text = re.sub(r"^    ", "", inspect.getdoc(documented) or "", flags=re.MULTILINE)
+        for match in _BLOCK.finditer(text):
+            yield Block(name, 0, match[1], match[2])
+
+
+@pytest.mark.parametrize("block", list(found_examples()), ids=lambda block: block.page)
+def test_the_example_of_a_docstring_runs(block: Block, environment: dict[str, str], wandb_server: LocalServer) -> None:
+    if missing := missing_modules(block.code):
+        pytest.skip(f"{missing[0]} is not installed")
+    code = compile(block.code, block.page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if not block.page.startswith("Async"):
+        with Api() as api:
+            eval(code, {"__name__": "block", "api": api})
+        return
+
+    async def run_example() -> None:
+        async with AsyncApi() as api:
+            result = eval(code, {"__name__": "block", "api": api})
+            if inspect.isawaitable(result):
+                await result
+
+    asyncio.run(run_example())
 
 
 @pytest.mark.parametrize("block", of("console"), ids=str)

@@ -33,6 +33,16 @@ class WBFilesError(Exception):
 
     Attributes:
         message: What was wrong, what was expected, and what to do.
+
+    Examples:
+        ```python
+        from wbfiles_async import WBFilesError
+
+        try:
+            api.run("my-team/my-project/1a2b3c4d").download("data")
+        except WBFilesError as error:
+            print(error)
+        ```
     """
 
     def __init__(self, message: str) -> None:
@@ -56,11 +66,22 @@ class ConfigurationError(WBFilesError, ValueError):
 
 
 class AuthenticationError(WBFilesError, PermissionError):
-    """No credentials were found, or the server did not accept them."""
+    """No credentials were found, or the server did not accept them.
+
+    Examples:
+        ```python
+        from wbfiles_async import Api, AuthenticationError
+
+        try:
+            Api(api_key="k" * 40).run("my-team/my-project/1a2b3c4d").file("config.yaml")
+        except AuthenticationError as error:
+            print(error)  # where credentials are looked for, and what to do
+        ```
+    """
 
 
 class PermissionDeniedError(WBFilesError, PermissionError):
-    """The server or the store knows the caller and refuses."""
+    """The credentials are valid, but the server or the store refuses the request."""
 
 
 class RunNotFoundError(WBFilesError, LookupError):
@@ -68,6 +89,16 @@ class RunNotFoundError(WBFilesError, LookupError):
 
     Attributes:
         run: The run's path, ``entity/project/run_id``.
+
+    Examples:
+        ```python
+        from wbfiles_async import RunNotFoundError
+
+        try:
+            api.run("my-team/my-project/missing").files().count()
+        except RunNotFoundError as error:
+            print(error.run, "does not exist, or these credentials cannot see it")
+        ```
     """
 
     def __init__(self, message: str, *, run: str) -> None:
@@ -76,11 +107,21 @@ class RunNotFoundError(WBFilesError, LookupError):
 
 
 class RemoteFileNotFoundError(WBFilesError, FileNotFoundError):
-    """The run has no such file, or no longer.
+    """The run does not have the file, or no longer.
 
     Attributes:
         name: The file's name in the run.
         run: The run's path, ``entity/project/run_id``; empty if unknown.
+
+    Examples:
+        ```python
+        from wbfiles_async import RemoteFileNotFoundError
+
+        try:
+            api.run("my-team/my-project/1a2b3c4d").file("missing.txt")
+        except RemoteFileNotFoundError as error:  # or FileNotFoundError
+            print(error.name, "is not in", error.run)
+        ```
     """
 
     def __init__(self, message: str, *, name: str, run: str) -> None:
@@ -90,7 +131,7 @@ class RemoteFileNotFoundError(WBFilesError, FileNotFoundError):
 
 
 class RemoteFileExistsError(WBFilesError, FileExistsError):
-    """The run has a file of that name already, which was not to be replaced.
+    """The run already has a file of that name, and ``existing="error"`` was given.
 
     Attributes:
         name: The file's name in the run.
@@ -104,10 +145,10 @@ class RemoteFileExistsError(WBFilesError, FileExistsError):
 
 
 class ApiError(WBFilesError):
-    """W&B's API answered with an error, or with something that is no answer.
+    """W&B's API responded with an error, or with something that cannot be read.
 
     Attributes:
-        status: The HTTP status of the answer.
+        status: The HTTP status of the response.
         messages: What the server said, one entry an error.
     """
 
@@ -121,7 +162,21 @@ class RateLimitedError(ApiError):
     """The server asked to slow down for longer than the time budget allows.
 
     Attributes:
-        retry_after: Seconds the server asked to wait, where it said so.
+        status: The HTTP status of the response.
+        messages: What the server said, one entry an error.
+        retry_after: Seconds that the server asked to wait; ``None`` if it named none.
+
+    Examples:
+        ```python
+        import time
+
+        from wbfiles_async import RateLimitedError
+
+        try:
+            print(api.runs("my-team/my-project").count())
+        except RateLimitedError as error:
+            time.sleep(error.retry_after or 60)
+        ```
     """
 
     def __init__(
@@ -141,6 +196,17 @@ class DestinationExistsError(WBFilesError, FileExistsError, ValueError):
 
     Attributes:
         path: The local file.
+
+    Examples:
+        ```python
+        from wbfiles_async import DestinationExistsError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+        try:
+            file.fetch("data")
+        except DestinationExistsError as error:  # or FileExistsError
+            print(error.path, "exists; pass replace=True or exist_ok=True")
+        ```
     """
 
     def __init__(self, message: str, *, path: Path) -> None:
@@ -149,10 +215,22 @@ class DestinationExistsError(WBFilesError, FileExistsError, ValueError):
 
 
 class UnsafePathError(WBFilesError, ValueError):
-    """A remote name cannot be written below the root without leaving it or meaning something else.
+    """A remote name leads out of the root, is reserved, or cannot be a file on this disk.
 
     Attributes:
-        name: The remote name, as the server gave it.
+        name: The remote name, as the server states it.
+
+    Examples:
+        ```python
+        from wbfiles_async import UnsafePathError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+        try:
+            file.fetch("data")
+        except UnsafePathError as error:
+            file.fetch(path="data/renamed")  # a name of your own
+            print("renamed", error.name)
+        ```
     """
 
     def __init__(self, message: str, *, name: str) -> None:
@@ -161,9 +239,10 @@ class UnsafePathError(WBFilesError, ValueError):
 
 
 class NameCollisionError(UnsafePathError):
-    """Two remote names would be one local file, or one a folder that the other is a file of, on this disk.
+    """Two remote names are the same file on this disk, or one of them is a folder of the other.
 
     Attributes:
+        name: The remote name, as the server states it.
         other: The other name; empty if it was listed too long ago to be known.
     """
 
@@ -173,10 +252,21 @@ class NameCollisionError(UnsafePathError):
 
 
 class UnsupportedReferenceError(WBFilesError, ValueError):
-    """The file is a reference to something that cannot be fetched by http.
+    """The file is a reference to an object that cannot be downloaded by http.
 
     Attributes:
-        uri: Where the reference points, without any query.
+        uri: The URI of that object, without its query.
+
+    Examples:
+        ```python
+        from wbfiles_async import UnsupportedReferenceError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+        try:
+            file.fetch("data")
+        except UnsupportedReferenceError as error:
+            print("fetch it from", error.uri)
+        ```
     """
 
     def __init__(self, message: str, *, uri: str) -> None:
@@ -185,12 +275,24 @@ class UnsupportedReferenceError(WBFilesError, ValueError):
 
 
 class TransferError(WBFilesError, OSError):
-    """The bytes could not be moved: network, store, or a body that ended too early.
+    """The bytes could not be transferred: the network or the store failed, or a body ended too early.
 
     Attributes:
-        name: The remote file, empty if the failure concerns none.
-        host: The host that was spoken to, empty if none was.
+        name: The remote file; empty if the failure concerns none.
+        host: The host that was requested from; empty if there was none.
         offset: How many bytes, or up to which byte, had arrived; ``None`` if it does not apply.
+
+    Examples:
+        ```python
+        from wbfiles_async import TransferError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+        try:
+            file.fetch("data")
+        except TransferError as error:  # or OSError
+            print(error.name, "from", error.host, "failed:", error)
+            file.fetch("data")  # continues with what has arrived
+        ```
     """
 
     def __init__(self, message: str, *, name: str = "", host: str = "", offset: int | None = None) -> None:
@@ -201,11 +303,25 @@ class TransferError(WBFilesError, OSError):
 
 
 class IntegrityError(TransferError):
-    """All bytes arrived, and they are not the file's: wrong length or wrong md5.
+    """All bytes arrived, but their length or md5 is not what the server states.
 
     Attributes:
+        name: The remote file; empty if the failure concerns none.
+        host: The host that was requested from; empty if there was none.
+        offset: How many bytes, or up to which byte, had arrived; ``None`` if it does not apply.
         expected: The length in bytes or the md5 in hexadecimal that the server states.
-        actual: The same, of what arrived.
+        actual: The length or md5 of what arrived.
+
+    Examples:
+        ```python
+        from wbfiles_async import IntegrityError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+        try:
+            file.fetch("data")
+        except IntegrityError as error:
+            print("expected", error.expected, "but received", error.actual)
+        ```
     """
 
     def __init__(
@@ -224,14 +340,37 @@ class IntegrityError(TransferError):
 
 
 class ObjectChangedError(TransferError):
-    """The stored object was replaced while it was being read, more often than we follow."""
+    """The stored object was replaced again and again while it was read.
+
+    Attributes:
+        name: The remote file; empty if the failure concerns none.
+        host: The host that was requested from; empty if there was none.
+        offset: How many bytes, or up to which byte, had arrived; ``None`` if it does not apply.
+    """
 
 
 class StoreUnavailableError(TransferError):
-    """No request was sent to the store, because many files in a row failed there and none succeeded.
+    """No request was sent to the store, since many files in a row failed there and none succeeded.
 
     Attributes:
-        retry_after: Seconds until it is asked again.
+        name: The remote file; empty if the failure concerns none.
+        host: The host that was requested from; empty if there was none.
+        offset: How many bytes, or up to which byte, had arrived; ``None`` if it does not apply.
+        retry_after: Seconds until a request checks whether the store is back.
+
+    Examples:
+        ```python
+        import time
+
+        from wbfiles_async import StoreUnavailableError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+        try:
+            file.fetch("data")
+        except StoreUnavailableError as error:
+            time.sleep(error.retry_after)
+            file.fetch("data")
+        ```
     """
 
     def __init__(
@@ -260,16 +399,30 @@ class _LocalError(WBFilesError, OSError):
 
 
 class LocalWriteError(_LocalError):
-    """The local disk refused: full, read-only, no permission, not a folder.
+    """A local file cannot be written: the disk is full or read-only, a permission is missing, or a folder is a file.
 
     Attributes:
         errno: The operating system's number for it.
         path: The local file that was to be written.
+
+    Examples:
+        ```python
+        import errno
+
+        from wbfiles_async import LocalWriteError
+
+        file = api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+        try:
+            file.fetch("data")
+        except LocalWriteError as error:  # or OSError
+            if error.errno == errno.ENOSPC:
+                print("no space left for", error.path)
+        ```
     """
 
 
 class LocalReadError(_LocalError):
-    """A local file that was to be uploaded cannot be: it is gone, not readable, no regular file, or changed meanwhile.
+    """A local file cannot be uploaded: it is missing, unreadable, not a regular file, or changed while it was read.
 
     Attributes:
         errno: The operating system's number for it; ``None`` if the file changed while it was read.

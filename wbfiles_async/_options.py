@@ -121,6 +121,14 @@ class TransferOptions:
         portable_names: Refuse names that only another system cannot hold: those with one of ``\ : * ? " < > |``, with
             a dot or blank at the end of a folder or file, and Windows' devices (``con``, ``nul.txt``). Off, since runs
             log such names every day; for folders that are moved to Windows later.
+
+    Examples:
+        ```python
+        from wbfiles_async import Api, TransferOptions
+
+        api = Api(options=TransferOptions(connections=8, limit_rate=10_000_000))
+        unchecked = api.with_options(verify=False)
+        ```
     """
 
     connections: int | Literal["adaptive"] = attrs.field(default=ADAPTIVE, validator=_count_or_adaptive)

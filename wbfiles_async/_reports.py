@@ -241,6 +241,17 @@ class IncompleteUploadError(WBFilesError):
 
     Attributes:
         report: What was done, and each failure with its reason.
+
+    Examples:
+        ```python
+        from wbfiles_async import IncompleteUploadError
+
+        try:
+            api.run("my-team/my-project/1a2b3c4d").upload("out", root="out")
+        except IncompleteUploadError as error:
+            for failure in error.report.failures:
+                print(failure.name, failure.error)
+        ```
     """
 
     def __init__(self, message: str, *, report: UploadReport) -> None:
@@ -255,6 +266,17 @@ class IncompleteDownloadError(WBFilesError):
 
     Attributes:
         report: What was done, and each failure with its reason.
+
+    Examples:
+        ```python
+        from wbfiles_async import IncompleteDownloadError
+
+        try:
+            api.run("my-team/my-project/1a2b3c4d").download("data")
+        except IncompleteDownloadError as error:
+            for failure in error.report.failures:
+                print(failure.name, failure.error)
+        ```
     """
 
     def __init__(self, message: str, *, report: DownloadReport) -> None:
@@ -268,6 +290,16 @@ class IncompleteDeletionError(WBFilesError):
     Attributes:
         report: What was done, and each file that is left with its reason.
         names: The files that are left; the first thousand where there are more.
+
+    Examples:
+        ```python
+        from wbfiles_async import IncompleteDeletionError
+
+        try:
+            api.run("my-team/my-project/1a2b3c4d").files().delete(include=["media/"])
+        except IncompleteDeletionError as error:
+            print(error.names, "are left")
+        ```
     """
 
     def __init__(self, message: str, *, report: DeletionReport) -> None:

@@ -64,6 +64,15 @@ class AsyncApi(Client, HandlesFilesOnly):
     Raises:
         ConfigurationError: A setting cannot be used.
         AuthenticationError: No credentials were found; the message says where they were looked for.
+
+    Examples:
+        ```python
+        from wbfiles_async import AsyncApi
+
+        async with AsyncApi() as api:
+            report = await api.run("my-team/my-project/1a2b3c4d").download("data")
+            print(report)
+        ```
     """
 
     _unsupported = API
@@ -142,6 +151,12 @@ class AsyncApi(Client, HandlesFilesOnly):
 
         Raises:
             ConfigurationError: There is no such option, or it cannot have this value.
+
+        Examples:
+            ```python
+            impatient = api.with_options(timeout=5, attempts=2, time_budget=20)
+            file = await impatient.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+            ```
         """
         other = object.__new__(type(self))
         settings = with_timeout(self._gateway.settings, timeout)
@@ -167,6 +182,12 @@ class AsyncApi(Client, HandlesFilesOnly):
 
         Raises:
             ConfigurationError: The path names no run.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            print(run.entity, run.project, run.id)
+            ```
         """
         if isinstance(path, AsyncRun):
             return AsyncRun(self, path._path, path._listed)
@@ -207,6 +228,13 @@ class AsyncApi(Client, HandlesFilesOnly):
 
         Source:
             W&B's public API, ``Api.runs``, which documents the keys and operators of filters.
+
+        Examples:
+            ```python
+            runs = api.runs("my-team/my-project", filters={"state": "finished"}, order="-created_at")
+            async for run in runs:
+                print(run.id, run.name, run.created_at)
+            ```
         """
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of runs in one request, 1 or more, not {per_page}.")
@@ -232,6 +260,12 @@ class AsyncApi(Client, HandlesFilesOnly):
 
         Source:
             W&B's public API, ``Api.projects``.
+
+        Examples:
+            ```python
+            async for project in api.projects("my-team"):
+                print(project.name, await project.runs().count(), "runs")
+            ```
         """
         if per_page < 1:
             raise ConfigurationError(f"per_page is the number of projects in one request, 1 or more, not {per_page}.")
@@ -289,6 +323,12 @@ class AsyncApi(Client, HandlesFilesOnly):
             ConfigurationError: A path, a pattern, ``existing`` or ``layout`` cannot be used.
             RunNotFoundError: The project does not exist or is not visible; or a path of two parts names nothing.
             ApiError: The listing of a project's runs failed.
+
+        Examples:
+            ```python
+            await api.download("my-team/my-project/", "data", include=["*.json"])  # a project
+            await api.download(["my-team/my-project/1a2b3c4d"], "some", layout="{project}/{run}")  # these runs
+            ```
         """
         check_existing(existing)
         selection, folders = Selection(include, exclude), Layout(layout)

@@ -107,6 +107,13 @@ class AsyncFile(FileFacts):
             ObjectChangedError: The stored object does not hold still.
             TransferError: The bytes could not be moved.
             LocalWriteError: The disk refuses.
+
+        Examples:
+            ```python
+            file = await api.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+            async with await file.download("data", replace=True) as text:
+                print(await text.read())
+            ```
         """
         from wbfiles_async._async.handle import open_text
 
@@ -139,6 +146,13 @@ class AsyncFile(FileFacts):
         Raises:
             ConfigurationError: ``path`` names no file, or is given together with ``root``; or as ``download`` does.
             WBFilesError: As ``download`` does.
+
+        Examples:
+            ```python
+            file = await api.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+            path = await file.fetch("data", exist_ok=True)  # data/config.yaml
+            path = await file.fetch(path="configs/baseline.yaml", replace=True)
+            ```
         """
         target, folder = None, local_root(root)
         if path is not None:
@@ -182,6 +196,14 @@ class AsyncFile(FileFacts):
         Raises:
             UnicodeDecodeError: The bytes are no text of this encoding.
             WBFilesError: As ``download`` does.
+
+        Examples:
+            ```python
+            import json
+
+            file = await api.run("my-team/my-project/1a2b3c4d").file("wandb-summary.json")
+            print(json.loads(await file.read_text()))
+            ```
         """
         return (await self.read_bytes(api=api)).decode(encoding, errors)
 
@@ -204,6 +226,13 @@ class AsyncFile(FileFacts):
         Raises:
             ConfigurationError: The range is none: negative, or its end before its start.
             WBFilesError: As ``download`` does.
+
+        Examples:
+            ```python
+            file = await api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+            async for piece in file.stream(start=0, stop=1024):
+                print(len(piece), "bytes")
+            ```
         """
         async with aclosing(self._opened(api).stream(start, stop)) as pieces:
             async for piece in pieces:
@@ -231,6 +260,16 @@ class AsyncFile(FileFacts):
             ConfigurationError: Another mode, a block size that is none, or the file has no client.
             RemoteFileNotFoundError: The file is gone.
             WBFilesError: As ``download`` does.
+
+        Examples:
+            ```python
+            import os
+
+            file = await api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+            async with await file.open() as opened:
+                await opened.seek(-16, os.SEEK_END)
+                print(await opened.read())
+            ```
         """
         from wbfiles_async._async.binary import AsyncBinaryFile, check_mode
 
@@ -250,6 +289,12 @@ class AsyncFile(FileFacts):
             ConfigurationError: The file was made without its run or its id, or has no client.
             ApiError: The server refuses, or does not say that it succeeded and still has the file.
             TransferError: The server cannot be reached, or it is not known whether it carried it out.
+
+        Examples:
+            ```python
+            file = await api.run("my-team/my-project/1a2b3c4d").file("model.bin")
+            await file.delete()
+            ```
         """
         gateway, run = self._gateway(api), self._needed_run()
         if not self.id:
@@ -268,6 +313,13 @@ class AsyncFile(FileFacts):
         Raises:
             ConfigurationError: The file was made without its run or its name, or has no client.
             RemoteFileNotFoundError: The file is gone.
+
+        Examples:
+            ```python
+            file = await api.run("my-team/my-project/1a2b3c4d").file("config.yaml")
+            file = await file.refresh()
+            print(file.updated_at)
+            ```
         """
         gateway, run = self._gateway(api), self._needed_run()
         if not self.name:

@@ -87,6 +87,9 @@ class AsyncFiles:
     async def to_list(self) -> list[AsyncFile]:
         """List all files.
 
+        Returns:
+            All files of this listing, in its order.
+
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
@@ -107,6 +110,9 @@ class AsyncFiles:
 
     async def count(self) -> int:
         """Count the files that match. Without any filter only their number is requested.
+
+        Returns:
+            The number of files.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -178,6 +184,13 @@ class AsyncFiles:
             ObjectStoreError: The object store has no such bucket, or does not accept the credentials.
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The listing failed.
+
+        Examples:
+            ```python
+            files = api.run("my-team/my-project/1a2b3c4d").files(pattern="media/%")
+            report = await files.download("data", existing="keep")
+            print(report)
+            ```
         """
         check_existing(existing)
         selection = Selection(include, exclude)
@@ -240,6 +253,14 @@ class AsyncFiles:
             PermissionDeniedError: They do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
             TransferError: The same: the server did not respond.
+
+        Examples:
+            ```python
+            files = api.run("my-team/my-project/1a2b3c4d").files()
+            planned = await files.delete(include=["media/"], dry_run=True)
+            print(planned.planned, "files,", planned.bytes, "bytes")
+            await files.delete(include=["media/"])
+            ```
         """
         selection = Selection(include, exclude)
         self._check_extent(selection, all=all)

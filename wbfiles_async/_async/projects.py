@@ -150,6 +150,9 @@ class AsyncProjects:
     async def to_list(self) -> list[AsyncProject]:
         """List all projects.
 
+        Returns:
+            All projects of this listing, in its order.
+
         Raises:
             RunNotFoundError: The user or team does not exist or is not visible.
             ApiError: The server fails.
@@ -170,6 +173,9 @@ class AsyncProjects:
 
     async def count(self) -> int:
         """Count the projects, which lists them: the server does not count them.
+
+        Returns:
+            The number of projects.
 
         Raises:
             RunNotFoundError: The user or team does not exist or is not visible.

@@ -157,6 +157,14 @@ class AsyncRun(HandlesFilesOnly):
 
         Source:
             W&B's public API, ``Run.files``.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            async for file in run.files(pattern="%.json"):
+                print(file.name, file.size)
+            tables = await run.files(names=["config.yaml", "wandb-summary.json"]).to_list()
+            ```
         """
         if names is not None and pattern is not None:
             raise ConfigurationError("Files are selected by names or by a pattern; give one of them.")
@@ -188,6 +196,13 @@ class AsyncRun(HandlesFilesOnly):
             RemoteFileNotFoundError: The run has no file of that name.
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            file = await run.file("media/tables/confusion.json")
+            print(file.size, file.md5)
+            ```
         """
         run = self._with(api)
         return AsyncFile._of(run._client, await run._gateway().api.look_up(run._path, name), run)
@@ -208,6 +223,13 @@ class AsyncRun(HandlesFilesOnly):
             ConfigurationError: Several do, or ``match`` has an unknown key.
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The server fails.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            file = await run.find({"sizeBytes": 300_000})
+            print(file.name)
+            ```
         """
         found = await self.files(match=match, api=api).to_list()
         if len(found) == 1:
@@ -276,6 +298,13 @@ class AsyncRun(HandlesFilesOnly):
                 terminal and rich is not installed.
             RunNotFoundError: The run or its project does not exist or is not visible.
             ApiError: The listing failed.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            report = await run.download("data", include=["*.json", "media/"], exclude=["*.tmp"])
+            print(report)
+            ```
         """
         return await self.files(api=api).download(
             root,
@@ -349,6 +378,13 @@ class AsyncRun(HandlesFilesOnly):
             AuthenticationError: The credentials are not accepted; nothing was uploaded.
             PermissionDeniedError: They do not suffice; nothing was uploaded.
             ApiError: The API failed, and nothing was uploaded.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            report = await run.upload("out", root="out", exclude=["*.tmp"])
+            print(report.uploaded, "sent,", report.kept, "were there")
+            ```
         """
         check_existing(existing)
         run, selection, several = self._with(api), Selection(include, exclude), path_list(paths)
@@ -403,6 +439,13 @@ class AsyncRun(HandlesFilesOnly):
 
         Source:
             W&B's public API, ``Run.upload_file``.
+
+        Examples:
+            ```python
+            run = api.run("my-team/my-project/1a2b3c4d")
+            file = await run.upload_file("out/model.pt", root="out")  # becomes model.pt
+            print(file.name, file.size)
+            ```
         """
         check_existing(existing)
         run = self._with(api)

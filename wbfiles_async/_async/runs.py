@@ -80,6 +80,9 @@ class AsyncRuns:
     async def to_list(self) -> list[AsyncRun]:
         """List all runs.
 
+        Returns:
+            All runs of this listing, in its order.
+
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or does not understand the filters or the order.
@@ -100,6 +103,9 @@ class AsyncRuns:
 
     async def count(self) -> int:
         """Count the runs that the filters select; only their number is requested.
+
+        Returns:
+            The number of runs.
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
@@ -127,6 +133,12 @@ class AsyncRuns:
             ConfigurationError: A pattern cannot be used.
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or does not understand the filters or the order.
+
+        Examples:
+            ```python
+            async for file in api.runs("my-team/my-project").files(include=["*.json"]):
+                print(file.run, file.name, file.size)
+            ```
         """
         return self._each_file(Selection(include, exclude))
 
@@ -178,6 +190,13 @@ class AsyncRuns:
             ConfigurationError: A pattern, ``existing`` or ``layout`` cannot be used.
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The listing of the runs failed.
+
+        Examples:
+            ```python
+            runs = api.runs("my-team/my-project", filters={"state": "finished"})
+            report = await runs.download("data", include=["*.json"], layout="{project}/{run}")
+            print(report.downloaded, "downloaded,", report.kept, "kept")
+            ```
         """
         check_existing(existing)
         selection = Selection(include, exclude)
@@ -242,6 +261,14 @@ class AsyncRuns:
             PermissionDeniedError: They do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
             TransferError: The same: the server did not respond.
+
+        Examples:
+            ```python
+            runs = api.runs("my-team/my-project", filters={"state": "crashed"})
+            planned = await runs.delete(include=["media/"], dry_run=True)
+            print(planned.planned, "files,", planned.bytes, "bytes")
+            await runs.delete(include=["media/"])
+            ```
         """
         selection = Selection(include, exclude)
         await self._check_extent(selection, all)

@@ -17,6 +17,25 @@ class Progress(Protocol):
 
     An object may have a method ``resumed``, with the arguments of ``advanced``: it is called for the bytes that an
     earlier, interrupted download had brought, which are else reported as advanced.
+
+    Examples:
+        ```python
+        class Count:
+            arrived = 0
+
+            def started(self, name, total): ...
+
+            def advanced(self, name, count):
+                self.arrived += count
+
+            def finished(self, name): ...
+
+            def failed(self, name, error): ...
+
+        count = Count()
+        api.run("my-team/my-project/1a2b3c4d").download("data", progress=count)
+        print(count.arrived, "bytes")
+        ```
     """
 
     def started(self, name: str, total: int | None) -> None:

@@ -103,6 +103,16 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
 
     Raises:
         ConfigurationError: A setting cannot be used.
+
+    Examples:
+        ```python
+        from wbfiles_async.fsspec import WandbFileSystem
+
+        fs = WandbFileSystem(read_only=True)
+        print(fs.ls("my-team/my-project/1a2b3c4d", detail=False))
+        with fs.open("my-team/my-project/1a2b3c4d/config.yaml") as file:
+            print(file.read())
+        ```
     """
 
     protocol = ("wandb", "wbfiles")
@@ -165,7 +175,11 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         await self._clients.aclose()
 
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget what was listed: of the run that a path is of, or everything."""
+        """Forget what was listed.
+
+        Args:
+            path: A path of the run whose listings are forgotten; ``None`` (default) for those of all runs.
+        """
         place = place_of(self._strip_protocol(path or ""))
         self._listings.forget(place.run if place.depth >= RUN else None)
         super().invalidate_cache(path)
@@ -376,7 +390,15 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         return sum(sizes.values()) if total else sizes
 
     def modified(self, path: str) -> datetime:
-        """Return when a file changed last."""
+        """Return when a file was changed last.
+
+        Args:
+            path: The file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            NotImplementedError: The server states no time.
+        """
         moment = self.info(path).get("mtime")
         if not isinstance(moment, datetime):
             raise NotImplementedError(f"W&B does not say when {path} changed")
@@ -388,6 +410,9 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         Args:
             path: The file.
             expiration: Has no effect: the server decides.
+
+        Raises:
+            FileNotFoundError: There is no such file.
         """
         file = wait_for(self.loop, self._required, path, refresh=True)
         return file.direct_url or file.url or ""
@@ -498,7 +523,26 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         compression: str | None = None,
         **options: Any,
     ) -> Any:
-        """Open a file, as ``fsspec.AbstractFileSystem.open`` does; what is written is uploaded when it is closed."""
+        """Open a file, as ``fsspec.AbstractFileSystem.open`` does; what is written is uploaded when it is closed.
+
+        Args:
+            path: The file.
+            mode: ``rb`` or ``r`` to read; ``wb``, ``w``, ``xb`` or ``x`` to write the whole of it. ``x`` refuses to
+                replace a file.
+            block_size: Bytes to request at least. 0 opens a stream, whose md5 is compared at its end.
+            cache_options: Of fsspec's cache.
+            compression: ``gzip`` and others, as for ``fsspec.open``.
+            options: ``encoding``, ``errors`` and ``newline`` of text; ``cache_type``, another cache of fsspec.
+
+        Returns:
+            The open file, seekable unless it is a stream.
+
+        Raises:
+            FileNotFoundError: There is no such file to read.
+            FileExistsError: There is one, and the mode is ``x``.
+            PermissionError: It is to be written, and the file system is ``read_only``.
+            ValueError: The mode is another one.
+        """
         if compression is None or "b" not in mode or "r" in mode:
             return super().open(path, mode, block_size, cache_options, compression, **options)
         start = compr[get_compression(path, compression)]
@@ -521,6 +565,15 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
             path: The file.
             mode: ``rb``, or ``wb`` or ``xb`` to write the whole of it, which is uploaded when it is closed.
             options: ``block_size``; bytes to request at least.
+
+        Returns:
+            The open file, seekable where it is read: an async context manager.
+
+        Raises:
+            FileNotFoundError: There is no such file to read.
+            FileExistsError: There is one, and the mode is ``xb``.
+            PermissionError: It is to be written, and the file system is ``read_only``.
+            ValueError: The mode is another one.
         """
         path = self._strip_protocol(path)
         if mode in ("wb", "xb"):

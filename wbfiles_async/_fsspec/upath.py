@@ -28,7 +28,16 @@ class WandbPath(UPath):
         return super()._transform_init_args(args, protocol, storage_options)
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Do nothing: folders are what the names of files make. One that exists is an error, unless ``exist_ok``."""
+        """Do nothing: a folder exists as soon as a file is in it.
+
+        Args:
+            mode: Has no effect.
+            parents: Has no effect.
+            exist_ok: Whether a folder that exists is no error.
+
+        Raises:
+            FileExistsError: The folder exists, and ``exist_ok`` is not given.
+        """
         if not exist_ok and self.exists():
             raise FileExistsError(self.path)
         super().mkdir(mode=mode, parents=parents, exist_ok=exist_ok)

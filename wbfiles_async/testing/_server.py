@@ -46,13 +46,7 @@ class LocalServer:
     there is: files may be put there and changed by any means, at any time. ``ROOT/.wbfiles`` is the server's
     own. Symbolic links below the root are neither followed nor listed.
 
-    ::
-
-        with LocalServer("served") as server:
-            server.add_file("team/project/run1", "model.bin", b"...")
-            api = Api(base_url=server.base_url, api_key=server.api_key)
-
-    ``async with`` does the same.
+    Use it in a ``with`` or ``async with`` statement.
 
     Args:
         root: The folder; made where it does not exist.
@@ -73,6 +67,17 @@ class LocalServer:
             tells. By default it appears at once, as in W&B's cloud, which hears of it from its store.
         remembered_requests: How many of the latest requests `requests` tells of; 0 for none.
         clock: Tells the time by which addresses and tokens expire, in seconds since the epoch.
+
+    Examples:
+        ```python
+        from wbfiles_async import Api
+        from wbfiles_async.testing import LocalServer
+
+        with LocalServer("served") as server:
+            server.add_file("team/project/run1", "config.yaml", b"learning_rate: 0.1")
+            api = Api(base_url=server.base_url, api_key=server.api_key)
+            print(api.run("team/project/run1").file("config.yaml").read_text())
+        ```
     """
 
     def __init__(

@@ -1,0 +1,150 @@
+"""Each public object says all that it takes, returns and raises; its examples are run by ``test_docs``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from importlib import import_module
+from types import FunctionType
+
+import attrs
+import pytest
+
+MODULES = ("wbfiles_async", "wbfiles_async.errors", "wbfiles_async.testing", "wbfiles_async.fsspec")
+NO_REQUEST = {
+    *("aclose", "close", "clear_requests", "invalidate_cache", "with_options", "add_file", "add_run"),
+    *("started", "advanced", "finished", "failed"),
+}
+WITH_EXAMPLES = {
+    *(f"{kind}.{name}" for kind in ("AsyncFile", "File") for name in ("delete", "download", "fetch", "open", "stream")),
+    *(f"{kind}.{name}" for kind in ("AsyncFiles", "Files") for name in ("delete", "download")),
+    *(f"{kind}.{name}" for kind in ("AsyncRun", "Run") for name in ("download", "file", "files", "upload")),
+    *(f"{kind}.{name}" for kind in ("AsyncRuns", "Runs") for name in ("delete", "download", "files")),
+    *(f"{kind}.{name}" for kind in ("AsyncApi", "Api") for name in ("download", "run", "runs")),
+    *("AsyncApi", "Api", "TransferOptions", "Progress", "LocalServer", "WandbFileSystem"),
+    *("WBFilesError", "DestinationExistsError", "IncompleteDownloadError", "IncompleteUploadError"),
+    *("IncompleteDeletionError", "RemoteFileNotFoundError", "RunNotFoundError", "TransferError", "IntegrityError"),
+    *("AuthenticationError", "RateLimitedError", "StoreUnavailableError", "UnsafePathError", "LocalWriteError"),
+    "UnsupportedReferenceError",
+}
+"""What people look up."""
+
+
+def public_classes() -> Iterator[tuple[str, type]]:
+    for module in MODULES:
+        imported = import_module(module)
+        for name in imported.__all__:
+            if not name.startswith("__") and not (name == "WandbPath" and not _has_upath()):
+                yield name, getattr(imported, name)
+
+
+def _has_upath() -> bool:
+    try:
+        import_module("upath")
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+CLASSES = dict(public_classes())
+
+
+def members(kind: type) -> dict[str, object]:
+    """Return the public methods and properties of a class that are ours, inherited ones too."""
+    found: dict[str, object] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("wbfiles_async"):
+            for name, member in vars(base).items():
+                if not name.startswith("_") and isinstance(member, FunctionType | property | classmethod):
+                    found[name] = member
+    return found
+
+
+METHODS = {
+    f"{kind}.{name}": member
+    for kind, imported in CLASSES.items()
+    for name, member in members(imported).items()
+    if isinstance(member, FunctionType)
+}
+PROPERTIES = {
+    f"{kind}.{name}": member
+    for kind, imported in CLASSES.items()
+    for name, member in members(imported).items()
+    if isinstance(member, property)
+}
+
+
+def section(doc: str, *titles: str) -> str:
+    """Return a section of a docstring, without its title."""
+    found = re.search(rf"^(?:{'|'.join(titles)}):\n((?:(?: .*)?\n)*)", inspect.cleandoc(doc) + "\n", re.MULTILINE)
+    return found[1] if found else ""
+
+
+def described(doc: str, *titles: str) -> set[str]:
+    """Return the names that a section describes."""
+    return set(re.findall(r"^    (\w+)(?: \(.*?\))?: ?\S", section(doc, *titles), re.MULTILINE))
+
+
+def raised(function: FunctionType) -> set[str]:
+    """Return the errors that the text of a function raises."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    names = (call.func.id for call in calls if isinstance(call, ast.Call) and isinstance(call.func, ast.Name))
+    return {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_says_what_it_is_and_holds(name: str) -> None:
+    kind = CLASSES[name]
+    doc = kind.__doc__ or ""
+    assert re.match(r"\S.*[.:]$", doc.strip().partition("\n")[0]), "its first line is no sentence"
+    own = inspect.signature(kind.__init__).parameters if "__init__" in vars(kind) else {}
+    taken = set(own) - {"self", "message", "args", "kwargs"}
+    if attrs.has(kind):
+        fields = {field.name for field in attrs.fields(kind) if not field.name.startswith("_")}
+        assert described(doc, "Attributes") == fields
+    elif issubclass(kind, Exception):
+        inherited = next(base for base in kind.__mro__ if "__init__" in vars(base))
+        assert described(doc, "Attributes") >= set(inspect.signature(inherited).parameters) - {
+            "args",
+            "kwargs",
+            "message",
+        }
+    elif name not in ("Run", "Runs", "Files", "Project", "Projects"):  # which other objects make
+        assert described(doc, "Args") == taken
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_says_what_it_takes_returns_and_raises(name: str) -> None:
+    method = METHODS[name]
+    assert isinstance(method, FunctionType)
+    doc = method.__doc__ or ""
+    signature = inspect.signature(method)
+    first = inspect.cleandoc(doc).partition("\n")[0]
+    assert re.match(r"\S.*[.;:]$", first), "its first line is no sentence"
+    assert not first.startswith("Blocking form"), "the text of the async one is missing"
+    kind, _, short = name.partition(".")
+    taken = {each for each in signature.parameters if each not in ("self", "_")}
+    if kind != "Progress" or described(doc, "Args"):  # whose parameters the first two methods explain
+        assert described(doc, "Args") == taken
+    returned = signature.return_annotation
+    if returned not in ("None", "Self"):
+        assert section(doc, "Returns", "Yields") or first.startswith("Return ") or "; return " in first
+    assert described(doc, "Raises") >= raised(method) - {"TypeError"}
+    if inspect.iscoroutinefunction(method) and short not in NO_REQUEST and kind != "WandbFileSystem":
+        assert section(doc, "Raises"), "what makes requests can fail"
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_a_property_says_what_it_is(name: str) -> None:
+    assert re.match(r"\S.*\.$", (PROPERTIES[name].__doc__ or "").partition("\n")[0])
+
+
+@pytest.mark.parametrize("name", sorted(WITH_EXAMPLES))
+def test_what_people_look_up_has_an_example(name: str) -> None:
+    kind, _, method = name.partition(".")
+    documented = METHODS[name] if method else CLASSES[kind]
+    assert "```python\n" in section(documented.__doc__ or "", "Examples")
