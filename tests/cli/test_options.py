@@ -79,7 +79,7 @@ class TestSeveralRuns:
             (["team/project/", "--run", RUN], "team/project/ is a project"),
             ([RUN, "--run", SECOND, "--filters", "{}"], "--filters"),
             ([RUN, "--run", SECOND, "--pattern", "%"], "use --include"),
-            ([RUN, "https://wandb.ai/team/project/runs/run2"], "give further runs by --run"),
+            ([RUN, "https://wandb.ai/team/project/runs/run2"], "name further runs with --run"),
         ],
     )
     def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
@@ -453,7 +453,7 @@ class TestOptionsOfTransfers:
         ("option", "value", "told"),
         [
             ("--part-size", "10", "--part-size must be a whole number of bytes, 65536 (64 KiB) or more"),
-            ("--part-size", "much", "'much' is no number of bytes"),
+            ("--part-size", "much", "'much' is not a number of bytes"),
             ("--stall-seconds", "0", "Invalid value for '--stall-seconds'"),
             ("--per-page", "0", "Invalid value for '--per-page'"),
         ],

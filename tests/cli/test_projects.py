@@ -118,8 +118,8 @@ class TestGet:
             (["lab/vision/first", "--layout", "{run}"], "lab/vision/first is a run"),
             (["lab/vision/", "--layout", "{name}"], "unknown field"),
             (["lab/vision/", "--pattern", "%.json"], "lab/vision/ is a project"),
-            (["lab/vision/", "--filters", "{"], "it is no JSON"),
-            (["lab/vision/", "--filters", "[]"], "it is no JSON object"),
+            (["lab/vision/", "--filters", "{"], "it is not JSON"),
+            (["lab/vision/", "--filters", "[]"], "it is not a JSON object"),
             (["lab/vision/first", "--filters", "{}"], "names no project"),
         ],
     )

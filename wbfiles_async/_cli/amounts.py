@@ -20,7 +20,7 @@ def parse_bytes(text: str) -> int:
     power = " kmgt".index((match["unit"] or " ").lower()) if match else 0
     count = int(float(match["number"]) * 1024**power) if match else 0
     if count < 1:
-        raise ValueError(f"{text!r} is no number of bytes, such as 1500, 500k, 2M or 1.5G.")
+        raise ValueError(f"{text!r} is not a number of bytes such as 1500, 500k, 2M or 1.5G.")
     return count
 
 
@@ -32,7 +32,7 @@ def parse_range(text: str) -> tuple[int, int | None]:
     """
     match = _RANGE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no range of bytes, such as 0:100, 100: or :100.")
+        raise ValueError(f"{text!r} is not a range of bytes such as 0:100, 100: or :100.")
     start, stop = int(match["start"] or 0), int(match["stop"]) if match["stop"] else None
     if stop is not None and stop < start:
         raise ValueError(f"{text!r} ends before it starts.")

@@ -1,4 +1,4 @@
-"""What can be typed: the commands of ``wbfiles``, their options, and the words of their help."""
+"""The commands of ``wbfiles``: their arguments, options and help texts."""
 
 from __future__ import annotations
 
@@ -80,27 +80,28 @@ class _Program(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Exit codes:
-    0  all done                         3  credentials missing or refused
-    1  some files failed, or it could   4  run or files not found
-       not be done at all             130  interrupted (143 by SIGTERM)
-    2  wrong usage                    141  nobody reads the output any more
+    0  success                          3  credentials missing or refused
+    1  some files failed, or the        4  run or files not found
+       command failed as a whole      130  interrupted (143 by SIGTERM)
+    2  wrong usage                    141  the reader of the output is gone
 """,
 )
 @connecting
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.pass_context
 def program(context: click.Context) -> None:
-    """List, fetch, upload and delete the files of Weights & Biases runs.
+    """List, download, upload and delete the files of Weights & Biases runs.
 
-    RUN is entity/project/run_id, or the address of the run's page; that of a file's or a folder's page selects
-    this file or folder. A part of the path that is left out comes from
-    WANDB_ENTITY, WANDB_PROJECT or W&B's settings files. PROJECT is entity/project/ or the address of its page.
-    Without the last slash it is a project too, unless the default entity has a run of that path, project/run_id.
+    RUN is entity/project/run_id, or the URL of the run's page. The URL of a file's or folder's page selects that file
+    or folder. Missing parts of a path come from WANDB_ENTITY, WANDB_PROJECT or W&B's settings files.
 
-    Credentials come from WANDB_API_KEY, WANDB_IDENTITY_TOKEN_FILE or the netrc file. There is no option for
-    them, since everybody on a machine can read the command lines of its processes.
+    PROJECT is entity/project/, or the URL of its page. The last slash may be left out, unless the default entity has a
+    run with the path project/run_id.
 
-    No account at hand? `wbfiles demo` needs none.
+    Credentials come from WANDB_API_KEY, WANDB_IDENTITY_TOKEN_FILE or the netrc file. There is no option for them,
+    since other users of a machine can read its command lines.
+
+    No account? `wbfiles demo` needs none.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -111,9 +112,9 @@ def program(context: click.Context) -> None:
 @filters_option
 @option(
     OTHER, "--sort", type=click.Choice(SORTS),
-    help="By name; by size, largest first; or by the time of the last change, latest first.  [default: as listed]",
+    help="Sort by name; by size, largest first; or by last change, latest first.  [default: as listed]",
 )  # fmt: skip
-@option(WHICH, "--files", "all_files", is_flag=True, help="The files of all runs of PROJECT, not its runs.")
+@option(WHICH, "--files", "all_files", is_flag=True, help="List the files of all runs of PROJECT, not its runs.")
 @json_option
 @connecting
 @click.pass_obj
@@ -129,14 +130,15 @@ def ls_command(
     all_files: bool,
     as_json: bool,
 ) -> int:
-    r"""List the files of RUN: all of them, or those of these exact NAMEs; or the runs of PROJECT.
+    r"""List the files of RUN, all or those with these exact NAMEs; or list the runs of PROJECT.
 
-    With --files, NAMEs, --include or --exclude the files of all runs of PROJECT are listed, as run/name.
+    With --files, NAMEs, --include or --exclude, the files of all runs of PROJECT are listed, as run/name.
 
-    A table on a terminal. Elsewhere one line a file, with tabs between name, size in bytes, type, time of the
-    last change and md5; "-" where the server does not know. With --json the keys are name, size, md5, mimetype,
-    updated_at and path_uri, and run for files of a project; for runs path, id, name, state and created_at, which are
-    the cells of a line too, but for the first.
+    A terminal shows a table. Otherwise each file is one line, with tabs between name, size in bytes, type, time of the
+    last change and md5; "-" means unknown. The line of a run has id, name, state and creation time.
+
+    With --json the keys of a file are name, size, md5, mimetype, updated_at and path_uri, and run for files of a
+    project; those of a run are path, id, name, state and created_at.
 
     Control characters in names are written as escapes, such as \x1b.
     """
@@ -158,40 +160,40 @@ def ls_command(
 @selecting("RUN|PROJECT")
 @option(
     WHICH, "--run", "others", metavar="RUN", multiple=True,
-    help="Another run, its files as of this one; may be repeated. Each run goes to a folder of its own.",
+    help="Another run, whose files are selected in the same way; repeatable. Each run gets its own folder.",
 )  # fmt: skip
 @filters_option
 @option(
     WHERE, "-o", "--root", metavar="FOLDER", type=_Root(), default=Path(),
-    help="Folder the files go below, or s3://bucket/prefix, gs://..., az://...  [default: the current folder]",
+    help="Local folder to write below, or s3://bucket/prefix, gs://..., az://...  [default: the current folder]",
 )  # fmt: skip
 @option(
     WHICH, "--shard", metavar="I/N", callback=read_by(parse_share),
-    help="Only the Ith of N shares of PROJECT's runs, from 0, for N machines that have one root; always the same for a "
-    "run. Runs of very many files are divided among all.",
+    help="Only share I of N of PROJECT's runs, counted from 0, for N machines with a common root. A run is always in "
+    "the same share; the files of very large runs are divided among all shares.",
 )  # fmt: skip
 @option(
     WHERE, "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
-    help="A file that is there already: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
+    help="What to do with an existing file: keep it if size and md5 are right; keep it as it is; replace it; or fail.",
 )  # fmt: skip
 @option(
     WHERE, "--layout", metavar="FOLDERS",
-    help="Where below the root the files of each of several runs go, with {entity}, {project} and {run} for its own; "
-    f"'' for no folder.  [default: {LAYOUT}]",
+    help="Folders below the root for the files of each of several runs, from {entity}, {project} and {run}; "
+    f"'' for none.  [default: {LAYOUT}]",
 )  # fmt: skip
-@option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be fetched, and removed.")
+@option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be downloaded, and what removed.")
 @option(
     WHERE, "--delete", "mirror", is_flag=True,
-    help="Then remove local files that PROJECT no longer has, after asking; only in folders of runs that it made.",
+    help="Afterwards remove local files that PROJECT no longer has, after a question; see above.",
 )  # fmt: skip
-@option(WHERE, "-y", "--yes", is_flag=True, help="Do not ask about --delete.")
+@option(WHERE, "-y", "--yes", is_flag=True, help="Do not ask before --delete removes files.")
 @option(
     WHICH, "--files-from", metavar="FILE", type=click.File(encoding="utf-8"),
-    help="Further NAMEs, one a line, in this file; - for stdin.",
+    help="Read further NAMEs from this file, one per line; - for stdin.",
 )  # fmt: skip
 @option(
     WHERE, "--manifest", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what became of each file there, as JSON lines, or as parquet if its name ends so (needs pyarrow).",
+    help="Write the result of each file to FILE: JSON lines, or parquet if it ends with .parquet (needs pyarrow).",
 )  # fmt: skip
 @fetching
 @json_option
@@ -218,29 +220,30 @@ def get_command(
     manifest: Path | None,
     as_json: bool,
 ) -> int:
-    """Fetch the files of RUN, or of all runs of PROJECT: all of them, or those of these exact NAMEs.
+    """Download the files of RUN, or of all runs of PROJECT: all files, or those with these exact NAMEs.
 
-    Each file appears at its place only when it is whole and checked. One file's failure does not stop the others;
-    run the same command again to fetch what is missing.
+    A file appears at its path only when it is complete and verified. If one file fails, the others are still
+    downloaded; run the same command again to download what is missing.
 
-    A terminal shows the progress. Elsewhere stdout gets one line a file, with tabs between name, size in bytes and
-    status (downloaded, kept, planned). With --json it gets one object a file, with the keys run, name, status, path,
+    A terminal shows the progress. Otherwise stdout gets one line per file, with tabs between name, size in bytes and
+    status (downloaded, kept, planned). With --json it gets one object per file, with the keys run, name, status, path,
     size, verified, parts, resumed and error, and at the end one with the key summary.
 
-    Where the run lacks some of the NAMEs the others are fetched, and the exit code is 1; where it has none of them, 4.
-    Of several runs, a NAME counts as lacking where no run has it.
+    If some NAMEs do not exist, the others are downloaded and the exit code is 1; if none exists, it is 4. With several
+    runs, a NAME exists if one of them has it.
 
-    --delete compares when all is downloaded and nothing failed. It knows a run's folder by a mark, .wbfiles-run, which
-    it makes while all that lies there is of the run. Symbolic links are neither followed nor removed, and what is left
-    out by --include and --exclude stays. stdout gets a line for each file, status removed, or removable in a dry run.
+    --delete removes files only after every download has succeeded, and only in folders that it knows to hold one run:
+    it marks them with .wbfiles-run while they hold nothing else. Symbolic links are neither followed nor removed. Files
+    that --include and --exclude leave out stay. stdout gets one line per file, with the status removed (removable in a
+    dry run).
 
-    A --manifest appears when all files are dealt with, with the keys run, name, path, size, md5, status, verified and
-    error of each; `wbfiles report` sums up manifests.
+    A --manifest is written at the end, with the keys run, name, path, size, md5, status, verified and error for each
+    file; `wbfiles report` summarizes manifests.
     """
     if files_from is not None:
         names += _names_in(files_from)
     if address := next((name for name in names if "://" in name), None):
-        raise click.UsageError(f"{address} is the address of a page, and no NAME; give further runs by --run.")
+        raise click.UsageError(f"{address} is the URL of a page, not a NAME; name further runs with --run.")
     asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     layout_text = LAYOUT if layout is None else layout
@@ -254,7 +257,9 @@ def get_command(
             with explained(path):
                 if others:
                     if filters is not None:
-                        raise click.UsageError("--filters choose runs of a project, and --run names them; give one.")
+                        raise click.UsageError(
+                            "--filters selects runs of a project and --run names them; use one of the two."
+                        )
                     if common.per_page is not None:
                         raise click.UsageError("--per-page is for one run or a project; leave out --run.")
                     target, chosen = find_several(api, (path, *others)), asked
@@ -262,7 +267,7 @@ def get_command(
                     target, chosen = await find_target(api, path, asked, filters)
                 if shard is not None:
                     if not isinstance(target, AsyncRuns):
-                        raise click.UsageError(f"--shard is for projects, and {path} is none.")
+                        raise click.UsageError(f"--shard is for projects, and {path} is not a project.")
                     target = evolve(target, share=shard)
                 if isinstance(target, AsyncRun) and layout is not None:
                     raise click.UsageError(f"{path} is a run, and --layout is for projects; use --root.")
@@ -277,11 +282,11 @@ def get_command(
                     manifest=manifest,
                 )
                 if mirror and not isinstance(target, AsyncRuns):
-                    raise click.UsageError(f"--delete is for projects, and {path} is none.")
+                    raise click.UsageError(f"--delete is for projects, and {path} is not a project.")
                 code = await get(fetch, output)
                 if mirror and isinstance(target, AsyncRuns) and isinstance(root, Path):
                     if code != ExitCode.DONE:
-                        complain("nothing was removed, since not all that was asked for is there.")
+                        complain("nothing was removed, since the download is not complete.")
                         return code
                     selection, folders = Selection(chosen.include, exclude), Layout(layout_text)
                     leftovers.append(await find_leftovers(target, selection, root, folders, dry_run=dry_run))
@@ -298,11 +303,11 @@ def get_command(
 @exclude_option
 @option(
     WHERE, "-o", "--root", metavar="FOLDER", type=_FOLDER, default=Path(),
-    help="Folder that names in the run begin below.  [default: the current one]",
+    help="Folder that names in the run are relative to.  [default: the current folder]",
 )  # fmt: skip
 @option(
     WHERE, "--existing", type=click.Choice(EXISTING), default="verify", show_default=True,
-    help="A file that RUN has already: keep it if size and md5 are the same; keep it as it is; replace it; or fail.",
+    help="What to do with a file that RUN has: keep it if its md5 is equal; keep it as it is; replace it; or fail.",
 )  # fmt: skip
 @option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be uploaded.")
 @sending
@@ -323,15 +328,15 @@ def put_command(
 ) -> int:
     """Upload files, and all files of folders, to RUN.
 
-    `wbfiles put RUN out/model.pt` uploads out/model.pt; with --root out its name in the run is model.pt. To give back
-    what `wbfiles get RUN --root FOLDER` fetched: `wbfiles put RUN FOLDER --root FOLDER`.
+    `wbfiles put RUN out/model.pt` uploads the file as out/model.pt; with --root out its name is model.pt. To upload
+    what `wbfiles get RUN --root FOLDER` downloaded: `wbfiles put RUN FOLDER --root FOLDER`.
 
-    Each file is sent in one piece, and the server then asked whether it has it; until all of it has arrived the run
-    keeps the old one. Files that the run has already are not sent again, so that the same command goes on after a
-    break. Symbolic links in folders are not followed. One file's failure does not stop the others.
+    Each file is sent by one request and then verified on the server. Until all of it has arrived, the run keeps its old
+    file. Files that the run already has are not sent again, so repeat the same command to continue after a failure.
+    Symbolic links in folders are not followed. If one file fails, the others are still uploaded.
 
-    A terminal shows the progress. Elsewhere stdout gets one line a file, with tabs between name, size in bytes and
-    status (uploaded, kept, planned). With --json it gets one object a file, with the keys run, name, status, path,
+    A terminal shows the progress. Otherwise stdout gets one line per file, with tabs between name, size in bytes and
+    status (uploaded, kept, planned). With --json it gets one object per file, with the keys run, name, status, path,
     size, verified and error, and at the end one with the key summary.
     """
     selection, output = Selection(include or None, exclude), common.output(as_json=as_json)
@@ -356,10 +361,10 @@ def put_command(
 @selecting("RUN|PROJECT")
 @filters_option
 @click.option("--by", type=click.Choice(BYS),
-              help="The runs of PROJECT; the folders of RUN, or those of all runs together; or each pattern of "
-                   "--include, else each extension.  [default: run for PROJECT, folder for RUN]")  # fmt: skip
+              help="Sum up by run of PROJECT; by folder; or by pattern of --include, or by extension without any.  "
+                   "[default: run for PROJECT, folder for RUN]")  # fmt: skip
 @click.option("-d", "--depth", metavar="N", type=click.IntRange(min=0), default=1, show_default=True,
-              help="Levels of folders to show; a run of PROJECT is one.")  # fmt: skip
+              help="Levels of folders to show; a run of PROJECT counts as one.")  # fmt: skip
 @json_option
 @connecting
 @click.pass_obj
@@ -377,7 +382,7 @@ def du_command(
 ) -> int:
     """Sum up the sizes of the files of RUN or PROJECT, by run, by folder or by pattern, largest first.
 
-    The last line, ".", is the sum of all files, each of which counts once. Away from a terminal there are tabs between
+    The last line, ".", is the sum of all files, each counted once. If stdout is not a terminal, there are tabs between
     size in bytes, number of files and folder. With --json the keys are folder (or pattern), size and files.
     """
     asked, output = _choose(common, names, include, exclude, pattern), common.output(as_json=as_json)
@@ -394,21 +399,20 @@ def du_command(
     return run(work, output.log_level)
 
 
-@program.command("report", short_help="Sum up manifests of downloads, and say what is left.")
+@program.command("report", short_help="Summarize manifests of downloads, and list what is missing.")
 @click.argument("paths", metavar="MANIFEST|FOLDER...", nargs=-1, required=True, type=PlaceType())
 @json_option
 @speaking
 @click.pass_obj
 def report_command(common: Common, paths: tuple[Path | BucketRoot, ...], as_json: bool) -> int:
-    """Sum up the manifests that `wbfiles get --manifest` or the chunks of a plan wrote, and say what is left.
+    """Summarize the manifests that `wbfiles get --manifest` or the chunks of a plan wrote, and list what is missing.
 
-    Of a FOLDER, which may be a place in an object store, all manifests in it count. Where several name the same file,
-    the one that was written last does.
+    FOLDER stands for all manifests in it, and may be an object store: s3://bucket/prefix. If several name the same file, the latest counts.
 
-    stdout gets one line for each file that is left, with tabs between run, name, size in bytes, status and reason. With
-    --json it gets one object for each, with the keys of the manifest, and at the end one with the key summary.
+    stdout gets one line per missing file, with tabs between run, name, size in bytes, status and reason. With --json it
+    gets one object for each, with the keys of the manifest, and at the end one with the key summary.
 
-    Makes no request. Exit code 1 if something is left.
+    Makes no request. The exit code is 1 if files are missing.
     """
     return report(paths, common.output(as_json=as_json))
 
@@ -417,17 +421,17 @@ def report_command(common: Common, paths: tuple[Path | BucketRoot, ...], as_json
 @path_argument("RUN")
 @names_argument
 @option(WHICH, "--range", "span", metavar="START:STOP", callback=read_by(parse_range),
-              help="Only these bytes, from START, counted from 0, to before STOP; each may be left out.")  # fmt: skip
+              help="Only the bytes [START, STOP), counted from 0; both optional.")  # fmt: skip
 @connecting
 @reading
 @click.pass_obj
 def cat_command(common: Common, path: str, names: tuple[str, ...], span: tuple[int, int | None] | None) -> int:
-    """Write the bytes of the files of these NAMEs of RUN to stdout, one after the other, unchanged.
+    """Write the bytes of the files NAME of RUN to stdout, one after the other, unchanged.
 
-    The address of a file's page can be given in place of RUN and NAME. Binary files are not written to a terminal.
+    The URL of a file's page can replace RUN and NAME. Binary files are not written to a terminal.
 
-    At the end the md5 of a whole file is compared. Where it is wrong the exit code is 1, and what was written must
-    not be used; `wbfiles get` would not have put the file in place.
+    The md5 of a whole file is compared at its end. If it is wrong, the exit code is 1, and the output must not be used;
+    `wbfiles get` would not have published the file.
     """
     if span is not None and len(names) > 1:
         raise click.UsageError("--range is for one NAME.")
@@ -443,12 +447,12 @@ def cat_command(common: Common, path: str, names: tuple[str, ...], span: tuple[i
 @program.command("rm", short_help="Delete files of a run or a project on the server.")
 @selecting("RUN|PROJECT")
 @filters_option
-@option(WHICH, "--all", "everything", is_flag=True, help="All files of RUN, or of all these runs of PROJECT.")
+@option(WHICH, "--all", "everything", is_flag=True, help="All files of RUN, or of all selected runs of PROJECT.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     DELETE_EVERYTHING, "everything_in", metavar="PROJECT",
-    help="Do not ask, though no --include keeps any file of PROJECT's runs, which --yes is not enough for.",
+    help="Do not ask before every file of PROJECT's runs is deleted, for which --yes is not enough.",
 )  # fmt: skip
 @json_option
 @connecting
@@ -467,17 +471,17 @@ def rm_command(
     everything_in: str | None,
     as_json: bool,
 ) -> int:
-    """Delete files of RUN, or of the runs of PROJECT, on the server: those of these NAMEs, or as the options choose.
+    """Delete files of RUN, or of the runs of PROJECT, on the server: the NAMEs, or what the options select.
 
-    Asks before it deletes, with the number of the files and their size; what is added meanwhile is not deleted. Where
-    nobody can be asked, --yes is needed. A file that has gone already counts as deleted. Interrupted, it can be
-    repeated.
+    It first shows the number of files and their size, and asks. Without a terminal, --yes is needed. Files that are
+    added after the listing are not deleted, and a file that no longer exists counts as deleted. After an interruption,
+    repeat the command.
 
-    PROJECT needs its last slash here. Where no --include keeps any of its files, its name is to be typed.
+    PROJECT needs its last slash here. If every file of it is selected, you are asked to type its name.
 
-    stdout gets one line a file, with tabs between name, size in bytes and status (deleted, planned), unless it is a
-    terminal that shows the progress. With --json it gets one object a file, with the keys name, status, size and
-    error (and run for those of a project), and at the end one with the key summary.
+    A terminal shows the progress. Otherwise stdout gets one line per file, with tabs between name, size in bytes and
+    status (deleted, planned). With --json it gets one object per file, with the keys name, status, size and error (and
+    run for a project), and at the end one with the key summary.
     """
     removal = Removal(
         path=path,
@@ -494,7 +498,7 @@ def rm_command(
 
 @program.command("serve", short_help="Serve a folder as a W&B server would, for tests.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@option(SERVER, "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@option(SERVER, "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @option(SERVER, "--port", metavar="N", type=_PORT, default=0, help="Port of the API.  [default: a free one]")
 @option(
     SERVER, "--store-port", metavar="N", type=_PORT, default=0,
@@ -502,13 +506,13 @@ def rm_command(
 )  # fmt: skip
 @option(
     SERVER, "--allowed-host", "allowed_hosts", metavar="NAME", multiple=True,
-    help="A further name by which it may be asked; may be repeated.",
+    help="Another host name that requests may use; repeatable.",
 )  # fmt: skip
-@option(SERVER, "--api-key", metavar="KEY", help="The key to accept, of your own making.  [default: a fake one]")
+@option(SERVER, "--api-key", metavar="KEY", help="The API key to accept; choose any.  [default: a fake key]")
 @option(SERVER, "--entity", metavar="NAME", default="local", show_default=True, help="The default entity.")
 @option(
     SERVER, "--url-lifetime", metavar="SECONDS", type=click.IntRange(min=1), default=3600, show_default=True,
-    help="How long a signed URL of a file is good.",
+    help="How long a signed URL is valid.",
 )  # fmt: skip
 @speaking
 @click.pass_obj
@@ -525,10 +529,10 @@ def serve_command(
 ) -> int:
     """Serve DIR as a W&B server would, for tests and trials, until Ctrl-C.
 
-    The folder holds DIR/<entity>/<project>/<run>/<files>; what is put there is served at once. stdout gets the
-    lines that make wbfiles, and wandb itself, use this server. Whoever knows the key may change the folder.
+    The files are DIR/<entity>/<project>/<run>/<files>; files that are added are served immediately. stdout gets the
+    lines that make wbfiles, and wandb itself, use this server. Anyone who knows the key can change the folder.
 
-    Ctrl-C and SIGTERM are how it ends: exit code 0.
+    Ctrl-C and SIGTERM end it with exit code 0.
     """
     from wbfiles_async._cli.serving import ServeOptions, serve
 
@@ -543,14 +547,16 @@ def serve_command(
     return serve(folder, options, api_key=api_key, output=common.output())
 
 
-@program.command("demo", short_help="Fetch a sample run on this machine; needs no account.")
-@click.option("-o", "--root", type=_FOLDER, default=Path("wbfiles-demo"), show_default=True, help="Where to.")
+@program.command("demo", short_help="Download a sample run on this machine; no account needed.")
+@click.option(
+    "-o", "--root", type=_FOLDER, default=Path("wbfiles-demo"), show_default=True, help="Folder to download to."
+)
 @speaking
 @click.pass_obj
 def demo_command(common: Common, root: Path) -> int:
-    """Fetch a sample run from a server on this machine; no account needed.
+    """Download a sample run from a server on this machine; no account needed.
 
-    Serves a sample run on a free port, fetches it, and shows what happened. Nothing is left but the folder.
+    It serves a sample run on a free port, downloads it, and shows what happened. Only the folder stays.
     """
     from wbfiles_async._cli.demo import demo
 
@@ -599,9 +605,9 @@ def _names_in(lines: TextIO) -> tuple[str, ...]:
     try:
         names = tuple(name for line in lines if (name := line.rstrip("\r\n")))
     except UnicodeDecodeError:
-        raise click.UsageError(f"{lines.name} is no text of UTF-8 with one NAME a line.") from None
+        raise click.UsageError(f"{lines.name} is not UTF-8 text with one NAME per line.") from None
     if not names:
-        raise click.UsageError(f"{lines.name} names no file, so that nothing is fetched.")
+        raise click.UsageError(f"{lines.name} names no file, so nothing is downloaded.")
     return names
 
 

@@ -119,80 +119,84 @@ _DEFAULTS = TransferOptions()
 
 _quiet_option = click.option(
     "-q", "--quiet", is_flag=True, expose_value=False, callback=_remember_quiet,
-    help="Say nothing but errors; also by WANDB_SILENT=true.",
+    help="Write errors only; also set by WANDB_SILENT=true.",
 )  # fmt: skip
 _verbose_option = click.option(
     "-v", "--verbose", count=True, expose_value=False, callback=_remember_verbosity,
-    help="Log to stderr what is done; -vv logs more.",
+    help="Log to stderr; -vv logs more.",
 )  # fmt: skip
 base_url_option = option(
     SERVER, "--base-url", metavar="URL", expose_value=False, callback=_remember,
-    help="W&B's server; else WANDB_BASE_URL, else W&B's cloud.",
+    help="URL of W&B's server.  [default: WANDB_BASE_URL, else W&B's cloud]",
 )  # fmt: skip
 _timeout_option = option(
     SERVER, "--timeout", metavar="SECONDS", type=_SECONDS, expose_value=False, callback=_remember,
-    help="How long to wait for an answer of the API; else WANDB_HTTP_TIMEOUT, else 19.",
+    help="Time limit for one response of the API.  [default: WANDB_HTTP_TIMEOUT, else 19]",
 )  # fmt: skip
 _retries_option = option(
     SERVER, "--retries", metavar="N", type=click.IntRange(min=0), expose_value=False, callback=_remember_retries,
-    help=f"How often to try a request again that failed without progress.  [default: {_DEFAULTS.attempts - 1}]",
+    help=f"Maximum retries without progress.  [default: {_DEFAULTS.attempts - 1}]",
 )  # fmt: skip
 _per_page_option = option(
     SERVER, "--per-page", metavar="N", type=_COUNT, expose_value=False, callback=_remember,
-    help=f"Files that one request lists, or runs of PROJECT.  [default: {PER_PAGE}; {RUNS_PER_PAGE} runs]",
+    help=f"Files, or runs of PROJECT, to list in one request.  [default: {PER_PAGE}; {RUNS_PER_PAGE} runs]",
 )  # fmt: skip
-json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line, for programs.")
 
 _STORE_OPTIONS = (
     _transfer_option(
         SERVER, "--private-stores", is_flag=True,
-        help="Fetch from stores at private addresses, though the server has a public one.",
+        help="Allow stores at private addresses though the server has a public one.",
     ),
     _transfer_option(
-        SERVER, "--insecure-stores", is_flag=True, help="Fetch by plain http, though the server is asked by https."
+        SERVER, "--insecure-stores", is_flag=True,
+        help="Allow plain http for files though the server uses https.",
     ),
     _transfer_option(
         SERVER, "--connect-timeout", metavar="SECONDS", type=_SECONDS,
-        help=f"How long connecting may take.  [default: {_DEFAULTS.connect_timeout:g}]",
+        help=f"Time limit for connecting.  [default: {_DEFAULTS.connect_timeout:g}]",
     ),
     _transfer_option(
         SERVER, "--stall-seconds", metavar="SECONDS", type=_SECONDS,
-        help=f"Give a connection up that brings too little in this time.  [default: {_DEFAULTS.stall_seconds:g}]",
+        help="Abandon a connection that brings fewer than --stall-bytes in this time."
+        f"  [default: {_DEFAULTS.stall_seconds:g}]",
     ),
     _transfer_option(
         SERVER, "--stall-bytes", metavar="BYTES", parse=parse_bytes,
-        help=f"How little is too little.  [default: {_DEFAULTS.stall_bytes}]",
+        help=f"Minimum bytes in --stall-seconds.  [default: {_DEFAULTS.stall_bytes}]",
     ),
     _transfer_option(
         SERVER, "--time-budget", metavar="SECONDS", type=_SECONDS,
-        help=f"How long one file may fail without progress.  [default: {_DEFAULTS.time_budget:g}]",
+        help=f"Time limit for retries of one file without progress.  [default: {_DEFAULTS.time_budget:g}]",
     ),
 )  # fmt: skip
 _FETCH_OPTIONS = (
     _transfer_option(WHERE, "--connections", metavar="N", type=_COUNT,
-                     help=f"Requests at once, for files and parts of files.  [default: {_DEFAULTS.connections}]"),
+                     help=f"Maximum simultaneous requests, for files and parts.  [default: {_DEFAULTS.connections}]"),
     _transfer_option(WHERE, "--part-size", metavar="BYTES", parse=parse_bytes,
-                     help=f"Length of the parts of large files.  [default: {_DEFAULTS.part_size >> 20}M]"),
+                     help=f"Size of the parts of large files.  [default: {_DEFAULTS.part_size >> 20}M]"),
     _transfer_option(WHERE, "--limit-rate", metavar="RATE", parse=parse_bytes,
-                     help="Bytes a second, of all connections together, such as 500k or 2M.  [default: no limit]"),
+                     help="Maximum bytes per second of all connections, such as 500k or 2M.  [default: no limit]"),
     _transfer_option(SERVER, "--api-requests", metavar="N", type=_SECONDS,
-                     help="Requests to the API a second at most.  [default: as the server's own limits allow]"),
-    _transfer_option(WHERE, "--no-verify", is_flag=True, help="Do not compare what is fetched with its md5."),
-    _transfer_option(WHERE, "--no-resume", is_flag=True, help="Keep nothing of a large file that is interrupted."),
+                     help="Maximum requests to the API per second.  [default: the server's own limits]"),
+    _transfer_option(WHERE, "--no-verify", is_flag=True, help="Do not compare the md5 of downloaded files."),
+    _transfer_option(WHERE, "--no-resume", is_flag=True,
+                     help="Discard an interrupted large file instead of keeping it for resuming."),
     _transfer_option(WHERE, "--no-remember", is_flag=True,
-                     help="Read every file that is there, though unchanged since it was right."),
-    _transfer_option(WHERE, "--durable", is_flag=True, help="Flush each file to the disk before it counts as fetched."),
+                     help="Read every existing file, even if it is unchanged since it was verified."),
+    _transfer_option(WHERE, "--durable", is_flag=True,
+                     help="Flush each file to the disk before it counts as downloaded."),
     _transfer_option(WHERE, "--portable-names", is_flag=True, help="Refuse names that Windows cannot hold."),
 )  # fmt: skip
 
 
 _SEND_OPTIONS = (
     _transfer_option(WHERE, "--connections", metavar="N", type=_COUNT,
-                     help=f"Files that are sent at once.  [default: {_DEFAULTS.connections}]"),
+                     help=f"Maximum simultaneous uploads.  [default: {_DEFAULTS.connections}]"),
     _transfer_option(WHERE, "--limit-rate", metavar="RATE", parse=parse_bytes,
-                     help="Bytes a second, of all connections together, such as 500k or 2M.  [default: no limit]"),
+                     help="Maximum bytes per second of all connections, such as 500k or 2M.  [default: no limit]"),
     _transfer_option(WHERE, "--no-verify", is_flag=True,
-                     help="Do not compare the md5 of what is sent with the server's."),
+                     help="Do not compare the md5 of uploaded files with the server's."),
 )  # fmt: skip
 
 
@@ -244,9 +248,11 @@ names_argument = click.argument("names", metavar="[NAME]...", nargs=-1, shell_co
 
 
 include_option = option(
-    WHICH, "--include", metavar="GLOB", multiple=True, help="Only names like this; may be repeated."
+    WHICH, "--include", metavar="GLOB", multiple=True, help="Only names that match this shell pattern; repeatable."
 )
-exclude_option = option(WHICH, "--exclude", metavar="GLOB", multiple=True, help="No names like this; may be repeated.")
+exclude_option = option(
+    WHICH, "--exclude", metavar="GLOB", multiple=True, help="Not the names that match this shell pattern; repeatable."
+)
 
 
 def selecting(where: str) -> Callable[[F], F]:
@@ -263,7 +269,12 @@ def selecting(where: str) -> Callable[[F], F]:
                 names_argument,
                 include_option,
                 exclude_option,
-                option(WHICH, "--pattern", metavar="LIKE", help="Only names like this SQL pattern, by the server."),
+                option(
+                    WHICH,
+                    "--pattern",
+                    metavar="LIKE",
+                    help="Only names that match this SQL LIKE pattern; the server compares.",
+                ),
                 _per_page_option,
             )
         ):
@@ -277,15 +288,15 @@ def _read_filters(context: click.Context, option: click.Parameter, value: str | 
     try:
         filters: object = None if value is None else json.loads(value)
     except ValueError as error:
-        raise click.BadParameter(f"it is no JSON: {error}") from None
+        raise click.BadParameter(f"it is not JSON: {error}") from None
     if filters is None:
         return None
     if not isinstance(filters, dict):
-        raise click.BadParameter("it is no JSON object, such as {}")
+        raise click.BadParameter("it is not a JSON object such as {}")
     return {str(key): condition for key, condition in filters.items()}
 
 
 filters_option = option(
     WHICH, "--filters", metavar="JSON", callback=_read_filters,
-    help='Only the runs of PROJECT that meet W&B\'s filters, such as \'{"state": "finished"}\'.',
+    help='Only the runs of PROJECT that meet these filters of W&B, such as \'{"state": "finished"}\'.',
 )  # fmt: skip
