@@ -275,7 +275,7 @@ class TestBaseUrl:
             ("https://wandb.corp:port", "not a URL"),
             ("https://[::1", "not a URL"),
             ("https://wandb.corp\\@evil.example", "backslash"),
-            ("https://wandb .corp", "blank"),
+            ("https://wandb .corp", "space"),
             ("https://wandb.\tcorp", "control"),
         ],
     )
@@ -354,7 +354,7 @@ class TestOverrides:
 
     def test_a_value_that_is_no_text_is_refused(self, machine: Machine) -> None:
         overrides: dict[str, object] = {"entity": 5}
-        with pytest.raises(ConfigurationError, match="must be a text, not int"):
+        with pytest.raises(ConfigurationError, match="must be a string, not int"):
             machine.load(overrides)  # type: ignore[arg-type]  # what untyped callers pass
 
     def test_user_agent_can_be_set(self, machine: Machine) -> None:

@@ -108,7 +108,7 @@ class DownloadReport:
             return "No files."
         clauses = []
         if self.planned:
-            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be fetched")
+            clauses.append(f"{counted(self.planned, 'file')}, {size_of(self.bytes)}, would be downloaded")
         if self.downloaded:
             clauses.append(counted(self.downloaded, "file"))
             if self.resumed_bytes:
@@ -123,7 +123,7 @@ class DownloadReport:
         if self.failed:
             clauses.append(f"{self.failed:,} failed")
         if self.skipped:
-            clauses.append(f"{self.skipped:,} not begun")
+            clauses.append(f"{self.skipped:,} not started")
         return ", ".join(clauses)
 
     def _repr_html_(self) -> str:
@@ -227,7 +227,7 @@ class UploadReport:
         if self.failed:
             clauses.append(f"{self.failed:,} failed")
         if self.skipped:
-            clauses.append(f"{self.skipped:,} not begun")
+            clauses.append(f"{self.skipped:,} not started")
         return ", ".join(clauses)
 
     def _repr_html_(self) -> str:
@@ -311,8 +311,8 @@ class IncompleteDeletionError(WBFilesError):
 def _report_html(report: DownloadReport) -> str:
     """Show what a download did, and which files failed and why."""
     numbers = {
-        "fetched": f"{counted(report.downloaded, 'file')}, {size_of(report.bytes)}" if report.downloaded else "",
-        "would be fetched": f"{counted(report.planned, 'file')}, {size_of(report.bytes)}" if report.planned else "",
+        "downloaded": f"{counted(report.downloaded, 'file')}, {size_of(report.bytes)}" if report.downloaded else "",
+        "would be downloaded": f"{counted(report.planned, 'file')}, {size_of(report.bytes)}" if report.planned else "",
         "resumed": f"{counted(report.resumed, 'file')}, {size_of(report.resumed_bytes)}" if report.resumed else "",
         "already there": counted(report.kept, "file") if report.kept else "",
         "verified": counted(report.verified, "file") if report.verified else "",

@@ -249,7 +249,7 @@ def _checked(overrides: Mapping[str, str]) -> dict[str, str]:
             raise ConfigurationError(f"overrides has no {key!r}; use {', '.join(_OVERRIDES)}.")
         # wandb.Api takes None for "not set", and scripts pass on what os.environ.get gave them.
         if not isinstance(value, str | None):
-            raise ConfigurationError(f"overrides[{key!r}] must be a text, not {type(value).__name__}.")
+            raise ConfigurationError(f"overrides[{key!r}] must be a string, not {type(value).__name__}.")
         values[key] = value or ""
     return values
 
@@ -296,7 +296,7 @@ def _normalize(text: str, source: str) -> str:
     where = f"base_url {_shown(url)!r} (from {source})"
     # Clients disagree about such characters, so that the host judged here might not be the one connected to.
     if not url.isprintable() or " " in url or "\\" in url:
-        raise ConfigurationError(f"{where} holds a blank, a backslash or a control character.")
+        raise ConfigurationError(f"{where} contains a space, a backslash or a control character.")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -305,7 +305,7 @@ def _normalize(text: str, source: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError(f"{where} must be an http or https URL, such as {_DEFAULT_BASE_URL}.")
     if "@" in parts.netloc or "?" in url or "#" in url:
-        raise ConfigurationError(f"{where} must hold no user, password, query or fragment.")
+        raise ConfigurationError(f"{where} must not contain a user, password, query or fragment.")
     if host == _FORGE_HOST and (port, parts.path) == (None, _FORGE_API_PATH):
         host, url = f"api.{host}", f"{parts.scheme}://api.{host}"
     in_cloud = host in CLOUD_HOSTS or host in (_FORGE_HOST, "wandb.ai") or host.endswith(".wandb.ai")

@@ -105,7 +105,7 @@ def origin(url: str) -> str:
     The port is always there, the host in lower case, an IPv6 address in its shortest form.
 
     Raises:
-        ConfigurationError: It is no http or https URL with a host.
+        ConfigurationError: It is not an http or https URL with a host.
 
     Source:
         RFC 6454 section 4.
@@ -206,7 +206,7 @@ def _without_dots(target: str) -> str:
 def _origin_of(url: str) -> str:
     parts = _split(url)
     if parts is None:
-        raise ConfigurationError(f"{without_secrets(url)!r} is no http or https URL with a host")
+        raise ConfigurationError(f"{without_secrets(url)!r} is not an http or https URL with a host")
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{ipaddress.IPv6Address(host).compressed}]"

@@ -400,11 +400,11 @@ class TestReport:
             ),
             (
                 DownloadReport(root=THERE, files=9, downloaded=1, failed=1, skipped=7, bytes=5, seconds=125.0),
-                "1 file, 5 B in 2 min 05 s, none verified, in there, 1 failed, 7 not begun",
+                "1 file, 5 B in 2 min 05 s, none verified, in there, 1 failed, 7 not started",
             ),
             (
                 DownloadReport(root=THERE, files=3, planned=2, kept=1, bytes=5),
-                "2 files, 5 B, would be fetched, 1 file already there",
+                "2 files, 5 B, would be downloaded, 1 file already there",
             ),
             (DownloadReport(root=THERE, files=1200, failed=1200), "1,200 failed"),
         ],

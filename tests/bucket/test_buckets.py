@@ -365,11 +365,11 @@ async def _shown_without_secrets(work: Any) -> ObjectStoreError:
 @pytest.mark.parametrize(
     ("root", "words"),
     [
-        ("http://host/folder", "is no place that files can be written to"),
-        ("ftp://host/folder", "is no place that files can be written to"),
+        ("http://host/folder", "is not a place that files can be written to"),
+        ("ftp://host/folder", "is not a place that files can be written to"),
         ("s3://", "names no bucket"),
         ("s3:///folder", "names no bucket"),
-        ("s3://key:secret@bucket/folder", "holds a user"),
+        ("s3://key:secret@bucket/folder", "contains a user"),
         ("gs://bucket/folder?token=secret", "a query"),
         ("file://elsewhere/folder", "names no folder of this machine"),
         (Path("s3://bucket/folder"), "the two slashes of a URL have become one"),

@@ -33,7 +33,7 @@ def test_a_missing_bucket_is_told(wbfiles: Wbfiles, s3: S3) -> None:
 def test_a_url_of_another_kind_is_wrong_usage(wbfiles: Wbfiles) -> None:
     ending = wbfiles("get", RUN, "--root", "ftp://host/folder")
     assert ending.code == 2
-    assert "is no place that files can be written to" in ending.err
+    assert "is not a place that files can be written to" in ending.err
 
 
 def test_a_project_goes_into_a_bucket(wbfiles: Wbfiles, s3: S3) -> None:

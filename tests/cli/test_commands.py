@@ -350,7 +350,7 @@ class TestGet:
         first, second = ending.err.partition("failed:\n")[2].splitlines()[:2]
         assert "'.no0.wbfiles-part'" in first + second
         assert "config.yaml" in first + second
-        assert ending.err.endswith("Run the same command again to fetch what is missing.\n")
+        assert ending.err.endswith("Run the same command again to download what is missing.\n")
 
     def test_names_that_the_run_lacks_are_failures(self, wbfiles: Wbfiles) -> None:
         some = wbfiles("get", RUN, "config.yaml", "absent.txt", "media")
@@ -371,7 +371,7 @@ class TestGet:
         ending = wbfiles("get", RUN, "--dry-run", "-o", "data")
         assert ending.code == 0
         assert "model.bin\t9437184\tplanned" in ending.lines
-        assert "would be fetched" in ending.err
+        assert "would be downloaded" in ending.err
         assert not Path("data").exists()
 
     def test_existing_error_fails_and_says_so_in_the_commands_own_words(self, wbfiles: Wbfiles) -> None:
@@ -421,7 +421,7 @@ class TestGet:
         assert ending.code == 1
         assert fetched(disk) == {}
         assert "free some space" in ending.err
-        assert ending.err.splitlines()[-1] == "Run the same command again to fetch what is missing."
+        assert ending.err.splitlines()[-1] == "Run the same command again to download what is missing."
 
     def test_a_read_only_disk_is_told_in_one_line(self, wbfiles: Wbfiles, mount: Callable[[str], Path]) -> None:
         ending = wbfiles("get", RUN, "-o", str(mount("ro") / "below"))

@@ -178,7 +178,7 @@ class TestReport:
         Path("empty").mkdir()
         ending = wbfiles("report", "empty")
         assert (ending.code, ending.out) == (4, "")
-        assert "no manifest lies in empty" in ending.err
+        assert "there is no manifest in empty" in ending.err
         assert wbfiles("report", "absent").code == 2
 
     @pytest.mark.parametrize("content", [b"{", b"[]", b'{"run": 1}', b"\xff\xfe", b"null\n"])
@@ -186,12 +186,12 @@ class TestReport:
         Path("m.jsonl").write_bytes(content)
         ending = wbfiles("report", "m.jsonl")
         assert (ending.code, ending.out) == (2, "")
-        assert "m.jsonl is no manifest" in ending.err
+        assert "m.jsonl is not a manifest" in ending.err
 
     def test_what_is_no_parquet_is_refused(self, tmp_path: Path) -> None:
         pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
         (tmp_path / "m.parquet").write_bytes(b"PAR1")
-        with pytest.raises(ConfigurationError, match="no manifest"):
+        with pytest.raises(ConfigurationError, match="not a manifest"):
             list(read_manifest(tmp_path / "m.parquet"))
 
 

@@ -275,7 +275,7 @@ class TestUsage:
         ("arguments", "told"),
         [
             ([f"{PROJECT}/run1", "--delete", "--yes"], "--delete is for projects"),
-            ([f"{PROJECT}/", "--delete"], "nobody to ask"),
+            ([f"{PROJECT}/", "--delete"], "terminal to ask on"),
             ([f"{PROJECT}/", "--delete", "--yes", "--layout", ""], "needs a folder for each run"),
             ([f"{PROJECT}/", "--delete", "--yes", "--layout", "{run}/files"], "needs a folder for each run"),
             ([f"{PROJECT}/", "--delete", "--yes", "--shard", "0/2"], "--shard is a part of it"),

@@ -170,7 +170,7 @@ class TestTerminal:
             assert terminal.read_to_end() == 130
             assert time.monotonic() - pressed < 5
         assert files_below(data) == {"small.txt"}
-        assert "wbfiles: stopped with 1 file in place in data.\n" in terminal.text
+        assert "wbfiles: stopped with 1 file complete in data.\n" in terminal.text
         assert "Traceback" not in terminal.text
         assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"
 
@@ -259,8 +259,8 @@ class TestSignals:
         assert more == ""
         assert files_below(data) == {"small.txt"}
         assert out == "small.txt\t5\tdownloaded\n"
-        assert err.startswith("wbfiles: stopped with 1 file in place in data.\n")
-        assert "Run the same command again to fetch what is missing." in err
+        assert err.startswith("wbfiles: stopped with 1 file complete in data.\n")
+        assert "Run the same command again to download what is missing." in err
 
     @pytest.mark.parametrize(
         ("existing", "again"), [("verify", "the same command again"), ("replace", "it again with")]
@@ -376,7 +376,7 @@ class TestServe:
         with started(["serve", ".", "--port", port], wandb_server, tmp_path) as child:
             _, err = child.communicate(timeout=SECONDS)
         assert child.returncode == 1
-        assert err.startswith(f"wbfiles: cannot listen at 127.0.0.1, port {port}: Address already in use")
+        assert err.startswith(f"wbfiles: cannot listen on 127.0.0.1, port {port}: Address already in use")
         assert "Traceback" not in err
 
 

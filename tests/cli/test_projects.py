@@ -166,7 +166,7 @@ class TestShards:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            ([f"{PROJECT}/", "--shard", "3/3"], "is no shard I/N"),
+            ([f"{PROJECT}/", "--shard", "3/3"], "is not a shard I/N"),
             ([f"{PROJECT}/first", "--shard", "0/3"], "--shard is for projects"),
             ([f"{PROJECT}/first", "--run", f"{PROJECT}/second", "--shard", "0/3"], "--shard is for projects"),
         ],

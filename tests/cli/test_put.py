@@ -113,7 +113,7 @@ def test_existing_files_can_be_an_error(wbfiles: Wbfiles, wandb_server: LocalSer
         ([RUN], 2, "Missing argument 'PATH...'"),
         ([RUN, ".."], 2, "is not below the root"),
         ([RUN, "nope"], 1, "there is no such file"),
-        ([RUN, "out", "--include", "*.gif"], 4, "named as --include says"),
+        ([RUN, "out", "--include", "*.gif"], 4, "matches --include"),
         ([RUN, "out", "--exclude", "*"], 0, "--exclude leaves out all"),
         (["team/project/", "out"], 2, "is a project, and a run is needed"),
         (["team/project/absent", "out"], 4, "not found"),

@@ -171,7 +171,7 @@ class TestTelling:
         assert (plain.code, plain.out) == (1, "")
         assert "12 of 12 files failed:\n  00\n  01\n" in plain.err
         assert "\n  09\n    the server did not confirm" in plain.err, "the reason that they share is told once"
-        assert "and 2 more; --json tells of all." in plain.err
+        assert "and 2 more; --json lists all." in plain.err
         assert plain.err.endswith("Run the same command again to continue with what is left.\n")
         assert {each["status"] for each in exact.objects[:-1]} == {"failed"}
         assert exact.code == 1
@@ -196,7 +196,7 @@ class TestAsking:
         monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
         ending = wbfiles("rm", RUN, "config.yaml")
         assert (ending.code, ending.out) == (2, "")
-        assert ending.err.startswith("wbfiles: rm asks before it deletes, and here is nobody to ask: give --yes")
+        assert ending.err.startswith("wbfiles: rm needs a terminal to ask on: give --yes")
 
     @pytest.fixture
     def run(self, wandb_server: LocalServer) -> LocalServer:
@@ -366,7 +366,7 @@ class TestProject:
             ([f"{PROJECT}/", "--yes"], "Say which files"),
             ([f"{PROJECT}/", "--all", "--include", "*.png", "--yes"], "not both"),
             ([f"{PROJECT}/", "--pattern", "%", "--yes"], "use --include"),
-            ([f"{PROJECT}/", "--include", "*.png"], "nobody to ask"),
+            ([f"{PROJECT}/", "--include", "*.png"], "terminal to ask on"),
             ([f"{PROJECT}/", "--include", "*.png", "--yes-delete-everything-in", PROJECT], "give --yes"),
             ([f"{PROJECT}/run1", "--all", "--yes-delete-everything-in", PROJECT], "give --yes"),
         ],

@@ -111,7 +111,7 @@ async def test_what_cannot_fit_is_told_before_any_byte_is_asked_for(server: Scri
     assert (report.files, report.failed, report.skipped, report.downloaded) == (50, 1, 49, 0)
     assert [failure.error for failure in report.failures] == [report.stopped]
     assert error.__cause__ is error.report.stopped
-    assert "49 listed files were not begun" in str(error)
+    assert "49 listed files were not started" in str(error)
 
 
 async def test_bytes_that_are_there_already_are_not_asked_of_the_disk(server: ScriptedServer, mount: Mount) -> None:
@@ -275,7 +275,7 @@ def test_the_command_line_says_what_ended_the_work_and_how_to_go_on(mount: Mount
         told, described = get(), get("--json")
     assert (told.returncode, described.returncode) == (1, 1)
     assert "200.0 KiB are needed, 64.0 KiB are free" in told.stderr
-    assert "1 failed, 4 not begun" in told.stderr
+    assert "1 failed, 4 not started" in told.stderr
     assert "Run the same command again" in told.stderr
     assert "Traceback" not in told.stderr
     *_, last = described.stdout.splitlines()

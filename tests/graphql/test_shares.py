@@ -35,5 +35,5 @@ def test_a_share_is_read(text: str, share: Share) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1/", "/2", "2/2", "3/2", "0/0", "-1/2", "1/2/3", "a/b", "1.0/2", "١/٢"])
 def test_what_is_no_share_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no shard I/N"):
+    with pytest.raises(ValueError, match="is not a shard I/N"):
         parse_share(text)

@@ -149,9 +149,9 @@ async def test_errors_of_an_injected_transport_are_ours(server: ScriptedServer, 
     [
         (
             {"proxy": "http://user:pa ss@proxy.test"},
-            r"^proxy is no URL of a proxy that can be used\. Expected is http://",
+            r"^proxy is not the URL of a proxy that can be used\. Expected is http://",
         ),
-        ({"proxy": "ftp://proxy.test"}, "^proxy is no URL of a proxy"),
+        ({"proxy": "ftp://proxy.test"}, "^proxy is not the URL of a proxy"),
         ({"proxy": httpx.URL("http://proxy.test")}, "^proxy must be a URL, as http://host:port, not of the type URL"),
         ({"ssl_context": True}, "^ssl_context must be an ssl.SSLContext for clients"),
         (

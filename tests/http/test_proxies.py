@@ -123,7 +123,7 @@ SECRET = "hunter2"
 def test_bad_url_is_named_without_its_password(value: str) -> None:
     rules = ProxyRules.from_environment({"https_proxy": value, "NO_PROXY": "internal.test"})
     assert rules.choose("https", "internal.test", 443) is None, "what is not needed harms nobody"
-    with pytest.raises(ProxyUrlError, match=r"^https_proxy is no URL of a proxy .*NO_PROXY") as caught:
+    with pytest.raises(ProxyUrlError, match=r"^https_proxy is not the URL of a proxy .*NO_PROXY") as caught:
         rules.choose("https", "example.com", 443)
     frames = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
     own_frames = frames[frames.index(proxies.__file__) :]
@@ -340,6 +340,6 @@ class TestOneProxyForEverything:
         assert ProxyRules.of_one("").is_empty
 
     def test_what_is_no_proxy_is_refused_at_once(self) -> None:
-        with pytest.raises(ProxyUrlError, match=r"^proxy is no URL of a proxy") as caught:
+        with pytest.raises(ProxyUrlError, match=r"^proxy is not the URL of a proxy") as caught:
             ProxyRules.of_one("http://user:sec ret@proxy.test")
         assert "sec" not in str(caught.value).replace("socks", "")

@@ -174,7 +174,7 @@ async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(ser
     node = server.put("a", b"data", Answer(head=b"", end="close"))
     async with client(server, attempts=2) as api:
         error = await error_of(TransferError, remote(api, node).read_bytes())
-    assert "without an answer" in str(error)
+    assert "without a response" in str(error)
     # The transport itself repeats a GET once, on another connection, if not a byte of a response arrived.
     assert len(server.seen()) <= 2 * 2
 

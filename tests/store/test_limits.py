@@ -349,7 +349,7 @@ async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_
         for error in spared:
             assert error.host == "127.0.0.1"
             assert 0 < error.retry_after <= 60
-            assert "gets no request" in str(error)
+            assert "receives no requests" in str(error)
         # Each of those that gave up, and those that were in progress with them, in all their attempts; and replays.
         assert len(server.seen()) <= 2 * attempts * (FILES + 2 * connections)
         assert not temporaries(tmp_path)

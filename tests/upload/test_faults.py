@@ -138,7 +138,9 @@ async def test_an_expired_url_is_requested_again(server: ScriptedServer, source:
 async def test_a_url_that_stays_refused_is_told(server: ScriptedServer, source: Path) -> None:
     server.put("a.bin", b"old")
     server.takes("a.bin", refusal(403, "AccessDenied").but(takes=2000, end="close"))
-    kind, told = (PermissionDeniedError, "the store does not take this file") if reads_early(server, source) else BROKEN
+    kind, told = (
+        (PermissionDeniedError, "the store refused to accept this file") if reads_early(server, source) else BROKEN
+    )
     async with client(server) as api:
         error = await error_of(kind, api.run(RUN).upload_file(source, source.parent))
     assert told in str(error)

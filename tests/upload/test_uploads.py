@@ -257,10 +257,10 @@ class TestRefusals:
         monkeypatch.chdir(source)
         wrong: list[tuple[Any, Any, type[WBFilesError], str]] = [
             ([], ".", ConfigurationError, "list of paths is empty"),
-            ("", ".", ConfigurationError, "is no path"),
+            ("", ".", ConfigurationError, "is not the path"),
             (7, ".", ConfigurationError, "a path or a list of paths"),
-            ([7], ".", ConfigurationError, "7 in it is no path"),
-            ("a\0b", ".", ConfigurationError, "is no path"),
+            ([7], ".", ConfigurationError, "7 in it is not a path"),
+            ("a\0b", ".", ConfigurationError, "is not the path"),
             (["small.json", "nope"], ".", LocalReadError, "there is no such file"),
             (["small.json", ".."], ".", ConfigurationError, "is not below the root"),
             (["small.json", "sub"], "sub", ConfigurationError, "is not below the root"),
@@ -308,11 +308,11 @@ class TestRefusals:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(source / "socket"))
             report = await asyncio.wait_for(run.upload(source, source, raise_on_error=False), 30)
-        assert {failure.name: "no regular file" in str(failure.error) for failure in report.failures} == {
+        assert {failure.name: "not a regular file" in str(failure.error) for failure in report.failures} == {
             "pipe": True,
             "socket": True,
         }
-        with pytest.raises(LocalReadError, match="it is a pipe, no regular file"):
+        with pytest.raises(LocalReadError, match="it is a pipe, not a regular file"):
             await run.upload_file(source / "pipe", source)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -167,7 +167,7 @@ class AsyncFiles:
             exclude: Shell patterns of names to leave out.
             existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only report what would be fetched.
+            dry_run: Whether to only report what would be downloaded.
             raise_on_error: Whether to raise when a file failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
@@ -348,8 +348,8 @@ def _summary(report: DownloadReport, existing: Existing) -> str:
     again = "call again" if existing in ("verify", "keep") else "call again with existing='verify'"
     end = ""
     if report.stopped is not None:
-        end = " The work ended there, since every further file would fail likewise" + (
-            f"; {report.skipped} listed files were not begun." if report.skipped else "."
+        end = " It stopped there, since all further files would fail for the same reason" + (
+            f"; {report.skipped} listed files were not started." if report.skipped else "."
         )
     return (
         f"{report.failed} of {report.files} files could not be downloaded to {report.root}: "

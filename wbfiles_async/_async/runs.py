@@ -174,7 +174,7 @@ class AsyncRuns:
             exclude: Shell patterns of names to leave out.
             existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
                 fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
-            dry_run: Whether to only report what would be fetched.
+            dry_run: Whether to only report what would be downloaded.
             raise_on_error: Whether to raise when a file or a run failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
@@ -396,5 +396,5 @@ def parse_filters(filters: Mapping[str, object] | None) -> str:
         return json.dumps(dict(filters or {}))
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"filters must hold texts, numbers, lists and mappings only, as JSON does: {error}."
+            f"filters must contain only strings, numbers, lists and mappings, as JSON does: {error}."
         ) from None

@@ -211,14 +211,14 @@ class IdentityTokenAuth:
         if status == 429:
             retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
             return RateLimitedError(
-                f"{said} when asked for an access token", messages=messages, retry_after=retry_after
+                f"{said} to the request for an access token", messages=messages, retry_after=retry_after
             )
         if 400 <= status <= 499:
             return AuthenticationError(
                 f"{said} to the identity token in {self._credentials.path}. Check that it has not expired "
                 "and that its issuer and audience are set up for your organization in W&B"
             )
-        return ApiError(f"{said} when asked for an access token", status=status, messages=messages)
+        return ApiError(f"{said} to the request for an access token", status=status, messages=messages)
 
     def _parse(self, body: bytes, asked_at: float) -> _AccessToken:
         answer = _json_object(body)

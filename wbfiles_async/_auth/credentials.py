@@ -58,7 +58,7 @@ class ApiKey:
     def __attrs_post_init__(self) -> None:
         if flaw := _flaw(self.value):
             raise AuthenticationError(
-                f"The API key from {self.source} cannot be one: it {flaw}. A key has {_SHORTEST_SECRET} "
+                f"The API key from {self.source} is not an API key: it {flaw}. A key has {_SHORTEST_SECRET} "
                 "or more letters, digits, '_' and '-', perhaps after a prefix and a '-'. Copy all of it again."
             )
 

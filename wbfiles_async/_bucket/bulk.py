@@ -229,7 +229,7 @@ class BucketDownload:
         if self.existing == "error":
             place = self.bucket.place_of(item.key)
             raise DestinationExistsError(
-                f"{place} exists already, and is not to be replaced (existing='error').", path=Path(item.key)
+                f"{place} exists already, and existing='error' was given.", path=Path(item.key)
             )
         if self.existing == "keep":
             return item.result("kept", self.bucket, verified=False)

@@ -83,15 +83,17 @@ def _read_url(url: str, scheme: str) -> Path | BucketRoot:
     shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if ("@" in parts.netloc and scheme not in ("abfs", "abfss")) or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"root={shown!r} holds a user, a query or a fragment. Credentials come from the environment, or from a "
+            f"root={shown!r} contains a user, a query or a fragment. Credentials come from the environment, or from a "
             "store of obstore that is given in place of the URL."
         )
     if scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path:
-            raise ConfigurationError(f"root={shown!r} names no folder of this machine; write file:///folder.")
+            raise ConfigurationError(f"root={shown!r} names no folder on this machine; write file:///folder.")
         return Path(unquote(parts.path))
     if scheme not in SCHEMES:
-        raise ConfigurationError(f"root={shown!r} is no place that files can be written to. Use {_SHOWN}, or a folder.")
+        raise ConfigurationError(
+            f"root={shown!r} is not a place that files can be written to. Use {_SHOWN}, or a folder."
+        )
     if scheme != "memory" and not parts.netloc:
         raise ConfigurationError(f"root={shown!r} names no bucket. Use {_SHOWN}.")
     return BucketRoot(f"{scheme}://{parts.netloc}{parts.path}".rstrip("/") if scheme != "memory" else url)

@@ -146,7 +146,7 @@ def _show(report: DownloadReport, results: list[FileResult], base_url: str) -> N
     table.add_row(large[0].name, *_sums(large))
     table.add_row("together", *_sums(results), f"{report.seconds:.2f}", style="bold")
     out = console()
-    out.print(f"A sample run was served at {base_url} and fetched from there:\n", soft_wrap=True)
+    out.print(f"A sample run was served at {base_url} and downloaded from there:\n", soft_wrap=True)
     out.print(table)
     if report.kept:
         before = "that had arrived before the kill" if report.resumed else "of an earlier demo"

@@ -149,7 +149,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
         if absence:
             output.say(NAMES_ARE_EXACT)
             if not found and (folder := _meant_for_a_folder(fetch.chosen.names)):
-                output.say(f"A folder to fetch to is given by --root: --root {folder}")
+                output.say(f"The folder to download to is given by --root: --root {folder}")
     if not report.files and fetch.is_shard:
         output.say("No files in this shard.")
         return ExitCode.DONE
@@ -198,7 +198,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
     except (asyncio.CancelledError, WBFilesError) as error:
         if in_place or isinstance(error, asyncio.CancelledError):
             complain(
-                f"stopped with {counted(in_place, 'file')} in place in {fetch.root}.\n{_how_to_go_on(fetch.existing)}"
+                f"stopped with {counted(in_place, 'file')} complete in {fetch.root}.\n{_how_to_go_on(fetch.existing)}"
             )
         raise
 
@@ -222,9 +222,9 @@ def tell_failures(report: DownloadReport | UploadReport | DeletionReport, name_o
             if kept := sum(map(_is_kept, results)):
                 lines.append(f"    What has arrived of {kept} of them is kept; the next download resumes there.")
     if report.failed > FAILURES_SHOWN:
-        lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json tells of all.")
+        lines.append(f"  and {report.failed - FAILURES_SHOWN:,} more; --json lists all.")
     if not isinstance(report, DeletionReport) and report.stopped is not None:
-        lines.append("Nothing more was begun, since every further file would fail likewise.")
+        lines.append("No more files were started, since all would fail for the same reason.")
     complain("\n".join(lines))
 
 
@@ -306,4 +306,4 @@ def _reason(result: FileResult, name_of: Callable[[FileResult], str]) -> str:
 
 def _how_to_go_on(existing: Existing) -> str:
     again = "Run the same command again" if existing in ("verify", "keep") else "Run it again with --existing verify"
-    return f"{again} to fetch what is missing."
+    return f"{again} to download what is missing."

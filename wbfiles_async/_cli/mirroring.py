@@ -59,10 +59,7 @@ def check_mirror(layout: str, root: Path | str, *, is_shard: bool, asks: bool) -
     if is_shard:
         raise click.UsageError("--delete compares the whole project, and --shard is a part of it; give one of them.")
     if asks and not _somebody_is_there():
-        raise click.UsageError(
-            "--delete asks before it removes, and here is nobody to ask: give --yes, or --dry-run to see what it would "
-            "do."
-        )
+        raise click.UsageError("--delete needs a terminal to ask on: give --yes, or --dry-run to see what it would do.")
     if "{run}" not in layout.rpartition("/")[2] or "{run}" in layout.rpartition("/")[0]:
         raise click.UsageError(
             f"--delete needs a folder for each run, and --layout '{layout}' gives none; use one whose last folder has "

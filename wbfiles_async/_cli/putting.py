@@ -96,7 +96,7 @@ async def _upload(wanted: Put, output: Output, on_result: Callable[[FileResult],
 def _tell_of_nothing(wanted: Put, output: Output) -> ExitCode:
     named = " ".join(map(str, wanted.paths))
     if wanted.selection.include is not None:
-        complain(f"no file of {named} is named as --include says. Names are those in the run, below --root.")
+        complain(f"no file of {named} matches --include. Names are those in the run, below --root.")
         return ExitCode.NOT_FOUND
     output.say(f"No files in {named}." if wanted.selection.selects_all else "No files: --exclude leaves out all.")
     return ExitCode.DONE

@@ -107,9 +107,7 @@ def remove(removal: Removal, output: Output) -> int:
     if "://" not in removal.path:  # an address may name a file
         _check_extent(removal.chosen, everything=removal.everything)
     if removal.asks and not _somebody_is_there():
-        raise click.UsageError(
-            "rm asks before it deletes, and here is nobody to ask: give --yes, or --dry-run to see what it would do."
-        )
+        raise click.UsageError("rm needs a terminal to ask on: give --yes, or --dry-run to see what it would do.")
     found = _list(removal, output)
     if found.pending.files and removal.asks and not _confirmed(found):  # in between: no loop may wait for a person
         complain("nothing was deleted.")

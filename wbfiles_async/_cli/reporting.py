@@ -43,7 +43,7 @@ def report(places: Sequence[Path | BucketRoot], output: Output) -> int:
     manifests = [*_local(places), *_in_buckets(places)]
     if not manifests:
         where = " and ".join(place.url if isinstance(place, BucketRoot) else str(place) for place in places)
-        raise _NoManifestError(f"no manifest lies in {where}; `wbfiles get --manifest FILE` writes one.")
+        raise _NoManifestError(f"there is no manifest in {where}; `wbfiles get --manifest FILE` writes one.")
     rows = latest(row for manifest in manifests for row in manifest())
     left = [row for row in rows.values() if row.is_left]
     statuses = Counter(row.status for row in rows.values())
@@ -58,10 +58,10 @@ def report(places: Sequence[Path | BucketRoot], output: Output) -> int:
     for row in left[:LEFT_SHOWN]:
         write_row(row.run, row.name, row.size, row.status, row.error)
     if len(left) > LEFT_SHOWN:
-        output.say(f"and {len(left) - LEFT_SHOWN:,} more; --json tells of all.")
+        output.say(f"and {len(left) - LEFT_SHOWN:,} more; --json lists all.")
     output.say(_summarize(len(manifests), in_place, left))
     if left:
-        output.say("Run the command that wrote the manifest again to fetch what is left.")
+        output.say("Run the command that wrote the manifest again to download what is missing.")
     return ExitCode.FAILED if left else ExitCode.DONE
 
 

@@ -65,14 +65,14 @@ def serve(folder: Path, options: ServeOptions, *, api_key: str | None, output: O
     make, host = partial(local_server(), folder, **attrs.asdict(options)), options.host
     server = make() if api_key is None else make(api_key=_checked(api_key))
     if api_key is None and not _is_loopback(host):
-        complain(f"whoever reaches {host} can change {folder}, since the fake key is known; use --api-key.")
+        complain(f"anyone who can reach {host} can change {folder}, since the fake key is known; use --api-key.")
 
     async def work() -> int:
         try:
             server.start()
         except OSError as error:
             ports = " and ".join(str(port) for port in (options.port, options.store_port) if port) or "0"
-            raise click.ClickException(f"cannot listen at {host}, port {ports}: {error.strerror or error}.") from None
+            raise click.ClickException(f"cannot listen on {host}, port {ports}: {error.strerror or error}.") from None
         try:
             output.say(f"Serving {folder} until Ctrl-C. In another terminal:\n")
             print(f"export WANDB_BASE_URL={server.base_url}", flush=True)

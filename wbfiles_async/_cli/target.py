@@ -141,7 +141,7 @@ def find_names(api: AsyncApi, path: str, names: tuple[str, ...]) -> tuple[AsyncR
 
 
 def _named_twice(path: str, name: str) -> click.UsageError:
-    return click.UsageError(f"{path} names {name} already; give no NAMEs and globs, or the address of the run.")
+    return click.UsageError(f"{path} names {name} already; leave out NAMEs and globs, or give the URL of the run.")
 
 
 async def _find_inside(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, Chosen] | None:

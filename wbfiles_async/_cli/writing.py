@@ -84,8 +84,8 @@ async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
                 await _written(out, piece)
     except IntegrityError as error:
         complain(
-            f"{file.name}: what was written is not the file, do not use it: {error.expected} was expected, "
-            f"{error.actual} arrived. Try again; if it stays so, the stored file is damaged."
+            f"{file.name}: the output is not the file, so do not use it: {error.expected} was expected, "
+            f"{error.actual} arrived. Try again; if it happens again, the stored file is damaged."
         )
         return ExitCode.FAILED
     return ExitCode.DONE

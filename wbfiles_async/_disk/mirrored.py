@@ -190,7 +190,7 @@ def _mark_in(folder: Folder) -> str | None:
         return None
     with closing(mark):
         if not stat.S_ISREG(mark.status().st_mode):
-            raise OSError(errno.EINVAL, "the mark of the folder is no regular file")
+            raise OSError(errno.EINVAL, "the mark of the folder is not a regular file")
         return mark.read(_LONGEST_MARK, 0).decode(errors="replace")
 
 

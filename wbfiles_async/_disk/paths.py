@@ -89,7 +89,7 @@ def target_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") 
     """
     local = Path(path)
     if Path(root) != Path():
-        raise ConfigurationError(f"path={str(path)!r} is the very file to write, so give no root beside it.")
+        raise ConfigurationError(f"path={str(path)!r} is the file to write, so leave out root.")
     if local.name in ("", "..") or str(path).endswith((os.sep, os.altsep or os.sep)) or "\0" in str(path):
         raise ConfigurationError(
             f"path={str(path)!r} names no file; give the file to write, such as 'data/summary.json'."
@@ -247,7 +247,7 @@ def status_of(target: TargetPath, folder: Folder) -> os.stat_result | None:
         return found
     if stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EISDIR, "a folder of that name is in the way")
-    raise OSError(errno.EEXIST, "something that is no regular file is in the way")
+    raise OSError(errno.EEXIST, "something that is not a regular file is in the way")
 
 
 def _enter(target: TargetPath, folder: Folder, part: str, *, create: bool) -> Folder:

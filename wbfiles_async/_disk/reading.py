@@ -160,7 +160,7 @@ def no_regular_file(path: Path, mode: int) -> LocalReadError:
     """Return the error for what is no regular file."""
     kind = next((name for test, name in _KINDS if test(mode)), "something else")
     return LocalReadError(
-        f"{path} cannot be uploaded: it is {kind}, no regular file. Leave it out.", errno=None, path=path
+        f"{path} cannot be uploaded: it is {kind}, not a regular file. Leave it out.", errno=None, path=path
     )
 
 

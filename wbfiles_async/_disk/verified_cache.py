@@ -163,7 +163,7 @@ class VerifiedFileCache:
         if not self._is_ours():
             log.warning(
                 "%s is not a file that this user's downloads made, and is not used; remove it to have unchanged files "
-                "recognised without reading them", self.root / STATE_NAME,
+                "recognized without reading them", self.root / STATE_NAME,
             )  # fmt: skip
             self._give_up()
         elif create and not self._buckets():
@@ -249,4 +249,4 @@ def _state_of(folder: Folder, *, create: bool) -> OpenFile | None:
 
 def _write(file: OpenFile, data: bytes, offset: int) -> None:
     if file.write(data, offset) != len(data):
-        raise OSError("the disk took a part of the data only")
+        raise OSError("the disk took only a part of the data")

@@ -132,7 +132,7 @@ def check_md5(file: RemoteFile, actual: bytes) -> None:
     if expected is not None and expected != actual:
         raise IntegrityError(
             f"{file.name}: the md5 of what arrived is {actual.hex()}, where the server states {expected.hex()}. "
-            "Nothing was written. List the files again and retry; if it stays so, the stored file is damaged.",
+            "Nothing was written. List the files again and retry; if it happens again, the stored file is damaged.",
             name=file.name,
             expected=expected.hex(),
             actual=actual.hex(),

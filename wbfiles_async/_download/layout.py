@@ -23,7 +23,7 @@ _HINT: Final = (
 
 def _check(layout: Layout, field: attrs.Attribute[str], text: str) -> None:
     if not {"{", "}"}.isdisjoint(_FIELD.sub("", text)):
-        raise ConfigurationError(f"layout={text!r} holds an unknown field. {_HINT}")
+        raise ConfigurationError(f"layout={text!r} contains an unknown field. {_HINT}")
     try:
         layout.folder(_EXAMPLE)
     except UnsafePathError as error:
@@ -57,7 +57,9 @@ class Layout:
         values = {"entity": run.entity, "project": run.project, "run": run.run_id}
         parts = local_parts(_FIELD.sub(lambda field: values[field[1]], self.text))
         if len(parts) != self.text.count("/") + 1:
-            raise UnsafePathError(f"the run {str(run)!r} cannot be a folder: a part of it holds a '/'", name=str(run))
+            raise UnsafePathError(
+                f"the run {str(run)!r} cannot be a folder: a part of it contains a '/'", name=str(run)
+            )
         return parts
 
 

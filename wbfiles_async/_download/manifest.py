@@ -258,7 +258,7 @@ def _explained(path: Path) -> Iterator[None]:
     except ConfigurationError:
         raise
     except ValueError as error:  # of JSON, of UTF-8, and pyarrow's own
-        raise ConfigurationError(f"{path} is no manifest of `wbfiles get --manifest`: {error}.") from None
+        raise ConfigurationError(f"{path} is not a manifest of `wbfiles get --manifest`: {error}.") from None
 
 
 def _rows_of(file: IO[bytes], suffix: str) -> Iterator[object]:
@@ -273,7 +273,9 @@ def _rows_of(file: IO[bytes], suffix: str) -> Iterator[object]:
 
 def _read_row(given: object, path: Path, number: int) -> ManifestRow:
     if not isinstance(given, Mapping) or not set(_COLUMNS) <= given.keys():
-        raise ConfigurationError(f"{path} is no manifest of `wbfiles get --manifest`: row {number} is none of a file.")
+        raise ConfigurationError(
+            f"{path} is not a manifest of `wbfiles get --manifest`: row {number} does not describe a file."
+        )
     return ManifestRow(**{name: given[name] for name in _COLUMNS})
 
 

@@ -37,7 +37,7 @@ def read_texts(what: str, given: Iterable[str], noun: str = "patterns") -> tuple
         raise ConfigurationError(f"{what} is a list of {noun}, not {given!r}.") from None
     for each in texts:
         if not isinstance(each, str):
-            raise ConfigurationError(f"{what} is a list of {noun}; {each!r} in it is no string.")
+            raise ConfigurationError(f"{what} is a list of {noun}; {each!r} in it is not a string.")
     return texts
 
 

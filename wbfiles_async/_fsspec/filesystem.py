@@ -777,7 +777,9 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         self._check_writable(path)
         if place_of(path).depth < FILE:
             raise IsADirectoryError(
-                errno.EISDIR, "files lie in runs, as ENTITY/PROJECT/RUN/name; runs and projects are not made here", path
+                errno.EISDIR,
+                "the path of a file is ENTITY/PROJECT/RUN/name; runs and projects cannot be created here",
+                path,
             )
         refusal = name_refusal(place_of(path).name)
         if refusal is not None:
@@ -837,8 +839,8 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         if place.depth < FILE:
             raise PermissionError(
                 errno.EPERM,
-                "only files and folders of runs are deleted here, never a run, a project, or all that a run has; for "
-                "the last there is AsyncRun.files().delete(all=True)",
+                "only files and folders of runs can be deleted here, not a run, a project or all files of a run; for "
+                "the latter use AsyncRun.files().delete(all=True)",
                 path,
             )
         with _missing_as(path):
@@ -895,8 +897,8 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     def _check_sync(self) -> None:
         if self.asynchronous:
             raise ConfigurationError(
-                "This file system was made with asynchronous=True, whose methods are awaited: use open_async, or make "
-                "one without it."
+                "This file system was made with asynchronous=True, so its methods are awaited: use open_async, or "
+                "make one without asynchronous=True."
             )
 
     def _check_writable(self, path: str | None) -> None:
@@ -984,7 +986,7 @@ def _limits(start: int | None, end: int | None, size: int | None) -> tuple[int, 
         if offset >= 0:
             return offset
         if size is None:
-            raise ValueError("bytes from the end cannot be read of a file whose length is not known")
+            raise ValueError("a file of unknown length cannot be read from its end")
         return max(0, size + offset)
 
     return absolute(start or 0), None if end is None else absolute(end)

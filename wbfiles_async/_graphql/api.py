@@ -270,7 +270,7 @@ class WandbApi:
         found = await self.find(run, name)
         if found is None:
             raise RemoteFileNotFoundError(
-                f"The run {run} has no file {name!r}. Names are case-sensitive and hold the folders; "
+                f"The run {run} has no file {name!r}. Names are case-sensitive and include the folders; "
                 "list the run's files to see them.",
                 name=name,
                 run=str(run),

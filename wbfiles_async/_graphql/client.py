@@ -197,8 +197,8 @@ class GraphQLClient:
                     body += step
                     if len(body) > MAX_ANSWER_BYTES:
                         raise ApiError(
-                            f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, which is no "
-                            "answer to this request. Check base_url, or request fewer files a page (per_page).",
+                            f"{response.url.host} answered with more than {MAX_ANSWER_BYTES >> 20} MiB, too "
+                            "much for this request. Check base_url, or request fewer files a page (per_page).",
                             status=response.status_code,
                         )
         return bytes(body)

@@ -88,7 +88,7 @@ def parse_match(match: Mapping[str, object], *, run_id: str | None) -> Match:
     for key, given in match.items():
         attribute = _SPELLINGS.get(key)
         if attribute is None:
-            raise ConfigurationError(f"{key!r} is no attribute of a file; valid are {', '.join(_KEYS)}")
+            raise ConfigurationError(f"{key!r} is not an attribute of a file; valid are {', '.join(_KEYS)}")
         value = _size(given) if attribute == "size_bytes" else _text(key, given)
         if wanted.setdefault(attribute, value) != value:
             raise ConfigurationError(f"{attribute!r} is given twice, with different values")

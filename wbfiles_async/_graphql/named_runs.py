@@ -94,7 +94,7 @@ class NamedRuns:
             async for page in pages:
                 found |= {run.path: run for run in page}
                 if not found.keys() <= set(batch):
-                    raise ApiError("the server lists other runs than those asked for", status=200)
+                    raise ApiError("the server lists other runs than were requested", status=200)
         return found
 
 

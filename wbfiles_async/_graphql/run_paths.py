@@ -275,10 +275,10 @@ def _read_page(url: str, base_url: str) -> _Page:
 def _segments_of(url: str, base_url: str) -> list[str]:
     """Return what a page's URL holds behind the place where the server's pages are: entity, project, and more."""
     if not url.isprintable() or " " in url:
-        raise ValueError("it has white space or control characters in it")
+        raise ValueError("it contains white space or control characters")
     given = urlsplit(url)
     if given.scheme not in ("http", "https"):
-        raise ValueError("it is no http or https URL")
+        raise ValueError("it is not an http or https URL")
     prefix = _pages(base_url).get(_host_and_port(given))
     if prefix is None:
         host = given.hostname or "?"
@@ -316,6 +316,6 @@ def _check(part: str) -> None:
         raise ValueError("a part of it is empty")
     # Names of projects may have blanks inside.
     if not part.isprintable() or part != part.strip():
-        raise ValueError("it has white space or control characters in it")
+        raise ValueError("it contains white space or control characters")
     if part in (".", "..") or not _FORBIDDEN.isdisjoint(part):
         raise ValueError(f"{part!r} cannot be the name of an entity, a project or a run")

@@ -45,5 +45,5 @@ def parse_share(text: str) -> Share:
     """
     match = _SHARE.fullmatch(text.strip())
     if match is None or not int(match[1]) < int(match[2]):
-        raise ValueError(f"{text!r} is no shard I/N with I from 0 to N-1, such as 0/4 for the first of four.")
+        raise ValueError(f"{text!r} is not a shard I/N with I from 0 to N-1, such as 0/4 for the first of four.")
     return Share(int(match[1]), int(match[2]))

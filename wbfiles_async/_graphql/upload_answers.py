@@ -37,7 +37,7 @@ def parse_upload_urls(data: Mapping[str, object], *, run: RunPath, base_url: str
     answer = mapping(data.get("createRunFiles"))
     if text(answer.get("runID")) is None:
         raise ApiError(
-            f"The server takes no files for the run {run}. Check that it exists and that these credentials may write "
+            f"The server accepts no files for the run {run}. Check that it exists and that these credentials may write "
             "to its project.",
             status=200,
         )

@@ -178,7 +178,7 @@ class ConnectionBatch:
         reason = self._detector.stall(now - self._checked_at, arrived)
         self._checked_at = now
         if self.head is None and now - self._sent_at >= self.read_timeout:
-            reason = "no answer in time"
+            reason = "no response in time"
         if reason is not None:
             self.fail(httpx.ReadTimeout(reason))
         return reason is None

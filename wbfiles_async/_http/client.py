@@ -166,7 +166,7 @@ class HttpClient:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            raise httpx.ReadTimeout("no answer in time") from None
+            raise httpx.ReadTimeout("no response in time") from None
         except (ProxyUrlError, CertificatesError) as error:
             raise EnvironmentInvalidError(str(error)) from error
         except ThreadsExhaustedError as error:

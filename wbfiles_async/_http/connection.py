@@ -182,7 +182,7 @@ class Connection:
         if self.has_ended:
             if self._exchanges > 1 and not self._stop:
                 raise StaleConnectionError
-            raise self.broken("the server closed the connection without an answer")
+            raise self.broken("the server closed the connection without a response")
         if self._stop >= MAX_HEAD_BYTES:  # informational responses included
             raise self.malformed("a head without an end")
         return None

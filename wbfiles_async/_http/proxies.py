@@ -99,7 +99,7 @@ class _Setting:
     def error(self) -> ProxyUrlError:
         """Return the error that says what is wrong, and what to write."""
         return ProxyUrlError(
-            f"{self.variable} is no URL of a proxy that can be used. Expected is http://host:port or "
+            f"{self.variable} is not the URL of a proxy that can be used. Expected is http://host:port or "
             "http://user:password@host:port, with special characters of user and password percent-encoded (@ as %40, "
             "/ as %2F); instead of http also https, socks5 or socks5h"
         )

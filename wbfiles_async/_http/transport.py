@@ -99,7 +99,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             except StaleConnectionError:
                 connection.close()
                 if request.method not in _REPEATABLE:
-                    raise httpx.RemoteProtocolError("the server closed the connection without an answer") from None
+                    raise httpx.RemoteProtocolError("the server closed the connection without a response") from None
             except BaseException:
                 connection.close()
                 raise

@@ -152,7 +152,7 @@ class OriginLimits:
         elif now - self._failing_since >= self._longest_failing and not self.breaker.seconds_until_probe(now):
             self._why_down = f"no request succeeded for {now - self._failing_since:.0f} s"
             self.breaker.trip(now)
-            log.warning("%s: %s; its files fail at once until it is back.", self.name, self._why_down)
+            log.warning("%s: %s; its files fail immediately until it is back.", self.name, self._why_down)
 
     def record_throttled(self, number: int, retry_after: float | None) -> float:
         """Record that the origin asked for fewer requests.
@@ -186,7 +186,9 @@ class OriginLimits:
         self._last_failure = str(error)
         if self.breaker.record_exhausted(file, self._clock.monotonic(), since=since):
             self._why_down = f"{FILES} files in a row failed there and none succeeded"
-            log.warning("%s failed for %d files in a row; its files fail at once until it is back.", self.name, FILES)
+            log.warning(
+                "%s failed for %d files in a row; its files fail immediately until it is back.", self.name, FILES
+            )
 
     async def pass_gate(self, file: str) -> int:
         """Wait for the end of a pause, for a request that has its slot at another origin, which redirected it.
@@ -257,7 +259,7 @@ class OriginLimits:
         if seconds:
             host = host_of(self.name)
             raise StoreUnavailableError(
-                f"{file}: {host} gets no request for another {seconds:.0f} s, since {self._why_down}. "
+                f"{file}: {host} receives no requests for another {seconds:.0f} s, since {self._why_down}. "
                 f"The last failure: {self._last_failure}",
                 name=file,
                 host=host,

@@ -135,7 +135,7 @@ def validate_response(
             return reject(RetryAction.FETCH_WHOLE, "Content-Length and Content-Range contradict each other")
         return Body(part.start, part.stop)
     if status != 200:
-        return reject(RetryAction.FAIL, f"status {status} is no answer to a GET")
+        return reject(RetryAction.FAIL, f"status {status} is not a response to a GET")
     if not whole:
         return reject(RetryAction.FETCH_WHOLE, "the whole file arrived for a part of it")
     if size is not None and length is not None and length != size:
@@ -189,7 +189,7 @@ def rejection_failure(
             error = refused
         case 401 | 403:
             error = PermissionDeniedError(
-                f"{name}: the store does not give this file, {told}. Check that these credentials may read the run."
+                f"{name}: the store refused to send this file, {told}. Check that these credentials may read the run."
             )
         case 404 | 410:
             error = RemoteFileNotFoundError(f"{name}: the store no longer has this file, {told}.", name=name, run=run)
@@ -200,7 +200,7 @@ def rejection_failure(
             )  # fmt: skip
         case _:
             error = TransferError(
-                f"{name}: no usable answer at byte {offset}, {told}.", name=name, host=host, offset=offset
+                f"{name}: no usable response at byte {offset}, {told}.", name=name, host=host, offset=offset
             )
     return RequestFailed(rejection.action, error, rejection.retry_after, throttled=rejection.throttled)
 

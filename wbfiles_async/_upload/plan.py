@@ -103,14 +103,14 @@ def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
         raise ConfigurationError(f"What to upload is a path or a list of paths, not {paths!r}.") from None
     for each in several:
         if not isinstance(each, str | os.PathLike):
-            raise ConfigurationError(f"What to upload is a path or a list of paths; {each!r} in it is no path.")
+            raise ConfigurationError(f"What to upload is a path or a list of paths; {each!r} in it is not a path.")
     return several
 
 
 def _read_path(given: str | os.PathLike[str], base: Path) -> GivenPath:
     text = os.fspath(given)
     if not text or "\0" in text:
-        raise ConfigurationError(f"{text!r} is no path of a file or folder to upload.")
+        raise ConfigurationError(f"{text!r} is not the path of a file or folder to upload.")
     path = Path(os.path.abspath(text))  # noqa: PTH100  # the same
     try:
         name = "" if path == base else Path(os.path.relpath(path, base)).as_posix()

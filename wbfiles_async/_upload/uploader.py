@@ -217,7 +217,7 @@ class Uploader:
         what = "does not list it" if file.before is None else "still lists what was there before"
         advice = "" if await self.uploads.marks() else ", and this server has no way to be told of it"
         return TransferError(
-            f"{file.name}: the store has taken the file, and the server of the run {self._run} {what} after "
+            f"{file.name}: the store accepted the file, but the server of the run {self._run} {what} after "
             f"{LISTED_SECONDS:.0f} s{advice}. It may appear later; upload again to make sure.",
             name=file.name,
         )
@@ -231,7 +231,7 @@ def _wrong(run: str, file: Upload, found: FileAttributes) -> IntegrityError:
         what, expected, actual = "a length in bytes", str(file.content.sent), str(found.size_bytes)
     return IntegrityError(
         f"{file.name}: the server of the run {run} states {what} of {actual} for what was uploaded, where it should be "
-        f"{expected}: the bytes were damaged on their way, or another client uploads this file too. Upload it again.",
+        f"{expected}: the bytes were damaged on their way, or another client uploads it as well. Upload it again.",
         name=file.name,
         expected=expected,
         actual=actual,
