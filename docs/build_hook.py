@@ -14,13 +14,18 @@ class ManualPages(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write the pages and have them installed. Without click-man the wheel has none."""
-        sys.path.insert(0, self.root)
+        folders = [self.root, str(Path(self.root, "docs"))]
+        sys.path[:0] = folders
         try:
-            from docs.man import write_pages
-        except ModuleNotFoundError as error:  # who builds without isolation may have chosen to do without
+            from man import write_pages
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("man", "wbfiles_async"):
+                raise
+            # A build without isolation may do without what makes the pages.
             self.app.display_warning(f"no manual pages, since {error.name} is not installed")
             return
         finally:
-            sys.path.remove(self.root)
+            for folder in folders:
+                sys.path.remove(folder)
         for page in write_pages(Path(self.root, "build", "man")):
             build_data["shared_data"][str(page)] = f"share/man/man1/{page.name}"

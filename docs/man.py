@@ -44,7 +44,7 @@ def pages(name: str, command: click.Command, parent: click.Context | None) -> It
         for each, found in (command.commands.items() if isinstance(command, click.Group) else ())
         if not found.hidden
     ]
-    page = ManPage(context.command_path.replace(" ", "-"))
+    page = ManPage(context.command_path.replace(" ", "-"))  # type: ignore[no-untyped-call]
     page.date = ""  # the same wheel on each day
     page.version = f"wbfiles {__version__}"
     page.short_help = escaped(_summary(command))

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import importlib.util
 import inspect
+import json
 import os
 import re
 import shlex
@@ -95,6 +96,8 @@ def missing_modules(code: str) -> list[str]:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     ]
+    if "_parquet" in code:
+        names.append("pyarrow")  # which pandas needs for it
     return [name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None]
 
 
@@ -168,9 +171,41 @@ def test_the_commands_of_a_page_work(block: Block, environment: dict[str, str], 
             assert words[:4] == ["python", "-m", "pip", "install"]  # what CI does
 
 
-def run(arguments: list[str], environment: dict[str, str]) -> None:
+def run(arguments: list[str], environment: dict[str, str]) -> str:
     child = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert child.returncode == 0, child.stdout + child.stderr
+    return child.stdout
+
+
+COMMANDS_OF_SCHEMAS = {
+    f"ls {RUN}": "`ls RUN`, `ls PROJECT/ --files`",
+    "ls my-team/my-project/ --files": "`ls RUN`, `ls PROJECT/ --files`",
+    "ls my-team/my-project/": "`ls PROJECT/`",
+    f"get {RUN} --manifest manifest.jsonl": "`get`",
+    f"put {RUN} out": "`put`",
+    f"rm {RUN} --all --dry-run": "`rm`",
+    "rm my-team/my-project/ --include * --dry-run --yes": "`rm`",
+    f"du {RUN}": "`du`",
+    f"du {RUN} --by pattern": "`du`",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS_OF_SCHEMAS)
+def test_the_keys_of_the_output_are_those_of_its_page(command: str, environment: dict[str, str]) -> None:
+    page = (PAGES / "reference" / "output.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (`.*?) \| (`.*) \|$", page, re.MULTILINE))
+    documented = set(re.findall(r"`(\w+)`", rows[COMMANDS_OF_SCHEMAS[command]]))
+    written = run([sys.executable, "-m", "wbfiles_async", *command.split(), "--json"], environment)
+    *objects, last = map(json.loads, written.splitlines())
+    if "summary" not in last:
+        objects.append(last)
+    optional = {"run"} if "ls" in command or "rm" in command else {"folder", "pattern"} & documented
+    for each in objects:
+        assert documented - optional <= each.keys() <= documented
+    manifest = Path("manifest.jsonl")
+    if manifest.exists():
+        row = next(row for row in rows if "manifest" in row)
+        assert {*json.loads(manifest.read_text().splitlines()[0])} == set(re.findall(r"`(\w+)`", rows[row]))
 
 
 def test_every_block_says_what_it_is() -> None:

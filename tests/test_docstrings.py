@@ -101,7 +101,7 @@ def test_a_class_says_what_it_is_and_holds(name: str) -> None:
     kind = CLASSES[name]
     doc = kind.__doc__ or ""
     assert re.match(r"\S.*[.:]$", doc.strip().partition("\n")[0]), "its first line is no sentence"
-    own = inspect.signature(kind.__init__).parameters if "__init__" in vars(kind) else {}
+    own = inspect.signature(vars(kind)["__init__"]).parameters if "__init__" in vars(kind) else {}
     taken = set(own) - {"self", "message", "args", "kwargs"}
     if attrs.has(kind):
         fields = {field.name for field in attrs.fields(kind) if not field.name.startswith("_")}

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -97,8 +97,9 @@ def test_a_script_of_another_author_is_left_alone(shell: Shell, wbfiles: Wbfiles
 @pytest.mark.parametrize(
     "change", [lambda text: text.replace("fi\n", "fi\nmine=1\n"), lambda text: text + text, lambda text: text[:-20]]
 )
-def test_lines_that_were_changed_are_left_alone(shell: Shell, change: object, wbfiles: Wbfiles, home: Path) -> None:
-    assert callable(change)
+def test_lines_that_were_changed_are_left_alone(
+    shell: Shell, change: Callable[[str], str], wbfiles: Wbfiles, home: Path
+) -> None:
     wbfiles("completion", shell, "--install")
     startup = home / STARTUP[shell]
     startup.write_text(change(startup.read_text()))
