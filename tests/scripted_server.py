@@ -196,6 +196,7 @@ class ScriptedServer:
         upload_headers: The header fields that it wants with uploads.
         marks_uploads: Whether it lists an upload only once it is told of it.
         unmarked: What it was sent, and was not told of yet.
+        reads_on: If there is one, no more than a beginning of a body is read until it is set.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, is_proxy: bool = False) -> None:
@@ -209,6 +210,7 @@ class ScriptedServer:
         self.upload_headers: list[str] = []
         self.marks_uploads = True
         self.unmarked: dict[str, dict[str, object]] = {}
+        self.reads_on: asyncio.Event | None = None
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[object]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -366,7 +368,12 @@ class ScriptedServer:
         steps = self._scripts.get(seen.path)
         takes = steps[0].takes if steps and isinstance(steps[0], Answer) else None
         length = int(seen.headers.get("content-length", "0"))
-        return attrs.evolve(seen, body=await reader.readexactly(length if takes is None else min(takes, length)))
+        beginning = b""
+        if self.reads_on is not None and seen.path.startswith("/upload/"):
+            beginning = await reader.readexactly(min(length, 2000))
+            await self.reads_on.wait()
+        rest = (length if takes is None else min(takes, length)) - len(beginning)
+        return attrs.evolve(seen, body=beginning + await reader.readexactly(rest))
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection is good for another."""

@@ -529,3 +529,66 @@ async def test_no_signature_is_logged(server: ScriptedServer, source: Path, capl
     server.takes("a.bin", refusal(500, "InternalError"), server.keep)
     assert (await upload(server, source)).uploaded == 1
     assert any("Trying again" in record.getMessage() for record in caplog.records)
+
+
+class Meddler:
+    """Changes a file when its first bytes are sent, and then lets the server read on."""
+
+    def __init__(self, change: Callable[[Path], None], path: Path, reads_on: asyncio.Event) -> None:
+        self._change = change
+        self._path = path
+        self._reads_on = reads_on
+
+    def started(self, name: str, total: int | None) -> None: ...
+
+    def advanced(self, name: str, count: int) -> None:
+        if count > 0 and not self._reads_on.is_set():
+            self._change(self._path)
+            self._reads_on.set()
+
+    def finished(self, name: str) -> None: ...
+
+    def failed(self, name: str, error: Exception) -> None: ...
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4 << 20)
+        file.write(b"other")
+
+
+def replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"other")
+    other.rename(path)
+
+
+CHANGES: Mapping[str, Callable[[Path], None]] = {
+    "grow": grow,
+    "shrink": lambda path: os.truncate(path, 100),
+    "overwrite": overwrite,
+    "replace": replace,
+}
+
+
+@each_transport
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_file_that_changes_while_it_is_sent_is_not_uploaded(
+    server: ScriptedServer, large: Path, change: str, verify: bool
+) -> None:
+    os.truncate(large, 32 << 20)  # more than all buffers on the way hold
+    server.put("a.bin", b"old")
+    server.takes("a.bin")
+    server.reads_on = asyncio.Event()
+    meddler = Meddler(CHANGES[change], large, server.reads_on)
+    async with client(server, verify=verify) as api:
+        work = api.run(RUN).upload_file(large, large.parent, progress=meddler)
+        error = await error_of(LocalReadError, work)
+    assert "while it was uploaded" in str(error)
+    assert stored(server) == b"old"

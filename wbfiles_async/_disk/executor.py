@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -49,6 +50,14 @@ class Disk:
     async def follow(self, work: Callable[[], T]) -> T:
         """Run ``work`` that waits for other work, in a thread beside those."""
         return await await_to_completion(_begin(self._followers, work))
+
+    def begin_following(self, work: Callable[[], T]) -> Future[T]:
+        """Begin ``work`` as ``follow`` does, from any thread, and return its outcome.
+
+        Raises:
+            ThreadsExhaustedError: No thread can be started, and none is running.
+        """
+        return self._followers.submit(work)
 
     async def run_batched(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run short ``work`` together with what else waits: handing over to a thread costs more than it does.

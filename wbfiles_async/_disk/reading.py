@@ -44,6 +44,19 @@ else:
         return os.pread(file, count, offset)
 
 
+if hasattr(os, "preadv"):
+
+    def _read_into(file: int, buffer: memoryview, offset: int) -> int:
+        return os.preadv(file, [buffer], offset)
+
+else:  # Windows, and macOS before 11
+
+    def _read_into(file: int, buffer: memoryview, offset: int) -> int:
+        piece = _read(file, len(buffer), offset)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
 @attrs.frozen
 class LocalFile:
     """A file on this disk, to be read.
@@ -125,6 +138,16 @@ class ReadFile:
         if not piece:
             raise self._changed("became shorter")
         return piece
+
+    def read_into(self, offset: int, buffer: memoryview) -> memoryview:
+        """Read into a buffer, as ``read`` does, and return the part of it that was filled."""
+        try:
+            count = _read_into(self._descriptor, buffer[: self.size - offset], offset)
+        except OSError as error:
+            raise read_failure(error, self.path) from error
+        if not count:
+            raise self._changed("became shorter")
+        return buffer[:count]
 
     def check_unchanged(self) -> None:
         """Check that it is as it was when it was opened, and still at its place.

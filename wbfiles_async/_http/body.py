@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import httpx
 
 from wbfiles_async._http.extensions import StallLimit
+from wbfiles_async._http.reports import ByteReports
 from wbfiles_async._http.stall import StallDetector
 
 __all__ = ["RequestBody", "pieces_of"]
@@ -50,21 +52,33 @@ class RequestBody(httpx.AsyncByteStream):
         length: Its length in bytes, which the pieces have together.
         pieces: Returns the pieces. Each is valid until the next one is requested.
         stall: The least that a connection must take of it.
+        on_sent: Called with the number of further bytes that a connection has taken; negative if they are sent again.
+        blocks: Returns the same body for a transport that sends it in a worker thread: iterated there, it may block.
+            ``None``, the default, if it cannot be sent so.
 
     Attributes:
         length: Its length in bytes.
         stall: The least that a connection must take of it.
+        blocks: The same as the argument.
         sent: Bytes of the pieces that a connection has taken, of the last time that it was sent.
         on_wait: Called with whether the network is waited for from then on.
     """
 
     def __init__(
-        self, length: int, pieces: Callable[[], AsyncGenerator[bytes | memoryview]], stall: StallLimit
+        self,
+        length: int,
+        pieces: Callable[[], AsyncGenerator[bytes | memoryview]],
+        stall: StallLimit,
+        *,
+        on_sent: Callable[[int], None],
+        blocks: Callable[[], Generator[bytes | memoryview]] | None = None,
     ) -> None:
         self.length = length
         self.stall = stall
+        self.blocks = blocks
         self.sent = 0
         self.on_wait: Callable[[bool], None] = lambda _: None
+        self._on_sent = on_sent
         self._make_pieces = pieces
         self._pieces: AsyncGenerator[bytes | memoryview] | None = None
         self._last = 0
@@ -75,14 +89,44 @@ class RequestBody(httpx.AsyncByteStream):
         return self.sent == self.length
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        self.sent = self._last = 0
+        self._begin()
         return _Sent(self)  # not a generator: what is left of one would be ended by a task of its own
+
+    @contextmanager
+    def sent_in_thread(self) -> Iterator[Callable[[int], None]]:
+        """Have the blocks sent inside, by a thread that calls what is returned with the length of each one sent."""
+        self._begin()
+        self.on_wait(False)
+        reports = ByteReports(self._record)
+        try:
+
+            def on_sent(count: int) -> None:
+                reports.check()
+                reports.add(count)
+
+            yield on_sent
+        except BaseException:
+            reports.abandon()
+            raise
+        reports.end()
+        reports.check()
+        self.on_wait(True)
+
+    def _begin(self) -> None:
+        if self.sent:
+            self._record(-self.sent)
+        self._last = 0
+
+    def _record(self, count: int) -> None:
+        self.sent += count
+        self._on_sent(count)
 
     async def next(self) -> bytes | memoryview | None:
         """Return the next piece, the last one having been taken; ``None`` after the last."""
         self.on_wait(False)
-        self.sent += self._last
-        self._last = 0
+        last, self._last = self._last, 0
+        if last:
+            self._record(last)
         if self._pieces is None:
             self._pieces = self._make_pieces()
         piece = await anext(self._pieces, None)

@@ -1,4 +1,4 @@
-"""Waits until a socket can be read from or written to, also in event loops that cannot wait for sockets."""
+"""Waits until a socket can be read from or written to: in a thread, and in event loops, also those that cannot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import attrs
 
 from wbfiles_async._threads import start_thread
 
-__all__ = ["wait_until_ready", "watch"]
+__all__ = ["block_until_ready", "wait_until_ready", "watch"]
 
 IDLE_SECONDS: Final = 0.5
 """How long the thread waits for a further socket before it ends."""
@@ -58,6 +58,15 @@ async def wait_until_ready(opened: socket.socket, *, writing: bool = False) -> N
         await ready
     finally:
         unwatch()
+
+
+def block_until_ready(opened: socket.socket, seconds: float) -> bool:
+    """Block until a socket can be read from or written to, or has failed; return whether that was in time."""
+    if not hasattr(select, "poll"):  # Windows, whose own has no limit on the number
+        return any(select.select([opened], [opened], [opened], seconds))
+    poll = select.poll()  # select.select refuses sockets with a number above 1023
+    poll.register(opened, select.POLLIN | select.POLLOUT)
+    return bool(poll.poll(seconds * 1000))
 
 
 @attrs.define(eq=False)

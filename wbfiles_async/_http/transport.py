@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -18,6 +19,7 @@ import httpx
 
 from wbfiles_async._http.address_policy import AddressPolicy
 from wbfiles_async._http.batch import BatchWorker, ConnectionBatch
+from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.connect import DEFAULT_PORTS, Connector, Origin
 from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.drain import BodyReceiver
@@ -27,6 +29,7 @@ from wbfiles_async._http.extensions import BatchEnd, NextFollowUp, Sink, StallLi
 from wbfiles_async._http.http1 import ResponseHead, request_head
 from wbfiles_async._http.pool import ConnectionPool
 from wbfiles_async._http.proxies import Proxy, ProxyRules
+from wbfiles_async._http.sender import RequestSender
 from wbfiles_async._http.sinks import SinkThreads
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
 
@@ -91,9 +94,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             connection = self._pool.take(_pool_key(origin, proxy)) or await self._connect(request, origin, proxy)
             try:
                 exchange = Exchange(connection, _timeout_of(request, "read"), _timeout_of(request, "write"))
-                body, chunked = await _body_of(request)
-                least = request.extensions.get("least_bytes", 1)
-                is_sent = await exchange.send(_head_of(request, connection), body, chunked=chunked, least=least)
+                is_sent = await self._send(request, exchange)
                 head = await exchange.receive_head(method)
                 return exchange, head if is_sent else attrs.evolve(head, keep_alive=False)
             except StaleConnectionError:
@@ -103,6 +104,18 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             except BaseException:
                 connection.close()
                 raise
+
+    async def _send(self, request: httpx.Request, exchange: Exchange) -> bool:
+        """Send the request, in a thread of its own if its body can be; return whether all of it was sent."""
+        head, least = _head_of(request, exchange.connection), request.extensions.get("least_bytes", 1)
+        body = request.stream
+        if isinstance(body, RequestBody) and body.blocks is not None:
+            limit = StallLimit(_timeout_of(request, "write"), least)
+            with suppress(ThreadsExhaustedError), body.sent_in_thread() as on_sent:  # else the loop sends it
+                sender = RequestSender(exchange.connection, head, body.blocks, limit, on_sent)
+                return await self._threads.run(sender.run, interrupt=sender.interrupt)
+        stream, chunked = await _body_of(request)
+        return await exchange.send(head, stream, chunked=chunked, least=least)
 
     async def _connect(self, request: httpx.Request, origin: Origin, proxy: Proxy | None) -> Connection:
         connection = await self._connector.connect(

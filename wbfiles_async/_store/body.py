@@ -17,7 +17,7 @@ from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.decoding import decoded
 from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
 from wbfiles_async._store.limits import RequestSlot
-from wbfiles_async._store.rate_limit import RateLimit
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import StoreResponse, page_failure, page_of
 from wbfiles_async._store.sink import CutError, ExcessError, RangeSink, ReportingSink
@@ -118,8 +118,7 @@ class ResponseBody:
             pass  # the rest of the response is for nobody; its connection ends with it
         finally:
             reported.end()
-        if reported.error is not None:
-            raise reported.error
+        reported.check()
 
     async def _drained(self, drain: Drain, sink: ReportingSink, follow_ups: FollowUpSource | None) -> None:
         """Have the transport write them, and then fetch the follow-ups over the same connection."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
-from typing import Final
 
+from wbfiles_async._http.reports import ByteReports
 from wbfiles_async._ranges import Range
 
 __all__ = ["CutError", "ExcessError", "RangeSink", "ReportingSink"]
-
-REPORT_SECONDS: Final = 0.01
-"""How often a thread reports its bytes to the loop: each time the threads wait for Python's lock."""
 
 
 class ExcessError(Exception):
@@ -114,28 +110,25 @@ class RangeSink:
 
 
 class ReportingSink:
-    """A sink whose bytes are reported to the event loop, a few hundred times a second at most.
+    """A sink whose bytes are reported to the event loop.
 
-    Attributes:
-        error: What the callback raised; it ends the writing.
+    Args:
+        sink: Takes the bytes.
+        on_bytes: Called in the loop with the number of further bytes. What it raises ends the writing.
     """
 
     def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
         self._sink = sink
-        self._on_bytes = on_bytes
-        self._loop = asyncio.get_running_loop()
-        self._reported = sink.position
-        self._scheduled = self._is_ended = False
-        self.error: Exception | None = None
+        self._reports = ByteReports(on_bytes)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Take the next piece, as the sink does."""
-        if self.error is not None:
-            raise self.error
-        self._sink.write(piece)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon_threadsafe(self._loop.call_later, REPORT_SECONDS, self.report)
+        self._reports.check()
+        before = self._sink.position
+        try:
+            self._sink.write(piece)
+        finally:
+            self._reports.add(self._sink.position - before)
 
     @property
     def is_short(self) -> bool:
@@ -153,23 +146,12 @@ class ReportingSink:
 
     def report_ahead(self, count: int) -> None:
         """Report bytes that are about to be written: the callback may end the download before it is complete."""
-        if count:
-            self._reported += count
-            self._on_bytes(count)
-
-    def report(self) -> None:
-        """Report what has arrived since the last time. Called in the event loop."""
-        if self._is_ended:
-            return
-        self._scheduled = False  # before looking at what arrived: what arrives later is reported again
-        count, self._reported = self._sink.position - self._reported, self._sink.position
-        try:
-            if count:
-                self._on_bytes(count)
-        except Exception as error:  # the callback's own; it ends the download
-            self.error = error
+        self._reports.report_ahead(count)
 
     def end(self) -> None:
         """Report the rest. What the next response brings into the same sink is another's to report."""
-        self.report()
-        self._is_ended = True
+        self._reports.end()
+
+    def check(self) -> None:
+        """Raise what the callback raised."""
+        self._reports.check()

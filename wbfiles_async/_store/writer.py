@@ -6,8 +6,9 @@ A store keeps an object only when all of it has arrived, so that a request that 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 from typing import Final, Protocol
 
 import attrs
@@ -33,7 +34,7 @@ from wbfiles_async._store.store_errors import page_instead
 from wbfiles_async._urls import host_of, is_fetchable, origin, without_secrets
 from wbfiles_async.errors import PermissionDeniedError, TransferError, WBFilesError
 
-__all__ = ["Content", "OpenContent", "StoreWriter", "UploadTarget"]
+__all__ = ["Blocks", "Content", "OpenContent", "StoreWriter", "UploadTarget"]
 
 KEEPS_METHOD: Final = frozenset({307, 308})
 """Redirects after which the same request is sent (RFC 9110 section 15.4). The others would become a GET."""
@@ -53,6 +54,10 @@ SLOWEST_STORE: Final = 32 << 20
 _REFUSED_SIZES: Final = frozenset({"EntityTooLarge", "RequestBodyTooLarge", "MaxMessageLengthExceeded"})
 
 
+Blocks = Callable[[], Generator[bytes | memoryview]]
+"""Returns the pieces of a body; iterated and closed in one worker thread, which it may block."""
+
+
 class OpenContent(Protocol):
     """Content that is open to be read."""
 
@@ -66,6 +71,11 @@ class OpenContent(Protocol):
 
         The last piece is held back until it is certain that all pieces are of the same content.
         """
+        ...
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """Reads it likewise for a worker thread that sends it; ``None`` if it is so short that none is worth it."""
         ...
 
 
@@ -187,7 +197,14 @@ class _Writing:
         requester, hop = self._writer.requester, slot.hop
         for _ in range(MAX_REDIRECTS + 1):
             self._responder = hop.origin
-            body = RequestBody(opened.size, lambda: self._pieces(opened), self._stall_limit)
+            self._tell(-self._told)  # of an earlier hop
+            body = RequestBody(
+                opened.size,
+                lambda: self._pieces(opened),
+                self._stall_limit,
+                on_sent=partial(self._record_sent, hop.origin),
+                blocks=opened.blocks if self._writer.rate_limit is None else None,
+            )
             try:
                 response = await self._send_once(url, body)
             finally:
@@ -222,19 +239,21 @@ class _Writing:
         return StallLimit(options.stall_seconds, options.stall_bytes)
 
     async def _pieces(self, opened: OpenContent) -> AsyncGenerator[bytes | memoryview]:
-        """Yield the content as fast as it may be sent, and report what was."""
-        rate_limit, clock, hop = self._writer.rate_limit, self._writer.clock, self._responder
-        self._tell(-self._told)  # of an earlier connection
+        """Yield the content as fast as it may be sent."""
+        rate_limit, clock = self._writer.rate_limit, self._writer.clock
         async with aclosing(opened.pieces()) as pieces:
             async for piece in pieces:
                 for part in self._parts(piece):
                     if rate_limit is not None:
                         await clock.sleep(rate_limit.draw(len(part), clock.monotonic()))
                     yield part
-                    self._tell(len(part))
-                    self._target.budget.record_progress(len(part))
-                    if hop is not None:
-                        hop.record_bytes(len(part))
+
+    def _record_sent(self, origin: OriginLimits, count: int) -> None:
+        """Record bytes that a connection has taken; negative if they are sent again."""
+        self._tell(count)
+        if count > 0:
+            self._target.budget.record_progress(count)
+            origin.record_bytes(count)
 
     def _parts(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Split a piece for transports that want each written in one time-out; our own takes it as it goes."""

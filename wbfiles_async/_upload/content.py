@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,7 +14,8 @@ import attrs
 from wbfiles_async._disk.executor import Disk
 from wbfiles_async._disk.reading import LocalFile, ReadFile
 from wbfiles_async._md5 import new_md5
-from wbfiles_async._store.writer import Content, OpenContent
+from wbfiles_async._store.writer import Blocks, Content, OpenContent
+from wbfiles_async._upload.md5_beside import Md5Beside
 
 __all__ = ["BytesContent", "FileContent", "UploadContent"]
 
@@ -137,6 +139,29 @@ class FileContent:
                 ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
 
+    def read_blocks(self, opened: ReadFile) -> Generator[bytes | memoryview]:
+        """Read a large file for a thread that sends it; otherwise as ``read_ahead``. Blocking."""
+        if not self._digests:
+            buffer = memoryview(bytearray(PIECE_BYTES))
+            yield from _blocks_of(opened, lambda: buffer)
+            self.sent = opened.size
+            return
+        with Md5Beside(self._disk.begin_following, opened.size) as md5:
+            for block in _blocks_of(opened, md5.buffer):
+                md5.add(block)
+                yield block
+            self.sent, self.md5 = opened.size, md5.value()
+
+
+def _blocks_of(opened: ReadFile, buffer: Callable[[], memoryview]) -> Iterator[memoryview]:
+    offset = 0
+    while offset < opened.size:
+        block = opened.read_into(offset, buffer())
+        offset += len(block)
+        if offset == opened.size:
+            opened.check_unchanged()
+        yield block
+
 
 @attrs.frozen(eq=False)
 class _Opened:
@@ -150,6 +175,10 @@ class _Opened:
 
     def pieces(self) -> AsyncGenerator[bytes | memoryview]:
         return self._content.read_ahead(self._file) if self._whole is None else _pieces_of(self._whole)
+
+    @property
+    def blocks(self) -> Blocks | None:
+        return partial(self._content.read_blocks, self._file) if self._whole is None else None
 
 
 @attrs.define(eq=False)
@@ -201,6 +230,16 @@ class BytesContent:
     def pieces(self) -> AsyncGenerator[bytes | memoryview]:
         """Return the bytes, in pieces."""
         return _pieces_of(self._data)
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """The same, if they are many."""
+        return self._blocks if self.size > PIECE_BYTES else None
+
+    def _blocks(self) -> Generator[bytes | memoryview]:
+        view = memoryview(self._data).cast("B")
+        for start in range(0, len(view), PIECE_BYTES):
+            yield view[start : start + PIECE_BYTES]
 
 
 async def _pieces_of(data: bytes | memoryview) -> AsyncGenerator[bytes | memoryview]:

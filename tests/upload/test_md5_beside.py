@@ -1,0 +1,83 @@
+"""The md5 of blocks that a thread beside computes, and what happens where there is no such thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
+from wbfiles_async._upload import md5_beside
+from wbfiles_async._upload.md5_beside import BLOCK_BYTES, HELD_BLOCKS, Md5Beside
+
+DATA = os.urandom(3 * HELD_BLOCKS * BLOCK_BYTES + 12345)
+
+Begin = Callable[[Callable[[], None]], Future[None]]
+
+
+def refused(_: Callable[[], None]) -> Future[None]:
+    raise ThreadsExhaustedError("can't start new thread")
+
+
+def never_begun(_: Callable[[], None]) -> Future[None]:
+    """Queue the work behind that of a thread which never ends."""
+    return Future()
+
+
+BEGIN: dict[str, Begin] = {
+    "a thread": WorkerThreads("test-md5").submit,
+    "no thread": refused,
+    "no thread in time": never_begun,
+}
+
+
+@pytest.mark.parametrize("size", [1, BLOCK_BYTES, BLOCK_BYTES + 1, len(DATA)])
+@pytest.mark.parametrize("way", BEGIN)
+def test_the_md5_is_that_of_all_blocks(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(md5_beside, "START_SECONDS", 0.01)
+    data = memoryview(DATA)[:size]
+    with Md5Beside(BEGIN[way], size) as md5:
+        for start in range(0, size, BLOCK_BYTES):
+            piece = data[start : start + BLOCK_BYTES]
+            block = md5.buffer()[: len(piece)]
+            block[:] = piece
+            md5.add(block)
+        assert md5.value() == hashlib.md5(data).digest()
+
+
+def test_a_buffer_is_used_again_only_when_it_is_digested() -> None:
+    gate = threading.Event()
+    threads = WorkerThreads("test-md5")
+
+    def begin(work: Callable[[], None]) -> Future[None]:
+        return threads.submit(lambda: gate.wait(20) and work())
+
+    with Md5Beside(begin, len(DATA)) as md5:
+        for number in range(HELD_BLOCKS):
+            block = md5.buffer()
+            block[:] = bytes([number]) * BLOCK_BYTES
+            md5.add(block)
+        threading.Timer(0.05, gate.set).start()
+        assert not gate.is_set()
+        md5.buffer()[:] = bytes(BLOCK_BYTES)
+        assert gate.is_set()
+        expected = b"".join(bytes([number]) * BLOCK_BYTES for number in range(HELD_BLOCKS))
+        assert md5.value() == hashlib.md5(expected).digest()
+
+
+@pytest.mark.parametrize("way", BEGIN)
+def test_whoever_leaves_early_leaves_no_thread_at_work(way: str) -> None:
+    ended: list[Future[None]] = []
+
+    def begin(work: Callable[[], None]) -> Future[None]:
+        ended.append(BEGIN[way](work))
+        return ended[0]
+
+    with pytest.raises(ZeroDivisionError), Md5Beside(begin, len(DATA)) as md5:
+        md5.add(md5.buffer())
+        raise ZeroDivisionError
+    assert all(each.done() for each in ended)
