@@ -77,7 +77,11 @@ def test_whoever_leaves_early_leaves_no_thread_at_work(way: str) -> None:
         ended.append(BEGIN[way](work))
         return ended[0]
 
-    with pytest.raises(ZeroDivisionError), Md5Beside(begin, len(DATA)) as md5:
-        md5.add(md5.buffer())
-        raise ZeroDivisionError
+    def leave() -> None:
+        with Md5Beside(begin, len(DATA)) as md5:
+            md5.add(md5.buffer())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        leave()
     assert all(each.done() for each in ended)

@@ -379,9 +379,7 @@ class TestRefusals:
                 await api.run(RUN).upload(source, source)
 
 
-async def test_the_next_upload_takes_what_is_there_then(
-    wandb: LocalServer, run: AsyncRun, source: Path
-) -> None:
+async def test_the_next_upload_takes_what_is_there_then(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     (source / "small.json").write_bytes(b"[1]")
     file = await run.upload_file(source / "small.json", source)
     assert base64.b64decode(file.md5 or "") == hashlib.md5(b"[1]").digest()

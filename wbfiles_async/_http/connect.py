@@ -26,6 +26,7 @@ from wbfiles_async._http.exchange import Exchange
 from wbfiles_async._http.http1 import request_head
 from wbfiles_async._http.proxies import Proxy
 from wbfiles_async._http.readiness import wait_until_ready
+from wbfiles_async._http.tls_sessions import TlsSessions, can_resume
 from wbfiles_async._threads import WorkerThreads
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Connector:
         self._free_descriptors = free_descriptors
         self._context: ssl.SSLContext | None = None
         self._context_lock = anyio.Lock()
+        self._sessions = TlsSessions()
 
     async def connect(
         self,
@@ -132,7 +134,8 @@ class Connector:
                         return _plain(opened, origin, proxy)
                     if proxy is not None:
                         await _tunnel(opened, origin, proxy, read_timeout)
-                    return Connection(await _encrypt(opened, context, origin.host))
+                    session = self._sessions.find((origin, proxy))
+                    return Connection(await _encrypt(opened, context, origin.host, session))
                 except BaseException:
                     opened.close()
                     raise
@@ -140,6 +143,11 @@ class Connector:
             raise
         except (OSError, ValueError) as error:
             raise _connect_failure(error, proxy) from error
+
+    def keep_session(self, origin: Origin, proxy: Proxy | None, connection: Connection) -> None:
+        """Keep the TLS session of a connection whose server has sent something, for later connections."""
+        if isinstance(connection.socket, ssl.SSLSocket) and self._context is not None and can_resume(self._context):
+            self._sessions.keep((origin, proxy), connection.socket)
 
     async def _tls_context(self) -> ssl.SSLContext:
         """Return the TLS context, which is made once, off the loop."""
@@ -217,12 +225,14 @@ async def _tunnel(opened: socket.socket, origin: Origin, proxy: Proxy, read_time
         raise httpx.ProxyError("the proxy sent more than its answer")
 
 
-async def _encrypt(opened: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+async def _encrypt(
+    opened: socket.socket, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None
+) -> ssl.SSLSocket:
     """Start TLS on a connected socket, which is closed if that fails."""
     with ExitStack() as undo:
         # A body that ends without TLS's closing message has been cut, and must not look complete.
         encrypted = context.wrap_socket(
-            opened, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            opened, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False, session=session
         )
         undo.callback(encrypted.close)
         while True:

@@ -69,6 +69,11 @@ class Connection:
         return isinstance(self.socket, ssl.SSLSocket)
 
     @property
+    def is_new(self) -> bool:
+        """Whether it carries its first exchange."""
+        return self._exchanges == 1
+
+    @property
     def is_idle(self) -> bool:
         """Whether another request can be sent."""
         return not (self.has_ended or self._in_exchange)

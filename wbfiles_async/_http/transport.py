@@ -96,6 +96,8 @@ class DrainingTransport(httpx.AsyncBaseTransport):
                 exchange = Exchange(connection, _timeout_of(request, "read"), _timeout_of(request, "write"))
                 is_sent = await self._send(request, exchange)
                 head = await exchange.receive_head(method)
+                if connection.is_new:
+                    self._connector.keep_session(origin, proxy, connection)
                 return exchange, head if is_sent else attrs.evolve(head, keep_alive=False)
             except StaleConnectionError:
                 connection.close()
