@@ -88,7 +88,8 @@ class Contender:
         command: Makes the command line; may write files to the job's folder.
         needs: The program that must be there, or the package, as ``import wandb``.
         reports: Whether it measures itself (see ``contenders.reporting``). Of others the whole process is measured.
-        downloads: Whether the files must be there in the end. If not, and if it reports, they must have been listed.
+        downloads: Whether the files must be there in the end, or at the store if they are uploaded. If not, and if it
+            reports, they must have been listed.
     """
 
     title: str
@@ -261,10 +262,10 @@ def _environment(job: Job, mark: str) -> dict[str, str]:
 
 
 def _check(contender: Contender, job: Job) -> str:
-    if job.run.uploaded:
-        return check_files(job.run, job.sent, job.stage.md5s[job.run.folder])
     if not contender.downloads:
         return ""
+    if job.run.uploaded:
+        return check_files(job.run, job.sent, job.stage.md5s[job.run.folder])
     return check_files(job.run, job.written, job.stage.md5s[job.run.folder])
 
 

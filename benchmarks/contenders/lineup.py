@@ -129,6 +129,16 @@ def md5_alone() -> Contender:
     )
 
 
+def md5_of_files() -> Contender:
+    """Make a contender that computes the md5 of the files that are uploaded, and sends nothing."""
+    return Contender(
+        "hashlib over the same file",
+        lambda job: _module("md5_of_files", str(job.source)),
+        needs="import hashlib",
+        downloads=False,
+    )
+
+
 def curl(at_once: int) -> Contender:
     """Make a contender of ``curl --parallel``, which takes a connection for each file."""
     return Contender(f"`curl -Z`, {at_once} at a time", lambda job: _curl(job, at_once), needs="curl", reports=False)
