@@ -54,7 +54,11 @@ def test_a_buffer_is_used_again_only_when_it_is_digested() -> None:
     threads = WorkerThreads("test-md5")
 
     def begin(work: Callable[[], None]) -> Future[None]:
-        return threads.submit(lambda: gate.wait(20) and work())
+        def wait_and_work() -> None:
+            assert gate.wait(20)
+            work()
+
+        return threads.submit(wait_and_work)
 
     with Md5Beside(begin, len(DATA)) as md5:
         for number in range(HELD_BLOCKS):

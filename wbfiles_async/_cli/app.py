@@ -407,7 +407,8 @@ def du_command(
 def report_command(common: Common, paths: tuple[Path | BucketRoot, ...], as_json: bool) -> int:
     """Summarize the manifests that `wbfiles get --manifest` or the chunks of a plan wrote, and list what is missing.
 
-    FOLDER stands for all manifests in it, and may be an object store: s3://bucket/prefix. If several name the same file, the latest counts.
+    FOLDER stands for all manifests in it, and may be in an object store: s3://bucket/prefix. If several name the same
+    file, the latest counts.
 
     stdout gets one line per missing file, with tabs between run, name, size in bytes, status and reason. With --json it
     gets one object for each, with the keys of the manifest, and at the end one with the key summary.

@@ -163,7 +163,7 @@ class Plan:
             return found
         counts: list[tuple[str, int]] = []
         if not selection.is_empty:
-            walk = RunPages(project, runs._filters, runs._order, PER_PAGE, counts=True)
+            walk = RunPages(project, runs._filters, runs._order, per_page=PER_PAGE, counts=True)
             async with aclosing(api._gateway.api.run_pages(walk)) as pages:
                 async for page in pages:
                     counts += [(run.path.run_id, run.file_count or 0) for run in page]

@@ -13,11 +13,11 @@ from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
 from wbfiles_async._http.body import pieces_of
 from wbfiles_async._http.extensions import Drain, StallLimit, drain_of
+from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.decoding import decoded
 from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
 from wbfiles_async._store.limits import RequestSlot
-from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import StoreResponse, page_failure, page_of
 from wbfiles_async._store.sink import CutError, ExcessError, RangeSink, ReportingSink
