@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from scripted_server import waits as waits
 from transports import authority
 
 from wbfiles_async import Api, AsyncApi, ConfigurationError, TransferError
+from wbfiles_async._http.proxies import ProxyRules
+from wbfiles_async._http.transport import DrainingTransport
+from wbfiles_async._store.concurrency import DISTANT_SECONDS
 
 DATA = bytes(range(256)) * 1024
 
@@ -169,3 +173,15 @@ def test_what_cannot_be_used_is_refused_at_once(kind: type, arguments: dict[str,
     with pytest.raises(ConfigurationError, match=told) as caught:
         kind(api_key="k" * 40, **arguments)
     assert "pa ss" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how long the way is")
+async def test_the_system_says_how_long_the_way_to_a_server_is(server: ScriptedServer) -> None:
+    heard = list[float]()
+    made = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
+    request = httpx.Request("GET", server.url("/store/a"), extensions={"on_round_trip": heard.append})
+    for _ in range(2):  # the second one over the same connection
+        await (await made.handle_async_request(request)).aread()
+    await made.aclose()
+    assert len(heard) == 1
+    assert 0 < heard[0] < DISTANT_SECONDS

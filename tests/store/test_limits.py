@@ -30,9 +30,11 @@ from scripted_server import waits as waits
 
 from wbfiles_async import IncompleteDownloadError, StoreUnavailableError, TransferError, TransferOptions
 from wbfiles_async._clock import Clock
+from wbfiles_async._http import connect
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
+from wbfiles_async._store.concurrency import DISTANT_SECONDS, FIRST, FIRST_DISTANT
 from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.throttle_limit import ThrottleLimit
 
@@ -407,3 +409,59 @@ async def test_where_one_way_to_a_file_is_known_to_be_down_the_other_one_is_take
         await remote(api, node).fetch(tmp_path)
         assert not dead.seen("/store/a")
     assert [seen.path for seen in server.requests] == ["/files/a"]
+
+
+# How far away a store is
+
+
+@pytest.fixture
+def store_limits() -> StoreLimits:
+    return StoreLimits(TransferOptions(), anyio.Semaphore(128, fast_acquire=True), Clock())
+
+
+def test_a_round_trip_tells_of_a_distant_store_before_it_has_answered(store_limits: StoreLimits) -> None:
+    origin, heard = store_limits.of("https://far.example/a"), list[int]()
+    with store_limits.on_change(lambda: heard.append(origin.limit.allowed)):
+        origin.record_round_trip(DISTANT_SECONDS)
+        origin.record_round_trip(2 * DISTANT_SECONDS)
+    assert heard == [FIRST_DISTANT]
+    assert store_limits.of("https://near.example/a").limit.allowed == FIRST
+
+
+def test_a_short_round_trip_tells_nothing(store_limits: StoreLimits) -> None:
+    """A near store may take long to answer."""
+    origin = store_limits.of("https://near.example/a")
+    origin.record_round_trip(DISTANT_SECONDS / 2)
+    assert origin.limit.allowed == FIRST
+    for _ in range(4):
+        origin.record_answer(2 * DISTANT_SECONDS)
+    assert origin.limit.allowed == FIRST_DISTANT
+
+
+def test_nobody_hears_of_a_change_who_has_gone(store_limits: StoreLimits) -> None:
+    heard = list[None]()
+    with store_limits.on_change(lambda: heard.append(None)):
+        pass
+    store_limits.of("https://far.example/a").record_round_trip(1.0)
+    assert heard == []
+
+
+async def test_a_distant_store_gets_many_requests_before_it_answers_any(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The distance is played; how it is measured, `http/test_connecting.py` tests."""
+    monkeypatch.setattr(connect, "_round_trip_of", lambda _: 0.05)
+    are_many, arrived = asyncio.Event(), set[str]()
+
+    async def late(seen: Seen) -> Answer:
+        arrived.add(seen.path)
+        if len(arrived) == FIRST_DISTANT:
+            are_many.set()
+        await are_many.wait()
+        return Answer(body=b"data")
+
+    for number in range(2 * FIRST_DISTANT):
+        server.put(str(number), b"data", late)
+    async with client(server) as api, asyncio.timeout(20):
+        report = await api.run(RUN).download(tmp_path)
+    assert report.downloaded == 2 * FIRST_DISTANT

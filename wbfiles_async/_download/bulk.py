@@ -83,13 +83,15 @@ class BulkDownload:
             await disk.run(check_writable, self.root)
         began = clock.monotonic()
         try:
-            async with aclosing(self._planned(pages)) as planned, open_task_group() as group:
+            async with aclosing(self._planned(pages)) as planned:
                 limits = self.reader.requester.limits
                 workers = _files_for(limits.most)
                 files = WorkQueue(planned, least=workers, at_once=lambda: _files_for(limits.wanted))
-                group.start_soon(files.fill)
-                for _ in range(workers):
-                    group.start_soon(self._work, files)
+                with limits.on_change(files.look_again):
+                    async with open_task_group() as group:
+                        group.start_soon(files.fill)
+                        for _ in range(workers):
+                            group.start_soon(self._work, files)
         finally:
             with anyio.CancelScope(shield=True):
                 await disk.run(self._verified_files.close)

@@ -88,6 +88,7 @@ class HttpClient:
         json: object = None,
         data: dict[str, str] | None = None,
         body: RequestBody | None = None,
+        on_round_trip: Callable[[float], None] | None = None,
     ) -> httpx.Request:
         """Build a request. The URL reaches the server byte for byte: a signed one must not be normalized.
 
@@ -102,6 +103,7 @@ class HttpClient:
             json: A body.
             data: A form as the body.
             body: A body in pieces, which states how much of it the server must take in which time.
+            on_round_trip: Called with the seconds to the server and back, if it is connected to, and they are known.
 
         Raises:
             httpx.InvalidURL: httpx cannot send to this URL.
@@ -113,6 +115,8 @@ class HttpClient:
         if body is not None:
             headers = headers | {"Content-Length": str(body.length)}
             extensions |= {"least_bytes": body.stall.least, "body": body}
+        if on_round_trip is not None:
+            extensions["on_round_trip"] = on_round_trip
         make: Callable[..., httpx.Request] = httpx.Request
         if with_client_headers and not self._owned:
             make = self._client.build_request

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -75,6 +76,11 @@ class Origin:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
+_ROUND_TRIP: Final = slice(68, 72)
+"""Where Linux's ``struct tcp_info`` holds ``tcpi_rtt``, in microseconds."""
+
+_TCP_INFO_BYTES: Final = 72
+
 _CALL: Final = re.compile(r"\[Errno ([0-9]+)\] Connect call failed \('([^']*)', ([0-9]+)[^)]*\)")
 _NUMBER: Final = re.compile(r"\[Errno -?[0-9]+\] ")
 
@@ -106,6 +112,7 @@ class Connector:
         policy: AddressPolicy,
         timeout: float | None,  # noqa: ASYNC109  # ends in an error of httpx
         read_timeout: float,
+        on_round_trip: Callable[[float], None] | None = None,
     ) -> Connection:
         """Open a connection.
 
@@ -115,6 +122,8 @@ class Connector:
             policy: Which addresses may be connected to.
             timeout: Seconds until the connection is ready.
             read_timeout: Seconds until a proxy has answered.
+            on_round_trip: Called with the seconds that the way there and back takes, as soon as they are known; never
+                where the system does not say.
 
         Raises:
             httpx.TransportError: That failed.
@@ -130,6 +139,8 @@ class Connector:
                 try:
                     with suppress(OSError):  # quicker, and nothing depends on it
                         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    if on_round_trip is not None and (seconds := _round_trip_of(opened)) is not None:
+                        on_round_trip(seconds)
                     if context is None:
                         return _plain(opened, origin, proxy)
                     if proxy is not None:
@@ -191,6 +202,22 @@ def _open_socket(policy: AddressPolicy, address_info: AddrInfoType) -> socket.so
     family, kind, protocol, _, endpoint = address_info
     policy.check_address(str(endpoint[0]))
     return socket.socket(family, kind, protocol)
+
+
+def _round_trip_of(opened: socket.socket) -> float | None:
+    """Return the seconds that the system measured when it connected; ``None`` if it does not say.
+
+    Linux alone does. Not the time that connecting took: the event loop may have had other work.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        info = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    if len(info) < _TCP_INFO_BYTES:
+        return None
+    return int.from_bytes(info[_ROUND_TRIP], sys.byteorder) / 1e6
 
 
 def _plain(opened: socket.socket, origin: Origin, proxy: Proxy | None) -> Connection:

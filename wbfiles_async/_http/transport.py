@@ -55,9 +55,10 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 class DrainingTransport(httpx.AsyncBaseTransport):
     """Sends requests over its own connections; belongs to one event loop.
 
-    Its responses offer a drain; see `extensions`. Two extensions of a request are read beside httpx's ``timeout`` and
-    ``target``: ``public_only`` (connect to public addresses alone), and ``least_bytes`` (that the server must take of
-    the body in each window of the time-out for writing).
+    Its responses offer a drain; see `extensions`. Three extensions of a request are read beside httpx's ``timeout`` and
+    ``target``: ``public_only`` (connect to public addresses alone), ``least_bytes`` (that the server must take of the
+    body in each window of the time-out for writing), and ``on_round_trip`` (called with the seconds that the way to the
+    server and back takes, when it is connected to). A `RequestBody` that has blocks is sent by a thread.
 
     Args:
         proxies: Which origins are connected to through which proxy.
@@ -126,6 +127,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             policy=AddressPolicy(allow_private=not request.extensions.get("public_only", False)),
             timeout=_timeout_of(request, "connect"),
             read_timeout=_timeout_of(request, "read"),
+            on_round_trip=request.extensions.get("on_round_trip"),
         )
         self._pool.register(connection)
         return connection

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["FIRST", "Concurrency"]
+__all__ = ["DISTANT_SECONDS", "FIRST", "FIRST_DISTANT", "Concurrency"]
 
 FIRST: Final = 8
 """Requests at once to begin with: as many as a near store needs."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,7 +21,7 @@ from wbfiles_async._backoff import MAX_RETRY_AFTER
 from wbfiles_async._clock import Clock
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
-from wbfiles_async._store.concurrency import FIRST, Concurrency
+from wbfiles_async._store.concurrency import DISTANT_SECONDS, FIRST, Concurrency
 from wbfiles_async._store.throttle_limit import ThrottleLimit
 from wbfiles_async._store.turns import Turns
 from wbfiles_async._urls import host_of, origin
@@ -68,6 +70,7 @@ class OriginLimits:
     _longest_failing: float = attrs.field(alias="longest_failing")
     _limiter: anyio.Semaphore = attrs.field(alias="limiter")
     _turns: Turns = attrs.field(alias="turns")
+    _on_change: Sequence[Callable[[], None]] = attrs.field(alias="on_change")
     _queue: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
     _answers: int = attrs.field(default=0, init=False)
     _failing_since: float | None = attrs.field(default=None, init=False)
@@ -103,8 +106,20 @@ class OriginLimits:
             self.answer_seconds = min(self.answer_seconds * SLOWER or seconds, seconds)
             self._answers += 1
             if self._answers == ANSWERS_FOR_DISTANCE and self.concurrency.record_distance(self.answer_seconds):
-                self.limit.aim(self.concurrency.wanted)
-                self._admit()
+                self._aim()
+
+    def record_round_trip(self, seconds: float) -> None:
+        """Record how long the way there and back takes: no answer begins sooner, and none is needed to know it."""
+        if seconds >= DISTANT_SECONDS and self.concurrency.record_distance(seconds):
+            self._aim()
+
+    def _aim(self) -> None:
+        """Send as many requests at once as bring something by now."""
+        log.debug("%s: %d requests at once", self.name, self.concurrency.wanted)
+        self.limit.aim(self.concurrency.wanted)
+        self._admit()
+        for on_change in self._on_change:
+            on_change()
 
     def record_success(self, number: int, received: int = 0) -> None:
         """Record that the request of this number succeeded, with bytes that nothing else was recorded of."""
@@ -128,9 +143,7 @@ class OriginLimits:
             is_full=bool(self._queue or self.backlog) and limit.under_way >= concurrency.wanted,
         )
         if changed:
-            log.debug("%s: %d requests at once", self.name, concurrency.wanted)
-            limit.aim(concurrency.wanted)
-            self._admit()
+            self._aim()
 
     def record_failure(self, error: Exception, *, progressed: bool) -> None:
         """Record that a request failed in a way that another attempt may succeed.
@@ -389,6 +402,7 @@ class StoreLimits:
         self._most = limiter.value
         self._turns = Turns(clock)
         self._clock = clock
+        self._on_change: list[Callable[[], None]] = []
         self._by_name: dict[str, OriginLimits] = {}
 
     def of(self, url: str) -> OriginLimits:
@@ -406,8 +420,18 @@ class StoreLimits:
                 longest_failing=self._options.time_budget,
                 limiter=self._limiter,
                 turns=self._turns,
+                on_change=self._on_change,
             )
         return found
+
+    @contextmanager
+    def on_change(self, call: Callable[[], None]) -> Iterator[None]:
+        """Have something called inside when another number of requests at once brings something at an origin."""
+        self._on_change.append(call)
+        try:
+            yield
+        finally:
+            self._on_change.remove(call)
 
     @property
     def avoided(self) -> frozenset[str]:

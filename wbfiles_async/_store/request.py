@@ -181,6 +181,7 @@ class Requester:
             read_timeout=self.options.stall_seconds,
             with_client_headers=is_api and self.authenticator is None,
             public_only=public_only,
+            on_round_trip=self.limits.of(url).record_round_trip,
         )
 
     def _network_failure(self, error: Exception, file: RemoteFile, url: str, start: int) -> RequestFailed:
