@@ -29,9 +29,9 @@ SCRIPT = Path(__file__).parent / "scripts" / "faulty_downloads.py"
 LINE = b"what was logged, as it was logged\n"
 
 FAULTS = {
-    "cut once": "a body is cut short, once",
-    "always cut": "a body is cut short, each time",
-    "cut without a length": "a body without a length is cut short, each time",
+    "cut once": "a body is truncated, once",
+    "always cut": "a body is truncated, each time",
+    "cut without a length": "a body without a length is truncated, each time",
     "wrong bytes": "the bytes are not those that were stored",
     "expired once": "the signed URL has expired",
     "no ranges": "the store ignores ranges (a file of 10 MiB)",
@@ -105,7 +105,7 @@ class Seen:
         """Return the outcome of each fault in words."""
         return {
             **{FAULTS[name]: _said(name, **end) for name, end in self.files.items()},
-            "a folder of the name is a link out of the root": "written through it" if self.outside else "refused",
+            "a folder in the name is a link out of the root": "written through the link" if self.outside else "refused",
             "the run was deleted meanwhile": "an error" if isinstance(self.listed, str) else f"{self.listed} files",
         }
 
@@ -114,7 +114,7 @@ def _said(name: str, *, error: str | None, shown: str, old: bool, md5: str) -> s
     if md5 == hashlib.md5(content(name)).hexdigest():
         return "the right file" if error is None else "an error beside the right file"
     said = "success" if error is None else "an error"
-    return f"{said}; the old file stays" if old else f"{said}; a wrong file in place of the old one"
+    return f"{said}; the old file stays" if old else f"{said}; a wrong file replaces the old one"
 
 
 def see(module: str) -> Seen:

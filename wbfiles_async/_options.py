@@ -76,51 +76,49 @@ def is_seconds(value: object) -> bool:
 
 @attrs.frozen(kw_only=True)
 class TransferOptions:
-    r"""How bytes are transferred. Each default is meant to be right for nearly everyone.
+    r"""How bytes are transferred. The defaults are meant to be right for nearly everyone.
 
     Attributes:
-        connections: Simultaneous requests to the stores at most, files and parts together. With ``"adaptive"``, the
-            default, up to 128 of them, and no more than a quarter of the files that the process may have open. How
-            many there are follows from what they bring: a near store gets about eight, a distant one whose answers
-            take long to begin a hundred, one that asks for less gets less.
-        part_size: Bytes of one request for a part of a large file, where its connections are slow; more where they are
-            fast, or the store takes long to answer. 8 MiB make the request itself cheap beside its bytes, and still
-            split a medium file. 64 KiB or more, since each part costs a request.
-        verify: Compare the md5 of the file with the server's. Takes a core at 600 to 900 MB/s, more than most
-            links bring, and nothing else notices a flipped bit.
-        resume: Keep what has arrived of a large file when its download is interrupted, and resume there the next
-            time, in another process too. Only where the store states a strong ETag and the server an md5, which is
-            compared over the whole file. On, since the left-over is hidden, and removed when it is of no use.
-        durable: Flush file and folder to the disk before the file counts as written. Off, since each file
-            then waits for the disk, and one that a power cut took can be fetched again.
-        remember: Remember, in the file ``.wbfiles-state`` below the root of a bulk download, which files were found
-            right, so that the next one does not read them again while they are unchanged. Reading a terabyte to
-            learn that it is still there takes half an hour.
-        connect_timeout: Seconds in which a connection must stand. Long enough for TCP to repeat its first
-            packet three times.
-        stall_seconds: Seconds of the window in which a connection must deliver ``stall_bytes``. Longer than a
-            busy store thinks, short enough to notice a peer that vanished.
-        stall_bytes: Bytes; a connection that delivers fewer in a window is given up. So few that a slow but
-            healthy link, of 1 Mbit/s say, is never taken for a fault.
-        limit_rate: Bytes a second that all connections of a client together receive from the stores and send to
-            them, on average; never more than a quarter of a second's worth beyond. ``None``, the default, for no limit:
-            who shares a line with others knows better than we do what is left for them.
-        api_requests: Requests to the API a second at most, on average. ``None``, the default, for as many as the
-            server's own limits allow, which are kept in any case. For many processes that share one account: a server
-            counts their requests together.
-        attempts: Tries per file in a row that bring no progress. Ten, with doubling waits between them, take most
-            of a minute: a link that was down for half of one is survived.
-        time_budget: Seconds that one file, or one call of the API, may keep failing without progress. Five
-            minutes outlast a restart on the way, and a server that stays away holds nobody up for longer.
-        private_stores: Fetch from stores at private addresses (of a network of your own, or of this machine) also
-            where the configured server has a public one. Off, since the server's answers, which others write,
-            would else reach into your network; needed where a bucket is reached by a private endpoint. Where the
-            server has a private address itself, stores may anyway.
-        insecure_stores: Fetch files by plain http although the API is https. Off, since the signed URLs and the files
-            could be read, and changed, on the way.
-        portable_names: Refuse names that only another system cannot hold: those with one of ``\ : * ? " < > |``, with
-            a dot or blank at the end of a folder or file, and Windows' devices (``con``, ``nul.txt``). Off, since runs
-            log such names every day; for folders that are moved to Windows later.
+        connections: Maximum simultaneous requests to the stores, for files and parts together. Defaults to
+            ``"adaptive"``: up to 128, at most a quarter of the files that the process may have open, and as many as
+            increase the throughput. That is about eight for a near store, a hundred for one with a high latency, and
+            fewer if the store asks for that.
+        part_size: Bytes of a part of a large file, 64 KiB or more. Parts are larger if connections are fast or the
+            latency is high. Defaults to 8 MiB: the overhead of a request is small, and a medium file is still split.
+        verify: Whether to compare the md5 of each file with the server's. On by default: it takes one core at 600 to
+            900 MB/s, more than most links deliver, and nothing else detects a flipped bit.
+        resume: Whether to keep the bytes of an interrupted large file, and to resume from them, in another process
+            too. Needs a strong ETag of the store and an md5 of the server, which is compared over the whole file. On by
+            default: the partial file is hidden, and removed when it is of no use.
+        durable: Whether to flush file and folder to the disk before the file counts as written. Off by default: each
+            file would wait for the disk, and a file that was lost in a power cut can be downloaded again.
+        remember: Whether to remember, in the file ``.wbfiles-state`` below the root of a bulk download, which files
+            were verified, so that unchanged ones are not read again. On by default: reading a terabyte takes half an
+            hour.
+        connect_timeout: Seconds to connect. Defaults to 10: TCP can repeat its first packet three times.
+        stall_seconds: Seconds in which a connection must deliver ``stall_bytes``. Defaults to 30: longer than a
+            busy store pauses, short enough to detect a peer that vanished.
+        stall_bytes: Bytes; a connection that delivers fewer in ``stall_seconds`` is abandoned. Defaults to 1024: a slow
+            but healthy link, of 1 Mbit/s say, delivers far more.
+        limit_rate: Maximum bytes per second that all connections of a client together receive and send, on average,
+            with bursts of a quarter of a second. Defaults to ``None``, no limit: only you know how much of a
+            shared link others need.
+        api_requests: Maximum requests per second to the API, on average. Defaults to ``None``: only the server's own
+            limits apply, which are kept in any case. For many processes of one account, whose requests a server counts
+            together.
+        attempts: Attempts per file in a row without progress. Defaults to 10: with doubling back-off that is most of a
+            minute, so a link that is down for half of one is survived.
+        time_budget: Seconds that one file, or one call of the API, may fail without progress. Defaults to 300: that
+            survives a restart of a server, and reports one that stays down.
+        private_stores: Whether to download from stores at private addresses (of your network or this machine) if the
+            configured server has a public one. Off by default: the URLs of a listing could otherwise reach into
+            your network. Needed for a bucket behind a private endpoint. If the server has a private address itself,
+            its stores may have one anyway.
+        insecure_stores: Whether to download files over plain http although the API uses https. Off by default: signed
+            URLs and files could be read and changed in transit.
+        portable_names: Whether to refuse names that only another system cannot hold: with one of
+            ``\ : * ? " < > |``, with a dot or space at the end of a folder or file, and devices of Windows (``con``,
+            ``nul.txt``). Off by default: such names are common in runs. For folders that will be moved to Windows.
 
     Examples:
         ```python

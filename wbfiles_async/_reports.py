@@ -31,15 +31,15 @@ class FileResult:
 
     Attributes:
         name: The file's name in the run.
-        status: ``downloaded``; ``uploaded``; ``kept``, it was there already; ``deleted`` on the server; ``planned``,
-            what a dry run would fetch, upload or delete; ``failed``.
+        status: ``downloaded``; ``uploaded``; ``kept``, it existed; ``deleted`` on the server; ``planned``,
+            a dry run would download, upload or delete it; ``failed``.
         path: The local file; ``None`` if the name could not be used, in a deletion, and in an object store.
         url: Where it is in an object store; empty if it does not go to one.
         size: Length in bytes, 0 if unknown.
-        verified: Whether the local bytes are those of the server's md5: compared now, or by an earlier call and
-            unchanged since.
+        verified: Whether the md5 of the local bytes is the one that the server states: compared now, or by an earlier
+            call and unchanged since.
         parts: Requests that the bytes of a download took; 0 if none was made.
-        resumed: Bytes that an earlier, interrupted download had brought already.
+        resumed: Bytes that an earlier, interrupted download had transferred.
         error: Why it failed; ``None`` otherwise.
         run: The run it belongs to, ``entity/project/run_id``.
         md5: The md5 that the server states of a downloaded file, base64; ``None`` if it states none, and elsewhere.
@@ -65,20 +65,20 @@ class DownloadReport:
     Attributes:
         root: The folder the files were written below; the URL of a place in an object store, as a text.
         files: Files that were considered, after ``include`` and ``exclude``, and runs that could not be listed.
-        downloaded: Files fetched in this call.
-        kept: Files that were there already and were left as they are.
-        planned: Files that a dry run would have fetched.
-        failed: Files that could not be fetched, and runs that could not be listed.
-        skipped: Files that were listed and not begun, since something ended the work early; ``stopped`` is the reason.
-        bytes: Bytes of the fetched files (of the planned ones in a dry run).
-        verified: Files whose bytes are those of the server's md5; see ``FileResult.verified``.
+        downloaded: Files downloaded in this call.
+        kept: Existing files that were left as they are.
+        planned: Files that a dry run would have downloaded.
+        failed: Files that could not be downloaded, and runs that could not be listed.
+        skipped: Files that were listed but not started, since the download stopped early; ``stopped`` is the reason.
+        bytes: Bytes of the downloaded files (of the planned ones in a dry run).
+        verified: Files whose md5 is the one that the server states; see ``FileResult.verified``.
         parts: Requests to the stores that delivered bytes.
-        resumed: Fetched files that went on from what an earlier, interrupted download had brought.
-        resumed_bytes: Those of ``bytes`` that earlier, interrupted downloads had brought.
+        resumed: Files that continued an earlier, interrupted download.
+        resumed_bytes: The share of ``bytes`` that earlier, interrupted downloads had transferred.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
-        stopped: What ended the work early, such as a full disk; ``None`` if all that was listed was tried. There
-            may be files that were not even listed by then.
+        stopped: Why the download stopped early, such as a full disk; ``None`` if every listed file was tried. Further
+            files may not have been listed by then.
     """
 
     root: Path | str
@@ -99,7 +99,7 @@ class DownloadReport:
 
     @property
     def rate(self) -> float:
-        """Bytes fetched in a second, over the whole call, without resumed ones; 0 if it took no time."""
+        """Bytes downloaded per second, without resumed ones; 0 if the call took no time."""
         return (self.bytes - self.resumed_bytes) / self.seconds if self.downloaded and self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ class DeletionReport:
 
     Attributes:
         files: Files that were considered, after ``include`` and ``exclude``.
-        deleted: Files that are gone from the server; one that another client deleted meanwhile counts too.
+        deleted: Files that are no longer on the server; one that another client deleted counts too.
         planned: Files that a dry run would have deleted.
         failed: Files that are left, or of which it is not known whether they are.
         bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.
@@ -182,12 +182,12 @@ class UploadReport:
         kept: Files that the server had already and that were left as they are.
         planned: Files that a dry run would have sent.
         failed: Files that could not be uploaded.
-        skipped: Files that were found and not begun, since something ended the work early; ``stopped`` is the reason.
+        skipped: Files that were found but not started, since the upload stopped early; ``stopped`` is the reason.
         bytes: Bytes of the uploaded files (of the planned ones in a dry run).
         verified: Files of which the server states the md5 of the local bytes.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; the first thousand where there are more.
-        stopped: What ended the work early, such as refused credentials; ``None`` if all was tried.
+        stopped: Why the upload stopped early, such as refused credentials; ``None`` if every file was tried.
     """
 
     run: str
@@ -205,7 +205,7 @@ class UploadReport:
 
     @property
     def rate(self) -> float:
-        """Bytes sent in a second, over the whole call; 0 if it took no time."""
+        """Bytes sent per second; 0 if the call took no time."""
         return self.bytes / self.seconds if self.uploaded and self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -237,10 +237,10 @@ class UploadReport:
 class IncompleteUploadError(WBFilesError):
     """Some files of an upload failed; the others are on the server.
 
-    Where something ended the work early, such as refused credentials, that error is its ``__cause__`` too.
+    If the upload stopped early, such as for refused credentials, that error is the ``__cause__``.
 
     Attributes:
-        report: What was done, and each failure with its reason.
+        report: The report, with each failure and its reason.
 
     Examples:
         ```python
@@ -262,10 +262,10 @@ class IncompleteUploadError(WBFilesError):
 class IncompleteDownloadError(WBFilesError):
     """Some files of a bulk download failed; the others are in place.
 
-    Where something ended the work early, such as a full disk, that error is its ``__cause__`` too.
+    If the download stopped early, such as for a full disk, that error is the ``__cause__``.
 
     Attributes:
-        report: What was done, and each failure with its reason.
+        report: The report, with each failure and its reason.
 
     Examples:
         ```python
@@ -288,7 +288,7 @@ class IncompleteDeletionError(WBFilesError):
     """Some files of a bulk deletion are left, or may be; the others are gone.
 
     Attributes:
-        report: What was done, and each file that is left with its reason.
+        report: The report, with each file that is left and the reason.
         names: The files that are left; the first thousand where there are more.
 
     Examples:

@@ -44,26 +44,25 @@ if TYPE_CHECKING:
 class AsyncApi(Client, HandlesFilesOnly):
     """A client of W&B for one event loop. Use it as an async context manager, or call ``aclose``.
 
-    Nothing is shared between two clients: different keys, servers and limits live side by side. Settings and
-    credentials are read here, from the arguments, the environment, W&B's settings files and netrc; no request is
-    made before one is needed.
+    Two clients share nothing, so a program can use several keys, servers and limits. The constructor reads settings and
+    credentials from the arguments, the environment, W&B's settings files and netrc, and makes no request.
 
     Args:
         overrides: Settings by name, as for ``wandb.Api``: ``base_url``, ``entity``, ``project``.
-        timeout: Seconds to wait for an answer of the API.
-        api_key: W&B's API key; else ``WANDB_API_KEY``, an identity token, or netrc.
-        base_url: Where the API is; else ``WANDB_BASE_URL`` or W&B's cloud.
-        entity: User or team of paths that name none.
-        project: Project of paths that name none.
+        timeout: Seconds to wait for a response of the API.
+        api_key: W&B's API key. Defaults to ``WANDB_API_KEY``, an identity token, or netrc.
+        base_url: URL of the API. Defaults to ``WANDB_BASE_URL``, else W&B's cloud.
+        entity: User or team for paths without one.
+        project: Project for paths without one.
         options: How transfers behave.
-        http_client: Used for everything instead of our own, and never closed by us; of httpx or httpx2.
-        transport: Used below our client instead of our own transport, such as a mock in tests; of httpx or httpx2.
-        ssl_context: Checks servers' certificates, instead of what the system and ``SSL_CERT_FILE`` say.
-        proxy: URL of a proxy for everything, instead of what ``HTTPS_PROXY`` and its like say; ``""`` for none.
+        http_client: A client of httpx or httpx2 for every request, instead of our own. It is never closed by us.
+        transport: A transport of httpx or httpx2, instead of our own, such as a mock in tests.
+        ssl_context: For certificates of servers, instead of the system's authorities and ``SSL_CERT_FILE``.
+        proxy: URL of a proxy for every request, instead of ``HTTPS_PROXY`` and the like; ``""`` for none.
 
     Raises:
         ConfigurationError: A setting cannot be used.
-        AuthenticationError: No credentials were found; the message says where they were looked for.
+        AuthenticationError: No credentials were found; the message lists where they are looked for.
 
     Examples:
         ```python
@@ -142,11 +141,10 @@ class AsyncApi(Client, HandlesFilesOnly):
     def with_options(self, *, timeout: float | None = None, **changes: Unpack[OptionChanges]) -> AsyncApi:
         """Return a client like this one with some options changed, over the same connections.
 
-        It ends when this one is closed, and need not be closed itself. Each of them keeps its own count of connections
-        and its own limit of rate.
+        It is closed together with this one. Each has its own limits of connections and rate.
 
         Args:
-            timeout: Seconds to wait for an answer of the API.
+            timeout: Seconds to wait for a response of the API.
             changes: Fields of ``TransferOptions``, such as ``connections=4``, ``verify=False``, ``attempts=3``.
 
         Raises:
@@ -165,17 +163,17 @@ class AsyncApi(Client, HandlesFilesOnly):
 
     @property
     def default_entity(self) -> str | None:
-        """User or team of paths that name none; ``None`` until it is known."""
+        """User or team for paths without one; ``None`` until it is known."""
         return self._gateway.api.default_entity or None
 
     def run(self, path: RunLike) -> AsyncRun:
-        """Name a run. Makes no request.
+        """Return a run by its path. Makes no request.
 
         Args:
-            path: ``entity/project/run_id``, ``entity/project/runs/run_id``, ``project/run_id``, ``run_id``, or the
-                run's web address. Missing parts come from the settings, the entity else from the server. The parts
-                in a list will do as well, as ``wandb`` gives them in ``run.path``, and so will a run of ``wandb`` or
-                of this package, such as one that was pickled.
+            path: ``entity/project/run_id``, ``entity/project/runs/run_id``, ``project/run_id``, ``run_id``, or the URL
+                of the run's page. Missing parts come from the settings; a missing entity is the default one. Also a
+                list of the parts, like ``run.path`` of ``wandb``, or a run of ``wandb`` or of this package, such as one
+                that was pickled.
 
         Returns:
             The run, with this client.
@@ -211,14 +209,14 @@ class AsyncApi(Client, HandlesFilesOnly):
         """Select runs of a project. Makes no request.
 
         Args:
-            path: ``entity/project``, ``project``, or the web address of the project; the project of the settings
-                where none is given. Entity and project in a list will do as well.
-            filters: Only the runs that meet these conditions, in W&B's form of MongoDB's language, compared by the
+            path: ``entity/project``, ``project``, the URL of the project's page, or a list of entity and project.
+                Defaults to the project of the settings.
+            filters: Only runs that meet these conditions, in W&B's form of MongoDB's query language, applied by the
                 server: ``{"state": "finished", "config.lr": {"$gt": 0.1}}``.
             order: ``+`` or ``-`` and ``created_at``, ``heartbeat_at``, ``config.*.value`` or ``summary_metrics.*``.
             per_page: Runs to list in one request; fewer if the server refuses so many.
-            include_sweeps: Taken since ``wandb.Api`` has it; no effect, since nothing of sweeps is read here.
-            lazy: Taken since ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
+            include_sweeps: Accepted because ``wandb.Api`` has it; no effect, since sweeps are not read here.
+            lazy: Accepted because ``wandb.Api`` has it; no effect, since neither config nor summary is read here.
 
         Returns:
             The runs, not listed yet.
@@ -288,40 +286,40 @@ class AsyncApi(Client, HandlesFilesOnly):
     ) -> DownloadReport:
         """Download the files of a project, or of one or more runs, by default each to ``root/run_id/name``.
 
-        One path names a project if it ends with ``/`` or ``/runs`` or is the web address of one, and a run if it
-        has three parts. Two parts mean a run of a project of the default entity, ``project/run_id``, if there
-        is one, and else a project, ``entity/project``; the server is asked. In a sequence all paths are those of runs;
-        those of one project are listed many at a time.
+        A path that ends with ``/`` or ``/runs``, or is the URL of a project's page, is a project; a path of three parts
+        is a run. A path of two parts is ``project/run_id`` of the default entity if that run exists, else
+        ``entity/project``; this needs a request. In a sequence all paths are those of runs.
 
-        Into an object store files go without a local disk; ``AsyncFiles.download`` says how.
+        Downloads into an object store need no local disk; see ``AsyncFiles.download``.
 
         Args:
             paths_or_runs: The path of a project or of a run; a run; or several, each as ``run`` takes it.
-            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+            root: Local folder, created if it is missing; or a prefix in an object store, ``s3://bucket/prefix``,
                 ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
-            layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
-                those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
-            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+            layout: Folders below ``root`` for the files of each run, from ``{entity}``, ``{project}`` and ``{run}``,
+                such as ``"{project}/{run}"``; ``""`` for none. Defaults to ``"{run}"``.
+            include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
-                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
+                ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be downloaded.
-            raise_on_error: Whether to raise when a file or a run failed, after the others are done.
+            raise_on_error: Whether to raise if files or runs failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
-                writes a line to stderr every ten seconds. For the total the files are listed once more. Names are
+                writes a line to stderr every ten seconds. The files are listed a second time for the total. Names are
                 reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
-            What was done; a run that does not exist is one of its failures.
+            The report; a run that does not exist is one of its failures.
 
         Raises:
-            IncompleteDownloadError: Files failed, or runs could not be listed; it carries the report.
+            IncompleteDownloadError: Files failed, or runs could not be listed; it has the report.
             ConfigurationError: A path, a pattern, ``existing`` or ``layout`` cannot be used.
-            RunNotFoundError: The project does not exist or is not visible; or a path of two parts names nothing.
+            RunNotFoundError: The project does not exist or is not visible, or neither meaning of a path of two parts
+            does.
             ApiError: The listing of a project's runs failed.
 
         Examples:

@@ -48,7 +48,7 @@ def attributes_of(given: Mapping[str, object]) -> FileAttributes:
 
 
 class FileFacts:
-    """The attributes of one file, each in both spellings. An immutable value."""
+    """The attributes of one file, each in both spellings. Immutable."""
 
     __slots__ = ("_attributes", "_run_path")
 
@@ -106,22 +106,22 @@ class FileFacts:
 
     @property
     def url(self) -> str | None:
-        """URL on the API's host; it wants credentials and redirects to the store. For a reference its URI."""
+        """URL on the API's host, which requires credentials and redirects to the store. For a reference its URI."""
         return self._attributes.url
 
     @property
     def direct_url(self) -> str | None:
-        """Signed URL of the store, which expires: a secret while it lives. For a reference the same as ``url``."""
+        """Signed URL of the store, which expires: a secret until then. For a reference the same as ``url``."""
         return self._attributes.direct_url
 
     @property
     def size_bytes(self) -> int | None:
-        """Length in bytes; ``None`` if the server does not know."""
+        """Length in bytes; ``None`` if unknown."""
         return self._attributes.size_bytes
 
     @property
     def size(self) -> int:
-        """Length in bytes; 0 if the server does not know."""
+        """Length in bytes; 0 if unknown."""
         return self._attributes.size_bytes or 0
 
     @property
@@ -141,7 +141,7 @@ class FileFacts:
 
     @property
     def path_uri(self) -> str:
-        """The place in the store.
+        """Where the file is in its store.
 
         Returns:
             ``s3://bucket/key`` if the file is in S3, the URI itself for a reference file, and otherwise an

@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 class AsyncFile(FileFacts):
-    """One file of a run: its attributes, and its bytes on request.
+    """One file of a run: its attributes, and methods to download it.
 
-    An immutable value. Pickles without its client and without signed URLs; give ``api=`` to download it then.
+    Immutable. Pickled without its client and without signed URLs; pass ``api=`` to methods after unpickling.
 
     Args:
-        client: The client that fetches it.
-        attrs: The server's dictionary of the file. Any key may be missing, which is an error only where it is needed:
-            the name by ``download``, the id by ``delete``.
-        run: The run it belongs to. Without it a file can be read, but neither renewed nor deleted.
+        client: The client that downloads it.
+        attrs: The server's dictionary of the file. Any key may be missing, which is an error only if a method needs it:
+            ``download`` the name, ``delete`` the id.
+        run: The run it belongs to. Without it the file can be read, but neither refreshed nor deleted.
 
     Raises:
-        ConfigurationError: It is no dictionary.
+        ConfigurationError: ``attrs`` is not a dictionary.
     """
 
     __slots__ = ("_client", "_run")
@@ -81,8 +81,8 @@ class AsyncFile(FileFacts):
     ) -> AsyncTextFile:
         """Download to ``root/name`` and open it for reading as UTF-8 text.
 
-        The file appears at its place only when it is whole and checked; until then, and on any failure, what was
-        there stays as it was.
+        The file appears at its path only when it is complete and verified. Until then, and after any failure, an
+        existing file stays as it was.
 
         Args:
             root: Local folder; created if it is missing, as are the folders of the name.
@@ -100,13 +100,13 @@ class AsyncFile(FileFacts):
                 where rich is not installed.
             UnsafePathError: The name, or a symbolic link below the root, could lead outside of the root.
             UnsupportedReferenceError: The file is a reference that cannot be fetched by http.
-            RemoteFileNotFoundError: The file is gone.
+            RemoteFileNotFoundError: The file no longer exists.
             AuthenticationError: The credentials are not accepted.
-            PermissionDeniedError: The store does not give the file.
-            IntegrityError: What comes is not what the server states.
-            ObjectChangedError: The stored object does not hold still.
-            TransferError: The bytes could not be moved.
-            LocalWriteError: The disk refuses.
+            PermissionDeniedError: The store refuses to send the file.
+            IntegrityError: Length or md5 is not what the server states.
+            ObjectChangedError: The stored object is replaced again and again.
+            TransferError: The bytes could not be transferred.
+            LocalWriteError: The local file cannot be written.
 
         Examples:
             ```python
@@ -134,9 +134,9 @@ class AsyncFile(FileFacts):
         Args:
             root: Local folder; created if it is missing, as are the folders of the name.
             replace: Whether to overwrite an existing file.
-            exist_ok: Whether to leave an existing file as it is, without a request.
-            path: The very file to write, in place of ``root/name``; its folder is created if it is missing. For names
-                that the local file system cannot hold, and for names of your own.
+            exist_ok: Whether to return an existing file as it is, without a request.
+            path: The file to write, instead of ``root/name``; its folder is created if it is missing. For names
+                that the local file system does not support, or for a name of your choice.
             api: Client to use instead of the file's own.
             progress: Notified of the bytes as they arrive; ``True`` to show them, see ``AsyncFiles.download``.
 
@@ -187,14 +187,14 @@ class AsyncFile(FileFacts):
 
         Args:
             encoding: The text's encoding.
-            errors: What to do with bytes that are none of it; as for ``bytes.decode``.
+            errors: What to do with invalid bytes, as for ``bytes.decode``.
             api: Client to use instead of the file's own.
 
         Returns:
             The file's text.
 
         Raises:
-            UnicodeDecodeError: The bytes are no text of this encoding.
+            UnicodeDecodeError: The bytes are not text in this encoding.
             WBFilesError: As ``download`` does.
 
         Examples:
@@ -212,8 +212,8 @@ class AsyncFile(FileFacts):
     ) -> AsyncGenerator[bytes]:
         """Iterate over the bytes ``[start, stop)`` as they arrive, each once and in order.
 
-        After a broken connection, reading resumes at the next byte. When the whole file is read its md5 is checked
-        at the end, before the iteration ends; by then the bytes have been handed out.
+        After a broken connection, reading resumes at the next byte. If the whole file is read, its md5 is compared
+        at the end; by then the bytes have been yielded.
 
         Args:
             start: First byte, from 0.
@@ -221,17 +221,17 @@ class AsyncFile(FileFacts):
             api: Client to use instead of the file's own.
 
         Yields:
-            Pieces of up to about a megabyte.
+            Chunks of up to about a megabyte.
 
         Raises:
-            ConfigurationError: The range is none: negative, or its end before its start.
+            ConfigurationError: ``start`` is negative, or ``stop`` is before ``start``.
             WBFilesError: As ``download`` does.
 
         Examples:
             ```python
             file = await api.run("my-team/my-project/1a2b3c4d").file("model.bin")
-            async for piece in file.stream(start=0, stop=1024):
-                print(len(piece), "bytes")
+            async for chunk in file.stream(start=0, stop=1024):
+                print(len(chunk), "bytes")
             ```
         """
         async with aclosing(self._opened(api).stream(start, stop)) as pieces:
@@ -241,24 +241,24 @@ class AsyncFile(FileFacts):
     async def open(
         self, mode: str = "rb", *, block_size: int = BLOCK_SIZE, api: Client | None = None
     ) -> AsyncBinaryFile:
-        """Open for reading at any place, as a seekable binary file. Nothing touches the disk.
+        """Open for random access, as a seekable binary file. Nothing touches the disk.
 
         Bytes are requested in ranges as they are read: for the contents of a zip file, the header of a safetensors
-        file, some columns of a parquet file. What is read is not compared with the md5 of the whole, but all of it is
-        of one object: where the file is replaced meanwhile, reading raises ``ObjectChangedError``. A file that the
-        store cannot give in ranges is fetched whole at the first reading, above 8 MiB to a temporary file.
+        file, some columns of a parquet file. The md5 of the whole file is not compared, but all bytes are of one
+        version: if the file is replaced, reading raises ``ObjectChangedError``. If the store does not support ranges,
+        the whole file is downloaded at the first read, to a temporary file above 8 MiB.
 
         Args:
             mode: Only ``rb``.
-            block_size: Bytes to request at least. Where the file is read in order, requests grow up to 8 MiB.
+            block_size: Minimum bytes per request. If the file is read in order, requests grow up to 8 MiB.
             api: Client to use instead of the file's own.
 
         Returns:
             An open handle: an async context manager whose ``read``, ``seek`` and ``tell`` are awaited.
 
         Raises:
-            ConfigurationError: Another mode, a block size that is none, or the file has no client.
-            RemoteFileNotFoundError: The file is gone.
+            ConfigurationError: The mode is another one, ``block_size`` is below 1, or the file has no client.
+            RemoteFileNotFoundError: The file no longer exists.
             WBFilesError: As ``download`` does.
 
         Examples:
@@ -280,7 +280,7 @@ class AsyncFile(FileFacts):
         return AsyncBinaryFile(access, block_size)
 
     async def delete(self, *, api: Client | None = None) -> None:
-        """Delete the file on the server. One that does not exist any more counts as deleted.
+        """Delete the file on the server. A file that no longer exists counts as deleted.
 
         Args:
             api: Client to use instead of the file's own.
@@ -305,14 +305,14 @@ class AsyncFile(FileFacts):
         """Request the file's attributes again.
 
         Args:
-            api: Client to use instead of the file's own, also by the file that is returned.
+            api: Client to use instead of the file's own, for the returned file too.
 
         Returns:
             The file as it is now, with fresh URLs.
 
         Raises:
             ConfigurationError: The file was made without its run or its name, or has no client.
-            RemoteFileNotFoundError: The file is gone.
+            RemoteFileNotFoundError: The file no longer exists.
 
         Examples:
             ```python

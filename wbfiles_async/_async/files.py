@@ -78,7 +78,7 @@ class AsyncFiles:
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         async with aclosing(self._attributes()) as pages:
             async for page in pages:
@@ -92,7 +92,7 @@ class AsyncFiles:
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         return ShownList([file async for file in self])
 
@@ -101,7 +101,7 @@ class AsyncFiles:
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         async with aclosing(self.__aiter__()) as files:
             async for file in files:
@@ -116,7 +116,7 @@ class AsyncFiles:
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         if self._selects_all:
             count = await self._gateway().api.count_all(self._run._path)
@@ -142,43 +142,42 @@ class AsyncFiles:
     ) -> DownloadReport:
         """Download all files concurrently, each to ``root/name``.
 
-        Each file appears at its place only when it is whole and checked. One file's failure does not stop the
-        others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
-        Memory hardly grows with the number of files: 12 to 24 bytes for each, by which names are noticed that some
-        file system takes for one. Of such names in one page of the listing none is written; one that comes later is
-        refused, and the earlier one stays.
+        Each file appears at its path only when it is complete and verified. If one file fails, the
+        others are still downloaded, unless all would fail for the same reason, such as a full or read-only disk.
+        Memory grows by 12 to 24 bytes per file, which detect names that are the same file on some file system. Of such
+        names in one page of the listing none is written; a later one is refused, and the earlier one stays.
 
-        With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
+        With ``existing="verify"``, files that were verified before and are unchanged since are not read again: the
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
-        **Into an object store** files go without a local disk, each whole or not at all: an object appears when all of
-        it has arrived and its md5 is right, and a download that fails or is cancelled leaves no object and no parts of
-        one (those of a store that cannot be reached any more stay until its own rules remove them). The md5 that W&B
-        states is kept as the object's metadata ``wbfilesmd5``; with ``existing="verify"`` an object is right if that
-        says so, or its ETag where it is an md5 and the length is right. Objects may have names that no disk could hold;
-        keys of more than 1,024 bytes are refused. Nothing of a large file that is interrupted is kept. Credentials come
-        from the environment, as for the store's own tools, or with the store that is given.
+        **Into an object store** the bytes go without a local disk. An object appears only when it is complete and its
+        md5 is right. A download that fails or is cancelled leaves no object and no uploaded parts, unless the store
+        becomes unreachable; then they stay until the bucket's own rules remove them. The md5 that W&B states is stored
+        in the object's metadata, as ``wbfilesmd5``. With ``existing="verify"`` an object is right if that md5 is equal,
+        or if its length and its ETag are, where the ETag is an md5. A name can be any key of up to 1,024 bytes. An
+        interrupted file is not resumed. Credentials come from the environment, as for the store's own tools, or from
+        the given store.
 
         Args:
-            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+            root: Local folder, created if it is missing; or a prefix in an object store, ``s3://bucket/prefix``,
                 ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
-            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+            include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
-                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
+                ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be downloaded.
-            raise_on_error: Whether to raise when a file failed, after the others are done.
+            raise_on_error: Whether to raise if files failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
-                writes a line to stderr every ten seconds. For the total the files are listed once more.
+                writes a line to stderr every ten seconds. The files are listed a second time for the total.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
-            What was done.
+            The report.
 
         Raises:
-            IncompleteDownloadError: Files failed; it carries the report.
+            IncompleteDownloadError: Files failed; it has the report.
             ConfigurationError: A pattern, ``existing`` or ``root`` cannot be used, or ``progress=True`` cannot, since
                 there is a terminal and rich is not installed; or obstore is needed and not installed.
             ObjectStoreError: The object store has no such bucket, or does not accept the credentials.
@@ -222,18 +221,18 @@ class AsyncFiles:
     ) -> DeletionReport:
         """Delete the selected files on the server, in batches.
 
-        Files are selected here, by ``include`` and ``exclude``, or before, by the arguments of ``AsyncRun.files``. A
-        selection that is empty deletes nothing. Every file of the run is deleted only with ``all=True``.
+        Files are selected by ``include`` and ``exclude``, or before by the arguments of ``AsyncRun.files``. An empty
+        selection deletes nothing. Every file of the run is deleted only with ``all=True``.
 
-        The files are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
-        if the server does not say that all of it was deleted, or its answer got lost, the files are looked for before
-        anything is tried again. A file that does not exist any more counts as deleted.
+        All files are listed before the first is deleted; files that are added later stay. Each batch is checked: if the
+        server does not confirm it, or its response is lost, the files are looked up before anything is retried. A file
+        that no longer exists counts as deleted.
 
-        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations in progress may or may not be carried out;
-        delete again for what is left.
+        Memory grows by 10 to 50 bytes per file. If the call is cancelled, batches in progress may or may not be
+        deleted; call it again for the rest.
 
         Args:
-            include: Shell patterns on the file's name, ``*`` also across ``/``. ``None`` (default) means every file
+            include: Shell patterns for the file's name, ``*`` also matches ``/``. ``None`` (default) means every file
                 that was selected before, an empty list none.
             exclude: Shell patterns of names to leave out.
             all: Whether to delete every file of the run. Defaults to false, so that a forgotten selection is an error;
@@ -242,17 +241,17 @@ class AsyncFiles:
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
-            What was done; all that was to be deleted is gone.
+            The report; all selected files are gone.
 
         Raises:
-            IncompleteDeletionError: Files are left, or may be; it names them and carries the report.
+            IncompleteDeletionError: Files are left, or may be; it names them and has the report.
             ConfigurationError: Neither a selection nor ``all=True`` was given, or both were, or a pattern cannot be
                 used; nothing was deleted.
             RunNotFoundError: The run or its project does not exist or is not visible.
             AuthenticationError: The credentials are not accepted; nothing was deleted.
-            PermissionDeniedError: They do not suffice; nothing was deleted.
+            PermissionDeniedError: The credentials do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
-            TransferError: The same: the server did not respond.
+            TransferError: The server did not respond; nothing was deleted.
 
         Examples:
             ```python

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class AsyncProject(HandlesFilesOnly):
     """A project, as ``AsyncApi.projects`` lists it.
 
-    Two are equal where they are the same project. Pickles without its client; give ``api=`` to its methods then.
+    Two objects are equal if they are the same project. Pickled without its client; pass ``api=`` to methods after
+    unpickling.
     """
 
     _unsupported = PROJECT
@@ -58,12 +59,12 @@ class AsyncProject(HandlesFilesOnly):
 
     @property
     def id(self) -> str:
-        """The server's own id of it."""
+        """The server's id of the project."""
         return self._listed.id
 
     @property
     def created_at(self) -> str | None:
-        """When it was made, as the server writes it."""
+        """Time of creation, as the server writes it."""
         return self._listed.created_at
 
     @property
@@ -73,7 +74,7 @@ class AsyncProject(HandlesFilesOnly):
 
     @property
     def path(self) -> list[str]:
-        """Entity and name, as W&B's own ``Project.path`` gives them."""
+        """Entity and name, like W&B's own ``Project.path``."""
         return [self.entity, self.name]
 
     def runs(
@@ -90,7 +91,7 @@ class AsyncProject(HandlesFilesOnly):
             filters: Only the runs that meet these conditions; see ``AsyncApi.runs``.
             order: ``+`` or ``-`` and what to order by; see ``AsyncApi.runs``.
             per_page: Runs to list in one request; fewer if the server refuses so many.
-            api: Client to use instead of the project's own, also by the runs.
+            api: Client to use instead of the project's own, for the runs too.
 
         Returns:
             The runs, not listed yet.
@@ -139,7 +140,7 @@ class AsyncProjects:
 
         Raises:
             RunNotFoundError: The user or team does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         api = self._client._gateway.api
         walk = ProjectPages(self._entity or await api.entity(), per_page=self._per_page)
@@ -155,7 +156,7 @@ class AsyncProjects:
 
         Raises:
             RunNotFoundError: The user or team does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         return ShownList([project async for project in self])
 
@@ -164,7 +165,7 @@ class AsyncProjects:
 
         Raises:
             RunNotFoundError: The user or team does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         async with aclosing(self.__aiter__()) as projects:
             async for project in projects:
@@ -172,13 +173,13 @@ class AsyncProjects:
         return None
 
     async def count(self) -> int:
-        """Count the projects, which lists them: the server does not count them.
+        """Count the projects by listing them, since the server does not count them.
 
         Returns:
             The number of projects.
 
         Raises:
             RunNotFoundError: The user or team does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         return len(await self.to_list())

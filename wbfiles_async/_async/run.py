@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen(repr=False)
 class AsyncRun(HandlesFilesOnly):
-    """A run of a project. Made by ``AsyncApi.run``, without asking the server, or listed by ``AsyncApi.runs``.
+    """A run of a project, made by ``AsyncApi.run`` without a request, or listed by ``AsyncApi.runs``.
 
-    Two are equal where they are the same run. Pickles without its client; give ``api=`` to its methods then, or make
-    it one with a client by ``api.run(run)``.
+    Two objects are equal if they are the same run. Pickled without its client; pass ``api=`` to methods after
+    unpickling, or use ``api.run(run)``.
     """
 
     _unsupported = RUN
@@ -63,7 +63,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def entity(self) -> str:
-        """User or team; empty if it is the default entity and no request has been made yet."""
+        """User or team; empty if it is the default entity and that is not known yet."""
         return self._path.entity or (self._client._gateway.api.default_entity if self._client else "")
 
     @property
@@ -78,7 +78,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def name(self) -> str | None:
-        """The name shown to people.
+        """The display name.
 
         Raises:
             AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
@@ -96,7 +96,7 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def created_at(self) -> str | None:
-        """When it was made, as the server writes it.
+        """Time of creation, as the server writes it.
 
         Raises:
             AttributeError: The run was not listed; ``await run.refresh()`` looks it up.
@@ -105,22 +105,22 @@ class AsyncRun(HandlesFilesOnly):
 
     @property
     def path(self) -> list[str]:
-        """Entity, project and id, as W&B's own ``Run.path`` gives them."""
+        """Entity, project and id, like W&B's own ``Run.path``."""
         return [self.entity, self.project, self.id]
 
     async def refresh(self, *, api: Client | None = None) -> AsyncRun:
-        """Look the run up: whether it exists, and its ``name``, ``state`` and ``created_at`` as of now.
+        """Look up whether the run exists, and its current ``name``, ``state`` and ``created_at``.
 
         Args:
-            api: Client to use instead of the run's own, also by the run that is returned.
+            api: Client to use instead of the run's own, for the returned run too.
 
         Returns:
-            The run as it is now.
+            The run in its current state.
 
         Raises:
             ConfigurationError: The run has no client.
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
         """
         run = self._with(api)
         return AsyncRun(run._client, self._path, await run._gateway().api.look_up_run(self._path))
@@ -138,15 +138,15 @@ class AsyncRun(HandlesFilesOnly):
         """Select files of the run. Makes no request.
 
         Args:
-            names: Only the files of these names; an empty list selects no file. ``None`` (default) selects every file.
-            pattern: Only the files whose names are like this: SQL's LIKE, ``%`` for any text and ``_`` for any
-                character. The server compares, without regard to case. A blank pattern selects no file.
+            names: Only files with these names; an empty list selects no file. ``None`` (default) selects every file.
+            pattern: Only files whose names match this SQL LIKE pattern: ``%`` for any text, ``_`` for any character.
+                The server compares, ignoring case. A blank pattern selects no file.
             per_page: Files to list in one request; fewer if the server refuses so many.
-            match: Only the files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
+            match: Only files with these attributes: one or more of ``id``, ``name``, ``url``, ``direct_url``,
                 ``sizeBytes``, ``md5``, ``mimetype``, ``updated_at``, ``path_uri``, in either spelling. All must
                 be equal.
-            upload: Taken since W&B's ``Files`` has it, for URLs to upload to; only ``False`` can be used here.
-            api: Client to use instead of the run's own, also by the files.
+            upload: Accepted because W&B's ``Files`` has it; must be ``False``.
+            api: Client to use instead of the run's own, for the files too.
 
         Returns:
             The files, not listed yet.
@@ -187,7 +187,7 @@ class AsyncRun(HandlesFilesOnly):
 
         Args:
             name: The file's name in the run, with its folders.
-            api: Client to use instead of the run's own, also by the file.
+            api: Client to use instead of the run's own, for the file too.
 
         Returns:
             The file.
@@ -195,7 +195,7 @@ class AsyncRun(HandlesFilesOnly):
         Raises:
             RemoteFileNotFoundError: The run has no file of that name.
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
 
         Examples:
             ```python
@@ -213,16 +213,16 @@ class AsyncRun(HandlesFilesOnly):
         Args:
             match: One or more of ``id``, ``name``, ``url``, ``direct_url``, ``sizeBytes``, ``md5``, ``mimetype``,
                 ``updated_at``, ``path_uri``, in either spelling. All must be equal.
-            api: Client to use instead of the run's own, also by the file.
+            api: Client to use instead of the run's own, for the file too.
 
         Returns:
             The file.
 
         Raises:
             RemoteFileNotFoundError: No file matches.
-            ConfigurationError: Several do, or ``match`` has an unknown key.
+            ConfigurationError: Several files match, or ``match`` has an unknown key.
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The server failed.
 
         Examples:
             ```python
@@ -260,40 +260,39 @@ class AsyncRun(HandlesFilesOnly):
         on_result: Callable[[FileResult], None] | None = None,
         api: Client | None = None,
     ) -> DownloadReport:
-        """Download all files of the run side by side, each to ``root/name``; ``files().download`` does the same.
+        """Download all files of the run concurrently, each to ``root/name``; the same as ``files().download``.
 
-        Each file appears at its place only when it is whole and checked. One file's failure does not stop the
-        others, unless they would all meet the same: a disk without space for what is planned, full, read-only.
-        Memory hardly grows with the number of files: 12 to 24 bytes for each, by which names are noticed that some
-        file system takes for one. Of such names in one page of the listing none is written; one that comes later is
-        refused, and the earlier one stays.
+        Each file appears at its path only when it is complete and verified. If one file fails, the
+        others are still downloaded, unless all would fail for the same reason, such as a full or read-only disk.
+        Memory grows by 12 to 24 bytes per file, which detect names that are the same file on some file system. Of such
+        names in one page of the listing none is written; a later one is refused, and the earlier one stays.
 
-        With ``existing="verify"``, files that were found right before and are unchanged since are not read again: the
+        With ``existing="verify"``, files that were verified before and are unchanged since are not read again: the
         file ``.wbfiles-state`` below the root remembers them (see ``TransferOptions.remember``).
 
-        Into an object store files go without a local disk; ``AsyncFiles.download`` says how.
+        Downloads into an object store need no local disk; see ``AsyncFiles.download``.
 
         Args:
-            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+            root: Local folder, created if it is missing; or a prefix in an object store, ``s3://bucket/prefix``,
                 ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
-            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+            include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
-                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
+                ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be downloaded.
-            raise_on_error: Whether to raise when a file failed, after the others are done.
+            raise_on_error: Whether to raise if files failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
-                writes a line to stderr every ten seconds. For the total the files are listed once more.
+                writes a line to stderr every ten seconds. The files are listed a second time for the total.
             on_result: Called with each file's result, in the event loop's thread.
             api: Client to use instead of the run's own.
 
         Returns:
-            What was done.
+            The report.
 
         Raises:
-            IncompleteDownloadError: Files failed; it carries the report.
+            IncompleteDownloadError: Files failed; it has the report.
             ConfigurationError: A pattern or ``existing`` cannot be used, or ``progress=True`` cannot, since there is a
                 terminal and rich is not installed.
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -331,52 +330,50 @@ class AsyncRun(HandlesFilesOnly):
         on_result: Callable[[FileResult], None] | None = None,
         api: Client | None = None,
     ) -> UploadReport:
-        """Upload files and folders to the run, side by side, each under its name below ``root``.
+        """Upload files and folders to the run concurrently, each under its name relative to ``root``.
 
-        A file is streamed from the disk in one request; the store keeps it only when all of it has arrived. Then the
-        server is told, and listed, until it states the md5 and length of what was sent. One file's failure does not
-        stop the others, unless the API itself fails or refuses. Memory does not grow with files and their size.
+        A file is streamed from the disk in one request; the store keeps it only if all of it arrives. Then the server
+        is notified, and listed until it states the length and md5 that were sent. If one file fails, the others are
+        still uploaded, unless the API itself fails or refuses. Memory does not grow with the number or size of files.
 
-        **What a break leaves.** Until all bytes of a file have arrived the server has the old file, or none; from then
-        on the new one. Between the two the server offers no more: a file whose bytes arrived just before the process
-        ended may be listed at once (W&B's cloud), or with its old length and md5 until it is uploaded again (servers
-        that are to be told of uploads). A file that was interrupted begins again, since a signed URL takes it only as
-        a whole; of many files, those that are there already are skipped the next time, by ``existing="verify"``.
-        Nothing locks a name: of two clients that upload it at once, the last one wins, and the other reports an
+        **After an interruption** the run has either the old file (or none) or, once all bytes have arrived, the new
+        one. If the process ends right after the last byte, W&B's cloud lists the new file, but servers that must be
+        notified of uploads list the old length and md5 until it is uploaded again. An interrupted file starts again,
+        since a signed URL accepts only a whole file; with ``existing="verify"`` files that arrived are skipped.
+        Nothing locks a name: if two clients upload it simultaneously, the last one wins, and the other one gets an
         ``IntegrityError``.
 
-        Symbolic links that are found in a folder are not followed: each is a failure, unless it is left out by
-        ``exclude``; one that is given itself is followed. Left-overs of this package's downloads are left out. A file
-        that changes while it is read is a failure, and the server keeps what it had.
+        Symbolic links in a folder are not followed: each is a failure unless ``exclude`` leaves it out. A link in
+        ``paths`` is followed. Partial files of this package's downloads are left out. A file that changes while it is
+        read is a failure, and the server keeps its old file.
 
         Args:
-            paths: Files and folders, as for ``open`` relative to the current folder; or a single one. The files of a
-                folder are all files below it.
-            root: The folder above them that names in the run begin below: ``upload("out/model.pt")`` becomes
-                ``out/model.pt``, and with ``root="out"`` it becomes ``model.pt``.
+            paths: A file or folder, or several, relative to the current folder. A folder stands for all files below it.
+            root: The folder that names in the run are relative to: ``out/model.pt`` is uploaded as ``out/model.pt``,
+                and with ``root="out"`` as ``model.pt``.
             include: Shell patterns on the file's name in the run, ``*`` also across ``/``; ``media/`` means the files
                 of that folder. ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with a file that the run has already: ``verify``, leave it if its length and md5 are
-                those of the local one, else replace it; ``keep`` it as it is; ``replace`` it; or count it as an
+            existing: What to do with a file that the run has: ``verify``, keep it if length and md5 are equal, else
+                replace it; ``keep`` it as it is; ``replace`` it; or count it as an
                 ``error``.
             dry_run: Whether to only report what would be uploaded.
-            raise_on_error: Whether to raise when a file failed, after the others are done.
+            raise_on_error: Whether to raise if files failed, after the others are done.
             progress: Notified of the bytes as they are sent. ``True`` shows them, as for ``download``.
             on_result: Called with each file's result, in the event loop's thread.
             api: Client to use instead of the run's own.
 
         Returns:
-            What was done.
+            The report.
 
         Raises:
-            IncompleteUploadError: Files failed; it carries the report.
-            ConfigurationError: There is nothing to upload, a path is not below the root, or a pattern or ``existing``
-                cannot be used.
+            IncompleteUploadError: Files failed; it has the report.
+            ConfigurationError: ``paths`` is empty, a path is not below the root, or a pattern or ``existing`` cannot be
+                used.
             LocalReadError: A path does not exist, or cannot be read.
             RunNotFoundError: The run or its project does not exist or is not visible.
             AuthenticationError: The credentials are not accepted; nothing was uploaded.
-            PermissionDeniedError: They do not suffice; nothing was uploaded.
+            PermissionDeniedError: The credentials do not suffice; nothing was uploaded.
             ApiError: The API failed, and nothing was uploaded.
 
         Examples:
@@ -417,11 +414,11 @@ class AsyncRun(HandlesFilesOnly):
         """Upload one file to the run, under its name below ``root``; see ``upload``.
 
         Args:
-            path: The file, as for ``open`` relative to the current folder.
-            root: The folder above it that its name in the run begins below.
+            path: The file, relative to the current folder.
+            root: The folder that its name in the run is relative to.
             existing: What to do if the run has a file of that name; see ``upload``.
             progress: Notified of the bytes as they are sent; ``True`` to show them.
-            api: Client to use instead of the run's own, also by the file.
+            api: Client to use instead of the run's own, for the file too.
 
         Returns:
             The file, as the server lists it now.
@@ -429,13 +426,13 @@ class AsyncRun(HandlesFilesOnly):
         Raises:
             ConfigurationError: The file is not below the root, or ``existing`` cannot be used.
             LocalReadError: It does not exist, cannot be read, or changed meanwhile.
-            UnsafePathError: It cannot be uploaded under its name.
-            RemoteFileExistsError: The run has it already, and ``existing="error"`` was given.
+            UnsafePathError: Its name cannot be a file of a run.
+            RemoteFileExistsError: The run has the file, and ``existing="error"`` was given.
             RunNotFoundError: The run or its project does not exist or is not visible.
-            PermissionDeniedError: The store does not take it.
-            IntegrityError: The server states other bytes than were sent.
-            TransferError: The bytes could not be moved, or the server does not list them.
-            ApiError: The server fails or refuses.
+            PermissionDeniedError: The store refuses the upload.
+            IntegrityError: The server states another length or md5.
+            TransferError: The bytes could not be transferred, or the server does not list them.
+            ApiError: The server failed or refused.
 
         Source:
             W&B's public API, ``Run.upload_file``.

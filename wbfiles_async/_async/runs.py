@@ -71,7 +71,7 @@ class AsyncRuns:
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
-            ApiError: The server fails, or does not understand the filters or the order.
+            ApiError: The server failed, or did not accept the filters or the order.
         """
         async with aclosing(self._listed()) as pages:
             async for page in pages:
@@ -85,7 +85,7 @@ class AsyncRuns:
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
-            ApiError: The server fails, or does not understand the filters or the order.
+            ApiError: The server failed, or did not accept the filters or the order.
         """
         return ShownList([run async for run in self])
 
@@ -94,7 +94,7 @@ class AsyncRuns:
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
-            ApiError: The server fails, or does not understand the filters or the order.
+            ApiError: The server failed, or did not accept the filters or the order.
         """
         async with aclosing(self.__aiter__()) as runs:
             async for run in runs:
@@ -109,7 +109,7 @@ class AsyncRuns:
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
-            ApiError: The server fails, or does not understand the filters.
+            ApiError: The server failed, or did not accept the filters.
         """
         count = await self._client._gateway.api.count_runs(self._path, self._filters)
         return len(await self.to_list()) if count is None else count
@@ -117,11 +117,11 @@ class AsyncRuns:
     def files(self, *, include: Iterable[str] | None = None, exclude: Iterable[str] = ()) -> AsyncGenerator[AsyncFile]:
         """Iterate over the files of all runs, run by run; each knows its run.
 
-        A request lists many runs together with the first files of each; runs with more files cost requests of their
-        own. Listing stays a few pages ahead, and memory does not grow with the number of runs and files.
+        One request lists many runs with the first files of each; runs with more files need further requests. Listing
+        stays a few pages ahead, and memory does not grow with the number of runs and files.
 
         Args:
-            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+            include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
@@ -132,7 +132,7 @@ class AsyncRuns:
         Raises:
             ConfigurationError: A pattern cannot be used.
             RunNotFoundError: The project does not exist or is not visible.
-            ApiError: The server fails, or does not understand the filters or the order.
+            ApiError: The server failed, or did not accept the filters or the order.
 
         Examples:
             ```python
@@ -157,36 +157,36 @@ class AsyncRuns:
     ) -> DownloadReport:
         """Download the files of all runs concurrently, by default each to ``root/run_id/name``.
 
-        A request lists many runs together with the first files of each; runs with more files cost requests of
-        their own. Listing stays a few pages ahead of the transfers, and memory does not grow with the number of
-        runs and files. One file's failure, or one run's, does not stop the others.
+        One request lists many runs with the first files of each; runs with more files need further requests. Listing
+        stays a few pages ahead of the transfers, and memory does not grow with the number of runs and files. If a file
+        or a run fails, the others are still downloaded.
 
-        Into an object store files go without a local disk; ``AsyncFiles.download`` says how.
+        Downloads into an object store need no local disk; see ``AsyncFiles.download``.
 
         Args:
-            root: Local folder, created if it is missing; or a place in an object store, ``s3://bucket/prefix``,
+            root: Local folder, created if it is missing; or a prefix in an object store, ``s3://bucket/prefix``,
                 ``gs://...`` or ``az://...``, or a store of obstore (extra ``cloud``).
-            layout: Folders below ``root`` that a run's files go to, with ``{entity}``, ``{project}`` and ``{run}`` for
-                those of the run: ``"{project}/{run}"``, or ``""`` for no folder.
-            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+            layout: Folders below ``root`` for the files of each run, from ``{entity}``, ``{project}`` and ``{run}``,
+                such as ``"{project}/{run}"``; ``""`` for none. Defaults to ``"{run}"``.
+            include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
                 pattern, or plain names, are compared by the server too, which then lists little else.
             exclude: Shell patterns of names to leave out.
-            existing: What to do with an existing file: ``verify``, keep it if its size and md5 are right, else
-                fetch it; ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
+            existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
+                ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
             dry_run: Whether to only report what would be downloaded.
-            raise_on_error: Whether to raise when a file or a run failed, after the others are done.
+            raise_on_error: Whether to raise if files or runs failed, after the others are done.
             progress: Notified of the bytes as they arrive. ``True`` shows them, with rate, time left and the files in
                 progress, if stderr is a terminal (which needs rich, extra ``cli``) or in a notebook; elsewhere it
-                writes a line to stderr every ten seconds. For the total the files are listed once more. Names are
+                writes a line to stderr every ten seconds. The files are listed a second time for the total. Names are
                 reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
-            What was done.
+            The report.
 
         Raises:
-            IncompleteDownloadError: Files failed, or runs could not be listed; it carries the report.
+            IncompleteDownloadError: Files failed, or runs could not be listed; it has the report.
             ConfigurationError: A pattern, ``existing`` or ``layout`` cannot be used.
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The listing of the runs failed.
@@ -230,37 +230,37 @@ class AsyncRuns:
         The runs are those that the filters of ``AsyncApi.runs`` select. A selection that is empty deletes nothing.
         Every file of the runs is deleted only if the project is named in ``all``.
 
-        The files are listed to the end before the first is deleted; what is added later stays. Each batch is checked:
-        if the server does not say that all of it was deleted, or its answer got lost, the files are looked for before
-        anything is tried again. A file that does not exist any more, also with its run, counts as deleted.
+        All files are listed before the first is deleted; files that are added later stay. Each batch is checked: if the
+        server does not confirm it, or its response is lost, the files are looked up before anything is retried. A file
+        that no longer exists, or whose run no longer exists, counts as deleted.
 
-        Memory grows by 10 to 50 bytes a file. Cancelled, the mutations in progress may or may not be carried out;
-        delete again for what is left.
+        Memory grows by 10 to 50 bytes per file. If the call is cancelled, batches in progress may or may not be
+        deleted; call it again for the rest.
 
         Args:
-            include: Shell patterns on the file's name, ``*`` also across ``/``; ``media/`` means the files of that
+            include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means every file, an empty list none.
             exclude: Shell patterns of names to leave out.
             all: The project, ``"team/project"``, where ``include`` is missing or matches every name: so that no
                 forgotten selection costs a project its files. Not together with other patterns in ``include``.
             dry_run: Whether to only report what would be deleted; the report lists the first thousand files.
-            raise_on_error: Whether to raise when files are left, after the others are deleted.
+            raise_on_error: Whether to raise if files are left, after the others are deleted.
             progress: Notified of the files as they are deleted, with their bytes; ``True`` to show them, see
                 ``download``. Names are reported as ``run_id/name``.
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
-            What was done.
+            The report.
 
         Raises:
-            IncompleteDeletionError: Files are left, or may be; it names them and carries the report.
+            IncompleteDeletionError: Files are left, or may be; it names them and has the report.
             ConfigurationError: Every file was selected and ``all`` does not name the project, or it was given beside
                 a selection, or a pattern cannot be used; nothing was deleted.
             RunNotFoundError: The project does not exist or is not visible.
             AuthenticationError: The credentials are not accepted; nothing was deleted.
-            PermissionDeniedError: They do not suffice; nothing was deleted.
+            PermissionDeniedError: The credentials do not suffice; nothing was deleted.
             ApiError: The listing failed; nothing was deleted.
-            TransferError: The same: the server did not respond.
+            TransferError: The server did not respond; nothing was deleted.
 
         Examples:
             ```python

@@ -8,15 +8,15 @@ import attrs
 
 
 class Progress(Protocol):
-    """Receives the progress, file by file; any object with these methods can be passed.
+    """Receives the progress of each file. Any object with these methods can be passed.
 
-    Called in the event loop's thread, so it must return quickly. An exception it raises ends the download, which
-    raises it; nothing unfinished stays behind. An existing file that is kept is not reported, nor is a download after
-    it was cancelled: ``on_result`` receives each file's result. A file of up to a megabyte is mostly reported only once
-    it is in place, all at once.
+    The methods are called in the event loop's thread, so they must return quickly. An exception in one of them ends the
+    download, which raises it; no partial file stays. Files that are kept, and downloads after a cancellation, are not
+    reported: ``on_result`` receives the result of each file. A file of up to a megabyte is mostly reported when it is
+    complete, in one call.
 
-    An object may have a method ``resumed``, with the arguments of ``advanced``: it is called for the bytes that an
-    earlier, interrupted download had brought, which are else reported as advanced.
+    An optional method ``resumed``, with the arguments of ``advanced``, is called for the bytes of an earlier,
+    interrupted download; without it they are reported by ``advanced``.
 
     Examples:
         ```python
@@ -39,7 +39,7 @@ class Progress(Protocol):
     """
 
     def started(self, name: str, total: int | None) -> None:
-        """A file's transfer begins.
+        """The transfer of a file starts.
 
         Args:
             name: The file's name in the run.
@@ -47,7 +47,7 @@ class Progress(Protocol):
         """
 
     def advanced(self, name: str, count: int) -> None:
-        """More bytes of a file arrived; negative if a file is begun again.
+        """More bytes of a file arrived; negative if a file is started again.
 
         Args:
             name: The file's name in the run.
@@ -55,10 +55,10 @@ class Progress(Protocol):
         """
 
     def finished(self, name: str) -> None:
-        """The file is in place."""
+        """The file is complete."""
 
     def failed(self, name: str, error: Exception) -> None:
-        """The file is not, and will not be."""
+        """The file could not be transferred."""
 
 
 def report_resumed(progress: Progress, name: str, count: int) -> None:

@@ -79,25 +79,26 @@ HAS_MAGIC: Final = frozenset("*?[")
 class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     """The files of runs, as ``ENTITY/PROJECT/RUN/name``; with fsspec's protocol ``wandb://``, or ``wbfiles://``.
 
-    Folders are entities, projects, runs by their ids, and what the names of files make. All but reading and listing
-    works on the files of runs alone: nothing here makes or deletes runs and projects.
+    Folders are entities, projects, runs (by id), and the folders in names of files. Only files of runs can be written
+    and deleted, not runs and projects.
 
-    Credentials are looked for in each process, as ``AsyncApi`` does: in the environment and in netrc. An ``api_key``
-    that is given stays in the process, and in those forked from it: pickles, JSON and the graphs of dask hold none.
-    Lives after a fork, and in several event loops.
+    Each process looks up its credentials as ``AsyncApi`` does, in the environment and netrc. An ``api_key`` argument
+    stays in the process and its forks: pickles, JSON and the graphs of dask do not contain it. Works after a fork, and
+    in several event loops.
 
-    Listings are remembered for half a minute, those of runs that have ended for ten; what is not found in one is looked
-    for on the server. See ``listings_expiry_time``, ``use_listings_cache``, ``refresh=True``, ``invalidate_cache``.
+    Listings are cached for 30 seconds, those of finished runs for ten minutes; a file that is not in the cache is
+    looked up on the server. See ``listings_expiry_time``, ``use_listings_cache``, ``refresh=True``,
+    ``invalidate_cache``.
 
     Args:
-        base_url: Where the API is; else ``WANDB_BASE_URL`` or W&B's cloud.
-        api_key: W&B's API key.
-        timeout: Seconds to wait for an answer of the API.
+        base_url: URL of the API. Defaults to ``WANDB_BASE_URL``, else W&B's cloud.
+        api_key: W&B's API key. Defaults to the credentials of the environment.
+        timeout: Seconds to wait for a response of the API.
         options: How transfers behave: ``TransferOptions``, or a mapping of some of them.
-        read_only: Whether everything that would change something raises ``PermissionError``.
-        use_listings_cache: Whether listings are remembered at all.
-        listings_expiry_time: Seconds that they are remembered, instead of the times above.
-        asynchronous: Whether the methods are awaited, in a loop of the caller's own; ``await fs.aclose()`` at its end.
+        read_only: Whether every change raises ``PermissionError``.
+        use_listings_cache: Whether listings are cached.
+        listings_expiry_time: Seconds that they are cached, instead of the times above.
+        asynchronous: Whether the methods are awaited, in the caller's event loop; close it with ``await fs.aclose()``.
         loop: The event loop of the blocking methods; by default fsspec's own.
         batch_size: See ``fsspec.asyn.AsyncFileSystem``.
 

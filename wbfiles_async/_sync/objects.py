@@ -66,9 +66,9 @@ def _documented_by(async_class: type) -> Callable[[type[C]], type[C]]:
 
 @_documented_by(AsyncApi)
 class Api(HandlesFilesOnly):
-    """Blocking form of ``AsyncApi``. Use it from any thread, also where an event loop runs.
+    """Blocking form of ``AsyncApi``. Can be used from any thread, also while an event loop runs.
 
-    Closing it is optional: it is closed when it is no longer referenced, and at exit.
+    ``close`` is optional: the client is closed when it is no longer referenced, and at exit.
     """
 
     _unsupported = API
@@ -129,7 +129,7 @@ class Api(HandlesFilesOnly):
 
     @property
     def default_entity(self) -> str | None:
-        """User or team of paths that name none; ``None`` until it is known."""
+        """User or team for paths without one; ``None`` until it is known."""
         return self._async.default_entity
 
     def run(self, path: RunLike) -> Run:
@@ -207,9 +207,9 @@ def _like(api: Api, client: AsyncApi) -> Api:
 
 @_documented_by(AsyncRun)
 class Run(HandlesFilesOnly):
-    """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickles without its client.
+    """Blocking form of ``AsyncRun``. Made by ``Api.run``. Pickled without its client.
 
-    Where it was not listed, its ``name``, ``state`` and ``created_at`` are looked up when the first of them is used.
+    If it was not listed, ``name``, ``state`` and ``created_at`` are looked up when one of them is first used.
     """
 
     __slots__ = ("_client", "_run")
@@ -241,7 +241,7 @@ class Run(HandlesFilesOnly):
 
     @property
     def entity(self) -> str:
-        """User or team; empty if it is the default entity and no request has been made yet."""
+        """User or team; empty if it is the default entity and that is not known yet."""
         return self._run.entity
 
     @property
@@ -256,7 +256,7 @@ class Run(HandlesFilesOnly):
 
     @property
     def name(self) -> str | None:
-        """The name shown to people."""
+        """The display name."""
         return self._looked_up().name
 
     @property
@@ -266,12 +266,12 @@ class Run(HandlesFilesOnly):
 
     @property
     def created_at(self) -> str | None:
-        """When it was made, as the server writes it."""
+        """Time of creation, as the server writes it."""
         return self._looked_up().created_at
 
     @property
     def path(self) -> list[str]:
-        """Entity, project and id, as W&B's own ``Run.path`` gives them."""
+        """Entity, project and id, like W&B's own ``Run.path``."""
         return self._run.path
 
     def refresh(self, *, api: Api | None = None) -> Run:
@@ -384,9 +384,9 @@ class Run(HandlesFilesOnly):
 
 @_documented_by(AsyncFile)
 class File(FileFacts):
-    """Blocking form of ``AsyncFile``. An immutable value.
+    """Blocking form of ``AsyncFile``. Immutable.
 
-    Pickles without its client and without signed URLs; give ``api=`` to download it then.
+    Pickled without its client and without signed URLs; pass ``api=`` to methods after unpickling.
     """
 
     __slots__ = ("_client", "_file", "_run")
@@ -484,7 +484,7 @@ class File(FileFacts):
 
 @_documented_by(AsyncProject)
 class Project(HandlesFilesOnly):
-    """Blocking form of ``AsyncProject``. Listed by ``Api.projects``. Pickles without its client."""
+    """Blocking form of ``AsyncProject``. Listed by ``Api.projects``. Pickled without its client."""
 
     __slots__ = ("_client", "_project")
     _unsupported = PROJECT
@@ -525,12 +525,12 @@ class Project(HandlesFilesOnly):
 
     @property
     def id(self) -> str:
-        """The server's own id of it."""
+        """The server's id of the project."""
         return self._project.id
 
     @property
     def created_at(self) -> str | None:
-        """When it was made, as the server writes it."""
+        """Time of creation, as the server writes it."""
         return self._project.created_at
 
     @property
@@ -540,7 +540,7 @@ class Project(HandlesFilesOnly):
 
     @property
     def path(self) -> list[str]:
-        """Entity and name, as W&B's own ``Project.path`` gives them."""
+        """Entity and name, like W&B's own ``Project.path``."""
         return self._project.path
 
     def runs(
@@ -558,7 +558,7 @@ class Project(HandlesFilesOnly):
 
 @_documented_by(AsyncProjects)
 class Projects(RememberedSequence[AsyncProject, Project]):
-    """Blocking form of ``AsyncProjects``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it listed."""
+    """Blocking form of ``AsyncProjects``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Lists each page once."""
 
     def __init__(self, client: Api, projects: AsyncProjects) -> None:
         super().__init__()
@@ -598,7 +598,7 @@ class Projects(RememberedSequence[AsyncProject, Project]):
 
 @_documented_by(AsyncRuns)
 class Runs(RememberedSequence[AsyncRun, Run]):
-    """Blocking form of ``AsyncRuns``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
+    """Blocking form of ``AsyncRuns``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Lists each page once."""
 
     def __init__(self, client: Api | None, runs: AsyncRuns) -> None:
         super().__init__()
@@ -669,7 +669,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         progress: Progress | bool | None = None,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DeletionReport:
-        """Blocking form of ``AsyncRuns.delete``; same arguments."""
+        """Blocking form of ``AsyncRuns.delete``."""
         return run_blocking(
             self._runs.delete,
             include=include,
@@ -696,7 +696,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
 
 @_documented_by(AsyncFiles)
 class Files(RememberedSequence[AsyncFile, File]):
-    """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Remembers what it has listed."""
+    """Blocking form of ``AsyncFiles``: iterable, with ``len()``, ``[i]``, ``[a:b]``. Lists each page once."""
 
     def __init__(self, run: Run, files: AsyncFiles) -> None:
         super().__init__()
@@ -758,7 +758,7 @@ class Files(RememberedSequence[AsyncFile, File]):
         dry_run: bool = False,
         on_result: Callable[[FileResult], None] | None = None,
     ) -> DeletionReport:
-        """Blocking form of ``AsyncFiles.delete``; same arguments."""
+        """Blocking form of ``AsyncFiles.delete``."""
         return run_blocking(
             self._files.delete, include=include, exclude=exclude, all=all, dry_run=dry_run, on_result=on_result
         )

@@ -39,34 +39,32 @@ class _Running:
 
 
 class LocalServer:
-    """A W&B server over a folder, ``ROOT/<entity>/<project>/<run>/<files>``, in a thread of its own.
+    """A W&B-compatible server over a folder, ``ROOT/<entity>/<project>/<run>/<files>``, in its own thread.
 
-    It answers GraphQL queries about runs and their files, redirects ``/files/...`` to signed, expiring
-    addresses, serves and takes the files there, and lets `wandb` log runs. What the folder holds is what
-    there is: files may be put there and changed by any means, at any time. ``ROOT/.wbfiles`` is the server's
-    own. Symbolic links below the root are neither followed nor listed.
+    It responds to GraphQL queries about runs and their files, redirects ``/files/...`` to signed, expiring URLs, serves
+    and accepts the files there, and lets ``wandb`` log runs. Files can be added to the folder and changed by any means,
+    at any time. ``ROOT/.wbfiles`` belongs to the server. Symbolic links below the root are neither followed nor listed.
 
     Use it in a ``with`` or ``async with`` statement.
 
     Args:
-        root: The folder; made where it does not exist.
-        api_key: The one key that is accepted; by default one that no real server takes.
-        host: The address to listen at. Whoever reaches it and has the key can write below the root.
-        port: The port of the API; 0 for one that is free.
-        store_port: The port of the store; 0 for one that is free. The store is an origin of its own, as W&B's
-            buckets are: `wandb` sends the key to whatever is on the API's, and a signed address refuses it.
+        root: The folder, created if it is missing.
+        api_key: The only key that is accepted; by default one that no real server accepts.
+        host: The address to listen on. Anyone who can reach it and has the key can write below the root.
+        port: The port of the API; 0 for a free one.
+        store_port: The port of the store; 0 for a free one. The store has its own origin, as W&B's buckets do:
+            ``wandb`` sends the key to everything on the API's origin, and a signed URL refuses it.
         entity: The default entity, and the name of the one user.
-        url_lifetime: Seconds that a signed address stays valid.
-        token_lifetime: Seconds that an access token from ``/oidc/token`` is accepted; it is given for `identity_token`,
+        url_lifetime: Seconds that a signed URL is valid.
+        token_lifetime: Seconds that an access token from ``/oidc/token`` is valid; it is issued for ``identity_token``,
             or any other JWT that is signed with the key.
-        allowed_hosts: Names that requests may be addressed to, beside ``localhost``, ``host``, every address, and this
-            machine's own name where it listens for others. Others are answered 421, since a web page could have its
-            name lead here.
-        told_of_uploads: Whether a file that was uploaded appears only when the server is told of it, by
-            ``markRunFilesUploaded`` or by a run that is being logged, as with servers that nobody but their clients
-            tells. By default it appears at once, as in W&B's cloud, which hears of it from its store.
-        remembered_requests: How many of the latest requests `requests` tells of; 0 for none.
-        clock: Tells the time by which addresses and tokens expire, in seconds since the epoch.
+        allowed_hosts: Host names of requests to accept, besides ``localhost``, ``host``, every IP address, and this
+            machine's name if it listens for others. Other names get the status 421, against DNS rebinding by web pages.
+        told_of_uploads: Whether an uploaded file appears only when the server is notified, by ``markRunFilesUploaded``
+            or by a run that is being logged, as with some self-hosted servers. By default it appears immediately, as in
+            W&B's cloud, which is notified by its store.
+        remembered_requests: Number of the latest requests that ``requests`` returns; 0 for none.
+        clock: Returns the time by which URLs and tokens expire, in seconds since the epoch.
 
     Examples:
         ```python
@@ -116,7 +114,7 @@ class LocalServer:
 
     @property
     def base_url(self) -> str:
-        """The server's address.
+        """The URL of the API.
 
         Raises:
             RuntimeError: The server is not running.
@@ -130,7 +128,7 @@ class LocalServer:
 
     @property
     def store_url(self) -> str:
-        """The origin of the store's signed addresses.
+        """The origin of the store's signed URLs.
 
         Raises:
             RuntimeError: The server is not running.
@@ -139,15 +137,15 @@ class LocalServer:
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
-        """The latest requests, oldest first; each is there before its answer's first byte is sent."""
+        """The latest requests, oldest first; each is added before the first byte of its response is sent."""
         return self._log.snapshot()
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
+        """Clear ``requests``."""
         self._log.clear()
 
     def add_run(self, path: str) -> Path:
-        """Make a run's folder where it does not exist.
+        """Create a run's folder if it does not exist.
 
         Args:
             path: ``entity/project/run_id``.
@@ -158,15 +156,15 @@ class LocalServer:
         return self._tree.create_run(parse_run(path))
 
     def add_file(self, run: str, name: str, data: bytes) -> Path:
-        """Put a file into a run, in place of one of that name; makes the run where it does not exist.
+        """Write a file of a run, replacing one of that name; creates the run if it does not exist.
 
         Args:
             run: ``entity/project/run_id``.
             name: The file's name in the run, with ``/`` between folders.
-            data: What it holds.
+            data: Its content.
 
         Returns:
-            Where the file lies.
+            The path of the file.
         """
         temporary = self._tree.temporary()
         temporary.write_bytes(data)
@@ -176,11 +174,11 @@ class LocalServer:
             temporary.unlink(missing_ok=True)
 
     def start(self) -> Self:
-        """Start to listen and to answer; return the server itself.
+        """Start the server; return the server itself.
 
         Raises:
             RuntimeError: It is running already.
-            OSError: The address cannot be listened at.
+            OSError: It cannot listen on the address.
         """
         if self._running is not None:
             raise RuntimeError("LocalServer is running already")
@@ -189,7 +187,7 @@ class LocalServer:
         return self
 
     def close(self) -> None:
-        """Stop at once, breaking off what is under way; when it returns, no thread is left."""
+        """Stop immediately and abort requests in progress. No thread is left afterwards."""
         running, self._running = self._running, None
         if running is not None:
             running.thread.close()
