@@ -221,7 +221,7 @@ class AsyncFile(FileFacts):
             api: Client to use instead of the file's own.
 
         Yields:
-            Chunks of up to about a megabyte.
+            Pieces of up to about a megabyte.
 
         Raises:
             ConfigurationError: ``start`` is negative, or ``stop`` is before ``start``.
@@ -230,8 +230,8 @@ class AsyncFile(FileFacts):
         Examples:
             ```python
             file = await api.run("my-team/my-project/1a2b3c4d").file("model.bin")
-            async for chunk in file.stream(start=0, stop=1024):
-                print(len(chunk), "bytes")
+            async for piece in file.stream(start=0, stop=1024):
+                print(len(piece), "bytes")
             ```
         """
         async with aclosing(self._opened(api).stream(start, stop)) as pieces:

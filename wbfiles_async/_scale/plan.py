@@ -197,7 +197,10 @@ class Plan:
         return sum(chunk.files for chunk in self.chunks)
 
     def left(self) -> tuple[Chunk, ...]:
-        """Look at which chunks are not done, or done with failures.
+        """Look up which chunks are not done, or have failures.
+
+        Returns:
+            The chunks, in the order of the plan.
 
         Raises:
             LocalReadError: The folder of the plan cannot be read.
