@@ -165,7 +165,7 @@ def ecosystem(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The site of the documentation, its links checked: build/docs/site."""
-    install(session, "docs")
+    session.install("--no-compile", ".[cli]", *nox.project.dependency_groups(PROJECT, "docs"))
     session.run("python", "docs/site.py")
     session.run("zensical", "build", "-f", "build/docs/zensical.toml", "--strict")
 
@@ -173,7 +173,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def man(session: nox.Session) -> None:
     """The manual pages of the command line: build/man."""
-    install(session, "docs")
+    session.install("--no-compile", ".[cli]", *nox.project.dependency_groups(PROJECT, "docs"))
     session.run("python", "docs/man.py", *session.posargs)
 
 

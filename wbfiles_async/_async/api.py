@@ -318,8 +318,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         Raises:
             IncompleteDownloadError: Files failed, or runs could not be listed; it has the report.
             ConfigurationError: A path, a pattern, ``existing`` or ``layout`` cannot be used.
-            RunNotFoundError: The project does not exist or is not visible, or neither meaning of a path of two parts
-            does.
+            RunNotFoundError: The project does not exist or is not visible, or a path of two parts names nothing.
             ApiError: The listing of a project's runs failed.
 
         Examples:
