@@ -49,9 +49,9 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 def test_the_async_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "async def main" in block)
-    told = run([sys.executable, "-c", example + "\nimport asyncio\nasyncio.run(main())"], tmp_path, environment)
+    told = run([sys.executable, "-c", example], tmp_path, environment)
     assert "wandb-summary.json 13 " in told
-    assert "2 fetched, 0 were there" in told
+    assert "2 downloaded, 0 kept" in told
     assert "learning_rate: 0.1" in told
     assert (tmp_path / "data/media/tables/confusion.json").read_bytes() == b"[]"
 
@@ -89,7 +89,7 @@ def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, st
     (tmp_path / "out" / "model.pt").write_bytes(b"model")
     (tmp_path / "out" / "notes.txt").write_bytes(b"notes")
     told = run([sys.executable, "-c", example], tmp_path, environment)
-    assert "2 sent, 0 were there, 2 verified" in told
+    assert "2 uploaded, 0 kept, 2 verified" in told
     assert "model.pt 5 " in told
     assert (wandb_server.root / RUN / "notes.txt").read_bytes() == b"notes"
 

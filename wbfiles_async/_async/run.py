@@ -380,7 +380,7 @@ class AsyncRun(HandlesFilesOnly):
             ```python
             run = api.run("my-team/my-project/1a2b3c4d")
             report = await run.upload("out", root="out", exclude=["*.tmp"])
-            print(report.uploaded, "sent,", report.kept, "were there")
+            print(report.uploaded, "uploaded,", report.kept, "kept")
             ```
         """
         check_existing(existing)
