@@ -132,12 +132,12 @@ async def test_another_certificate_is_checked() -> None:
 
 
 async def test_the_certificate_is_checked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often its sessions were resumed, each of which gives another one."""
+    """However often the session was resumed, each time of which the server gives another one."""
     server = Server()
     async with server.listening(server_context()) as url, transport() as ours:
         moments = [0.0]
         monkeypatch.setattr(ours._connector._sessions, "now", lambda: moments[-1])
-        for moment in (0, 1, tls_sessions.CHECKED_SECONDS - 1, tls_sessions.CHECKED_SECONDS + 1, 5000):
+        for moment in (0, 1, tls_sessions.KEPT_SECONDS - 1, tls_sessions.KEPT_SECONDS + 1, 5000):
             moments.append(moment)
             await get(ours, url)
     assert server.resumed == [False, True, True, False, True]
