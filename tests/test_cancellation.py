@@ -31,7 +31,7 @@ from scripted_server import (
 from scripted_server import server as server
 from soak.listings import Listing
 from systems import local_file_type
-from transports import TRANSPORTS, each_transport, each_transport_whole
+from transports import KINDS, each_transport
 
 from wbfiles_async import AsyncApi
 from wbfiles_async._disk.journal import parse_journal
@@ -318,14 +318,14 @@ OPERATIONS: dict[str, Prepare] = {
 
 
 @pytest.mark.fault(94)
-@each_transport_whole
+@each_transport
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_cancelled_after_any_turn_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
-    """The means change from turn to turn, and from way to way, so that each turn meets each of them."""
+    """The means change from turn to turn, and from kind to kind of transport, so that each turn meets each of them."""
     root = tmp_path / "root"
     root.mkdir()
     means = itertools.cycle(MEANS)
-    for _ in range(TRANSPORTS.index(server.transport)):
+    for _ in range(KINDS.index(server.transport.kind)):
         next(means)
     is_resumed = OPERATIONS[name] is _resumed
     async with watched(server, resume=is_resumed) as (api, watch):

@@ -7,9 +7,6 @@ Of a test that has parameters of its own, ours runs every case. What the others 
 value of one parameter, such as a body that breaks off or a file in parts; what two values do together is decided above
 the transport, where ours shows it. So each kind of transport runs cases that show it each value of each parameter, and
 its members share them out. ``--all-transports`` runs all cases over all.
-
-``each_transport_whole`` is for what depends on all parameters together, such as when something is cancelled: each
-transport runs every case.
 """
 
 from __future__ import annotations
@@ -28,7 +25,6 @@ import pytest
 import trustme
 
 each_transport = pytest.mark.each_transport
-each_transport_whole = pytest.mark.each_transport(whole=True)
 ours_and_injected = pytest.mark.each_transport("ours", "an injected client", "a client of httpx2")
 
 
@@ -118,6 +114,7 @@ TRANSPORTS = (
         inject=lambda: {"transport": httpx2.AsyncHTTPTransport(verify=trusting())},
     ),
 )
+KINDS = tuple(dict.fromkeys(transport.kind for transport in TRANSPORTS))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -127,7 +124,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
-    config.addinivalue_line("markers", "each_transport(*names, whole): runs over each way of requests, or over these")
+    config.addinivalue_line("markers", "each_transport(*names): runs over each way of requests, or over these")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -146,8 +143,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not isinstance(item, pytest.Function) or "transport" not in item.fixturenames:
             continue
-        mark = item.get_closest_marker("each_transport")
-        if mark and not mark.kwargs.get("whole"):
+        if item.get_closest_marker("each_transport"):
             tests[item.nodeid.partition("[")[0]].append(item)
     left_out = {item for cases in tests.values() for item in _left_out(cases)}
     items[:] = [item for item in items if item not in left_out]

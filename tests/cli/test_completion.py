@@ -20,7 +20,7 @@ BASH = shutil.which("bash") or ""
 
 # Does what readline does when the key is pressed behind the last word.
 PRESS = """
-eval "$(wbfiles completion bash)"
+eval "$SCRIPT"
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 function=$(complete -p wbfiles); function=${function##*-F }
 compopt() { OPTIONS="$*"; }  # which only works while a key is being pressed
@@ -31,8 +31,15 @@ printf '%s\\n' "${COMPREPLY[@]}" "$OPTIONS"
 Press = Callable[..., set[str]]
 
 
+@pytest.fixture(scope="module")
+def script() -> str:
+    """What ``wbfiles completion bash`` prints."""
+    command = [sys.executable, "-m", "wbfiles_async", "completion", "bash"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 @pytest.fixture
-def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
+def press(wandb_server: LocalServer, tmp_path: Path, script: str) -> Press:
     """Type these words behind ``wbfiles`` and press the key; give what is offered."""
     if not BASH:
         pytest.skip("there is no bash")
@@ -45,6 +52,7 @@ def press(wandb_server: LocalServer, tmp_path: Path) -> Press:
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "WANDB_BASE_URL": wandb_server.base_url,
         "WANDB_API_KEY": wandb_server.api_key,
+        "SCRIPT": script,
     }
 
     def run(*words: str, **changes: str) -> set[str]:
