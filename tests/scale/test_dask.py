@@ -18,6 +18,8 @@ from shared_project import project as project
 from soak.cluster import Killer, processes
 
 from wbfiles_async import DownloadReport, errors
+from wbfiles_async._scale.progress import ClusterTally
+from wbfiles_async._scale.worker import Event
 from wbfiles_async.scale import Chunk, Plan, run_plan
 
 distributed = pytest.importorskip("distributed")
@@ -74,14 +76,17 @@ def test_the_dashboard_sees_chunks_and_events_and_no_secret(
 ) -> None:
     from wbfiles_async._scale import worker
 
+    heard: list[Event] = []
     monkeypatch.setattr(worker, "EVENT_SECONDS", 0.0)
+    monkeypatch.setattr(ClusterTally, "tell", lambda _, event: heard.append(event))
     project.add(6, files=3)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=2)
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, processes=False) as made,
         distributed.Client(made) as client,
     ):
-        run_plan(plan, tmp_path / "root", on=client, progress=True)
+        run_plan(plan, tmp_path / "root", on=client, progress=True, on_chunk=lambda *_: _wait_for(lambda: heard))
+        assert {event.number for event in heard} <= {0, 1, 2}
         _wait_for(lambda: len(client.get_events(worker.topic_of(plan.id)) or ()) >= 6)
         events = client.get_events(worker.topic_of(plan.id))
         assert {event["number"] for _, event in events} == {0, 1, 2}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -160,8 +160,13 @@ class _OfDask:
     @contextmanager
     def listening(self, plan: str, tell: Callable[[Event], None]) -> Iterator[None]:
         topic = topic_of(plan)
-        self._client.subscribe_topic(topic, lambda event: tell(Event(**event[1])))
+        self._client.subscribe_topic(topic, lambda logged: tell(_event(logged[1])))
         try:
             yield
         finally:
             self._client.unsubscribe_topic(topic)
+
+
+def _event(message: Mapping[str, Any]) -> Event:
+    """Read what a worker logged; Dask adds the worker's address."""
+    return Event(message["number"], message["files"], message["bytes"])
