@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import hypothesis
 import leaks
 import pytest
 import transports
@@ -31,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have the plugins of this folder begin."""
     for mark in ("azure", "gcs", "gzip", "hdfs", "numpy", "pandas", "processes", "s3", "threading"):
         config.addinivalue_line("markers", f"{mark}: of pyarrow's own tests, which tests/ecosystem runs")
+    hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of a test
+    hypothesis.settings.load_profile("tests")
     leaks.pytest_configure(config)
     transports.pytest_configure(config)
 

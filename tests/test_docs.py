@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import inspect
 import json
+import logging
 import os
 import re
 import shlex
@@ -87,6 +88,15 @@ def environment(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.pt").write_bytes(bytes(1000))
     return os.environ | found
+
+
+@pytest.fixture(autouse=True)
+def level() -> Iterator[None]:
+    """Restores the level of what the library logs, which a page sets: all of it is searched for secrets."""
+    logger = logging.getLogger("wbfiles_async")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 def missing_modules(code: str) -> list[str]:
