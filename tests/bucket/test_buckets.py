@@ -371,7 +371,7 @@ async def _shown_without_secrets(work: Any) -> ObjectStoreError:
         ("s3:///folder", "names no bucket"),
         ("s3://key:secret@bucket/folder", "contains a user"),
         ("gs://bucket/folder?token=secret", "a query"),
-        ("file://elsewhere/folder", "names no folder of this machine"),
+        ("file://elsewhere/folder", "names no folder on this machine"),
         (Path("s3://bucket/folder"), "the two slashes of a URL have become one"),
     ],
 )

@@ -113,7 +113,7 @@ async def test_a_wrong_md5_is_told_and_has_an_exit_code(server: ScriptedServer, 
     )  # fmt: skip
     out, err = await child.communicate()
     assert (child.returncode, out) == (1, b"wrong")
-    assert err.startswith(b"wbfiles: a.bin: what was written is not the file")
+    assert err.startswith(b"wbfiles: a.bin: the output is not the file")
     assert len(err.splitlines()) == 1
 
 
