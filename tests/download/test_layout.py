@@ -50,5 +50,5 @@ def test_a_runs_id_that_is_no_safe_name_is_refused(run_id: str) -> None:
 
 @pytest.mark.parametrize("run", [RunPath("e", "p", "a/b"), RunPath("e", "a/b", "r"), RunPath("a/b", "p", "r")])
 def test_a_slash_in_a_part_makes_no_folder_of_its_own(run: RunPath) -> None:
-    with pytest.raises(UnsafePathError, match="holds a '/'"):
+    with pytest.raises(UnsafePathError, match="contains a '/'"):
         Layout("{entity}/{project}/{run}").folder(run)
