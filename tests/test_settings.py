@@ -181,7 +181,7 @@ class TestSources:
             case device:
                 path.symlink_to(device)
         assert machine.load().entity is None
-        assert f"{path} cannot be read and is not used: it is no regular file" in caplog.text
+        assert f"{path} cannot be read and is not used: it is not a regular file" in caplog.text
 
     @pytest.mark.fault(123)
     @pytest.mark.parametrize(

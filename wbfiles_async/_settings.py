@@ -170,7 +170,7 @@ def _read_regular(path: Path, most: int) -> bytes:
     file = os.open(path, _READ)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         with open(file, "rb", closefd=False) as content:
             read = content.read(most + 1)
     finally:

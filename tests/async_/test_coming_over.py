@@ -296,7 +296,7 @@ class TestAPathOfTheCallersOwn:
             api.run(RUN).file(NAME).fetch(path=path)
 
     def test_a_root_beside_it_is_refused(self, api: Api, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationError, match="give no root"):
+        with pytest.raises(ConfigurationError, match="leave out root"):
             api.run(RUN).file(NAME).fetch(tmp_path, path=tmp_path / "a")
 
 

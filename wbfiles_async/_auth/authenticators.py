@@ -332,7 +332,7 @@ def _document(folder: Folder, name: str) -> dict[str, object]:
     file = folder.open_for_reading(name)
     try:
         if not stat.S_ISREG(file.status().st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         content = file.read(_LONGEST_CACHE + 1, 0)
     finally:
         file.close()

@@ -80,7 +80,7 @@ _READING = {
     errno.ELOOP: "it is a symbolic link; give the file that it leads to, or leave it out",
     errno.ENOTDIR: "a folder of its path is a file",
     errno.EISDIR: "it is a folder",
-    errno.ENXIO: "it is no regular file; leave it out",
+    errno.ENXIO: "it is not a regular file; leave it out",
     errno.EIO: "the disk reports an error; check it",
 }
 

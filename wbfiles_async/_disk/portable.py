@@ -238,7 +238,7 @@ class PortableFolder:
         if is_link(found):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         file = PortableFile(self, name, os.open(self.path_of(name), flags))
         if not os.path.samestat(found, file.status()):  # it was swapped, perhaps for a link
             file.close()
