@@ -214,7 +214,7 @@ def test_a_report_shows_what_was_done(api: Api, wandb_server: LocalServer, tmp_p
     texts = page(report).texts
     assert texts[:-1] == [
         *("Download to ", str(tmp_path)),
-        *("files", "1", "fetched", "1 file, 1.0 KiB", "verified", "1 file"),
+        *("files", "1", "downloaded", "1 file, 1.0 KiB", "verified", "1 file"),
         "time",
     ]
 
