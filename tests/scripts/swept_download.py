@@ -17,6 +17,8 @@ from importlib import import_module
 import wbfiles_async
 from wbfiles_async import Api, AsyncApi, TransferOptions, WBFilesError
 
+sys.modules["uvloop"] = None  # type: ignore[assignment]  # the calls that are swept are those of Python's own loop
+
 OPTIONS = TransferOptions(attempts=2, stall_seconds=5)
 
 
