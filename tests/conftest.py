@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 import signal
 import sys
@@ -53,6 +54,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HOME", str(folder))
         patch.setenv("USERPROFILE", str(folder))
         yield folder
+
+
+_REDUCERS = copyreg.dispatch_table.copy()
+
+
+@pytest.fixture(autouse=True)
+def reducers() -> Iterator[None]:
+    """Errors are pickled as they are by themselves: distributed, once imported, adds what caused them, and frames."""
+    yield
+    if len(copyreg.dispatch_table) != len(_REDUCERS):
+        copyreg.dispatch_table.clear()
+        copyreg.dispatch_table.update(_REDUCERS)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,13 +10,15 @@ pickle), and the texts and pickles of the public objects. A test that shows a se
 from __future__ import annotations
 
 import base64
+import copyreg
 import functools
+import io
 import logging
 import pickle
 import re
 import subprocess
 import traceback
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -103,7 +105,24 @@ def texts_of(error: BaseException) -> dict[str, str]:
         "attributes": repr(vars(error)),
         "traceback": "".join(traceback.format_exception(error)),
         "pickle": _pickled(error),
+        "pickled causes": "".join(map(_pickled_state, _causes(error))),
     }
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """All that led to an error: what pickles of Dask hold, too."""
+    seen: list[BaseException] = []
+    left = [error]
+    while left:
+        one = left.pop()
+        if not any(one is other for other in seen):
+            seen.append(one)
+            left += [each for each in (one.__cause__, one.__context__) if each is not None]
+            yield one
+
+
+def _pickled_state(error: BaseException) -> str:
+    return "".join(map(_pickled, vars(error).values()))
 
 
 def _file_system_texts(fs: Any) -> Iterable[tuple[str, str]]:
@@ -113,9 +132,17 @@ def _file_system_texts(fs: Any) -> Iterable[tuple[str, str]]:
     yield "the token of a file system", repr((fs._fs_token, fs.fsid))
 
 
+_REDUCERS = copyreg.dispatch_table.copy()
+"""How things are pickled by themselves: distributed, once imported, has errors pickled with their causes and frames."""
+
+
 def _pickled(one: object) -> str:
+    pickled = io.BytesIO()
+    pickler = pickle.Pickler(pickled)
+    pickler.dispatch_table = _REDUCERS
     with suppress(TypeError, AttributeError, pickle.PicklingError):
-        return pickle.dumps(one).decode("latin-1")
+        pickler.dump(one)
+        return pickled.getvalue().decode("latin-1")
     return ""
 
 

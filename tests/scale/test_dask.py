@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import random
 import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 from s3 import S3, needs_s3
@@ -22,14 +24,17 @@ from wbfiles_async._scale.progress import ClusterTally
 from wbfiles_async._scale.worker import Event
 from wbfiles_async.scale import Chunk, Plan, run_plan
 
-distributed = pytest.importorskip("distributed")
-if TYPE_CHECKING:
-    pass
-
 pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed"),
     pytest.mark.filterwarnings("ignore"),  # of processes that are killed, and of Dask's own loops
     pytest.mark.timeout(300),
 ]
+
+
+@pytest.fixture
+def distributed() -> Any:
+    """The package, which changes how errors are pickled; see the fixture ``reducers``."""
+    return importlib.import_module("distributed")
 
 
 def test_workers_may_be_killed_at_any_moment(project: Project, tmp_path: Path) -> None:
@@ -72,7 +77,7 @@ def test_a_project_goes_into_a_bucket(project: Project, s3: S3, tmp_path: Path) 
 
 
 def test_the_dashboard_sees_chunks_and_events_and_no_secret(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distributed: Any
 ) -> None:
     from wbfiles_async._scale import worker
 
@@ -98,7 +103,7 @@ def test_the_dashboard_sees_chunks_and_events_and_no_secret(
             assert project.server.store_url not in text
 
 
-def test_workers_that_come_later_take_part(project: Project, tmp_path: Path) -> None:
+def test_workers_that_come_later_take_part(project: Project, tmp_path: Path, distributed: Any) -> None:
     project.add(40)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=4)
     with (

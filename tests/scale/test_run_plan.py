@@ -188,6 +188,17 @@ def test_a_task_holds_no_secret(project: Project, tmp_path: Path) -> None:
     assert project.server.store_url.encode() not in pickled
 
 
+def test_errors_leave_the_worker_without_what_caused_them(failing: Project, tmp_path: Path) -> None:
+    plan = plan_of(failing, tmp_path)
+    task = attrs.evolve(_task(plan, tmp_path), options={"attempts": 1})
+    (failure,) = run_chunk(task).report.failures
+    refused = run_chunk(attrs.evolve(task, at=str(tmp_path / "elsewhere"))).error
+    for error in (failure.error, refused):
+        assert error is not None
+        assert str(error)
+        assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
+
+
 class FailingServer(LocalServer):
     """A server whose store fails with files of some names until it is mended."""
 

@@ -72,6 +72,9 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
         host: Where the request was sent.
         offset: The first byte that was requested, if it was a file's.
     """
+    if isinstance(error, httpx.RequestError):
+        # Who pickles errors with what caused them, as Dask does, must find no key and no signed URL.
+        error._request = None
     at = f" at byte {offset}" if offset else ""
     text = str(error) or type(error).__name__
     action, hopeless = RetryAction.RETRY, False

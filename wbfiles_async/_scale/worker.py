@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -34,6 +34,8 @@ from wbfiles_async._sync.portal import run_blocking
 from wbfiles_async.errors import ConfigurationError, WBFilesError
 
 __all__ = ["ChunkResult", "ChunkTask", "Event", "run_chunk", "topic_of"]
+
+E = TypeVar("E", bound=WBFilesError)
 
 EVENT_SECONDS: Final = 1.0
 """Seconds between two messages of a worker on how far it is."""
@@ -120,8 +122,25 @@ def run_chunk(task: ChunkTask, api: Api | None = None, tell: Callable[[Event], N
     try:
         report = _run(task, api, tell or _teller_of_dask(task.plan))
     except WBFilesError as error:
-        return ChunkResult(number=task.chunk.number, error=error)
-    return ChunkResult(number=task.chunk.number, report=report)
+        return ChunkResult(number=task.chunk.number, error=_bare(error))
+    return ChunkResult(number=task.chunk.number, report=_without_causes(report))
+
+
+def _bare(error: E) -> E:
+    made = type(error).__new__(type(error))
+    made.__dict__.update(error.__dict__)
+    made.args = error.args
+    return made
+
+
+def _without_causes(report: DownloadReport) -> DownloadReport:
+    """Return the report with errors that lead to nothing else: what they were caused by may hold requests."""
+    failures = tuple(
+        attrs.evolve(failure, error=None if failure.error is None else _bare(failure.error))
+        for failure in report.failures
+    )
+    stopped = None if report.stopped is None else _bare(report.stopped)
+    return attrs.evolve(report, failures=failures, stopped=stopped)
 
 
 def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None) -> DownloadReport:
