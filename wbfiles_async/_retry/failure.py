@@ -63,6 +63,22 @@ class RequestFailed(Exception):  # noqa: N818  # no caller sees it
         self.pause: float | None = None
 
 
+def _forget_requests(error: BaseException) -> None:
+    """Take the requests from the errors of httpx and httpx2 that led to one, in place.
+
+    Who pickles errors with what caused them, as Dask does, finds no key in a header field then, and no signed URL.
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            if "_request" in vars(one):
+                vars(one)["_request"] = None
+            left += [one.__cause__, one.__context__]
+
+
 def network_failure(error: Exception, *, name: str, host: str, offset: int | None) -> RequestFailed:
     """Classify what httpx raised for a request; the one table from its errors to ours.
 
@@ -72,9 +88,7 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
         host: Where the request was sent.
         offset: The first byte that was requested, if it was a file's.
     """
-    if isinstance(error, httpx.RequestError):
-        # Who pickles errors with what caused them, as Dask does, must find no key and no signed URL.
-        error._request = None
+    _forget_requests(error)
     at = f" at byte {offset}" if offset else ""
     text = str(error) or type(error).__name__
     action, hopeless = RetryAction.RETRY, False
