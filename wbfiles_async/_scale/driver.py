@@ -181,7 +181,7 @@ def run_plan(
 def _told(report: PlanReport) -> str:
     """Say in one message what is left of a plan, and why."""
     first = report.failures[0] if report.failures else None
-    why = "" if first is None else f": {f'{first.run}: ' if first.name else ''}{first.error}"
+    why = "" if first is None else f": {f'{first.run}: ' if first.name else ''}{str(first.error).rstrip('.')}"
     others = f", and {report.failed - 1} more" if report.failed > 1 else ""
     end = f" The work ended there: {report.stopped}" if report.stopped and str(report.stopped) not in why else ""
     return (
