@@ -465,3 +465,28 @@ async def test_a_distant_store_gets_many_requests_before_it_answers_any(
     async with client(server) as api, asyncio.timeout(20):
         report = await api.run(RUN).download(tmp_path)
     assert report.downloaded == 2 * FIRST_DISTANT
+
+
+def test_a_store_that_only_throttles_is_down_when_one_time_budget_is_over() -> None:
+    """The pauses double, and the request that decides comes when the budget ends, not a long pause later."""
+    now = 0.0
+    clock = Clock(monotonic=lambda: now, jitter=lambda: 1.0)
+    limits = StoreLimits(TransferOptions(time_budget=100), anyio.Semaphore(128, fast_acquire=True), clock)
+    origin = limits.of("https://store.example/a")
+    refused = TransferError("status 503")
+    while not origin.breaker.is_open:
+        number = origin.limit.record_sent()
+        now += origin.record_throttled(number, None)
+        origin.record_failure(refused, progressed=False)
+        assert now < 200
+    assert now == pytest.approx(100, abs=1)
+
+
+def test_a_pause_that_a_store_asked_for_is_kept_whole() -> None:
+    now = 0.0
+    clock = Clock(monotonic=lambda: now, jitter=lambda: 0.0)
+    limits = StoreLimits(TransferOptions(time_budget=100), anyio.Semaphore(128, fast_acquire=True), clock)
+    origin = limits.of("https://store.example/a")
+    origin.record_failure(TransferError("status 503"), progressed=False)
+    now = 90.0
+    assert origin.record_throttled(origin.limit.record_sent(), 60.0) >= 60.0

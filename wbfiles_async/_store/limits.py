@@ -178,8 +178,12 @@ class OriginLimits:
             Seconds in which no request is sent to it.
         """
         now, before = self._clock.monotonic(), self.limit.allowed
+        longest = self._longest_pause
+        if retry_after is None and self._failing_since is not None:
+            # The request that decides whether the origin is down is sent when that is due, not a long pause later.
+            longest = min(longest, max(0.0, self._failing_since + self._longest_failing - now))
         self.limit.record_throttled(
-            number, now=now, retry_after=retry_after, longest=self._longest_pause, jitter=self._clock.jitter()
+            number, now=now, retry_after=retry_after, longest=longest, jitter=self._clock.jitter()
         )
         seconds = self.limit.resumes_at - now
         if self.limit.allowed != before:
