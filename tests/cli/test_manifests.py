@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from s3 import S3, needs_s3
+from s3 import s3 as s3
+from s3 import s3_origin as s3_origin
 from test_commands import FILES, RUN, Wbfiles, fetched, md5
 from test_commands import wbfiles as wbfiles
 
@@ -193,6 +196,28 @@ class TestReport:
         (tmp_path / "m.parquet").write_bytes(b"PAR1")
         with pytest.raises(ConfigurationError, match="not a manifest"):
             list(read_manifest(tmp_path / "m.parquet"))
+
+    @needs_s3
+    def test_manifests_in_a_bucket_are_read(self, wbfiles: Wbfiles, wandb_server: LocalServer, s3: S3) -> None:
+        wandb_server.add_file(RUN, BAD, b"x")
+        wbfiles("get", RUN, BAD, "--manifest", "incomplete.jsonl")
+        wbfiles("get", RUN, "--exclude", BAD, "--manifest", "whole.jsonl")
+        s3.put("plan/part-0123abcd-00000.incomplete.jsonl", Path("incomplete.jsonl").read_bytes())
+        s3.put("plan/part-0123abcd-00001.jsonl", Path("whole.jsonl").read_bytes())
+        s3.put("plan/plan.json", b"{}")
+        s3.put("plan/below/part.jsonl", b"not looked at")
+        ending = wbfiles("report", s3.url("plan"))
+        assert (ending.code, len(ending.lines)) == (1, 1)
+        assert ending.err.startswith("2 manifests: ")
+        single = wbfiles("report", s3.url("plan/part-0123abcd-00001.jsonl"))
+        assert single.code == 0
+        assert single.err.startswith("1 manifest: ")
+        missing = wbfiles("report", s3.url("plan/part-0123abcd-00009.jsonl"))
+        assert (missing.code, missing.out) == (4, "")
+        assert "part-0123abcd-00009.jsonl does not exist" in missing.err
+        assert wbfiles("report", s3.url("nothing")).code == 4
+        assert wbfiles("report", "missing").code == 2
+        assert wbfiles("report", "s3://bucket?x=1").code == 2
 
 
 class TestFilesFrom:
