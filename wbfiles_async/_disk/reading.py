@@ -44,7 +44,7 @@ else:
         return os.pread(file, count, offset)
 
 
-if hasattr(os, "preadv"):
+if sys.platform != "win32" and hasattr(os, "preadv"):
 
     def _read_into(file: int, buffer: memoryview, offset: int) -> int:
         return os.preadv(file, [buffer], offset)

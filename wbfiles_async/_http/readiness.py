@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -62,7 +63,7 @@ async def wait_until_ready(opened: socket.socket, *, writing: bool = False) -> N
 
 def block_until_ready(opened: socket.socket, seconds: float) -> bool:
     """Block until a socket can be read from or written to, or has failed; return whether that was in time."""
-    if not hasattr(select, "poll"):  # Windows, whose own has no limit on the number
+    if sys.platform == "win32" or not hasattr(select, "poll"):  # its own has no limit on the number
         return any(select.select([opened], [opened], [opened], seconds))
     poll = select.poll()  # select.select refuses sockets with a number above 1023
     poll.register(opened, select.POLLIN | select.POLLOUT)
