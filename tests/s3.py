@@ -62,8 +62,13 @@ class S3:
 
     def objects(self) -> dict[str, bytes]:
         """All objects, by their keys."""
-        listing = ElementTree.fromstring(self._send("GET", f"/{self.bucket}?list-type=2").content)
-        keys = [key.text or "" for key in listing.iter(f"{_NAMESPACE}Key")]
+        keys: list[str] = []
+        token: str | None = ""
+        while token is not None:  # a page holds a thousand
+            after = f"&continuation-token={quote(token, safe='')}" if token else ""
+            page = ElementTree.fromstring(self._send("GET", f"/{self.bucket}?list-type=2{after}").content)
+            keys += [key.text or "" for key in page.iter(f"{_NAMESPACE}Key")]
+            token = page.findtext(f"{_NAMESPACE}NextContinuationToken")
         return {key: self._send("GET", f"/{self.bucket}/{quote(key)}").content for key in keys}
 
     def head(self, key: str) -> httpx.Headers:
