@@ -54,6 +54,12 @@ def test_fewer_connections_than_workers_let_as_many_work() -> None:
     assert [budget.grant(5 - given) for given in range(3)] == [Grant(1), Grant(1), None]
 
 
+def test_thousands_of_workers_may_share_little() -> None:
+    budget = Budget(connections=3, limit_rate=10**9, api_requests=0.5)
+    grants = [budget.grant(100_000) for _ in range(4)]
+    assert [grant and grant.connections for grant in grants] == [1, 1, 1, None]
+
+
 def test_workers_that_come_later_wait_until_something_is_given_back() -> None:
     budget = Budget(connections=8)
     first, second = budget.grant(2), budget.grant(1)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from shared_project import PROJECT, Project, tree
 from shared_project import project as project
+from soak.cluster import MeasuringServer
 
 from wbfiles_async import Api, DownloadReport, TransferOptions, errors
 from wbfiles_async._scale.worker import ChunkTask, run_chunk
@@ -160,24 +159,15 @@ def test_a_worker_that_died_after_its_manifest_costs_nothing(project: Project, t
 
 
 def _task(plan: Plan, tmp_path: Path) -> ChunkTask:
-    from wbfiles_async._scale.budget import Grant
-
     root = tmp_path / "root"
     root.mkdir(exist_ok=True)
     return ChunkTask(
-        plan=plan.id,
-        at=plan.at,
-        base_url=plan.base_url,
-        project=plan.project,
-        include=plan.include,
-        exclude=plan.exclude,
-        report_format=plan.report_format,
+        plan=attrs.evolve(plan, chunks=()),
         chunk=plan.chunks[0],
         destination=str(root),
         layout="{run}",
         existing="verify",
-        options={},
-        grant=Grant(),
+        options=TransferOptions(attempts=1),
     )
 
 
@@ -190,9 +180,9 @@ def test_a_task_holds_no_secret(project: Project, tmp_path: Path) -> None:
 
 def test_errors_leave_the_worker_without_what_caused_them(failing: Project, tmp_path: Path) -> None:
     plan = plan_of(failing, tmp_path)
-    task = attrs.evolve(_task(plan, tmp_path), options={"attempts": 1})
+    task = _task(plan, tmp_path)
     (failure,) = run_chunk(task).report.failures
-    refused = run_chunk(attrs.evolve(task, at=str(tmp_path / "elsewhere"))).error
+    refused = run_chunk(attrs.evolve(task, plan=attrs.evolve(plan, at=str(tmp_path / "elsewhere")))).error
     for error in (failure.error, refused):
         assert error is not None
         assert str(error)
@@ -298,40 +288,9 @@ def test_existing_files_stand_in_the_way_but_not_those_of_an_earlier_attempt(fai
     assert {type(failure.error) for failure in report.failures} == {errors.DestinationExistsError}
 
 
-class CountingServer(LocalServer):
-    """A server whose store notes how many requests it has at once, and what it sent when."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.most = self.now = 0
-        self.queries: list[float] = []
-
-    def _services(self) -> tuple[Service, Service]:
-        api, store = super()._services()
-
-        @web.middleware
-        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.now += 1
-            self.most = max(self.most, self.now)
-            try:
-                await asyncio.sleep(0.01)  # so that requests overlap
-                return await handler(request)
-            finally:
-                self.now -= 1
-
-        @web.middleware
-        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.queries.append(time.monotonic())
-            return await handler(request)
-
-        store.app.middlewares.append(count)
-        api.app.middlewares.append(note)
-        return api, store
-
-
 @contextmanager
 def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    server = CountingServer(tmp_path / "served")
+    server = MeasuringServer(tmp_path / "served")
     with server:
         monkeypatch.setenv("WANDB_BASE_URL", server.base_url)
         monkeypatch.setenv("WANDB_API_KEY", server.api_key)
@@ -342,7 +301,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projec
 def test_all_workers_together_keep_to_the_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with counting(tmp_path, monkeypatch) as project, ProcessPoolExecutor(3, SPAWN) as pool:
         project.add(24, files=8, size=40_000)
-        assert isinstance(project.server, CountingServer)
+        assert isinstance(project.server, MeasuringServer)
         report = run_plan(plan_of(project, tmp_path), tmp_path / "root", on=pool, connections=5)
         assert report.downloaded == 192
         assert 1 < project.server.most <= 5
@@ -352,7 +311,7 @@ def test_all_workers_together_keep_to_the_requests(tmp_path: Path, monkeypatch: 
     with counting(tmp_path, monkeypatch) as project, ThreadPoolExecutor(3) as pool:
         project.add(24)
         plan = plan_of(project, tmp_path)
-        assert isinstance(project.server, CountingServer)
+        assert isinstance(project.server, MeasuringServer)
         project.server.queries.clear()
         run_plan(plan, tmp_path / "root", on=pool, api_requests=10)
         queries = project.server.queries

@@ -48,8 +48,8 @@ class MeasuringServer(LocalServer):
         asked: How often each file was asked for.
     """
 
-    def __init__(self, root: Path, **arguments: object) -> None:
-        super().__init__(root, **arguments)  # type: ignore[arg-type]
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, remembered_requests=0)
         self.most = self.sent = self._now = 0
         self.queries: list[float] = []
         self.asked: Counter[str] = Counter()
@@ -162,7 +162,7 @@ def main() -> int:
     wrong: list[str] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = stack.enter_context(MeasuringServer(folder / "served", remembered_requests=0))
+        server = stack.enter_context(MeasuringServer(folder / "served"))
         os.environ.update(WANDB_BASE_URL=server.base_url, WANDB_API_KEY=server.api_key)
         content = fill(server, given.runs, given.files, chance)
         at, root, bucket = str(folder / "plan"), str(folder / "root"), None

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -223,9 +223,8 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
         ConfigurationError: It is no manifest, or it is parquet and pyarrow is not installed.
         OSError: It cannot be read.
     """
-    with path.open("rb") as file, _explained(path):
-        for number, row in enumerate(_rows_of(file, path.suffix), start=1):
-            yield _read_row(row, path, number)
+    with path.open("rb") as file:
+        yield from _read(file, path)
 
 
 def is_manifest(path: Path) -> bool:
@@ -245,16 +244,13 @@ def decode_manifest(content: bytes, name: str) -> list[ManifestRow]:
     Raises:
         ConfigurationError: It is no manifest, or it is parquet and pyarrow is not installed.
     """
-    path = Path(name)
-    with _explained(path):
-        rows = _rows_of(io.BytesIO(content), path.suffix)
-        return [_read_row(row, path, number) for number, row in enumerate(rows, start=1)]
+    return list(_read(io.BytesIO(content), Path(name)))
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _read(file: IO[bytes], path: Path) -> Iterator[ManifestRow]:
     try:
-        yield
+        for number, row in enumerate(_rows_of(file, path.suffix), start=1):
+            yield _read_row(row, path, number)
     except ConfigurationError:
         raise
     except ValueError as error:  # of JSON, of UTF-8, and pyarrow's own

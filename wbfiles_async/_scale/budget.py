@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
 import attrs
 
 __all__ = ["Budget", "Grant"]
+
+N = TypeVar("N", int, float)
+
+ROUNDING: Final = 1e-6
+"""The share of a rate that rounding may leave of it, when all of it has been granted."""
 
 
 @attrs.frozen
@@ -46,24 +54,26 @@ class Budget:
         Args:
             sharing: Chunks that could begin now, this one included: as many share what is left.
         """
-        connections = rate = None
-        requests = None
-        if self.connections is not None:
-            connections = (self.connections - sum(grant.connections or 0 for grant in self._granted)) // sharing
-        if self.limit_rate is not None:
-            rate = (self.limit_rate - sum(grant.limit_rate or 0 for grant in self._granted)) // sharing
-        if self.api_requests is not None:
-            # Of a rate nothing is ever too little; a whole one is kept apart from what rounding leaves of it.
-            left = self.api_requests - sum(grant.api_requests or 0 for grant in self._granted)
-            requests = left / sharing if left > self.api_requests / 1e6 else 0
-        if sharing > 1 and 0 in (connections, rate):
-            return self.grant(sharing - 1)  # fewer at a time, each with one
-        if any(share is not None and share <= 0 for share in (connections, rate, requests)):
+        connections = _less(self.connections, (each.connections for each in self._granted))
+        rate = _less(self.limit_rate, (each.limit_rate for each in self._granted))
+        requests = _less(self.api_requests, (each.api_requests for each in self._granted))
+        # Of a rate of requests no part is too small; of the others each needs one at least, so that fewer may share.
+        sharing = min(each for each in (sharing, connections, rate) if each is not None)
+        if sharing < 1 or (requests is not None and requests <= (self.api_requests or 0) * ROUNDING):
             return None
-        grant = Grant(connections, rate, requests)
+        grant = Grant(
+            None if connections is None else connections // sharing,
+            None if rate is None else rate // sharing,
+            None if requests is None else requests / sharing,
+        )
         self._granted.append(grant)
         return grant
 
     def give_back(self, grant: Grant) -> None:
         """Take back what a chunk was granted, since it ended."""
         self._granted.remove(grant)
+
+
+def _less(total: N | None, granted: Iterable[N | None]) -> N | None:
+    """Return what is left of a total, if there is one."""
+    return None if total is None else total - sum(each for each in granted if each is not None)

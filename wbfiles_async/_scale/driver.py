@@ -8,11 +8,11 @@ import pickle
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -21,7 +21,7 @@ from wbfiles_async._bucket.roots import read_root
 from wbfiles_async._download.layout import Layout
 from wbfiles_async._messages import clean
 from wbfiles_async._models import Existing
-from wbfiles_async._options import LAYOUT, OptionChanges, TransferOptions, changed
+from wbfiles_async._options import ADAPTIVE, LAYOUT, OptionChanges, TransferOptions, changed
 from wbfiles_async._reports import DownloadReport, FileResult, IncompleteDownloadError
 from wbfiles_async._scale.budget import Budget, Grant
 from wbfiles_async._scale.checks import check_whole
@@ -115,7 +115,7 @@ def run_plan(
         api_requests: Requests a second that all workers together send to the API. ``None`` (default) for as many as
             the server's own limits allow, which each worker keeps.
         retries: Further attempts at a chunk in which files failed or whose worker died.
-        options: How transfers behave otherwise.
+        options: How transfers behave otherwise; by default as those of ``api`` do, if it is given.
         progress: Whether to show what all workers do, as ``Api.download`` shows its files; Dask's dashboard shows
             the chunks too, as ``wbfiles-chunk``.
         raise_on_error: Whether to raise when files failed, after the others are done.
@@ -134,12 +134,12 @@ def run_plan(
     check_whole("retries", retries, least=0)
     if "{run}" not in Layout(layout).text:
         raise ConfigurationError(f"layout={layout!r} would mix the files of different runs; {{run}} must be in it.")
-    given = _with_budget(options or TransferOptions(), connections, limit_rate, api_requests)
+    own = TransferOptions() if api is None else api._async._gateway.options
+    given = _with_budget(options or own, connections, limit_rate, api_requests)
     engine = open_engine(on, api, workers)
     found = plan if isinstance(plan, Plan) else Plan.read(plan)
     root = shared_root(destination, "destination")
     _make_folder(root)
-    settings = {name: value for name, value in _differing(given).items() if name not in _BUDGETED}
     budget = Budget(
         connections=None if given.connections == "adaptive" else int(given.connections),
         limit_rate=given.limit_rate,
@@ -148,20 +148,19 @@ def run_plan(
 
     def task_of(chunk: Chunk, attempt: int, grant: Grant) -> ChunkTask:
         return ChunkTask(
-            plan=found.id,
-            at=found.at,
-            base_url=found.base_url,
-            project=found.project,
-            include=found.include,
-            exclude=found.exclude,
-            report_format=found.report_format,
+            plan=attrs.evolve(found, chunks=()),
             chunk=chunk,
             destination=root,
             layout=layout,
             # A file that an earlier attempt brought is none that stood in the way.
             existing="verify" if existing == "error" and attempt else existing,
-            options=cast(OptionChanges, settings),
-            grant=grant,
+            options=attrs.evolve(
+                given,
+                connections=grant.connections or ADAPTIVE,
+                limit_rate=grant.limit_rate,
+                api_requests=grant.api_requests,
+                remember=False,  # of which the manifests take the place
+            ),
         )
 
     started = time.monotonic()
@@ -191,9 +190,6 @@ def _told(report: PlanReport) -> str:
     )
 
 
-_BUDGETED: Final = ("connections", "limit_rate", "api_requests")
-
-
 def _with_budget(
     options: TransferOptions, connections: int | None, limit_rate: int | None, api_requests: float | None
 ) -> TransferOptions:
@@ -205,11 +201,6 @@ def _with_budget(
     if api_requests is not None:
         stated["api_requests"] = api_requests
     return changed(options, stated)
-
-
-def _differing(options: TransferOptions) -> Mapping[str, object]:
-    default = attrs.asdict(TransferOptions())
-    return {name: value for name, value in attrs.asdict(options).items() if value != default[name]}
 
 
 def _make_folder(root: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import attrs
 
@@ -22,12 +22,11 @@ from wbfiles_async._download.manifest import decode_manifest, encode_manifest, r
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.runs_page import ListedRun
 from wbfiles_async._models import Existing, RunPath
-from wbfiles_async._options import OptionChanges
+from wbfiles_async._options import OptionChanges, TransferOptions
 from wbfiles_async._reports import DownloadReport, FileResult
-from wbfiles_async._scale.budget import Grant
-from wbfiles_async._scale.chunks import Chunk, ReportFormat, incomplete_name, part_name
+from wbfiles_async._scale.chunks import Chunk, incomplete_name, part_name
 from wbfiles_async._scale.place import open_place
-from wbfiles_async._scale.plan import PLAN_NAME
+from wbfiles_async._scale.plan import PLAN_NAME, Plan
 from wbfiles_async._scale.report import of_rows
 from wbfiles_async._sync.objects import Api
 from wbfiles_async._sync.portal import run_blocking
@@ -46,34 +45,20 @@ class ChunkTask:
     """The work of one chunk, as it travels to a worker. Holds no keys and no URLs of files.
 
     Attributes:
-        plan: The id of the plan.
-        at: Where the plan and its manifests lie.
-        base_url: The server.
-        project: The project, ``entity/project``.
-        include: Shell patterns on the files' names.
-        exclude: Shell patterns of names that are left out.
-        report_format: How the manifest is written.
+        plan: The plan, without its chunks.
         chunk: Which runs.
         destination: The folder, or the place in an object store, that the files go below.
         layout: The folders below it that a run's files go to.
         existing: What to do with an existing file.
-        options: Fields of ``TransferOptions`` that differ from their defaults.
-        grant: What this chunk may use of the cluster's budget.
+        options: How transfers behave, with what this chunk may use of the cluster's budget.
     """
 
-    plan: str
-    at: str
-    base_url: str
-    project: str
-    include: tuple[str, ...] | None
-    exclude: tuple[str, ...]
-    report_format: ReportFormat
+    plan: Plan
     chunk: Chunk
     destination: str
     layout: str
     existing: Existing
-    options: OptionChanges
-    grant: Grant
+    options: TransferOptions
 
 
 @attrs.frozen(kw_only=True)
@@ -81,12 +66,10 @@ class ChunkResult:
     """What became of a chunk.
 
     Attributes:
-        number: Which one.
         report: What was downloaded; empty if it ended by an error.
         error: What it ended by.
     """
 
-    number: int
     report: DownloadReport = DownloadReport(root="")  # noqa: RUF009  # it is frozen
     error: WBFilesError | None = None
 
@@ -120,10 +103,9 @@ def run_chunk(task: ChunkTask, api: Api | None = None, tell: Callable[[Event], N
         tell: Called with how far it is; by default Dask is told, where this is one of its workers.
     """
     try:
-        report = _run(task, api, tell or _teller_of_dask(task.plan))
+        return ChunkResult(report=_without_causes(_run(task, api, tell or _teller_of_dask(task.plan.id))))
     except WBFilesError as error:
-        return ChunkResult(number=task.chunk.number, error=_bare(error))
-    return ChunkResult(number=task.chunk.number, report=_without_causes(report))
+        return ChunkResult(error=_bare(error))
 
 
 def _bare(error: E) -> E:
@@ -144,15 +126,16 @@ def _without_causes(report: DownloadReport) -> DownloadReport:
 
 
 def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None) -> DownloadReport:
-    place = open_place(task.at)
+    plan, number = task.plan, task.chunk.number
+    place = open_place(plan.at)
     names = place.names()
     if PLAN_NAME not in names:
         raise ConfigurationError(
-            f"The plan is not found in {task.at} on the worker {_here()}: that folder must be one that all workers "
+            f"The plan is not found in {plan.at} on the worker {_here()}: that folder must be one that all workers "
             "share. Or give a place in an object store."
         )
-    number, kind = task.chunk.number, task.report_format
-    whole, incomplete = part_name(task.plan, number, kind), incomplete_name(task.plan, number, kind)
+    kind = plan.report_format
+    whole, incomplete = part_name(plan.id, number, kind), incomplete_name(plan.id, number, kind)
     if whole in names:  # by a worker that died before it could say so
         return of_rows(decode_manifest(place.read(whole) or b"", whole))
     root = read_root(task.destination)
@@ -161,7 +144,7 @@ def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None)
             f"{task.destination} does not exist on the worker {_here()}: it must be a folder that all workers share. "
             "Or give a place in an object store."
         )
-    client = (api or _client(task.base_url)).with_options(**_options(task))
+    client = (api or _client(plan.base_url)).with_options(**cast(OptionChanges, attrs.asdict(task.options)))
     results: list[FileResult] = []
     report = run_blocking(partial(_download, client._async, task, root, results, tell))
     content = encode_manifest(map(row_of, results), f".{kind}")
@@ -174,14 +157,6 @@ def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None)
     return attrs.evolve(report, root=task.destination)
 
 
-def _options(task: ChunkTask) -> OptionChanges:
-    options: OptionChanges = {**task.options, "remember": False}  # of which the manifests take the place
-    for name, granted in attrs.asdict(task.grant).items():
-        if granted is not None:
-            options[name] = granted  # type: ignore[literal-required]  # each is the name of an option
-    return options
-
-
 async def _download(
     api: AsyncApi,
     task: ChunkTask,
@@ -189,8 +164,8 @@ async def _download(
     results: list[FileResult],
     tell: Callable[[Event], None] | None,
 ) -> DownloadReport:
-    gateway, selection = api._gateway, Selection(task.include, task.exclude)
-    entity, project = task.project.split("/")
+    gateway, selection = api._gateway, Selection(task.plan.include, task.plan.exclude)
+    entity, project = task.plan.project.split("/")
     paths = [RunPath(entity, project, run) for run in task.chunk.runs]
     progress = None if tell is None else _Meter(task.chunk.number, tell)
 
