@@ -39,7 +39,7 @@ def _pool(workers: int) -> Iterator[Executor]:
 @contextmanager
 def _cluster(workers: int) -> Iterator[Client]:
     distributed: Any = import_module("distributed")  # its classes state no types
-    settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
         client.run(_ready)
         yield client

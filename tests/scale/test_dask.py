@@ -87,7 +87,7 @@ def test_the_dashboard_sees_chunks_and_events_and_no_secret(
     project.add(6, files=3)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=2)
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, processes=False) as made,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0", processes=False) as made,
         distributed.Client(made) as client,
     ):
         run_plan(plan, tmp_path / "root", on=client, progress=True, on_chunk=lambda *_: _wait_for(lambda: heard))
@@ -107,7 +107,7 @@ def test_workers_that_come_later_take_part(project: Project, tmp_path: Path, dis
     project.add(40)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=4)
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None, processes=False) as made,
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0", processes=False) as made,
         distributed.Client(made) as client,
     ):
         later = threading.Timer(0.5, made.scale, (2,))

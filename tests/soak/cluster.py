@@ -122,7 +122,7 @@ def processes(workers: int) -> Iterator[Client]:
     distributed: Any = import_module("distributed")  # its classes state no types
     # A busy machine takes long to start another process, and a cluster gives up a worker that does not come back.
     import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-    settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 60}
+    settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 60}
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
         yield client
 
