@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wbfiles_async import _threads
-from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
+from wbfiles_async._threads import FEW_THREADS, ThreadsExhaustedError, WorkerThreads
 
 NAME = "wbfiles-test"
 Make = Callable[..., WorkerThreads]
@@ -64,6 +64,65 @@ def test_work_side_by_side_has_a_thread_each() -> None:
     meeting = threading.Barrier(20, timeout=10)
     together = [pool.submit(meeting.wait) for _ in range(20)]
     assert sorted(future.result(10) for future in together) == list(range(20))
+    pool.close()
+
+
+def test_whoever_gives_work_waits_for_the_start_of_a_few_threads_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, meeting, starters = WorkerThreads(NAME), threading.Barrier(20, timeout=10), list[str]()
+    start = threading.Thread.start
+
+    def recorded(thread: threading.Thread) -> None:
+        starters.append(threading.current_thread().name)
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", recorded)
+        for future in [pool.submit(meeting.wait) for _ in range(20)]:
+            future.result(10)
+    assert starters.count(threading.current_thread().name) == FEW_THREADS
+    assert set(starters) <= {threading.current_thread().name, NAME}
+    pool.close()
+
+
+@pytest.mark.parametrize("most", [FEW_THREADS - 1, FEW_THREADS, FEW_THREADS + 1, 40])
+def test_threads_that_others_start_are_not_too_many_and_none_is_missing(most: int) -> None:
+    pool, lock, at_once, highest = WorkerThreads(NAME, most=most), threading.Lock(), 0, 0
+    meeting = threading.Barrier(min(most, 40), timeout=10)
+
+    def work() -> None:
+        nonlocal at_once, highest
+        with lock:
+            at_once += 1
+            highest = max(highest, at_once)
+        meeting.wait()
+        with lock:
+            at_once -= 1
+
+    for _ in range(5):
+        for future in [pool.submit(work) for _ in range(meeting.parties * 3)]:
+            future.result(10)
+        assert len(named()) <= most
+    assert highest == most
+    pool.close()
+
+
+def test_threads_that_cannot_start_others_leave_the_work_to_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, done = WorkerThreads(NAME), list[int]()
+    go = hold(pool, FEW_THREADS - 1)
+    with monkeypatch.context() as patch:
+        start = threading.Thread.start
+
+        def started_by_main_alone(thread: threading.Thread) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        patch.setattr(threading.Thread, "start", started_by_main_alone)
+        outcomes = [pool.submit(lambda number=number: done.append(number)) for number in range(10)]  # type: ignore[misc]
+        for outcome in outcomes:
+            outcome.result(10)
+        go.set()
+    assert sorted(done) == list(range(10))
     pool.close()
 
 

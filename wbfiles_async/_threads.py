@@ -26,6 +26,10 @@ T = TypeVar("T")
 KEPT_SECONDS = 1.0
 """How long a thread waits for more work: longer than a store takes to answer, too short to be in anybody's way."""
 
+FEW_THREADS = 4
+"""Threads that a pool starts where work is given to it, which waits until each runs. That takes some milliseconds while
+many threads are busy, too long for an event loop: further ones are started by those that run."""
+
 _Job = Callable[[], Callable[[], None]]
 """Does its work, and returns what reports the outcome."""
 
@@ -60,6 +64,7 @@ class WorkerThreads:
         self.most = most
         self._lock = threading.Lock()
         self._running = 0
+        self._starts_spare = False  # whether a thread is about to start another
         self._idle: list[SimpleQueue[_Job | None]] = []
         self._waiting: deque[_Job] = deque()
         self._kept_seconds = KEPT_SECONDS
@@ -110,22 +115,46 @@ class WorkerThreads:
     def _begin(self, job: _Job) -> None:
         with self._lock:
             if self._idle:
-                self._idle.pop().put(job)
+                jobs = self._idle.pop()
+                self._starts_spare = self._starts_spare or self._needs_spare
+                jobs.put(job)
                 return
+            if self._starts_spare or self._running >= self.most:
+                self._waiting.append(job)
+                return
+            self._running += 1
+            self._starts_spare = self._needs_spare  # before the thread looks at it
             try:
-                if self._running < self.most:
-                    start_thread(partial(self._serve, job), self._name)
-                    self._running += 1
-                else:
-                    self._waiting.append(job)
+                start_thread(partial(self._serve, job), self._name)
                 return
             except ThreadsExhaustedError as error:
+                self._running -= 1
+                self._starts_spare = False
                 if self._running:
                     self._waiting.append(job)
                     return
                 if "shutdown" not in error.reason:
                     raise
         job()()  # the interpreter exits: late is better than not at all
+
+    @property
+    def _needs_spare(self) -> bool:
+        """Whether the next work would find no thread, and should not start one itself."""
+        return not self._idle and FEW_THREADS <= self._running < self.most
+
+    def _start_spare(self) -> None:
+        """Start a thread for the next work, if it needs one."""
+        with self._lock:
+            self._starts_spare = self._needs_spare
+            if not self._starts_spare:
+                return
+            self._running += 1
+        try:
+            start_thread(self._serve, self._name)
+        except ThreadsExhaustedError:  # those that run do the work
+            with self._lock:
+                self._running -= 1
+                self._starts_spare = False
 
     def close(self) -> None:
         """Let the idle threads end at once, and the others when their work is done. Later work is still done."""
@@ -136,18 +165,27 @@ class WorkerThreads:
             self._running -= len(self._idle)
             self._idle.clear()
 
-    def _serve(self, job: _Job | None) -> None:
+    def _serve(self, job: _Job | None = None) -> None:
         jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        job = job or self._waiting_job(jobs) or self._next(jobs)
         while job is not None:
+            if self._starts_spare:
+                self._start_spare()
             report = job()
             del job  # what it refers to can be large
-            with self._lock:
-                following = self._waiting.popleft() if self._waiting else None
-                if following is None:
-                    self._idle.append(jobs)  # before the outcome is known: further work finds this thread
+            following = self._waiting_job(jobs)  # before the outcome is known: further work finds this thread
             report()
             del report
             job = following or self._next(jobs)
+
+    def _waiting_job(self, jobs: SimpleQueue[_Job | None]) -> _Job | None:
+        """Return work that waits; ``None`` if there is none, and this thread is idle from then on."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._idle.append(jobs)
+            self._starts_spare = False
+            return None
 
     def _next(self, jobs: SimpleQueue[_Job | None]) -> _Job | None:
         try:

@@ -44,11 +44,12 @@ def test_where_there_are_as_many_as_may_be_they_are_looked_at_less_and_less_ofte
 
 
 def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
-    assert judged(ParallelismController(1, most=64), 30, 30, 120, 120, 480, 480) == [1, 4, 4, 16, 16, 64]
+    rates = (30, 30, 120, 120, 480, 480, 960, 960)
+    assert judged(ParallelismController(1, most=64), *rates) == [1, 4, 4, 16, 16, 32, 32, 64]
 
 
 def test_new_ones_have_a_look_to_begin_and_then_one_slow_look_is_enough() -> None:
-    assert judged(ParallelismController(1, most=64), 30, 30, 0, 120, 0, 480) == [1, 4, 4, 16, 16, 64]
+    assert judged(ParallelismController(1, most=64), 30, 30, 0, 120, 0, 480) == [1, 4, 4, 16, 16, 32]
 
 
 def test_where_more_bring_nothing_there_are_no_further_ones() -> None:
@@ -63,13 +64,25 @@ def test_where_nothing_comes_at_all_others_are_tried_beside() -> None:
     assert judged(ParallelismController(1, most=16), 0, 0) == [1, 4]
 
 
-@given(st.integers(1, 64), st.integers(1, 64), st.lists(st.floats(0, 1e10)))
-def test_there_are_never_more_than_allowed_nor_fewer_than_before(first: int, most: int, rates: list[float]) -> None:
+def test_where_an_answer_takes_long_the_steps_are_longer_and_new_ones_have_that_time_to_begin() -> None:
+    readers, counts, looks = ParallelismController(1, most=128), [], []
+    for rate in (30, 30, 30, 480, 480, 1900):
+        readers.judge(rate * MB, 0.05)
+        counts.append(readers.wanted)
+        looks.append(readers.look)
+    assert counts == [1, 16, 16, 64, 64, 128]
+    assert looks == [0.015, 0.05, 0.015, 0.05, 0.015, 0.05]
+
+
+@given(st.integers(1, 64), st.integers(1, 64), st.lists(st.floats(0, 1e10)), st.floats(0, 3))
+def test_there_are_never_more_than_allowed_nor_fewer_than_before(
+    first: int, most: int, rates: list[float], answer: float
+) -> None:
     readers = ParallelismController(first, most=most)
     counts = [readers.wanted]
     for rate in rates:
-        readers.judge(rate)
+        readers.judge(rate, answer)
         counts.append(readers.wanted)
-        assert 0 < readers.look <= 0.25
+        assert 0 < readers.look <= max(0.25, answer)
     assert counts == sorted(counts)
     assert 1 <= counts[-1] <= most

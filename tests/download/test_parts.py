@@ -20,6 +20,8 @@ from wbfiles_async._download.gaps import gaps_in
 from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._download.parts import LONG_BYTES, PartsDownload
 from wbfiles_async._ranges import Range
+from wbfiles_async._store.concurrency import FIRST
+from wbfiles_async._store.limits import OriginLimits
 from wbfiles_async._store.sink import CutError, ExcessError, RangeSink
 
 MIB = 1 << 20
@@ -77,16 +79,19 @@ def test_what_exceeds_a_range_that_was_not_cut_is_an_error() -> None:
     st.booleans(),
     st.lists(st.integers(MIB, 40 * MIB), min_size=1, max_size=20),
     st.sampled_from([0.0, 0.05]),
+    st.integers(1, 64),
 )
 async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
-    size: int, readers: int, in_order: bool, paces: list[int], answer: float
+    size: int, readers: int, in_order: bool, paces: list[int], answer: float, admitted: int
 ) -> None:
-    taken = Taken()
-    begun = 0
+    taken, demanded = Taken(), list[int]()
+    begun = at_once = 0
 
     async def fetch(sink: RangeSink) -> None:
-        nonlocal begun
+        nonlocal begun, at_once
         begun += 1
+        at_once += 1
+        assert at_once <= admitted
         pace = paces[begun % len(paces)]
         try:
             while not sink.is_full:
@@ -94,6 +99,7 @@ async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
                 await anyio.lowlevel.checkpoint()
         except CutError:
             pass
+        at_once -= 1
 
     parts = PartsDownload(
         gaps=gaps_in(size, small_first=in_order),
@@ -103,6 +109,8 @@ async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
         fetch=fetch,
         arrived=lambda: taken.bytes,
         answer_seconds=lambda: answer,
+        demand=demanded.append,
+        admitted=lambda: admitted,
         may_cut=lambda: True,
         clock=Clock(),
     )
@@ -112,6 +120,7 @@ async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
         assert piece.start == position
         position = piece.stop
     assert position == size
+    assert demanded == sorted(demanded)
 
 
 _zeros = bytes(40 * MIB)
@@ -127,6 +136,8 @@ async def test_a_file_that_is_there_already_is_not_waited_for() -> None:
         fetch=lambda sink: asyncio.sleep(0),
         arrived=lambda: 10,
         answer_seconds=lambda: 0.0,
+        demand=lambda _: None,
+        admitted=lambda: 1,
         may_cut=lambda: True,
         clock=Clock(),
     )
@@ -159,6 +170,22 @@ async def test_what_is_left_of_a_slow_range_is_fetched_over_other_connections(
     assert path.read_bytes() == DATA
     first = server.seen()[0]
     assert first.range == (0, len(DATA))
+
+
+async def test_a_slow_file_demands_more_requests_at_once_than_a_store_gets_to_begin_with(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, demands = Stored(DATA), list[int]()
+
+    def record(limits: OriginLimits, requests: int) -> None:
+        demands.append(requests)
+
+    monkeypatch.setattr(OriginLimits, "record_demand", record)
+    node = server.put("large.bin", DATA, lambda seen: stored(seen).but(pause=0.01))
+    async with client(server, verify=False) as api:
+        path = await remote(api, node).fetch(tmp_path)
+    assert path.read_bytes() == DATA
+    assert demands[-1] > FIRST
 
 
 @each_transport

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._store.concurrency import FEWEST, FIRST, Concurrency
+from wbfiles_async._store.concurrency import FEWEST, FIRST, PUSHED_BACK_REST, Concurrency
 
 MB = 1_000_000
 TICK = 0.002  # seconds; a request takes one at least
@@ -187,6 +187,23 @@ def test_one_that_has_asked_for_less_is_not() -> None:
     assert not rule.record_distance(0.05)
 
 
+def test_what_a_large_file_is_known_to_need_is_allowed_at_once_up_to_the_ceiling() -> None:
+    rule = Concurrency(40)
+    assert rule.record_demand(0.0, 32)
+    assert rule.wanted == 32
+    assert not rule.record_demand(0.0, 16)
+    assert rule.record_demand(0.0, 64)
+    assert not rule.record_demand(0.0, 64)
+    assert rule.wanted == 40
+
+
+def test_a_store_that_has_asked_for_less_is_not_sent_more_for_a_large_file() -> None:
+    rule = Concurrency(128)
+    rule.push_back(100.0, 8)
+    assert not rule.record_demand(100.0 + PUSHED_BACK_REST - 1, 32)
+    assert rule.record_demand(100.0 + PUSHED_BACK_REST, 32)
+
+
 def test_requests_that_fail_often_become_fewer() -> None:
     rule, now = Concurrency(128), 0.0
     for _ in range(300):
@@ -217,7 +234,7 @@ def test_what_comes_while_nothing_waits_says_nothing() -> None:
     st.integers(1, 300),
     st.lists(
         st.tuples(
-            st.sampled_from(["record", "full", "fail", "push"]),
+            st.sampled_from(["record", "full", "fail", "push", "demand"]),
             st.floats(0, 2),
             st.integers(0, 1000),
             st.integers(0, 10**9),
@@ -236,6 +253,9 @@ def test_no_story_leaves_the_bounds(ceiling: int, story: list[tuple[str, float, 
             case "push":
                 rule.push_back(now, requests)
                 assert rule.wanted <= before
+            case "demand":
+                assert rule.record_demand(now, requests) == (rule.wanted != before)
+                assert rule.wanted >= before
             case _:
                 changed = rule.record(now, requests=requests, received=received, is_full=event == "full")
                 assert changed == (rule.wanted != before)

@@ -438,6 +438,17 @@ def test_a_short_round_trip_tells_nothing(store_limits: StoreLimits) -> None:
     assert origin.limit.allowed == FIRST_DISTANT
 
 
+async def test_a_demand_admits_those_who_wait(store_limits: StoreLimits) -> None:
+    origin = store_limits.of("https://store.example/a")
+    waiting = [asyncio.create_task(origin.acquire(str(number))) for number in range(2 * FIRST)]
+    await asyncio.sleep(0)
+    assert origin.limit.under_way == FIRST
+    origin.record_demand(2 * FIRST)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+    assert origin.limit.under_way == 2 * FIRST
+
+
 def test_nobody_hears_of_a_change_who_has_gone(store_limits: StoreLimits) -> None:
     heard = list[None]()
     with store_limits.on_change(lambda: heard.append(None)):

@@ -18,8 +18,10 @@ _SLOW_LOOKS: Final = 2
 _FAST: Final = 100_000_000
 """Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
 
-_FACTOR: Final = 4
-"""By how much they multiply: while too few are at work, a file loses more than by a few too many."""
+_FEW: Final = 16
+_FACTOR, _FACTOR_OF_MANY = 4, 2
+"""By how much they multiply: while too few are at work, a file loses more than by a few too many. Where an answer takes
+longer to begin than a look, a few become ``_FEW`` at once: each step would cost such a time."""
 
 _WORTH: Final = 1.25
 """Growth of the rate that the last new connections must have brought for further ones."""
@@ -51,14 +53,15 @@ class ParallelismController:
     def __attrs_post_init__(self) -> None:
         self.wanted = min(self.wanted, self.most)
 
-    def judge(self, rate: float) -> None:
+    def judge(self, rate: float, answer_seconds: float = 0.0) -> None:
         """Judge whether there are enough of them, and how fast they are.
 
         Args:
             rate: Bytes a second that they brought together since the last time.
+            answer_seconds: Seconds until an answer begins; 0 if not known.
         """
         if self._settling:  # the new ones have just begun
-            self._settling = False
+            self._settling, self.look = False, _FIRST_LOOK
             return
         is_fast = rate >= self.wanted * _FAST
         self.part_factor = min(2 * self.part_factor, _LONGEST) if is_fast else 1
@@ -67,6 +70,10 @@ class ParallelismController:
             return
         self._slow_looks += 1
         if self._slow_looks == _SLOW_LOOKS:
-            self.wanted, self._rate_before = min(_FACTOR * self.wanted, self.most), rate
-            # That they are slow is known; the next look is to show that more of them bring more.
-            self._settling, self._slow_looks, self.look = True, _SLOW_LOOKS - 1, _FIRST_LOOK
+            is_distant = answer_seconds > _FIRST_LOOK
+            more = self.wanted * (_FACTOR if is_distant or self.wanted < _FEW else _FACTOR_OF_MANY)
+            if is_distant:
+                more = max(more, _FEW)
+            self.wanted, self._rate_before = min(more, self.most), rate
+            # That they are slow is known; the look after the new ones have begun is to show that more bring more.
+            self._settling, self._slow_looks, self.look = True, _SLOW_LOOKS - 1, max(_FIRST_LOOK, answer_seconds)

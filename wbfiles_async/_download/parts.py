@@ -51,6 +51,8 @@ class PartsDownload:
         sink_of: Returns what takes the bytes of a part.
         arrived: Returns the bytes that arrived so far.
         answer_seconds: Returns the seconds until an answer of the store begins; 0 if not known.
+        demand: Called with how many connections are known to bring something.
+        admitted: Returns how many requests the store is sent at once.
         may_cut: Returns whether the end of a part can be requested by itself.
         clock: The time.
     """
@@ -62,6 +64,8 @@ class PartsDownload:
     fetch: Callable[[RangeSink], Awaitable[None]]
     arrived: Callable[[], int]
     answer_seconds: Callable[[], float]
+    demand: Callable[[int], None]
+    admitted: Callable[[], int]
     may_cut: Callable[[], bool]
     clock: Clock
     _started: int = attrs.field(default=0, init=False)
@@ -77,10 +81,10 @@ class PartsDownload:
             return
         async with open_task_group() as group:
             if gaps.left >= max(LONG_BYTES, FEW_PARTS * self.part_size):
-                for readers in range(controller.wanted, 0, -1):
+                for readers in range(self._wanted, 0, -1):
                     self._start(group, gaps.take_share(readers))
             while not self._ended.is_set():
-                while self._started < controller.wanted and self._start(group, self._next_part()):
+                while self._started < self._wanted and self._start(group, self._next_part()):
                     pass
                 before, since = self.arrived(), self.clock.monotonic()
                 with anyio.move_on_after(controller.look):
@@ -88,7 +92,12 @@ class PartsDownload:
                 now = self.clock.monotonic()
                 if before > first or now > began + ANSWER_SECONDS:
                     self._rate = (self.arrived() - before) / max(now - since, 1e-6)
-                    controller.judge(self._rate)
+                    controller.judge(self._rate, self.answer_seconds())
+                    self.demand(controller.wanted)
+
+    @property
+    def _wanted(self) -> int:
+        return min(self.controller.wanted, self.admitted())
 
     def _start(self, group: TaskGroup, part: Range | None) -> bool:
         if part is None:

@@ -105,6 +105,7 @@ class Concurrency:
     _is_distant: bool = attrs.field(default=False, init=False)
     _rests_until: float = attrs.field(default=0.0, init=False)
     _rest_seconds: float = attrs.field(default=FIRST_REST, init=False)
+    _pushed_back_until: float = attrs.field(default=0.0, init=False)
     _since: float | None = attrs.field(default=None, init=False)
     _settled: bool = attrs.field(default=False, init=False)
     _requests: int = attrs.field(default=0, init=False)
@@ -154,6 +155,18 @@ class Concurrency:
             self._since = None
         return self.wanted != before
 
+    def record_demand(self, now: float, requests: int) -> bool:
+        """Record that so many at once are known to bring something, and return whether ``wanted`` is another number.
+
+        A store that asked for less, or failed too often, is not asked for more at once.
+        """
+        number = min(requests, self.ceiling)
+        if number <= self.wanted or now < self._pushed_back_until:
+            return False
+        self.wanted = number
+        self._trying, self._base, self._since = _Trying.NOTHING, None, None
+        return True
+
     def record_failure(self) -> None:
         """Record that a request failed in a way that may be due to too many of them."""
         self._failures += 1
@@ -162,7 +175,7 @@ class Concurrency:
         """Record that so many requests at once were too many for the store."""
         self.wanted = max(1, min(self.wanted, at_once))
         self._trying, self._next, self._since = _Trying.NOTHING, _Trying.MORE, None
-        self._rests_until = now + PUSHED_BACK_REST
+        self._rests_until = self._pushed_back_until = now + PUSHED_BACK_REST
 
     def _begin(self, now: float, *, settled: bool) -> None:
         self._since, self._settled = now, settled

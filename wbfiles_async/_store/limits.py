@@ -113,6 +113,11 @@ class OriginLimits:
         if seconds >= DISTANT_SECONDS and self.concurrency.record_distance(seconds):
             self._aim()
 
+    def record_demand(self, requests: int) -> None:
+        """Record that so many requests at once are known to bring something, as the parts of a large file show."""
+        if self.concurrency.record_demand(self._clock.monotonic(), requests):
+            self._aim()
+
     def _aim(self) -> None:
         """Send as many requests at once as bring something by now."""
         log.debug("%s: %d requests at once", self.name, self.concurrency.wanted)
