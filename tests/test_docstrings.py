@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator
 from importlib import import_module
-from types import FunctionType
+from pathlib import Path
+from types import FunctionType, ModuleType
 
 import attrs
 import pytest
@@ -149,3 +151,46 @@ def test_what_people_look_up_has_an_example(name: str) -> None:
     kind, _, method = name.partition(".")
     documented = METHODS[name] if method else CLASSES[kind]
     assert "```python\n" in section(documented.__doc__ or "", "Examples")
+
+
+def loaded_tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("blocking_docstrings", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TOOL = Path(__file__).parent.parent / "docs" / "blocking_docstrings.py"
+blocking_docstrings = loaded_tool()
+BLOCKING = {path.name: path.read_text(encoding="utf-8") for path in sorted(blocking_docstrings.FOLDER.glob("*.py"))}
+
+
+def test_the_docstrings_of_blocking_objects_are_those_of_the_async_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {each.name for source in BLOCKING.values() for each in blocking_docstrings.docstrings(source)}
+    kinds = {kind for kind in CLASSES if f"Async{kind}" in CLASSES}
+    assert found == kinds | {name for name in METHODS if name.partition(".")[0] in kinds}
+    assert blocking_docstrings.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_the_docstring_of_a_blocking_object_is_in_its_source() -> None:
+    """What editors show, which run nothing, is what ``help`` shows."""
+    for source in BLOCKING.values():
+        for each in blocking_docstrings.docstrings(source):
+            imported = METHODS.get(each.name) or CLASSES[each.name]
+            assert each.text == inspect.cleandoc(imported.__doc__ or ""), each.name
+
+
+@pytest.mark.parametrize("written", ['        """Blocking form."""\n', '        """Select.\n\n        Files."""\n', ""])
+def test_a_docstring_that_is_out_of_date_is_written_again(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(blocking_docstrings, "FOLDER", tmp_path)
+    docstring = re.compile(r' {8}"""Select files of the run\..*?"""\n', re.DOTALL)
+    outdated = tmp_path / "run.py"
+    outdated.write_text(docstring.sub(written, BLOCKING["run.py"]), encoding="utf-8")
+    assert blocking_docstrings.main(["--check"]) == 1
+    assert capsys.readouterr().out.endswith(": Run.files\n")
+    assert blocking_docstrings.main([]) == 0
+    assert outdated.read_text(encoding="utf-8") == BLOCKING["run.py"]

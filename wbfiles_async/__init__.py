@@ -12,7 +12,12 @@ from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._download.progress import Progress
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._reports import DeletionReport, DownloadReport, FileResult, UploadReport
-from wbfiles_async._sync.objects import Api, File, Files, Project, Projects, Run, Runs
+from wbfiles_async._sync.api import Api
+from wbfiles_async._sync.file import File
+from wbfiles_async._sync.files import Files
+from wbfiles_async._sync.projects import Project, Projects
+from wbfiles_async._sync.run import Run
+from wbfiles_async._sync.runs import Runs
 from wbfiles_async.errors import (
     ApiError,
     AuthenticationError,

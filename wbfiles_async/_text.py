@@ -1,12 +1,10 @@
-"""Write facts for people: names fit for a terminal, sizes, numbers, times, documentation. Performs no I/O."""
+"""Write facts for people: names fit for a terminal, sizes, numbers, times. Performs no I/O."""
 
 from __future__ import annotations
 
-import inspect
-import re
 from datetime import UTC, datetime
 
-__all__ = ["blocking_doc", "clock", "counted", "local_time", "printable", "seconds_of", "share_of", "size_of"]
+__all__ = ["clock", "counted", "local_time", "printable", "seconds_of", "share_of", "size_of"]
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -65,43 +63,3 @@ def local_time(timestamp: str | None) -> str:
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):
         return printable(timestamp)
-
-
-_SECTIONS = ("Args", "Returns", "Yields", "Raises", "Source", "Examples")
-_ASYNC = re.compile(r"\b(?:await |async |Async(?=[A-Z]))")
-"""What makes the code of an example that of the async objects."""
-
-
-def blocking_doc(theirs: str, ours: str, *, of_class: bool = False) -> str:
-    """Return the documentation of a blocking object, made from that of its async counterpart.
-
-    Args:
-        theirs: The async documentation.
-        ours: What the blocking one says of itself: its first line names the counterpart, its sections (``Returns``,
-            ...) replace those of the same name.
-        of_class: Whether it is that of a class, whose own text stays, and only the sections are theirs.
-    """
-    # Plain steps, since each import takes them for each method.
-    translated = theirs.replace("``Async", "``").replace("in the event loop's thread", "in the I/O thread")
-    text, sections = _sections_of(translated)
-    if "Examples" in sections:
-        sections["Examples"] = _ASYNC.sub("", sections["Examples"])
-    own_text, own_sections = _sections_of(ours)
-    chosen = (sections | own_sections).values()
-    return "\n\n".join([*own_text, *chosen] if of_class else [*text, *own_text, *chosen])
-
-
-def _sections_of(doc: str) -> tuple[list[str], dict[str, str]]:
-    """Return the paragraphs of a documentation, and its sections by their titles."""
-    text, sections, title = [], dict[str, str](), ""
-    for paragraph in inspect.cleandoc(doc).split("\n\n"):
-        if title and paragraph.startswith(" "):  # of an example that holds a blank line
-            sections[title] += f"\n\n{paragraph}"
-            continue
-        title = paragraph.partition(":\n")[0]
-        if title in _SECTIONS:
-            sections[title] = paragraph
-        else:
-            title = ""
-            text.append(paragraph)
-    return text, sections

@@ -40,7 +40,6 @@ def blocking_type(annotation: str) -> str:
     """Translate an annotation of an async object into what the blocking one must say."""
     for theirs, ours in TYPES.items():
         annotation = annotation.replace(theirs, ours)
-    annotation = re.sub(r"\bClient\b", "AsyncApi", annotation)
     return re.sub(r"\bAsync(?=(Api|Projects?|Runs?|Files?)\b)", "", annotation)
 
 

@@ -32,7 +32,7 @@ from wbfiles_async._scale.plan import Plan
 from wbfiles_async._scale.progress import ClusterTally, shown
 from wbfiles_async._scale.report import PlanReport, continued, total
 from wbfiles_async._scale.worker import ChunkTask
-from wbfiles_async._sync.objects import Api
+from wbfiles_async._sync.api import Api
 from wbfiles_async.errors import (
     AuthenticationError,
     ConfigurationError,

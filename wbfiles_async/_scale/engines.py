@@ -12,7 +12,7 @@ import attrs
 
 from wbfiles_async._scale.checks import check_whole
 from wbfiles_async._scale.worker import ChunkResult, ChunkTask, Event, run_chunk, topic_of
-from wbfiles_async._sync.objects import Api
+from wbfiles_async._sync.api import Api
 from wbfiles_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from wbfiles_async._options import PER_PAGE
 from wbfiles_async._scale.checks import check_whole
 from wbfiles_async._scale.chunks import Chunk, ReportFormat, divide, finished_chunks
 from wbfiles_async._scale.place import Place, open_place
-from wbfiles_async._sync.objects import Api
+from wbfiles_async._sync.api import Api
 from wbfiles_async._sync.portal import run_blocking
 from wbfiles_async._text import counted
 from wbfiles_async.errors import ConfigurationError

@@ -28,7 +28,7 @@ from wbfiles_async._scale.chunks import Chunk, incomplete_name, part_name
 from wbfiles_async._scale.place import open_place
 from wbfiles_async._scale.plan import PLAN_NAME, Plan
 from wbfiles_async._scale.report import of_rows
-from wbfiles_async._sync.objects import Api
+from wbfiles_async._sync.api import Api
 from wbfiles_async._sync.portal import run_blocking
 from wbfiles_async.errors import ConfigurationError, WBFilesError
 
