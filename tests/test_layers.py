@@ -71,7 +71,7 @@ PURE = {
     *("_disk.fingerprints", "_disk.folder", "_disk.journal", "_disk.long_paths", "_disk.names"),
     *("_http.address_policy", "_http.gzip", "_http.http1", "_http.proxies", "_http.stall"),
     *("_store.circuit_breaker", "_store.throttle_limit", "_store.ranges", "_store.store_errors"),
-    *("_fsspec.globs", "_fsspec.keys", "_fsspec.listings", "_fsspec.places"),
+    *("_fsspec.errors", "_fsspec.found", "_fsspec.globs", "_fsspec.keys", "_fsspec.listings", "_fsspec.places"),
     *("_graphql.files_page", "_graphql.projects_page", "_graphql.json_values", "_graphql.match", "_graphql.page_size"),
     *(
         "_graphql.pagination",

@@ -164,7 +164,7 @@ class TestPipeAndPut:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         served.add_file(RUN, "folder/large", CONTENT)
         fs.cp(f"{RUN}/old.txt", f"{PROJECT}/run1/copy.txt")
-        monkeypatch.setattr("wbfiles_async._fsspec.filesystem.IN_MEMORY", 1000)
+        monkeypatch.setattr("wbfiles_async._fsspec.putting.IN_MEMORY", 1000)
         fs.mv(f"{RUN}/folder", f"{PROJECT}/run1/moved", recursive=True)
         fs.cp(f"{RUN}/old.txt", f"{RUN}/old.txt")
         assert stored(served) == {"old.txt": b"old"}

@@ -20,7 +20,7 @@ from wbfiles_async._fsspec.waiting import wait_for
 from wbfiles_async._options import BLOCK_SIZE
 from wbfiles_async.errors import ObjectChangedError
 
-__all__ = ["GrowingCache", "WandbFile", "WandbStream"]
+__all__ = ["GrowingCache", "Opener", "WandbFile", "WandbStream"]
 
 
 class Opener(Protocol):

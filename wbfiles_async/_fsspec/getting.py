@@ -1,117 +1,106 @@
-"""Plans what ``get`` copies where, and reports to fsspec's callbacks."""
+"""Copies files of runs to local paths."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import PurePath
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Final
 
-import attrs
-from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 
-from wbfiles_async._models import FileAttributes, RunPath
+from wbfiles_async._download.planned import ListedFiles
+from wbfiles_async._fsspec.copies import Copies, Copy, Progress, plan_copies
+from wbfiles_async._fsspec.errors import not_found, raise_failure
+from wbfiles_async._fsspec.places import place_at, place_of
+from wbfiles_async._fsspec.remote import Remote
+from wbfiles_async._options import PER_PAGE
+from wbfiles_async._tasks import open_task_group
 
-__all__ = ["Copies", "Copy", "Progress", "collect_copies", "plan_copies"]
+__all__ = ["get_file", "get_many"]
 
-
-@attrs.frozen
-class Copy:
-    """One file to copy.
-
-    Attributes:
-        run: The run it belongs to.
-        file: The file.
-        target: The local file.
-    """
-
-    run: RunPath
-    file: FileAttributes
-    target: str
+FETCHES: Final = 64
+"""Files that are copied to names of their own at a time; the client limits the requests further."""
 
 
-@attrs.frozen
-class Copies:
-    """Files of one run whose names go on below a local folder as they are in a folder of the run.
-
-    Attributes:
-        run: The run.
-        within: The beginning of their names that is left out, with its slash; empty where none is.
-        root: The local folder.
-        files: The files.
-    """
-
-    run: RunPath
-    within: str
-    root: str
-    files: list[FileAttributes] = attrs.field(factory=list)
-
-
-def plan_copies(copies: Iterable[Copy]) -> tuple[list[Copies], list[Copy]]:
-    """Group files that one bulk download can bring, and return those that are to have another name beside."""
-    groups: dict[tuple[RunPath, str, str], Copies] = {}
-    renamed = []
-    for copy in copies:
-        here, there = copy.file.name.split("/"), PurePath(copy.target).parts
-        same = next((n for n, (a, b) in enumerate(zip(reversed(here), reversed(there), strict=False)) if a != b), None)
-        same = min(len(here), len(there) - 1) if same is None else same
-        if not same:
-            renamed.append(copy)
-            continue
-        within = "".join(f"{part}/" for part in here[: len(here) - same])
-        root = str(PurePath(*there[: len(there) - same]))
-        group = groups.setdefault((copy.run, within, root), Copies(copy.run, within, root))
-        group.files.append(copy.file)
-    return list(groups.values()), renamed
-
-
-async def collect_copies(
-    fs: AsyncFileSystem, source: str | list[str], target: str | list[str], *, put: bool = False, **options: object
-) -> list[tuple[str, str]]:
-    """Return which path goes where, by fsspec's own rules for ``get``, and create the local folders; or for ``put``."""
-    collected: list[tuple[str, str]] = []
-
-    class _Collector:
-        """The file system, but that it copies nothing."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(fs, name)
-
-        async def _get_file(self, rpath: str, lpath: str, **_: object) -> None:
-            collected.append((rpath, lpath))
-
-        _put_file = _get_file
-
-    rules: Any = AsyncFileSystem._put if put else AsyncFileSystem._get
-    await rules(_Collector(), source, target, **options)
-    return collected
-
-
-@attrs.define
-class Progress:
-    """Reports the bytes of each file to a callback of its own.
+async def get_file(remote: Remote, path: str, target: Any, callback: Callback) -> None:
+    """Copy one file to a local path, whole and checked, or into an open file.
 
     Args:
-        callbacks: By the labels and names that are reported.
+        remote: What is on the server.
+        path: The file; a folder is created.
+        target: The local path, or what is written to.
+        callback: Told of the bytes.
     """
+    is_open = hasattr(target, "write")
+    if not is_open and await remote.is_folder(path):
+        Path(target).mkdir(parents=True, exist_ok=True)
+        return
+    attributes = await remote.required(path)
+    file = remote.file(place_of(path).run, attributes)
+    if not is_open:
+        progress = None if callback is DEFAULT_CALLBACK else Progress({file.name: callback})
+        await file.fetch(replace=True, path=target, progress=progress)
+        return
+    callback.set_size(attributes.size_bytes)
+    async with aclosing(file.stream()) as pieces:
+        async for piece in pieces:
+            await asyncio.to_thread(target.write, piece)
+            callback.relative_update(len(piece))
 
-    _callbacks: dict[str, Callback]
 
-    def _of(self, name: str) -> Callback:
-        return self._callbacks.get(name, DEFAULT_CALLBACK)
+async def get_many(remote: Remote, pairs: Sequence[tuple[str, str]], callback: Callback) -> None:
+    """Copy many files to local paths, concurrently and each checked.
 
-    def started(self, name: str, total: int | None) -> None:
-        """Report the length."""
-        self._of(name).set_size(total)
+    Args:
+        remote: What is on the server.
+        pairs: Each path, and the local path that it goes to; folders are created.
+        callback: Told of the files, and its branches of their bytes.
+    """
+    copies = [copy for copy in await asyncio.gather(*(_copy_of(remote, *pair) for pair in pairs)) if copy is not None]
+    callback.set_size(len(copies))
+    children = {f"{copy.run}/{copy.file.name}": callback.branched(str(copy.run), copy.target) for copy in copies}
+    watched = {name: child for name, child in children.items() if child is not DEFAULT_CALLBACK}
+    progress = Progress(watched) if watched else None
+    groups, renamed = plan_copies(copies)
+    for group in groups:
+        await _get_group(remote, group, callback, progress)
+    limit = asyncio.Semaphore(FETCHES)
 
-    def advanced(self, name: str, count: int) -> None:
-        """Report bytes."""
-        self._of(name).relative_update(count)
+    async def fetch(copy: Copy) -> None:
+        async with limit:
+            file = remote.file(copy.run, copy.file)
+            child = children[f"{copy.run}/{copy.file.name}"]
+            told = None if child is DEFAULT_CALLBACK else Progress({file.name: child})
+            await file.fetch(replace=True, path=copy.target, progress=told)
+        callback.relative_update(1)
 
-    def finished(self, name: str) -> None:
-        """Close the file's callback."""
-        self._of(name).close()
+    async with open_task_group() as tasks:
+        for copy in renamed:
+            tasks.start_soon(fetch, copy)
 
-    def failed(self, name: str, error: Exception) -> None:
-        """Close the file's callback."""
-        self._of(name).close()
+
+async def _copy_of(remote: Remote, path: str, target: str) -> Copy | None:
+    """Return what is to be copied of a path; a folder is created at once."""
+    place = place_at(path)
+    file = await remote.find_file(place)
+    if file is not None:
+        return Copy(place.run, file, target)
+    if not await remote.is_folder(path):
+        raise not_found(path)
+    Path(target).mkdir(parents=True, exist_ok=True)
+    return None
+
+
+async def _get_group(remote: Remote, group: Copies, callback: Callback, progress: Progress | None) -> None:
+    async def listed() -> AsyncGenerator[list[ListedFiles]]:
+        for first in range(0, len(group.files), PER_PAGE):
+            some = group.files[first : first + PER_PAGE]
+            yield [ListedFiles(group.run, some, label=f"{group.run}/", within=group.within)]
+
+    async with aclosing(listed()) as pages:
+        report = await remote.gateway.download_listed(
+            pages, Path(group.root), progress=progress, on_result=lambda _: callback.relative_update(1)
+        )
+    raise_failure(report)

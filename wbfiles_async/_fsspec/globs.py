@@ -8,7 +8,7 @@ import attrs
 
 from wbfiles_async._fsspec.places import RUN
 
-__all__ = ["Pushed", "like_of", "pushed"]
+__all__ = ["Pushed", "has_magic", "like_of", "pushed"]
 
 _MAGIC = re.compile(r"[*?[]")
 # What SQL's LIKE could take for something else, since servers differ in how it is escaped; and what it does not know.
@@ -26,6 +26,11 @@ class Pushed:
 
     runs: str = ""
     like: str | None = None
+
+
+def has_magic(path: str) -> bool:
+    """Return whether a path is a pattern."""
+    return _MAGIC.search(path) is not None
 
 
 def pushed(path: str) -> Pushed | None:

@@ -7,9 +7,24 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from wbfiles_async._fsspec.errors import not_found
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 
-__all__ = ["ENTITY", "FILE", "PROJECT", "ROOT", "RUN", "Info", "Place", "file_info", "folder_info", "place_of", "when"]
+__all__ = [
+    "ENTITY",
+    "FILE",
+    "PROJECT",
+    "ROOT",
+    "RUN",
+    "Info",
+    "Place",
+    "file_info",
+    "folder_info",
+    "place_at",
+    "place_of",
+    "run_info",
+    "when",
+]
 
 Info: TypeAlias = dict[str, object]
 """What fsspec calls the details of a path: ``name``, ``size`` and ``type``, and more where it is known."""
@@ -61,6 +76,18 @@ def place_of(path: str) -> Place:
     return Place(len(parts), *parts)
 
 
+def place_at(path: str) -> Place:
+    """Return what a path names, if there can be such a thing.
+
+    Raises:
+        FileNotFoundError: A part of the path above a run's files is empty.
+    """
+    place = place_of(path)
+    if not place.is_possible:
+        raise not_found(path)
+    return place
+
+
 def file_info(run: RunPath, file: FileAttributes) -> Info:
     """Return what fsspec is told of a file: no URL, since those of stores are secrets."""
     return {
@@ -77,6 +104,11 @@ def file_info(run: RunPath, file: FileAttributes) -> Info:
 def folder_info(path: str, **known: object) -> Info:
     """Return what fsspec is told of an entity, a project, a run, or a folder of a run."""
     return {"name": path, "size": 0, "type": "directory"} | known
+
+
+def run_info(path: str, name: str | None, state: str | None, created_at: str | None) -> Info:
+    """Return what fsspec is told of a run."""
+    return folder_info(path, display_name=name, state=state, created=when(created_at))
 
 
 def when(stamp: str | None) -> datetime | None:

@@ -1,0 +1,110 @@
+"""Uploads into runs, for the methods that write: bytes, local files, copies of what is on the server."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+
+from wbfiles_async._fsspec.copies import Progress
+from wbfiles_async._fsspec.errors import missing_as, raise_failure
+from wbfiles_async._fsspec.places import FILE, place_at, place_of
+from wbfiles_async._fsspec.remote import Remote
+from wbfiles_async._fsspec.writing import IN_MEMORY
+from wbfiles_async._models import Existing, RunPath
+from wbfiles_async._upload.plan import FoundFile, name_refusal
+
+__all__ = ["check_target", "copy", "put_many", "send"]
+
+
+def check_target(path: str, mode: str) -> Existing:
+    """Check that there can be a file of this path, and return what is done with one that exists.
+
+    Args:
+        path: The path.
+        mode: ``xb`` refuses to replace one.
+
+    Raises:
+        IsADirectoryError: It is the path of a run, or of what is above one.
+        UnsafePathError: Nobody could download a file of this name.
+    """
+    if place_of(path).depth < FILE:
+        raise IsADirectoryError(
+            errno.EISDIR,
+            "the path of a file is ENTITY/PROJECT/RUN/name; runs and projects cannot be created here",
+            path,
+        )
+    refusal = name_refusal(place_of(path).name)
+    if refusal is not None:
+        raise refusal
+    return "error" if mode == "xb" else "replace"
+
+
+async def send(
+    remote: Remote,
+    path: str,
+    content: bytes | memoryview | Path,
+    *,
+    existing: Existing,
+    progress: Progress | None = None,
+) -> None:
+    """Upload bytes or a local file, and check what the server lists then."""
+    place = place_at(path)
+    uploads = remote.gateway.uploads()
+    try:
+        with missing_as(path):
+            if isinstance(content, Path):
+                await uploads.path(place.run, place.name, content, existing=existing, progress=progress)
+            else:
+                await uploads.data(place.run, place.name, content, existing=existing, progress=progress)
+    finally:
+        remote.listings.forget(place.run)
+
+
+async def put_many(remote: Remote, pairs: Iterable[tuple[str, str]], callback: Callback) -> None:
+    """Upload many local files; those that are there already are not sent.
+
+    Args:
+        remote: What is on the server.
+        pairs: Each local file, and the path that it goes to.
+        callback: Told of the files, and its branches of their bytes.
+    """
+    found: dict[RunPath, list[FoundFile]] = {}
+    children = {}
+    for local, path in pairs:
+        place, size = place_of(path), Path(local).stat().st_size
+        found.setdefault(place.run, []).append(FoundFile(name=place.name, path=Path(local), size=size, given=True))
+        children[place.run, place.name] = callback.branched(local, path)
+    callback.set_size(len(children))
+    for run, files in found.items():
+        of_run = {file.name: children[run, file.name] for file in files}
+        progress = None if all(child is DEFAULT_CALLBACK for child in of_run.values()) else Progress(of_run)
+        try:
+            with missing_as(str(run)):
+                report = await remote.gateway.uploads().found(
+                    run, files, progress=progress, on_result=lambda _: callback.relative_update(1)
+                )
+        finally:
+            remote.listings.forget(run)
+        raise_failure(report)
+
+
+async def copy(remote: Remote, source: str, target: str) -> None:
+    """Copy a file by way of this machine, since W&B has no other; a folder is nothing by itself."""
+    if source == target or await remote.is_folder(source):
+        return
+    attributes = await remote.required(source, refresh=True)
+    file, size = remote.file(place_of(source).run, attributes), attributes.size_bytes
+    if size is not None and size <= IN_MEMORY:
+        await send(remote, target, await file.read_bytes(), existing="replace")
+        return
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="wbfiles-")
+    try:
+        await send(remote, target, await file.fetch(path=Path(folder, "copy")), existing="replace")
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
