@@ -285,5 +285,12 @@ def test_nothing_heavy_is_loaded_by(statements: str, heavy: set[str]) -> None:
     assert loaded & (heavy | {"wbfiles_async.testing", "wbfiles_async._cli"}) == set()
 
 
+def test_the_help_of_the_command_line_loads_nothing_that_sends() -> None:
+    help_text = "with contextlib.redirect_stdout(io.StringIO()): main(['--help'])"
+    loaded = modules_after(f"import contextlib, io\nfrom wbfiles_async._cli import main\n{help_text}")
+    assert "wbfiles_async._cli.app" in loaded
+    assert loaded & {"httpx", *BEFORE_A_REQUEST} == set()
+
+
 def test_no_certificates_are_read_by_what_comes_before_the_first_request() -> None:
     modules_after(REFUSE_CERTIFICATES + "from wbfiles_async import *; files = Api().run('team/project/run').files()")

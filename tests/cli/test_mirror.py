@@ -170,7 +170,7 @@ class TestWhatIsNotOurs:
             Path("data/run1/media").symlink_to(Path("outside").absolute())
             return left
 
-        monkeypatch.setattr("wbfiles_async._cli.app.find_leftovers", swap)
+        monkeypatch.setattr("wbfiles_async._cli.commands.get.find_leftovers", swap)
         ending = wbfiles(*MIRROR)
         assert ending.code == 1
         assert "was not removed" in ending.err

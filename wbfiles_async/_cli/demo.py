@@ -19,7 +19,8 @@ from rich.table import Table
 from wbfiles_async import AsyncApi, TransferOptions
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.ending import ExitCode, run
-from wbfiles_async._cli.fetching import Fetch, download, tell_failures
+from wbfiles_async._cli.failures import tell_failures
+from wbfiles_async._cli.fetching import Fetch, download
 from wbfiles_async._cli.output import Output, console
 from wbfiles_async._cli.serving import local_server
 from wbfiles_async._download.selection import Selection

@@ -14,9 +14,11 @@ from click.shell_completion import CompletionItem
 
 from wbfiles_async import AsyncApi, TransferOptions, __version__
 from wbfiles_async._cli.amounts import parse_bytes
+from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.completing import complete_names, complete_paths
 from wbfiles_async._cli.output import Output
 from wbfiles_async._cli.sections import SERVER, WHERE, WHICH, option
+from wbfiles_async._download.selection import Selection
 from wbfiles_async._options import PER_PAGE, RUNS_PER_PAGE
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -300,3 +302,16 @@ filters_option = option(
     WHICH, "--filters", metavar="JSON", callback=_read_filters,
     help='Only the runs of PROJECT that meet these filters of W&B, such as \'{"state": "finished"}\'.',
 )  # fmt: skip
+
+
+def chosen_by(
+    common: Common, names: tuple[str, ...], include: tuple[str, ...], exclude: tuple[str, ...], pattern: str | None
+) -> Chosen:
+    """Return which files the options of ``selecting`` choose.
+
+    Raises:
+        click.UsageError: Names were given, and other options that select.
+    """
+    if names and (include or exclude or pattern is not None):
+        raise click.UsageError("Give NAMEs, or --include, --exclude and --pattern; not both.")
+    return Chosen(names, pattern, Selection(include or None, exclude), common.per_page)

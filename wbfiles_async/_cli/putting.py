@@ -11,7 +11,7 @@ import attrs
 
 from wbfiles_async import AsyncRun
 from wbfiles_async._cli.ending import ExitCode, complain
-from wbfiles_async._cli.fetching import described, tell_failures
+from wbfiles_async._cli.failures import described, tell_failures
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import Existing

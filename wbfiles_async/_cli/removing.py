@@ -17,7 +17,7 @@ from rich.text import Text
 from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
-from wbfiles_async._cli.fetching import tell_failures
+from wbfiles_async._cli.failures import tell_failures
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._cli.target import Filters, explained, find_erasable

@@ -82,6 +82,17 @@ def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:
     return SeveralRuns(api, tuple(run_of(api, path) for path in paths))
 
 
+def check_project(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, path: str) -> None:
+    """Check that what is chosen can be chosen of more than one run.
+
+    Raises:
+        click.UsageError: It is chosen by a pattern of the server's, and the path names no single run.
+    """
+    if chosen.pattern is not None and not isinstance(target, AsyncRun):
+        what = "is a project" if isinstance(target, AsyncRuns) else "is not the only run"
+        raise click.UsageError(f"{path} {what}, and --pattern is for one run; use --include.")
+
+
 @contextmanager
 def explained(path: str) -> Iterator[None]:
     """Say beside an error how a path that was not written out was understood.

@@ -19,6 +19,7 @@ from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._download.parts import PartsDownload
 from wbfiles_async._download.progress import Progress, report_resumed
 from wbfiles_async._download.recovery import FileRecovery
+from wbfiles_async._download.results import KEPT
 from wbfiles_async._ranges import Range
 from wbfiles_async._reports import FileResult
 from wbfiles_async._retry.attempts import attempts
@@ -49,9 +50,6 @@ FEW_CONNECTIONS: Final = 4
 ONE_CONNECTION: Final = 1
 """The same if the md5 follows, which is slower than one connection: it need not read back what arrives in order. And
 if they decrypt: each record releases Python's lock and needs it again, so that threads hold each other up."""
-
-KEPT: Final = "What has arrived of it is kept"
-"""How the note begins that an error has, if a part file is left."""
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -14,10 +14,13 @@ from wbfiles_async._download.progress import Progress, labelled, report_resumed
 from wbfiles_async._reports import DownloadReport, FileResult
 from wbfiles_async.errors import TransferError, WBFilesError
 
-__all__ = ["Results", "failed", "kept", "unexpected"]
+__all__ = ["KEPT", "Results", "failed", "kept", "unexpected"]
 
 FAILURES_KEPT: Final = 1000
 """Failures a report lists; it counts them all."""
+
+KEPT: Final = "What has arrived of it is kept"
+"""How the note begins that an error has, if a part file is left."""
 
 
 @attrs.define(eq=False)

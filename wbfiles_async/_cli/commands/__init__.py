@@ -1,0 +1,1 @@
+"""The commands of ``wbfiles``: arguments, options and help texts. What they do is in the modules above."""
