@@ -128,6 +128,32 @@ class TestPipeAndPut:
         fs.pipe_file(f"{RUN}/created", b"x", mode="create")
         assert stored(served)["created"] == b"x"
 
+    def test_many_bytes_of_a_run_are_one_upload(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
+        contents: dict[str, Any] = {f"{PROJECT}/run{number % 2}/deep/{number}": os.urandom(9) for number in range(60)}
+        requests()
+        fs.pipe(contents | {f"wandb://{RUN}/old.txt": memoryview(b"new"), f"{RUN}/more": bytearray(b"more")})
+        assert {f"{RUN}/{name}": data for name, data in stored(served).items()} | {
+            f"{PROJECT}/run1/{name}": data for name, data in stored(served, f"{PROJECT}/run1").items()
+        } == contents | {f"{RUN}/old.txt": b"new", f"{RUN}/more": b"more"}
+        sent = requests()
+        assert (sent["CreateRunFiles"], sent["store"]) == (2, 62)
+        fs.pipe({f"{RUN}/{number}": b"x" for number in range(150)})
+        assert requests()["CreateRunFiles"] == 2, "a request names a hundred files"
+        fs.pipe({})
+        assert requests() == {}
+
+    def test_of_many_bytes_what_fails_stops_nothing_else(self, served: LocalServer, fs: Fs) -> None:
+        fs.find(RUN)
+        with pytest.raises(FileExistsError):
+            fs.pipe({f"{RUN}/old.txt": b"x", f"{RUN}/new.txt": b"new"}, mode="create")
+        assert stored(served) == {"old.txt": b"old", "new.txt": b"new"}
+        assert fs.find(RUN) == [f"{RUN}/new.txt", f"{RUN}/old.txt"], "what was listed before is forgotten"
+        with pytest.raises(FileNotFoundError):
+            fs.pipe({f"{PROJECT}/none/a": b"x", f"{PROJECT}/none/b": b"x"})
+        with pytest.raises(UnsafePathError):
+            fs.pipe({f"{RUN}/fine": b"x", f"{RUN}/../out": b"x"})
+        assert "fine" not in stored(served)
+
     def test_a_folder_is_uploaded_in_batches_and_what_is_there_stays(
         self, served: LocalServer, fs: Fs, requests: Requests, tmp_path: Path
     ) -> None:
@@ -176,6 +202,7 @@ WRITES = {
     "open": lambda fs, path: fs.open(path, "wb"),
     "open to create": lambda fs, path: fs.open(path, "xb"),
     "pipe": lambda fs, path: fs.pipe(path, b"x"),
+    "pipe of many": lambda fs, path: fs.pipe({path: b"x", f"{path}.too": b"x"}),
     "put": lambda fs, path: fs.put(__file__, path),
     "put_file": lambda fs, path: fs.put_file(__file__, path),
     "cp": lambda fs, path: fs.cp(f"{RUN}/old.txt", path),

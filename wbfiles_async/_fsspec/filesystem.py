@@ -32,7 +32,7 @@ from wbfiles_async._fsspec.keys import key_of
 from wbfiles_async._fsspec.listings import Listings
 from wbfiles_async._fsspec.opening import WRITING, open_awaited_reader, open_awaited_writer, open_reader, open_writer
 from wbfiles_async._fsspec.places import PROJECT, RUN, Info, place_of
-from wbfiles_async._fsspec.putting import check_target, copy, put_many, send
+from wbfiles_async._fsspec.putting import check_target, copy, pipe_many, put_many, send
 from wbfiles_async._fsspec.reading import cat_file, cat_ranges
 from wbfiles_async._fsspec.remote import Remote
 from wbfiles_async._fsspec.removing import remove
@@ -374,6 +374,19 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         await get_many(self._remote, pairs, callback)
 
     # Writing.
+
+    async def _pipe(
+        self, path: str | Mapping[str, Any], value: Any = None, batch_size: int | None = None, **options: Any
+    ) -> None:
+        """Write files from bytes, those of one run together; ``batch_size`` has no effect: the client limits itself."""
+        if isinstance(path, str):
+            await self._pipe_file(path, value, **options)
+            return
+        mode = "xb" if options.get("mode") == "create" else "wb"
+        contents = {self._strip_protocol(each): bytes(data) for each, data in path.items()}
+        checked: list[Existing] = [self._check_target(each, mode) for each in contents]
+        if checked:
+            await pipe_many(self._remote, contents, existing=checked[0])
 
     async def _pipe_file(self, path: str, value: Any, mode: str = "overwrite", **_: object) -> None:
         """Write a file from bytes. With the mode ``create`` one that exists is an error."""

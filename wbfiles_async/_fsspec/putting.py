@@ -6,8 +6,9 @@ import asyncio
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 
@@ -17,9 +18,13 @@ from wbfiles_async._fsspec.places import FILE, place_at, place_of
 from wbfiles_async._fsspec.remote import Remote
 from wbfiles_async._fsspec.writing import IN_MEMORY
 from wbfiles_async._models import Existing, RunPath
-from wbfiles_async._upload.plan import FoundFile, name_refusal
+from wbfiles_async._tasks import open_task_group
+from wbfiles_async._upload.plan import FoundFile, GivenBytes, name_refusal
 
-__all__ = ["check_target", "copy", "put_many", "send"]
+__all__ = ["check_target", "copy", "pipe_many", "put_many", "send"]
+
+RUNS_AT_ONCE: Final = 16
+"""Runs that bytes are sent to at a time: each waits for the API most of the time."""
 
 
 def check_target(path: str, mode: str) -> Existing:
@@ -86,12 +91,44 @@ async def put_many(remote: Remote, pairs: Iterable[tuple[str, str]], callback: C
         progress = None if all(child is DEFAULT_CALLBACK for child in of_run.values()) else Progress(of_run)
         try:
             with missing_as(str(run)):
-                report = await remote.gateway.uploads().found(
-                    run, files, progress=progress, on_result=lambda _: callback.relative_update(1)
+                report = await remote.gateway.uploads().many(
+                    run,
+                    files,
+                    existing="verify",
+                    progress=progress,
+                    on_result=lambda _: callback.relative_update(1),
                 )
         finally:
             remote.listings.forget(run)
         raise_failure(report)
+
+
+async def pipe_many(remote: Remote, contents: Mapping[str, bytes], *, existing: Existing) -> None:
+    """Upload bytes as files, those of one run together.
+
+    Args:
+        remote: What is on the server.
+        contents: The bytes, by the paths that they go to.
+        existing: What to do with files that exist.
+    """
+    of_run: dict[RunPath, list[GivenBytes]] = {}
+    for path, data in contents.items():
+        place = place_of(path)
+        of_run.setdefault(place.run, []).append(GivenBytes(name=place.name, data=data))
+    limit = asyncio.Semaphore(RUNS_AT_ONCE)
+
+    async def upload(run: RunPath, files: list[GivenBytes]) -> None:
+        async with limit:
+            try:
+                with missing_as(str(run)):
+                    report = await remote.gateway.uploads().many(run, files, existing=existing)
+            finally:
+                remote.listings.forget(run)
+            raise_failure(report)
+
+    async with open_task_group() as group:
+        for run, files in of_run.items():
+            group.start_soon(upload, run, files)
 
 
 async def copy(remote: Remote, source: str, target: str) -> None:

@@ -15,8 +15,8 @@ from wbfiles_async._download.results import Results, unexpected
 from wbfiles_async._models import FileStatus
 from wbfiles_async._reports import FileResult, UploadReport
 from wbfiles_async._tasks import open_task_group
-from wbfiles_async._upload.content import FileContent
-from wbfiles_async._upload.plan import FoundFile
+from wbfiles_async._upload.content import BytesContent, FileContent, UploadContent
+from wbfiles_async._upload.plan import GivenBytes, ToUpload
 from wbfiles_async._upload.uploader import Upload, Uploader
 from wbfiles_async.errors import WBFilesError
 
@@ -46,7 +46,7 @@ class BulkUpload:
     clock: Clock
     _turn: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
 
-    async def run(self, batches: Iterator[list[FoundFile]]) -> UploadReport:
+    async def run(self, batches: Iterator[list[ToUpload]]) -> UploadReport:
         """Upload all; one file's failure does not stop the others, one of the API does.
 
         Args:
@@ -64,25 +64,24 @@ class BulkUpload:
             raise report.stopped
         return report
 
-    async def _work(self, batches: Iterator[list[FoundFile]]) -> None:
+    async def _work(self, batches: Iterator[list[ToUpload]]) -> None:
         while (batch := await self._next(batches)) is not None:
             if self.results.stopped is not None:
                 self.results.skip(len(batch))
                 continue
             await self._upload(batch)
 
-    async def _next(self, batches: Iterator[list[FoundFile]]) -> list[FoundFile] | None:
+    async def _next(self, batches: Iterator[list[ToUpload]]) -> list[ToUpload] | None:
         async with self._turn:
             return await self.disk.run(next, batches, None)
 
-    async def _upload(self, batch: Sequence[FoundFile]) -> None:
-        uploads, digests = list[tuple[FoundFile, Upload]](), self.uploader.options.verify
+    async def _upload(self, batch: Sequence[ToUpload]) -> None:
+        uploads = list[tuple[ToUpload, Upload]]()
         for found in batch:
             if found.error is not None:
                 self._add(found, None, found.error)
                 continue
-            content = FileContent(LocalFile(found.path, follow_links=found.given), self.disk, digests)
-            uploads.append((found, Upload(name=found.name, content=content, size=found.size)))
+            uploads.append((found, Upload(name=found.name, content=self._content_of(found), size=found.size)))
         if not uploads:
             return
         failure: WBFilesError | None = None
@@ -96,7 +95,13 @@ class BulkUpload:
         for found, upload in uploads:
             self._add(found, upload, upload.error or (None if upload.listed is not None else failure))
 
-    def _add(self, found: FoundFile, upload: Upload | None, error: WBFilesError | None) -> None:
+    def _content_of(self, found: ToUpload) -> UploadContent:
+        digests = self.uploader.options.verify
+        if isinstance(found, GivenBytes):
+            return BytesContent(found.data, self.disk, digests)
+        return FileContent(LocalFile(found.path, follow_links=found.given), self.disk, digests)
+
+    def _add(self, found: ToUpload, upload: Upload | None, error: WBFilesError | None) -> None:
         status: FileStatus = "failed"
         if upload is not None and error is None:
             status = "kept" if upload.kept else "uploaded" if upload.listed is not None else "planned"

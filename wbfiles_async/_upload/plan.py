@@ -1,4 +1,4 @@
-"""Finds the local files of an upload, and their names in the run. Blocking; run it through ``Disk``."""
+"""What is uploaded: finds local files, and their names in the run. Blocking; run it through ``Disk``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -17,7 +17,18 @@ from wbfiles_async._disk.reading import no_regular_file
 from wbfiles_async._download.selection import Selection
 from wbfiles_async.errors import ConfigurationError, LocalReadError, UnsafePathError, WBFilesError
 
-__all__ = ["FoundFile", "GivenPath", "batches_of", "find_files", "name_refusal", "path_list", "read_one", "read_paths"]
+__all__ = [
+    "FoundFile",
+    "GivenBytes",
+    "GivenPath",
+    "ToUpload",
+    "batches_of",
+    "find_files",
+    "name_refusal",
+    "path_list",
+    "read_one",
+    "read_paths",
+]
 
 BATCH_FILES: Final = 100
 """Files of a batch: as many as one request of the API names."""
@@ -59,6 +70,38 @@ class FoundFile:
     size: int = 0
     given: bool = False
     error: WBFilesError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GivenBytes:
+    """Bytes to upload, which must not change meanwhile.
+
+    Attributes:
+        name: The name of their file in the run.
+        data: The bytes.
+    """
+
+    name: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return len(self.data)
+
+    @property
+    def path(self) -> None:
+        """They are no local file."""
+        return
+
+    @property
+    def error(self) -> None:
+        """Nothing keeps them from being uploaded."""
+        return
+
+
+ToUpload: TypeAlias = FoundFile | GivenBytes
+"""What becomes one file of a run."""
 
 
 def read_paths(
@@ -202,9 +245,9 @@ def name_refusal(name: str) -> UnsafePathError | None:
     )
 
 
-def batches_of(files: Iterable[FoundFile]) -> Iterator[list[FoundFile]]:
+def batches_of(files: Iterable[ToUpload]) -> Iterator[list[ToUpload]]:
     """Gather files into batches that are uploaded together."""
-    batch, size = list[FoundFile](), 0
+    batch, size = list[ToUpload](), 0
     for file in files:
         batch.append(file)
         size += file.size

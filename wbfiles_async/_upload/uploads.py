@@ -23,7 +23,7 @@ from wbfiles_async._reports import FileResult, UploadReport
 from wbfiles_async._store.writer import StoreWriter
 from wbfiles_async._upload.bulk import BulkUpload, failure_of
 from wbfiles_async._upload.content import BytesContent, FileContent, UploadContent
-from wbfiles_async._upload.plan import FoundFile, batches_of, find_files, read_one, read_paths
+from wbfiles_async._upload.plan import ToUpload, batches_of, find_files, read_one, read_paths
 from wbfiles_async._upload.uploader import Upload, Uploader
 from wbfiles_async.errors import TransferError
 
@@ -66,16 +66,17 @@ class Uploads:
         batches = await self._batches(paths, root, selection)
         return await self._bulk(run, batches, existing, Results(progress, on_result), dry_run=dry_run)
 
-    async def found(
+    async def many(
         self,
         run: RunPath,
-        files: Iterable[FoundFile],
+        files: Iterable[ToUpload],
         *,
-        progress: Progress | None,
-        on_result: Callable[[FileResult], None] | None,
+        existing: Existing,
+        progress: Progress | None = None,
+        on_result: Callable[[FileResult], None] | None = None,
     ) -> UploadReport:
-        """Upload local files under names of the caller's choice, each taken as it is; one that is the same stays."""
-        return await self._bulk(run, batches_of(files), "verify", Results(progress, on_result))
+        """Upload local files and bytes under names of the caller's choice, each taken as it is."""
+        return await self._bulk(run, batches_of(files), existing, Results(progress, on_result))
 
     async def listing(
         self, paths: Iterable[str | os.PathLike[str]], root: str | os.PathLike[str], selection: Selection
@@ -117,13 +118,13 @@ class Uploads:
 
     async def _batches(
         self, paths: Iterable[str | os.PathLike[str]], root: str | os.PathLike[str], selection: Selection
-    ) -> Iterator[list[FoundFile]]:
+    ) -> Iterator[list[ToUpload]]:
         return batches_of(find_files(await self.disk.run(read_paths, paths, root), selection))
 
     async def _bulk(
         self,
         run: RunPath,
-        batches: Iterator[list[FoundFile]],
+        batches: Iterator[list[ToUpload]],
         existing: Existing,
         results: Results,
         *,
