@@ -123,6 +123,7 @@ class AddressPolicy:
             raise ForbiddenAddressError(reach)
 
 
+@lru_cache(maxsize=256)  # each connection asks
 def reach_of(address: str) -> Reach:
     """Classify an address, also one that carries another: the strictest of what it may lead to.
 

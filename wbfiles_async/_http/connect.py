@@ -12,7 +12,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 import aiohappyeyeballs
@@ -179,12 +179,20 @@ class Connector:
         return await _start(addresses, open_socket)
 
     async def _resolve(self, host: str, port: int) -> list[AddrInfoType]:
-        try:
-            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-        except ValueError:
+        family = _family_of(host)
+        if family is None:
             look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             return [*await self._threads.run(look_up)]
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]  # needs no thread
+
+
+@lru_cache(maxsize=256)  # each connection asks
+def _family_of(host: str) -> socket.AddressFamily | None:
+    """Return the family of an address; ``None`` for a name."""
+    try:
+        return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return None
 
 
 async def _start(addresses: list[AddrInfoType], open_socket: Callable[[AddrInfoType], socket.socket]) -> socket.socket:
