@@ -1,4 +1,4 @@
-"""What holds for every test: nothing of the machine it runs on shows through, and no secret shows anywhere."""
+"""For every test: isolation from the machine, and a search for secrets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _NAMES = {"NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the plugins of this folder begin."""
+    """Start the plugins of this folder."""
     for mark in ("azure", "gcs", "gzip", "hdfs", "numpy", "pandas", "processes", "s3", "threading"):
         config.addinivalue_line("markers", f"{mark}: of pyarrow's own tests, which tests/ecosystem runs")
-    hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of a test
+    hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine must not fail a test
     hypothesis.settings.load_profile("tests")
     leaks.pytest_configure(config)
     transports.pytest_configure(config)
@@ -61,7 +61,7 @@ _REDUCERS = copyreg.dispatch_table.copy()
 
 @pytest.fixture(autouse=True)
 def reducers() -> Iterator[None]:
-    """Errors are pickled as they are by themselves: distributed, once imported, adds what caused them, and frames."""
+    """Errors are pickled in the default way: distributed, once imported, adds their causes and frames."""
     yield
     if len(copyreg.dispatch_table) != len(_REDUCERS):
         copyreg.dispatch_table.clear()
@@ -70,7 +70,7 @@ def reducers() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def signals() -> None:
-    """Signals as in a terminal: what nohup, or a shell in the background, has us ignore, children would ignore too."""
+    """Signals as in a terminal: children would inherit those that nohup or a background shell ignores."""
     for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:

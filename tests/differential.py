@@ -1,6 +1,6 @@
-"""What `wandb` and we make of the same faulty store. `python tests/differential.py` prints it.
+"""Compares `wandb` and this package with the same faulty store. `python tests/differential.py` prints the table.
 
-An older file is in the way each time.
+Each download finds an older file at its path.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ FAULTS = {
     "expired once": "the signed URL has expired",
     "no ranges": "the store ignores ranges (a file of 10 MiB)",
 }
-"""What the store does, by the name of the file."""
+"""The store's fault, by the name of the file."""
 
 
 def content(name: str) -> bytes:
-    """Return what is stored under the name."""
+    """Return the stored bytes of the name."""
     return LINE * (10 * (1 << 20) // len(LINE)) if name == "no ranges" else LINE
 
 
 class FaultyServer(LocalServer):
-    """A ``LocalServer`` whose store does to a file what its name says."""
+    """A ``LocalServer`` whose store has the fault that a file's name states."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -82,18 +82,18 @@ def _broken_off(request: web.Request, header: str) -> web.Response:
     assert request.transport is not None
     request.transport.write(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode() + LINE[: len(LINE) // 2])
     request.transport.close()
-    return web.Response()  # which goes nowhere
+    return web.Response()  # which leads nowhere
 
 
 @attrs.frozen
 class Seen:
-    """What a script saw with one of the two.
+    """A script's observations with one of the two packages.
 
     Attributes:
-        files: By name, how the download of each file ended.
+        files: The outcome of each file's download, by name.
         link: The error for a file behind a symbolic link below the root.
-        outside: Whether that wrote to where the link leads.
-        listed: How many files a run has that was taken away, or the error.
+        outside: Whether that wrote to the link's target.
+        listed: The number of files listed for a run that was removed, or the error.
     """
 
     files: Mapping[str, Mapping[str, Any]]
@@ -118,7 +118,7 @@ def _said(name: str, *, error: str | None, shown: str, old: bool, md5: str) -> s
 
 
 def see(module: str) -> Seen:
-    """Let a script download with one of the two, each from a server of its own."""
+    """Run a script's downloads with one of the two packages, each from its own server."""
     with tempfile.TemporaryDirectory() as folder, FaultyServer(Path(folder) / "served") as server:
         for name in (*FAULTS, "link/a.txt"):
             server.add_file(RUN, name, content(name))
@@ -139,7 +139,7 @@ def see(module: str) -> Seen:
 
 
 def table(wandb: Seen, ours: Seen) -> str:
-    """Return the table for the page that compares the two."""
+    """Return the table for the page that compares them."""
     mine = ours.cells()
     lines = [f"| {fault} | {cell} | {mine[fault]} |" for fault, cell in wandb.cells().items()]
     return "\n".join(["| what happens | `wandb` | `wbfiles_async` |", "|---|---|---|", *lines])

@@ -1,6 +1,6 @@
-"""The table of faults: which tests hold which row, and whether they do. `python tests/fault_table.py` makes it.
+"""The table of faults: the tests of each row and their results. `python tests/fault_table.py` writes it.
 
-A test says by its marker which rows of `fault_rows.toml` it holds: `@pytest.mark.fault(1, 6)`.
+A test names the rows of `fault_rows.toml` that it covers with a marker: `@pytest.mark.fault(1, 6)`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DOCUMENT = TESTS.parent / "docs" / "faults.md"
 _HEAD = """\
 # Faults
 
-What can go wrong between a run's file and its place on the disk, what must happen then, and the tests that make it go
-wrong to see that it does. Written by `nox -s faults`, which runs these tests; the rows are in `tests/fault_rows.toml`.
-P0 matters most.
+What can go wrong while files are transferred, what must happen then, and the tests that cause each fault and check the
+result. Written by `nox -s faults`, which runs these tests; the rows are in `tests/fault_rows.toml`. P0 is the most
+important.
 
 """
 
@@ -34,11 +34,11 @@ class Row:
     """One fault.
 
     Attributes:
-        number: Its number, for good.
-        priority: 0 matters most.
+        number: Its number, which never changes.
+        priority: 0 is the most important.
         fault: What goes wrong.
         promise: What must happen then.
-        reason: Why it cannot be made to happen in a test here; empty where it can.
+        reason: Why a test cannot cause it; empty if one can.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Row:
 
 @attrs.frozen(order=True)
 class Test:
-    """A test function: its file below `tests`, and its name there, with its class's where it is in one."""
+    """A test function: its file below `tests`, and its name, after the name of its class if it has one."""
 
     file: str
     name: str
@@ -60,7 +60,7 @@ class Test:
 
 @attrs.define
 class Outcome:
-    """How the cases of one test function ended."""
+    """The results of one test function's cases."""
 
     passed: int = 0
     failed: int = 0
@@ -74,7 +74,7 @@ def rows() -> dict[int, Row]:
 
 
 def marked() -> dict[int, list[Test]]:
-    """Find the tests that are marked with each row, from their text alone."""
+    """Find the tests marked with each row, from the source alone."""
     found: defaultdict[int, list[Test]] = defaultdict(list)
     for file in sorted(TESTS.rglob("test_*.py")):
         for name, numbers in _marked_in(ast.parse(file.read_text()).body):
@@ -102,19 +102,19 @@ def _numbers_of(decorator: ast.expr) -> frozenset[int]:
 
 
 class Recorder:
-    """A plugin of pytest that runs the marked tests only, and notes how each ended."""
+    """A pytest plugin that runs only the marked tests and records their results."""
 
     def __init__(self) -> None:
         self.outcomes: defaultdict[Test, Outcome] = defaultdict(Outcome)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave the others out."""
+        """Deselect the others."""
         others = [item for item in items if item.get_closest_marker("fault") is None]
         items[:] = [item for item in items if item not in set(others)]
         config.hook.pytest_deselected(items=others)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a case's end."""
+        """Count the result of a case."""
         if report.when != "call" and report.passed:
             return
         file, _, name = report.nodeid.removeprefix("tests/").partition("::")
@@ -129,7 +129,7 @@ class Recorder:
 
 def table(rows: Mapping[int, Row], marked: Mapping[int, Sequence[Test]], outcomes: Mapping[Test, Outcome]) -> str:
     """Return the table, in Markdown."""
-    lines = ["| # | P | fault | must happen | held by | result |", "|--:|--|---|---|---|---|"]
+    lines = ["| # | P | fault | required behaviour | tests | result |", "|--:|--|---|---|---|---|"]
     for row in rows.values():
         tests = sorted(marked.get(row.number, ()))
         cells = [
@@ -151,12 +151,12 @@ def _words(name: str) -> str:
 def _result(row: Row, outcomes: Sequence[Outcome]) -> str:
     failed, passed = sum(o.failed for o in outcomes), sum(o.passed for o in outcomes)
     if failed:
-        return f"**not held**: {failed} of {failed + passed} cases failed"
+        return f"**failed**: {failed} of {failed + passed} cases"
     if passed:
-        return f"held: {passed} {'case' if passed == 1 else 'cases'}"
+        return f"passed: {passed} {'case' if passed == 1 else 'cases'}"
     if any(o.skipped for o in outcomes):
         return "skipped on this machine"
-    return f"not injected: {row.reason}" if row.reason else "**no test**"
+    return f"not tested: {row.reason}" if row.reason else "**no test**"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A file system over an embedded server; what tests of it need."""
+"""Fixtures for tests of the file system, over an embedded server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import wbfiles_async.fsspec
 from wbfiles_async.testing import LocalServer
 
 Fs: TypeAlias = Any
-"""A file system: fsspec states no types, and what is inferred of its methods is not what they are for."""
+"""A file system: fsspec is untyped, and the types inferred for its methods are wrong."""
 
 WandbFileSystem: Any = wbfiles_async.fsspec.WandbFileSystem
 fsspec: Any = the_package
@@ -22,7 +22,7 @@ Requests = Callable[[], dict[str, int]]
 
 @pytest.fixture
 def environment(wandb_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
-    """The server in the environment, where file systems find it, and none that was made before."""
+    """Puts the server into the environment, and clears cached file systems."""
     WandbFileSystem.clear_instance_cache()
     monkeypatch.setenv("WANDB_BASE_URL", wandb_server.base_url)
     monkeypatch.setenv("WANDB_API_KEY", wandb_server.api_key)
@@ -40,7 +40,7 @@ def fs(environment: LocalServer) -> Fs:
 
 @pytest.fixture
 def requests(environment: LocalServer) -> Requests:
-    """Return what was requested since the last call: operations of the API, and ranges or files of the store."""
+    """Return the requests since the last call: operations of the API, and ranges or files of the store."""
 
     def counted() -> dict[str, int]:
         seen = Counter(request.operation or "store" for request in environment.requests)

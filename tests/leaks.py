@@ -1,6 +1,6 @@
-"""Looks for secrets in everything that a test made the library say; a pytest plugin.
+"""A pytest plugin that searches everything that a test made the library output for secrets.
 
-It learns the secrets where they are passed in: each key, each credential that is sent. Signatures, tokens and
+It records the secrets that are passed in: each key, each credential that is sent. Signatures, tokens and
 ``Authorization`` values are known by their form as well. After each test it searches what was logged (at level
 DEBUG), printed or read by the test, each error in every form (text, attributes, traceback with causes and notes,
 pickle), and the texts and pickles of the public objects. A test that shows a secret on purpose is marked
@@ -39,7 +39,7 @@ from wbfiles_async import (
 from wbfiles_async._auth import authenticators, credentials
 
 MOST = 200
-"""Errors, and objects of each kind, that are kept of one test: the hundredth looks like the first."""
+"""The maximum of errors, and of objects of each kind, kept per test."""
 
 FORMS = tuple(
     re.compile(form, re.IGNORECASE)
@@ -54,7 +54,7 @@ FORMS = tuple(
 
 @attrs.define
 class Watch:
-    """What one test made known, and what it made the library say."""
+    """The secrets of one test, and the library's output in it."""
 
     secrets: set[str] = attrs.field(factory=set)
     texts: list[tuple[str, str]] = attrs.field(factory=list)
@@ -62,23 +62,23 @@ class Watch:
     objects: dict[type, list[object]] = attrs.field(factory=dict)
 
     def learn(self, secret: str) -> None:
-        """Take a text for a secret, and what it looks like when it is sent."""
+        """Record a secret, and its encoded forms."""
         self.secrets |= {secret, base64.b64encode(f"api:{secret}".encode()).decode()}
 
     def say(self, where: str, *said: str | bytes | None) -> None:
-        """Take something that was said."""
+        """Record an output."""
         for text in said:
             if text:
                 self.texts.append((where, text.decode("utf-8", "replace") if isinstance(text, bytes) else text))
 
     def keep(self, made: object) -> None:
-        """Take an object to look at later."""
+        """Record an object to search later."""
         kept = self.errors if isinstance(made, BaseException) else self.objects.setdefault(type(made), [])
         if len(kept) < MOST:
             kept.append(made)  # type: ignore[arg-type]
 
     def leaks(self) -> list[str]:
-        """Search everything; return where a secret was found, and the beginning of it."""
+        """Search everything; return the location and the beginning of each secret found."""
         found = []
         for where, text in [*self.texts, *self._shown()]:
             found += [f"{where} shows {secret[:6]}..." for secret in self.secrets if secret in text]
@@ -98,7 +98,7 @@ class Watch:
 
 
 def texts_of(error: BaseException) -> dict[str, str]:
-    """Return all forms in which somebody may come to see an error."""
+    """Return all forms in which an error may be shown."""
     return {
         "text": str(error),
         "repr": repr(error),
@@ -110,7 +110,7 @@ def texts_of(error: BaseException) -> dict[str, str]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """All that led to an error: what pickles of Dask hold, too."""
+    """An error with all its causes, which Dask's pickles contain, too."""
     seen: list[BaseException] = []
     left = [error]
     while left:
@@ -126,14 +126,14 @@ def _pickled_state(error: BaseException) -> str:
 
 
 def _file_system_texts(fs: Any) -> Iterable[tuple[str, str]]:
-    """Return all that fsspec, and what uses it, show of a file system."""
+    """Return everything that fsspec and its users show of a file system."""
     yield "the JSON of a file system", fs.to_json()
     yield "the storage options of a file system", repr((fs.storage_args, fs.storage_options))
     yield "the token of a file system", repr((fs._fs_token, fs.fsid))
 
 
 _REDUCERS = copyreg.dispatch_table.copy()
-"""How things are pickled by themselves: distributed, once imported, has errors pickled with their causes and frames."""
+"""The default pickling: distributed, once imported, pickles errors with their causes and frames."""
 
 
 def _pickled(one: object) -> str:
@@ -147,7 +147,7 @@ def _pickled(one: object) -> str:
 
 
 class _Ear(logging.Handler):
-    """Hears what the library logs; not what httpx logs of a client that a test brought along."""
+    """Records the library's log; not what httpx logs of a client injected by a test."""
 
     def emit(self, record: logging.LogRecord) -> None:
         current.say("the log", logging.Formatter("%(name)s %(message)s").format(record))
@@ -158,7 +158,7 @@ _ear = _Ear(logging.DEBUG)
 
 
 def _after(owner: type, name: str, tell: Callable[..., None]) -> None:
-    """Have ``tell`` called with the result and the arguments of each call of a method."""
+    """Call ``tell`` with the result and the arguments of each call of a method."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -191,7 +191,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin a test with nothing known and nothing said."""
+    """Start a test without secrets and outputs."""
     global current
     current = Watch()
 
@@ -200,12 +200,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Search when all is over, and fail where something was found."""
+    """Search after the teardown, and fail if something was found."""
     report = yield
     if report.when != "teardown" or item.get_closest_marker("shows_secrets"):
         return report
     for where, text in report.sections:
-        if "log" not in where:  # which is heard by ourselves, without what others log
+        if "log" not in where:  # which is recorded above, without other loggers
             current.say(where, text)
     leaks = current.leaks()
     if leaks and report.outcome == "passed":

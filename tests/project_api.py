@@ -1,4 +1,4 @@
-"""W&B's API with one project in memory, whose deletions do what a test wants; it runs below an httpx client."""
+"""W&B's API with one project in memory and scripted deletions, as the transport of an httpx client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROJECT = "team/project"
 
 Reply = httpx.Response | Exception
 Mutation = Callable[["ProjectApi", list[str]], Reply]
-"""What the API does when it is asked to delete files of these ids."""
+"""The API's handling of a request to delete files with these ids."""
 
 
 def data(value: object) -> httpx.Response:
@@ -33,7 +33,7 @@ def lost() -> Reply:
 
 
 def deletes(api: ProjectApi, ids: Iterable[str]) -> Reply:
-    """Delete those that are there, as the server should."""
+    """Delete the existing ones, like a good server."""
     there = [api.remove(identity) for identity in ids]
     return data({"deleteFiles": {"success": all(there)}})
 
@@ -44,11 +44,11 @@ class ProjectApi:
 
     Attributes:
         runs: Each run's files: sizes by name. The id of a file is its run and its name.
-        mutations: What is done at each mutation; the last stays.
-        narrows: Whether it compares names and patterns itself; else it lists all files.
-        finds_runs: Whether it understands a filter on the runs' names.
+        mutations: The handling of each mutation; the last one repeats.
+        narrows: Whether it evaluates names and patterns; otherwise it lists all files.
+        finds_runs: Whether it supports a filter on the runs' names.
         asked: The ids of each mutation.
-        operations: What was asked, in order.
+        operations: The requests, in order.
     """
 
     runs: dict[str, dict[str, int]]
@@ -71,7 +71,7 @@ class ProjectApi:
 
     @property
     def files(self) -> set[str]:
-        """The ids of all files that are there."""
+        """The ids of all existing files."""
         return {f"{run}/{name}" for run, files in self.runs.items() for name in files}
 
     def remove(self, identity: str) -> bool:
@@ -82,7 +82,7 @@ class ProjectApi:
         asked = json.loads(request.content)
         self.at_once += 1
         self.most = max(self.most, self.at_once)
-        await asyncio.sleep(0)  # so that others can come meanwhile
+        await asyncio.sleep(0)  # so that others can arrive meanwhile
         self.at_once -= 1
         reply = self._reply(asked["query"], asked["variables"])
         if isinstance(reply, Exception):

@@ -1,4 +1,4 @@
-"""A real S3 server for tests, by moto in a process of its own; a bucket of each test's own."""
+"""A real S3 server for tests, moto in its own process; a bucket per test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = itertools.count()
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 _SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20260101/us-east-1/s3/aws4_request, Signature=0"}
-"""What moto takes for a signature."""
+"""The signature that moto accepts."""
 
 MISSING = [name for name in ("moto", "flask", "flask_cors", "obstore") if find_spec(name) is None]
 needs_s3 = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)} (the group `stores`)")
@@ -43,7 +43,7 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What names the server and has its credentials."""
+        """Environment variables with the server and its credentials."""
         return {
             "AWS_ACCESS_KEY_ID": KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -84,11 +84,11 @@ class S3:
         ).raise_for_status()
 
     def unfinished(self) -> list[str]:
-        """Uploads of several parts that were begun and neither completed nor aborted."""
+        """Multipart uploads that were neither completed nor aborted."""
         return re.findall("<Key>(.*?)</Key>", self._send("GET", f"/{self.bucket}?uploads").text)
 
     def fail(self, *faults: dict[str, object]) -> None:
-        """Have the next requests fail."""
+        """Make the next requests fail."""
         with_defaults = [{"method": "PUT", "contains": "/", "code": "Fault", "times": 10**6} | each for each in faults]
         httpx.post(f"{self.origin}/_faults", json=with_defaults, trust_env=False).raise_for_status()
 

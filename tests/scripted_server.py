@@ -1,7 +1,7 @@
-"""A scripted server for tests: each request is answered by a program, down to its bytes and how they end.
+"""A scripted server for tests: a program answers each request, down to its bytes and how they end.
 
-It speaks raw HTTP/1.1 in the test's own event loop, keeps a log of every request, and plays the API (a listing
-of what was `put`) and the store at once.
+It speaks raw HTTP/1.1 in the test's own event loop, logs every request, and is the API (a listing of what was `put`)
+and the store at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Failed = TypeVar("Failed", bound=WBFilesError)
 API_KEY = "0123456789" * 4
 RUN = "team/project/run1"
 SIGNATURE = "0123456789abcdef-secret"
-"""What stands in for a signature in the URLs; must never show up in a message."""
+"""The signature in URLs; must never appear in a message."""
 
 
 @attrs.frozen
@@ -50,7 +50,7 @@ class Seen:
         target: The request's target, exactly as it was on the wire.
         headers: By name in lower case.
         body: The whole body.
-        connection: Counts the connections; equal for requests that were sent over the same one.
+        connection: The number of the connection; equal for requests over the same one.
     """
 
     method: str
@@ -76,24 +76,24 @@ End = Literal["keep", "close", "reset", "stall"]
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What is sent for one request.
+    """The response to one request.
 
     Attributes:
         status: The status of the status line.
         headers: Besides those of the framing.
         body: The whole body.
         framing: ``length``: with a Content-Length; ``chunked``; ``none``: the connection's end is the body's.
-        length: The Content-Length to state, where it is not the body's.
+        length: The Content-Length to state, if it is not the body's.
         head: Sent as it is instead of status line and headers.
-        cut: Bytes of the body after which nothing more is sent.
+        cut: The number of bytes of the body after which nothing more is sent.
         end: What happens to the connection then: it is kept, closed, reset, or stays open and silent.
-        gate: Waited for before anything is sent.
-        gate_at: Bytes of the body after which the gate is waited for, instead of before the head.
+        gate: An event to wait for before anything is sent.
+        gate_at: The number of bytes of the body before the gate, instead of before the head.
         piece: Bytes of the body to send at a time.
         pause: Seconds between two pieces.
         endless: Whether the body is sent over and over, for as long as the client reads.
-        takes: Bytes of the request's body that are read before, where not all of them are.
-        unread: Whether nothing is sent, and the rest of the body stays where it is: the client cannot send it.
+        takes: The number of bytes of the request's body that are read before, if not all.
+        unread: Whether nothing is sent and the rest of the body is not read, so that the client cannot send it.
     """
 
     status: int = 200
@@ -113,7 +113,7 @@ class Answer:
     unread: bool = False
 
     def but(self, **changes: Any) -> Answer:
-        """Return the same answer with some things changed."""
+        """Return the same response with some changes."""
         return attrs.evolve(self, **changes)
 
 
@@ -123,12 +123,12 @@ Step = Answer | Program
 
 @attrs.define
 class Stored:
-    """A stored object, served as a good store does: ranges, If-Match and 416.
+    """A stored object, served like a good store: ranges, If-Match and 416.
 
     Attributes:
         data: Its bytes.
-        etag: Its entity tag; ``None`` for a store that gives none.
-        ranges: Whether ranges are served; else the whole is sent for each request.
+        etag: Its entity tag; ``None`` for a store without them.
+        ranges: Whether ranges are served; otherwise the whole is sent for each request.
     """
 
     data: bytes
@@ -151,7 +151,7 @@ class Stored:
         return Answer(status=206, headers=headers | {"Content-Range": place}, body=part)
 
     def but(self, **changes: Any) -> Program:
-        """Return a program that answers as this object does, with some things of the answer changed."""
+        """Return a program that answers like this object, with some changes to the response."""
         return lambda seen: self(seen).but(**changes)
 
 
@@ -169,7 +169,7 @@ def redirect(location: str, status: int = 302) -> Answer:
 
 
 def graphql_answer(data: object, status: int = 200) -> Answer:
-    """Return an answer of the API that carries data."""
+    """Return a response of the API with data."""
     return Answer(status=status, headers={"Content-Type": "application/json"}, body=json.dumps({"data": data}).encode())
 
 
@@ -179,24 +179,24 @@ def base64_md5(data: bytes) -> str:
 
 
 class ScriptedServer:
-    """Answers by programs. Use as an async context manager.
+    """Answers requests with programs. Use as an async context manager.
 
     Args:
         tls: Speaks TLS if given.
-        is_proxy: Whether it plays the proxy by which it is reached too.
+        is_proxy: Whether it is also the proxy through which it is reached.
 
     Attributes:
         requests: All requests, oldest first.
-        files: The nodes that the listing of the run `RUN` gives; tests may change them at any time.
-        busy: Requests to the store that are not yet answered to the last byte.
-        most_busy: The largest that ``busy`` has been.
+        files: The listed nodes of the run `RUN`; tests may change them at any time.
+        busy: Requests to the store in progress.
+        most_busy: The maximum of ``busy``.
         sent: Bytes of bodies that the network has taken.
-        is_proxy: Whether it plays the proxy by which it is reached too.
-        transport: The way that its clients take.
-        upload_headers: The header fields that it wants with uploads.
-        marks_uploads: Whether it lists an upload only once it is told of it.
-        unmarked: What it was sent, and was not told of yet.
-        reads_on: If there is one, no more than a beginning of a body is read until it is set.
+        is_proxy: Whether it is also the proxy through which it is reached.
+        transport: The transport of its clients.
+        upload_headers: The header fields that it requests for uploads.
+        marks_uploads: Whether it lists an upload only after it has been marked.
+        unmarked: Uploads that have not been marked yet.
+        reads_on: If there is one, only the beginning of a body is read until it is set.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, is_proxy: bool = False) -> None:
@@ -231,11 +231,11 @@ class ScriptedServer:
         for writer in self._writers:
             writer.transport.abort()
         await self._server.wait_closed()
-        await asyncio.sleep(0)  # aborted connections close their sockets in the loop's next turn
+        await asyncio.sleep(0)  # aborted connections close their sockets in the next iteration of the loop
 
     @property
     def tasks(self) -> set[asyncio.Task[object]]:
-        """The server's own tasks, which a test that looks for left-over tasks leaves out."""
+        """The server's own tasks, which tests for leftover tasks ignore."""
         return set(self._tasks)
 
     @property
@@ -254,7 +254,7 @@ class ScriptedServer:
 
     @property
     def own_url(self) -> str:
-        """Where it listens, as a URL."""
+        """Its URL."""
         return f"{'https' if self._tls else 'http'}://{'localhost' if self._tls else '127.0.0.1'}:{self.port}"
 
     def url(self, path: str) -> str:
@@ -262,7 +262,7 @@ class ScriptedServer:
         return f"{self.base_url}{path}?X-Amz-Signature={SIGNATURE}"
 
     def on(self, path: str, *steps: Step) -> None:
-        """Answer the n-th request for a path by the n-th step, and all later ones by the last."""
+        """Answer the n-th request for a path with the n-th step, and all later ones with the last."""
         self._scripts[path] = list(steps)
 
     def put(self, name: str, data: bytes, *steps: Step, **attributes: object) -> dict[str, object]:
@@ -270,9 +270,9 @@ class ScriptedServer:
 
         Args:
             name: The file's name in the run.
-            data: What the listing states of it, and what is served where no steps are given.
-            steps: How its requests are answered.
-            attributes: Of the node, instead of the right ones.
+            data: The bytes that the listing states, and that are served without steps.
+            steps: The responses to its requests.
+            attributes: Attributes of the node, in place of the right ones.
 
         Returns:
             The node.
@@ -293,20 +293,20 @@ class ScriptedServer:
         return self.files[name]
 
     def seen(self, path: str = "/store/") -> list[Seen]:
-        """Return the requests for a path, or for all below one that ends with ``/``."""
+        """Return the requests for a path, or for all below a path that ends with ``/``."""
         return [s for s in self.requests if s.path == path or (path.endswith("/") and s.path.startswith(path))]
 
     def takes(self, name: str, *steps: Step) -> None:
-        """Answer the n-th upload of a file by the n-th step, and all later ones by the last; it is kept by default."""
+        """Answer the n-th upload of a file with the n-th step, later ones with the last; by default store it."""
         self.on(f"/upload/{quote(name)}", *(steps or (self.keep,)))
 
     def keep(self, seen: Seen) -> Answer:
-        """Keep an upload, as a store does that has received all of it, and list it."""
+        """Store a complete upload, and list it."""
         self.store(unquote(seen.path.removeprefix("/upload/")), seen.body)
         return Answer(headers={"ETag": '"kept"'})
 
     def store(self, name: str, data: bytes) -> None:
-        """Store an object; it is listed when the API is told of it, if it wants to be."""
+        """Store an object; list it now, or after it has been marked if that is required."""
         before = self.files.get(name)
         node = self.put(name, data, updatedAt=f"2026-02-02T00:00:{len(self.requests) % 60:02}")
         if self.marks_uploads:
@@ -316,7 +316,7 @@ class ScriptedServer:
                 self.files[name] = before
 
     def answer_api(self, seen: Seen) -> Answer:
-        """Answer what the API is asked."""
+        """Answer a request to the API."""
         asked = json.loads(seen.body)
         query, files = asked["query"], asked["variables"].get("files", [])
         if "createRunFiles" in query:
@@ -335,7 +335,7 @@ class ScriptedServer:
         return self.list_files(seen)
 
     def list_files(self, seen: Seen) -> Answer:
-        """Answer the API's query for the files of a run, from `files`."""
+        """Answer a query for the files of a run, from `files`."""
         variables = json.loads(seen.body)["variables"]
         names = variables.get("fileNames") or list(self.files)
         edges = [{"node": self.files[name], "cursor": name} for name in names if name in self.files]
@@ -361,7 +361,7 @@ class ScriptedServer:
             self._tasks.discard(task)
 
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> Seen:
-        """Read a request, as far as its answer wants it; as it arrives from the proxy, if the server plays that."""
+        """Read a request, as far as its response requires; in proxy form if this is the proxy."""
         seen = await _read_head(reader, connection)
         if self.is_proxy:
             seen = attrs.evolve(seen, target=seen.target.removeprefix(self.base_url))
@@ -376,7 +376,7 @@ class ScriptedServer:
         return attrs.evolve(seen, body=beginning + await reader.readexactly(rest))
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; return whether the connection is good for another."""
+        """Answer one request; return whether the connection can be kept."""
         self.requests.append(seen)
         counted = seen.path.startswith(("/store/", "/upload/"))
         self.busy += counted
@@ -390,7 +390,7 @@ class ScriptedServer:
             writer.write(_head(answer))
             await self._send_body(answer, reader, writer)
         finally:
-            # Before the last byte can have been read: then the client may count on the slot.
+            # Before the last byte can have been read, after which the client may rely on the slot.
             self.busy -= counted
         await writer.drain()
         match answer.end:
@@ -437,9 +437,9 @@ class ScriptedServer:
 
 
 class LastingApi(AsyncApi):
-    """A client that shows at the end of its `async with` that it still works, whatever happened in it.
+    """A client that is checked to work at the end of its `async with` block.
 
-    It fetches another file, of another store, with every connection free; the tests' server does not see it.
+    It fetches another file, from another store, with every slot free; the test's server does not see it.
     """
 
     async def __aexit__(
@@ -447,7 +447,7 @@ class LastingApi(AsyncApi):
     ) -> None:
         try:
             session = None if error else self._gateway._session
-            if session is not None:  # it has asked for something, and is not closed
+            if session is not None:  # it has sent a request, and is not closed
                 async with ScriptedServer() as other, asyncio.timeout(10):
                     while session.limits.under_way:  # noqa: ASYNC110  # of tasks that the test leaves to the end
                         await asyncio.sleep(0.001)
@@ -460,7 +460,7 @@ class LastingApi(AsyncApi):
 
 
 def client(server: ScriptedServer, **options: Any) -> AsyncApi:
-    """Return a client of the server that gives up quickly; options as for `TransferOptions`."""
+    """Return a client of the server with short timeouts; options as for `TransferOptions`."""
     options.setdefault("insecure_stores", server.base_url.startswith("https:"))  # for the other store at the end
     if server.is_proxy:
         options.setdefault("private_stores", True)  # for the same one
@@ -475,19 +475,19 @@ def with_clock(api: AsyncApi) -> AsyncApi:
 
 
 def quick(**options: Any) -> TransferOptions:
-    """Return options by which nothing takes long, and what is interrupted leaves nothing to resume from."""
+    """Return options with short timeouts and without resuming."""
     return attrs.evolve(
         TransferOptions(attempts=3, stall_seconds=5.0, connect_timeout=5.0, time_budget=20.0, resume=False), **options
     )
 
 
 def remote(api: AsyncApi, node: Mapping[str, object]) -> AsyncFile:
-    """Return the file of a node that `ScriptedServer.put` gave."""
+    """Return the file of a node from `ScriptedServer.put`."""
     return AsyncFile(api, node, api.run(RUN))
 
 
 async def error_of(kind: type[Failed], work: Awaitable[object]) -> Failed:
-    """Await work that must fail with this kind of error, and look for what an error must never hold.
+    """Await work that must fail with this kind of error, and search the error for secrets.
 
     Returns:
         The error; it has a message, pickles, and shows no secret in any form.
@@ -504,7 +504,7 @@ async def error_of(kind: type[Failed], work: Awaitable[object]) -> Failed:
 
 
 def secrets_in(text: str) -> list[str]:
-    """Return the secrets that a text shows: the key, as it is and as it is sent, and signatures."""
+    """Return the secrets in a text: the key, plain and encoded, and signatures."""
     encoded = base64.b64encode(f"api:{API_KEY}".encode()).decode()
     return [secret for secret in (API_KEY, encoded, SIGNATURE, "X-Amz-") if secret in text]
 
@@ -518,7 +518,7 @@ def temporaries(root: Path) -> list[Path]:
 async def server(
     caplog: pytest.LogCaptureFixture, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ScriptedServer]:
-    """A scripted server for the length of one test, which must log no secret."""
+    """A scripted server for one test, which must log no secret."""
     caplog.set_level(logging.DEBUG)
     async with ScriptedServer(transport.server_context(), is_proxy=transport.proxied) as running:
         running.transport = transport
@@ -531,19 +531,19 @@ async def server(
 
 @pytest.fixture
 def waits() -> Iterator[list[float]]:
-    """The seconds that were waited before further tries; none of them passes, but the library's clock says so."""
+    """The waits before retries, in seconds; they end at once, but advance the library's clock."""
     skipping = SkippingClock()
     with clients_use(skipping.clock):
         yield skipping.asked
 
 
 _clocks = [Clock()]
-"""The last is the clock of clients that `with_clock` is given."""
+"""The last one is the clock of the clients of `with_clock`."""
 
 
 @contextmanager
 def clients_use(clock: Clock) -> Iterator[None]:
-    """Hand a clock to the clients that are made inside."""
+    """Give a clock to the clients made within the block."""
     _clocks.append(clock)
     try:
         yield
@@ -552,11 +552,11 @@ def clients_use(clock: Clock) -> Iterator[None]:
 
 
 class SkippingClock:
-    """A clock whose waits pass at once.
+    """A clock whose waits end at once.
 
     Attributes:
-        asked: The seconds that were to be waited.
-        clock: What to hand to the library.
+        asked: The requested waits, in seconds.
+        clock: The clock for the library.
     """
 
     def __init__(self) -> None:
@@ -607,7 +607,7 @@ def _head(answer: Answer) -> bytes:
 
 
 async def _opened(gate: asyncio.Event, reader: asyncio.StreamReader) -> None:
-    """Wait for the gate, or for the client to go."""
+    """Wait for the gate, or for the client to disconnect."""
     waits = {asyncio.ensure_future(gate.wait()), asyncio.ensure_future(reader.read(1))}
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""A server whose project is downloaded by workers: they find it, and its key, in the environment."""
+"""A server with a project for workers, which find it and its key in the environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Project:
     files: dict[str, bytes] = attrs.field(factory=dict)
 
     def add(self, runs: int, files: int = 2, size: int = 300) -> None:
-        """Add runs that have so many files each."""
+        """Add runs with that many files each."""
         for run in range(runs):
             for file in range(files):
                 self.add_file(f"run{run:04}", f"media/{file}.txt", f"{run} {file} ".encode() * (size // 4))
@@ -40,7 +40,7 @@ class Project:
         self.files[f"{run}/{name}"] = data
 
     def store_requests(self) -> int:
-        """How many requests the store got."""
+        """The number of requests to the store."""
         return sum(request.method == "GET" and request.path.startswith("/store/") for request in self.server.requests)
 
 

@@ -1,4 +1,4 @@
-"""The system that the package takes this one for: `tests/other_systems` has it take Linux for another one."""
+"""The system as the package sees it, which `tests/other_systems` may simulate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 FOLDER = Path(__file__).parent / "other_systems"
 
 STAND_IN: str | None = getattr(sys.modules.get("stand_in"), "SYSTEM", None)
-"""The system that is played; ``None`` if none is."""
+"""The simulated system; ``None`` if none is."""
 
 SYSTEM = STAND_IN or sys.platform
 """The system as the package sees it, as in ``sys.platform``."""
@@ -22,7 +22,7 @@ WINDOWS = SYSTEM == "win32"
 
 
 WRITE = "write" if WINDOWS else "pwrite"
-"""The call of `os` by which files are written."""
+"""The function of `os` that writes files."""
 
 
 def local_file_type() -> type[Any]:
@@ -37,7 +37,7 @@ def local_file_type() -> type[Any]:
 
 
 def before_each_write(monkeypatch: pytest.MonkeyPatch, call: Callable[[bytes | memoryview, int], object]) -> None:
-    """Have something called before each write to a local file, with the data and its place in the file."""
+    """Call something before each write to a local file, with the data and its offset."""
     local_file = local_file_type()
     write = local_file.write
 
@@ -49,10 +49,10 @@ def before_each_write(monkeypatch: pytest.MonkeyPatch, call: Callable[[bytes | m
 
 
 def played(system: str) -> dict[str, str]:
-    """Return the environment of a process that takes this system for another one."""
+    """Return the environment of a process that simulates another system."""
     return os.environ | {"PYTHONPATH": str(FOLDER), "WBFILES_TESTS_SYSTEM": system}
 
 
 def posix_only(reason: str) -> pytest.MarkDecorator:
-    """Skip a test of what Windows does not have, and say what that is."""
+    """Skip a test of something that Windows does not have, with the reason."""
     return pytest.mark.skipif(WINDOWS, reason=f"not on Windows: {reason}")

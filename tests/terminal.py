@@ -20,13 +20,13 @@ from typing import IO, Self
 from wbfiles_async.testing import LocalServer
 
 SECONDS = 20.0
-"""How long anything here may take on a busy machine."""
+"""The time limit on a busy machine, in seconds."""
 
 
 WBFILES = [sys.executable, "-m", "wbfiles_async"]
 
 
-# Takes the terminal for its own, as a shell does for its jobs, so that Ctrl-C reaches it.
+# Makes it the controlling terminal, like a shell, so that Ctrl-C reaches the child.
 ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
@@ -107,11 +107,11 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What was written so far, without the codes that colour and move."""
+        """The output so far, without control sequences."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
 
     def wait_for_a_read(self) -> None:
-        """Wait until the child's main thread sleeps: a signal right before its read is seen only after the answer."""
+        """Wait until the child's main thread sleeps: a signal just before its read is handled only after the answer."""
         stat = Path(f"/proc/{self._child.pid}/stat")
         deadline = time.monotonic() + SECONDS
         while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
@@ -137,7 +137,7 @@ class Terminal:
         assert ready, self.raw
         try:
             piece = os.read(self._screen, 1 << 16)
-        except OSError:  # Linux's way to say that the other side is closed
+        except OSError:  # on Linux this means that the other side is closed
             piece = b""
         self.raw += piece.decode("utf-8", "replace")
         return bool(piece)

@@ -32,7 +32,7 @@ def test_seconds_are_read(value: str) -> None:
         "sun, 06 nov 1994 08:49:37 gmt",
         "Sunday, 06-Nov-94 08:49:37 GMT",
         "Sun Nov  6 08:49:37 1994",
-        # Forms that HTTP does not have, and some servers send.
+        # Invalid forms that some servers send.
         "Sun, 6 Nov 1994 08:49:37 +0000",
         "Sun, 06 Nov 1994 00:49:37 PST",
         "06 Nov 1994 08:49:37 GMT",
@@ -42,7 +42,7 @@ def test_all_forms_of_a_date_are_seconds_from_now(value: str) -> None:
     assert parse_retry_after(value, MOMENT - 30) == 30.0
 
 
-def test_a_date_that_has_passed_is_no_wait() -> None:
+def test_past_date_is_no_wait() -> None:
     assert parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", MOMENT + 86400) == 0.0
 
 
@@ -54,7 +54,7 @@ def test_a_year_of_two_digits_far_ahead_is_in_the_past() -> None:
 
 @pytest.mark.fault(47, 103)
 @pytest.mark.parametrize("value", ["1000000000", "9" * 64, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_wait_that_never_ends_is_bounded(value: str) -> None:
+def test_endless_wait_is_bounded(value: str) -> None:
     assert parse_retry_after(value, MOMENT) == MAX_RETRY_AFTER
 
 
@@ -84,7 +84,7 @@ def test_a_wait_that_never_ends_is_bounded(value: str) -> None:
         "GMT " * 1000,
     ],
 )
-def test_what_makes_no_sense_is_none(value: str | None) -> None:
+def test_nonsense_is_none(value: str | None) -> None:
     assert parse_retry_after(value, MOMENT) is None
 
 
@@ -112,22 +112,20 @@ def test_the_first_wait_is_short_and_waits_double_up_to_the_bound() -> None:
 
 
 @given(st.integers(1, 10**9), JITTER)
-def test_chance_decides_over_half_of_a_wait(failures: int, jitter: float) -> None:
+def test_half_of_a_wait_is_random(failures: int, jitter: float) -> None:
     shortest = delay(failures, retry_after=None, jitter=0)
     assert 0 < shortest <= delay(failures, retry_after=None, jitter=jitter) <= 2 * shortest <= MAX_DELAY
 
 
 @given(st.integers(1, 100), st.floats(0, 1e12), JITTER)
-def test_a_wait_is_never_shorter_than_the_server_asks_but_bounded(
-    failures: int, retry_after: float, jitter: float
-) -> None:
+def test_wait_is_at_least_the_requested_time_within_bounds(failures: int, retry_after: float, jitter: float) -> None:
     wait = delay(failures, retry_after=retry_after, jitter=jitter)
     assert min(retry_after, MAX_RETRY_AFTER) <= wait <= MAX_RETRY_AFTER
     assert wait >= delay(failures, retry_after=None, jitter=jitter)
 
 
 @pytest.mark.fault(48)
-def test_clients_that_are_told_the_same_time_come_back_apart() -> None:
+def test_clients_with_the_same_wait_return_at_different_times() -> None:
     assert delay(1, retry_after=60, jitter=0.9) > delay(1, retry_after=60, jitter=0.1)
 
 
@@ -137,5 +135,5 @@ def test_a_passing_fault_is_transient(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 206, 304, 400, 401, 403, 404, 409, 410, 412, 416, 422, 501, 505, 600])
-def test_a_lasting_answer_is_not_transient(status: int) -> None:
+def test_lasting_status_is_not_transient(status: int) -> None:
     assert not is_transient(status)

@@ -1,4 +1,4 @@
-"""What cannot work is an error of its own, with a message one can act on, and the old file intact."""
+"""Bad input raises its own error, with a message that says what to do, and keeps the old file."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def small_parts(server: ScriptedServer) -> AsyncApi:
     return client(server, part_size=MIB // 2)
 
 
-# Against a server that knows what it has
+# Against a server that reports missing objects
 
 
 @pytest.mark.fault(68)
-async def test_an_unknown_run_project_or_file_is_each_told_by_its_name(wandb_server: LocalServer) -> None:
+async def test_unknown_run_project_or_file_is_named(wandb_server: LocalServer) -> None:
     wandb_server.add_file(RUN, "a.txt", b"data")
     async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
         for path in ("team/project/nope", "team/nope/run1", "nope/project/run1"):
@@ -74,7 +74,7 @@ async def test_an_unknown_run_project_or_file_is_each_told_by_its_name(wandb_ser
 
 
 @pytest.mark.fault(73)
-async def test_an_unknown_key_is_one_refused_request_and_is_told_with_where_it_came_from(
+async def test_unknown_key_is_one_request_and_names_its_source(
     wandb_server: LocalServer,
 ) -> None:
     async with AsyncApi(base_url=wandb_server.base_url, api_key="wrong" * 8) as api:
@@ -93,7 +93,7 @@ async def test_an_unknown_attribute_is_refused_with_the_known_ones(server: Scrip
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/b/c/d", "https://elsewhere.example/t/p/runs/r", "a/../b", "a//b", "\0"])
-async def test_a_malformed_path_is_refused_with_the_forms_it_could_have(server: ScriptedServer, path: str) -> None:
+async def test_malformed_path_lists_the_accepted_forms(server: ScriptedServer, path: str) -> None:
     async with client(server) as api:
         with pytest.raises(ConfigurationError, match="entity/project/run_id") as caught:
             api.run(path)
@@ -101,7 +101,7 @@ async def test_a_malformed_path_is_refused_with_the_forms_it_could_have(server: 
     assert server.requests == []
 
 
-async def test_a_selection_that_makes_no_sense_is_refused(server: ScriptedServer) -> None:
+async def test_invalid_selection_is_refused(server: ScriptedServer) -> None:
     async with client(server) as api:
         run = api.run(RUN)
         with pytest.raises(ConfigurationError, match="names or by a pattern"):
@@ -112,7 +112,7 @@ async def test_a_selection_that_makes_no_sense_is_refused(server: ScriptedServer
             run.files(per_page=0)
 
 
-async def test_a_file_without_client_or_run_says_what_is_missing(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_file_without_client_or_run_names_what_is_missing(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", SMALL)
     async with client(server) as api:
         assert await AsyncFile(api, node).read_bytes() == SMALL
@@ -124,7 +124,7 @@ async def test_a_file_without_client_or_run_says_what_is_missing(server: Scripte
         assert "without a name" in str(error)
 
 
-async def test_a_closed_client_says_so(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_closed_client_raises_a_clear_error(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", SMALL)
     async with client(server) as api:
         file = remote(api, node)
@@ -135,7 +135,7 @@ async def test_a_closed_client_says_so(server: ScriptedServer, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("gate_at", [None, 10], ids=["before the answer", "within it"])
-async def test_a_client_that_is_closed_while_it_lists_says_so(
+async def test_client_closed_while_listing_raises_a_clear_error(
     server: ScriptedServer, waits: list[float], gate_at: int | None
 ) -> None:
     asked = Answer(gate=asyncio.Event(), gate_at=gate_at, body=b'{"data": {"project": null}}')
@@ -152,7 +152,7 @@ async def test_a_client_that_is_closed_while_it_lists_says_so(
 
 
 @pytest.mark.fault(99)
-def test_a_client_of_another_event_loop_says_so() -> None:
+def test_client_of_another_event_loop_raises_a_clear_error() -> None:
     async def first() -> AsyncApi:
         async with ScriptedServer() as server:
             api = client(server)
@@ -169,9 +169,7 @@ def test_a_client_of_another_event_loop_says_so() -> None:
 
 
 @pytest.mark.fault(65, 87)
-async def test_a_reference_is_told_with_its_place_and_the_old_file_stays(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_reference_names_its_location_and_keeps_the_old_file(server: ScriptedServer, tmp_path: Path) -> None:
     uri = "s3://bucket/key?versionId=1"
     node = server.put("model.bin", SMALL, url=uri, directUrl=uri)
     (tmp_path / "model.bin").write_bytes(b"old")
@@ -207,9 +205,7 @@ LITERAL = [
 
 @pytest.mark.fault(106)
 @pytest.mark.parametrize("name", UNSAFE)
-async def test_an_unsafe_name_is_refused_before_any_request_and_nothing_is_made(
-    server: ScriptedServer, tmp_path: Path, name: str
-) -> None:
+async def test_unsafe_name_is_refused_before_any_request(server: ScriptedServer, tmp_path: Path, name: str) -> None:
     node = server.put("a", SMALL) | {"name": name}
     root = tmp_path / "root"
     async with client(server) as api:
@@ -238,9 +234,7 @@ async def test_an_odd_but_safe_name_is_used_literally(server: ScriptedServer, tm
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([*"ab./\\:~%\0\u202e．", "..", "con", "x" * 130]), min_size=1, max_size=6).map("".join))
 @example("a/../b")
-def test_every_name_is_refused_or_lies_below_the_root_under_its_own_name(
-    tmp_path_factory: pytest.TempPathFactory, name: str
-) -> None:
+def test_any_name_is_refused_or_written_below_the_root(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     async def check(above: Path) -> None:
         root = above / "root"
         async with ScriptedServer() as server, client(server) as api:
@@ -300,7 +294,7 @@ async def test_a_root_that_is_a_link_itself_is_fine(server: ScriptedServer, tmp_
 
 @pytest.mark.fault(108)
 @each_size
-async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
+async def test_folder_replaced_by_a_link_is_never_followed(
     server: ScriptedServer, tmp_path: Path, outside: Path, data: bytes
 ) -> None:
     gate = asyncio.Event()
@@ -317,7 +311,7 @@ async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
         with suppress(WBFilesError):
             await task
     assert (outside / "a.txt").read_bytes() == b"theirs"
-    assert WINDOWS or not temporaries(tmp_path)  # which moves no folder with an open file
+    assert WINDOWS or not temporaries(tmp_path)  # which cannot move a folder with an open file
 
 
 # The disk
@@ -326,7 +320,7 @@ async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
 @pytest.mark.fault(85)
 @each_size
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
-async def test_what_is_no_regular_file_is_never_replaced(
+async def test_special_files_are_never_replaced(
     server: ScriptedServer, tmp_path: Path, make: Callable[[Path], None], data: bytes
 ) -> None:
     make(tmp_path / "a")
@@ -342,7 +336,7 @@ async def test_what_is_no_regular_file_is_never_replaced(
 
 @pytest.mark.fault(85)
 @each_size
-async def test_a_file_where_a_folder_is_needed_is_told(server: ScriptedServer, tmp_path: Path, data: bytes) -> None:
+async def test_file_instead_of_a_folder_is_reported(server: ScriptedServer, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "folder").write_bytes(b"a file")
     node = server.put("folder/a", data)
     async with small_parts(server) as api:
@@ -355,7 +349,7 @@ async def test_a_file_where_a_folder_is_needed_is_told(server: ScriptedServer, t
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a small file system of its own; skips where that is not allowed."""
+    """Mounts a small file system; skips if that is not allowed."""
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:
@@ -378,7 +372,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.mark.fault(78, 87)
-async def test_a_full_disk_is_told_the_old_file_stays_and_the_network_is_not_blamed(
+async def test_full_disk_is_reported_and_keeps_the_old_file(
     server: ScriptedServer, mount: Callable[[str], Path], waits: list[float]
 ) -> None:
     disk = mount("size=64k")
@@ -394,7 +388,7 @@ async def test_a_full_disk_is_told_the_old_file_stays_and_the_network_is_not_bla
 
 
 @pytest.mark.fault(90)
-async def test_a_large_file_that_cannot_fit_is_told_before_any_request(
+async def test_insufficient_space_for_a_large_file_is_reported_before_any_request(
     server: ScriptedServer, mount: Callable[[str], Path]
 ) -> None:
     disk = mount("size=64k")
@@ -407,9 +401,7 @@ async def test_a_large_file_that_cannot_fit_is_told_before_any_request(
 
 
 @pytest.mark.fault(79)
-async def test_a_disk_without_room_for_another_name_is_told(
-    server: ScriptedServer, mount: Callable[[str], Path]
-) -> None:
+async def test_missing_inodes_are_reported(server: ScriptedServer, mount: Callable[[str], Path]) -> None:
     disk = mount("nr_inodes=2")
     (disk / "one").write_bytes(b"")
     node = server.put("a", SMALL)
@@ -423,7 +415,7 @@ async def test_a_disk_without_room_for_another_name_is_told(
 @pytest.mark.fault(84)
 @each_size
 @pytest.mark.parametrize("below", ["", "new/folder"])
-async def test_a_read_only_disk_is_told_before_any_request(
+async def test_read_only_disk_is_reported_before_any_request(
     server: ScriptedServer, mount: Callable[[str], Path], data: bytes, below: str
 ) -> None:
     disk = mount("ro")
@@ -436,9 +428,7 @@ async def test_a_read_only_disk_is_told_before_any_request(
 
 
 @pytest.mark.fault(84)
-async def test_a_folder_that_may_not_be_written_to_is_told_before_any_request(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_unwritable_folder_is_reported_before_any_request(server: ScriptedServer, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o555)
     if os.access(folder, os.W_OK):
@@ -467,12 +457,12 @@ REFUSALS = {
     [
         *((data, operation, 1) for data in (SMALL, LARGE) for operation in ("fsync", "replace")),
         (SMALL, WRITE, 1),
-        (LARGE, WRITE, 2),  # the first one writes what a later download could resume from
+        (LARGE, WRITE, 2),  # the first one writes the journal for resuming
         (LARGE, WRITE, 3),
     ],
     ids=lambda value: len(value) if isinstance(value, bytes) else value,
 )
-async def test_a_disk_that_refuses_half_way_leaves_the_old_file_and_nothing_else(
+async def test_disk_error_midway_leaves_only_the_old_file(
     server: ScriptedServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -509,7 +499,7 @@ async def test_a_disk_that_refuses_half_way_leaves_the_old_file_and_nothing_else
 
 @pytest.mark.fault(80)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the limit on the size of files")
-def test_the_process_survives_its_own_limit_on_the_size_of_files(tmp_path: Path) -> None:
+def test_process_survives_its_file_size_limit(tmp_path: Path) -> None:
     script = f"""
 import asyncio, resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -530,10 +520,8 @@ asyncio.run(main())
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_answer_that_is_held_back_does_not_matter_where_the_name_is_refused(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
-    """The order of checks: what can be checked without the network is checked first."""
+async def test_refused_name_does_not_wait_for_a_response(server: ScriptedServer, tmp_path: Path) -> None:
+    """Checks that need no network come first."""
     node = server.put("../a", SMALL, Answer(gate=asyncio.Event()))
     async with client(server) as api, asyncio.timeout(2):
         await error_of(UnsafePathError, remote(api, node).fetch(tmp_path))

@@ -1,4 +1,4 @@
-"""Cancelled at any moment, by any means, over each way of requests: nothing is left, and the client works."""
+"""Cancelled at any moment, by any means, over each kind of transport: nothing is left, and the client works."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ SMALL = b"small" * 1000
 LARGE = bytes(range(256)) * 4096 * 2 + b"the end"
 CONNECTIONS = 3
 MOST_CONNECTIONS = CONNECTIONS + 2
-"""The API has its own: one is in use, and one may be on its way out."""
+"""The connections of the API: one in use, and possibly one closing."""
 DENSE = 16
-"""Turns each of which is tried."""
+"""The iterations of the event loop that are all tried."""
 
 Work = Callable[[], Awaitable[object]]
 Moment = Awaitable[None]
 Stop = Callable[[Work, Moment], Awaitable[bool]]
-"""Runs the work and cancels it when the moment has come; returns whether it was done before."""
+"""Runs the work and cancels it at some moment; returns whether it ended before."""
 
 
 async def turns(count: int) -> None:
-    """Let the loop turn so many times, once at least."""
+    """Let the event loop run so many iterations, at least one."""
     for _ in range(count + 1):
         await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ async def by_timeout(work: Work, moment: Moment) -> bool:
         await task
         return True
     limit.reschedule(asyncio.get_running_loop().time())
-    with suppress(TimeoutError):  # the work may end in the very turn in which the time is up
+    with suppress(TimeoutError):  # the work may end in the same iteration as the timeout
         await task
     return False
 
@@ -120,12 +120,12 @@ def descriptors() -> list[str]:
 
 
 def open_files() -> list[str]:
-    """What this process has open but for sockets and what waits for them, since kept connections may stay."""
+    """The open descriptors of this process except sockets and pollers, since kept connections may stay."""
     return [path for path in descriptors() if not path.startswith(("socket:", "anon_inode:[eventpoll]"))]
 
 
 def threads() -> set[threading.Thread]:
-    """The threads but for the loop's own, which stay until it is closed."""
+    """The threads except the event loop's own, which stay until it is closed."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 
@@ -137,7 +137,7 @@ async def settled(condition: Callable[[], object]) -> None:
 
 
 class Watch:
-    """Compares what is there with what was there before."""
+    """Compares the state with an earlier one."""
 
     def __init__(self, server: ScriptedServer, api: AsyncApi) -> None:
         self._server, self._api = server, api
@@ -165,16 +165,16 @@ async def watched(server: ScriptedServer, **options: object) -> AsyncIterator[tu
     async with client(server, connections=CONNECTIONS, part_size=MIB // 2, **options) as api:
         assert await remote(api, server.put("first", SMALL)).read_bytes() == SMALL
         yield api, Watch(server, api)
-        gc.collect()  # what was never closed complains now
+        gc.collect()  # unclosed objects warn now
     await settled(lambda: threads() <= before)
     await settled(lambda: asyncio.all_tasks() <= tasks)  # the server has one for each connection
 
 
 def moments() -> Iterator[int]:
-    """Each of the first turns, then ever fewer of them."""
+    """Each of the first iterations, then ever fewer."""
     yield from range(DENSE)
     turn = float(DENSE)
-    while turn < 1e8:  # a busy machine gives the loop many turns meanwhile
+    while turn < 1e8:  # on a busy machine the loop runs many iterations meanwhile
         yield int(turn)
         turn *= 1.2
     raise AssertionError("the work is never done")
@@ -182,11 +182,11 @@ def moments() -> Iterator[int]:
 
 @attrs.frozen
 class Operation:
-    """What is done with the client, over and over.
+    """An operation on the client, to be repeated.
 
     Attributes:
-        work: Does it once.
-        check: Called after each time, with whether it was done: asserts what may be left, and puts it back.
+        work: Performs it once.
+        check: Called after each time with whether it completed; asserts what may be left, and restores the state.
     """
 
     work: Work
@@ -194,11 +194,11 @@ class Operation:
 
 
 Prepare = Callable[[ScriptedServer, AsyncApi, Path], Operation]
-"""Puts what an operation needs on the server."""
+"""Puts the files of an operation on the server."""
 
 
 def _fetched(root: Path, contents: dict[str, bytes], work: Work) -> Operation:
-    """Files that are complete or not there."""
+    """Files that are complete or do not exist."""
 
     def check(done: bool) -> None:
         paths = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))
@@ -225,7 +225,7 @@ def _downloaded(data: bytes) -> Prepare:
 
 
 def _resumed(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
-    """A large file that may leave its part file, from which the next download resumes."""
+    """A large file that may leave its part file for the next download."""
     file = remote(api, server.put("a", LARGE))
     fetched = _fetched(root, {"a": LARGE}, lambda: file.fetch(root))
 
@@ -252,7 +252,7 @@ def _many(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
 
 
 def _nothing(done: bool) -> None:
-    """Nothing is written that would have to be looked at."""
+    """Writes nothing that has to be checked."""
 
 
 def _read(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
@@ -320,8 +320,8 @@ OPERATIONS: dict[str, Prepare] = {
 @pytest.mark.fault(94)
 @each_transport
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_cancelled_after_any_turn_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
-    """The means change from turn to turn, and from kind to kind of transport, so that each turn meets each of them."""
+async def test_cancelled_after_any_step_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
+    """The means alternate between iterations and kinds of transport, so that each iteration meets each of them."""
     root = tmp_path / "root"
     root.mkdir()
     means = itertools.cycle(MEANS)
@@ -355,7 +355,7 @@ def silent_within_a_refusal(data: bytes) -> Step:
 @each_transport
 @pytest.mark.parametrize("step", [silent_before_the_answer, silent_within_the_body, silent_within_a_refusal])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
-async def test_a_download_cancelled_while_the_store_is_silent_leaves_nothing(
+async def test_cancellation_during_silence_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, step: Callable[[bytes], Step], data: bytes
 ) -> None:
     node = server.put("a", data, step(data))
@@ -375,9 +375,7 @@ async def test_a_download_cancelled_while_the_store_is_silent_leaves_nothing(
 @pytest.mark.fault(94)
 @each_transport
 @pytest.mark.parametrize("stop", MEANS)
-async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connection_leaves_nothing(
-    server: ScriptedServer, tmp_path: Path, stop: Stop
-) -> None:
+async def test_cancellation_during_a_wait_leaves_nothing(server: ScriptedServer, tmp_path: Path, stop: Stop) -> None:
     waiting = server.put("waiting", SMALL, refusal(500, "InternalError", Retry_After="15"))
     held = server.put("held", SMALL, Answer(gate=asyncio.Event()))
     async with watched(server, stall_seconds=30) as (api, watch):
@@ -387,7 +385,7 @@ async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connecti
             await remote(api, held).fetch(root)
 
         async def work() -> None:
-            # More files than connections: some wait for one of the held ones to end.
+            # More files than connections: some wait for a slot.
             holding = (hold(tmp_path / str(n)) for n in range(CONNECTIONS + 2))
             await asyncio.gather(remote(api, waiting).fetch(tmp_path), *holding)
 
@@ -400,7 +398,7 @@ async def test_a_download_cancelled_while_it_waits_for_another_try_or_a_connecti
 @pytest.mark.fault(93, 94)
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_the_file(
+async def test_cancelled_download_waits_for_its_threads(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, times: int
 ) -> None:
     node = server.put("a", data)
@@ -413,7 +411,7 @@ async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_th
         release.wait(10)
         try:
             return write(file, piece, offset)
-        except OSError as error:  # the descriptor was closed, or is another file's
+        except OSError as error:  # the descriptor was closed, or belongs to another file
             failures.append(error)
             raise
 
@@ -434,9 +432,7 @@ async def test_a_cancelled_download_ends_only_when_its_threads_have_let_go_of_th
 
 
 @pytest.mark.fault(96)
-async def test_when_one_part_fails_the_others_stop_at_once_and_one_error_comes_out(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_one_failed_part_stops_the_others_with_one_error(server: ScriptedServer, tmp_path: Path) -> None:
     held = Stored(LARGE).but(gate=asyncio.Event(), gate_at=1000)
     node = server.put("a", LARGE, held, held, refusal(400, "Bad"))
     async with watched(server, stall_seconds=30) as (api, watch), asyncio.timeout(5):
@@ -457,7 +453,7 @@ async def test_closing_the_client_leaves_no_descriptor_task_or_thread(server: Sc
     await settled(lambda: threads() <= running)
 
 
-async def test_a_client_closed_in_the_middle_keeps_no_connection(server: ScriptedServer) -> None:
+async def test_client_closed_midway_keeps_no_connection(server: ScriptedServer) -> None:
     gate = asyncio.Event()
     node = server.put("a", b"data", Stored(b"data").but(gate=gate))
     before = len(descriptors())

@@ -1,4 +1,4 @@
-"""Credentials go to the API's exact origin and nowhere else, and no address is asked that should not be."""
+"""Credentials are sent to the API's exact origin only, and forbidden addresses are never contacted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("waits")
 
 DATA = b"data" * 1000
 
-# What a store may learn of us, and no more.
+# The only header fields that a store may receive.
 ALLOWED = {"host", "user-agent", "accept", "accept-encoding", "range", "if-match"}
 
 
@@ -59,7 +59,7 @@ def authorized(requests: list[Seen]) -> list[str]:
 
 
 @pytest.mark.fault(35, 60)
-async def test_the_key_goes_to_the_api_and_a_store_sees_nothing_but_what_it_needs() -> None:
+async def test_key_is_sent_to_the_api_only() -> None:
     async with api_and_store() as (api_server, store, api):
         stored = Stored(DATA)
         store.on("/store/a", stored.but(cut=10, end="close"), stored)
@@ -110,7 +110,7 @@ async def test_another_port_is_another_origin() -> None:
 
 
 @pytest.mark.fault(60)
-async def test_a_redirect_away_and_back_gets_the_key_on_the_apis_origin_only() -> None:
+async def test_key_is_sent_on_the_apis_origin_only_across_redirects() -> None:
     async with api_and_store() as (api_server, store, api):
         store.on("/away", redirect(f"{api_server.base_url}/files/b"))
         api_server.on("/files/a", redirect(f"{store.base_url}/away"))
@@ -121,7 +121,7 @@ async def test_a_redirect_away_and_back_gets_the_key_on_the_apis_origin_only() -
 
 
 @pytest.mark.fault(60)
-async def test_cookies_that_anybody_sets_are_never_sent_to_a_store() -> None:
+async def test_cookies_are_never_sent_to_a_store() -> None:
     async with api_and_store() as (api_server, store, api):
         cookie = {"Set-Cookie": "session=secret; Path=/"}
         store.on("/store/a", Stored(DATA).but(headers=cookie))
@@ -135,7 +135,7 @@ async def test_cookies_that_anybody_sets_are_never_sent_to_a_store() -> None:
 
 
 @pytest.mark.fault(61)
-async def test_the_api_itself_is_never_followed_elsewhere_with_a_query() -> None:
+async def test_graphql_redirects_are_never_followed() -> None:
     async with api_and_store() as (api_server, store, api):
         api_server.on("/graphql", redirect(f"{store.base_url}/graphql", status=307))
         await error_of(WBFilesError, api.run(RUN).file("a"))
@@ -162,7 +162,7 @@ async def test_netrc_and_urls_with_a_user_never_add_credentials(server: Scripted
 
 
 @pytest.mark.fault(62)
-async def test_redirects_are_followed_five_times_and_not_for_ever(server: ScriptedServer) -> None:
+async def test_redirects_are_followed_five_times(server: ScriptedServer) -> None:
     near = server.put("near", DATA, *(redirect(server.url("/store/near")) for _ in range(5)), Stored(DATA))
     loop = server.put("loop", DATA, redirect(server.url("/store/loop")))
     async with client(server) as api:
@@ -197,7 +197,7 @@ async def test_relative_redirects_are_resolved(server: ScriptedServer, status: i
         "http://[::1/x",
     ],
 )
-async def test_a_redirect_to_what_is_no_clear_http_url_is_refused(server: ScriptedServer, location: str) -> None:
+async def test_redirect_to_an_ambiguous_url_is_refused(server: ScriptedServer, location: str) -> None:
     node = server.put("a", DATA, redirect(location))
     async with client(server) as api:
         error = await error_of(TransferError, remote(api, node).read_bytes())
@@ -206,7 +206,7 @@ async def test_a_redirect_to_what_is_no_clear_http_url_is_refused(server: Script
 
 
 @pytest.mark.fault(63)
-async def test_the_body_of_a_redirect_is_neither_read_nor_taken_for_the_file(server: ScriptedServer) -> None:
+async def test_redirect_body_is_not_read(server: ScriptedServer) -> None:
     bomb = redirect(server.url("/store/b")).but(body=b"x" * (1 << 20), endless=True, framing="chunked")
     node = server.put("a", DATA, bomb)
     server.put("b", DATA)
@@ -215,7 +215,7 @@ async def test_the_body_of_a_redirect_is_neither_read_nor_taken_for_the_file(ser
 
 
 @pytest.mark.fault(40)
-async def test_a_redirect_without_a_target_is_no_answer(server: ScriptedServer) -> None:
+async def test_redirect_without_a_target_is_an_error(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Answer(status=302, body=DATA))
     async with client(server) as api:
         error = await error_of(TransferError, remote(api, node).read_bytes())
@@ -223,7 +223,7 @@ async def test_a_redirect_without_a_target_is_no_answer(server: ScriptedServer) 
 
 
 @pytest.mark.fault(61)
-async def test_https_never_falls_to_http() -> None:
+async def test_https_is_never_downgraded() -> None:
     asked: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -239,14 +239,14 @@ async def test_https_never_falls_to_http() -> None:
     assert "not protected" in str(error)
 
 
-# Addresses that are never asked
+# Forbidden addresses
 
 
 @pytest.mark.fault(65)
 @pytest.mark.parametrize(
     "uri", ["s3://bucket/key", "gs://bucket/key", "file:///etc/passwd", "ftp://127.0.0.1/x", "abc"]
 )
-async def test_a_reference_that_http_cannot_fetch_is_told_with_its_place(server: ScriptedServer, uri: str) -> None:
+async def test_unsupported_reference_names_its_location(server: ScriptedServer, uri: str) -> None:
     node = server.put("a", DATA, url=uri, directUrl=uri)
     async with client(server) as api:
         error = await error_of(UnsupportedReferenceError, remote(api, node).read_bytes())
@@ -289,9 +289,7 @@ async def test_a_link_local_address_is_never_connected_to(
 
 
 @pytest.mark.fault(65)
-async def test_the_address_that_a_name_leads_to_counts_and_not_the_name(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_resolved_address_is_checked(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("169.254.169.254", port))]
 
@@ -332,7 +330,7 @@ async def test_no_text_shows_the_key_or_a_signature(
     assert not secrets_in(caplog.text)
 
 
-async def test_a_run_that_is_not_found_is_told_without_the_query(server: ScriptedServer) -> None:
+async def test_missing_run_is_reported_without_the_query(server: ScriptedServer) -> None:
     async with client(server) as api:
         server.on("/graphql", Answer(body=b'{"data": {"project": null}}'))
         error = await error_of(RunNotFoundError, api.run(f"{server.base_url}/team/project/runs/r?secret=1").file("a"))

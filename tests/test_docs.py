@@ -1,4 +1,4 @@
-"""What the documentation shows is what happens: each block of code on its pages is run."""
+"""Runs each block of code in the documentation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def of(language: str) -> list[Block]:
 def environment(
     wandb_server: LocalServer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """The run that the pages speak of, and what leads there; the current folder holds what is uploaded."""
+    """The run that the pages use, in the environment; the current folder has the files to upload."""
     for name, data in FILES.items():
         wandb_server.add_file(RUN, name, data)
     found = {"WANDB_BASE_URL": wandb_server.base_url, "WANDB_API_KEY": wandb_server.api_key}
@@ -92,7 +92,7 @@ def environment(
 
 @pytest.fixture(autouse=True)
 def level() -> Iterator[None]:
-    """Restores the level of what the library logs, which a page sets: all of it is searched for secrets."""
+    """Restores the library's log level, which a page sets: all messages are searched for secrets."""
     logger = logging.getLogger("wbfiles_async")
     before = logger.level
     yield
@@ -100,7 +100,7 @@ def level() -> Iterator[None]:
 
 
 def missing_modules(code: str) -> list[str]:
-    """Return the modules that a block imports and this environment lacks."""
+    """Return the modules that a block imports and that are not installed."""
     names = [
         (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
         for node in ast.walk(ast.parse(code))
@@ -108,12 +108,12 @@ def missing_modules(code: str) -> list[str]:
         for alias in node.names
     ]
     if "_parquet" in code:
-        names.append("pyarrow")  # which pandas needs for it
+        names.append("pyarrow")  # which pandas needs
     return [name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None]
 
 
 def with_bucket(block: Block, environment: dict[str, str], request: pytest.FixtureRequest) -> Block:
-    """Have a bucket of a server on this machine stand for the one that the block speaks of, if it does."""
+    """Replace the bucket of a block, if it has one, by one of a server on this machine."""
     if "s3://my-bucket" not in block.code:
         return block
     if MISSING:
@@ -135,7 +135,7 @@ def test_the_python_of_a_page_runs(
         run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], environment)
         return
     code = compile(block.code, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    result = eval(code, {"__name__": "block"})  # an awaitable where the block awaits something
+    result = eval(code, {"__name__": "block"})  # an awaitable if the block awaits something
     if inspect.isawaitable(result):
         asyncio.run(awaited(result))
 
@@ -175,7 +175,7 @@ def test_the_example_of_a_docstring_runs(block: Block, environment: dict[str, st
 def test_the_commands_of_a_page_work(
     block: Block, environment: dict[str, str], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In this process, which has loaded all; but for those about a bucket, which the environment leads to."""
+    """In this process, except for those with a bucket, which need the environment."""
     has_bucket = "s3://" in block.code
     block = with_bucket(block, environment, request)
     for line in block.code.splitlines():
@@ -225,7 +225,7 @@ def test_the_keys_of_the_output_are_those_of_its_page(command: str, environment:
         assert {*json.loads(manifest.read_text().splitlines()[0])} == set(re.findall(r"`(\w+)`", rows[row]))
 
 
-def test_every_block_says_what_it_is() -> None:
+def test_every_block_has_a_language() -> None:
     assert {block.language for block in BLOCKS} <= {"python", "console", "shell", "text"}
 
 

@@ -101,7 +101,7 @@ def raised(function: FunctionType) -> set[str]:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_class_says_what_it_is_and_holds(name: str) -> None:
+def test_class_docstrings_are_whole(name: str) -> None:
     kind = CLASSES[name]
     doc = kind.__doc__ or ""
     assert re.match(r"\S.*[.:]$", doc.strip().partition("\n")[0]), "its first line is no sentence"
@@ -122,7 +122,7 @@ def test_a_class_says_what_it_is_and_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_says_what_it_takes_returns_and_raises(name: str) -> None:
+def test_method_docstrings_are_whole(name: str) -> None:
     method = METHODS[name]
     doc = method.__doc__ or ""
     signature = inspect.signature(method)
@@ -142,12 +142,12 @@ def test_a_method_says_what_it_takes_returns_and_raises(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
-def test_a_property_says_what_it_is(name: str) -> None:
+def test_property_docstrings_exist(name: str) -> None:
     assert re.match(r"\S.*\.$", (PROPERTIES[name].__doc__ or "").partition("\n")[0])
 
 
 @pytest.mark.parametrize("name", sorted(WITH_EXAMPLES))
-def test_what_people_look_up_has_an_example(name: str) -> None:
+def test_important_methods_have_examples(name: str) -> None:
     kind, _, method = name.partition(".")
     documented = METHODS[name] if method else CLASSES[kind]
     assert "```python\n" in section(documented.__doc__ or "", "Examples")

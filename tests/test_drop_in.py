@@ -1,5 +1,5 @@
-"""Scripts written for ``wandb.Api`` work with ``Api``: the same scripts run with both, and see the same but for the
-differences that are listed here, each with its reason."""
+"""Scripts written for ``wandb.Api`` work with ``Api``: the same scripts run with both, and behave the same except
+for the differences listed here, each with its reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = {
 }
 NOON = 1_750_000_000
 SECONDS = 60
-"""A script that has not ended by then hangs; `wandb` starts a service of its own, which takes a while."""
+"""The time limit of a script, in seconds; `wandb` starts a service, which takes a while."""
 
 
 pytestmark = pytest.mark.shows_secrets("the scripts print the URLs, to compare them")
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.shows_secrets("the scripts print the URLs, to compare t
 
 @attrs.frozen
 class Difference:
-    """What a script sees differently."""
+    """The differences that a script sees."""
 
     what: str
     wandb: object
@@ -83,14 +83,14 @@ DIFFERENCES = (
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """A clean one, in which `wandb` does not report its own errors."""
+    """A clean environment, in which `wandb` does not report its own errors."""
     clean = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONUTF8": "1", "WANDB_ERROR_REPORTING": "false"}
     return clean | variables
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, object]]:
-    """What the script saw with each module, of the same server in the same state at the same time."""
+    """The script's output with each module, with the same server in the same state."""
     seen: dict[str, Mapping[str, object]] = {}
     with LocalServer(tmp_path_factory.mktemp("served"), clock=lambda: NOON) as server:
         for module in MODULES:
@@ -110,20 +110,18 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, 
     return seen
 
 
-def test_a_script_sees_the_same_with_both(seen: Mapping[str, Mapping[str, object]]) -> None:
+def test_script_behaves_the_same_with_both(seen: Mapping[str, Mapping[str, object]]) -> None:
     different = {difference.what for difference in DIFFERENCES}
     wandb, ours = ({what: it for what, it in seen[module].items() if what not in different} for module in MODULES)
     assert ours == wandb
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=str)
-def test_a_script_sees_a_difference_that_has_a_reason(
-    seen: Mapping[str, Mapping[str, object]], difference: Difference
-) -> None:
+def test_script_differences_are_intended(seen: Mapping[str, Mapping[str, object]], difference: Difference) -> None:
     assert [seen[module][difference.what] for module in MODULES] == [difference.wandb, difference.ours]
 
 
-def test_a_script_sees_what_the_server_holds(seen: Mapping[str, Mapping[str, object]]) -> None:
+def test_script_sees_the_servers_files(seen: Mapping[str, Mapping[str, object]]) -> None:
     ours = seen["wbfiles_async"]
     assert ours["names"] == ours["pages of two"] == sorted(FILES)
     assert ours["size of all"] == sum(map(len, FILES.values()))
@@ -166,12 +164,12 @@ PATH_URIS = {
     "in S3, dotted bucket": ("s3://my/a/b.png", "s3://my.bucket/a/b.png"),
     "in S3, quoted key": ("s3://bucket/a/b%20c.png", "s3://bucket/a/b c.png"),
 }
-"""What wandb takes for the place, and the place."""
+"""wandb's location of the object, and the right one."""
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """What files made of the dictionaries above return as attributes."""
+    """The attributes of files made from the dictionaries above."""
     told: dict[str, Mapping[str, Mapping[str, object]]] = {}
     given = DICTIONARIES | OTHERWISE
     for module in MODULES:
@@ -189,12 +187,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, 
 
 
 @pytest.mark.parametrize("kind", DICTIONARIES)
-def test_a_file_tells_the_same_of_itself(told: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str) -> None:
+def test_file_attributes_are_the_same(told: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str) -> None:
     assert told["wbfiles_async"][kind] == told["wandb"][kind]
 
 
 @pytest.mark.parametrize("kind", OTHERWISE)
-def test_a_file_tells_its_true_place_where_wandb_does_not(
+def test_path_uri_is_right_where_wandb_is_not(
     told: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str
 ) -> None:
     wandb, ours = (told[module][kind] for module in MODULES)

@@ -1,4 +1,4 @@
-"""An empty selection selects nothing: neither listing, download nor deletion takes it for "everything"."""
+"""An empty selection selects nothing: for listing, download and deletion it never means "everything"."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_a_generator_of_patterns_selects_what_it_yields(run: AsyncRun) -> 
 
 
 @pytest.mark.parametrize("arguments", [{}, {"exclude": []}, {"include": None}, {"dry_run": True}])
-async def test_deleting_all_files_must_be_said(run: AsyncRun, arguments: dict[str, Any]) -> None:
+async def test_deleting_all_files_must_be_explicit(run: AsyncRun, arguments: dict[str, Any]) -> None:
     error = await error_of(ConfigurationError, run.files().delete(**arguments))
     assert "all=True" in error.message
     assert await left(run) == [*FILES]
@@ -123,7 +123,7 @@ async def test_all_true_contradicts_a_selection(run: AsyncRun, arguments: dict[s
 
 
 @pytest.mark.parametrize("names", ["*.png", "", b"x", 7, [None], [b"config.yaml"], [7]])
-async def test_names_that_are_no_list_of_strings_are_refused(run: AsyncRun, names: Any) -> None:
+async def test_names_must_be_a_list_of_strings(run: AsyncRun, names: Any) -> None:
     with pytest.raises(ConfigurationError, match="names"):
         run.files(names=names)
 
@@ -134,7 +134,7 @@ async def test_names_and_a_pattern_contradict_even_when_empty(run: AsyncRun, nam
         run.files(names, pattern)
 
 
-async def test_no_path_is_no_project_and_no_run(run: AsyncRun, tmp_path: Path) -> None:
+async def test_missing_path_is_neither_project_nor_run(run: AsyncRun, tmp_path: Path) -> None:
     api = run._client
     assert isinstance(api, AsyncApi)
     with pytest.raises(ConfigurationError, match="project is not known"):
@@ -147,7 +147,7 @@ async def test_no_path_is_no_project_and_no_run(run: AsyncRun, tmp_path: Path) -
     assert (await api.runs("local/vision", filters={"name": {"$in": []}}).to_list()) == []
 
 
-async def test_names_hold_where_the_server_ignores_them(server: ScriptedServer) -> None:
+async def test_names_apply_if_the_server_ignores_them(server: ScriptedServer) -> None:
     """A server that lists everything must not turn a selection into all files."""
     deleted: list[str] = []
 

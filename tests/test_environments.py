@@ -1,4 +1,4 @@
-"""Odd variables, limits, users, folders and mounts: what no file needs cannot stop ``wbfiles get``."""
+"""Odd variables, limits, users, folders and mounts: optional facilities cannot stop ``wbfiles get``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def fetched(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.fault(121, 204)
 @pytest.mark.parametrize("environ", DONE_WITHOUT.values(), ids=DONE_WITHOUT.keys())
-def test_what_no_file_needs_cannot_stop_it(server: LocalServer, tmp_path: Path, environ: Mapping[str, str]) -> None:
+def test_optional_facilities_cannot_stop_a_download(
+    server: LocalServer, tmp_path: Path, environ: Mapping[str, str]
+) -> None:
     done = get(server, tmp_path, **environ)
     assert done.returncode == 0, done.stderr
     assert fetched(tmp_path / "data") == FILES
@@ -83,7 +85,7 @@ def test_what_no_file_needs_cannot_stop_it(server: LocalServer, tmp_path: Path, 
     ],
     ids=["time", "server", "key", "proxy"],
 )  # fmt: skip
-def test_what_is_needed_is_told_in_a_line(
+def test_missing_requirements_are_reported_in_one_line(
     server: LocalServer, tmp_path: Path, environ: dict[str, str], code: int, told: str
 ) -> None:
     done = get(server, tmp_path, **environ)
@@ -94,7 +96,7 @@ def test_what_is_needed_is_told_in_a_line(
 
 @pytest.mark.fault(204)
 @pytest.mark.parametrize("is_absolute", [True, False])
-def test_a_current_folder_that_was_removed(server: LocalServer, tmp_path: Path, is_absolute: bool) -> None:
+def test_removed_current_folder(server: LocalServer, tmp_path: Path, is_absolute: bool) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     root = str(tmp_path / "data") if is_absolute else "data"
@@ -119,7 +121,7 @@ LIMITS: Mapping[str, Sequence[str]] = {
 
 @pytest.mark.fault(80, 100, 204)
 @pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS.keys())
-def test_a_process_of_little_means_gets_the_files(server: LocalServer, tmp_path: Path, limits: Sequence[str]) -> None:
+def test_restricted_process_downloads_the_files(server: LocalServer, tmp_path: Path, limits: Sequence[str]) -> None:
     prlimit = shutil.which("prlimit")
     if prlimit is None:
         pytest.skip("needs prlimit")
@@ -130,7 +132,7 @@ def test_a_process_of_little_means_gets_the_files(server: LocalServer, tmp_path:
 
 @pytest.mark.fault(121, 204)
 @pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="needs to become a user that nobody knows")
-def test_a_user_that_nobody_knows_gets_the_files_and_owns_them(server: LocalServer, tmp_path: Path) -> None:
+def test_unknown_user_downloads_and_owns_the_files(server: LocalServer, tmp_path: Path) -> None:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         pytest.skip("needs setpriv")
@@ -161,7 +163,7 @@ MOUNTS = {
 
 @pytest.mark.fault(78, 79, 84, 118, 204)
 @pytest.mark.parametrize(("mount", "code", "told"), MOUNTS.values(), ids=MOUNTS.keys())
-def test_what_is_mounted(server: LocalServer, tmp_path: Path, mount: str, code: int, told: str) -> None:
+def test_mounted_file_systems(server: LocalServer, tmp_path: Path, mount: str, code: int, told: str) -> None:
     (tmp_path / "data").mkdir()
     probe = subprocess.run(
         ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, check=False

@@ -1,4 +1,4 @@
-"""What people see of an error: its own message, few frames of ours, and in a notebook the cell's own traceback."""
+"""How errors are shown: the message, few frames of ours, and in a notebook the cell's own traceback."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from wbfiles_async.testing import LocalServer
 
 MIB = 1 << 20
 OF_OURS = 2
-"""Frames of this package in a traceback: the method that was called, and the wait for it."""
+"""The maximum of our frames in a traceback: the called method, and the wait for it."""
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error with all that it refers to as its cause or its context."""
+    """An error with its causes and contexts."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -61,7 +61,7 @@ class TestTasks:
                 await work(raised_by_body=raised_by_body)
             assert [type(one) for one in chain(caught.value)] == [ValueError, KeyError, OSError]
 
-    async def test_nested_groups_leave_no_trace(self) -> None:
+    async def test_nested_groups_are_not_in_the_traceback(self) -> None:
         async def inner() -> None:
             async with open_task_group() as group:
                 group.start_soon(fail)
@@ -107,7 +107,7 @@ class TestBlockingCalls:
             CALLS[call](api, tmp_path)
         assert groups_in(caught.value) == []
 
-    def test_the_traceback_leads_to_the_callers_line_and_the_log_has_the_rest(
+    def test_traceback_is_short_and_the_log_has_the_rest(
         self, api: Api, tmp_path: Path, call: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "file").touch()
@@ -121,7 +121,7 @@ class TestBlockingCalls:
         assert len(traceback.extract_tb(whole[-1][2])) > len(frames)
 
 
-def test_an_error_of_the_callers_own_code_keeps_its_frames(api: Api, tmp_path: Path) -> None:
+def test_errors_of_the_callers_code_keep_their_frames(api: Api, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         api.run(RUN).download(tmp_path, on_result=refuse)
     assert "refuse" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
@@ -149,7 +149,7 @@ CELLS = [
 ]
 
 
-def test_in_a_notebook_an_error_is_the_cells_own(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_notebook_error_points_to_the_cell(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a.txt", b"a")
     cells: list[dict[str, object]] = [
         {"cell_type": "code", "id": f"c{n}", "metadata": {}, "outputs": [], "execution_count": None, "source": cell}

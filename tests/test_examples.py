@@ -1,4 +1,4 @@
-"""The examples do what they say, as they stand: processes, a real web server, a real notebook kernel."""
+"""Runs the examples unchanged: processes, a real web server, a real notebook kernel."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_a_bucket_is_filled_and_verified(
 
 
 class TestBulk:
-    def test_it_fetches_and_tells(self, wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str]) -> None:
+    def test_bulk_script_downloads_and_reports(
+        self, wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str]
+    ) -> None:
         for name in ("a.json", "media/b.json", "c.txt"):
             wandb_server.add_file(RUN, name, b"{}")
         first = run([str(EXAMPLES / "bulk.py"), RUN, "data"], tmp_path, environment)
@@ -76,7 +78,7 @@ class TestBulk:
         again = run([str(EXAMPLES / "bulk.py"), RUN, "data"], tmp_path, environment)
         assert (again.returncode, again.stdout, again.stderr) == (0, "", "0 fetched, 2 were there, 0 failed\n")
 
-    def test_it_says_what_is_missing(
+    def test_bulk_script_names_missing_files(
         self, wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str]
     ) -> None:
         for name in ("a.json", "b.json"):
@@ -110,7 +112,7 @@ def test_the_test_with_the_fixture_passes(tmp_path: Path, environment: dict[str,
 
 
 class Visitor:
-    """An HTTP client that reads only on command, and lets the network hold little for it."""
+    """An HTTP client that reads only on command, with small network buffers."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -125,7 +127,7 @@ class Visitor:
         await loop.sock_sendall(self._socket, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
 
     async def read(self, count: int | None = None) -> None:
-        """Read until so many bytes of the answer are here, or to its end."""
+        """Read until that many bytes of the response have arrived, or to its end."""
         while count is None or len(self.answer) < count:
             piece = await asyncio.get_running_loop().sock_recv(self._socket, 1 << 16)
             if not piece:
@@ -146,7 +148,7 @@ class Visitor:
 
 @asynccontextmanager
 async def web_service(store: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Visitor]:
-    """The example behind a real web server, and a visitor of it."""
+    """The example behind a real web server, and a client of it."""
     monkeypatch.setenv("WANDB_BASE_URL", store.base_url)
     monkeypatch.setenv("WANDB_API_KEY", API_KEY)
     monkeypatch.syspath_prepend(EXAMPLES)
@@ -162,7 +164,7 @@ async def web_service(store: ScriptedServer, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def quiet(store: ScriptedServer) -> None:
-    """Return when the store has sent nothing for a while, counted in turns of the loop."""
+    """Return when the store has sent nothing for some iterations of the event loop."""
     before = -1
     while before != store.sent:
         before = store.sent
@@ -171,7 +173,7 @@ async def quiet(store: ScriptedServer) -> None:
 
 
 class TestWebService:
-    async def test_it_sends_a_file(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_web_service_sends_a_file(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
         server.put("media/ä.bin", b"content" * 1000)
         async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/media/%C3%A4.bin")
@@ -193,7 +195,7 @@ class TestWebService:
     ) -> None:
         content = os.urandom(MIB) * 96
         ahead = 32 * MIB
-        """What the network's buffers on both sides of the service can hold, and what the service may."""
+        """The capacity of the network's buffers on both sides of the service, and of its own."""
         server.put("large.bin", content)
         async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/large.bin")
@@ -204,7 +206,7 @@ class TestWebService:
             await visitor.read()
         assert visitor.body == content
 
-    async def test_a_client_that_leaves_ends_the_reading_too(
+    async def test_disconnected_client_stops_the_reading(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server.put("large.bin", bytes(96 * MIB))
@@ -217,7 +219,7 @@ class TestWebService:
 
 
 class TestNotebook:
-    def test_it_is_kept_without_what_it_showed(self) -> None:
+    def test_notebook_is_stored_without_outputs(self) -> None:
         cells = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
         assert {str(cell["execution_count"]) for cell in cells if cell["cell_type"] == "code"} == {"None"}
         assert [cell["outputs"] for cell in cells if cell["cell_type"] == "code" and cell["outputs"]] == []

@@ -1,4 +1,4 @@
-"""The table of faults: every row is held by a test or says why not, and the document says what the tests do."""
+"""The table of faults: every row has a test or a reason, and the document matches the tests."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ ROW = Row(7, 0, "it breaks", "it is mended")
 TEST = Test("test_a.py", "TestIt::test_is_mended")
 
 
-def test_a_marker_names_only_rows_that_there_are() -> None:
+def test_markers_name_existing_rows() -> None:
     assert set(marked()) <= set(rows())
 
 
-def test_every_row_that_matters_is_held_by_a_test_or_says_why_not() -> None:
+def test_important_rows_have_a_test_or_a_reason() -> None:
     held = marked()
     assert [row for row in rows().values() if row.priority <= 1 and row.number not in held and not row.reason] == []
 
 
-def test_the_document_names_the_tests_that_hold_each_row() -> None:
+def test_document_lists_the_tests_of_each_row() -> None:
     told = [line.rsplit(" | ", 1)[0] for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     now = [line.rsplit(" | ", 1)[0] for line in table(rows(), marked(), {}).splitlines() if line.startswith("| ")]
-    assert told == now, "nox -s faults writes it again"
+    assert told == now, "run nox -s faults"
 
 
 @pytest.mark.parametrize(
     ("outcome", "result"),
     [
-        (Outcome(passed=2), "held: 2 cases"),
-        (Outcome(passed=1, skipped=3), "held: 1 case"),
-        (Outcome(passed=2, failed=1), "**not held**: 1 of 3 cases failed"),
+        (Outcome(passed=2), "passed: 2 cases"),
+        (Outcome(passed=1, skipped=3), "passed: 1 case"),
+        (Outcome(passed=2, failed=1), "**failed**: 1 of 3 cases"),
         (Outcome(skipped=1), "skipped on this machine"),
     ],
 )
-def test_a_row_of_the_table_tells_who_holds_it_and_how_that_ended(outcome: Outcome, result: str) -> None:
+def test_row_lists_its_tests_and_their_result(outcome: Outcome, result: str) -> None:
     line = table({7: ROW}, {7: [TEST]}, {TEST: outcome}).splitlines()[-1]
     assert line == f"| 7 | P0 | it breaks | it is mended | `test_a`: TestIt: is mended | {result} |"
 
 
-def test_a_row_without_a_test_says_why_or_stands_out() -> None:
+def test_row_without_a_test_has_a_reason_or_stands_out() -> None:
     unheld, excused = table({7: ROW, 8: Row(8, 2, "a", "b", reason="no tool")}, {}, {}).splitlines()[-2:]
     assert unheld.endswith("|  | **no test** |")
-    assert excused.endswith("|  | not injected: no tool |")
+    assert excused.endswith("|  | not tested: no tool |")

@@ -1,4 +1,4 @@
-"""What notebooks show of the objects: small, harmless whatever a file is called, and never a request."""
+"""HTML of the objects in notebooks: small, escaped, and never a request."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Shown(Protocol):
 
 
 class Page(HTMLParser):
-    """Reads HTML as a browser would, and keeps the tags and the text."""
+    """Parses HTML like a browser, and keeps tags and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def api(wandb_server: LocalServer) -> Iterator[Api]:
 
 
 def everything() -> list[Shown]:
-    """One of each, with nothing in it that could be trusted."""
+    """One object of each kind, with hostile values."""
     api = AsyncApi(base_url="http://127.0.0.1:1", api_key="k" * 40)
     run = api.run("team/project/<script>alert(1)<script>")
     failure = FileResult(name=HOSTILE, status="failed", error=TransferError(f"{HOSTILE}: no"))
@@ -100,7 +100,7 @@ def everything() -> list[Shown]:
 
 
 @pytest.mark.parametrize("shown", everything(), ids=lambda shown: type(shown).__name__)
-def test_names_are_text_whatever_they_look_like_and_no_signature_is_shown(shown: Shown) -> None:
+def test_names_are_escaped_and_signatures_hidden(shown: Shown) -> None:
     read = page(shown)
     assert read.tags <= {"div", "b", "i", "table", "tr", "th", "td"}
     assert read.attributes <= {("style", f"text-align: {side}") for side in ("left", "right")}, (
@@ -113,7 +113,7 @@ def test_names_are_text_whatever_they_look_like_and_no_signature_is_shown(shown:
     assert len(shown._repr_html_()) < 6000
 
 
-def test_a_file_shows_what_is_known(api: Api) -> None:
+def test_file_shows_its_attributes(api: Api) -> None:
     file = page(File(api, NODE, api.run(RUN)))
     assert [text for text in file.texts if text.strip()] == [
         *("File ", SHOWN),
@@ -143,7 +143,7 @@ def test_a_listing_shows_its_first_page(api: Api, wandb_server: LocalServer) -> 
     assert page(files).texts[-1] == "25 files"
 
 
-async def test_what_is_awaited_is_not_listed_to_be_shown(api: Api, wandb_server: LocalServer) -> None:
+async def test_async_listing_is_not_requested_for_display(api: Api, wandb_server: LocalServer) -> None:
     wandb_server.add_file(RUN, "a.txt", b"a")
     async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as client:
         files, runs = client.run(RUN).files(pattern="%"), client.runs("team/project")
@@ -175,13 +175,13 @@ def test_runs_and_slices_are_tables_too(api: Api, wandb_server: LocalServer) -> 
     assert page(cast("Shown", files[:1])).texts == ["name", "size", "type", "03.txt", "2.0 KiB", "text/plain", "1 file"]
 
 
-def test_a_listing_that_fails_says_why(api: Api) -> None:
+def test_failed_listing_shows_the_reason(api: Api) -> None:
     texts = page(api.run("team/project/nope").files()).texts
     assert texts[:2] == ["Files of ", "team/project/nope"]
     assert "not found" in texts[2]
 
 
-def test_a_deletion_shows_what_was_done_and_what_is_left(api: Api, wandb_server: LocalServer) -> None:
+def test_deletion_shows_what_was_deleted_and_what_is_left(api: Api, wandb_server: LocalServer) -> None:
     wandb_server.add_file(RUN, "a", b"." * 1024)
     wandb_server.add_file(RUN, "b", b"." * 1024)
     planned = api.run(RUN).files().delete(include=["*"], dry_run=True)
@@ -201,14 +201,14 @@ def test_a_deletion_shows_what_was_done_and_what_is_left(api: Api, wandb_server:
     assert str(DeletionReport()) == "No files."
 
 
-def test_files_that_are_none_are_said_to_be_none(api: Api, wandb_server: LocalServer) -> None:
+def test_empty_listing_is_stated(api: Api, wandb_server: LocalServer) -> None:
     wandb_server.add_run(RUN)
     files = api.run(RUN).files(["a", "b", "c", "d", "e"])
     assert list(files) == []
     assert page(files).texts == ["Files of ", f"{RUN}, names a, b, c and 2 more", "none"]
 
 
-def test_a_report_shows_what_was_done(api: Api, wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_report_shows_its_counts(api: Api, wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a", b"." * 1024)
     report = api.run(RUN).download(tmp_path)
     texts = page(report).texts
@@ -227,7 +227,7 @@ def test_a_report_shows_some_failures_and_counts_the_others() -> None:
     assert texts[-3:] == ["9.txt", "9.txt: no", "and 1,000 more"]
 
 
-def test_the_moving_picture_is_harmless_too() -> None:
+def test_progress_html_is_escaped() -> None:
     tally = Tally()
     tally.expect(2, 4 << 20)
     tally.started(HOSTILE, 2 << 20)
@@ -243,7 +243,7 @@ def test_the_moving_picture_is_harmless_too() -> None:
     assert listing.attributes == {("value", "0.000")}, "a bar without a value for what has no total"
 
 
-def test_the_moving_picture_of_what_was_stopped_stands_still() -> None:
+def test_interrupted_progress_html_is_static() -> None:
     tally = Tally()
     tally.expect(2, 4 << 20)
     tally.listed = True
@@ -255,6 +255,6 @@ def test_the_moving_picture_of_what_was_stopped_stands_still() -> None:
     ]
 
 
-def test_sizes_stand_below_one_another() -> None:
+def test_sizes_are_aligned() -> None:
     shown = rows_html([AsyncFile(AsyncApi(base_url="http://127.0.0.1:1", api_key="k" * 40), NODE)], complete=True)
     assert shown.count("text-align: right") == 2, "the head, and the one size"

@@ -1,4 +1,4 @@
-"""A bulk download that is killed again and again, and is finished by repeating the command."""
+"""A bulk download that is killed repeatedly, and finished by repeating the command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PART = 8 << 20
 
 
 class CountingServer(LocalServer):
-    """Counts the requests to the store, and reports when there was a chosen number of them."""
+    """Counts the requests to the store, and reports a chosen number of them."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -39,7 +39,7 @@ class CountingServer(LocalServer):
         self._due = threading.Event()
 
     def due_after(self, requests: int) -> threading.Event:
-        """Return what is set when the store has been asked so many times more."""
+        """Return an event that is set after that many further requests to the store."""
         with self._lock:
             self._left, self._due = requests, threading.Event()
         return self._due
@@ -88,9 +88,9 @@ def in_place(root: Path, contents: dict[str, bytes]) -> set[str]:
 
 
 def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.Random) -> dict[str, bytes]:
-    """Fetch a run by a command that is killed at random moments; return what there is to fetch.
+    """Download a run with a command that is killed at random moments; return the run's files.
 
-    No file that was in place when the command was killed is requested again.
+    Files that were complete when the command was killed are not requested again.
     """
     contents, root = put_files(server, seed), folder / "data"
     killed = 0
@@ -112,7 +112,7 @@ def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.
         if child.returncode == 0:
             return contents
         assert (child.returncode, killed < ROUNDS) == (-signal.SIGKILL, True), errors.decode()
-        wasted = [name for name in [*server.asked] if not (root / name).exists()]  # it may still be told
+        wasted = [name for name in [*server.asked] if not (root / name).exists()]  # it may still be reported
         assert len(wasted) <= IN_FLIGHT, "only what was under way has to be asked for once more"
         killed += 1
 

@@ -1,4 +1,4 @@
-"""The package's floors: each module knows only those below it, none in circles; importing the package loads little."""
+"""The package's layers: each module imports only lower ones, without cycles; importing the package loads little."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FLOORS = (
         "_wandb_settings",
     ),
 )
-"""From the top down. A package knows itself and the floors below; modules of the lowest floor may know each other."""
+"""Top to bottom. A package may import itself and lower layers; modules of the lowest layer may import each other."""
 
 LEVELS = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 IO = {"aiofiles", "aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "httpx", "selectors", "socket", "ssl"}
@@ -93,16 +93,16 @@ PURE = {
     *("_scale.budget", "_scale.chunks"),
     *("_download.prefix", "_download.read_ahead", "_download.selection"),
 }
-"""What performs no I/O: it imports nothing that does."""
+"""Modules without I/O, which import nothing with I/O."""
 
 LIFTABLE = {"aiohappyeyeballs", "anyio", "attrs", "certifi", "httptools", "httpx", "httpx2", "truststore"}
-"""What ``_http`` needs besides Python and two modules of ours: so little that it could be a package of its own.
-httpx2 only where something of it is handed in, truststore only on macOS and Windows."""
+"""The imports of ``_http`` besides Python and two of our modules: few enough for a separate package.
+httpx2 only if one of its objects is injected, truststore only on macOS and Windows."""
 
 
 @attrs.frozen(order=True)
 class Import:
-    """One module names another.
+    """An import of one module by another.
 
     Attributes:
         importer: The module's name, without the package's.
@@ -116,7 +116,7 @@ class Import:
 
     @property
     def inner(self) -> str:
-        """The imported module's name without the package's; empty for one of another package."""
+        """The imported module's name without the package's; empty for other packages."""
         package, _, inner = self.imported.partition(".")
         return inner if package == wbfiles_async.__name__ else ""
 
@@ -125,7 +125,7 @@ class Import:
 
 
 def imports_of(path: Path) -> Iterator[Import]:
-    """All imports of a module, those for types alone included: a reader follows them too."""
+    """All imports of a module, including those for types only, which readers follow too."""
     importer = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -150,7 +150,7 @@ def top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def test_every_module_has_its_floor() -> None:
+def test_every_module_has_a_layer() -> None:
     modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert modules - {"__init__"} <= LEVELS.keys()
 
@@ -169,7 +169,7 @@ def test_imports_point_down() -> None:
     assert list(map(str, wrong + upwards)) == []
 
 
-def test_only_the_outermost_know_the_package_as_its_users_do() -> None:
+def test_only_the_top_layer_uses_the_public_package() -> None:
     whole = {top(found.importer) for found in IMPORTS if found.imported == wbfiles_async.__name__}
     assert whole <= {"testing", "_cli"}
 
@@ -178,7 +178,7 @@ TRIOS = [{f"{style}.run", f"{style}.file", f"{style}.files"} for style in ("_asy
 """One aggregate, awaited and blocking: a run has files, and a file knows its run."""
 
 
-def test_modules_do_not_need_each_other_in_circles() -> None:
+def test_no_circular_imports() -> None:
     graph: dict[str, set[str]] = {}
     for found in IMPORTS:
         if found.inner and not any({found.importer, found.inner} <= trio for trio in TRIOS):
@@ -186,7 +186,7 @@ def test_modules_do_not_need_each_other_in_circles() -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_the_http_package_knows_nothing_of_this_one() -> None:
+def test_http_package_is_independent() -> None:
     foreign = [
         found
         for found in IMPORTS
@@ -197,18 +197,18 @@ def test_the_http_package_knows_nothing_of_this_one() -> None:
     assert list(map(str, foreign)) == []
 
 
-def test_what_performs_no_io_imports_none() -> None:
+def test_pure_modules_import_no_io() -> None:
     impure = [found for found in IMPORTS if {found.importer, top(found.importer)} & PURE and top(found.imported) in IO]
     assert [str(found) for found in impure if found.imported != "httpx" or found.importer != "_http.proxies"] == []
 
 
-def test_fsspec_is_imported_only_where_it_is_the_extra() -> None:
+def test_only_the_fsspec_packages_import_fsspec() -> None:
     importers = {top(found.importer) for found in IMPORTS if top(found.imported) in {"fsspec", "upath"}}
     assert importers == {"_fsspec"}
     assert {top(found.importer) for found in IMPORTS if top(found.inner) == "_fsspec"} == {"_fsspec", "fsspec"}
 
 
-def test_without_fsspec_its_module_says_how_to_install_it() -> None:
+def test_missing_fsspec_names_the_extra() -> None:
     script = """
 import sys
 sys.modules["fsspec"] = None
@@ -226,8 +226,8 @@ def test_every_pure_module_exists() -> None:
     assert {name for name in PURE if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()} == set()
 
 
-def test_only_the_client_sends() -> None:
-    """One place calls ``httpx.AsyncClient.send``; nothing else asks a server, but for the transport below it."""
+def test_only_the_http_client_sends() -> None:
+    """One place calls ``httpx.AsyncClient.send``; only the transport below also contacts servers."""
     senders = {
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in PACKAGE.rglob("*.py")
@@ -246,7 +246,7 @@ AT_IMPORT = {
     *("aiohttp", "click", "fsspec", "graphql", "httptools", "httpx", "multidict", "obstore", "rich", "ssl", "tqdm"),
     *("wandb", "yarl"),
 }
-# httpx loads click and rich by itself where they are installed.
+# httpx imports click and rich if they are installed.
 BEFORE_A_REQUEST = {"aiohttp", "fsspec", "graphql", "multidict", "obstore", "tqdm", "wandb", "yarl"}
 REFUSE_CERTIFICATES = """
 import ssl
@@ -259,7 +259,7 @@ ssl.SSLContext.__new__ = refuse
 
 
 def modules_after(statements: str) -> set[str]:
-    """The modules that an interpreter has loaded after these statements."""
+    """The loaded modules of an interpreter after these statements."""
     script = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"{statements}\nimport json, sys; json.dump([*sys.modules], sys.stdout)"],
         env=os.environ | {"WANDB_API_KEY": "k" * 40},
@@ -279,7 +279,7 @@ def modules_after(statements: str) -> set[str]:
     ],
     ids=["the import", "what comes before the first request"],
 )
-def test_nothing_heavy_is_loaded_by(statements: str, heavy: set[str]) -> None:
+def test_heavy_modules_are_not_loaded_by(statements: str, heavy: set[str]) -> None:
     loaded = modules_after(statements)
     assert {"wbfiles_async._async.api", "wbfiles_async._sync.api"} <= loaded
     assert loaded & (heavy | {"wbfiles_async.testing", "wbfiles_async._cli"}) == set()
@@ -292,5 +292,5 @@ def test_the_help_of_the_command_line_loads_nothing_that_sends() -> None:
     assert loaded & {"httpx", *BEFORE_A_REQUEST} == set()
 
 
-def test_no_certificates_are_read_by_what_comes_before_the_first_request() -> None:
+def test_certificates_are_read_at_the_first_request() -> None:
     modules_after(REFUSE_CERTIFICATES + "from wbfiles_async import *; files = Api().run('team/project/run').files()")

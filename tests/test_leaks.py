@@ -1,4 +1,4 @@
-"""The search for secrets, which follows every test, finds them."""
+"""The search for secrets after every test finds them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ LEAKS = {
 
 
 @pytest.mark.fault(110)
-def test_a_secret_that_any_test_shows_in_any_way_fails_it_and_nothing_else_does(tmp_path: Path) -> None:
+def test_leaked_secret_fails_its_test_only(tmp_path: Path) -> None:
     tests = [PREAMBLE]
     for name, leak in LEAKS.items():
         body = leak if leak.startswith("\n") else "\n    " + leak
@@ -93,7 +93,7 @@ def test_a_secret_that_any_test_shows_in_any_way_fails_it_and_nothing_else_does(
         text=True,
     )
     assert run.stdout is not None
-    with run:  # read directly: what a test reads of a child by `communicate` is searched too
+    with run:  # read directly, since what a test reads with `communicate` is searched too
         said = run.stdout.read()
     outcomes: dict[str, str] = {}
     for line in said.splitlines():

@@ -1,4 +1,4 @@
-"""Machines that are not the developer's: what is not needed cannot stop the work, and the rest is a clear error."""
+"""Unusual machines: optional facilities cannot stop the work, and missing requirements raise a clear error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ each_size = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "i
 
 @pytest.mark.fault(118)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the limit on the size of files")
-def test_a_file_fits_where_what_is_noted_behind_its_end_does_not(tmp_path: Path) -> None:
+def test_file_fits_without_room_for_its_journal(tmp_path: Path) -> None:
     script = f"""
 import asyncio, resource, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -56,7 +56,7 @@ asyncio.run(main())
 @pytest.mark.fault(118, 121)
 @pytest.mark.parametrize("where", [("socket", "gethostname"), ("os", "fstatvfs"), ("os", "statvfs")])
 @each_size
-async def test_what_a_machine_does_not_say_of_itself_is_done_without(
+async def test_missing_machine_facts_are_not_needed(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[str, str], data: bytes
 ) -> None:
     def refuse(*_: object) -> NoReturn:
@@ -74,7 +74,7 @@ async def test_what_a_machine_does_not_say_of_itself_is_done_without(
 @posix_only("it states the free bytes alone")
 @pytest.mark.fault(118)
 @pytest.mark.parametrize("says", [(0, 4096, 0), (1000, 0, 10), (1000, 4096, 0)], ids=["no blocks", "no unit", "full"])
-async def test_a_disk_that_states_no_numbers_is_not_taken_for_full(
+async def test_unknown_free_space_does_not_count_as_full(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: tuple[int, int, int]
 ) -> None:
     blocks, unit, free = says
@@ -110,7 +110,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def where_nothing_can_be_written(
     folder: Path, code: str, *arguments: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run code while ``folder`` and what is in it cannot be written, not even by root."""
+    """Run code while ``folder`` and its contents are read-only, even for root."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     command = [sys.executable, "-c", ORDINARY, "-c", code, *arguments]
@@ -131,9 +131,7 @@ GET = "import sys; from wbfiles_async._cli import main; sys.exit(main(sys.argv[1
 
 @pytest.mark.fault(119)
 @pytest.mark.parametrize("existing", ["verify", "keep"])
-def test_a_folder_that_may_only_be_read_will_do_where_all_is_there(
-    wandb_server: LocalServer, tmp_path: Path, existing: str
-) -> None:
+def test_read_only_folder_suffices_if_complete(wandb_server: LocalServer, tmp_path: Path, existing: str) -> None:
     shared = tmp_path / "shared"
     for name in ("A", "a", "media/b"):
         wandb_server.add_file(RUN, name, name.encode())
@@ -158,9 +156,7 @@ def test_a_folder_that_may_only_be_read_will_do_where_all_is_there(
 
 
 @pytest.mark.fault(119)
-def test_a_file_that_is_there_is_handed_out_where_nothing_can_be_written(
-    wandb_server: LocalServer, tmp_path: Path
-) -> None:
+def test_existing_file_is_returned_from_a_read_only_disk(wandb_server: LocalServer, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     (shared / "a").write_text("here")
@@ -227,7 +223,7 @@ def test_a_user_without_a_home_folder_needs_none() -> None:
 
 @pytest.mark.fault(85)
 @pytest.mark.parametrize("existing", ["replace", "verify", "keep"])
-async def test_what_is_in_the_way_is_seen_before_anything_is_asked_for(
+async def test_obstacles_are_found_before_any_request(
     server: ScriptedServer, tmp_path: Path, existing: Literal["replace", "verify", "keep"]
 ) -> None:
     for name in ("a", "b", "folder/c", "link/d", "right"):
@@ -246,7 +242,7 @@ async def test_what_is_in_the_way_is_seen_before_anything_is_asked_for(
 
 
 @pytest.mark.fault(118)
-async def test_a_file_that_cannot_be_read_is_not_right_and_is_replaced(
+async def test_unreadable_file_is_replaced(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.put("a", SMALL)
@@ -266,7 +262,7 @@ async def test_a_file_that_cannot_be_read_is_not_right_and_is_replaced(
     assert (report.downloaded, refused) == (1, 1)
 
 
-def test_an_umask_that_cannot_be_learnt_makes_files_private(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_umask_makes_files_private(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
@@ -276,7 +272,7 @@ def test_an_umask_that_cannot_be_learnt_makes_files_private(monkeypatch: pytest.
 
 
 @pytest.mark.fault(118)
-def test_parts_that_end_at_the_same_time_are_both_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_ending_together_are_both_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     temporary, size = PartFile(TargetPath(tmp_path, ("a",))), 4 * MIB
     temporary.create(size=size, md5=b"m" * 16)
     temporary.note(Range(0, MIB), '"v1"')
@@ -285,7 +281,7 @@ def test_parts_that_end_at_the_same_time_are_both_noted(tmp_path: Path, monkeypa
     def meanwhile(*_: object) -> None:
         if not other.ident:
             other.start()
-            other.join(0.2)  # all that it needs, unless it waits for us
+            other.join(0.2)  # all that it needs, unless it waits for this process
 
     before_each_write(monkeypatch, meanwhile)
     temporary.note(Range(3 * MIB, size), '"v1"')
@@ -324,14 +320,14 @@ asyncio.run(main(int(sys.argv[1])))
 @pytest.mark.fault(122)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limit on the number of threads")
 @pytest.mark.parametrize(("before", "said"), [("1", "{'NoneType'} True"), ("0", "{'TransferError'} []")])
-def test_work_is_done_by_the_threads_that_there_are_or_fails_in_words(before: str, said: str) -> None:
+def test_existing_threads_do_the_work_or_a_clear_error_is_raised(before: str, said: str) -> None:
     command = [sys.executable, "-c", FEW_THREADS, before]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout.strip(), done.returncode) == (said, 0), done.stderr
 
 
 @pytest.mark.fault(122)
-async def test_work_that_could_not_begin_is_not_begun_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rejected_work_never_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
 

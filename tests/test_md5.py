@@ -46,7 +46,7 @@ def test_a_new_digest_is_md5() -> None:
         "g41d8cd98f00b204e9800998ecf8427e",
     ],
 )
-def test_what_is_no_md5_is_none(value: object) -> None:
+def test_invalid_md5_is_none(value: object) -> None:
     assert parse_md5(value) is None
 
 

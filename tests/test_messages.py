@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from wbfiles_async._messages import clean
 
 
-def test_lines_and_control_characters_become_blanks() -> None:
+def test_line_breaks_and_control_characters_become_blanks() -> None:
     assert clean("a\r\n\x1b[31mb\x00\u202e  c\ud800", 100) == "a [31mb c"
 
 
@@ -14,7 +14,7 @@ def test_a_long_text_is_cut_visibly() -> None:
     assert clean("abcdef", 4) == "abc…"
 
 
-def test_a_secret_that_a_bound_cuts_in_two_is_not_shown_in_part() -> None:
+def test_truncated_secret_is_not_shown_in_part() -> None:
     key = "0123456789abcdef" * 3
     for filler in (470, 16_370):
         shown = clean("x " * (filler // 2) + key, 16_384)

@@ -1,4 +1,4 @@
-"""Links that are slow, down or dead: real ones, between two network namespaces of the kernel."""
+"""Slow, interrupted and dead links: real ones, between two network namespaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBE = "ip link add one type veth peer name other && tc qdisc add dev one root 
 
 @pytest.fixture(scope="module", autouse=True)
 def namespaces() -> None:
-    """Skips where namespaces cannot be made."""
+    """Skips if namespaces cannot be created."""
     try:
         probe = subprocess.run(["unshare", "--net", "sh", "-c", PROBE], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -26,7 +26,7 @@ def namespaces() -> None:
 
 
 def play(scenario: str) -> Any:
-    """Play a scenario of the script; return how it ended."""
+    """Run a scenario of the script; return its outcome."""
     command = ["unshare", "--net", sys.executable, str(SCRIPT), scenario]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
@@ -41,20 +41,20 @@ def test_a_slow_link_is_no_fault() -> None:
 
 
 @pytest.mark.fault(55)
-def test_a_link_that_is_down_for_a_while_is_outlasted() -> None:
+def test_temporary_link_outage_is_survived() -> None:
     end = play("down for a while")
     assert (end["error"], end["right"], end["left"]) == (None, True, [])
 
 
 @pytest.mark.fault(56)
-def test_a_peer_that_vanished_without_a_word_is_noticed_and_told() -> None:
+def test_vanished_peer_is_noticed() -> None:
     end = play("vanished")
     assert (end["right"], end["left"]) == (False, [".a.bin.wbfiles-part"]), "what came is kept to go on from"
     assert end["error"].startswith("TransferError: a.bin: 10.77.0.1 ")
 
 
 @pytest.mark.fault(54)
-def test_a_host_that_cannot_be_reached_is_given_up_and_told() -> None:
+def test_unreachable_host_raises() -> None:
     end = play("unreachable")
     assert end["left"] == []
     reasons = ["no connection in time", "No route to host", "Permission denied", "Network is unreachable"]

@@ -1,4 +1,4 @@
-"""Windows and macOS, played on Linux: a few of the tests that `nox -s tests_portable` runs whole."""
+"""Windows and macOS, simulated on Linux: a few of the tests of `nox -s tests_portable`."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def holding(tmp_path: Path) -> Iterator[HoldingServer]:
 
 @pytest.mark.fault(93, 127)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1], ids=["Ctrl-C", "Ctrl-Break"])
-def test_the_keys_that_stop_a_command_on_windows(
-    holding: HoldingServer, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_windows_interrupt_keys_stop_a_command(holding: HoldingServer, tmp_path: Path, number: signal.Signals) -> None:
     known = {"WANDB_BASE_URL": holding.base_url, "WANDB_API_KEY": holding.api_key}
     command = [sys.executable, "-m", "wbfiles_async", "get", RUN, "--root", "data"]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is scarce or does not do what it says: descriptors, memory beside a slow disk, locks."""
+"""Scarce or unreliable resources: descriptors, memory with a slow disk, locks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def refuse(*_: object) -> None:
 @pytest.mark.fault(97, 98)
 @pytest.mark.parametrize("lock", [lambda *_: None, refuse], ids=["locks nothing", "refuses"])
 @pytest.mark.parametrize("size", [5000, 3 * MIB])
-async def test_two_downloads_to_one_place_need_no_locks(
+async def test_concurrent_downloads_of_one_file_need_no_locks(
     server: ScriptedServer, tmp_path: Path, lock: Callable[..., None], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("flock", "lockf"):

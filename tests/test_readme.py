@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""Runs the README's examples."""
 
 from __future__ import annotations
 
@@ -112,10 +112,10 @@ def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) 
     assert "1 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path, environment)
 
 
-def test_the_picture_shows_the_demo_and_asks_nobody_for_anything() -> None:
+def test_picture_shows_the_demo_and_loads_nothing() -> None:
     (place,) = re.findall(r"!\[[^\]]+\]\((docs/.+?)\)", README)
     picture = ElementTree.parse(Path(__file__).parent.parent / place).getroot()
-    shown = "".join("".join(picture.itertext()).split())  # words stand at their places, without spaces
+    shown = "".join("".join(picture.itertext()).split())  # words are positioned without spaces
     assert "$wbfilesdemo" in shown
     assert "together2348.0MiB" in shown
     assert 'url("' not in shown
@@ -151,7 +151,7 @@ def test_the_commands_on_a_project_work(tmp_path: Path, environment: dict[str, s
 @pytest.mark.parametrize(
     "path", sorted((Path(__file__).parent.parent / "docs").rglob("*.svg")), ids=lambda path: path.name
 )
-def test_pictures_are_small_and_know_no_machine(path: Path) -> None:
+def test_pictures_are_small_and_contain_no_machine_paths(path: Path) -> None:
     text = html.unescape(path.read_text(encoding="utf-8"))
     assert len(text) < 100_000
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)

@@ -1,7 +1,7 @@
-"""Scripts as people write them for ``wandb.Api``: the same text runs with both packages, but for the import.
+"""Typical scripts for ``wandb.Api``, which run with both packages after a change of the import.
 
-Each ends with a step that is not about files. With ``wandb`` it may go on; here the error says where to do it, and all
-before it has been done.
+Each ends with a step that is not about files. With ``wandb`` it may work; here the error says where to do it, after
+all the steps before have succeeded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ELSEWHERE = {
     "json_of_a_run": "artifact",
     "delete_by_extension": "tags",
 }
-"""The scripts, and what is not of files in each."""
+"""The scripts, and the step of each that is not about files."""
 
 
 SAYS = {
@@ -53,12 +53,12 @@ SAYS = {
     "json_of_a_run": "0.25 7",
     "delete_by_extension": "freed 1025 bytes",
 }
-"""A part of what each prints: what it is for has been done."""
+"""A part of each script's output, which shows that it worked."""
 
 
 @attrs.frozen
 class Outcome:
-    """What a script has printed, the end of its errors, the files that it left, and those that the server has."""
+    """A script's output, the end of its stderr, its files, and those of the server."""
 
     out: str
     error: str
@@ -112,10 +112,10 @@ def played(server: LocalServer, script: str, module: str, folder: Path) -> Outco
 
 
 @pytest.mark.parametrize("script", ELSEWHERE)
-def test_a_script_does_the_same_with_both(server: LocalServer, tmp_path: Path, script: str) -> None:
+def test_scripts_give_the_same_result_with_both(server: LocalServer, tmp_path: Path, script: str) -> None:
     theirs = played(server, script, "wandb", tmp_path / "theirs")
     before = theirs.there
-    for run in RUNS:  # the state that the other one found
+    for run in RUNS:  # the same initial state
         for age, (name, data) in enumerate(FILES.items()):
             os.utime(server.add_file(f"{PROJECT}/{run}", name, data), (NOON - age, NOON - age))
     ours = played(server, script, "wbfiles_async", tmp_path / "ours")
@@ -131,5 +131,5 @@ def test_a_script_does_the_same_with_both(server: LocalServer, tmp_path: Path, s
     assert ours.there == before
 
 
-def test_the_scripts_are_those_that_are_here() -> None:
+def test_all_scripts_are_compared() -> None:
     assert {path.stem for path in SCRIPTS.glob("*.py")} == set(ELSEWHERE)

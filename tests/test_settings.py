@@ -1,4 +1,4 @@
-"""Settings: where each value comes from, and what is refused."""
+"""Settings: sources of each value, and refusals."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TestSources:
             user_agent=f"wbfiles-async/{__version__}",
         )
 
-    def test_each_source_wins_over_those_before_it(self, machine: Machine) -> None:
+    def test_later_sources_override_earlier_ones(self, machine: Machine) -> None:
         seen: list[str | None] = []
         machine.write_user_file("[default]\nentity = user-file\n")
         seen.append(machine.load().entity)
@@ -119,11 +119,11 @@ class TestSources:
         assert settings.base_url == "https://api.forge.coreweave.com"
         assert settings.timeout == 19.0
 
-    def test_a_home_that_is_not_ours_to_read_is_passed_over_with_a_warning(
+    def test_unreadable_home_is_skipped_with_a_warning(
         self, machine: Machine, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = machine.home / ".config/wandb/settings"
-        path.mkdir(parents=True)  # opening it fails for root too, unlike one without permissions
+        path.mkdir(parents=True)  # opening it fails even for root, unlike a file without permissions
         machine.environ["WANDB_ENTITY"] = "team"
         assert machine.load().entity == "team"
         assert str(path) in caplog.text
@@ -132,7 +132,7 @@ class TestSources:
         (machine.folder / "wandb").write_text("a script")
         assert machine.load().entity is None
 
-    def test_percent_signs_are_read_as_wandb_writes_them(self, machine: Machine) -> None:
+    def test_percent_signs_are_parsed_as_by_wandb(self, machine: Machine) -> None:
         machine.write_user_file("[default]\nproject = 50%%\n")
         assert machine.load().project == "50%"
 
@@ -154,9 +154,7 @@ class TestSources:
             ("[default]\nentity = 5ecret%\n", "at entity"),
         ],
     )
-    def test_a_malformed_file_is_named_with_its_place_and_not_quoted(
-        self, machine: Machine, text: str, place: str
-    ) -> None:
+    def test_malformed_file_is_located_without_quoting(self, machine: Machine, text: str, place: str) -> None:
         path = machine.write_user_file(text)
         with pytest.raises(ConfigurationError) as caught:
             machine.load()
@@ -168,7 +166,7 @@ class TestSources:
 
     @pytest.mark.fault(123)
     @pytest.mark.parametrize("kind", ["/dev/zero", "pipe", "folder"])
-    def test_what_is_no_regular_file_is_passed_over_with_a_warning(
+    def test_special_file_is_skipped_with_a_warning(
         self, machine: Machine, caplog: pytest.LogCaptureFixture, kind: str
     ) -> None:
         path = machine.folder / "wandb/settings"
@@ -198,12 +196,12 @@ class TestSources:
         ],
         ids=["long", "reference", "references that multiply"],
     )
-    def test_a_file_that_would_take_much_memory_is_refused(self, machine: Machine, text: str, reason: str) -> None:
+    def test_oversized_file_is_refused(self, machine: Machine, text: str, reason: str) -> None:
         machine.write_folder_file(text)
         with pytest.raises(ConfigurationError, match=reason):
             machine.load()
 
-    def test_a_file_that_is_no_text_is_named(self, machine: Machine) -> None:
+    def test_binary_file_is_named(self, machine: Machine) -> None:
         path = machine.write_user_file("")
         path.write_bytes(b"\xff\xfe[\x00")
         with pytest.raises(ConfigurationError, match=r"settings is not UTF-8"):
@@ -226,14 +224,14 @@ class TestSources:
 
 class TestBaseUrl:
     @pytest.mark.fault(111)
-    def test_a_folder_never_decides_on_the_server(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    def test_project_folder_never_chooses_the_server(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
         machine.write_folder_file("[default]\nbase_url = https://evil.example\nproject = vision\n")
         settings = machine.load()
         assert settings.base_url == "https://api.forge.coreweave.com"
         assert settings.project == "vision"
         assert "https://evil.example" in caplog.text
 
-    def test_a_folder_that_names_the_server_in_use_is_no_news(
+    def test_project_folder_with_the_same_server_is_silent(
         self, machine: Machine, caplog: pytest.LogCaptureFixture
     ) -> None:
         machine.write_folder_file("[default]\nbase_url = https://wandb.corp/\n")
@@ -296,7 +294,7 @@ class TestBaseUrl:
             "https://user:5ecret @wandb.corp",
         ],
     )
-    def test_refuses_what_holds_a_secret_without_showing_it(self, machine: Machine, given: str) -> None:
+    def test_refuses_url_with_a_secret_without_showing_it(self, machine: Machine, given: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             machine.load(base_url=given)
         assert "5ecret" not in str(caught.value)
@@ -321,7 +319,7 @@ class TestBaseUrl:
             "ftp://wandb.corp",
         ],
     )
-    def test_judges_and_normalizes_as_wandb_does(self, machine: Machine, url: str) -> None:
+    def test_accepts_and_normalizes_as_wandb(self, machine: Machine, url: str) -> None:
         from wandb.sdk.lib.wbauth import HostUrl
 
         def theirs() -> str | None:
@@ -340,7 +338,7 @@ class TestBaseUrl:
 
 
 class TestOverrides:
-    def test_keys_of_wandb_that_concern_no_file_have_no_effect(self, machine: Machine) -> None:
+    def test_unrelated_wandb_settings_have_no_effect(self, machine: Machine) -> None:
         assert machine.load({"organization": "org", "run": "abc"}) == machine.load()
 
     def test_an_unknown_key_is_refused_with_the_valid_ones(self, machine: Machine) -> None:
@@ -352,7 +350,7 @@ class TestOverrides:
         settings = machine.load(overrides)  # type: ignore[arg-type]  # what untyped callers pass
         assert (settings.entity, settings.project) == (None, "vision")
 
-    def test_a_value_that_is_no_text_is_refused(self, machine: Machine) -> None:
+    def test_non_text_value_is_refused(self, machine: Machine) -> None:
         overrides: dict[str, object] = {"entity": 5}
         with pytest.raises(ConfigurationError, match="must be a string, not int"):
             machine.load(overrides)  # type: ignore[arg-type]  # what untyped callers pass
@@ -438,8 +436,8 @@ def test_only_a_leading_tilde_means_home(path: str, expanded: str) -> None:
     assert expand_home(path, Path("/home/me")) == Path(expanded)
 
 
-class TestSettingsOfWandbWithoutEffect:
-    """What W&B's client would heed and this package does not is said, with what does the same."""
+class TestIneffectiveWandbSettings:
+    """Settings of W&B's client without effect here cause a warning that names the equivalent."""
 
     @pytest.mark.parametrize(
         ("variable", "value", "instead"),
@@ -456,7 +454,7 @@ class TestSettingsOfWandbWithoutEffect:
             ("WANDB_X_FILE_TRANSFER_TIMEOUT_SECONDS", "3", "TransferOptions(stall_seconds=...)"),
         ],
     )
-    def test_a_variable_is_pointed_out_with_what_does_the_same(
+    def test_variable_is_reported_with_its_replacement(
         self, machine: Machine, caplog: pytest.LogCaptureFixture, variable: str, value: str, instead: str
     ) -> None:
         machine.environ[variable] = value
@@ -467,7 +465,7 @@ class TestSettingsOfWandbWithoutEffect:
         assert instead in record.getMessage()
         assert "proxy/" not in record.getMessage()
 
-    def test_a_line_of_a_settings_file_is_pointed_out(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    def test_line_of_a_settings_file_is_reported(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
         path = machine.write_user_file("[default]\nentity = team\ninsecure_disable_ssl = True\n")
         assert machine.load().entity == "team"
         assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
@@ -475,13 +473,15 @@ class TestSettingsOfWandbWithoutEffect:
         ]
 
     @pytest.mark.parametrize("value", ["", "0", "false", "No", "off"])
-    def test_what_is_off_needs_no_word(self, machine: Machine, caplog: pytest.LogCaptureFixture, value: str) -> None:
+    def test_disabled_setting_is_not_reported(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture, value: str
+    ) -> None:
         machine.environ["WANDB_INSECURE_DISABLE_SSL"] = value
         machine.write_folder_file(f"[default]\ninsecure_disable_ssl = {value}\n")
         machine.load()
         assert not caplog.records
 
-    def test_who_brings_a_client_is_not_bothered(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    def test_injected_client_suppresses_the_warning(self, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
         machine.environ["WANDB_INSECURE_DISABLE_SSL"] = "true"
         load_settings(
             None,

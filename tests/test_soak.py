@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent
 
 
 def soak(*arguments: str) -> str:
-    """Run it in a process of its own: what else the tests have open, and keep, is no part of it."""
+    """Run it in its own process, without the descriptors and objects of other tests."""
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -22,7 +22,7 @@ def soak(*arguments: str) -> str:
 
 
 @pytest.mark.fault(94, 115)
-def test_random_programs_end_in_the_right_bytes_or_a_typed_error_and_leave_nothing() -> None:
+def test_random_programs_give_right_bytes_or_a_typed_error() -> None:
     tally = soak("soak", "--seed", "1", "--programs", "120").splitlines()[-1]
     assert "right" in tally
     assert "TransferError" in tally
@@ -31,12 +31,12 @@ def test_random_programs_end_in_the_right_bytes_or_a_typed_error_and_leave_nothi
 
 @pytest.mark.fault(91)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_download_killed_at_any_step_leaves_the_old_file_or_the_new_one() -> None:
+def test_download_killed_at_any_step_leaves_a_whole_file() -> None:
     tally = soak("soak.kills").splitlines()[-1]
     assert "killed, old" in tally
     assert "killed, complete" in tally
 
 
-def test_a_seed_decides_on_the_whole_program() -> None:
+def test_seed_determines_the_program() -> None:
     assert make_program(7) == make_program(7)
     assert make_program(7) != make_program(8)

@@ -1,8 +1,8 @@
-"""Every system call that a download makes, and what its failure may end.
+"""Every system call of a download, and the permitted effects of its failure.
 
-A child process has loaded all that Python loads, and waits. strace is attached to it, and from then on one call fails
-each time it is made. What no file needs must not be missed; of the rest there must be a typed error, soon, with nothing
-left behind. The last test sees that the table is complete.
+A child process has finished its imports, and waits. strace is attached to it, and from then on one call always
+fails. If no file needs the call, the download must succeed; otherwise it must raise a typed error soon, and leave
+nothing behind. The last test checks that the table is complete.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Row:
     Attributes:
         call: Its name.
         errors: How it fails; each is a case.
-        may_stop: Whether a file, or all, may fail of it.
+        may_stop: Whether a file, or all, may fail because of it.
         why: What it is for.
-        when: Which of the calls fail, as strace has it.
-        path: The one file that it is about; of all if empty.
+        when: Which of the calls fail, in strace's syntax.
+        path: The only file concerned; all files if empty.
         run: What is downloaded.
-        said: What the error says, if not the errno.
+        said: A part of the error message, if not the errno.
     """
 
     call: str
@@ -69,19 +69,19 @@ def needed(call: str, errors: str, why: str, **more: Any) -> Row:
 
 
 ROWS = (
-    # Asked beforehand, to say sooner what will not do
+    # Checks in advance, to report problems sooner
     done_without("access", "EACCES", "whether the folder can be written: writing shows"),
     done_without("statfs", "ENOSYS", "the room on the disk: writing shows"),
     done_without("unlinkat", "EPERM", "the probe for case: it is hidden, and left"),
-    # What makes a file no better
+    # Optional properties of a file
     done_without("fchmod", "EPERM EROFS", "permissions"),
     done_without("utimensat", "EPERM", "times"),
     done_without("fcntl", "EINVAL ENOLCK", "leases, to resume by"),
     done_without("ftruncate", "EOPNOTSUPP EIO", "the length in advance, for what is noted behind it"),
-    # What the machine says of itself
+    # Facts about the machine
     done_without("uname", "ENOSYS", "the host's name, to resume by"),
     done_without("getrandom", "ENOSYS", "Python reads the device then"),
-    # What is remembered and set
+    # Caches and settings
     done_without("openat", "EACCES EIO", "what was right before", path=STATE, run=MANY),
     done_without("openat", "EACCES ELOOP", "W&B's settings of the folder", path=SETTINGS),
     done_without("read", "EIO", "W&B's settings of the folder", path=SETTINGS),
@@ -119,13 +119,13 @@ PYTHONS = {
     "recvmsg sendmsg getdents64 preadv2",
     "who runs it, and what else the C library asks": "geteuid sysinfo prlimit64 getcwd readlink",
 }
-"""Calls without a row of their own: they cannot fail, or Python ends, or the scripted server has them fail (connections
-that break), or `test_system_calls` has (`fsync`, `linkat`, `close` of a file, the kernel's files of the process)."""
+"""Calls without a row: they cannot fail, or Python ends, or other tests make them fail: the scripted server (broken
+connections), or `test_system_calls` (`fsync`, `linkat`, `close` of a file, the kernel's files of the process)."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def strace(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skips where strace is missing, or may not be attached."""
+    """Skips if strace is missing, or must not be attached."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     log = tmp_path_factory.mktemp("probe") / "calls"
     try:
@@ -154,7 +154,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 @attrs.frozen
 class Outcome:
-    """What came of a download."""
+    """The outcome of a download."""
 
     end: dict[str, Any]
     calls: list[str]
@@ -211,8 +211,8 @@ def traced(server: LocalServer, tmp_path: Path) -> Traced:
 
 @pytest.mark.fault(118, 119, 204)
 @pytest.mark.parametrize(("row", "error"), CASES, ids=[f"{r.call}-{e}-{r.path or r.why}" for r, e in CASES])
-def test_a_call_that_fails_ends_no_more_than_it_may(traced: Traced, row: Row, error: str) -> None:
-    chosen = ["-P", row.path] if row.path else []  # as the call names it: what is in a folder by its name there
+def test_failing_call_is_contained(traced: Traced, row: Row, error: str) -> None:
+    chosen = ["-P", row.path] if row.path else []  # as in the call: relative to its folder
     rules = ["-e", f"trace={row.call}", "-e", f"inject={row.call}:error={error}:when={row.when}"]
     outcome = traced(*chosen, *rules, run=row.run)
     assert outcome.injected

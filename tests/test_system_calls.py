@@ -1,4 +1,4 @@
-"""System calls that fail, for real: strace answers them in the kernel's place."""
+"""Real failures of system calls, injected by strace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ each_size = pytest.mark.parametrize("name", FILES)
 
 @pytest.fixture(scope="module", autouse=True)
 def strace() -> None:
-    """Skips where strace is missing, or may not trace."""
+    """Skips if strace is missing, or must not trace."""
     try:
         probe = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def served(wandb_server: LocalServer) -> LocalServer:
 def traced(
     server: LocalServer, root: Path, name: str, *options: str, replace: bool = True
 ) -> tuple[Any, Sequence[str]]:
-    """Download the file under strace with these options; return how it ended, and the calls that were traced."""
+    """Download the file under strace with these options; return the outcome, and the traced calls."""
     root.mkdir()
     if replace:
         (root / name).write_bytes(OLD)
@@ -65,10 +65,10 @@ def injected(call: str, error: str, when: str = "1") -> Sequence[str]:
     ("call", "error"),
     [("pwrite64", "EIO"), ("fsync", "EIO"), ("renameat", "EXDEV"), ("renameat", "EBUSY")],
 )
-def test_a_call_that_fails_is_told_and_leaves_the_old_file_and_nothing_else(
+def test_failing_call_raises_and_leaves_only_the_old_file(
     served: LocalServer, tmp_path: Path, name: str, call: str, error: str
 ) -> None:
-    # What is noted in a large file, to resume from it, needs not succeed; strace counts the calls of each thread.
+    # The journal of a large file may fail; strace counts the calls per thread.
     when = "1+" if (name, call) == ("large.bin", "pwrite64") else "1"
     end, calls = traced(served, tmp_path / "root", name, *injected(call, error, when))
     assert any("(INJECTED)" in line for line in calls)
@@ -87,10 +87,10 @@ SPARED = [
     ("fsync", "EACCES", "1+", "folder"),
     ("openat", "EACCES", "1+", "/proc/self/status"),
 ]
-"""Calls that make a file no better: what fails, how, which times, and for which file."""
+"""Optional calls: which fail, how, when, and for which file."""
 
 SPARED_OF_LARGE = [
-    ("ftruncate", "EOPNOTSUPP", "1", "temporary"),  # nothing is noted behind the end then
+    ("ftruncate", "EOPNOTSUPP", "1", "temporary"),  # no journal behind the end then
     ("statfs", "ENOSYS", "1+", "folder"),
     ("openat", "EACCES", "1+", "/proc/sys/kernel/random/boot_id"),
 ]
@@ -101,7 +101,7 @@ SPARED_OF_LARGE = [
     ("name", "call", "error", "when", "where"),
     [(name, *row) for name in FILES for row in SPARED] + [("large.bin", *row) for row in SPARED_OF_LARGE],
 )
-def test_what_is_not_needed_for_a_file_cannot_stop_it(
+def test_optional_calls_cannot_stop_a_download(
     served: LocalServer, tmp_path: Path, name: str, call: str, error: str, when: str, where: str
 ) -> None:
     root = tmp_path / "root"
@@ -115,9 +115,7 @@ def test_what_is_not_needed_for_a_file_cannot_stop_it(
 
 @pytest.mark.fault(118)
 @each_size
-def test_a_first_name_that_cannot_be_removed_does_not_undo_what_is_published(
-    served: LocalServer, tmp_path: Path, name: str
-) -> None:
+def test_failed_unlink_of_the_temporary_name_keeps_the_file(served: LocalServer, tmp_path: Path, name: str) -> None:
     end, calls = traced(served, tmp_path / "root", name, *injected("unlinkat", "EPERM", "1+"), replace=False)
     assert any("(INJECTED)" in line for line in calls)
     assert end["error"] is None
@@ -125,7 +123,7 @@ def test_a_first_name_that_cannot_be_removed_does_not_undo_what_is_published(
 
 
 @pytest.mark.fault(82, 118)
-def test_a_failure_stays_the_one_that_is_told_where_cleaning_up_fails_too(served: LocalServer, tmp_path: Path) -> None:
+def test_failed_cleanup_keeps_the_original_error(served: LocalServer, tmp_path: Path) -> None:
     root = tmp_path / "root"
     options = ("-e", "trace=fsync,unlinkat", "-e", "inject=fsync:error=EIO", "-e", "inject=unlinkat:error=EROFS")
     end, _ = traced(served, root, "small.bin", *options)
@@ -134,7 +132,7 @@ def test_a_failure_stays_the_one_that_is_told_where_cleaning_up_fails_too(served
 
 
 @pytest.mark.fault(82, 92)
-def test_a_folder_that_cannot_be_flushed_for_an_error_of_the_disk_is_told(served: LocalServer, tmp_path: Path) -> None:
+def test_disk_error_while_flushing_a_folder_raises(served: LocalServer, tmp_path: Path) -> None:
     root = tmp_path / "root"
     end, _ = traced(served, root, "small.bin", "-P", str(root), *injected("fsync", "EIO"))
     assert end == {"error": "LocalWriteError", "errno": errno.EIO}
@@ -142,8 +140,8 @@ def test_a_folder_that_cannot_be_flushed_for_an_error_of_the_disk_is_told(served
 
 @pytest.mark.fault(82, 87, 89)
 @each_size
-def test_a_close_that_fails_is_not_ignored(served: LocalServer, tmp_path: Path, name: str) -> None:
-    """A network file system reports a failed write only then."""
+def test_failing_close_is_not_ignored(served: LocalServer, tmp_path: Path, name: str) -> None:
+    """A network file system reports a failed write only on close."""
     temporary = tmp_path / "root" / f".{name}.wbfiles-part"
     end, calls = traced(served, tmp_path / "root", name, "-P", str(temporary), *injected("close", "EIO"))
     assert any("(INJECTED)" in line for line in calls)
@@ -162,9 +160,7 @@ def test_an_interrupted_call_is_not_noticed(served: LocalServer, tmp_path: Path,
 
 @pytest.mark.fault(92)
 @each_size
-def test_a_durable_file_is_flushed_then_renamed_then_its_folder_is_flushed(
-    served: LocalServer, tmp_path: Path, name: str
-) -> None:
+def test_durable_order_of_flush_and_rename(served: LocalServer, tmp_path: Path, name: str) -> None:
     end, calls = traced(
         served,
         tmp_path / "root",

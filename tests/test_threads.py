@@ -1,4 +1,4 @@
-"""Worker threads: kept for a moment, at most so many, and able to do without more of themselves."""
+"""Worker threads: kept briefly, limited in number, and able to work if no more can be started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Make = Callable[..., WorkerThreads]
 
 @pytest.fixture(params=[{}, {"most": 2}, {"most": 5}], ids=["unlimited", "at most 2", "at most 5"])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerThreads]:
-    """Threads that wait for more work for longer than a test takes, and end with it."""
+    """Threads that stay idle for longer than a test takes, and end with it."""
     monkeypatch.setattr(_threads, "KEPT_SECONDS", 100.0)
     pool = WorkerThreads(NAME, **request.param)
     yield pool
@@ -32,7 +32,7 @@ def named() -> list[threading.Thread]:
 
 
 def refuse(patch: pytest.MonkeyPatch, reason: str = "can't start new thread") -> None:
-    """Have no further thread be started."""
+    """Prevent further threads from starting."""
 
     def start(thread: threading.Thread) -> Any:
         raise RuntimeError(reason)
@@ -41,7 +41,7 @@ def refuse(patch: pytest.MonkeyPatch, reason: str = "can't start new thread") ->
 
 
 def hold(pool: WorkerThreads, count: int) -> threading.Event:
-    """Keep so many threads busy until the event is set."""
+    """Keep that many threads busy until the event is set."""
     busy, go = threading.Barrier(count + 1, timeout=10), threading.Event()
 
     def wait() -> None:
@@ -54,12 +54,12 @@ def hold(pool: WorkerThreads, count: int) -> threading.Event:
     return go
 
 
-def test_a_thread_that_is_free_is_used_again(threads: WorkerThreads) -> None:
+def test_idle_thread_is_reused(threads: WorkerThreads) -> None:
     first = threads.submit(threading.get_ident).result(10)
     assert {threads.submit(threading.get_ident).result(10) for _ in range(100)} == {first}
 
 
-def test_work_side_by_side_has_a_thread_each() -> None:
+def test_concurrent_work_gets_one_thread_each() -> None:
     pool = WorkerThreads(NAME)
     meeting = threading.Barrier(20, timeout=10)
     together = [pool.submit(meeting.wait) for _ in range(20)]
@@ -126,7 +126,7 @@ def test_threads_that_cannot_start_others_leave_the_work_to_those_that_run(monke
     pool.close()
 
 
-def test_no_more_threads_than_allowed_do_the_work_in_order() -> None:
+def test_thread_limit_queues_work_in_order() -> None:
     pool, done = WorkerThreads(NAME, most=2), list[int]()
     go = hold(pool, 2)
     outcomes = [pool.submit(lambda number=number: done.append(number)) for number in range(10)]  # type: ignore[misc]
@@ -139,13 +139,13 @@ def test_no_more_threads_than_allowed_do_the_work_in_order() -> None:
     pool.close()
 
 
-def test_a_failure_is_delivered_and_the_thread_goes_on(threads: WorkerThreads) -> None:
+def test_failure_is_delivered_and_the_thread_continues(threads: WorkerThreads) -> None:
     assert isinstance(threads.submit(lambda: int("x")).exception(10), ValueError)
     assert threads.submit(lambda: 1).result(10) == 1
     assert len(named()) == 1
 
 
-def test_work_that_is_cancelled_before_it_begins_is_not_done() -> None:
+def test_work_cancelled_before_its_start_never_runs() -> None:
     pool, done = WorkerThreads(NAME, most=1), list[int]()
     go = hold(pool, 1)
     cancelled = pool.submit(lambda: done.append(1))
@@ -165,7 +165,7 @@ def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not thread.is_alive()
 
 
-def test_threads_end_with_their_pool_and_later_work_is_still_done(threads: WorkerThreads) -> None:
+def test_work_after_closing_the_pool_still_runs(threads: WorkerThreads) -> None:
     go = hold(threads, 2)
     waiting = threads.submit(lambda: 1)
     threads.close()
@@ -177,17 +177,13 @@ def test_threads_end_with_their_pool_and_later_work_is_still_done(threads: Worke
     assert [threads.submit(lambda: 2).result(10) for _ in range(3)] == [2] * 3
 
 
-def test_without_any_thread_the_caller_does_the_work_at_the_exit(
-    threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_caller_runs_the_work_at_exit(threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         refuse(patch, "can't create new thread at interpreter shutdown")
         assert threads.submit(threading.get_ident).result(0) == threading.get_ident()
 
 
-def test_without_any_thread_work_is_refused_before_the_exit(
-    threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_without_threads_is_refused_before_exit(threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         refuse(patch)
         with pytest.raises(ThreadsExhaustedError, match="no further thread"):
@@ -195,9 +191,7 @@ def test_without_any_thread_work_is_refused_before_the_exit(
     assert threads.submit(lambda: 1).result(10) == 1
 
 
-def test_where_no_more_threads_can_be_started_those_that_run_do_the_work_once(
-    threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_existing_threads_do_the_work_once(threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     go, done = hold(threads, 1), list[int]()
     with monkeypatch.context() as patch:
         refuse(patch)

@@ -1,4 +1,4 @@
-"""Which cases of a test run over which transports."""
+"""The selection of test cases per transport."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shown(kept: set[int], *, kind: str) -> set[tuple[str, object]]:
 EVERY_VALUE = {("shape", n) for n in range(3)} | {("fault", n) for n in range(5)}
 
 
-def test_ours_runs_every_case_and_each_other_one_at_least_one() -> None:
+def test_own_transport_runs_every_case_and_others_at_least_one() -> None:
     kept = covering(CASES)
     assert {n for n, case in enumerate(CASES) if case.transport is OURS} <= kept
     assert {CASES[n].transport for n in kept} == set(COMMON)
@@ -31,7 +31,7 @@ def test_each_kind_is_shown_every_value() -> None:
     assert len(kept) == 15 + 4 * 5
 
 
-def test_what_has_no_values_runs_over_all() -> None:
+def test_test_without_values_runs_on_all_transports() -> None:
     assert covering([Case(transport, {}) for transport in COMMON]) == set(range(len(COMMON)))
 
 

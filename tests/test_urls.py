@@ -57,30 +57,30 @@ NOT_FETCHABLE = [
 
 
 @pytest.mark.parametrize("url", NOT_FETCHABLE)
-def test_what_has_no_clear_host_has_no_origin_and_is_not_fetched(url: str) -> None:
+def test_url_without_a_clear_host_is_not_requested(url: str) -> None:
     assert not is_fetchable(url)
     with pytest.raises(ConfigurationError):
         origin(url)
 
 
-def test_a_path_that_could_split_a_request_is_not_fetched() -> None:
+def test_path_that_could_split_a_request_is_not_requested() -> None:
     assert not is_fetchable("https://host/\r\nX: y")
     assert origin("https://host/\r\nX: y") == "https://host:443"
 
 
 @pytest.mark.parametrize("url", ["https://h/x", "http://127.0.0.1:1/", "https://[::1]/", "https://bücher.example/"])
-def test_http_urls_with_a_host_are_fetched(url: str) -> None:
+def test_http_urls_with_a_host_are_requested(url: str) -> None:
     assert is_fetchable(url)
 
 
 @pytest.mark.fault(62)
 @pytest.mark.parametrize("url", [None, "https://user:pw@host/x", "https://user@host/x"])
-def test_urls_that_bring_their_own_credentials_are_not_fetched(url: str | None) -> None:
+def test_urls_with_credentials_are_not_requested(url: str | None) -> None:
     assert not is_fetchable(url)
 
 
 @given(URLISH)
-def test_no_url_makes_the_judges_fail(url: str) -> None:
+def test_any_url_is_classified(url: str) -> None:
     is_signed(url)
     shown = without_secrets(url)
     assert "?" not in shown
@@ -103,7 +103,7 @@ def test_no_url_makes_the_judges_fail(url: str) -> None:
         "https://h/x?sig",
     ],
 )
-def test_a_signature_in_the_query_is_seen(url: str) -> None:
+def test_signature_in_the_query_is_recognised(url: str) -> None:
     assert is_signed(url)
 
 
@@ -159,7 +159,7 @@ def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
         '{"api_key": "S3CRET"}',
         "x-amz-security-token: S3CRET",
         "password=S3CRET",
-        # Proxies, of any scheme or without one, and passwords that are not encoded.
+        # Proxies, with any scheme or none, and passwords that are not encoded.
         "HTTPS_PROXY=http://me:S3CRET@proxy:3128",
         "socks5h://me:S3CRET@proxy:1080 refused",
         "x://me:S3CRET@proxy",
@@ -176,7 +176,7 @@ def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
         f"x.{JWT}.x",
     ],
 )
-def test_secrets_are_taken_out_of_a_text(text: str) -> None:
+def test_secrets_are_removed_from_a_text(text: str) -> None:
     shown = scrub(text)
     assert "S3CRET" not in shown
     assert KEY not in shown
@@ -231,7 +231,7 @@ def test_a_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
     ],
 )
 def test_long_text_takes_time_in_proportion(piece: str) -> None:
-    """With its square as much time as the suite's limit does not allow: minutes and more."""
+    """Quadratic time would exceed the suite's time limit: minutes and more."""
     text = piece * ((1 << 18) // len(piece))
     scrub(text)
     without_secrets(text)
@@ -254,7 +254,7 @@ def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
         ("http://[::1]:8/a//b", ("http://[::1]:8", "/a//b")),
     ],
 )
-def test_a_url_is_cut_where_what_a_request_names_begins(url: str, expected: tuple[str, str]) -> None:
+def test_url_is_split_before_the_request_target(url: str, expected: tuple[str, str]) -> None:
     assert target_of(url) == expected
 
 
@@ -310,7 +310,7 @@ RELATIVE = [
     ("?", "/b/c/d;p?"),
     ("/%7e%zz%", "/%7e%zz%"),
     ("/a+b~!$&'()*,=:@|^`{}<>\"", "/a+b~!$&'()*,=:@|^`{}<>\""),
-    # What only lacks its encoding.
+    # Characters that only lack their encoding.
     ("/my file.txt", "/my%20file.txt"),
     ("  /x\t", "/x"),
     ("/gr\u00f6\u00dfe?\u00e4=\u20ac", "/gr%C3%B6%C3%9Fe?%C3%A4=%E2%82%AC"),
@@ -327,7 +327,7 @@ def test_relative_redirect(location: str, target: str) -> None:
     assert resolved == f"https://store.test:1{target}"
     assert is_fetchable(resolved)
     assert resolve_location(BASE, location.encode()) == resolved
-    # As libraries show headers that are not ASCII.
+    # As libraries decode headers that are not ASCII.
     assert resolve_location(BASE, location.encode().decode("latin-1")) == resolved
 
 
@@ -373,12 +373,12 @@ def test_redirect_that_cannot_be_followed(location: str) -> None:
 def test_redirect_keeps_every_byte_of_a_url(url: str, relative: str) -> None:
     assert resolve_location(BASE, url) == url
     assert resolve_location(BASE, url.encode()) == url
-    # What begins with "//" names a host.
+    # A target that begins with "//" names a host.
     assert is_fetchable(resolve_location(url, relative)) or relative.strip().startswith("//")
 
 
 @given(URLISH, URLISH | st.text(st.characters()))
-def test_no_redirect_makes_resolving_fail(url: str, location: str) -> None:
+def test_any_redirect_is_resolved_or_refused(url: str, location: str) -> None:
     resolved = resolve_location(url, location)
     if is_fetchable(resolved):
         assert resolve_location(url, resolved) == resolved

@@ -1,4 +1,4 @@
-"""Waiting for the disk is told from work."""
+"""Waiting for the disk is distinguished from work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wbfiles_async._waiting import LONG_WAIT, Waiting
 
 
 @given(st.lists(st.floats(0, 10 * LONG_WAIT)))
-def test_waiting_is_long_where_each_of_the_last_jobs_had_to_wait(waits: list[float]) -> None:
+def test_consecutive_waits_count_as_latency(waits: list[float]) -> None:
     waiting = Waiting()
     for seconds in waits:
         waiting.record(seconds)
@@ -21,10 +21,10 @@ def test_waiting_is_long_where_each_of_the_last_jobs_had_to_wait(waits: list[flo
     assert waiting.is_long == (len(last) == 8 and min(last) >= LONG_WAIT)
 
 
-def test_jobs_that_wait_are_told_from_jobs_that_work() -> None:
+def test_waiting_and_working_jobs_are_distinguished() -> None:
     waiting, working = Waiting(), Waiting()
     data = bytes(1 << 20)
-    for _ in range(200):  # on a machine that is busy many of them say nothing
+    for _ in range(200):  # on a busy machine many of them are inconclusive
         waiting.measure(lambda: time.sleep(3 * LONG_WAIT))
         working.measure(lambda: hashlib.md5(data).digest())
         assert not working.is_long

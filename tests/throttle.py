@@ -1,4 +1,4 @@
-"""A server whose store stops in the middle of chosen files until it is told to continue."""
+"""A server whose store stops midway in chosen files until released."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class HoldingServer(LocalServer):
         self._gate: Future[None] = Future()
 
     def wait_until_held(self, count: int = 1) -> None:
-        """Return when this many more files have been sent by half."""
+        """Return when half of each of that many further files has been sent."""
         for _ in range(count):
             if not self._begun.acquire(timeout=30):
                 raise TimeoutError("nobody asked for a file that is held back")
 
     def release(self) -> None:
-        """Send the rest of all files, from now on."""
+        """Release all files."""
         self._gate.set_result(None)
 
     def _services(self) -> tuple[Service, Service]:

@@ -1,12 +1,12 @@
-"""The ways a client's requests can take: ours, ours over TLS, by a proxy, and what users inject.
+"""The kinds of transport: ours, ours over TLS, through a proxy, and injected ones.
 
-The tables of faults run over each of them, since each must answer alike: mark a test with ``each_transport``, or with
-``ours_and_injected`` where three of them do. CONTRIBUTING.md lists in what they differ, and why.
+The fault tests run over each of them, since all must behave alike: mark a test with ``each_transport``, or with
+``ours_and_injected`` if three of them suffice. CONTRIBUTING.md lists the differences, with reasons.
 
-Of a test that has parameters of its own, ours runs every case. What the others could do wrong, they do wrong for a
-value of one parameter, such as a body that breaks off or a file in parts; what two values do together is decided above
-the transport, where ours shows it. So each kind of transport runs cases that show it each value of each parameter, and
-its members share them out. ``--all-transports`` runs all cases over all.
+If a test has parameters of its own, ours runs every case. An error of another transport depends on the value of one
+parameter, such as a truncated body or a file in parts; combinations of values matter only above the transport, where
+ours covers them. So each kind of transport runs cases with every value of every parameter, divided among its
+members. ``--all-transports`` runs all cases over all.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def authority() -> trustme.CA:
 
 @functools.cache
 def server_context() -> ssl.SSLContext:
-    """Return what servers speak TLS with."""
+    """Return the servers' SSL context."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority().issue_cert("localhost").configure_cert(context)
     return context
@@ -44,7 +44,7 @@ def server_context() -> ssl.SSLContext:
 
 @functools.cache
 def trusting() -> ssl.SSLContext:
-    """Return what injected clients check certificates with; to make one takes longer than most tests."""
+    """Return the SSL context of injected clients; making one takes longer than most tests."""
     return ssl.create_default_context()
 
 
@@ -53,10 +53,10 @@ class Transport:
     """One way of sending requests.
 
     Attributes:
-        name: What it is called.
-        kind: What it has in common with others: who sends, receives and reports errors.
+        name: Its name.
+        kind: Its implementation, shared with others: what sends, receives and reports errors.
         tls: Whether the server speaks TLS.
-        proxied: Whether the server is reached by a proxy, which it plays itself.
+        proxied: Whether the server is reached through a proxy, which is itself.
         no_proxy: The value of ``NO_PROXY``.
         is_common: Whether every marked test runs over it.
         inject: Returns the arguments of ``AsyncApi`` that inject something.
@@ -81,7 +81,7 @@ class Transport:
             patch.setenv("NO_PROXY", self.no_proxy)
 
     def server_context(self) -> ssl.SSLContext | None:
-        """Return what a server speaks TLS with, if it does."""
+        """Return a server's SSL context, if it uses TLS."""
         return server_context() if self.tls else None
 
 
@@ -106,7 +106,7 @@ TRANSPORTS = (
         kind="httpx2",
         inject=lambda: {"http_client": httpx2.AsyncClient(verify=trusting())},
     ),
-    # Translated by a part of what translates for its clients: only where tests name it.
+    # Its errors are translated like those of its clients, so only tests that name it use it.
     Transport(
         name="a transport of httpx2",
         kind="httpx2",
@@ -123,12 +123,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Register the marker."""
     config.addinivalue_line("markers", "each_transport(*names): runs over each way of requests, or over these")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Have the marked tests run over each transport."""
+    """Run the marked tests over each transport."""
     mark = metafunc.definition.get_closest_marker("each_transport")
     if mark and "transport" in metafunc.fixturenames:
         chosen = [each for each in TRANSPORTS if (each.name in mark.args if mark.args else each.is_common)]
@@ -136,7 +136,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the cases of the marked tests that are to be run."""
+    """Select the cases of the marked tests to run."""
     if config.getoption("all_transports"):
         return
     tests: defaultdict[str, list[pytest.Function]] = defaultdict(list)
@@ -163,7 +163,7 @@ def _transport_of(item: pytest.Function) -> Transport:
 
 
 def _rows(item: pytest.Function) -> dict[str, Hashable]:
-    """Return which row of each table of parameters a case has."""
+    """Return a case's row in each table of parameters."""
     tables = [mark.args[0] for mark in item.iter_markers("parametrize")]
     columns = [tuple(table.replace(",", " ").split() if isinstance(table, str) else table) for table in tables]
     grouped = {name for names in columns for name in names}
@@ -177,7 +177,7 @@ class Case:
 
     Attributes:
         transport: The way of its requests.
-        values: What tells a parameter's values apart, by the parameter's name.
+        values: An identifier of each parameter's value, by its name.
     """
 
     transport: Transport
@@ -185,7 +185,7 @@ class Case:
 
 
 def covering(cases: Sequence[Case]) -> set[int]:
-    """Return the positions of the cases of a test that are run: all of ours, and each value for each other kind."""
+    """Return the indices of a test's cases to run: all of ours, and each value for each other kind."""
 
     def shows(case: Case) -> set[tuple[object, ...]]:
         return {(case.transport.name,), *((case.transport.kind, *each) for each in case.values.items())}
@@ -196,7 +196,7 @@ def covering(cases: Sequence[Case]) -> set[int]:
     taken: Counter[object] = Counter()
 
     def merit(position: int) -> tuple[int, int, int]:
-        """What it shows counts first; then how rarely that and its values together were taken."""
+        """New values count first, then how rarely that transport and its values were taken."""
         case = cases[position]
         shown = shows(case)
         return len(shown & missing), -sum(taken[each] for each in shown), -taken[tuple(case.values.items())]
@@ -213,7 +213,7 @@ def covering(cases: Sequence[Case]) -> set[int]:
 def transport(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Transport:
-    """The way that the clients of this test take; ours, if the test is not marked."""
+    """The transport of this test's clients; ours, if the test is not marked."""
     chosen: Transport = getattr(request, "param", OURS)
     chosen.prepare(monkeypatch, tmp_path_factory.getbasetemp())
     return chosen

@@ -1,4 +1,4 @@
-"""What type checkers make of the public objects; read by them alone, never run."""
+"""Uses of the public objects, for type checkers only; never run."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def asynchronous() -> None:
 
 
 class Quiet:
-    """Anything with these methods is a progress."""
+    """Any object with these methods is a progress object."""
 
     def started(self, name: str, total: int | None) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""What scripts written for ``wandb`` meet: names that are not here, its ways to name a run, and to make a file."""
+"""Scripts written for ``wandb``: missing attributes, its forms of run paths, and its ways to make a file."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def async_api(server: LocalServer) -> AsyncApi:
     return AsyncApi(base_url=server.base_url, api_key=server.api_key)
 
 
-class TestWhatIsNotHere:
-    """Whatever W&B's client has and this package has not, the error names the place where it is."""
+class TestMissingAttributes:
+    """For attributes of W&B's client that this package lacks, the error says where to find them."""
 
     @pytest.mark.parametrize("theirs", [public.Run, public.Api, wandb], ids=["run", "api", "module"])
-    def test_every_name_of_wandb_is_pointed_to(self, api: Api, async_api: AsyncApi, theirs: type | ModuleType) -> None:
+    def test_wandb_attributes_are_explained(self, api: Api, async_api: AsyncApi, theirs: type | ModuleType) -> None:
         ours: Any = {
             public.Run: [api.run(RUN), async_api.run(RUN)],
             public.Api: [api, async_api],
             wandb: [wbfiles_async],
         }[theirs]
         names = {name for name in dir(theirs) if not name.startswith("_") and name != "snake_to_camel"}
-        if theirs is wandb:  # of the module those that scripts call
+        if theirs is wandb:  # of the module only the names that scripts call
             names &= {"init", "log", "finish", "save", "restore", "config", "summary", "Artifact", "Table", "login"}
         for one in ours:
             here = {name for name in dir(one) if not name.startswith("_")}
@@ -76,28 +76,28 @@ class TestWhatIsNotHere:
                     getattr(one, name)
 
     @pytest.mark.parametrize("name", ["tags", "notes", "summary", "config", "history", "url"])
-    def test_what_the_server_would_tell_of_a_run_is_pointed_to(self, api: Api, name: str) -> None:
+    def test_server_side_run_attributes_are_explained(self, api: Api, name: str) -> None:
         with pytest.raises(AttributeError, match=rf"wbfiles_async handles files only; for {name} use wandb.Api\(\)"):
             getattr(api.run(RUN), name)
 
-    def test_other_names_are_missed_as_usual(self, api: Api, async_api: AsyncApi) -> None:
+    def test_unknown_attribute_raises_as_usual(self, api: Api, async_api: AsyncApi) -> None:
         for one in (api, api.run(RUN), async_api, async_api.run(RUN), wbfiles_async):
             with pytest.raises(AttributeError, match="has no attribute 'fiels'"):
                 one.fiels  # type: ignore[union-attr]  # noqa: B018
             assert not hasattr(one, "_ipython_canary_method_should_not_exist_")
 
-    def test_a_misspelt_name_is_guessed(self) -> None:
+    def test_misspelt_attribute_gets_a_suggestion(self) -> None:
         script = "from wbfiles_async import Api; Api(api_key='k' * 40).run('a/b/c').fiels()"
         told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stderr
         assert told.endswith("'Run' object has no attribute 'fiels'. Did you mean: 'file'?\n")
 
-    def test_copies_and_pickles_are_made_as_before(self, api: Api) -> None:
+    def test_copying_and_pickling_still_work(self, api: Api) -> None:
         run = api.run(RUN)
         assert copy.copy(run) == copy.deepcopy(run) == pickle.loads(pickle.dumps(run)) == run
 
 
-class TestWhatIsKnownOfARun:
-    def test_a_blocking_run_looks_it_up_once(self, api: Api, server: LocalServer) -> None:
+class TestRunAttributes:
+    def test_blocking_run_is_looked_up_once(self, api: Api, server: LocalServer) -> None:
         run = api.run(RUN)
         assert not [*server.requests]
         assert (run.name, run.state) == ("run1", "finished")
@@ -105,7 +105,7 @@ class TestWhatIsKnownOfARun:
         assert [request.operation for request in server.requests] == ["Run"]
         assert run == api.run(RUN)
 
-    async def test_an_async_run_is_asked_for_it(self, async_api: AsyncApi, server: LocalServer) -> None:
+    async def test_async_run_needs_refresh(self, async_api: AsyncApi, server: LocalServer) -> None:
         async with async_api as api:
             run = api.run(RUN)
             for name in ("name", "state", "created_at"):
@@ -121,23 +121,23 @@ class TestWhatIsKnownOfARun:
         assert listed is not None
         assert (fresh.name, fresh.state, fresh.created_at) == (listed.name, listed.state, listed.created_at)
 
-    def test_a_run_that_does_not_exist_is_said_not_to(self, api: Api) -> None:
+    def test_missing_run_raises_not_found(self, api: Api) -> None:
         missing = api.run("team/my project/nope")
         for ask in (missing.refresh, lambda: missing.state):
             with pytest.raises(RunNotFoundError, match="team/my project/nope"):
                 ask()
 
-    def test_it_is_known_without_an_entity(self, server: LocalServer) -> None:
+    def test_attributes_load_without_an_entity(self, server: LocalServer) -> None:
         server.add_file("local/vision/run2", "a", b"a")
         run = Api(base_url=server.base_url, api_key=server.api_key).run("vision/run2")
         assert (run.name, run.path) == ("run2", ["local", "vision", "run2"])
 
-    def test_a_listed_run_keeps_it_in_a_pickle(self, api: Api) -> None:
+    def test_listed_run_keeps_its_attributes_in_a_pickle(self, api: Api) -> None:
         (run,) = api.runs("team/my project")
         assert pickle.loads(pickle.dumps(run)).name == "run1"
 
 
-class TestNamesOfRuns:
+class TestRunPaths:
     @pytest.mark.parametrize(
         "named",
         [
@@ -149,7 +149,7 @@ class TestNamesOfRuns:
         ],
         ids=["parts", "quoted parts", "quoted path", "public run", "run that logs"],
     )
-    def test_all_that_wandb_calls_a_path_is_taken(
+    def test_every_path_form_of_wandb_is_accepted(
         self, api: Api, async_api: AsyncApi, named: Any, tmp_path: Path
     ) -> None:
         assert api.run(named) == api.run(RUN)
@@ -158,7 +158,7 @@ class TestNamesOfRuns:
         assert api.download(several, tmp_path).downloaded == 1
         assert (tmp_path / "run1" / NAME).read_bytes() == CONTENT
 
-    def test_a_run_of_the_real_client_is_taken(self, server: LocalServer, tmp_path: Path) -> None:
+    def test_a_wandb_run_object_is_accepted(self, server: LocalServer, tmp_path: Path) -> None:
         script = """
 import sys, wandb
 from wbfiles_async import Api
@@ -184,38 +184,38 @@ print(*(file.name for file in ours.files()))
         )
         assert (done.returncode, done.stdout) == (0, f"{NAME}\n"), done.stderr
 
-    def test_projects_may_be_quoted_and_in_parts_too(self, api: Api) -> None:
+    def test_project_paths_may_be_quoted_or_in_parts(self, api: Api) -> None:
         for path in ("team/my%20project", ["team", "my%20project"], "team/my project/"):
             assert [run.id for run in api.runs(path, include_sweeps=True, lazy=False)] == ["run1"]
 
     @pytest.mark.parametrize("named", [None, 7, [], ["team", 7, "run1"], object(), b"team/p/r"])
-    def test_what_names_no_run_is_refused_in_words(self, api: Api, named: Any) -> None:
+    def test_invalid_run_paths_are_refused(self, api: Api, named: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"A run is named by its path, .*not by"):
             api.run(named)
 
     @pytest.mark.parametrize("named", [["team", "my/project", "run1"], "team/my%2Fproject/run1"])
-    def test_no_part_holds_a_slash(self, api: Api, named: Any) -> None:
+    def test_path_parts_contain_no_slash(self, api: Api, named: Any) -> None:
         with pytest.raises(ConfigurationError, match="must not hold a slash"):
             api.run(named)
 
-    def test_a_list_of_three_is_three_runs_to_download(self, api: Api, tmp_path: Path) -> None:
+    def test_list_of_three_paths_downloads_three_runs(self, api: Api, tmp_path: Path) -> None:
         report = api.download([RUN, RUN, "team/my project/nope"], tmp_path, raise_on_error=False)
         assert (report.downloaded, report.failed) == (1, 1)
 
 
-def test_uploads_are_pointed_to(api: Api) -> None:
+def test_upload_methods_of_wandb_are_explained(api: Api) -> None:
     assert len(api.run(RUN).files(upload=False)) == 1
     with pytest.raises(ConfigurationError, match=r"run\.upload\(\.\.\.\) uploads files"):
         api.run(RUN).files(upload=True)
 
 
 class TestFilesOfAnyDictionary:
-    """Any dictionary makes a file; what it lacks is missed where it is needed."""
+    """Any dictionary makes a file; a missing value is an error when it is needed."""
 
     def direct(self, api: Api, **changes: object) -> Mapping[str, object]:
         return {"directUrl": api.run(RUN).file(NAME).direct_url, **changes}
 
-    def test_an_empty_one_knows_nothing(self) -> None:
+    def test_empty_dictionary_has_no_values(self) -> None:
         for file in (File(None, {}), AsyncFile(None, {})):
             assert (file.name, file.id, file.size, file.size_bytes, file.url, file.path_uri) == (
                 "",
@@ -230,24 +230,24 @@ class TestFilesOfAnyDictionary:
             assert pickle.loads(pickle.dumps(file)) == file
 
     @pytest.mark.parametrize("given", [None, "a.txt", ["name"]])
-    def test_what_is_no_dictionary_is_refused(self, given: Any) -> None:
+    def test_non_dictionary_is_refused(self, given: Any) -> None:
         with pytest.raises(ConfigurationError, match="server's dictionary"):
             File(None, given)
 
-    def test_a_url_is_enough_to_read(self, api: Api, tmp_path: Path) -> None:
+    def test_url_alone_is_enough_to_read(self, api: Api, tmp_path: Path) -> None:
         for run in (None, api.run(RUN)):
             file = File(api, self.direct(api), run)
             assert file.read_bytes() == b"".join(file.stream()) == CONTENT
             assert file.fetch(path=tmp_path / "there" / "a.json", replace=True).read_bytes() == CONTENT
 
     @pytest.mark.parametrize("call", ["fetch", "download"])
-    def test_the_name_is_missed_where_a_file_is_written(self, api: Api, tmp_path: Path, call: str) -> None:
+    def test_download_without_a_name_is_an_error(self, api: Api, tmp_path: Path, call: str) -> None:
         file = File(api, self.direct(api), api.run(RUN))
         with pytest.raises(ConfigurationError, match=r"made without a name.*fetch\(path="):
             getattr(file, call)(tmp_path / "root")
         assert not (tmp_path / "root").exists()
 
-    def test_the_name_is_missed_by_refresh_and_the_id_by_delete(self, api: Api, server: LocalServer) -> None:
+    def test_refresh_needs_a_name_and_delete_an_id(self, api: Api, server: LocalServer) -> None:
         with pytest.raises(ConfigurationError, match="has no 'name'"):
             File(api, {"id": "RmlsZTox"}, api.run(RUN)).refresh()
         asked = len(server.requests)
@@ -256,15 +256,15 @@ class TestFilesOfAnyDictionary:
         assert len(server.requests) == asked
         assert api.run(RUN).files().count() == 1
 
-    def test_the_url_is_looked_up_where_there_is_a_run_and_missed_where_there_is_none(self, api: Api) -> None:
+    def test_url_is_looked_up_if_the_run_is_known(self, api: Api) -> None:
         assert File(api, {"name": NAME}, api.run(RUN)).read_bytes() == CONTENT
         for attributes in ({"name": NAME}, {}):
             with pytest.raises(ConfigurationError, match="has no 'url'"):
                 File(api, attributes).read_bytes()
 
 
-class TestAPathOfTheCallersOwn:
-    async def test_the_file_goes_to_that_very_place(self, api: Api, async_api: AsyncApi, tmp_path: Path) -> None:
+class TestCallerPath:
+    async def test_file_is_written_to_the_given_path(self, api: Api, async_api: AsyncApi, tmp_path: Path) -> None:
         root = tmp_path / "root"
         target = root / "made" / "what: is this?.json"
         assert api.run(RUN).file(NAME).fetch(path=target) == target
@@ -274,14 +274,14 @@ class TestAPathOfTheCallersOwn:
             assert await file.fetch(path=str(root / "other")) == root / "other"
         assert sorted(path.name for path in root.rglob("*")) == ["made", "other", target.name]
 
-    def test_a_name_that_leads_out_of_a_root_can_be_had_so(self, api: Api, tmp_path: Path) -> None:
+    def test_unsafe_name_can_be_fetched_to_a_path(self, api: Api, tmp_path: Path) -> None:
         attributes = {"name": "../x", "url": api.run(RUN).file(NAME).url}
         file = File(api, attributes)
         with pytest.raises(UnsafePathError):
             file.fetch(tmp_path)
         assert file.fetch(path=tmp_path / "x").read_bytes() == CONTENT
 
-    def test_a_file_in_the_way_is_dealt_with_as_ever(self, api: Api, tmp_path: Path) -> None:
+    def test_existing_file_is_handled_as_with_a_root(self, api: Api, tmp_path: Path) -> None:
         target = tmp_path / "a"
         target.write_bytes(b"old")
         file = api.run(RUN).file(NAME)
@@ -291,19 +291,19 @@ class TestAPathOfTheCallersOwn:
         assert file.fetch(path=target, replace=True).read_bytes() == CONTENT
 
     @pytest.mark.parametrize("path", ["", ".", "/", "..", "a/..", "a/", "a\0b"])
-    def test_what_names_no_file_is_refused(self, api: Api, path: str) -> None:
+    def test_path_without_a_file_name_is_refused(self, api: Api, path: str) -> None:
         with pytest.raises(ConfigurationError, match="names no file"):
             api.run(RUN).file(NAME).fetch(path=path)
 
-    def test_a_root_beside_it_is_refused(self, api: Api, tmp_path: Path) -> None:
+    def test_root_and_path_together_are_refused(self, api: Api, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="leave out root"):
             api.run(RUN).file(NAME).fetch(tmp_path, path=tmp_path / "a")
 
 
 class TestPickles:
-    """Runs and files leave their client behind; each call takes another."""
+    """Runs and files are pickled without their client; each call accepts another one."""
 
-    def test_a_run_does_all_with_a_client_that_is_given(self, api: Api, tmp_path: Path) -> None:
+    def test_pickled_run_works_with_a_given_client(self, api: Api, tmp_path: Path) -> None:
         run: Run = pickle.loads(pickle.dumps(api.run(RUN)))
         assert run.download(tmp_path, api=api).downloaded == 1
         assert run.file(NAME, api=api).read_bytes() == CONTENT
@@ -314,7 +314,7 @@ class TestPickles:
         with pytest.raises(ConfigurationError, match=r"has no client.*api="):
             run.files().to_list()
 
-    def test_a_file_does_all_with_a_client_that_is_given(self, api: Api, tmp_path: Path) -> None:
+    def test_pickled_file_works_with_a_given_client(self, api: Api, tmp_path: Path) -> None:
         file: File = pickle.loads(pickle.dumps(api.run(RUN).file(NAME)))
         assert file.read_bytes(api=api) == b"".join(file.stream(api=api)) == CONTENT
         assert file.read_text(api=api) == CONTENT.decode()
@@ -325,7 +325,7 @@ class TestPickles:
         file.delete(api=api)
         assert api.run(RUN).files().count() == 0
 
-    async def test_the_async_ones_do_too(self, async_api: AsyncApi, tmp_path: Path) -> None:
+    async def test_pickled_async_objects_work_with_a_given_client(self, async_api: AsyncApi, tmp_path: Path) -> None:
         async with async_api as api:
             file: AsyncFile = pickle.loads(pickle.dumps(await api.run(RUN).file(NAME)))
             assert file.run is not None
@@ -342,18 +342,18 @@ class TestPickles:
 
 
 class OtherClient:
-    """A client of a package that has httpx's interface and not its classes."""
+    """A client of a package with httpx's interface but without its classes."""
 
 
 @pytest.mark.parametrize("kind", [Api, AsyncApi])
 @pytest.mark.parametrize("name", ["http_client", "transport"])
-def test_a_client_of_another_package_is_refused_at_once(kind: type, name: str) -> None:
+def test_client_of_another_package_is_refused(kind: type, name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} must be an httpx\.\w+, .*not {__name__}\.OtherClient"):
         kind(api_key="k" * 40, **{name: OtherClient()})
 
 
 @pytest.mark.parametrize("size", [1, 10, 65_535])
-def test_parts_that_cost_more_than_they_bring_are_refused(size: int) -> None:
+def test_too_small_part_size_is_refused(size: int) -> None:
     with pytest.raises(ConfigurationError, match=r"65536 \(64 KiB\) or more, not"):
         TransferOptions(part_size=size)
     assert TransferOptions(part_size=64 << 10).part_size == 64 << 10
@@ -380,13 +380,13 @@ asyncio.run(main(httpx2.AsyncHTTPTransport()))
 """
 
 
-def test_httpx2_may_stand_for_httpx_in_the_whole_process(tmp_path: Path) -> None:
+def test_httpx2_can_replace_httpx_in_the_process(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", ALIASED, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-async def test_a_client_of_httpx_is_taken() -> None:
+async def test_httpx_client_is_accepted() -> None:
     async with httpx.AsyncClient() as client:
         AsyncApi(api_key="k" * 40, http_client=client)
         AsyncApi(api_key="k" * 40, transport=httpx.MockTransport(lambda _: httpx.Response(500)))

@@ -1,4 +1,4 @@
-"""Deleting files of many runs: what is selected, in checked batches, and never anything else."""
+"""Deleting files of many runs: exactly the selection, in verified batches."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def without_media(api: ProjectApi) -> bool:
 # What is selected
 
 
-async def test_the_selected_files_of_all_runs_are_deleted_many_runs_a_request() -> None:
+async def test_one_request_lists_many_runs() -> None:
     api, results = project(runs=120), list[FileResult]()
     report = await delete(api, include=["media/"], on_result=results.append)
     assert attrs.evolve(report, seconds=0.0) == DeletionReport(files=240, deleted=240, bytes=120 * 30)
@@ -63,7 +63,7 @@ async def test_the_selected_files_of_all_runs_are_deleted_many_runs_a_request() 
     }
 
 
-async def test_filters_say_of_which_runs() -> None:
+async def test_filters_select_the_runs() -> None:
     api = project()
     await delete(api, {"name": {"$in": ["r1"]}}, include=["*.png"])
     assert len(api.runs["r0"]) == len(api.runs["r2"]) == 3
@@ -102,14 +102,14 @@ async def test_a_project_without_runs_is_an_empty_report() -> None:
         {"include": "*.png"},
     ],
 )
-async def test_every_file_is_deleted_only_where_the_project_is_named(arguments: dict[str, Any]) -> None:
+async def test_deleting_all_files_requires_the_project_name(arguments: dict[str, Any]) -> None:
     api = project()
     before = api.files
     await error_of(ConfigurationError, delete(api, **arguments))
     assert (api.files, api.operations) == (before, [])
 
 
-async def test_where_the_project_is_named_every_file_is_deleted_but_the_excluded() -> None:
+async def test_naming_the_project_deletes_all_but_excluded_files() -> None:
     api = project()
     assert (await delete(api, all=PROJECT, exclude=["*.yaml"])).deleted == 6
     assert without_media(api)
@@ -117,7 +117,7 @@ async def test_where_the_project_is_named_every_file_is_deleted_but_the_excluded
     assert api.files == set()
 
 
-async def test_a_dry_run_deletes_nothing_and_lists_what_it_would() -> None:
+async def test_dry_run_lists_files_and_deletes_nothing() -> None:
     api = project()
     before = api.files
     report = await delete(api, include=["*.png"], dry_run=True)
@@ -143,13 +143,13 @@ async def test_a_listing_that_fails_deletes_nothing() -> None:
     assert (api.asked, len(api.files)) == ([], 360)
 
 
-async def test_a_project_that_is_not_there_is_no_empty_report() -> None:
+async def test_missing_project_raises() -> None:
     api = project()
     api._reply = lambda query, variables: data({"project": None})  # type: ignore[method-assign]
     await error_of(RunNotFoundError, delete(api, include=["*.png"]))
 
 
-async def test_only_a_few_batches_are_under_way_at_once() -> None:
+async def test_batches_in_progress_are_bounded() -> None:
     api = ProjectApi({f"r{run}": {f"{n}.bin": 1 for n in range(10)} for run in range(200)})
     await delete(api, include=["*.bin"])
     assert len(api.asked) == 20
@@ -159,7 +159,7 @@ async def test_only_a_few_batches_are_under_way_at_once() -> None:
 # What is reported
 
 
-async def test_progress_is_told_of_each_file_with_its_run() -> None:
+async def test_progress_reports_each_file_with_its_run() -> None:
     told: list[tuple[object, ...]] = []
 
     class Recorder:
@@ -190,7 +190,7 @@ async def test_progress_is_told_of_each_file_with_its_run() -> None:
     ]
 
 
-async def test_what_the_server_keeps_is_named_and_repeating_goes_on_with_the_rest() -> None:
+async def test_undeleted_files_are_named_and_a_second_call_retries_them() -> None:
     def some(api: ProjectApi, ids: list[str]) -> Reply:
         kept = [identity for identity in ids if identity == "r1/media/b.png"]
         deletes(api, [identity for identity in ids if identity not in kept])
@@ -207,7 +207,7 @@ async def test_what_the_server_keeps_is_named_and_repeating_goes_on_with_the_res
     assert without_media(api)
 
 
-async def test_an_exception_of_on_result_ends_it_as_itself() -> None:
+async def test_exception_in_on_result_is_raised_unchanged() -> None:
     def refuse(result: FileResult) -> None:
         raise ZeroDivisionError
 
@@ -254,21 +254,21 @@ FAULTY = [answered(fault, deleting=part) for fault in FAULTS for part in PARTS]
 
 
 @pytest.mark.parametrize("fault", FAULTS[:3], ids=["reset", "502", "error"])
-async def test_a_lost_answer_is_looked_into_over_all_runs(fault: Callable[[], Reply]) -> None:
+async def test_lost_response_is_checked_in_all_runs(fault: Callable[[], Reply]) -> None:
     api = project(3, answered(fault, deleting=lambda ids: ids))
     assert (await delete(api, include=["*.png"])).deleted == 6
     assert api.operations == ["runs", "delete", "runs"]
 
 
 @pytest.mark.parametrize("finds_runs", [True, False])
-async def test_what_a_lost_answer_left_is_deleted_by_another_try(finds_runs: bool) -> None:
+async def test_files_left_by_a_lost_response_are_retried(finds_runs: bool) -> None:
     api = project(3, answered(lost, deleting=lambda ids: ids[:4]), deletes, finds_runs=finds_runs)
     assert (await delete(api, include=["*.png"])).deleted == 6
     assert without_media(api)
     assert api.asked[1] == ["r2/media/a.png", "r2/media/b.png"]
 
 
-async def test_a_run_that_is_deleted_meanwhile_is_no_failure() -> None:
+async def test_run_deleted_meanwhile_is_no_failure() -> None:
     def somebody_deletes_a_run(api: ProjectApi, ids: list[str]) -> Reply:
         api.runs.pop("r1", None)
         return deletes(api, ids)
@@ -279,7 +279,7 @@ async def test_a_run_that_is_deleted_meanwhile_is_no_failure() -> None:
     assert without_media(api)
 
 
-async def test_the_only_run_that_is_deleted_meanwhile_is_no_failure() -> None:
+async def test_only_run_deleted_meanwhile_is_no_failure() -> None:
     def somebody_deletes_the_run(api: ProjectApi, ids: list[str]) -> Reply:
         api.runs.clear()
         return error("file not found")
@@ -287,7 +287,7 @@ async def test_the_only_run_that_is_deleted_meanwhile_is_no_failure() -> None:
     assert (await delete(project(1, somebody_deletes_the_run), include=["*.png"])).deleted == 2
 
 
-async def test_a_project_that_can_no_longer_be_seen_is_not_taken_for_deleted() -> None:
+async def test_invisible_project_does_not_count_as_deleted() -> None:
     api = project()
 
     def hides(api: ProjectApi, ids: list[str]) -> Reply:
@@ -300,7 +300,7 @@ async def test_a_project_that_can_no_longer_be_seen_is_not_taken_for_deleted() -
     assert isinstance(failure.__cause__, RunNotFoundError)
 
 
-async def test_a_server_that_takes_one_runs_files_at_a_time_is_sent_them_so() -> None:
+async def test_server_that_accepts_one_run_per_request_gets_one() -> None:
     def of_one_run(api: ProjectApi, ids: list[str]) -> Reply:
         if len({identity.partition("/")[0] for identity in ids}) > 1:
             return error("files of several runs", 400)
@@ -313,7 +313,7 @@ async def test_a_server_that_takes_one_runs_files_at_a_time_is_sent_them_so() ->
     assert len(mixed) <= BATCHES_AT_ONCE, "it is tried once for each of the batches under way"
 
 
-async def test_an_error_that_all_batches_would_meet_ends_it() -> None:
+async def test_error_common_to_all_batches_stops_the_deletion() -> None:
     api = ProjectApi({f"r{run}": {f"{n}.bin": 1 for n in range(30)} for run in range(400)})
     api.mutations = [lambda api, ids: error("this server is read-only")]
     failure = await error_of(IncompleteDeletionError, delete(api, include=["*.bin"]))
@@ -323,7 +323,7 @@ async def test_an_error_that_all_batches_would_meet_ends_it() -> None:
     await error_of(PermissionDeniedError, delete(api, include=["*.bin"]))
 
 
-async def test_cancelled_it_ends_and_is_repeated() -> None:
+async def test_cancelled_deletion_can_be_repeated() -> None:
     begun = asyncio.Event()
     api = ProjectApi({f"r{run}": {f"{n}.bin": 1 for n in range(10)} for run in range(200)})
 
@@ -371,7 +371,7 @@ def matches(name: str, pattern: str) -> bool:
     narrows=st.booleans(),
     says_all=st.booleans(),
 )
-def test_nothing_outside_of_the_selection_is_ever_deleted(
+def test_files_outside_the_selection_are_never_deleted(
     tree: dict[str, dict[str, int]],
     include: list[str] | None,
     exclude: list[str],
@@ -414,8 +414,8 @@ def test_nothing_outside_of_the_selection_is_ever_deleted(
     assert report.failed == len(selected - gone)
 
 
-async def test_it_is_the_servers_files_that_are_gone(wandb_server: LocalServer) -> None:
-    """Against the embedded server, which executes the texts of the queries."""
+async def test_files_are_deleted_on_the_server(wandb_server: LocalServer) -> None:
+    """Against the embedded server, which executes the queries."""
     for number in range(60):
         for name in ("config.yaml", *(f"media/{index}.png" for index in range(25))):
             wandb_server.add_file(f"{PROJECT}/run{number}", name, b"x")

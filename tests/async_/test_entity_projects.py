@@ -1,4 +1,4 @@
-"""The projects of an entity, as LocalServer has them; tests/async_/test_runs.py compares them with wandb's."""
+"""The projects of an entity on LocalServer; tests/async_/test_runs.py compares them with wandb's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def operations(server: LocalServer) -> list[str]:
     return [request.operation for request in server.requests]
 
 
-async def test_projects_come_page_by_page(api: AsyncApi, wandb_server: LocalServer) -> None:
+async def test_projects_are_listed_page_by_page(api: AsyncApi, wandb_server: LocalServer) -> None:
     projects = api.projects("local", per_page=2)
     assert (repr(projects), wandb_server.requests) == ("<AsyncProjects of local>", ())
     assert [[project.name for project in page] async for page in projects.pages()] == [
@@ -47,7 +47,7 @@ async def test_projects_come_page_by_page(api: AsyncApi, wandb_server: LocalServ
     assert await api.projects("nobody").first() is None
 
 
-async def test_the_default_entity_stands_in_and_is_requested_once(api: AsyncApi, wandb_server: LocalServer) -> None:
+async def test_default_entity_is_requested_once(api: AsyncApi, wandb_server: LocalServer) -> None:
     first = await api.projects().first()
     assert first is not None
     assert (first.entity, first.name, first.is_benchmark) == ("local", "my project", False)
@@ -59,7 +59,7 @@ async def test_the_default_entity_stands_in_and_is_requested_once(api: AsyncApi,
         assert [project.name async for project in of_team.projects()] == ["other"]
 
 
-async def test_a_project_leads_to_its_runs(api: AsyncApi) -> None:
+async def test_project_gives_access_to_its_runs(api: AsyncApi) -> None:
     project = await api.projects("local").first()
     assert project is not None
     assert [run.path async for run in project.runs({"state": "finished"}, per_page=1)] == [
@@ -79,14 +79,14 @@ async def test_a_pickled_project_needs_a_client(api: AsyncApi) -> None:
 
 
 @pytest.mark.parametrize("entity", ["", "a/b", " a", "..", "a\n"])
-def test_what_can_name_no_entity_is_refused(blocking: Api, entity: str) -> None:
+def test_invalid_entity_is_refused(blocking: Api, entity: str) -> None:
     with pytest.raises(ConfigurationError, match="names no user or team"):
         blocking.projects(entity)
     with pytest.raises(ConfigurationError, match="per_page"):
         blocking.projects("local", per_page=0)
 
 
-def test_the_blocking_ones_are_sequences(blocking: Api) -> None:
+def test_blocking_projects_are_a_sequence(blocking: Api) -> None:
     projects = blocking.projects("local", per_page=1)
     assert (len(projects), projects[0].name, [project.name for project in projects[1:]]) == (
         3,
@@ -104,7 +104,7 @@ def test_the_blocking_ones_are_sequences(blocking: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["sweeps", "collections", "artifacts_types", "owner", "url", "to_html"])
-def test_what_wandb_has_more_is_pointed_to(blocking: Api, name: str) -> None:
+def test_other_wandb_attributes_are_explained(blocking: Api, name: str) -> None:
     project = blocking.projects("local")[0]
     assert isinstance(project, Project)
     for one in (project, project._project):

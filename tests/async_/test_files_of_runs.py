@@ -1,4 +1,4 @@
-"""The files of many runs in one listing: many runs a request, in order, and in little memory."""
+"""The files of many runs in one listing: many runs per request, in order, in constant memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def api(wandb_server: LocalServer) -> AsyncIterator[AsyncApi]:
         yield api
 
 
-async def test_each_file_knows_its_run_and_one_request_lists_many(api: AsyncApi, wandb_server: LocalServer) -> None:
+async def test_files_know_their_run_and_one_request_lists_many_runs(api: AsyncApi, wandb_server: LocalServer) -> None:
     contents = put_runs(wandb_server, 60)
     wandb_server.clear_requests()
     found = {}
@@ -52,13 +52,13 @@ async def test_patterns_filters_and_order_select(api: AsyncApi, wandb_server: Lo
         runs.files(include="*.json")
 
 
-async def test_a_project_that_is_not_there_is_an_error(api: AsyncApi) -> None:
+async def test_missing_project_is_an_error(api: AsyncApi) -> None:
     async with aclosing(api.runs("local/absent").files()) as files:
         with pytest.raises(RunNotFoundError):
             await anext(files)
 
 
-def test_blocking_files_are_iterated_and_not_remembered(wandb_server: LocalServer) -> None:
+def test_blocking_files_are_not_cached(wandb_server: LocalServer) -> None:
     contents = put_runs(wandb_server, 3)
     with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
         files = api.runs(PROJECT).files(include=["*.yaml"])
@@ -70,7 +70,7 @@ def test_blocking_files_are_iterated_and_not_remembered(wandb_server: LocalServe
 
 
 class Runs:
-    """A project of runs with ``files`` files each, of which the first twenty come with the run."""
+    """A project of runs with ``files`` files each, of which the first twenty are listed with the run."""
 
     def __init__(self, runs: int, files: int) -> None:
         self.runs, self.files = runs, files
@@ -113,7 +113,7 @@ class Runs:
         return {"edges": edges, "pageInfo": {"hasNextPage": stop < self.files}}
 
 
-async def test_runs_of_many_files_are_listed_a_few_ahead_and_in_order(server: ScriptedServer) -> None:
+async def test_large_runs_are_listed_a_few_ahead_and_in_order(server: ScriptedServer) -> None:
     project = Runs(runs=12, files=45)
     project.gate.clear()
     server.on("/graphql", project)
@@ -124,9 +124,7 @@ async def test_runs_of_many_files_are_listed_a_few_ahead_and_in_order(server: Sc
     assert sorted(project.requested) == sorted(f"r{run}" for run in range(12))
 
 
-async def test_a_run_that_is_removed_meanwhile_is_left_out(
-    server: ScriptedServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_run_removed_meanwhile_is_skipped(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
     project = Runs(runs=3, files=30)
     project.gone = {"r1"}
     server.on("/graphql", project)
@@ -137,7 +135,7 @@ async def test_a_run_that_is_removed_meanwhile_is_left_out(
     assert "r1: the run was removed" in caplog.text
 
 
-async def test_a_listing_that_fails_is_an_error_and_leaves_no_task(server: ScriptedServer) -> None:
+async def test_failed_listing_raises_and_leaves_no_task(server: ScriptedServer) -> None:
     project = Runs(runs=8, files=30)
 
     async def answer(seen: Seen) -> Answer:

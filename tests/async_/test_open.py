@@ -1,4 +1,4 @@
-"""An open file: any ranges of one object, never of two, over each way that requests can take."""
+"""An open file: any ranges of one object, never of two, over each kind of transport."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ranges(server: ScriptedServer) -> list[tuple[int, int | None] | None]:
 
 class TestReading:
     @each_transport
-    async def test_it_reads_anywhere_as_a_local_file_does(self, server: ScriptedServer) -> None:
+    async def test_reads_and_seeks_like_a_local_file(self, server: ScriptedServer) -> None:
         ours = io.BytesIO(CONTENT)
         async with client(server) as api, await remote(api, server.put("a", CONTENT)).open(block_size=100) as file:
             for offset, whence, count in ((0, 0, 10), (5, 1, 300), (-7, 2, 100), (3, 0, 0), (-50, 1, 20), (9, 2, 5)):
@@ -60,7 +60,7 @@ class TestReading:
             assert await file.read() == await file.read(5) == b""
             assert file.size == len(CONTENT)
 
-    async def test_opening_and_seeking_make_no_request(self, server: ScriptedServer) -> None:
+    async def test_opening_and_seeking_send_no_request(self, server: ScriptedServer) -> None:
         async with client(server) as api:
             file = await remote(api, server.put("a", CONTENT)).open()
             await file.seek(0, os.SEEK_END)
@@ -73,7 +73,7 @@ class TestReading:
             with pytest.raises(ValueError, match="closed"):
                 await file.seek(0)
 
-    async def test_what_is_kept_is_not_requested_again(self, server: ScriptedServer) -> None:
+    async def test_cached_blocks_are_not_requested_again(self, server: ScriptedServer) -> None:
         async with client(server) as api, await remote(api, server.put("a", CONTENT)).open(block_size=1000) as file:
             for offset in (0, 100, 500, 20, 10_200, 10_000):
                 await file.seek(offset)
@@ -81,26 +81,26 @@ class TestReading:
         size = len(CONTENT)
         assert ranges(server) == [(0, 1000), (size - 1000, size)]
 
-    async def test_one_request_names_the_object_and_the_next_insists_on_it(self, server: ScriptedServer) -> None:
+    async def test_later_requests_require_the_same_object(self, server: ScriptedServer) -> None:
         async with client(server) as api, await remote(api, server.put("a", CONTENT)).open(block_size=10) as file:
             for offset in (5000, 0, 3000):
                 await file.seek(offset)
                 await file.read(5)
         assert [seen.headers.get("if-match") for seen in server.seen()] == [None, '"v1"', '"v1"']
 
-    async def test_a_long_range_is_brought_by_several_requests(self, server: ScriptedServer) -> None:
+    async def test_long_range_takes_several_requests(self, server: ScriptedServer) -> None:
         content = os.urandom(5 * MIB)
         async with client(server, part_size=MIB) as api, await remote(api, server.put("a", content)).open() as file:
             await file.seek(1)
             assert await file.read() == content[1:]
         assert len(server.seen()) == random_access.PARTS
 
-    async def test_two_tasks_read_each_byte_once(self, server: ScriptedServer) -> None:
+    async def test_concurrent_tasks_request_each_byte_once(self, server: ScriptedServer) -> None:
         async with client(server) as api, await remote(api, server.put("a", CONTENT)).open(block_size=64) as file:
             pieces = await asyncio.gather(*(file.read(7) for _ in range(50)))
         assert b"".join(pieces) == CONTENT[:350]
 
-    async def test_a_read_that_fails_stays_where_it_was(self, server: ScriptedServer) -> None:
+    async def test_failed_read_keeps_the_position(self, server: ScriptedServer) -> None:
         stored = Stored(CONTENT)
         node = server.put("a", CONTENT, stored, refusal(400, "Odd"), stored)
         async with client(server) as api, await remote(api, node).open(block_size=100) as file:
@@ -122,7 +122,7 @@ class TestReading:
             assert await file.read(10) == CONTENT[:10]
 
     @pytest.mark.parametrize("mode", ["r", "w", "wb", "ab", "r+b", "xb", "rt", "", "rb+"])
-    async def test_other_modes_are_refused(self, server: ScriptedServer, mode: str) -> None:
+    async def test_unsupported_modes_are_refused(self, server: ScriptedServer, mode: str) -> None:
         async with client(server) as api:
             file = remote(api, server.put("a", CONTENT))
             with pytest.raises(ConfigurationError, match="mode 'rb', not"):
@@ -144,9 +144,7 @@ class TestReading:
 
 class TestOneObject:
     @pytest.mark.parametrize("etag", ['"v2"', None], ids=["another ETag", "another length"])
-    async def test_a_file_that_is_replaced_meanwhile_is_never_mixed(
-        self, server: ScriptedServer, etag: str | None
-    ) -> None:
+    async def test_file_replaced_meanwhile_is_never_mixed(self, server: ScriptedServer, etag: str | None) -> None:
         other = Stored(b"other" * 3000, etag=etag)
         node = server.put("a", CONTENT, Stored(CONTENT, etag=etag and '"v1"'), other)
         async with client(server) as api, await remote(api, node).open(block_size=100) as file:
@@ -155,7 +153,7 @@ class TestOneObject:
             with pytest.raises(ObjectChangedError, match=r"replaced after it was opened.*Open it again"):
                 await file.read(10)
 
-    async def test_a_url_that_expires_is_renewed_for_the_same_object_only(self, server: ScriptedServer) -> None:
+    async def test_expired_url_is_renewed_for_the_same_object_only(self, server: ScriptedServer) -> None:
         expired = refusal(403, "AccessDenied", "Request has expired")
         for replaced in (False, True):
             node = server.put("a", CONTENT, Stored(CONTENT), expired, Stored(CONTENT))
@@ -172,7 +170,7 @@ class TestOneObject:
                     else:
                         assert await file.read(10) == CONTENT[5000:5010]
 
-    async def test_all_of_a_small_file_is_checked(self, server: ScriptedServer) -> None:
+    async def test_small_file_is_verified_as_a_whole(self, server: ScriptedServer) -> None:
         node = server.put("a", CONTENT, md5=base64_md5(b"another"))
         async with client(server) as api, await remote(api, node).open() as file:
             with pytest.raises(IntegrityError, match="md5"):
@@ -180,7 +178,7 @@ class TestOneObject:
 
 
 class TestStoresWithoutRanges:
-    async def test_the_whole_is_fetched_once_and_checked(self, server: ScriptedServer) -> None:
+    async def test_whole_file_is_requested_once_and_verified(self, server: ScriptedServer) -> None:
         node = server.put("a", CONTENT, Stored(CONTENT, ranges=False))
         async with client(server) as api, await remote(api, node).open(block_size=100) as file:
             for offset in (5000, 10, 9000):
@@ -188,7 +186,7 @@ class TestStoresWithoutRanges:
                 assert await file.read(10) == CONTENT[offset : offset + 10]
         assert ranges(server) == [(5000, 5100), None]
 
-    async def test_a_large_one_goes_to_a_temporary_file(
+    async def test_large_file_is_kept_in_a_temporary_file(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(random_access, "IN_MEMORY", 100)
@@ -199,7 +197,7 @@ class TestStoresWithoutRanges:
             await file.seek(0)
             assert await file.read() == CONTENT
 
-    async def test_a_file_of_unknown_length_is_fetched_at_once(self, server: ScriptedServer) -> None:
+    async def test_file_of_unknown_length_is_requested_whole(self, server: ScriptedServer) -> None:
         node = server.put("a", CONTENT, sizeBytes=None)
         async with client(server) as api, await remote(api, node).open() as file:
             assert file.size == len(CONTENT)
@@ -207,9 +205,7 @@ class TestStoresWithoutRanges:
             assert await file.read() == b"the end"
         assert ranges(server) == [None]
 
-    async def test_what_the_store_keeps_compressed_is_read_decompressed_or_refused(
-        self, server: ScriptedServer
-    ) -> None:
+    async def test_compressed_object_is_decompressed_or_refused(self, server: ScriptedServer) -> None:
         stored = gzip.compress(CONTENT)
         headers = {"Content-Encoding": "gzip", "x-goog-stored-content-encoding": "gzip"}
         plain = {"x-goog-stored-content-encoding": "gzip"}
@@ -248,7 +244,7 @@ class TestBlocking:
         server.add_file(RUN, name, data)
         return api.run(RUN).file(name)
 
-    def test_it_is_what_python_opens(self, wandb_server: LocalServer, blocking: Api) -> None:
+    def test_is_a_buffered_reader(self, wandb_server: LocalServer, blocking: Api) -> None:
         lines = b"".join(b"line %d\n" % number for number in range(50_000))
         with self.put(wandb_server, blocking, lines).open() as file:
             assert isinstance(file, io.BufferedReader)
@@ -271,7 +267,7 @@ class TestBlocking:
         with io.TextIOWrapper(blocking.run(RUN).file("a.bin").open(), encoding="ascii") as text:
             assert text.readline() == "line 0\n"
 
-    def test_the_contents_of_a_zip_file_cost_few_requests(self, wandb_server: LocalServer, blocking: Api) -> None:
+    def test_zip_directory_takes_few_requests(self, wandb_server: LocalServer, blocking: Api) -> None:
         packed = zipped({f"{number}.bin": os.urandom(200_000) for number in range(20)} | {"wanted.txt": b"this"})
         remote_file = self.put(wandb_server, blocking, packed)
         wandb_server.clear_requests()
@@ -280,7 +276,7 @@ class TestBlocking:
             assert archive.read("wanted.txt") == b"this"
         assert len(wandb_server.requests) == 1
 
-    def test_the_header_of_a_safetensors_file_is_one_request(self, wandb_server: LocalServer, blocking: Api) -> None:
+    def test_safetensors_header_takes_one_request(self, wandb_server: LocalServer, blocking: Api) -> None:
         header = json.dumps({"w": {"dtype": "F32", "shape": [MIB], "data_offsets": [0, 4 * MIB]}}).encode()
         remote_file = self.put(wandb_server, blocking, struct.pack("<Q", len(header)) + header + bytes(4 * MIB))
         wandb_server.clear_requests()
@@ -297,7 +293,7 @@ class TestBlocking:
         with file:
             assert file.read() == CONTENT
 
-    def test_an_open_file_goes_on_in_a_forked_child(self, wandb_server: LocalServer, blocking: Api) -> None:
+    def test_open_file_works_in_a_forked_child(self, wandb_server: LocalServer, blocking: Api) -> None:
         with self.put(wandb_server, blocking, CONTENT).open(block_size=10) as file:
             assert file.read(5) == CONTENT[:5]
             context = multiprocessing.get_context("fork")

@@ -1,4 +1,4 @@
-"""The runs of a project: listed, counted, and their files downloaded together, as LocalServer and wandb have them."""
+"""The runs of a project: listing, counting and downloading their files, on LocalServer and compared with wandb."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ async def api(wandb_server: LocalServer) -> AsyncIterator[AsyncApi]:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Where to; the server's files lie beside it."""
+    """The destination, next to the server's files."""
     return tmp_path / "out"
 
 
 def put_runs(server: LocalServer, count: int, project: str = PROJECT) -> dict[str, bytes]:
-    """Serve runs of three files each; return what a download of all must write."""
+    """Serve runs of three files each; return the expected files of a complete download."""
     contents = {}
     for number in range(count):
         for name in ("config.yaml", "media/table.json", "wandb-summary.json"):
@@ -57,7 +57,7 @@ def put_runs(server: LocalServer, count: int, project: str = PROJECT) -> dict[st
 
 
 def describe(server: LocalServer, run_id: str, **record: object) -> None:
-    """Have the server know more of a run, as if wandb had logged it."""
+    """Set attributes of a run on the server, as if wandb had logged it."""
     given = {"display_name": run_id, "created_at": "2026-01-01T00:00:00", "heartbeat_at": "2026-01-01T00:00:00"}
     server.add_run(f"{PROJECT}/{run_id}")
     server._records.change(RunPath("local", "vision", run_id), lambda _: RunRecord(**given | record))  # type: ignore[arg-type]
@@ -68,17 +68,17 @@ def written(root: Path) -> dict[str, bytes]:
 
 
 def asked(server: LocalServer) -> Counter[str]:
-    """What was asked of the server: operations of the API, and the store."""
+    """The requests to the server: operations of the API, and the store."""
     return Counter(request.operation or request.path.split("/")[1] for request in server.requests)
 
 
 class TestListing:
-    def test_naming_runs_makes_no_request(self, wandb_server: LocalServer) -> None:
+    def test_naming_runs_sends_no_request(self, wandb_server: LocalServer) -> None:
         api = AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key)
         assert repr(api.runs(PROJECT)) == "<AsyncRuns of local/vision>"
         assert wandb_server.requests == ()
 
-    async def test_runs_come_page_by_page_with_what_people_know_of_them(
+    async def test_runs_are_listed_page_by_page_with_their_attributes(
         self, api: AsyncApi, wandb_server: LocalServer
     ) -> None:
         for number, state in enumerate(("finished", "failed", "running")):
@@ -103,7 +103,7 @@ class TestListing:
         again = pickle.loads(pickle.dumps(listed[0]))
         assert (again, again.name, again.state) == (listed[0], "Run 2", "running")
 
-    async def test_filters_and_order_are_the_servers_matter(self, api: AsyncApi, wandb_server: LocalServer) -> None:
+    async def test_filters_and_order_are_passed_to_the_server(self, api: AsyncApi, wandb_server: LocalServer) -> None:
         for number, rate in enumerate((0.3, 0.1, 0.2)):
             describe(wandb_server, f"r{number}", config=json.dumps({"lr": {"value": rate}}))
         runs = api.runs(PROJECT, {"config.lr": {"$gte": 0.2}}, "-config.lr.value")
@@ -115,13 +115,13 @@ class TestListing:
         with pytest.raises(ApiError, match="near"):
             await api.runs(PROJECT, {"config.lr": {"$near": 0.2}}).to_list()
 
-    async def test_the_project_of_the_settings_and_the_default_entity_stand_in(self, wandb_server: LocalServer) -> None:
+    async def test_project_and_entity_default_to_the_settings(self, wandb_server: LocalServer) -> None:
         put_runs(wandb_server, 2)
         async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key, project="vision") as api:
             assert [run.path async for run in api.runs()] == [["local", "vision", "run0"], ["local", "vision", "run1"]]
         assert asked(wandb_server) == {"Viewer": 1, "Runs": 1}
 
-    async def test_a_project_without_runs_is_empty_and_one_that_is_not_there_is_an_error(
+    async def test_empty_project_is_empty_and_a_missing_one_an_error(
         self, api: AsyncApi, wandb_server: LocalServer
     ) -> None:
         (wandb_server.root / PROJECT).mkdir(parents=True)
@@ -142,20 +142,20 @@ class TestListing:
             {"path": PROJECT, "filters": {"createdAt": object()}},
         ],
     )
-    def test_what_cannot_be_asked_is_refused_at_once(
+    def test_invalid_arguments_are_refused_at_once(
         self, wandb_server: LocalServer, arguments: dict[str, object]
     ) -> None:
         api = AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key)
         with pytest.raises(ConfigurationError):
             api.runs(**arguments)  # type: ignore[arg-type]
 
-    def test_the_blocking_runs_are_a_sequence_that_remembers(self, wandb_server: LocalServer) -> None:
+    def test_blocking_runs_are_a_cached_sequence(self, wandb_server: LocalServer) -> None:
         put_runs(wandb_server, 7)
         with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
             runs = api.runs(PROJECT, order="+name", per_page=2)
             assert runs[2].id == "run2"
             assert [run.id for run in runs[1:3]] == ["run1", "run2"]
-            assert asked(wandb_server)["Runs"] <= 3  # two, and perhaps one ahead
+            assert asked(wandb_server)["Runs"] <= 3  # two, and possibly one prefetched
             assert len(runs) == 7
             assert [run.id for run in runs] == [f"run{n}" for n in range(7)]
             assert runs[-1].id == "run6"
@@ -176,7 +176,7 @@ class TestDownload:
         assert (report.files, report.downloaded, report.verified, report.failed) == (75, 75, 75, 0)
         assert {f"{result.run.removeprefix(PROJECT + '/')}/{result.name}" for result in results} == contents.keys()
 
-    async def test_a_request_lists_many_runs_with_their_files_and_a_second_time_asks_no_store(
+    async def test_one_request_lists_many_runs_and_a_repeat_contacts_no_store(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         contents = put_runs(wandb_server, 40)
@@ -189,7 +189,7 @@ class TestDownload:
         assert (report.kept, report.verified) == (80, 80)
         assert asked(wandb_server) == {"Runs": 4}
 
-    async def test_only_runs_with_more_files_than_came_along_are_listed_by_themselves(
+    async def test_only_runs_with_many_files_are_listed_separately(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         contents = put_runs(wandb_server, 5)
@@ -201,7 +201,7 @@ class TestDownload:
         assert asked(wandb_server) == {"Runs": 1, "RunFiles": 1, "store": len(contents)}
 
     @pytest.mark.parametrize("include", [["config.yaml"], ["conf*"], ["[a-c]onfig.yaml"]])
-    async def test_what_the_server_can_leave_out_is_not_listed(
+    async def test_selection_is_passed_to_the_server(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path, include: list[str]
     ) -> None:
         for number in range(30):
@@ -225,7 +225,7 @@ class TestDownload:
             ("", "config.yaml"),
         ],
     )
-    async def test_the_layout_says_where_files_go(
+    async def test_layout_determines_the_folders(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path, layout: str, place: str
     ) -> None:
         put_runs(wandb_server, 1)
@@ -233,22 +233,20 @@ class TestDownload:
         assert written(out) == {place: b"config.yaml of 0"}
 
     @pytest.mark.parametrize("arguments", [{"layout": "{name}"}, {"include": "*"}, {"existing": "sometimes"}])
-    async def test_an_argument_that_makes_no_sense_is_refused_before_any_request(
+    async def test_invalid_argument_is_refused_before_any_request(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path, arguments: dict[str, object]
     ) -> None:
         await error_of(ConfigurationError, api.runs(PROJECT).download(out, **arguments))  # type: ignore[arg-type]
         await error_of(ConfigurationError, api.download(PROJECT, out, **arguments))  # type: ignore[arg-type]
         assert wandb_server.requests == ()
 
-    async def test_a_disk_that_takes_nothing_is_told_before_the_server_is_asked_for_much(
-        self, api: AsyncApi, wandb_server: LocalServer, out: Path
-    ) -> None:
+    async def test_unwritable_disk_is_reported_early(self, api: AsyncApi, wandb_server: LocalServer, out: Path) -> None:
         put_runs(wandb_server, 20)
         out.write_bytes(b"")
         await error_of(LocalWriteError, api.runs(PROJECT, per_page=2).download(out))
         assert len(wandb_server.requests) <= 2
 
-    async def test_progress_tells_files_of_the_same_name_apart(
+    async def test_progress_distinguishes_files_of_the_same_name(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         put_runs(wandb_server, 2)
@@ -259,7 +257,7 @@ class TestDownload:
 
 
 class Told:
-    """Progress that is written down."""
+    """Records progress calls."""
 
     def __init__(self) -> None:
         self.finished_names: set[str] = set()
@@ -291,7 +289,7 @@ class TestOneCallForAll:
         await api.download(path, out)
         assert written(out) == {name: data for name, data in contents.items() if name.startswith("run1/")}
 
-    async def test_two_parts_are_a_run_where_there_is_one_and_else_a_project(
+    async def test_two_part_path_is_a_run_or_else_a_project(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         wandb_server.add_file("team/vision/run1", "a", b"of the project")
@@ -305,7 +303,7 @@ class TestOneCallForAll:
             "marked/run1/a": b"of the project",
         }
 
-    async def test_two_parts_that_name_nothing_are_told_as_both(
+    async def test_missing_two_part_path_is_reported_as_both(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         error = await error_of(RunNotFoundError, api.download("team/vision", out))
@@ -338,7 +336,7 @@ class TestOneCallForAll:
         assert asked(wandb_server) == {"Runs": 3, "store": 360}
 
     @pytest.mark.parametrize("missing", [1, 10])
-    async def test_runs_that_are_missing_are_looked_for_by_themselves(
+    async def test_missing_runs_are_looked_up_separately(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path, missing: int
     ) -> None:
         contents = put_runs(wandb_server, 10)
@@ -353,7 +351,7 @@ class TestOneCallForAll:
             assert failure.run in str(failure.error)
         assert asked(wandb_server) == {"Runs": 1, "RunFiles": missing, "store": 30}
 
-    async def test_runs_of_two_projects_given_in_turn_cost_a_request_each(
+    async def test_alternating_projects_take_one_request_each(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         contents = put_runs(wandb_server, 5)
@@ -365,7 +363,7 @@ class TestOneCallForAll:
         }
         assert asked(wandb_server) == {"Runs": 2, "store": 30}
 
-    async def test_runs_of_a_project_that_is_missing_are_all_told(
+    async def test_all_runs_of_a_missing_project_are_reported(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         contents = put_runs(wandb_server, 2)
@@ -377,7 +375,7 @@ class TestOneCallForAll:
             ("team/nope/b", RunNotFoundError),
         }
 
-    async def test_a_selection_is_compared_by_the_server_for_named_runs_too(
+    async def test_selection_is_passed_to_the_server_for_named_runs(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         put_runs(wandb_server, 3)
@@ -386,7 +384,7 @@ class TestOneCallForAll:
         assert report.files == 3
         assert written(out).keys() == {f"run{number}/config.yaml" for number in range(3)}
 
-    async def test_a_run_that_is_not_there_is_a_failure_and_stops_no_other(
+    async def test_missing_run_is_a_failure_and_others_continue(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         contents = put_runs(wandb_server, 2)
@@ -402,9 +400,7 @@ class TestOneCallForAll:
         assert failure in results
         assert f"{PROJECT}/missing" in str(error)
 
-    async def test_the_message_of_a_failure_names_the_files_run(
-        self, api: AsyncApi, wandb_server: LocalServer, out: Path
-    ) -> None:
+    async def test_failure_message_names_the_run(self, api: AsyncApi, wandb_server: LocalServer, out: Path) -> None:
         put_runs(wandb_server, 2)
         (out / "run1" / "config.yaml").mkdir(parents=True)
         error = await error_of(IncompleteDownloadError, api.runs(PROJECT).download(out))
@@ -413,14 +409,12 @@ class TestOneCallForAll:
         ]
         assert f"{PROJECT}/run1" in str(error)
 
-    async def test_refused_credentials_are_told_once_and_not_for_each_run(
-        self, wandb_server: LocalServer, out: Path
-    ) -> None:
+    async def test_refused_credentials_are_reported_once(self, wandb_server: LocalServer, out: Path) -> None:
         async with AsyncApi(base_url=wandb_server.base_url, api_key="wrong" * 8) as api:
             await error_of(AuthenticationError, api.download([f"{PROJECT}/run{n}" for n in range(50)], out))
         assert len(wandb_server.requests) < 10
 
-    def test_the_blocking_form_takes_the_blocking_objects(self, wandb_server: LocalServer, out: Path) -> None:
+    def test_blocking_form_accepts_blocking_objects(self, wandb_server: LocalServer, out: Path) -> None:
         contents = put_runs(wandb_server, 3)
         with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
             runs = api.runs(PROJECT)
@@ -434,7 +428,7 @@ class TestOneCallForAll:
 
 
 def test_wandb_sees_the_same_runs(wandb_server: LocalServer, home: Path) -> None:
-    """LocalServer is held to the truth by the real ``wandb.Api().runs``: each question is put to both."""
+    """Compares LocalServer with the real ``wandb.Api().runs``: each query is sent by both."""
     for number in range(5):
         describe(
             wandb_server,

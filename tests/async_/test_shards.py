@@ -1,4 +1,4 @@
-"""Shares of a project: together they are all of it, and each lists little more than its own."""
+"""Shards of a project: they cover it without overlap, and each lists little more than its own runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def files_of(api: ProjectApi, share: Share, **selection: Any) -> set[str]:
     return set(listed)
 
 
-async def test_the_shares_of_a_project_are_all_of_it_and_do_not_overlap() -> None:
+async def test_shards_cover_the_project_without_overlap() -> None:
     api = project(300)
     shares = [await files_of(api, Share(number, 4)) for number in range(4)]
     assert sum(map(len, shares)) == 900
@@ -34,13 +34,13 @@ async def test_the_shares_of_a_project_are_all_of_it_and_do_not_overlap() -> Non
     assert all(150 < len(share) < 300 for share in shares)
 
 
-async def test_a_share_costs_a_request_for_all_runs_and_one_for_50_of_its_own() -> None:
+async def test_shard_takes_one_listing_and_one_request_per_50_runs() -> None:
     api = project(900)
     files = await files_of(api, Share(0, 9))
     assert len(api.operations) <= 1 + (len(files) // 3) // 50 + 1
 
 
-async def test_a_run_that_is_added_moves_no_other() -> None:
+async def test_added_run_moves_no_other() -> None:
     api = project(100)
     before = [await files_of(api, Share(number, 3)) for number in range(3)]
     api.runs = {"new": {"a.txt": 1}} | api.runs
@@ -49,7 +49,7 @@ async def test_a_run_that_is_added_moves_no_other() -> None:
     assert sum("new/a.txt" in share for share in after) == 1
 
 
-async def test_a_huge_run_is_divided_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_huge_run_is_divided_among_all_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs_module, "HUGE_FILES", 40)
     api = project(10)
     api.runs["huge"] = {f"{number}.bin": 1 for number in range(2500)}
@@ -60,7 +60,7 @@ async def test_a_huge_run_is_divided_among_all(monkeypatch: pytest.MonkeyPatch) 
     assert min(of_huge) > 700
 
 
-async def test_patterns_select_in_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_patterns_select_within_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs_module, "HUGE_FILES", 40)
     api = project(10)
     api.runs["huge"] = {f"{number}.bin": 1 for number in range(2500)}
@@ -70,7 +70,7 @@ async def test_patterns_select_in_a_share(monkeypatch: pytest.MonkeyPatch) -> No
     assert await files_of(api, Share(0, 3), include=[]) == set()
 
 
-async def test_what_is_downloaded_is_the_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_download_covers_exactly_the_shard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runs_module, "HUGE_FILES", 40)
     api = project(20)
     api.runs["huge"] = {f"{number}.bin": 1 for number in range(300)}
@@ -86,7 +86,7 @@ async def test_what_is_downloaded_is_the_share(monkeypatch: pytest.MonkeyPatch, 
     assert not planned[0] & planned[1]
 
 
-async def test_a_server_that_does_not_know_the_filter_gives_the_same() -> None:
+async def test_server_without_the_filter_gives_the_same_shard() -> None:
     api = project(30)
     api.finds_runs = False
     shares = [await files_of(api, Share(number, 2)) for number in range(2)]

@@ -111,7 +111,7 @@ class Make:
 
 @kinds
 class TestFile:
-    def test_gives_what_the_server_says(self, make: Make) -> None:
+    def test_has_the_values_of_the_server(self, make: Make) -> None:
         file = make.file()
         given = {name: getattr(file, name) for name in ATTRIBUTES}
         assert given == ATTRIBUTES
@@ -138,7 +138,7 @@ class TestFile:
         assert file == make.file()
 
     @pytest.mark.parametrize("name", ["id", "name", "sizeBytes", "md5", "mimetype", "updatedAt", "url", "directUrl"])
-    def test_differs_where_what_is_said_of_it_differs(self, make: Make, name: str) -> None:
+    def test_differs_if_an_attribute_differs(self, make: Make, name: str) -> None:
         other = 18 if name == "sizeBytes" else "https://elsewhere.example/b"
         assert make.file({name: other}) != make.file()
 
@@ -154,11 +154,11 @@ class TestFile:
         file = make.file()
         assert pickle.loads(pickle.dumps(file)) == file
 
-    def test_is_nothing_else(self, make: Make) -> None:
+    def test_is_not_equal_to_other_types(self, make: Make) -> None:
         assert make.file() != ATTRIBUTES
 
     @protocols
-    def test_pickles_with_all_but_its_client_and_its_signatures(self, make: Make, protocol: int) -> None:
+    def test_pickles_without_client_and_signatures(self, make: Make, protocol: int) -> None:
         file = make.file()
         copy: File | AsyncFile = pickle.loads(pickle.dumps(file, protocol))
         assert type(copy) is type(file)
@@ -208,7 +208,7 @@ def test_a_pickled_file_says_that_it_has_no_client(api: Api, call: str, tmp_path
 
 @kinds
 class TestRun:
-    def test_tells_its_path(self, make: Make) -> None:
+    def test_has_its_path(self, make: Make) -> None:
         run = make.run()
         assert (run.entity, run.project, run.id, run.path) == ("team", "project", "run", ["team", "project", "run"])
 
@@ -277,7 +277,7 @@ LEFT = DeletionReport(files=3, deleted=2, failed=1, bytes=34, seconds=1.5, failu
 
 @attrs.frozen
 class Expectation:
-    """An error as the library raises it, and the builtins that a caller may catch it by."""
+    """An error as the library raises it, and the builtins as which it can be caught."""
 
     error: WBFilesError
     builtins: tuple[type[Exception], ...]
@@ -323,24 +323,24 @@ every_error = pytest.mark.parametrize("expected", EXPECTATIONS, ids=str)
 
 
 class TestErrors:
-    def test_are_all_looked_at(self) -> None:
+    def test_all_error_classes_are_covered(self) -> None:
         assert {str(expected) for expected in EXPECTATIONS} == set(errors.__all__)
 
     @every_error
-    def test_are_the_builtins_that_a_caller_expects(self, expected: Expectation) -> None:
+    def test_are_also_builtin_exceptions(self, expected: Expectation) -> None:
         assert isinstance(expected.error, (WBFilesError, *expected.builtins))
         for builtin in expected.builtins:
             assert isinstance(expected.error, builtin)
 
     @every_error
-    def test_say_their_message_and_nothing_else(self, expected: Expectation) -> None:
+    def test_show_only_their_message(self, expected: Expectation) -> None:
         error = expected.error
         assert str(error) == error.message
         assert error.args == (error.message,)
 
     @every_error
     @protocols
-    def test_pickle_with_all_they_know(self, expected: Expectation, protocol: int) -> None:
+    def test_pickle_with_all_attributes(self, expected: Expectation, protocol: int) -> None:
         error = expected.error
         copy = pickle.loads(pickle.dumps(error, protocol))
         assert type(copy) is type(error)
@@ -353,13 +353,13 @@ class TestErrors:
         error.add_note("Gave up after 8 tries in 3.0 s.")
         assert pickle.loads(pickle.dumps(error)).__notes__ == ["Gave up after 8 tries in 3.0 s."]
 
-    def test_keep_the_number_of_the_operating_system(self) -> None:
+    def test_keep_the_errno(self) -> None:
         copy = pickle.loads(pickle.dumps(LocalWriteError("full", errno=28, path=Path("a"))))
         assert copy.errno == 28
 
 
 def known(value: object) -> object:
-    """What a value holds, through errors too, which are equal to themselves alone."""
+    """The contents of a value, with those of errors, which compare by identity."""
     if isinstance(value, WBFilesError):
         return type(value), getattr(value, "errno", None), {name: known(it) for name, it in vars(value).items()}
     if isinstance(value, FileResult | DownloadReport | UploadReport | DeletionReport):
@@ -409,16 +409,16 @@ class TestReport:
             (DownloadReport(root=THERE, files=1200, failed=1200), "1,200 failed"),
         ],
     )
-    def test_says_in_one_line_what_was_done(self, report: DownloadReport, text: str) -> None:
+    def test_str_is_one_line(self, report: DownloadReport, text: str) -> None:
         assert str(report) == text
 
-    def test_shows_all_but_the_failures_one_by_one(self) -> None:
+    def test_repr_omits_individual_failures(self) -> None:
         shown = repr(attrs.evolve(REPORT, failures=(RESULT,) * 1000))
         assert "downloaded=1, kept=1" in shown
         assert "failures=<1000 listed>" in shown
         assert len(shown) < 300
 
-    def test_knows_its_rate_where_there_is_one(self) -> None:
+    def test_rate_is_known_if_time_has_passed(self) -> None:
         assert attrs.evolve(REPORT, bytes=300, seconds=1.5).rate == 200
         assert attrs.evolve(REPORT, bytes=300, resumed_bytes=150, seconds=1.5).rate == 100
         assert attrs.evolve(REPORT, seconds=0.0).rate == 0

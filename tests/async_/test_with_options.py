@@ -1,4 +1,4 @@
-"""Clients like another one with some options changed: over the same connections, and closed with it."""
+"""Derived clients with some options changed: same connections, closed with the first client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_option_can_be_changed() -> None:
     assert get_type_hints(OptionChanges) == get_type_hints(TransferOptions)
 
 
-async def test_the_options_that_are_named_are_changed_and_no_others(server: ScriptedServer) -> None:
+async def test_only_the_named_options_change(server: ScriptedServer) -> None:
     server.put("a.bin", DATA, Stored(DATA[::-1]))
     async with made(server, connections=3) as api:
         trusting = api.with_options(verify=False)
@@ -52,7 +52,7 @@ async def test_connections_are_shared(server: ScriptedServer) -> None:
     assert len({seen.connection for seen in server.requests}) == 1
 
 
-async def test_they_end_with_the_first_one(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_derived_client_closes_with_the_first(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("a.bin", DATA)
     async with made(server) as api:
         other = api.with_options(attempts=1)
@@ -63,7 +63,7 @@ async def test_they_end_with_the_first_one(server: ScriptedServer, tmp_path: Pat
     assert not [task for task in tasks - {asyncio.current_task()} - server.tasks if not task.done()]
 
 
-async def test_one_that_is_closed_leaves_the_first_one_as_it_is(server: ScriptedServer) -> None:
+async def test_closing_a_derived_client_keeps_the_first_open(server: ScriptedServer) -> None:
     server.put("a.bin", DATA)
     async with made(server) as api:
         async with api.with_options(attempts=1) as other:
@@ -73,7 +73,7 @@ async def test_one_that_is_closed_leaves_the_first_one_as_it_is(server: Scripted
         assert await read(api, "a.bin") == DATA
 
 
-async def test_it_may_be_the_first_one_that_sends_something(server: ScriptedServer) -> None:
+async def test_derived_client_may_send_the_first_request(server: ScriptedServer) -> None:
     server.put("a.bin", DATA)
     api = made(server)
     assert await read(api.with_options(attempts=1), "a.bin") == DATA
@@ -106,12 +106,12 @@ async def test_an_injected_client_is_used_by_both() -> None:
         ({"timeout": -1}, "^timeout must be a number of seconds above 0"),
     ],
 )
-def test_what_cannot_be_changed_is_refused_at_once(kind: type, changes: dict[str, object], told: str) -> None:
+def test_unchangeable_options_are_refused(kind: type, changes: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         kind(api_key="k" * 40).with_options(**changes)
 
 
-def test_the_blocking_form_keeps_the_first_one_open(tmp_path: Path) -> None:
+def test_blocking_derived_client_keeps_the_first_open(tmp_path: Path) -> None:
     with LocalServer(tmp_path) as server:
         server.add_file("team/project/run", "a.txt", b"data")
         api = Api(base_url=server.base_url, api_key=server.api_key).with_options(attempts=1)
@@ -124,7 +124,7 @@ def in_child(api: Api) -> None:
     assert api.run("team/project/run").file("a.txt").read_bytes() == b"data"
 
 
-def test_it_works_in_a_forked_process(tmp_path: Path) -> None:
+def test_derived_client_works_in_a_forked_process(tmp_path: Path) -> None:
     with LocalServer(tmp_path) as server:
         server.add_file("team/project/run", "a.txt", b"data")
         with Api(base_url=server.base_url, api_key=server.api_key) as first:
@@ -137,7 +137,7 @@ def test_it_works_in_a_forked_process(tmp_path: Path) -> None:
             in_child(api)
 
 
-async def test_a_closed_answer_costs_the_first_one_nothing(server: ScriptedServer) -> None:
+async def test_dropped_connection_does_not_affect_the_first(server: ScriptedServer) -> None:
     server.put("a.bin", DATA, Answer(head=b"", end="close"), Stored(DATA))
     async with made(server) as api:
         assert await read(api.with_options(attempts=2), "a.bin") == DATA

@@ -1,4 +1,4 @@
-"""Headers that prove who asks: keys as they are, identity tokens exchanged, shared and renewed."""
+"""Authorization headers: keys unchanged, identity tokens exchanged, shared and renewed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Clock:
 
 @attrs.define
 class Server:
-    """Issues the access tokens ``access-1``, ``access-2`` and so on, or what ``answer`` says."""
+    """Issues the access tokens ``access-1``, ``access-2`` and so on, or responds with ``answer``."""
 
     answer: Handler | None = None
     expires_in: float = 3600
@@ -75,7 +75,7 @@ class Server:
 
 @attrs.define
 class Gate:
-    """Holds an answer back until the test lets it through."""
+    """Holds a response back until the test releases it."""
 
     response: httpx.Response
     asked: anyio.Event = attrs.field(factory=anyio.Event)
@@ -156,21 +156,21 @@ def write_cache(path: Path, token: object, expires_at: object, base_url: str = B
 
 
 class TestApiKey:
-    async def test_is_sent_as_the_password_of_api(self) -> None:
+    async def test_is_sent_as_the_password_of_user_api(self) -> None:
         auth: Authenticator = ApiKeyAuth(ApiKey(KEY))
         scheme, _, encoded = (await auth.headers())["Authorization"].partition(" ")
         assert (scheme, base64.b64decode(encoded)) == ("Basic", f"api:{KEY}".encode())
 
-    async def test_a_key_of_jwt_shape_is_sent_alike(self) -> None:
+    async def test_jwt_shaped_key_is_sent_the_same_way(self) -> None:
         headers = await ApiKeyAuth(ApiKey(JWT)).headers()
         assert headers["Authorization"].startswith("Basic ")
 
-    async def test_a_refused_key_is_not_worth_another_try(self) -> None:
+    async def test_refused_key_is_not_retried(self) -> None:
         assert not await ApiKeyAuth(ApiKey(KEY)).refused()
 
 
 class TestExchange:
-    async def test_sends_the_token_of_the_file_in_a_form(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_sends_the_token_file_as_a_form(self, auth: IdentityTokenAuth, server: Server) -> None:
         assert await bearer(auth) == "access-1"
         (request,) = server.requests
         assert (request.method, str(request.url)) == ("POST", f"{BASE_URL}/oidc/token")
@@ -200,11 +200,11 @@ class TestExchange:
         await auth.headers()
         assert parse_qs(server.requests[1].content.decode())["assertion"] == ["a.newer.token"]
 
-    async def test_closes_the_answer(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_closes_the_response(self, auth: IdentityTokenAuth, server: Server) -> None:
         await auth.headers()
         assert [response.is_closed for response in server.responses] == [True]
 
-    async def test_closes_an_answer_that_breaks_off(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_closes_a_truncated_response(self, auth: IdentityTokenAuth, server: Server) -> None:
         body = BrokenBody()
         server.always(200, stream=body)
         with pytest.raises(httpx.ReadError):
@@ -220,7 +220,7 @@ class TestExchange:
         assert server.requests[0].extensions["timeout"] == httpx.Timeout(19.0).as_dict()
 
     @pytest.mark.fault(77)
-    async def test_gives_up_on_a_server_that_trickles(self, server: Server, token_file: Path) -> None:
+    async def test_times_out_on_a_trickling_server(self, server: Server, token_file: Path) -> None:
         server.answer = Gate(httpx.Response(200))
         auth = IdentityTokenAuth(IdentityToken(token_file), settings(timeout=0.01), server.send)
         with pytest.raises(httpx.ReadTimeout, match=r"no access token within 0\.01 seconds"):
@@ -269,14 +269,14 @@ class TestRenewal:
 
 
 class TestRefusal:
-    async def test_brings_a_new_token(self, auth: IdentityTokenAuth) -> None:
+    async def test_causes_a_new_token(self, auth: IdentityTokenAuth) -> None:
         seen = [await bearer(auth)]
         assert await auth.refused()
         seen.append(await bearer(auth))
         assert seen == ["access-1", "access-2"]
 
     @pytest.mark.fault(77)
-    async def test_of_many_tasks_with_one_token_brings_one_new_token(
+    async def test_of_many_tasks_with_one_token_causes_one_exchange(
         self, auth: IdentityTokenAuth, clock: Clock
     ) -> None:
         await auth.headers()
@@ -287,7 +287,7 @@ class TestRefusal:
             clock.advance(1)
         assert seen == ["access-2"] * 5
 
-    async def test_of_a_later_token_brings_another(self, auth: IdentityTokenAuth, clock: Clock) -> None:
+    async def test_of_a_later_token_causes_another_exchange(self, auth: IdentityTokenAuth, clock: Clock) -> None:
         seen: list[str] = []
         for _ in range(3):
             seen.append(await bearer(auth))
@@ -339,7 +339,7 @@ class TestSharedFile:
         await auth.headers()
         assert list(cache.parent.iterdir()) == [cache]
 
-    async def test_keeps_what_it_says_of_other_servers(self, auth: IdentityTokenAuth, cache: Path) -> None:
+    async def test_keeps_entries_of_other_servers(self, auth: IdentityTokenAuth, cache: Path) -> None:
         write_cache(cache, "theirs", NOON_TEXT, "https://other.example")
         await auth.headers()
         entries = json.loads(cache.read_text())["credentials"]
@@ -379,7 +379,7 @@ class TestSharedFile:
 
     @pytest.mark.fault(123)
     @pytest.mark.parametrize("kind", ["/dev/zero", "pipe", "huge", "loop"])
-    async def test_that_would_never_end_is_left_alone(
+    async def test_that_never_ends_is_not_read(
         self, auth: IdentityTokenAuth, cache: Path, caplog: pytest.LogCaptureFixture, kind: str
     ) -> None:
         cache.parent.mkdir()
@@ -398,7 +398,7 @@ class TestSharedFile:
         assert list(cache.parent.iterdir()) == [cache]
         assert f"cannot be kept in {cache}" in caplog.text
 
-    async def test_saves_the_exchange(self, auth: IdentityTokenAuth, server: Server, cache: Path) -> None:
+    async def test_avoids_the_exchange(self, auth: IdentityTokenAuth, server: Server, cache: Path) -> None:
         write_cache(cache, "shared", "2025-06-15 15:11:41")
         assert await bearer(auth) == "shared"
         assert server.requests == []
@@ -429,22 +429,20 @@ class TestSharedFile:
             "[" * 100_000,
         ],
     )
-    async def test_that_says_nothing_usable_is_repaired(
-        self, auth: IdentityTokenAuth, cache: Path, content: str
-    ) -> None:
+    async def test_with_unusable_content_is_replaced(self, auth: IdentityTokenAuth, cache: Path, content: str) -> None:
         cache.parent.mkdir()
         cache.write_text(content)
         assert await bearer(auth) == "access-1"
         assert json.loads(cache.read_text())["credentials"][BASE_URL]["access_token"] == "access-1"
 
-    async def test_that_cannot_be_written_is_told_of_and_missed_by_nobody(
+    async def test_that_cannot_be_written_only_causes_a_warning(
         self, auth: IdentityTokenAuth, cache: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         cache.parent.write_text("a file in place of the folder")
         assert [await bearer(auth) for _ in range(2)] == ["access-1"] * 2
         assert f"cannot be kept in {cache}" in caplog.text
 
-    async def test_leaves_no_other_file_where_it_cannot_be_replaced(
+    async def test_leaves_no_temporary_file_if_it_cannot_be_replaced(
         self, auth: IdentityTokenAuth, cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(source: str, target: str, **folders: int) -> None:
@@ -459,7 +457,7 @@ class TestSharedFile:
 class TestFailure:
     @pytest.mark.fault(77)
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-    async def test_a_rejected_identity_token_is_final_and_told_with_the_reason(
+    async def test_rejected_identity_token_is_final_and_the_reason_is_shown(
         self, auth: IdentityTokenAuth, server: Server, token_file: Path, status: int
     ) -> None:
         server.always(status, json={"error": "invalid_grant", "error_description": "token\nexpired"})
@@ -473,7 +471,7 @@ class TestFailure:
         ("body", "shown"),
         [(b"no such audience", "(no such audience)"), (b"<html>Forbidden", "HTTP 403 to"), (b"", "HTTP 403 to")],
     )
-    async def test_a_reason_in_any_form_is_shown_but_no_page(
+    async def test_reason_is_shown_but_not_a_web_page(
         self, auth: IdentityTokenAuth, server: Server, body: bytes, shown: str
     ) -> None:
         server.always(403, content=body)
@@ -483,7 +481,7 @@ class TestFailure:
         assert "<" not in str(caught.value)
 
     @pytest.mark.fault(77)
-    async def test_429_says_how_long_to_wait(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_429_carries_the_wait(self, auth: IdentityTokenAuth, server: Server) -> None:
         server.always(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "7"})
         with pytest.raises(RateLimitedError, match="rate limit exceeded") as caught:
             await auth.headers()
@@ -527,7 +525,7 @@ class TestFailure:
             b'{"access_token": "access-1", "expires_in": Infinity}',
         ],
     )
-    async def test_an_answer_that_is_no_token_is_no_success(
+    async def test_response_without_a_token_is_an_error(
         self, auth: IdentityTokenAuth, server: Server, cache: Path, body: bytes
     ) -> None:
         server.always(200, content=body)
@@ -536,7 +534,7 @@ class TestFailure:
         assert caught.value.status == 200
         assert not cache.exists()
 
-    async def test_is_shared_by_all_who_waited_for_it(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_is_shared_by_all_waiting_tasks(self, auth: IdentityTokenAuth, server: Server) -> None:
         gate = server.answer = Gate(httpx.Response(503))
         statuses: list[int] = []
 
@@ -554,7 +552,7 @@ class TestFailure:
         assert statuses == [503] * 5
         assert len(server.requests) == 1
 
-    async def test_is_forgotten_by_the_next_who_asks(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_is_not_reused_for_the_next_request(self, auth: IdentityTokenAuth, server: Server) -> None:
         server.always(503)
         with pytest.raises(ApiError):
             await auth.headers()
@@ -587,7 +585,7 @@ class TestSecrecy:
     @pytest.mark.parametrize(
         "said", [JWT, f"bad token {JWT}", "signature c2lnbmF0dXJl is wrong", "payload eyJwYXlsb2Fk"]
     )
-    async def test_a_server_that_quotes_the_token_is_not_repeated(
+    async def test_token_in_a_server_message_is_hidden(
         self, auth: IdentityTokenAuth, server: Server, status: int, said: str
     ) -> None:
         server.always(status, json={"error": "invalid_grant", "error_description": said})

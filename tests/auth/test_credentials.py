@@ -61,7 +61,7 @@ def machine(home: Path) -> Machine:
 
 
 class TestPlaces:
-    def test_nothing_anywhere_is_none(self, machine: Machine) -> None:
+    def test_no_credentials_anywhere_is_none(self, machine: Machine) -> None:
         assert machine.find() is None
 
     def test_argument_wins_over_environment_and_environment_over_netrc(self, machine: Machine) -> None:
@@ -73,7 +73,7 @@ class TestPlaces:
         seen.append(machine.key(api_key=KEYS["argument"]))
         assert seen == [KEYS["netrc"], KEYS["environment"], KEYS["argument"]]
 
-    def test_an_empty_argument_or_variable_is_not_there(self, machine: Machine) -> None:
+    def test_empty_argument_or_variable_counts_as_missing(self, machine: Machine) -> None:
         machine.environ |= {"WANDB_API_KEY": "", "WANDB_IDENTITY_TOKEN_FILE": "", "NETRC": ""}
         machine.write_netrc({"wandb.local:8080": KEYS["netrc"]})
         assert machine.key(api_key="") == KEYS["netrc"]
@@ -87,7 +87,7 @@ class TestPlaces:
         machine.environ |= {"WANDB_API_KEY": KEYS["environment"], "WANDB_IDENTITY_TOKEN_FILE": "/run/token"}
         assert machine.key(api_key=KEYS["argument"]) == KEYS["argument"]
 
-    def test_an_identity_token_comes_with_the_cache_of_wandb(self, machine: Machine) -> None:
+    def test_identity_token_uses_the_cache_of_wandb(self, machine: Machine) -> None:
         machine.environ["WANDB_IDENTITY_TOKEN_FILE"] = "/run/token"
         cache = machine.home / ".config/wandb/credentials.json"
         assert machine.find() == IdentityToken(Path("/run/token"), cache)
@@ -96,7 +96,7 @@ class TestPlaces:
         machine.environ |= {"WANDB_IDENTITY_TOKEN_FILE": "~/token", "WANDB_CREDENTIALS_FILE": "~/c.json"}
         assert machine.find() == IdentityToken(machine.home / "token", machine.home / "c.json")
 
-    def test_a_relative_identity_token_is_not_lost_when_the_folder_changes(
+    def test_relative_identity_token_path_survives_chdir(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -155,7 +155,7 @@ class TestNetrc:
         machine.environ["NETRC"] = "~/absent"
         assert machine.find() is None
 
-    def test_the_windows_name_counts_where_the_other_is_absent(self, machine: Machine) -> None:
+    def test_windows_name_is_used_if_the_usual_one_is_absent(self, machine: Machine) -> None:
         machine.write_netrc({"wandb.local:8080": KEYS["other"]}, "_netrc")
         assert machine.key() == KEYS["other"]
         machine.write_netrc({"wandb.local:8080": KEYS["netrc"]}, ".netrc")
@@ -184,7 +184,7 @@ class TestNetrc:
             ("machine a password x 5ecret", "line 1"),
         ],
     )
-    def test_a_malformed_file_is_passed_over_and_told_of_without_quoting(
+    def test_malformed_file_is_skipped_with_a_warning_that_quotes_nothing(
         self, machine: Machine, text: str, place: str
     ) -> None:
         path = machine.write(".netrc", text)
@@ -193,12 +193,12 @@ class TestNetrc:
         assert f"{path} cannot be read (malformed in {place})" in message
         assert "5ecret" not in message
 
-    def test_a_folder_in_its_place_is_told_of(self, machine: Machine) -> None:
+    def test_folder_in_place_of_the_file_causes_a_warning(self, machine: Machine) -> None:
         (machine.home / ".netrc").mkdir()
         assert machine.find() is None
         assert ".netrc cannot be read (Is a directory)" in machine.missing()
 
-    def test_a_malformed_file_does_not_matter_where_the_key_is_elsewhere(self, machine: Machine) -> None:
+    def test_malformed_file_is_ignored_if_the_key_is_elsewhere(self, machine: Machine) -> None:
         machine.write(".netrc", "nonsense")
         machine.environ["WANDB_API_KEY"] = KEYS["environment"]
         assert machine.key() == KEYS["environment"]
@@ -212,7 +212,7 @@ class TestKeyForm:
         assert ApiKey(key).value == key
 
     @pytest.mark.parametrize("key", [f" {'a' * 40}\n", f"{'a' * 40}\r\n"])
-    def test_takes_off_what_surrounds_it_in_a_file(self, key: str) -> None:
+    def test_strips_quotes_and_blanks(self, key: str) -> None:
         assert ApiKey(key).value == "a" * 40
 
     @pytest.mark.parametrize(
@@ -230,13 +230,13 @@ class TestKeyForm:
             ("eyJh.eyJz.", "other characters"),
         ],
     )
-    def test_refuses_saying_why_and_from_where_but_not_what(self, key: str, flaw: str) -> None:
+    def test_refuses_with_reason_and_source_but_not_the_key(self, key: str, flaw: str) -> None:
         with pytest.raises(AuthenticationError, match=flaw) as caught:
             ApiKey(key, "WANDB_API_KEY")
         assert "WANDB_API_KEY" in str(caught.value)
         assert "5ecret" not in str(caught.value)
 
-    def test_a_bad_key_in_netrc_is_refused_with_the_files_name(self, machine: Machine) -> None:
+    def test_bad_key_in_netrc_names_the_file(self, machine: Machine) -> None:
         path = machine.write_netrc({"wandb.local:8080": "5ecret"})
         with pytest.raises(AuthenticationError) as caught:
             machine.find()
@@ -246,10 +246,10 @@ class TestKeyForm:
     @given(st.text(st.sampled_from("aZ09_-.'\"/+ é"), min_size=1, max_size=45) | st.from_regex(r"\w{38,42}"))
     @example("a" * 39)
     @example("-" + "a" * 39)
-    def test_judges_as_wandb_does(self, key: str) -> None:
+    def test_agrees_with_wandb(self, key: str) -> None:
         from wandb.sdk.lib.wbauth import check_api_key
 
-        # Letters beyond ASCII pass wandb's check against its own words; blanks around are what we forgive.
+        # Non-ASCII letters pass wandb's check, against its documentation; we also accept surrounding blanks.
         if key.isascii() and key.strip():
             try:
                 ApiKey(key)
@@ -273,7 +273,7 @@ class TestSecrecy:
 
 
 class TestMissing:
-    def test_names_every_place_and_what_was_there(self, machine: Machine) -> None:
+    def test_names_every_source_and_what_it_contained(self, machine: Machine) -> None:
         message = machine.missing()
         assert f"No credentials for {LOCAL}" in message
         assert "no api_key was given" in message
@@ -287,18 +287,18 @@ class TestMissing:
         assert f"get a key from {LOCAL}/authorize and set WANDB_API_KEY" in message
         assert "machine wandb.local:8080 login user password <key>" in message
 
-    def test_the_entry_it_advises_is_found(self, machine: Machine) -> None:
+    def test_advised_netrc_entry_works(self, machine: Machine) -> None:
         advice = machine.missing().partition("netrc file: ")[2]
         machine.write(".netrc", advice.replace("<key>", KEYS["netrc"]))
         assert machine.key() == KEYS["netrc"]
 
-    def test_a_netrc_without_the_server_is_told_from_an_absent_one(self, machine: Machine) -> None:
+    def test_netrc_without_the_server_differs_from_a_missing_netrc(self, machine: Machine) -> None:
         path = machine.write_netrc({"elsewhere.example": KEYS["other"]})
         message = machine.missing(CLOUD)
         assert f"{path} has no entry for api.forge.coreweave.com or api.wandb.ai" in message
         assert "_netrc" not in message
 
-    def test_an_entry_without_a_password_is_told_of(self, machine: Machine) -> None:
+    def test_entry_without_a_password_is_reported(self, machine: Machine) -> None:
         path = machine.write(".netrc", "machine wandb.local:8080 login user\n")
         assert machine.find() is None
         assert f"{path} has an entry for wandb.local:8080 without a password" in machine.missing()
@@ -312,16 +312,16 @@ class TestMissing:
             (LOCAL, "http://wandb.local:8080/authorize"),
         ],
     )
-    def test_names_the_page_that_gives_keys(self, machine: Machine, base_url: str, page: str) -> None:
+    def test_names_the_page_for_keys(self, machine: Machine, base_url: str, page: str) -> None:
         assert f"get a key from {page} " in machine.missing(base_url)
 
 
 class TestRefused:
-    def test_says_which_key_it_was_and_where_to_get_another(self) -> None:
+    def test_names_the_source_of_the_key_and_the_page_for_keys(self) -> None:
         message = str(refused_credentials(ApiKey(KEYS["netrc"], "/home/me/.netrc"), LOCAL))
         assert "/home/me/.netrc" in message
         assert f"{LOCAL}/authorize" in message
         assert KEYS["netrc"] not in message
 
-    def test_says_which_identity_token_it_was(self) -> None:
+    def test_names_the_source_of_the_identity_token(self) -> None:
         assert "/run/token" in str(refused_credentials(IdentityToken(Path("/run/token")), LOCAL))

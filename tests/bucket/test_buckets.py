@@ -1,4 +1,4 @@
-"""Downloads into an object store: a real S3 server holds what arrives whole, and nothing of what does not."""
+"""Downloads into an object store: a real S3 server receives whole objects or nothing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def fetched(server: LocalServer) -> int:
     return sum(request.method == "GET" and request.path.startswith("/store/") for request in server.requests)
 
 
-async def test_a_run_arrives_whole_without_a_local_disk(
+async def test_run_is_downloaded_without_a_local_disk(
     run: AsyncRun, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -91,7 +91,7 @@ async def test_objects_keep_the_md5_and_the_type(run: AsyncRun, s3: S3) -> None:
     assert s3.head("media/ä b#1%?*.png")["content-type"] == "image/png"
 
 
-async def test_a_second_download_fetches_nothing(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
+async def test_second_download_requests_nothing(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
     await run.download(s3.url("p"))
     before, puts = fetched(wandb), len(s3.requests("PUT"))
     report = await run.download(s3.url("p"))
@@ -99,7 +99,7 @@ async def test_a_second_download_fetches_nothing(run: AsyncRun, wandb: LocalServ
     assert (fetched(wandb), len(s3.requests("PUT"))) == (before, puts)
 
 
-async def test_what_another_tool_wrote_is_right_by_its_etag(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
+async def test_object_of_another_tool_is_verified_by_its_etag(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
     s3.put("config.yaml", FILES["config.yaml"])
     s3.put("empty", b"not empty")
     report = await run.download(s3.url(), include=["config.yaml", "empty"])
@@ -107,7 +107,7 @@ async def test_what_another_tool_wrote_is_right_by_its_etag(run: AsyncRun, wandb
     assert s3.objects() == {"config.yaml": FILES["config.yaml"], "empty": b""}
 
 
-async def test_what_changed_on_either_side_is_fetched_again(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
+async def test_changed_file_or_object_is_downloaded_again(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
     await run.download(s3.url())
     wandb.add_file(RUN, "large.bin", LARGE[::-1])
     s3.put("config.yaml", b"changed")
@@ -135,7 +135,7 @@ async def test_a_dry_run_writes_nothing(run: AsyncRun, s3: S3) -> None:
     assert s3.objects().keys() == {"config.yaml"}
 
 
-async def test_a_project_goes_by_its_layout(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
+async def test_project_follows_the_layout(run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
     wandb.add_file("team/project/run2", "config.yaml", b"lr: 0.2\n")
     api = AsyncApi(base_url=wandb.base_url, api_key=wandb.api_key)
     async with api:
@@ -149,13 +149,13 @@ async def test_a_project_goes_by_its_layout(run: AsyncRun, wandb: LocalServer, s
     }
 
 
-def test_the_blocking_objects_do_so_too(wandb: LocalServer, s3: S3) -> None:
+def test_blocking_objects_download_into_buckets(wandb: LocalServer, s3: S3) -> None:
     with Api(base_url=wandb.base_url, api_key=wandb.api_key) as api:
         report = api.run(RUN).download(s3.url("blocking"))
     assert (report.downloaded, len(s3.objects())) == (5, 5)
 
 
-async def test_progress_hears_of_every_byte(run: AsyncRun, s3: S3) -> None:
+async def test_progress_counts_every_byte(run: AsyncRun, s3: S3) -> None:
     heard: dict[str, list[Any]] = {}
 
     class Ear:
@@ -175,7 +175,7 @@ async def test_progress_hears_of_every_byte(run: AsyncRun, s3: S3) -> None:
     assert heard == {name: [len(data), len(data), "finished"] for name, data in FILES.items()}
 
 
-async def test_what_a_callback_raises_ends_the_download(run: AsyncRun, s3: S3) -> None:
+async def test_exception_in_a_callback_ends_the_download(run: AsyncRun, s3: S3) -> None:
     def refuse(_: FileResult) -> None:
         raise ZeroDivisionError
 
@@ -184,7 +184,7 @@ async def test_what_a_callback_raises_ends_the_download(run: AsyncRun, s3: S3) -
     assert s3.unfinished() == []
 
 
-async def test_a_store_of_obstore_can_be_the_root(run: AsyncRun, s3: S3, s3_origin: str) -> None:
+async def test_obstore_store_can_be_the_root(run: AsyncRun, s3: S3, s3_origin: str) -> None:
     from obstore.store import LocalStore, MemoryStore, S3Store
 
     options: Any = {"allow_http": True}
@@ -203,7 +203,7 @@ async def test_a_store_of_obstore_can_be_the_root(run: AsyncRun, s3: S3, s3_orig
         await run.download(7)  # type: ignore[arg-type]
 
 
-async def test_memory_is_one_store_of_the_process(run: AsyncRun) -> None:
+async def test_memory_url_is_one_store_per_process(run: AsyncRun) -> None:
     chosen = ["config.yaml"]
     await run.download("memory://", include=chosen, existing="replace")
     assert (await run.download("memory://", include=chosen)).kept == 1
@@ -216,7 +216,7 @@ async def test_a_file_url_is_a_local_folder(run: AsyncRun, tmp_path: Path) -> No
 
 
 class TestNames:
-    async def test_names_that_no_store_can_hold_are_refused(self, server: ScriptedServer, s3: S3) -> None:
+    async def test_names_invalid_in_a_store_are_refused(self, server: ScriptedServer, s3: S3) -> None:
         for name in ("../up", "a//b", "/absolute", "line\nbreak", "x" * 200 + "/" + "y" * 200 + "/" + "ä" * 120 * 3):
             server.put(name, b"x")
         server.put("good", b"good")
@@ -256,7 +256,7 @@ class TestFailures:
         assert [type(failure.error) for failure in report.failures] == [IntegrityError]
         assert (s3.objects(), s3.unfinished()) == ({name: b"old"}, [])
 
-    async def test_wrong_bytes_once_are_fetched_again(self, server: ScriptedServer, s3: S3) -> None:
+    async def test_wrong_bytes_are_downloaded_once_more(self, server: ScriptedServer, s3: S3) -> None:
         server.put("large", LARGE, Stored(b"X" + LARGE[1:]), Stored(LARGE))
         async with client(server) as api:
             report = await api.run(SCRIPTED_RUN).download(s3.url())
@@ -270,14 +270,14 @@ class TestFailures:
         assert (report.verified, s3.objects()) == (1, {"large": LARGE})
         assert server.seen("/store/large")[1].range is not None
 
-    async def test_a_source_that_stays_broken_leaves_nothing(self, server: ScriptedServer, s3: S3) -> None:
+    async def test_lasting_source_failure_leaves_nothing(self, server: ScriptedServer, s3: S3) -> None:
         server.put("large", LARGE, Stored(LARGE).but(cut=9_000_000, end="reset"), Answer(status=500))
         async with client(server) as api:
             report = await api.run(SCRIPTED_RUN).download(s3.url(), raise_on_error=False)
         assert [type(failure.error) for failure in report.failures] == [TransferError]
         assert (s3.objects(), s3.unfinished()) == ({}, [])
 
-    async def test_a_store_that_is_busy_for_a_moment_is_survived(self, run: AsyncRun, s3: S3) -> None:
+    async def test_throttled_upload_is_retried(self, run: AsyncRun, s3: S3) -> None:
         s3.fail(
             {"contains": "config.yaml", "status": 503, "code": "SlowDown", "times": 2},
             {"contains": "partNumber=2", "status": 500, "code": "InternalError", "times": 1},
@@ -291,7 +291,7 @@ class TestFailures:
         assert [(failure.name, type(failure.error)) for failure in report.failures] == [("large.bin", ObjectStoreError)]
         assert (set(s3.objects()), s3.unfinished()) == ({"config.yaml"}, [])
 
-    async def test_a_missing_bucket_is_told_before_anything_is_fetched(
+    async def test_missing_bucket_is_reported_before_any_download(
         self, run: AsyncRun, wandb: LocalServer, s3: S3
     ) -> None:
         error = await _shown_without_secrets(run.download("s3://no-such-bucket/prefix"))
@@ -299,14 +299,12 @@ class TestFailures:
         assert (error.code, error.url, error.concerns_all) == ("NoSuchBucket", "s3://no-such-bucket/prefix", True)
         assert fetched(wandb) == 0
 
-    async def test_refused_credentials_are_told(self, run: AsyncRun, s3: S3) -> None:
+    async def test_refused_credentials_are_reported(self, run: AsyncRun, s3: S3) -> None:
         s3.fail({"method": "GET", "status": 403, "code": "InvalidAccessKeyId"})
         error = await _shown_without_secrets(run.download(s3.url()))
         assert "the store did not accept the credentials, InvalidAccessKeyId" in str(error)
 
-    async def test_a_bucket_that_may_not_be_written_to_ends_the_work(
-        self, run: AsyncRun, wandb: LocalServer, s3: S3
-    ) -> None:
+    async def test_write_protected_bucket_stops_the_download(self, run: AsyncRun, wandb: LocalServer, s3: S3) -> None:
         for number in range(50):
             wandb.add_file(RUN, f"many/{number}", b"x")
         s3.fail({"status": 403, "code": "AccessDenied"})
@@ -319,12 +317,12 @@ class TestFailures:
         assert report.failed + report.skipped == report.files == 55
         assert SECRET not in repr(caught.value.report)
 
-    async def test_a_bucket_that_may_not_be_listed_is_written_to(self, run: AsyncRun, s3: S3) -> None:
+    async def test_bucket_without_list_permission_is_written_to(self, run: AsyncRun, s3: S3) -> None:
         s3.fail({"method": "GET", "contains": "list-type", "status": 403, "code": "AccessDenied"})
         report = await run.download(s3.url())
         assert report.downloaded == 5
 
-    async def test_no_credentials_are_told(
+    async def test_missing_credentials_are_reported(
         self, run: AsyncRun, s3: S3, monkeypatch: pytest.MonkeyPatch, wandb: LocalServer
     ) -> None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -337,7 +335,9 @@ class TestFailures:
         assert "AWS_ACCESS_KEY_ID" in str(error)
 
     @pytest.mark.parametrize("moment", ["in a large file", "in a small one"])
-    async def test_cancelled_it_leaves_no_half_object(self, server: ScriptedServer, s3: S3, moment: str) -> None:
+    async def test_cancelled_download_leaves_no_partial_object(
+        self, server: ScriptedServer, s3: S3, moment: str
+    ) -> None:
         gate = asyncio.Event()
         data = LARGE if moment == "in a large file" else b"small" * 1000
         server.put("a", data, Stored(data).but(gate=gate, gate_at=len(data) - 1000, piece=1000))
@@ -375,19 +375,19 @@ async def _shown_without_secrets(work: Any) -> ObjectStoreError:
         (Path("s3://bucket/folder"), "the two slashes of a URL have become one"),
     ],
 )
-async def test_roots_that_cannot_be_are_told(run: AsyncRun, root: Any, words: str) -> None:
+async def test_invalid_roots_are_reported(run: AsyncRun, root: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as caught:
         await run.download(root)
     assert "secret" not in str(caught.value)
 
 
-async def test_one_file_goes_to_a_folder_only(run: AsyncRun) -> None:
+async def test_single_file_download_requires_a_folder(run: AsyncRun) -> None:
     file = await run.file("config.yaml")
     with pytest.raises(ConfigurationError, match="a file by itself is fetched to a local folder"):
         await file.fetch("s3://bucket/prefix")
 
 
-async def test_without_obstore_it_is_said_what_to_install(run: AsyncRun, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_obstore_names_the_extra(run: AsyncRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     for name in ("bucket", "bulk"):
         monkeypatch.delitem(sys.modules, f"wbfiles_async._bucket.{name}", raising=False)

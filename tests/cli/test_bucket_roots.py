@@ -13,7 +13,7 @@ from test_commands import wbfiles as wbfiles
 pytestmark = needs_s3
 
 
-def test_a_run_goes_into_a_bucket(wbfiles: Wbfiles, s3: S3) -> None:
+def test_run_is_downloaded_into_a_bucket(wbfiles: Wbfiles, s3: S3) -> None:
     ending = wbfiles("get", RUN, "--root", s3.url("prefix"))
     assert (ending.code, len(ending.lines)) == (0, len(FILES))
     assert f"in {s3.url('prefix')}" in ending.err
@@ -24,18 +24,18 @@ def test_a_run_goes_into_a_bucket(wbfiles: Wbfiles, s3: S3) -> None:
     assert {each["path"] for each in again.objects[:-1]} == {f"{s3.url('prefix')}/{name}" for name in FILES}
 
 
-def test_a_missing_bucket_is_told(wbfiles: Wbfiles, s3: S3) -> None:
+def test_missing_bucket_is_reported(wbfiles: Wbfiles, s3: S3) -> None:
     ending = wbfiles("get", RUN, "--root", "s3://no-such-bucket")
     assert (ending.code, ending.out) == (1, "")
     assert "there is no such bucket" in ending.err
 
 
-def test_a_url_of_another_kind_is_wrong_usage(wbfiles: Wbfiles) -> None:
+def test_unsupported_url_is_a_usage_error(wbfiles: Wbfiles) -> None:
     ending = wbfiles("get", RUN, "--root", "ftp://host/folder")
     assert ending.code == 2
     assert "is not a place that files can be written to" in ending.err
 
 
-def test_a_project_goes_into_a_bucket(wbfiles: Wbfiles, s3: S3) -> None:
+def test_project_is_downloaded_into_a_bucket(wbfiles: Wbfiles, s3: S3) -> None:
     assert wbfiles("get", "team/project/", "-o", s3.url(), "--include", "*.yaml").code == 0
     assert s3.objects() == {"run1/config.yaml": FILES["config.yaml"]}

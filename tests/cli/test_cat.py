@@ -1,4 +1,4 @@
-"""``wbfiles cat``: bytes on stdout, unchanged, as they arrive, and checked."""
+"""``wbfiles cat``: bytes on stdout, unchanged, as they arrive, and verified."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def holding(tmp_path: Path) -> Iterator[HoldingServer]:
         yield server
 
 
-def test_bytes_come_out_as_they_are(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_bytes_are_written_unchanged(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "odd ä/\x1b.bin", EVERY_BYTE)
     wandb_server.add_file(RUN, "empty", b"")
     told = cat(wandb_server, tmp_path, "odd ä/\x1b.bin")
@@ -70,7 +70,7 @@ def test_bytes_come_out_as_they_are(wandb_server: LocalServer, tmp_path: Path) -
         ("999999999:", b""),
     ],
 )
-def test_a_range_is_cut_out(wandb_server: LocalServer, tmp_path: Path, span: str, expected: bytes) -> None:
+def test_range_is_written(wandb_server: LocalServer, tmp_path: Path, span: str, expected: bytes) -> None:
     wandb_server.add_file(RUN, "a.bin", EVERY_BYTE)
     told = cat(wandb_server, tmp_path, "a.bin", "--range", span)
     assert (told.returncode, told.stderr) == (0, b"")
@@ -78,7 +78,7 @@ def test_a_range_is_cut_out(wandb_server: LocalServer, tmp_path: Path, span: str
 
 
 @pytest.mark.parametrize("span", ["5", "5:4", "-5:", "a:b", "1:2:3", ""])
-def test_a_range_that_is_none_is_wrong_usage(wandb_server: LocalServer, tmp_path: Path, span: str) -> None:
+def test_invalid_range_is_a_usage_error(wandb_server: LocalServer, tmp_path: Path, span: str) -> None:
     told = cat(wandb_server, tmp_path, "a.bin", f"--range={span}")
     assert (told.returncode, told.stdout) == (2, b"")
     assert told.stderr.startswith(b"wbfiles: Invalid value for '--range'")
@@ -92,7 +92,7 @@ def test_a_file_that_does_not_exist_is_exit_code_4(wandb_server: LocalServer, tm
     assert len(told.stderr.splitlines()) == 1
 
 
-def test_bytes_come_out_before_the_last_ones_are_there(holding: HoldingServer, tmp_path: Path) -> None:
+def test_bytes_are_written_as_they_arrive(holding: HoldingServer, tmp_path: Path) -> None:
     half = len(EVERY_BYTE) // 2
     with begin(holding, tmp_path, "held.bin") as child:
         assert child.stdout is not None
@@ -104,7 +104,7 @@ def test_bytes_come_out_before_the_last_ones_are_there(holding: HoldingServer, t
         assert child.wait(SECONDS) == 0
 
 
-async def test_a_wrong_md5_is_told_and_has_an_exit_code(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_wrong_md5_is_reported_with_its_exit_code(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("a.bin", b"right", Answer(body=b"wrong"))
     environ = os.environ | {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": API_KEY}
     child = await asyncio.create_subprocess_exec(
@@ -117,7 +117,7 @@ async def test_a_wrong_md5_is_told_and_has_an_exit_code(server: ScriptedServer, 
     assert len(err.splitlines()) == 1
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_closed_pipe_ends_it_quietly(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a.bin", bytes(64 * MIB))
     with begin(wandb_server, tmp_path, "a.bin") as child:
         assert child.stdout is not None
@@ -128,7 +128,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(wandb_server: LocalServer, tmp
         assert child.stderr.read() == b""
 
 
-def test_ctrl_c_stops_it_while_it_waits_for_the_server(holding: HoldingServer, tmp_path: Path) -> None:
+def test_ctrl_c_interrupts_a_wait_for_the_server(holding: HoldingServer, tmp_path: Path) -> None:
     with begin(holding, tmp_path, "held.bin") as child:
         holding.wait_until_held()
         assert child.stdout is not None
@@ -138,7 +138,7 @@ def test_ctrl_c_stops_it_while_it_waits_for_the_server(holding: HoldingServer, t
     assert (child.returncode, err) == (130, b"")
 
 
-def test_ctrl_c_stops_it_while_nobody_reads(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_ctrl_c_interrupts_a_blocked_write(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a.bin", bytes(64 * MIB))
     with begin(wandb_server, tmp_path, "a.bin") as child:
         assert child.stdout is not None
@@ -151,7 +151,7 @@ def test_ctrl_c_stops_it_while_nobody_reads(wandb_server: LocalServer, tmp_path:
         assert child.stderr.read() == b""
 
 
-def test_a_full_disk_behind_stdout_is_told(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_full_disk_behind_stdout_is_reported(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a.bin", b"x")
     with open("/dev/full", "wb") as full:
         child = subprocess.run(
@@ -161,7 +161,7 @@ def test_a_full_disk_behind_stdout_is_told(wandb_server: LocalServer, tmp_path: 
     assert (child.returncode, child.stderr) == (1, b"wbfiles: No space left on device\n")
 
 
-def test_a_closed_stdout_is_told(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_closed_stdout_is_reported(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a.bin", b"x")
     child = subprocess.run(
         ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *WBFILES, "cat", RUN, "a.bin"],

@@ -1,4 +1,4 @@
-"""The commands of ``wbfiles``: what they print and their exit codes, away from terminals and signals."""
+"""The commands of ``wbfiles``: output and exit codes, without terminals and signals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILES = {
     "model.bin": bytes(1 << 20) * 9,
 }
 UNSAFE = "evil\x1b[31m\n.txt"
-"""A name that the server may have, that would colour a terminal, and that no file gets."""
+"""A name that is valid on the server, would colour a terminal, and is never written."""
 
 
 @attrs.frozen
@@ -58,7 +58,7 @@ Wbfiles = Callable[..., Ending]
 def wbfiles(
     wandb_server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Wbfiles:
-    """Run a command in an empty folder, the sample files being served."""
+    """Run a command in an empty folder, with a server of the sample files."""
     for name, data in FILES.items():
         wandb_server.add_file(RUN, name, data)
     monkeypatch.setenv("WANDB_BASE_URL", wandb_server.base_url)
@@ -85,25 +85,25 @@ def md5(data: bytes) -> str:
 
 
 class TestProgram:
-    def test_alone_it_shows_its_help(self, wbfiles: Wbfiles) -> None:
+    def test_no_arguments_show_the_help(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles()
         assert ending.code == 0
         assert "ls " in ending.out
         assert "get " in ending.out
         assert ending == wbfiles("--help")
 
-    def test_help_needs_no_more_than_80_columns(self, wbfiles: Wbfiles) -> None:
+    def test_help_fits_into_80_columns(self, wbfiles: Wbfiles) -> None:
         for command in ([], ["ls"], ["get"], ["put"], ["du"], ["cat"], ["rm"], ["serve"], ["demo"], ["completion"]):
             ending = wbfiles(*command, "--help")
             assert ending.code == 0
             assert max(map(len, ending.lines)) <= 80
 
-    def test_help_tells_the_exit_codes_and_where_credentials_come_from(self, wbfiles: Wbfiles) -> None:
+    def test_help_lists_exit_codes_and_credential_sources(self, wbfiles: Wbfiles) -> None:
         told = wbfiles("--help").out
         for word in ("Exit codes", "130", "WANDB_API_KEY", "netrc"):
             assert word in told
 
-    def test_version_is_the_packages(self, wbfiles: Wbfiles) -> None:
+    def test_version_is_that_of_the_package(self, wbfiles: Wbfiles) -> None:
         from wbfiles_async import __version__
 
         assert wbfiles("--version").out == f"wbfiles {__version__}\n"
@@ -132,7 +132,7 @@ class TestProgram:
             (["serve", ".", "--api-key", "short"], "5 characters"),
         ],
     )
-    def test_a_users_mistake_is_told_in_words(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_usage_error_is_explained(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
         ending = wbfiles(*arguments)
         assert ending.code == 2
         assert ending.err.startswith("wbfiles: ")
@@ -162,7 +162,7 @@ class TestProgram:
         assert ending.code == 3
         assert "WANDB_API_KEY is not set" in ending.err
 
-    def test_refused_credentials_are_exit_code_3_and_not_shown(
+    def test_refused_credentials_are_exit_code_3_without_the_key(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WANDB_API_KEY", "wrong" * 8)
@@ -176,7 +176,7 @@ class TestProgram:
         "arguments",
         [["ls", RUN], ["get", RUN], ["put", RUN, __file__, "-o", "/"], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]],
     )
-    def test_a_server_that_cannot_be_reached_is_told_in_one_line(
+    def test_unreachable_server_is_reported_in_one_line(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
     ) -> None:
         monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
@@ -190,7 +190,7 @@ class TestProgram:
         "arguments",
         [["ls", RUN], ["get", RUN], ["put", RUN, __file__, "-o", "/"], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]],
     )
-    def test_a_wrong_key_is_told_in_one_line(
+    def test_wrong_key_is_reported_in_one_line(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
     ) -> None:
         monkeypatch.setenv("WANDB_API_KEY", "wrong" * 8)
@@ -206,7 +206,7 @@ class TestProgram:
         assert "team/project/other" in ending.err
         assert not list(Path.cwd().iterdir())
 
-    def test_base_url_is_taken_before_and_after_the_command(
+    def test_base_url_is_accepted_before_and_after_the_command(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
@@ -216,7 +216,7 @@ class TestProgram:
 
 
 class TestLs:
-    def test_away_from_a_terminal_it_writes_cells_between_tabs(self, wbfiles: Wbfiles) -> None:
+    def test_output_without_a_terminal_is_tab_separated(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", RUN)
         assert ending.code == 0
         rows = {name: cells for name, *cells in (line.split("\t") for line in ending.lines)}
@@ -226,7 +226,7 @@ class TestLs:
         assert updated.startswith("20")
         assert not ending.err
 
-    def test_json_has_one_object_a_line_without_any_signed_url(self, wbfiles: Wbfiles) -> None:
+    def test_json_is_one_object_per_line_without_signed_urls(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", RUN, "--json")
         described = {each.pop("name"): each for each in ending.objects}
         assert set(described) == set(FILES)
@@ -235,7 +235,7 @@ class TestLs:
         assert (model["size"], model["md5"]) == (9 << 20, md5(FILES["model.bin"]))
         assert "http" not in ending.out
 
-    def test_names_and_globs_and_like_select(self, wbfiles: Wbfiles) -> None:
+    def test_names_globs_and_like_patterns_select(self, wbfiles: Wbfiles) -> None:
         def names(*arguments: str) -> set[str]:
             return {line.split("\t")[0] for line in wbfiles("ls", RUN, *arguments).lines}
 
@@ -253,7 +253,7 @@ class TestLs:
         assert "\x1b" not in exact.out
         assert UNSAFE in {each["name"] for each in exact.objects}
 
-    def test_names_that_the_run_lacks_are_told(self, wbfiles: Wbfiles) -> None:
+    def test_missing_names_are_reported(self, wbfiles: Wbfiles) -> None:
         some = wbfiles("ls", RUN, "config.yaml", "absent.txt")
         assert some.code == 1
         assert len(some.lines) == 1
@@ -262,14 +262,14 @@ class TestLs:
         assert none.code == 4
         assert not none.out
 
-    def test_without_a_selection_an_empty_run_is_no_failure(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_empty_run_without_a_selection_is_no_failure(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         (wandb_server.root / "team/project/empty").mkdir()
         ending = wbfiles("ls", "team/project/empty")
         assert (ending.code, ending.out, ending.err) == (0, "", "No files.\n")
 
 
 class TestGet:
-    def test_fetches_all_files_and_tells_of_each(self, wbfiles: Wbfiles) -> None:
+    def test_downloads_and_lists_all_files(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "--root", "data")
         assert ending.code == 0
         assert fetched(Path("data")) == FILES
@@ -281,7 +281,7 @@ class TestGet:
         assert wbfiles("get", RUN, "config.yaml").code == 0
         assert fetched(Path()) == {"config.yaml": FILES["config.yaml"]}
 
-    def test_a_second_time_keeps_what_is_right_and_repairs_the_rest(self, wbfiles: Wbfiles) -> None:
+    def test_second_download_keeps_good_files_and_repairs_others(self, wbfiles: Wbfiles) -> None:
         wbfiles("get", RUN)
         Path("config.yaml").write_bytes(b"xx: 0.1\n")
         ending = wbfiles("get", RUN)
@@ -294,7 +294,7 @@ class TestGet:
         wbfiles("get", RUN, "--include", "*.png", "--exclude", "*/b.png")
         assert set(fetched(Path())) == {"media/images/a.png"}
 
-    def test_json_tells_of_each_file_and_then_of_all(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_json_has_a_line_per_file_and_a_summary(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(RUN, UNSAFE, b"x")
         ending = wbfiles("get", RUN, "--json", "-o", "data")
         assert ending.code == 1
@@ -320,7 +320,7 @@ class TestGet:
         assert (summary["files"], summary["downloaded"], summary["failed"], summary["verified"]) == (5, 4, 1, 4)
         assert (summary["root"], summary["parts"]) == ("data", 3 + parts)
 
-    def test_a_file_that_fails_is_told_and_the_others_are_fetched(
+    def test_failed_file_is_reported_and_others_are_downloaded(
         self, wbfiles: Wbfiles, wandb_server: LocalServer
     ) -> None:
         wandb_server.add_file(RUN, UNSAFE, b"x")
@@ -352,7 +352,7 @@ class TestGet:
         assert "config.yaml" in first + second
         assert ending.err.endswith("Run the same command again to download what is missing.\n")
 
-    def test_names_that_the_run_lacks_are_failures(self, wbfiles: Wbfiles) -> None:
+    def test_missing_names_are_failures(self, wbfiles: Wbfiles) -> None:
         some = wbfiles("get", RUN, "config.yaml", "absent.txt", "media")
         assert some.code == 1
         assert set(fetched(Path())) == {"config.yaml"}
@@ -361,20 +361,20 @@ class TestGet:
         assert "--include" in some.err
         assert wbfiles("get", RUN, "absent.txt").code == 4
 
-    def test_names_that_the_run_lacks_are_failures_in_json_too(self, wbfiles: Wbfiles) -> None:
+    def test_missing_names_are_failures_in_json(self, wbfiles: Wbfiles) -> None:
         result, last = wbfiles("get", RUN, "absent.txt", "--json").objects
         assert (result["name"], result["status"]) == ("absent.txt", "failed")
         assert result["error"]["type"] == "RemoteFileNotFoundError"
         assert (last["summary"]["files"], last["summary"]["failed"]) == (1, 1)
 
-    def test_dry_run_tells_and_writes_nothing(self, wbfiles: Wbfiles) -> None:
+    def test_dry_run_lists_and_writes_nothing(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "--dry-run", "-o", "data")
         assert ending.code == 0
         assert "model.bin\t9437184\tplanned" in ending.lines
         assert "would be downloaded" in ending.err
         assert not Path("data").exists()
 
-    def test_existing_error_fails_and_says_so_in_the_commands_own_words(self, wbfiles: Wbfiles) -> None:
+    def test_existing_error_message_names_the_option(self, wbfiles: Wbfiles) -> None:
         Path("config.yaml").write_bytes(b"mine")
         ending = wbfiles("get", RUN, "config.yaml", "--existing", "error")
         assert ending.code == 1
@@ -402,18 +402,18 @@ class TestGet:
         assert wbfiles("get", RUN, "config.yaml", "--limit-rate", "1.5M").code == 0
         assert rates == [1.5 * (1 << 20)]
 
-    def test_without_verification_nothing_is_called_verified(self, wbfiles: Wbfiles) -> None:
+    def test_no_verify_reports_nothing_as_verified(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "model.bin", "--no-verify")
         assert ending.code == 0
         assert "none verified" in ending.err
 
-    def test_a_root_that_is_a_file_is_wrong_usage(self, wbfiles: Wbfiles) -> None:
+    def test_root_that_is_a_file_is_a_usage_error(self, wbfiles: Wbfiles) -> None:
         Path("taken").write_text("x")
         ending = wbfiles("get", RUN, "-o", "taken")
         assert ending.code == 2
         assert "taken" in ending.err
 
-    def test_what_does_not_fit_on_the_disk_is_told_before_anything_is_fetched(
+    def test_insufficient_space_is_reported_before_any_download(
         self, wbfiles: Wbfiles, mount: Callable[[str], Path]
     ) -> None:
         disk = mount("size=64k")
@@ -423,19 +423,19 @@ class TestGet:
         assert "free some space" in ending.err
         assert ending.err.splitlines()[-1] == "Run the same command again to download what is missing."
 
-    def test_a_read_only_disk_is_told_in_one_line(self, wbfiles: Wbfiles, mount: Callable[[str], Path]) -> None:
+    def test_read_only_disk_is_reported_in_one_line(self, wbfiles: Wbfiles, mount: Callable[[str], Path]) -> None:
         ending = wbfiles("get", RUN, "-o", str(mount("ro") / "below"))
         assert (ending.code, ending.out) == (1, "")
         assert len(ending.err.splitlines()) == 1
         assert "read-only" in ending.err
 
-    def test_quiet_says_nothing(self, wbfiles: Wbfiles) -> None:
+    def test_quiet_prints_nothing(self, wbfiles: Wbfiles) -> None:
         for arguments in (["--quiet", "get", RUN], ["get", RUN, "-q"]):
             ending = wbfiles(*arguments)
             assert (ending.code, ending.out, ending.err) == (0, "", "")
         assert fetched(Path()) == FILES
 
-    def test_quiet_still_tells_of_failures(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_quiet_still_reports_failures(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(RUN, UNSAFE, b"x")
         ending = wbfiles("get", RUN, "--quiet")
         assert ending.code == 1
@@ -451,7 +451,7 @@ class TestGet:
         assert ending.code == 0
         assert (ending.out + ending.err == "") is silent
 
-    def test_quiet_keeps_the_json_that_was_asked_for(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_quiet_keeps_json_output(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WANDB_SILENT", "true")
         assert len(wbfiles("get", RUN, "--json").objects) == len(FILES) + 1
 

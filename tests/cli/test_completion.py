@@ -1,4 +1,4 @@
-"""What the tabulator key brings, in a real bash."""
+"""Completion with the tab key, in a real bash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wbfiles_async.testing import LocalServer
 
 BASH = shutil.which("bash") or ""
 
-# Does what readline does when the key is pressed behind the last word.
+# Does what readline does when tab is pressed after the last word.
 PRESS = """
 eval "$SCRIPT"
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
@@ -33,14 +33,14 @@ Press = Callable[..., set[str]]
 
 @pytest.fixture(scope="module")
 def script() -> str:
-    """What ``wbfiles completion bash`` prints."""
+    """The output of ``wbfiles completion bash``."""
     command = [sys.executable, "-m", "wbfiles_async", "completion", "bash"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 @pytest.fixture
 def press(wandb_server: LocalServer, tmp_path: Path, script: str) -> Press:
-    """Type these words behind ``wbfiles`` and press the key; give what is offered."""
+    """Type these words after ``wbfiles`` and press tab; return the completions."""
     if not BASH:
         pytest.skip("there is no bash")
     programs = tmp_path / "bin"
@@ -131,7 +131,7 @@ def test_projects_of_an_entity_are_completed(press: Press, wandb_server: LocalSe
     [{"WANDB_API_KEY": ""}, {"WANDB_API_KEY": "wrong" * 8}, {"WANDB_BASE_URL": "http://127.0.0.1:1"}],
     ids=["no credentials", "wrong credentials", "no server"],
 )
-def test_where_the_server_does_not_say_there_is_nothing_and_no_message(
+def test_failed_lookup_completes_nothing_silently(
     press: Press, wandb_server: LocalServer, changes: dict[str, str]
 ) -> None:
     wandb_server.add_file(RUN, "media/a.png", b"x")
@@ -150,13 +150,13 @@ def test_each_shell_gets_its_script(wbfiles: Wbfiles, shell: str, shown: str) ->
     assert "_WBFILES_COMPLETE" in ending.out
 
 
-def test_a_shell_must_be_named(wbfiles: Wbfiles) -> None:
+def test_shell_argument_is_required(wbfiles: Wbfiles) -> None:
     ending = wbfiles("completion")
     assert (ending.code, ending.out) == (2, "")
     assert ending.err.splitlines()[0] == "wbfiles: Say for which shell: wbfiles completion bash, zsh or fish."
 
 
-def test_other_shells_are_wrong_usage(wbfiles: Wbfiles) -> None:
+def test_unsupported_shell_is_a_usage_error(wbfiles: Wbfiles) -> None:
     ending = wbfiles("completion", "tcsh")
     assert (ending.code, ending.out) == (2, "")
     assert "tcsh" in ending.err

@@ -1,4 +1,4 @@
-"""Completion that installs itself: in the real shells, again and again, and never over what somebody else wrote."""
+"""Installing completion: in real shells, repeatedly, and never over foreign files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_installing_twice_changes_nothing(shell: Shell, wbfiles: Wbfiles, home: 
     assert files(home) == written
 
 
-def test_uninstalling_leaves_what_was_there(shell: Shell, wbfiles: Wbfiles, home: Path) -> None:
+def test_uninstalling_restores_the_file(shell: Shell, wbfiles: Wbfiles, home: Path) -> None:
     before = b"alias a=b\r\nexport NAME=\xff\n"
     if shell in STARTUP:
         (home / STARTUP[shell]).write_bytes(before)
@@ -82,7 +82,7 @@ def test_uninstalling_leaves_what_was_there(shell: Shell, wbfiles: Wbfiles, home
     assert wbfiles("completion", shell, "--uninstall").out == "Completion is not installed.\n"
 
 
-def test_a_script_of_another_author_is_left_alone(shell: Shell, wbfiles: Wbfiles, home: Path) -> None:
+def test_foreign_script_is_left_alone(shell: Shell, wbfiles: Wbfiles, home: Path) -> None:
     script = plan_installation(shell, {}, home).script
     script.parent.mkdir(parents=True)
     script.write_text("# mine\n")
@@ -97,9 +97,7 @@ def test_a_script_of_another_author_is_left_alone(shell: Shell, wbfiles: Wbfiles
 @pytest.mark.parametrize(
     "change", [lambda text: text.replace("fi\n", "fi\nmine=1\n"), lambda text: text + text, lambda text: text[:-20]]
 )
-def test_lines_that_were_changed_are_left_alone(
-    shell: Shell, change: Callable[[str], str], wbfiles: Wbfiles, home: Path
-) -> None:
+def test_edited_lines_are_left_alone(shell: Shell, change: Callable[[str], str], wbfiles: Wbfiles, home: Path) -> None:
     wbfiles("completion", shell, "--install")
     startup = home / STARTUP[shell]
     startup.write_text(change(startup.read_text()))
@@ -111,7 +109,7 @@ def test_lines_that_were_changed_are_left_alone(
     assert files(home) == changed
 
 
-def test_a_startup_file_that_is_a_link_stays_one(wbfiles: Wbfiles, home: Path, tmp_path: Path) -> None:
+def test_symlinked_startup_file_stays_a_symlink(wbfiles: Wbfiles, home: Path, tmp_path: Path) -> None:
     (tmp_path / "dotfiles").mkdir()
     kept = tmp_path / "dotfiles" / "bashrc"
     kept.write_text("alias a=b")
@@ -121,12 +119,12 @@ def test_a_startup_file_that_is_a_link_stays_one(wbfiles: Wbfiles, home: Path, t
     assert kept.read_text().startswith("alias a=b\n# >>> wbfiles completion >>>\n")
 
 
-def test_lines_for_another_place_are_replaced(home: Path) -> None:
+def test_lines_for_another_path_are_replaced(home: Path) -> None:
     old, new = (plan_installation("bash", {"XDG_DATA_HOME": f"/{name}"}, home) for name in ("it's old", "new"))
     assert new.with_lines(old.with_lines("a\n") + "b\n") == "a\n" + new.lines + "b\n"
 
 
-def test_folders_come_from_the_variables(home: Path) -> None:
+def test_folders_are_read_from_environment_variables(home: Path) -> None:
     named = {"XDG_CONFIG_HOME": "/c", "XDG_DATA_HOME": "/d", "ZDOTDIR": "/z"}
     assert plan_installation("fish", named, home).script == Path("/c/fish/completions/wbfiles.fish")
     zsh = plan_installation("zsh", named, home)
@@ -134,7 +132,7 @@ def test_folders_come_from_the_variables(home: Path) -> None:
     assert plan_installation("zsh", {"ZDOTDIR": "relative"}, home).startup == home / ".zshrc"
 
 
-def test_the_shell_is_that_of_the_user() -> None:
+def test_shell_defaults_to_the_users() -> None:
     assert shell_of({"SHELL": "/usr/bin/fish"}) == "fish"
     for environ in ({}, {"SHELL": "/bin/tcsh"}):
         with pytest.raises(click.UsageError, match="bash, zsh or fish"):

@@ -1,4 +1,4 @@
-"""The manual pages: one for each command, with all that its help says, and installed with the package."""
+"""The manual pages: one per command, with the text of its help, installed with the package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pages(man: ModuleType, tmp_path: Path) -> dict[str, Path]:
 
 
 def shown(page: Path) -> str:
-    """Return what ``man`` shows of a page, in one line and with plain hyphens; nothing may be wrong with it."""
+    """Return the output of ``man`` for a page, in one line and with plain hyphens; warnings fail the test."""
     if not shutil.which("man"):
         pytest.skip("there is no man")
     child = subprocess.run(
@@ -53,7 +53,7 @@ def test_every_command_has_a_page(pages: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["", *program.commands])
-def test_a_page_says_what_the_help_says(pages: dict[str, Path], name: str) -> None:
+def test_page_matches_the_help(pages: dict[str, Path], name: str) -> None:
     command = program.commands[name] if name else program
     text = shown(pages[f"wbfiles-{name}.1" if name else "wbfiles.1"])
     context = click.Context(command, info_name=f"wbfiles {name}".strip())
@@ -66,7 +66,7 @@ def test_a_page_says_what_the_help_says(pages: dict[str, Path], name: str) -> No
         assert " ".join(each.split()) in text
 
 
-def test_what_roff_would_take_for_a_command_is_text(man: ModuleType, tmp_path: Path) -> None:
+def test_roff_commands_are_escaped(man: ModuleType, tmp_path: Path) -> None:
     command = click.Command("odd", help=".br \\fB\n'quoted'\n-- \\x1b", callback=lambda: None)
     ((_, text),) = man.pages("odd", command, None)
     page = tmp_path / "odd.1"
@@ -74,7 +74,7 @@ def test_what_roff_would_take_for_a_command_is_text(man: ModuleType, tmp_path: P
     assert ".br \\fB 'quoted' -- \\x1b" in shown(page)
 
 
-def test_a_wheel_brings_the_pages(tmp_path: Path) -> None:
+def test_wheel_contains_the_pages(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     build = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True, timeout=60)

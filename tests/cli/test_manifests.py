@@ -46,7 +46,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 class TestManifest:
     @each_format
-    def test_it_has_a_row_for_each_file(self, wbfiles: Wbfiles, wandb_server: LocalServer, suffix: str) -> None:
+    def test_manifest_has_a_row_per_file(self, wbfiles: Wbfiles, wandb_server: LocalServer, suffix: str) -> None:
         wandb_server.add_file(RUN, BAD, b"x")
         path = Path(f"out/manifest{suffix}")
         assert wbfiles("get", RUN, "-o", "data", "--manifest", str(path)).code == 1
@@ -67,20 +67,20 @@ class TestManifest:
         assert failed["error"].startswith("UnsafePathError: ")
         assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing temporary is left"
 
-    def test_files_that_stay_and_those_of_a_dry_run_are_in_it_too(self, wbfiles: Wbfiles) -> None:
+    def test_manifest_includes_kept_and_planned_files(self, wbfiles: Wbfiles) -> None:
         for arguments, status in ((["-n"], "planned"), ([], "downloaded"), ([], "kept")):
             wbfiles("get", "team/project/", "-o", "data", "--manifest", "m.jsonl", *arguments)
             assert {(row["name"], row["status"], row["md5"]) for row in rows(Path("m.jsonl"))} == {
                 (name, status, md5(data)) for name, data in FILES.items()
             }
 
-    def test_a_download_that_fails_as_a_whole_leaves_the_old_one(self, wbfiles: Wbfiles) -> None:
+    def test_failed_download_leaves_the_old_manifest(self, wbfiles: Wbfiles) -> None:
         Path("m.jsonl").write_text("old")
         assert wbfiles("get", "team/project/absent", "--manifest", "m.jsonl").code == 4
         assert Path("m.jsonl").read_text() == "old"
         assert fetched(Path()).keys() == {"m.jsonl"}
 
-    def test_a_manifest_that_cannot_be_written_is_told_before_any_request(
+    def test_unwritable_manifest_is_reported_before_any_request(
         self, wbfiles: Wbfiles, wandb_server: LocalServer
     ) -> None:
         Path("file").write_text("")
@@ -100,7 +100,7 @@ class TestManifest:
         assert not fetched(Path())
 
     @each_format
-    def test_what_is_written_is_read(self, tmp_path: Path, suffix: str) -> None:
+    def test_manifest_round_trip(self, tmp_path: Path, suffix: str) -> None:
         results = [
             FileResult(name=f"é/{number}\n", status="kept", size=number, run="e/p/r", path=tmp_path)
             for number in range(ROWS_AT_ONCE + 1)
@@ -114,7 +114,7 @@ class TestManifest:
         assert row_of(results[-1]).error == "TransferError: gone"
 
     @each_format
-    def test_an_error_leaves_nothing(self, tmp_path: Path, suffix: str) -> None:
+    def test_error_leaves_no_manifest(self, tmp_path: Path, suffix: str) -> None:
         def fail() -> None:
             with ManifestWriter(tmp_path / f"m{suffix}") as manifest:
                 manifest.add(FileResult(name="a", status="kept"))
@@ -124,7 +124,7 @@ class TestManifest:
             fail()
         assert [*tmp_path.iterdir()] == []
 
-    async def test_where_it_cannot_be_written_the_download_ends(
+    async def test_failed_manifest_write_stops_the_download(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*results: FileResult) -> None:
@@ -142,7 +142,7 @@ class TestManifest:
 
 
 class TestReport:
-    def test_it_sums_up_and_names_what_is_left(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_report_sums_up_and_names_what_is_left(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(RUN, BAD, b"x")
         wbfiles("get", RUN, "config.yaml", BAD, "--manifest", "m/one.jsonl")
         wbfiles("get", RUN, "--include", "media/", "--manifest", "m/two.jsonl")
@@ -154,7 +154,7 @@ class TestReport:
         assert left.startswith(f"{RUN}\t{BAD}\t1\tfailed\tUnsafePathError: ")
         assert ending.err.startswith("2 manifests: 3 files of 1 run, 4.9 KiB, in place, 3 verified, 1 left.\n")
 
-    def test_a_later_manifest_counts_for_a_file_that_several_name(self, wbfiles: Wbfiles) -> None:
+    def test_later_manifest_wins_for_the_same_file(self, wbfiles: Wbfiles) -> None:
         wbfiles("get", RUN, "-n", "--manifest", "first.jsonl")
         planned = wbfiles("report", "first.jsonl", "--json")
         assert planned.code == 1
@@ -177,7 +177,7 @@ class TestReport:
         ]
         assert wbfiles("report", "second.jsonl").err.endswith("4 verified, nothing left.\n")
 
-    def test_without_a_manifest_it_is_exit_code_4(self, wbfiles: Wbfiles) -> None:
+    def test_missing_manifest_is_exit_code_4(self, wbfiles: Wbfiles) -> None:
         Path("empty").mkdir()
         ending = wbfiles("report", "empty")
         assert (ending.code, ending.out) == (4, "")
@@ -185,13 +185,13 @@ class TestReport:
         assert wbfiles("report", "absent").code == 2
 
     @pytest.mark.parametrize("content", [b"{", b"[]", b'{"run": 1}', b"\xff\xfe", b"null\n"])
-    def test_what_is_no_manifest_is_refused(self, wbfiles: Wbfiles, content: bytes) -> None:
+    def test_invalid_manifest_is_refused(self, wbfiles: Wbfiles, content: bytes) -> None:
         Path("m.jsonl").write_bytes(content)
         ending = wbfiles("report", "m.jsonl")
         assert (ending.code, ending.out) == (2, "")
         assert "m.jsonl is not a manifest" in ending.err
 
-    def test_what_is_no_parquet_is_refused(self, tmp_path: Path) -> None:
+    def test_invalid_parquet_is_refused(self, tmp_path: Path) -> None:
         pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
         (tmp_path / "m.parquet").write_bytes(b"PAR1")
         with pytest.raises(ConfigurationError, match="not a manifest"):
@@ -221,20 +221,20 @@ class TestReport:
 
 
 class TestFilesFrom:
-    def test_names_come_from_a_file(self, wbfiles: Wbfiles) -> None:
+    def test_names_are_read_from_a_file(self, wbfiles: Wbfiles) -> None:
         Path("names").write_text("config.yaml\r\n\nmedia/images/a.png\n")
         ending = wbfiles("get", RUN, "--files-from", "names", "-o", "data")
         assert ending.code == 0
         assert fetched(Path("data")).keys() == {"config.yaml", "media/images/a.png"}
 
-    def test_names_come_from_stdin_and_beside_others(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_names_are_read_from_stdin_and_combined(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"absent\nmedia/images/a.png")))
         ending = wbfiles("get", "team/project/", "config.yaml", "--files-from", "-", "-o", "data")
         assert ending.code == 1
         assert "has a file 'absent'" in ending.err
         assert fetched(Path("data")).keys() == {"run1/config.yaml", "run1/media/images/a.png"}
 
-    def test_there_may_be_more_names_than_a_request_takes(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_more_names_than_a_request_takes_are_accepted(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         names = [f"{number}[x].txt" if number % 2 else f"{number}.txt" for number in range(2 * MOST_NAMES)]
         for name in names[:-1]:
             wandb_server.add_file(RUN, name, b"x")
@@ -247,7 +247,7 @@ class TestFilesFrom:
         assert names[-1] in ending.err
 
     @pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xff\n"])
-    def test_a_file_without_names_fetches_nothing(self, wbfiles: Wbfiles, content: bytes) -> None:
+    def test_empty_names_file_downloads_nothing(self, wbfiles: Wbfiles, content: bytes) -> None:
         Path("names").write_bytes(content)
         ending = wbfiles("get", RUN, "--files-from", "names", "-o", "data")
         assert (ending.code, ending.out) == (2, "")

@@ -1,4 +1,4 @@
-"""``wbfiles get PROJECT/ --delete``: what is removed, and what never is."""
+"""``wbfiles get PROJECT/ --delete``: what it removes, and what it never removes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ EVERYTHING = {f"{run}/{name}" for run in ("run1", "run2") for name in NAMES}
 
 
 class TestMirror:
-    def test_what_the_project_no_longer_has_is_removed(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_files_missing_from_the_project_are_removed(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         assert wbfiles(*MIRROR).code == 0
         assert data() == EVERYTHING
         stored(server, "run1", "media/deep/b.png").unlink()
@@ -81,14 +81,14 @@ class TestMirror:
         assert data() == EVERYTHING - {"run1/media/deep/b.png"} | {"run1/new.txt"}
         assert not Path("data/run1/media/deep").exists(), "folders that are empty then go too"
 
-    def test_a_run_that_is_gone_goes_with_its_folder(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_folder_of_a_deleted_run_is_removed(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         wbfiles(*MIRROR)
         (server.root / PROJECT / "run2").rename(server.root / "elsewhere")
         assert wbfiles(*MIRROR).code == 0
         assert data() == {name for name in EVERYTHING if name.startswith("run1/")}
         assert not Path("data/run2").exists()
 
-    def test_a_dry_run_removes_nothing_and_makes_no_mark(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_dry_run_removes_nothing_and_writes_no_mark(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         wbfiles("get", f"{PROJECT}/", "-o", "data")
         before = fetched(Path("data"))
         assert wbfiles("get", f"{PROJECT}/", "-o", "data", "--delete", "-n").code == 0
@@ -105,13 +105,13 @@ class TestMirror:
         }
         assert data() == EVERYTHING
 
-    def test_runs_that_filters_leave_out_stay(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_runs_excluded_by_filters_are_kept(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         wbfiles(*MIRROR)
         stored(server, "run2", "config.yaml").unlink()
         assert wbfiles(*MIRROR, "--filters", '{"name": {"$in": ["run1"]}}').code == 0
         assert data() == EVERYTHING
 
-    def test_what_patterns_leave_out_stays(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_files_excluded_by_patterns_are_kept(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         wbfiles(*MIRROR)
         for name in ("config.yaml", "media/a.png", "media/deep/b.png"):
             stored(server, "run1", name).unlink()
@@ -119,8 +119,8 @@ class TestMirror:
         assert data() == EVERYTHING - {"run1/media/deep/b.png"}
 
 
-class TestWhatIsNotOurs:
-    def test_a_folder_that_held_other_files_is_never_touched(self, wbfiles: Wbfiles) -> None:
+class TestForeignFiles:
+    def test_folder_with_foreign_files_is_never_touched(self, wbfiles: Wbfiles) -> None:
         Path("data/run1").mkdir(parents=True)
         Path("data/run1/notes.txt").write_text("mine")
         Path("data/other").mkdir()
@@ -156,7 +156,7 @@ class TestWhatIsNotOurs:
         assert Path("data/run1/file").is_symlink()
         assert Path("data/run3").is_symlink()
 
-    def test_a_folder_that_becomes_a_link_after_the_listing_is_not_entered(
+    def test_folder_replaced_by_a_link_is_not_entered(
         self, wbfiles: Wbfiles, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         wbfiles(*MIRROR)
@@ -176,10 +176,10 @@ class TestWhatIsNotOurs:
         assert "was not removed" in ending.err
         assert Path("outside/deep/b.png").read_text() == "precious"
 
-    def test_no_file_is_touched_in_the_thread_of_the_event_loop(
+    def test_event_loop_thread_does_no_file_work(
         self, wbfiles: Wbfiles, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        wbfiles(*MIRROR, "--manifest", "manifests/m.jsonl")  # loads what is loaded at its first use
+        wbfiles(*MIRROR, "--manifest", "manifests/m.jsonl")  # loads lazy imports
         shutil.rmtree(stored(server, "run1", ""))
         server.add_file(f"{PROJECT}/run2", "new.txt", b"new")
         ours = {Path("data").absolute(), Path("manifests").absolute()}
@@ -206,17 +206,17 @@ class TestWhatIsNotOurs:
         assert on_loop == []
         assert not Path("data/run1/config.yaml").exists()
 
-    def test_the_name_of_the_mark_is_refused_for_files(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_files_named_like_the_mark_are_refused(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         server.add_file(f"{PROJECT}/run1", MARK_NAME, b"team/project/other")
         ending = wbfiles("get", f"{PROJECT}/", "-o", "data")
         assert ending.code == 1
         assert "kept for folders that mirror runs" in ending.err
 
 
-class TestDoubt:
-    """Nothing is removed by a listing that cannot be relied on."""
+class TestUncertainty:
+    """An unreliable listing removes nothing."""
 
-    def test_a_failure_of_the_download_removes_nothing(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_failed_download_removes_nothing(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         wbfiles(*MIRROR)
         stored(server, "run1", "config.yaml").unlink()
         server.add_file(f"{PROJECT}/run2", ".wbfiles-state", b"refused")
@@ -225,16 +225,14 @@ class TestDoubt:
         assert "nothing was removed" in ending.err
         assert data() == EVERYTHING
 
-    def test_a_project_that_is_gone_removes_nothing(self, wbfiles: Wbfiles, server: LocalServer) -> None:
+    def test_missing_project_removes_nothing(self, wbfiles: Wbfiles, server: LocalServer) -> None:
         wbfiles(*MIRROR)
         (server.root / PROJECT).rename(server.root / "elsewhere")
         assert wbfiles(*MIRROR).code == 4
         assert data() == EVERYTHING
 
     @pytest.mark.parametrize("stated", [None, 4, 0], ids=["not counted", "more", "none"])
-    async def test_a_run_whose_files_are_not_all_listed_keeps_its_folder(
-        self, tmp_path: Path, stated: int | None
-    ) -> None:
+    async def test_incompletely_listed_run_keeps_its_folder(self, tmp_path: Path, stated: int | None) -> None:
         api = ProjectApi({"r0": {"a": 1}, "r1": {"a": 1, "b": 1}})
         make(tmp_path, {"r0": {"a", "old"}, "r1": {"a", "b", "old"}})
         original = api._run
@@ -247,13 +245,13 @@ class TestDoubt:
         assert await removed(api, tmp_path) == {"r0/old"}
 
     @pytest.mark.parametrize("files", [None, {}, {"edges": None, "pageInfo": None}, {"edges": "x"}])
-    async def test_an_answer_without_files_is_no_order_to_remove_them(self, tmp_path: Path, files: object) -> None:
+    async def test_empty_listing_removes_nothing(self, tmp_path: Path, files: object) -> None:
         api = ProjectApi({"r0": {"a": 1}})
         make(tmp_path, {"r0": {"a", "old"}})
         api._run = lambda *_: {"fileCount": 1, "files": files}  # type: ignore[method-assign]
         assert await removed(api, tmp_path) == set()
 
-    async def test_a_run_that_the_listing_forgets_is_asked_for_by_itself(self, tmp_path: Path) -> None:
+    async def test_run_missing_from_the_listing_is_looked_up(self, tmp_path: Path) -> None:
         api = ProjectApi({"r0": {"a": 1}, "r1": {"a": 1}})
         make(tmp_path, {"r0": {"a"}, "r1": {"a"}, "gone": {"a"}})
         original = api._runs
@@ -282,14 +280,16 @@ class TestUsage:
             ([f"{PROJECT}/", "--delete", "--yes", "-o", "s3://bucket/x"], "not for object stores"),
         ],
     )
-    def test_what_cannot_be_mirrored_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_unsupported_mirror_arguments_are_usage_errors(
+        self, wbfiles: Wbfiles, arguments: list[str], told: str
+    ) -> None:
         ending = wbfiles("get", *arguments)
         assert (ending.code, ending.out) == (2, "")
         assert told in " ".join(ending.err.split())
         assert not fetched(Path())
 
     @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1)])
-    def test_on_a_terminal_it_asks(
+    def test_terminal_asks_for_confirmation(
         self, wbfiles: Wbfiles, server: LocalServer, tmp_path: Path, answer: bytes, code: int
     ) -> None:
         layout = ["--layout", "{project}/r-{run}"]
@@ -306,7 +306,7 @@ class TestUsage:
 
 
 def make(root: Path, folders: dict[str, set[str]]) -> None:
-    """Make folders of runs that are known as mirrors."""
+    """Make folders of runs that are marked as mirrors."""
     for run, names in folders.items():
         for name in names:
             path = root / run / name
@@ -334,7 +334,7 @@ NAMES_OF_RUN = st.frozensets(st.lists(PART, min_size=1, max_size=2).map("/".join
 
 
 def without_clashes(names: frozenset[str]) -> set[str]:
-    """Leave out names that are a folder of another one."""
+    """Skip names that are a folder of another one."""
     return {name for name in names if not any(other.startswith(f"{name}/") for other in names)}
 
 
@@ -345,7 +345,7 @@ def without_clashes(names: frozenset[str]) -> set[str]:
     marked=st.frozensets(st.sampled_from(["r0", "r1", "r2", "r3"])),
     include=st.one_of(st.none(), st.lists(st.sampled_from(["a", "*", "d/", "*.png"]), max_size=2)),
 )
-async def test_only_what_the_project_lacks_goes_and_only_in_known_folders(
+async def test_only_missing_files_in_marked_folders_are_removed(
     tmp_path_factory: pytest.TempPathFactory,
     remote: dict[str, frozenset[str]],
     there: dict[str, frozenset[str]],
@@ -370,7 +370,7 @@ async def test_only_what_the_project_lacks_goes_and_only_in_known_folders(
     assert gone == wanted
 
 
-def test_a_mark_is_made_only_while_all_is_of_the_run(tmp_path: Path) -> None:
+def test_mark_requires_that_all_files_belong_to_the_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, ("run",), f"{PROJECT}/run")
     assert not folder.mark(lambda name: True), "there is no folder"
     (tmp_path / "run/d").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The messages and exit codes of ``wbfiles`` for addresses and selections that mean nothing or not what was typed."""
+"""Messages and exit codes of ``wbfiles`` for URLs and selections that are empty or not what was meant."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class TestPatterns:
         assert not fetched(Path())
 
     @commands
-    def test_no_match_is_told_beside_json_and_when_quiet(self, wbfiles: Wbfiles, command: list[str]) -> None:
+    def test_no_match_is_reported_with_json_and_quiet(self, wbfiles: Wbfiles, command: list[str]) -> None:
         for option in ("--json", "--quiet"):
             ending = wbfiles(*command, RUN, "--include", "*.gif", option)
             assert ending.code == 4
             assert "has 4 files" in ending.err
 
     @commands
-    def test_a_slash_at_the_end_means_the_folder(self, wbfiles: Wbfiles, command: list[str]) -> None:
+    def test_trailing_slash_means_the_folder(self, wbfiles: Wbfiles, command: list[str]) -> None:
         ending = wbfiles(*command, RUN, "--include", "media/")
         assert ending.code == 0
         assert {line.split("\t")[0] for line in ending.lines} == PNGS
@@ -71,7 +71,7 @@ class TestPatterns:
         assert fetched(Path()).keys() == FILES.keys() - PNGS
 
     @commands
-    def test_leaving_out_all_files_is_said_and_no_failure(self, wbfiles: Wbfiles, command: list[str]) -> None:
+    def test_excluding_all_files_is_reported_without_failure(self, wbfiles: Wbfiles, command: list[str]) -> None:
         ending = wbfiles(*command, RUN, "--exclude", "*")
         assert (ending.code, ending.out) == (0, "")
         assert ending.err == f"No files: the run {RUN} has 4 files, and --exclude leaves out all of them.\n"
@@ -89,7 +89,7 @@ class TestPatterns:
             ("*.PNG", "case differ"),
         ],
     )
-    def test_hints_say_what_may_have_been_meant(self, glob: str, hint: str) -> None:
+    def test_hints_suggest_a_correction(self, glob: str, hint: str) -> None:
         assert any(hint in each for each in hints(Chosen((), None, Selection([glob]))))
 
     def test_ordinary_patterns_need_no_hints(self) -> None:
@@ -98,13 +98,13 @@ class TestPatterns:
 
 class TestRuns:
     @pytest.mark.parametrize("command", ["ls", "get"])
-    def test_filters_that_no_run_meets_are_exit_code_4(self, wbfiles: Wbfiles, command: str) -> None:
+    def test_filters_without_a_matching_run_are_exit_code_4(self, wbfiles: Wbfiles, command: str) -> None:
         ending = wbfiles(command, PROJECT, "--filters", '{"stat": "finished"}')
         assert (ending.code, ending.out) == (4, "")
         assert 'the project team/project has 1 run, and none of them meets --filters {"stat": "finished"}' in ending.err
         assert "config.NAME" in ending.err
 
-    def test_patterns_that_no_file_of_a_project_matches_are_exit_code_4(self, wbfiles: Wbfiles) -> None:
+    def test_patterns_without_a_matching_file_are_exit_code_4(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", PROJECT, "--include", "*.gif")
         assert (ending.code, ending.out) == (4, "")
         assert "the project team/project has 1 run, and none of their files matches --include '*.gif'." in ending.err
@@ -112,7 +112,7 @@ class TestRuns:
 
 class TestAddresses:
     @commands
-    def test_the_page_of_a_file_selects_it(
+    def test_file_page_url_selects_the_file(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, command: list[str]
     ) -> None:
         wandb_server.add_file(RUN, "media/images/a.png.txt", b"x")
@@ -122,20 +122,20 @@ class TestAddresses:
 
     @commands
     @pytest.mark.parametrize("slash", ["", "/"])
-    def test_the_page_of_a_folder_selects_its_files(
+    def test_folder_page_url_selects_its_files(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, command: list[str], slash: str
     ) -> None:
         ending = wbfiles(*command, f"{wandb_server.base_url}/{PAGE}/media{slash}")
         assert ending.code == 0
         assert {line.split("\t")[0] for line in ending.lines} == PNGS
 
-    def test_cat_takes_the_page_of_a_file(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_cat_accepts_a_file_page_url(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         ending = wbfiles("cat", f"{wandb_server.base_url}/{PAGE}/absent.txt")
         assert ending.code == 4
         assert "absent.txt" in ending.err
 
     @commands
-    def test_a_page_that_names_a_file_which_is_not_there_is_exit_code_4(
+    def test_page_url_of_a_missing_file_is_exit_code_4(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, command: list[str]
     ) -> None:
         ending = wbfiles(*command, f"{wandb_server.base_url}/{PAGE}/absent")
@@ -143,7 +143,7 @@ class TestAddresses:
         assert "none of them matches --include 'absent/*'" in ending.err
 
     @commands
-    def test_names_beside_the_page_of_a_file_are_wrong_usage(
+    def test_names_with_a_file_page_url_are_a_usage_error(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, command: list[str]
     ) -> None:
         ending = wbfiles(*command, f"{wandb_server.base_url}/{PAGE}/config.yaml", "model.bin")
@@ -155,7 +155,7 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "page", ["sweeps/s1", "groups/g1", "artifacts/model/m/v0", "reports/R--1", "runs/run1/a/b"]
     )
-    def test_other_pages_are_wrong_usage(
+    def test_other_page_urls_are_usage_errors(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, command: str, page: str
     ) -> None:
         ending = wbfiles(command, f"{wandb_server.base_url}/team/project/{page}")
@@ -164,7 +164,7 @@ class TestAddresses:
         assert not fetched(Path())
 
     @pytest.mark.parametrize("arguments", [["ls"], ["get"], ["cat"], ["rm", "--all", "--yes"]], ids=lambda a: a[0])
-    def test_an_address_of_another_server_is_wrong_usage(
+    def test_url_of_another_server_is_a_usage_error(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str]
     ) -> None:
         names: list[Any] = ["config.yaml"] if arguments[0] == "cat" else []

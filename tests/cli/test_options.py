@@ -1,4 +1,4 @@
-"""What ``wbfiles`` takes: several runs, several files, sizes by folder, and the options that all commands have."""
+"""Arguments of ``wbfiles``: several runs, several files, sizes by folder, and the common options."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ class TestSeveralRuns:
             "run3/config.yaml": OTHER.encode(),
         }
 
-    def test_layout_and_addresses_will_do(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_layout_and_urls_are_accepted(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         page = f"{wandb_server.base_url}/team/other/runs/run3/overview"
         ending = wbfiles("get", SECOND, "--run", page, "--layout", "{project}-{run}")
         assert ending.code == 0
         assert fetched(Path()).keys() == {"project-run2/config.yaml", "other-run3/config.yaml"}
 
-    def test_names_that_none_of_the_runs_has_are_told(self, wbfiles: Wbfiles) -> None:
+    def test_names_missing_from_all_runs_are_reported(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "config.yaml", "absent.txt", "--run", SECOND)
         assert ending.code == 1
         assert "None of the 2 runs has a file 'absent.txt'." in ending.err
         assert fetched(Path()).keys() == {"run1/config.yaml", "run2/config.yaml"}
 
-    def test_patterns_that_match_in_no_run_are_exit_code_4(self, wbfiles: Wbfiles) -> None:
+    def test_patterns_without_a_match_in_any_run_are_exit_code_4(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "--run", SECOND, "--include", "*.gif")
         assert (ending.code, ending.out) == (4, "")
         assert "there are 2 runs, and none of their files matches --include '*.gif'" in ending.err
@@ -82,21 +82,21 @@ class TestSeveralRuns:
             ([RUN, "https://wandb.ai/team/project/runs/run2"], "name further runs with --run"),
         ],
     )
-    def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
         ending = wbfiles("get", *arguments)
         assert (ending.code, ending.out) == (2, "")
         assert told in ending.err
         assert not fetched(Path())
 
 
-class TestWhatWasMeant:
+class TestExplanations:
     @pytest.mark.parametrize(
         "arguments",
         [
             ["cat", "team/project/", "config.yaml"],
         ],
     )
-    def test_a_project_where_a_run_is_needed_is_wrong_usage(
+    def test_project_instead_of_a_run_is_a_usage_error(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str]
     ) -> None:
         ending = wbfiles(*arguments)
@@ -115,19 +115,19 @@ class TestWhatWasMeant:
             ["rm", "team/project", "a", "-n"],
         ],
     )
-    def test_a_short_path_that_is_not_found_is_explained(self, wbfiles: Wbfiles, arguments: list[str]) -> None:
+    def test_missing_short_path_is_explained(self, wbfiles: Wbfiles, arguments: list[str]) -> None:
         ending = wbfiles(*arguments)
         assert (ending.code, ending.out) == (4, "")
         assert "whole, it is ENTITY/PROJECT/RUN, and ENTITY/PROJECT/ for a project" in ending.err
 
     @pytest.mark.parametrize("arguments", [["ls", "team/missing/"], ["cat", "team/project/absent", "a"]])
-    def test_a_whole_path_that_is_not_found_needs_no_explanation(self, wbfiles: Wbfiles, arguments: list[str]) -> None:
+    def test_missing_full_path_needs_no_explanation(self, wbfiles: Wbfiles, arguments: list[str]) -> None:
         ending = wbfiles(*arguments)
         assert ending.code == 4
         assert "ENTITY" not in ending.err
 
     @pytest.mark.parametrize(("name", "hinted"), [("data", True), ("out/", True), ("absent.txt", False)])
-    def test_a_folder_given_as_the_last_argument_is_explained(self, wbfiles: Wbfiles, name: str, hinted: bool) -> None:
+    def test_folder_as_last_argument_is_explained(self, wbfiles: Wbfiles, name: str, hinted: bool) -> None:
         ending = wbfiles("get", RUN, name)
         assert ending.code == 4
         assert (f"--root {name}" in ending.err) is hinted
@@ -135,9 +135,7 @@ class TestWhatWasMeant:
 
 
 class TestDu:
-    def test_folders_are_summed_up_and_the_largest_comes_first(
-        self, wbfiles: Wbfiles, wandb_server: LocalServer
-    ) -> None:
+    def test_folders_are_sorted_by_size(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(RUN, "logs/a.txt", bytes(10))
         ending = wbfiles("du", RUN)
         assert (ending.code, ending.err) == (0, "")
@@ -146,7 +144,7 @@ class TestDu:
     @pytest.mark.parametrize(
         ("depth", "folders"), [("0", ["."]), ("1", ["media", "."]), ("9", ["media", "media/images", "."])]
     )
-    def test_depth_says_how_far_down(self, wbfiles: Wbfiles, depth: str, folders: list[str]) -> None:
+    def test_depth_limits_the_levels(self, wbfiles: Wbfiles, depth: str, folders: list[str]) -> None:
         assert [line.split("\t")[2] for line in wbfiles("du", RUN, "-d", depth).lines] == folders
 
     @pytest.mark.usefixtures("runs")
@@ -165,13 +163,13 @@ class TestDu:
         assert heading.split() == ["Size", "Files", "Folder"]
         assert [row.split() for row in rows] == [["4.9", "KiB", "2", "media"], ["9.0", "MiB", "4", "."]]
 
-    def test_what_is_not_there_is_told(self, wbfiles: Wbfiles) -> None:
+    def test_missing_path_is_reported(self, wbfiles: Wbfiles) -> None:
         assert wbfiles("du", RUN, "--include", "*.gif").code == 4
         assert wbfiles("du", RUN, "absent.txt").code == 4
         some = wbfiles("du", RUN, "config.yaml", "absent.txt")
         assert (some.code, some.lines) == (1, ["8\t1\t."])
 
-    def test_memory_is_for_folders_and_not_for_files(self) -> None:
+    def test_memory_depends_on_folders_not_files(self) -> None:
         sizes = Sizes(partial(folders_of, depth=2))
         for number in range(1000):
             sizes.add(f"a/b/{number}/{number}.txt", 1)
@@ -203,16 +201,14 @@ class TestCat:
             wandb_server.add_file(RUN, name, name.encode())
         assert self.run(wandb_server, tmp_path, RUN, "b.txt", "a.txt", "b.txt") == (0, "b.txta.txtb.txt", "")
 
-    def test_what_is_lacking_is_told_and_the_others_are_written(
-        self, wandb_server: LocalServer, tmp_path: Path
-    ) -> None:
+    def test_missing_files_are_reported_and_others_written(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "a.txt", b"a")
         code, out, err = self.run(wandb_server, tmp_path, RUN, "absent.txt", "a.txt")
         assert (code, out) == (1, "a")
         assert "absent.txt" in err
         assert self.run(wandb_server, tmp_path, RUN, "absent.txt", "missing.txt")[0] == 4
 
-    def test_the_page_of_a_file_will_do(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_file_page_url_is_accepted(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "logs/a b.txt", b"of the page")
         page = f"{wandb_server.base_url}/team/project/runs/run1/files/logs/a%20b.txt"
         assert self.run(wandb_server, tmp_path, page) == (0, "of the page", "")
@@ -220,7 +216,7 @@ class TestCat:
     @pytest.mark.parametrize(
         ("arguments", "told"), [([], "Say which file"), (["a", "b", "--range", "0:1"], "--range is for one NAME")]
     )
-    def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
         ending = wbfiles("cat", RUN, *arguments)
         assert ending.code == 2
         assert told in ending.err
@@ -241,12 +237,12 @@ class TestCat:
         [(b"", False), (b"plain\n", False), ("käse".encode(), False), ("€".encode()[:2], False), (b"a\x00b", True),
          (b"\x89PNG\r\n", True), (b"\xff\xfea\x00", True)],
     )  # fmt: skip
-    def test_text_is_told_from_binary(self, beginning: bytes, binary: bool) -> None:
+    def test_text_and_binary_are_distinguished(self, beginning: bytes, binary: bool) -> None:
         assert is_binary(beginning) is binary
 
 
 class BusyServer(LocalServer):
-    """Answers everything with 503, and counts how often it is asked."""
+    """Responds to everything with 503, and counts the requests."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -269,7 +265,7 @@ class TestCommon:
         "command", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "a", "-n"], ["du", RUN]]
     )
     @pytest.mark.parametrize("retries", [0, 2])
-    def test_retries_say_how_often_it_is_tried_again(
+    def test_retries_limit_the_attempts(
         self, wbfiles: Wbfiles, tmp_path: Path, command: list[str], retries: int
     ) -> None:
         with BusyServer(tmp_path / "busy") as server:
@@ -277,7 +273,7 @@ class TestCommon:
             assert ending.code == 1
             assert server.asked == 1 + retries
 
-    def test_timeout_and_retries_are_taken_before_and_after_the_command(
+    def test_timeout_and_retries_are_accepted_before_and_after_the_command(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         api = Common(timeout=2.5, transfer={"attempts": 4}).open_api()
@@ -287,7 +283,7 @@ class TestCommon:
             assert wbfiles(*arguments).code == 2
         assert wbfiles("--timeout", "20", "--retries", "1", "ls", RUN).code == 0
 
-    def test_verbose_logs_what_the_library_does(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_verbose_shows_library_logs(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         quiet = wbfiles("get", RUN, "config.yaml")
         for arguments in (["-v", "get", RUN, "config.yaml"], ["get", RUN, "config.yaml", "-v"]):
             ending = wbfiles(*arguments)
@@ -310,7 +306,7 @@ class TestCommon:
     def test_each_v_lowers_the_level(self, options: dict[str, int], level: int) -> None:
         assert Common(**options).output().log_level == level  # type: ignore[arg-type]
 
-    def test_the_level_of_the_logger_is_as_before_afterwards(self, wbfiles: Wbfiles) -> None:
+    def test_logger_level_is_restored(self, wbfiles: Wbfiles) -> None:
         before = logging.getLogger("wbfiles_async").level
         wbfiles("-vv", "ls", RUN)
         assert logging.getLogger("wbfiles_async").level == before
@@ -324,14 +320,14 @@ class TestCommon:
 
 
 COMMANDS = [["ls", RUN], ["get", RUN, "-o", "data"], ["du", RUN], ["rm", RUN, "--all", "-n"], ["--help"]]
-"""Commands that end with 0 where all streams are in order."""
+"""Commands that exit with 0 if all streams are in order."""
 
 Redirected = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def redirected(wandb_server: LocalServer, tmp_path: Path) -> Redirected:
-    """Run a command with the streams as a shell redirects them; give exit code, stdout and stderr."""
+    """Run a command with redirected streams; return exit code, stdout and stderr."""
     wandb_server.add_file(RUN, "a.txt", b"a" * MIB)
 
     def run(arguments: list[str], redirections: str) -> tuple[int, str, str]:
@@ -347,7 +343,7 @@ def redirected(wandb_server: LocalServer, tmp_path: Path) -> Redirected:
 class TestStreams:
     @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
     @pytest.mark.parametrize("redirections", ["<&- 2>&-"])
-    def test_what_is_not_needed_may_be_closed(
+    def test_unneeded_streams_may_be_closed(
         self, redirected: Redirected, arguments: list[str], redirections: str
     ) -> None:
         code, out, err = redirected(arguments, redirections)
@@ -356,17 +352,15 @@ class TestStreams:
         assert "Traceback" not in err
 
     @pytest.mark.parametrize(("arguments", "code"), [(["ls", RUN], 1), (["du", RUN], 1), (["cat", RUN, "a.txt"], 1)])
-    def test_a_result_that_has_no_place_is_a_failure(
-        self, redirected: Redirected, arguments: list[str], code: int
-    ) -> None:
+    def test_unwritable_result_is_a_failure(self, redirected: Redirected, arguments: list[str], code: int) -> None:
         assert redirected(arguments, ">&-") == (code, "", "wbfiles: stdout is closed.\n")
 
-    def test_files_are_fetched_with_all_streams_closed(self, redirected: Redirected, tmp_path: Path) -> None:
+    def test_files_are_downloaded_with_all_streams_closed(self, redirected: Redirected, tmp_path: Path) -> None:
         assert redirected(["get", RUN, "-o", "data"], "<&- >&- 2>&-") == (0, "", "")
         assert (tmp_path / "data/a.txt").read_bytes() == b"a" * MIB
 
     @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
-    def test_a_full_disk_under_stdout_is_told_once(self, redirected: Redirected, arguments: list[str]) -> None:
+    def test_full_disk_under_stdout_is_reported_once(self, redirected: Redirected, arguments: list[str]) -> None:
         if not Path("/dev/full").exists():
             pytest.skip("there is no /dev/full")
         assert redirected(arguments, ">/dev/full") == (1, "", "wbfiles: No space left on device\n")
@@ -379,7 +373,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
     @pytest.mark.parametrize("size", [(1, 1), (0, 0)], ids=str)
-    def test_tiny_terminals_are_survived(
+    def test_tiny_terminals_work(
         self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str], size: tuple[int, int]
     ) -> None:
         wandb_server.add_file(RUN, "a.txt", b"a")
@@ -389,7 +383,7 @@ class TestStreams:
 
 
 class TestOptionsOfTransfers:
-    """What Python can say by arguments, the command line can say by options."""
+    """Every argument of the Python API has an option of the command line."""
 
     GIVEN = (
         *("--connections", "3", "--part-size", "1M", "--no-verify", "--no-resume", "--durable", "--no-remember"),
@@ -422,7 +416,7 @@ class TestOptionsOfTransfers:
         for field in attrs.fields(TransferOptions):
             assert spelt.get(field.name, "--" + field.name.replace("_", "-")) in names
 
-    def test_each_is_handed_on(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_option_is_passed_on(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[TransferOptions] = []
         real = Common.open_api
 
@@ -441,7 +435,7 @@ class TestOptionsOfTransfers:
         )
 
     @pytest.mark.parametrize("arguments", [["cat", RUN, "config.yaml"], ["get", RUN, "config.yaml"]])
-    def test_what_concerns_stores_is_for_reading_too(
+    def test_store_options_apply_to_reading_commands(
         self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]
     ) -> None:
         wandb_server.add_file(RUN, "config.yaml", b"lr: 0.1")
@@ -458,9 +452,7 @@ class TestOptionsOfTransfers:
             ("--per-page", "0", "Invalid value for '--per-page'"),
         ],
     )
-    def test_values_that_cannot_be_used_are_wrong_usage(
-        self, wbfiles: Wbfiles, option: str, value: str, told: str
-    ) -> None:
+    def test_invalid_values_are_usage_errors(self, wbfiles: Wbfiles, option: str, value: str, told: str) -> None:
         ending = wbfiles("get", RUN, option, value)
         assert (ending.code, ending.out) == (2, "")
         assert told in ending.err
@@ -475,8 +467,8 @@ class TestOptionsOfTransfers:
             assert done.returncode == code, done.stderr
         assert "loss: train.png" in done.stderr
 
-    def test_advice_of_the_library_is_given_in_options(self) -> None:
-        """Whatever it says of Python's arguments, there is an option, and it is named."""
+    def test_library_advice_names_command_line_options(self) -> None:
+        """Messages that mention a Python argument name the option instead."""
         advice = {text for text in advice_in_messages() if "TransferOptions" in text or "per_page" in text}
         assert len(advice) >= 5
         options = {option for parameter in program.commands["get"].params for option in parameter.opts}
@@ -487,13 +479,13 @@ class TestOptionsOfTransfers:
             assert named
             assert named <= options
 
-    def test_a_store_that_may_not_be_asked_is_told_with_the_option(self) -> None:
+    def test_refused_private_store_names_the_option(self) -> None:
         error = TransferError("a: it lies elsewhere, use TransferOptions(private_stores=True).", name="a")
         assert explain(error) == "a: it lies elsewhere, use --private-stores."
 
 
 def advice_in_messages() -> set[str]:
-    """Return the texts of the package's code that are no docstrings, nor the command line's."""
+    """Return the string literals of the package, without docstrings and the command line's."""
     texts: set[str] = set()
     for path in Path(wbfiles_async.__file__).parent.rglob("*.py"):
         if {"testing", "_cli"} & set(path.parts):
@@ -511,7 +503,7 @@ def advice_in_messages() -> set[str]:
 
 class TestPageSize:
     @pytest.mark.parametrize(("command", "more"), [("ls", []), ("get", []), ("du", []), ("rm", ["--all", "--yes"])])
-    def test_as_many_files_are_listed_at_once(
+    def test_page_size_applies_to_files(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, command: str, more: list[str]
     ) -> None:
         def pages(*options: str) -> int:
@@ -525,13 +517,13 @@ class TestPageSize:
             wandb_server.add_file(RUN, name, data)
         assert few - pages() >= len(FILES) - 1
 
-    def test_as_many_runs_are_listed_at_once(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_page_size_applies_to_runs(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         for run in (SECOND, "team/project/run3"):
             wandb_server.add_file(run, "a", b"a")
         assert wbfiles("ls", "team/project/", "--per-page", "1").code == 0
         assert [request.operation for request in wandb_server.requests].count("Runs") == 3
 
-    def test_it_is_not_for_runs_that_are_named(self, wbfiles: Wbfiles) -> None:
+    def test_page_size_does_not_apply_to_named_runs(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", RUN, "--run", SECOND, "--per-page", "5")
         assert (ending.code, ending.out) == (2, "")
         assert "--per-page is for one run or a project" in ending.err
@@ -549,7 +541,7 @@ def test_help_is_grouped_and_fits(wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPa
 
 
 class TestServe:
-    def test_the_server_is_reached_as_the_options_say(self, tmp_path: Path) -> None:
+    def test_serve_options_configure_the_server(self, tmp_path: Path) -> None:
         (tmp_path / "team/project/run").mkdir(parents=True)
         (tmp_path / "team/project/run/a.txt").write_bytes(b"a")
         with socket.create_server(("127.0.0.1", 0)) as free:

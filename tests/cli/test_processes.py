@@ -1,4 +1,4 @@
-"""``wbfiles`` as people and scripts meet it: as a process, on a terminal, in a pipe, and stopped by signals."""
+"""``wbfiles`` as a process: on a terminal, in a pipe, and stopped by signals."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ sys.meta_path.insert(0, Missing())
 from wbfiles_async._cli import main
 sys.exit(main())
 """
-"""Runs ``wbfiles`` as if a package were not installed."""
+"""Runs ``wbfiles`` as if a package was not installed."""
 
 
 def files_below(root: Path) -> set[str]:
@@ -83,7 +83,7 @@ def holding(tmp_path: Path) -> Iterator[HoldingServer]:
 
 
 class TestTerminal:
-    def test_get_shows_what_is_under_way_and_then_a_summary(self, holding: HoldingServer, tmp_path: Path) -> None:
+    def test_get_shows_progress_and_then_a_summary(self, holding: HoldingServer, tmp_path: Path) -> None:
         with Terminal(["get", RUN, "--root", "data"], environment(holding), tmp_path) as terminal:
             terminal.read_until(lambda text: "1 of 2 files" in text and "2.0 of 4.0 MiB" in text)
             assert "held/model.bin" in terminal.text
@@ -96,7 +96,7 @@ class TestTerminal:
         assert terminal.raw.rindex("\x1b[2K") > terminal.raw.rindex("━"), "the bars are gone"
         assert all(len(line) <= 80 for line in terminal.text.replace("\r", "\n").splitlines())
 
-    def test_get_draws_while_its_lines_go_to_a_file(self, holding: HoldingServer, tmp_path: Path) -> None:
+    def test_get_draws_progress_with_redirected_stdout(self, holding: HoldingServer, tmp_path: Path) -> None:
         with (
             (tmp_path / "lines").open("w+") as lines,
             Terminal(["get", RUN, "--root", "data"], environment(holding), tmp_path, out=lines) as terminal,
@@ -107,16 +107,14 @@ class TestTerminal:
             lines.seek(0)
             assert lines.read() == "small.txt\t5\tdownloaded\nheld/model.bin\t4194304\tdownloaded\n"
 
-    def test_get_draws_nothing_when_quiet(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_get_quiet_draws_nothing(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "a.txt", b"a")
         with Terminal(["get", RUN, "--quiet"], environment(wandb_server), tmp_path) as terminal:
             assert terminal.read_to_end() == 0
         assert terminal.raw == ""
         assert (tmp_path / "a.txt").read_bytes() == b"a"
 
-    def test_get_writes_plain_lines_on_a_terminal_that_cannot_be_drawn_on(
-        self, wandb_server: LocalServer, tmp_path: Path
-    ) -> None:
+    def test_get_writes_plain_lines_on_a_dumb_terminal(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "a.txt", b"a")
         environ = environment(wandb_server) | {"TERM": "dumb"}
         with Terminal(["get", RUN], environ, tmp_path) as terminal:
@@ -124,9 +122,7 @@ class TestTerminal:
         assert "a.txt\t1\tdownloaded" in terminal.raw
         assert "\x1b" not in terminal.raw
 
-    def test_ls_shows_a_table_and_no_name_can_steer_the_terminal(
-        self, wandb_server: LocalServer, tmp_path: Path
-    ) -> None:
+    def test_ls_escapes_control_characters_in_its_table(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "media/[red]image[/red].png", bytes(2048))
         wandb_server.add_file(RUN, "evil\x1b]0;title\x07.txt", b"x")
         wandb_server.add_file(RUN, "long/" + "x" * 100 + ".txt", b"x")
@@ -176,7 +172,7 @@ class TestTerminal:
 
 
 class TestLines:
-    """What is written to a terminal of 80 columns is broken at blanks, and no number stands apart from its unit."""
+    """Text on a terminal of 80 columns wraps at blanks, but not between a number and its unit."""
 
     @pytest.mark.parametrize(
         "arguments",
@@ -188,9 +184,7 @@ class TestLines:
             ["ls", RUN, "--base-url", "http://127.0.0.1:1", "--retries", "0"],
         ],
     )
-    def test_messages_are_broken_at_blanks(
-        self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]
-    ) -> None:
+    def test_messages_wrap_at_blanks(self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]) -> None:
         wandb_server.add_file(RUN, "config.yaml", b"a")
         with Terminal(arguments, environment(wandb_server), tmp_path) as terminal:
             assert terminal.read_to_end()
@@ -204,7 +198,7 @@ class TestLines:
         in_time = re.compile(r"in [0-9.]+ s")
         assert in_time.sub("", " ".join(terminal.text.split())) == in_time.sub("", " ".join(piped.stderr.split()))
 
-    def test_failures_of_one_cause_are_told_together(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_failures_with_one_cause_are_grouped(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         for name in ("a", "b", "c", "d"):
             wandb_server.add_file(RUN, name, name.encode())
         for name in ("a", "b"):
@@ -229,7 +223,7 @@ class TestLines:
         [(30, True), (31, False), (50, False), (51, True)],
         ids=["fits", "gives way", "fits so", "is broken anyway"],
     )
-    def test_the_type_gives_way_to_names(
+    def test_type_column_is_dropped_for_long_names(
         self, wandb_server: LocalServer, tmp_path: Path, longest: int, kinds: bool
     ) -> None:
         wandb_server.add_file(RUN, "x" * longest, b"x")
@@ -251,7 +245,7 @@ class TestSignals:
         with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
             holding.wait_until_held()
             assert child.stdout is not None
-            out = child.stdout.readline()  # the file is there a moment before its line
+            out = child.stdout.readline()  # the file appears shortly before its line
             wait_for(lambda: len(files_below(data)) == 2)
             child.send_signal(number)
             more, err = child.communicate(timeout=SECONDS)
@@ -265,7 +259,7 @@ class TestSignals:
     @pytest.mark.parametrize(
         ("existing", "again"), [("verify", "the same command again"), ("replace", "it again with")]
     )
-    def test_a_program_is_told_line_by_line_and_a_person_how_to_go_on(
+    def test_interrupt_message_suits_pipe_and_terminal(
         self, holding: HoldingServer, tmp_path: Path, existing: str, again: str
     ) -> None:
         arguments = ["get", RUN, "--root", "data", "--json", "--existing", existing]
@@ -280,7 +274,7 @@ class TestSignals:
         assert f"Run {again}" in err
 
     @pytest.mark.fault(93)
-    def test_impatience_changes_nothing(self, holding: HoldingServer, tmp_path: Path) -> None:
+    def test_repeated_signals_change_nothing(self, holding: HoldingServer, tmp_path: Path) -> None:
         with started(["get", RUN, "--root", "data"], holding, tmp_path) as child:
             holding.wait_until_held()
             for _ in range(20):
@@ -292,7 +286,7 @@ class TestSignals:
 
 
 class TestPipe:
-    def test_ls_gives_the_first_page_before_it_has_the_second(self, tmp_path: Path) -> None:
+    def test_ls_writes_the_first_page_before_the_second_arrives(self, tmp_path: Path) -> None:
         with PagedServer(tmp_path / "served") as server:
             for number in range(1001):
                 server.add_file(RUN, f"{number:04}.txt", b"")
@@ -306,7 +300,7 @@ class TestPipe:
         assert (child.returncode, err) == (0, "")
 
     @pytest.mark.parametrize("arguments", [["ls", RUN], ["ls", RUN, "--json"], ["get", RUN, "--dry-run"]])
-    def test_a_reader_that_goes_away_ends_it_quietly(
+    def test_closed_reader_ends_it_quietly(
         self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]
     ) -> None:
         for number in range(600):  # more than a pipe holds
@@ -319,9 +313,7 @@ class TestPipe:
             assert child.stderr.read() == ""
             assert child.wait(SECONDS) == 141
 
-    def test_colours_asked_for_by_the_environment_do_not_make_a_pipe_a_terminal(
-        self, wandb_server: LocalServer, tmp_path: Path
-    ) -> None:
+    def test_forced_colours_do_not_make_a_pipe_a_terminal(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "a.txt", b"a")
         environ = environment(wandb_server) | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
         child = subprocess.run([*WBFILES, "get", RUN], cwd=tmp_path, env=environ, capture_output=True, text=True)
@@ -339,9 +331,7 @@ class TestPipe:
 
 
 class TestServe:
-    def test_it_prints_what_clients_need_and_ends_well_on_ctrl_c(
-        self, wandb_server: LocalServer, tmp_path: Path
-    ) -> None:
+    def test_serve_prints_settings_and_stops_on_ctrl_c(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         folder = tmp_path / "runs"
         (folder / RUN).mkdir(parents=True)
         (folder / RUN / "a.txt").write_bytes(b"a")
@@ -358,7 +348,7 @@ class TestServe:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(base_url.rpartition(":")[2])))
 
-    def test_a_key_of_ones_own_is_accepted_and_not_printed(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_custom_key_is_accepted_and_not_printed(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         key = "mine" * 10
         (tmp_path / "runs" / RUN).mkdir(parents=True)
         with started(["serve", "runs", "--api-key", key], wandb_server, tmp_path) as child:
@@ -371,7 +361,7 @@ class TestServe:
         assert child.returncode == 0
         assert key not in out + err
 
-    def test_a_port_that_is_taken_is_told_in_words(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_port_in_use_is_reported(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         port = wandb_server.base_url.rpartition(":")[2]
         with started(["serve", ".", "--port", port], wandb_server, tmp_path) as child:
             _, err = child.communicate(timeout=SECONDS)
@@ -391,7 +381,7 @@ def exported(out: IO[str] | None) -> tuple[str, str]:
 class TestDemo:
     @pytest.fixture
     def environ(self, tmp_path: Path) -> dict[str, str]:
-        """A hostile one: settings of another server, a proxy that is not there, and a folder for what is temporary."""
+        """A hostile environment: another server's settings, a missing proxy, a folder for temporary files."""
         (tmp_path / "temporary").mkdir()
         return os.environ | {
             "TMPDIR": str(tmp_path / "temporary"),
@@ -408,7 +398,7 @@ class TestDemo:
             [*WBFILES, "demo", *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=60
         )
 
-    def test_it_fetches_a_sample_and_leaves_only_its_folder(self, tmp_path: Path, environ: dict[str, str]) -> None:
+    def test_demo_downloads_a_sample_and_leaves_only_its_folder(self, tmp_path: Path, environ: dict[str, str]) -> None:
         folder = tmp_path / "here"
         folder.mkdir()
         first = self.demo(folder, environ)
@@ -430,7 +420,7 @@ class TestDemo:
         assert "Killed" not in second.stderr
         assert files_below(folder / "wbfiles-demo") == names
 
-    def test_it_does_not_replace_files_of_others(self, tmp_path: Path, environ: dict[str, str]) -> None:
+    def test_demo_does_not_replace_foreign_files(self, tmp_path: Path, environ: dict[str, str]) -> None:
         (tmp_path / "config.yaml").write_text("mine")
         ending = self.demo(tmp_path, environ, "--root", ".")
         assert ending.returncode == 2
@@ -438,7 +428,7 @@ class TestDemo:
         assert (tmp_path / "config.yaml").read_text() == "mine"
         assert files_below(tmp_path) == {"config.yaml"}
 
-    def test_it_shows_its_progress_on_a_terminal(self, tmp_path: Path, environ: dict[str, str]) -> None:
+    def test_demo_shows_progress_on_a_terminal(self, tmp_path: Path, environ: dict[str, str]) -> None:
         with Terminal(["demo"], environ, tmp_path) as terminal:
             assert terminal.read_to_end() == 0
         assert re.search(r"of 23 files|Listing the files", terminal.text)

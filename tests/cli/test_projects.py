@@ -46,7 +46,7 @@ def operations(server: LocalServer) -> Counter[str]:
 
 class TestGet:
     @pytest.mark.parametrize("path", [PROJECT, f"{PROJECT}/", f"{PROJECT}/runs"])
-    def test_fetches_the_files_of_all_runs_into_a_folder_each(self, wbfiles: Wbfiles, path: str) -> None:
+    def test_downloads_each_run_into_its_own_folder(self, wbfiles: Wbfiles, path: str) -> None:
         ending = wbfiles("get", path, "-o", "data")
         assert ending.code == 0
         assert fetched(Path("data")) == FILES
@@ -54,11 +54,11 @@ class TestGet:
         assert "9 files" in ending.err
         assert "all verified, in data" in ending.err
 
-    def test_the_address_of_the_projects_page_will_do(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_project_page_url_is_accepted(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         assert wbfiles("get", f"{wandb_server.base_url}/{PROJECT}/table", "--include", "*.yaml").code == 0
         assert len(fetched(Path())) == 3
 
-    def test_a_path_of_two_parts_is_a_run_of_the_default_entity_if_there_is_one(
+    def test_two_part_path_is_a_run_of_the_default_entity_if_it_exists(
         self, wbfiles: Wbfiles, wandb_server: LocalServer
     ) -> None:
         wandb_server.add_file("local/lab/vision", "a.txt", b"of the run")
@@ -67,7 +67,7 @@ class TestGet:
         assert wbfiles("get", f"{PROJECT}/", "--root", "project").code == 0
         assert fetched(Path("project")) == FILES
 
-    def test_one_request_lists_runs_and_files_and_a_second_time_no_store_is_asked(
+    def test_one_request_lists_runs_and_files_and_a_repeat_contacts_no_store(
         self, wbfiles: Wbfiles, wandb_server: LocalServer
     ) -> None:
         wandb_server.clear_requests()
@@ -77,35 +77,35 @@ class TestGet:
         assert "6 files already there" in wbfiles("get", f"{PROJECT}/", "--include", "*.json").err
         assert operations(wandb_server) == {"Runs": 1}
 
-    def test_filters_choose_runs(self, wbfiles: Wbfiles) -> None:
+    def test_filters_select_runs(self, wbfiles: Wbfiles) -> None:
         filters = json.dumps({"state": {"$in": ["failed", "running"]}})
         assert wbfiles("get", PROJECT, "--filters", filters, "--exclude", "*.json").code == 0
         assert fetched(Path()).keys() == {"second/config.yaml", "third/config.yaml"}
 
-    def test_the_layout_says_where_files_go(self, wbfiles: Wbfiles) -> None:
+    def test_layout_determines_the_folders(self, wbfiles: Wbfiles) -> None:
         assert wbfiles("get", f"{PROJECT}/", "--layout", "{entity}/{project}-{run}", "--include", "*.yaml").code == 0
         assert fetched(Path()).keys() == {f"lab/vision-{run}/config.yaml" for run in STATES}
 
-    def test_names_mean_the_files_of_that_name_in_any_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_names_match_in_every_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(f"{PROJECT}/second", "odd[1].txt", b"odd")
         ending = wbfiles("get", f"{PROJECT}/", "odd[1].txt", "media/table.json")
         assert ending.code == 0
         expected = {name: data for name, data in FILES.items() if name.endswith("table.json")}
         assert fetched(Path()) == expected | {"second/odd[1].txt": b"odd"}
 
-    def test_names_that_no_run_has_are_told(self, wbfiles: Wbfiles) -> None:
+    def test_names_missing_from_every_run_are_reported(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("get", f"{PROJECT}/", "config.yaml", "missing.txt")
         assert ending.code == 1
         assert "No run of the project lab/vision has a file 'missing.txt'." in ending.err
         assert len(fetched(Path())) == 3
         assert wbfiles("get", f"{PROJECT}/", "missing.txt").code == 4
 
-    def test_json_names_the_run_of_each_file(self, wbfiles: Wbfiles) -> None:
+    def test_json_includes_the_run(self, wbfiles: Wbfiles) -> None:
         *results, last = wbfiles("get", f"{PROJECT}/", "--json").objects
         assert {f"{each['run']}/{each['name']}" for each in results} == {f"{PROJECT}/{name}" for name in FILES}
         assert last["summary"]["downloaded"] == 9
 
-    def test_a_file_that_fails_is_told_with_its_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_failed_file_is_reported_with_its_run(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(f"{PROJECT}/second", ".wbfiles-state", b"x")
         ending = wbfiles("get", f"{PROJECT}/")
         assert ending.code == 1
@@ -123,7 +123,7 @@ class TestGet:
             (["lab/vision/first", "--filters", "{}"], "names no project"),
         ],
     )
-    def test_what_does_not_fit_is_wrong_usage(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
         ending = wbfiles("get", *arguments)
         assert ending.code == 2
         assert told in ending.err
@@ -146,7 +146,7 @@ class TestGet:
 
 
 class TestShards:
-    def test_the_shards_of_a_project_are_all_of_it(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_shards_cover_the_project(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         for number in range(20):
             wandb_server.add_file(f"{PROJECT}/run{number}", "a.txt", b"x")
         written: list[set[str]] = []
@@ -157,7 +157,7 @@ class TestShards:
         assert sum(map(len, written)) == 29
         assert set.union(*written) == {*FILES} | {f"run{number}/a.txt" for number in range(20)}
 
-    def test_a_shard_without_files_is_done(self, wbfiles: Wbfiles) -> None:
+    def test_empty_shard_succeeds(self, wbfiles: Wbfiles) -> None:
         endings = [wbfiles("get", f"{PROJECT}/", "config.yaml", "--shard", f"{n}/40", "-o", "data") for n in range(40)]
         assert {ending.code for ending in endings} == {0}
         assert len(fetched(Path("data"))) == 3
@@ -171,16 +171,14 @@ class TestShards:
             ([f"{PROJECT}/first", "--run", f"{PROJECT}/second", "--shard", "0/3"], "--shard is for projects"),
         ],
     )
-    def test_what_is_no_shard_of_a_project_is_wrong_usage(
-        self, wbfiles: Wbfiles, arguments: list[str], told: str
-    ) -> None:
+    def test_invalid_shard_is_a_usage_error(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
         ending = wbfiles("get", *arguments)
         assert (ending.code, ending.out) == (2, "")
         assert told in ending.err
 
 
 class TestLs:
-    def test_lists_the_runs_in_cells_between_tabs(self, wbfiles: Wbfiles) -> None:
+    def test_runs_are_tab_separated(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", PROJECT)
         assert ending.code == 0
         assert ending.lines == [
@@ -189,7 +187,7 @@ class TestLs:
             "second\tThe second\trunning\t2026-01-03",
         ]
 
-    def test_json_has_one_object_a_run(self, wbfiles: Wbfiles) -> None:
+    def test_json_is_one_object_per_run(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", PROJECT, "--json", "--filters", '{"state": "failed"}')
         assert ending.objects == [
             {
@@ -215,7 +213,7 @@ class TestLs:
         ending = wbfiles("ls", "lab/empty/")
         assert (ending.code, ending.out, ending.err) == (0, "", "No runs.\n")
 
-    def test_what_chooses_files_lists_the_files_of_all_runs(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_file_selection_lists_files_of_all_runs(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.clear_requests()
         ending = wbfiles("ls", f"{PROJECT}/", "--include", "*.json", "--exclude", "media/")
         assert ending.code == 0
@@ -223,7 +221,7 @@ class TestLs:
         assert {line.split("\t")[0] for line in ending.lines} == {f"{run}/wandb-summary.json" for run in STATES}
         assert {line.split("\t")[1] for line in wbfiles("ls", PROJECT, "config.yaml").lines} == {"20", "21"}
 
-    def test_json_names_the_run_of_each_file(self, wbfiles: Wbfiles) -> None:
+    def test_json_includes_the_run(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", f"{PROJECT}/", "config.yaml", "--filters", '{"state": "failed"}', "--json")
         (described,) = ending.objects
         assert (described["run"], described["name"]) == (f"{PROJECT}/third", "config.yaml")
@@ -245,12 +243,12 @@ class TestLs:
             f"{run}/{name}" for run in STATES for name in sorted({name.partition("/")[2] for name in FILES})
         ]
 
-    def test_names_that_no_run_has_are_told(self, wbfiles: Wbfiles) -> None:
+    def test_names_missing_from_every_run_are_reported(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", f"{PROJECT}/", "missing.txt")
         assert (ending.code, ending.out) == (4, "")
         assert "No run of the project lab/vision has a file 'missing.txt'." in ending.err
 
-    def test_a_pattern_of_sql_is_wrong_usage(self, wbfiles: Wbfiles) -> None:
+    def test_sql_pattern_is_a_usage_error(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("ls", f"{PROJECT}/", "--pattern", "%")
         assert (ending.code, ending.out) == (2, "")
         assert "use --include" in ending.err

@@ -1,4 +1,4 @@
-"""``wbfiles put``: what it uploads, what it says, and its exit codes."""
+"""``wbfiles put``: uploads, output and exit codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def uploaded(server: LocalServer) -> dict[str, bytes]:
 
 
 @of_files
-def test_files_and_folders_are_uploaded_and_told_of(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+def test_files_and_folders_are_uploaded_and_listed(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
     ending = wbfiles("put", RUN, "out", "notes.txt")
     assert ending.code == 0
     assert sorted(ending.lines) == [
@@ -51,13 +51,13 @@ def test_files_and_folders_are_uploaded_and_told_of(wbfiles: Wbfiles, wandb_serv
 
 
 @of_files
-def test_names_begin_below_the_root(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+def test_names_are_relative_to_the_root(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
     assert wbfiles("put", RUN, "out", "--root", "out", "--exclude", "*.pt").code == 0
     assert uploaded(wandb_server) == {"media/a.png": OUT["out/media/a.png"]}
 
 
 @of_files
-def test_what_was_fetched_can_be_put_back(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+def test_downloaded_files_can_be_uploaded_again(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
     assert wbfiles("get", RUN, "--root", "data").code == 0
     ending = wbfiles("put", RUN, "data", "--root", "data", "--json")
     assert ending.code == 0
@@ -73,7 +73,7 @@ def test_a_dry_run_uploads_nothing(wbfiles: Wbfiles, wandb_server: LocalServer) 
 
 
 @of_files
-def test_json_tells_of_each_file_and_of_all(wbfiles: Wbfiles) -> None:
+def test_json_has_a_line_per_file_and_a_total(wbfiles: Wbfiles) -> None:
     ending = wbfiles("put", RUN, "notes.txt", "--json")
     told, end = ending.objects
     path = str(Path("notes.txt").absolute())
@@ -120,7 +120,7 @@ def test_existing_files_can_be_an_error(wbfiles: Wbfiles, wandb_server: LocalSer
         ([RUN, "out", "--existing", "overwrite"], 2, "overwrite"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_invalid_paths_are_reported(
     wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str], code: int, words: str
 ) -> None:
     ending = wbfiles("put", *arguments)
@@ -129,14 +129,14 @@ def test_what_cannot_be_is_told(
 
 
 @of_files
-def test_an_empty_folder_is_nothing(wbfiles: Wbfiles) -> None:
+def test_empty_folder_uploads_nothing(wbfiles: Wbfiles) -> None:
     Path("empty").mkdir()
     ending = wbfiles("put", RUN, "empty")
     assert (ending.code, ending.err.strip()) == (0, "No files in empty.")
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
-    """The first mutation is answered; the next one, which is to say that the files are there, is not."""
+def test_interrupted_upload_explains_how_to_continue(tmp_path: Path) -> None:
+    """Answers the first mutation, but not the next one, which marks the files as uploaded."""
     (tmp_path / "file").write_bytes(b"x")
     with answering_once(tmp_path / "served") as server:
         server.add_run(RUN)
@@ -151,7 +151,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     assert err == ("wbfiles: stopped with 0 files uploaded.\nRun the same command again to upload what is missing.\n")
 
 
-def test_a_terminal_shows_the_progress_and_no_lines(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_terminal_shows_progress_instead_of_lines(wandb_server: LocalServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(1 << 20) * 8)
     wandb_server.add_run(RUN)
     with Terminal(["put", RUN, "file"], environment(wandb_server), tmp_path) as terminal:

@@ -1,4 +1,4 @@
-"""``wbfiles rm``: what it deletes, what it asks, and what it reports."""
+"""``wbfiles rm``: deletions, questions and reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def left(server: LocalServer, run: str = RUN) -> set[str]:
 
 
 class MutatingServer(LocalServer):
-    """A server whose deletions are answered by a handler of the test's; listings are as they should be."""
+    """A server whose deletions are handled by the test; its listings are correct."""
 
     def __init__(self, root: Path, mutate: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(root)
@@ -67,7 +67,7 @@ def answering_once(root: Path) -> MutatingServer:
 
 
 class TestSelection:
-    def test_names_are_deleted_and_told_of(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_names_are_deleted_and_listed(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         ending = wbfiles("rm", RUN, *sorted(PNGS), "--yes")
         assert ending.code == 0
         assert ending.lines == ["media/images/a.png\t2000\tdeleted", "media/images/b.png\t3000\tdeleted"]
@@ -99,7 +99,7 @@ class TestSelection:
             (["--include", ""], "pattern"),
         ],
     )
-    def test_it_must_be_clear_which(
+    def test_selection_is_required(
         self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str], told: str
     ) -> None:
         ending = wbfiles("rm", RUN, "--yes", *arguments)
@@ -107,16 +107,14 @@ class TestSelection:
         assert told in ending.err
         assert left(wandb_server) == set(FILES)
 
-    def test_a_dry_run_asks_nothing_and_deletes_nothing(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_dry_run_neither_asks_nor_deletes(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         ending = wbfiles("rm", RUN, "--all", "--dry-run")
         assert ending.code == 0
         assert sorted(ending.lines) == sorted(f"{name}\t{len(data)}\tplanned" for name, data in FILES.items())
         assert ending.err == "4 files, 9.0 MiB, would be deleted.\n"
         assert left(wandb_server) == set(FILES)
 
-    def test_names_that_the_run_lacks_are_told_and_the_others_deleted(
-        self, wbfiles: Wbfiles, wandb_server: LocalServer
-    ) -> None:
+    def test_missing_names_are_reported_and_others_deleted(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         some = wbfiles("rm", RUN, "config.yaml", "absent.txt", "--yes")
         assert some.code == 1
         assert some.lines == ["config.yaml\t8\tdeleted"]
@@ -126,7 +124,7 @@ class TestSelection:
         assert (none.code, none.out) == (4, "")
         assert "deleted" not in none.err
 
-    def test_a_pattern_that_matches_nothing_is_told(self, wbfiles: Wbfiles) -> None:
+    def test_pattern_without_a_match_is_reported(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("rm", RUN, "--include", "*.gif", "--yes")
         assert (ending.code, ending.out) == (4, "")
         assert ending.err == f"wbfiles: the run {RUN} has 4 files, and none of them matches --include '*.gif'.\n"
@@ -137,8 +135,8 @@ class TestSelection:
         assert "team/project/other" in ending.err
 
 
-class TestTelling:
-    def test_json_tells_of_each_file_and_then_of_all(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+class TestOutput:
+    def test_json_has_a_line_per_file_and_a_summary(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         wandb_server.add_file(RUN, UNSAFE, b"x")
         ending = wbfiles("rm", RUN, "--json", "--yes", "config.yaml", UNSAFE, "absent")
         assert (ending.code, ending.err) == (1, "")
@@ -150,7 +148,7 @@ class TestTelling:
         summary = last["summary"]
         assert (summary["files"], summary["deleted"], summary["failed"], summary["bytes"]) == (3, 2, 1, 9)
 
-    def test_quiet_says_nothing(self, wbfiles: Wbfiles) -> None:
+    def test_quiet_prints_nothing(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("rm", RUN, "--all", "--yes", "--quiet")
         assert (ending.code, ending.out, ending.err) == (0, "", "")
 
@@ -159,9 +157,7 @@ class TestTelling:
         ending = wbfiles("rm", RUN, "--include", "evil*", "--yes")
         assert ending.out == "evil\\x1b[31m\\n.txt\t1\tdeleted\n"
 
-    def test_what_the_server_keeps_is_named(
-        self, wbfiles: Wbfiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_undeleted_files_are_named(self, wbfiles: Wbfiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with refusing(tmp_path / "kept", 200, {"data": {"deleteFiles": {"success": False}}}) as server:
             for number in range(12):
                 server.add_file(RUN, f"{number:02}", b"x")
@@ -177,7 +173,7 @@ class TestTelling:
         assert exact.code == 1
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_who_may_not_delete_is_told_so_in_one_line(
+    def test_missing_permission_is_reported_in_one_line(
         self, wbfiles: Wbfiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
     ) -> None:
         with refusing(tmp_path / "kept", status, {"errors": [{"message": "permission denied"}]}) as server:
@@ -189,10 +185,8 @@ class TestTelling:
         assert ending.err.startswith("wbfiles: ")
 
 
-class TestAsking:
-    def test_where_nobody_can_be_asked_it_refuses_before_any_request(
-        self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+class TestConfirmation:
+    def test_no_terminal_refuses_before_any_request(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
         ending = wbfiles("rm", RUN, "config.yaml")
         assert (ending.code, ending.out) == (2, "")
@@ -204,7 +198,7 @@ class TestAsking:
             wandb_server.add_file(RUN, f"{number:02}.txt", bytes(1024))
         return wandb_server
 
-    def test_the_question_names_number_size_and_run(self, run: LocalServer, tmp_path: Path) -> None:
+    def test_question_states_count_size_and_run(self, run: LocalServer, tmp_path: Path) -> None:
         with Terminal(["rm", RUN, "--all"], environment(run), tmp_path) as terminal:
             terminal.read_until(lambda text: "[y/N]" in text)
             *names, more, question = terminal.text.splitlines()
@@ -228,13 +222,13 @@ class TestAsking:
         assert len(left(run)) == 12
         assert "Traceback" not in terminal.text
 
-    def test_nothing_to_delete_is_no_question(self, run: LocalServer, tmp_path: Path) -> None:
+    def test_nothing_to_delete_asks_nothing(self, run: LocalServer, tmp_path: Path) -> None:
         with Terminal(["rm", RUN, "--include", "*.gif"], environment(run), tmp_path) as terminal:
             assert terminal.read_to_end() == 4
         assert "none of them matches --include '*.gif'" in " ".join(terminal.text.split())
         assert "[y/N]" not in terminal.text
 
-    def test_a_question_that_would_not_be_seen_is_not_asked(self, run: LocalServer, tmp_path: Path) -> None:
+    def test_hidden_question_is_not_asked(self, run: LocalServer, tmp_path: Path) -> None:
         with started(["rm", RUN, "--all"], run, tmp_path) as child:
             _, err = child.communicate(timeout=SECONDS)
         assert child.returncode == 2
@@ -242,8 +236,8 @@ class TestAsking:
         assert len(left(run)) == 12
 
 
-class TestStopping:
-    def test_ctrl_c_tells_how_far_it_came(self, tmp_path: Path) -> None:
+class TestInterruption:
+    def test_ctrl_c_reports_what_was_deleted(self, tmp_path: Path) -> None:
         with answering_once(tmp_path / "served") as server:
             for number in range(BATCH * 8):
                 server.add_file(RUN, f"{number:04}", b"")
@@ -259,7 +253,7 @@ class TestStopping:
             "Run the same command again to continue with what is left.\n"
         )
 
-    def test_what_is_deleted_is_told_in_a_pipe_that_is_closed(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_closed_pipe_still_reports_what_was_deleted(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         for number in range(600):
             wandb_server.add_file(RUN, f"{number:04}-{'x' * 200}", b"")
         with started(["rm", RUN, "--all", "--yes"], wandb_server, tmp_path) as child:
@@ -271,7 +265,7 @@ class TestStopping:
             assert child.wait(SECONDS) == 141
 
 
-def test_the_terminal_shows_a_count_and_no_lines(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_terminal_shows_a_count_instead_of_lines(wandb_server: LocalServer, tmp_path: Path) -> None:
     for number in range(BATCH + 1):
         wandb_server.add_file(RUN, f"{number:03}", b"")
     with Terminal(["rm", RUN, "--all", "--yes"], environment(wandb_server), tmp_path) as terminal:
@@ -317,7 +311,7 @@ class TestProject:
         with Api(base_url=server.base_url, api_key=server.api_key) as api:
             return {f"{file.run.id}/{file.name}" for file in api.runs(PROJECT).files() if file.run}
 
-    def test_patterns_delete_of_all_runs(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+    def test_patterns_delete_from_all_runs(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
         ending = wbfiles("rm", f"{PROJECT}/", "--include", "media/*", "--exclude", "*/b.png", "--yes")
         assert ending.code == 0
         assert sorted(ending.lines) == [f"run{n}/media/a.png\t2048\tdeleted" for n in (1, 2, 3)]
@@ -325,7 +319,7 @@ class TestProject:
         assert len(self.left(runs)) == 6
         assert left(runs, "team/other/run1") == {"media/a.png"}
 
-    def test_names_and_filters_choose(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+    def test_names_and_filters_select(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
         filters = '{"name": {"$in": ["run1", "run3"]}}'
         ending = wbfiles("rm", PROJECT, "config.yaml", "absent", "--filters", filters, "--yes", "--json")
         *results, last = ending.objects
@@ -340,7 +334,7 @@ class TestProject:
         assert ending.err == "9 files, 9.0 KiB, would be deleted.\n"
         assert len(self.left(runs)) == 9
 
-    def test_without_its_slash_a_path_is_that_of_a_run(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+    def test_path_without_slash_is_a_run(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
         ending = wbfiles("rm", PROJECT, "--include", "*.png", "--yes")
         assert ending.code == 4
         assert len(self.left(runs)) == 9
@@ -348,7 +342,7 @@ class TestProject:
     @pytest.mark.parametrize(
         "chosen", [["--all"], ["--include", "*"], ["--include", "*.png", "--include", "?*"], ["--exclude", "*.png"]]
     )
-    def test_all_of_a_project_needs_its_name(self, wbfiles: Wbfiles, runs: LocalServer, chosen: list[str]) -> None:
+    def test_deleting_a_project_requires_its_name(self, wbfiles: Wbfiles, runs: LocalServer, chosen: list[str]) -> None:
         ending = wbfiles("rm", f"{PROJECT}/", *chosen, "--yes")
         assert (ending.code, ending.out) == (2, "")
         assert f"--yes-delete-everything-in {PROJECT}" in ending.err
@@ -371,7 +365,7 @@ class TestProject:
             ([f"{PROJECT}/run1", "--all", "--yes-delete-everything-in", PROJECT], "give --yes"),
         ],
     )
-    def test_it_must_be_clear_what_is_meant(
+    def test_project_selection_is_required(
         self, wbfiles: Wbfiles, runs: LocalServer, arguments: list[str], told: str
     ) -> None:
         ending = wbfiles("rm", *arguments)
@@ -379,12 +373,12 @@ class TestProject:
         assert told in " ".join(ending.err.split())
         assert len(self.left(runs)) == 9
 
-    def test_a_pattern_that_matches_nothing_is_told(self, wbfiles: Wbfiles) -> None:
+    def test_pattern_without_a_match_is_reported(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("rm", f"{PROJECT}/", "--include", "*.gif", "--yes")
         assert (ending.code, ending.out) == (4, "")
         assert "has 3 runs, and none of their files matches --include '*.gif'" in ending.err
 
-    def test_the_question_says_how_much_of_what(self, runs: LocalServer, tmp_path: Path) -> None:
+    def test_question_states_the_amount(self, runs: LocalServer, tmp_path: Path) -> None:
         arguments = ["rm", f"{PROJECT}/", "--include", "media/*", "--include", "*.yaml"]
         with Terminal(arguments, environment(runs), tmp_path) as terminal:
             terminal.read_until(lambda text: "[y/N]" in text)
@@ -398,7 +392,7 @@ class TestProject:
         assert self.left(runs) == {"run2/media/late.png"}
 
     @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 1), (b"\n", 1), (b"project\n", 1), (b"team/project\n", 0)])
-    def test_all_of_a_project_is_deleted_where_its_name_is_typed(
+    def test_typed_project_name_confirms_deletion(
         self, runs: LocalServer, tmp_path: Path, answer: bytes, code: int
     ) -> None:
         with Terminal(["rm", f"{PROJECT}/", "--all"], environment(runs), tmp_path) as terminal:
@@ -407,7 +401,7 @@ class TestProject:
             assert terminal.read_to_end() == code
         assert len(self.left(runs)) == (9 if code else 0)
 
-    def test_interrupted_it_says_how_far_it_was_and_is_repeated(self, tmp_path: Path) -> None:
+    def test_interrupted_deletion_reports_progress_and_can_be_repeated(self, tmp_path: Path) -> None:
         with answering_once(tmp_path / "held") as server:
             for number in range(300):
                 server.add_file(f"{PROJECT}/run{number % 7}", f"media/{number}.png", b"")

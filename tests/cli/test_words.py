@@ -1,4 +1,4 @@
-"""The pure parts of the command line: words for people, and the counting behind the progress display."""
+"""The pure parts of the command line: text formatting, and the counting behind the progress display."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 class TestWords:
     @given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "L", "N"])))
-    def test_printable_text_is_one_line_that_steers_no_terminal(self, text: str) -> None:
+    def test_printable_text_is_one_line_without_control_characters(self, text: str) -> None:
         shown = printable(text)
         assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
         shown.encode("utf-8")
@@ -42,7 +42,7 @@ class TestWords:
     def test_sizes_are_shown_in_the_unit_that_fits(self, count: float, words: str) -> None:
         assert size_of(count) == words
 
-    def test_a_share_names_its_unit_once_where_it_is_the_same(self) -> None:
+    def test_common_unit_is_written_once(self) -> None:
         assert share_of(MIB, 2 * MIB) == "1.0 of 2.0 MiB"
         assert share_of(0, 2 * MIB) == "0 B of 2.0 MiB"
 
@@ -58,7 +58,7 @@ class TestWords:
         assert len(zoned) == len("2026-01-31 12:00")
         assert local_time("2026-01-31T12:00:00") == zoned == local_time("2026-01-31T14:00:00+02:00")
 
-    def test_what_is_no_time_stamp_is_shown_as_it_is(self) -> None:
+    def test_invalid_timestamp_is_shown_unchanged(self) -> None:
         assert local_time("yester\x1bday") == "yester\\x1bday"
         assert local_time(None) == "-"
 
@@ -85,18 +85,18 @@ class TestAmounts:
     @pytest.mark.parametrize(
         "text", ["", "0", "0.4", "-1", "k", "1x", "1 k", "1e3", "1,5M", "nan", "inf", "²", "9" * 99]
     )
-    def test_what_is_no_number_of_bytes_is_refused_with_examples(self, text: str) -> None:
+    def test_invalid_byte_count_is_refused_with_examples(self, text: str) -> None:
         with pytest.raises(ValueError, match="500k"):
             parse_bytes(text)
 
     @given(st.integers(0, 10**17), st.integers(0, 10**17))
-    def test_ranges_are_read_as_they_are_written(self, start: int, length: int) -> None:
+    def test_ranges_are_parsed(self, start: int, length: int) -> None:
         assert parse_range(f"{start}:{start + length}") == (start, start + length)
         assert parse_range(f"{start}:") == (start, None)
         assert parse_range(f":{length}") == (0, length)
 
     @pytest.mark.parametrize("text", ["", "5", "5-6", "6:5", "-5:", ":-5", "1:2:3", "a:", "1k:2k"])
-    def test_what_is_no_range_is_refused(self, text: str) -> None:
+    def test_invalid_range_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"range|ends"):
             parse_range(text)
 
@@ -107,7 +107,7 @@ def result(name: str, size: int, *, status: str) -> FileResult:
 
 
 class TestTally:
-    def test_nothing_is_guessed_before_all_is_listed(self) -> None:
+    def test_no_estimate_before_listing_ends(self) -> None:
         tally = Tally()
         tally.expect(1, MIB)
         tally.started("a", MIB)
@@ -118,7 +118,7 @@ class TestTally:
         assert tally.seconds_left is None
         assert tally.bytes_a_second == MIB // 4
 
-    def test_one_file_at_a_steady_rate_is_guessed_right(self) -> None:
+    def test_steady_rate_gives_the_right_estimate(self) -> None:
         tally = Tally()
         tally.expect(1, 10 * MIB)
         tally.listed = True
@@ -130,7 +130,7 @@ class TestTally:
         assert tally.bytes_a_second == 2 * MIB
         assert tally.seconds_left == pytest.approx(3.0)
 
-    def test_the_end_is_all_done_whatever_became_of_the_files(self) -> None:
+    def test_all_files_count_as_finished_at_the_end(self) -> None:
         tally = Tally()
         tally.expect(2, 2 * MIB)
         tally.listed = True
@@ -143,7 +143,7 @@ class TestTally:
         assert tally.bytes_done == 2 * MIB
         assert tally.seconds_left is None
 
-    def test_its_words_say_how_things_stand_and_at_the_end_no_more_of_the_future(self) -> None:
+    def test_text_describes_the_state_without_an_estimate_at_the_end(self) -> None:
         tally = Tally()
         assert tally.words() == "Listing the files"
         tally.expect(2, 2 * MIB)
@@ -165,7 +165,7 @@ class TestTally:
         empty.listed = True
         assert empty.words() == "No files"
 
-    def test_bytes_of_a_file_that_failed_are_taken_back(self) -> None:
+    def test_bytes_of_a_failed_file_are_subtracted(self) -> None:
         tally = Tally()
         tally.started("a", MIB)
         tally.advanced("a", 1000)
@@ -174,7 +174,7 @@ class TestTally:
         assert tally.bytes_done == 0
         assert tally.files_failed == 1
 
-    def test_two_files_of_one_name_do_no_harm(self) -> None:
+    def test_two_files_of_one_name_are_counted(self) -> None:
         tally = Tally()
         tally.started("a", 1)
         tally.started("a", 1)
@@ -183,7 +183,7 @@ class TestTally:
         tally.finished("a")
         assert tally.largest(4, least=0) == []
 
-    def test_the_largest_under_way_come_first(self) -> None:
+    def test_largest_files_in_progress_come_first(self) -> None:
         tally = Tally()
         for name, total in {"s": 10, "m": 500, "l": 900, "unknown": None}.items():
             tally.started(name, total)

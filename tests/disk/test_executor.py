@@ -1,4 +1,4 @@
-"""Short file work: together in one thread, or each by itself where it waits for the disk."""
+"""Short file work: together in one thread, or in several threads on a disk with latency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wbfiles_async._waiting import LONG_WAIT, MANY_THREADS
 
 
 async def test_short_work_waits_at_the_same_time_on_a_disk_with_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # whatever else the machine does
+    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # independent of other work on the machine
     disk, meeting = Disk(), threading.Barrier(MANY_THREADS, timeout=10)
     for _ in range(8):
         await disk.run_batched(time.sleep, 3 * LONG_WAIT)

@@ -28,21 +28,21 @@ def holds(bucket: bytes, record: bytes) -> bool:
 
 
 @given(st.lists(records, max_size=50, unique_by=lambda record: record[:8]))
-def test_records_that_were_put_are_found_and_no_others(some: list[bytes]) -> None:
+def test_only_stored_records_are_found(some: list[bytes]) -> None:
     bucket = filled(*some[1:])
     assert len(bucket) == BUCKET
     assert all(holds(bucket, record) for record in some[1:])
     assert not any(holds(bucket, record) for record in some[:1])
 
 
-def test_a_record_takes_the_place_of_the_older_one_of_its_path() -> None:
+def test_new_record_replaces_the_older_one_of_its_path() -> None:
     older, newer = b"the path" + b"1" * 16, b"the path" + b"2" * 16
     bucket = filled(older, b"another!" + b"3" * 16, newer)
     assert holds(bucket, newer)
     assert not holds(bucket, older)
 
 
-def test_a_bucket_holds_170_records_and_then_has_no_room() -> None:
+def test_bucket_holds_170_records() -> None:
     some = [b"%08d" % n + bytes(16) for n in range(171)]
     bucket = filled(*some[:170])
     assert all(holds(bucket, record) for record in some[:170])
@@ -51,7 +51,7 @@ def test_a_bucket_holds_170_records_and_then_has_no_room() -> None:
 
 
 @given(st.lists(records, max_size=100, unique_by=lambda record: record[:8]), st.integers(0, 10))
-def test_a_bucket_divides_into_the_two_that_its_records_belong_to(some: list[bytes], power: int) -> None:
+def test_bucket_splits_by_its_records_hashes(some: list[bytes], power: int) -> None:
     buckets = 1 << power
     first = [record for record in some if number_of(record, buckets) == 0]
     stays, moves = split(filled(*first), buckets)
@@ -65,14 +65,14 @@ def test_a_bucket_divides_into_the_two_that_its_records_belong_to(some: list[byt
 
 
 @given(st.binary(min_size=BUCKET, max_size=BUCKET), records)
-def test_any_bytes_can_be_searched_added_to_and_divided(garbage: bytes, record: bytes) -> None:
+def test_arbitrary_bytes_never_crash(garbage: bytes, record: bytes) -> None:
     assert not holds(garbage, record) or record in garbage
     at = room(garbage, record)
     assert at is None or (at + 24 <= BUCKET and (at - len(MAGIC)) % 24 == 0)
     assert [len(half) for half in split(garbage, 4)] == [BUCKET, BUCKET]
 
 
-def test_all_there_is_to_know_of_a_file_is_part_of_its_record(tmp_path: Path) -> None:
+def test_record_covers_every_attribute_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     status = path.stat()
@@ -96,5 +96,5 @@ def test_all_there_is_to_know_of_a_file_is_part_of_its_record(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("buckets", [1, 16, 1 << 16])
-def test_a_record_belongs_to_one_of_the_buckets(buckets: int) -> None:
+def test_record_belongs_to_exactly_one_bucket(buckets: int) -> None:
     assert {0 <= number_of(os.urandom(24), buckets) < buckets for _ in range(100)} == {True}

@@ -58,7 +58,7 @@ def written(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.fault(97, 116)
 @pytest.mark.parametrize("below", ["", "new/folder"])
-async def test_names_that_the_disk_takes_for_one_never_replace_each_other(
+async def test_names_equal_on_this_disk_never_replace_each_other(
     server: ScriptedServer, disk: Path, below: str
 ) -> None:
     root, folds = disk / below, ignores_case(disk)
@@ -79,7 +79,7 @@ async def test_names_that_the_disk_takes_for_one_never_replace_each_other(
 
 
 @pytest.mark.fault(97, 116)
-async def test_of_names_of_several_pages_the_earlier_one_stays(wandb_server: LocalServer, disk: Path) -> None:
+async def test_earlier_page_wins_a_collision(wandb_server: LocalServer, disk: Path) -> None:
     folds = ignores_case(disk)
     for name in ("A", "B", "a"):
         wandb_server.add_file(RUN, name, name.encode())
@@ -90,7 +90,7 @@ async def test_of_names_of_several_pages_the_earlier_one_stays(wandb_server: Loc
 
 
 @pytest.mark.parametrize("may_write", [True, False])
-def test_each_folder_is_tried_and_nothing_is_left_in_it(disk: Path, may_write: bool) -> None:
+def test_each_folder_is_probed_without_leftovers(disk: Path, may_write: bool) -> None:
     truth = ignores_case(disk)
     (disk / "folder" / "inner").mkdir(parents=True)
     folding = Folding(disk, may_write=may_write)
@@ -101,7 +101,7 @@ def test_each_folder_is_tried_and_nothing_is_left_in_it(disk: Path, may_write: b
     assert [path.name for path in disk.iterdir()] == ["folder"]
 
 
-async def test_a_dry_run_makes_no_file_to_find_out(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_dry_run_writes_no_probe_file(server: ScriptedServer, tmp_path: Path) -> None:
     for name in ("A", "a"):
         server.put(name, name.encode())
     folder = tmp_path / "data"
@@ -114,7 +114,7 @@ async def test_a_dry_run_makes_no_file_to_find_out(server: ScriptedServer, tmp_p
 
 
 @pytest.mark.fault(116)
-async def test_portable_names_are_asked_for_by_an_option(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_portable_names_is_an_option(server: ScriptedServer, tmp_path: Path) -> None:
     names = {"a: b.png", "con", "end.", "what?/x"}
     for name in names | {"plain"}:
         server.put(name, name.encode())

@@ -1,4 +1,4 @@
-"""Many target paths inspected together, on a disk that answers at once and on one that takes its time."""
+"""Inspecting many target paths together, on a fast disk and on one with latency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ each_disk = pytest.mark.parametrize("is_slow", [False, True], ids=["a quick disk
 
 @pytest.fixture
 def looking_in(is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The threads that look; if the disk is slow, each look counts as one that waited."""
+    """The threads of an inspection; on a slow disk each inspection counts as one that waited."""
     threads = set[int]()
 
     def look_into(target: TargetPath, folder: Folder) -> Found:
@@ -36,7 +36,7 @@ def looking_in(is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 @each_disk
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 49, 500])
-def test_each_place_is_told_in_its_order(looking_in: set[int], is_slow: bool, tmp_path: Path, count: int) -> None:
+def test_results_are_in_order(looking_in: set[int], is_slow: bool, tmp_path: Path, count: int) -> None:
     there = {number for number in range(count) if number % 3}
     (tmp_path / "a").mkdir()
     for number in there:
@@ -50,7 +50,7 @@ def test_each_place_is_told_in_its_order(looking_in: set[int], is_slow: bool, tm
 
 
 @each_disk
-def test_what_is_in_the_way_is_told_wherever_it_is(looking_in: set[int], is_slow: bool, tmp_path: Path) -> None:
+def test_obstacles_are_reported_at_any_depth(looking_in: set[int], is_slow: bool, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/")
     os.mkfifo(tmp_path / "pipe")
     names = [f"{number}" for number in range(98)] + ["link/a", "pipe"]

@@ -1,4 +1,4 @@
-"""What an unfinished file says of itself."""
+"""The journal of an unfinished file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def written(header: Header, *parts: Range) -> bytes:
     return encode_header(header) + b"".join(map(encode_part, parts))
 
 
-def test_what_was_noted_is_read() -> None:
+def test_journal_round_trip() -> None:
     journal = parse_journal(written(HEADER, Range(0, 10), Range(500, 1000)))
     assert journal is not None
     assert journal.header == HEADER
@@ -27,7 +27,7 @@ def test_what_was_noted_is_read() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 1200))))
-def test_parts_are_told_in_order_without_overlap_and_inside_the_file(noted: list[tuple[int, int]]) -> None:
+def test_parts_are_ordered_disjoint_and_within_the_file(noted: list[tuple[int, int]]) -> None:
     journal = parse_journal(written(HEADER, *(Range(*part) for part in noted)))
     assert journal is not None
     there = {byte for part in journal.parts for byte in range(part.start, part.stop)}
@@ -35,13 +35,13 @@ def test_parts_are_told_in_order_without_overlap_and_inside_the_file(noted: list
     assert all(one.stop < other.start for one, other in pairwise(journal.parts))
 
 
-def test_an_entry_that_was_cut_off_is_not_there() -> None:
+def test_truncated_entry_is_ignored() -> None:
     journal = parse_journal(written(HEADER, Range(0, 10), Range(10, 20))[:-1])
     assert journal is not None
     assert journal.parts == (Range(0, 10),)
 
 
-def test_a_validator_that_finds_no_room_is_not_stated() -> None:
+def test_oversized_validator_is_omitted() -> None:
     text = encode_header(attrs.evolve(HEADER, etag='"' + "x" * HEADER_BYTES + '"'))
     assert len(text) == HEADER_BYTES
     journal = parse_journal(text)
@@ -50,13 +50,13 @@ def test_a_validator_that_finds_no_room_is_not_stated() -> None:
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_anything_else_is_no_journal(text: bytes) -> None:
+def test_arbitrary_bytes_are_no_journal(text: bytes) -> None:
     assert parse_journal(text) is None
 
 
 @pytest.mark.fault(124)
 @pytest.mark.parametrize("etag", ['"a"\r\nX: 1', '"a', "a", '"a" ', '"a b"', '"é"', 'W/"a"', '"\x80"', '"a""b"', "\n"])
-def test_a_validator_that_no_header_may_hold_is_no_journal(etag: str) -> None:
+def test_validator_invalid_in_a_header_is_rejected(etag: str) -> None:
     assert parse_journal(encode_header(attrs.evolve(HEADER, etag=etag))) is None
 
 
@@ -75,5 +75,5 @@ def test_a_validator_that_no_header_may_hold_is_no_journal(etag: str) -> None:
         b"[" * 4096,
     ],
 )
-def test_a_header_that_makes_no_sense_is_no_journal(text: bytes) -> None:
+def test_invalid_header_is_rejected(text: bytes) -> None:
     assert parse_journal(text.ljust(HEADER_BYTES)) is None

@@ -37,7 +37,7 @@ HOSTILE = st.text(alphabet="ab./\\:~ \x00\x1fCONU1éİ\u202e\u200d\ud800", max_s
     ],
 )
 @pytest.mark.parametrize("portable", [False, True])
-def test_a_name_that_every_system_can_hold_is_used_literally(name: str, portable: bool) -> None:
+def test_portable_name_is_used_literally(name: str, portable: bool) -> None:
     assert "/".join(local_parts(name, portable=portable)) == name
 
 
@@ -78,7 +78,7 @@ def test_a_name_that_every_system_can_hold_is_used_literally(name: str, portable
         (".wbfiles\ufe0f-state", "remembered"),
     ],
 )
-def test_a_name_that_breaks_a_rule_is_refused_and_the_rule_is_named(name: str, reason: str, portable: bool) -> None:
+def test_unsafe_name_is_refused_with_the_rule(name: str, reason: str, portable: bool) -> None:
     with pytest.raises(UnsafePathError, match=reason) as caught:
         local_parts(name, portable=portable)
     assert caught.value.name == name
@@ -108,9 +108,7 @@ def test_a_name_that_breaks_a_rule_is_refused_and_the_rule_is_named(name: str, r
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="the rules of another system")
-def test_a_name_that_only_windows_cannot_hold_is_refused_where_portable_names_are_wanted(
-    name: str, reason: str
-) -> None:
+def test_windows_reserved_name_is_refused_with_portable_names(name: str, reason: str) -> None:
     assert "/".join(local_parts(name)) == name
     with pytest.raises(UnsafePathError, match=reason):
         local_parts(name, portable=True)
@@ -157,17 +155,17 @@ def test_portable_parts_are_plain_components_on_windows_too(name: str) -> None:
         ("run. /a.", "run/a"),
     ],
 )
-def test_names_that_are_one_file_on_some_system_have_one_key(one: str, other: str) -> None:
+def test_names_equal_on_some_system_share_a_key(one: str, other: str) -> None:
     assert collision_key(one) == collision_key(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "b"), ("a/b", "a-b"), ("e", "é"), ("a", ".a")])
-def test_names_that_are_different_everywhere_have_different_keys(one: str, other: str) -> None:
+def test_distinct_names_have_distinct_keys(one: str, other: str) -> None:
     assert collision_key(one) != collision_key(other)
 
 
 @given(st.text())
-def test_a_key_is_its_own_key_and_that_of_each_normal_form(name: str) -> None:
+def test_key_is_idempotent_and_normalized(name: str) -> None:
     key = collision_key(name)
     assert collision_key(key) == key
     assert collision_key(unicodedata.normalize("NFC", name)) == key
@@ -175,7 +173,7 @@ def test_a_key_is_its_own_key_and_that_of_each_normal_form(name: str) -> None:
 
 
 @given(HOSTILE, st.text(alphabet="0123456789abcdef", min_size=16, max_size=16))
-def test_a_temporary_name_is_recognised_fits_and_is_never_a_remote_file(name: str, token: str) -> None:
+def test_temporary_name_is_recognised_and_never_a_remote_file(name: str, token: str) -> None:
     try:
         final = local_parts(name)[-1]
     except UnsafePathError:

@@ -1,4 +1,4 @@
-"""Files put in place with nothing but what every system has: what differs from the way of POSIX."""
+"""Publishing files with portable calls only: the differences from POSIX."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD, NEW = b"what was there before", b"new"
 
 
 def held(number: int = 32) -> PermissionError:
-    """Return what Windows raises for a file that another program has open."""
+    """Return the error of Windows for a file that another program has open."""
     error = PermissionError(errno.EACCES, "in use")
     error.winerror = number  # type: ignore[attr-defined,unused-ignore]
     return error
@@ -35,7 +35,7 @@ def held(number: int = 32) -> PermissionError:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What is waited for, which passes at once."""
+    """The waits, which end at once."""
     waited: list[float] = []
     monkeypatch.setattr(portable, "sleep", waited.append)
     return waited
@@ -65,7 +65,7 @@ def content(root: Path) -> dict[str, bytes]:
 @pytest.mark.fault(88, 126)
 @pytest.mark.parametrize("number", [5, 32, 33])
 @pytest.mark.parametrize(("call", "replace"), [("replace", True), ("rename", False)])
-def test_a_file_that_a_scanner_has_open_is_published_when_it_is_let_go_of(
+def test_file_held_by_a_scanner_is_published_once_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float], call: str, replace: bool, number: int
 ) -> None:
     file = written(tmp_path)
@@ -77,7 +77,7 @@ def test_a_file_that_a_scanner_has_open_is_published_when_it_is_let_go_of(
 
 
 @pytest.mark.fault(88, 126)
-def test_a_file_that_stays_open_elsewhere_is_an_error_and_stays_as_it_is(
+def test_file_held_open_is_an_error_and_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     (tmp_path / "a").write_bytes(OLD)
@@ -91,9 +91,7 @@ def test_a_file_that_stays_open_elsewhere_is_an_error_and_stays_as_it_is(
 
 
 @pytest.mark.fault(126)
-def test_what_is_refused_for_good_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
-) -> None:
+def test_permanent_refusal_is_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
     (tmp_path / "a").write_bytes(OLD)
     (tmp_path / "a").chmod(0o444)
     file = written(tmp_path)
@@ -111,12 +109,12 @@ def test_what_is_refused_for_good_is_not_waited_for(
     ("number", "advice"),
     [(32, "another program has the file open; close"), (5, "close the program that has"), (0, "you may not write")],
 )
-def test_the_error_says_that_another_program_may_have_the_file_open(number: int, advice: str) -> None:
+def test_error_suggests_another_program_holds_the_file(number: int, advice: str) -> None:
     assert advice in str(local_failure(held(number), Path("a")))
 
 
 @pytest.mark.fault(97)
-def test_a_temporary_file_at_which_another_download_looks_is_removed_a_moment_later(
+def test_temporary_file_open_elsewhere_is_removed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     file, refusals, real = written(tmp_path), [held(), held()], os.unlink
@@ -133,7 +131,7 @@ def test_a_temporary_file_at_which_another_download_looks_is_removed_a_moment_la
 
 
 @pytest.mark.fault(86)
-def test_nothing_is_replaced_unless_that_is_wanted(tmp_path: Path) -> None:
+def test_nothing_is_replaced_without_replace(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(OLD)
     file = written(tmp_path)
     with pytest.raises(FileExistsError):
@@ -143,9 +141,7 @@ def test_nothing_is_replaced_unless_that_is_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(86)
-def test_a_target_that_appears_in_the_very_moment_is_kept_by_the_rename_of_windows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_rename_keeps_a_target_that_just_appeared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path)
 
     def rename(source: str, target: str) -> None:
@@ -161,7 +157,7 @@ def test_a_target_that_appears_in_the_very_moment_is_kept_by_the_rename_of_windo
 
 @pytest.mark.fault(107, 108)
 @pytest.mark.parametrize("moment", ["before it is opened", "before it is published"])
-def test_a_link_on_the_way_is_refused(tmp_path: Path, moment: str) -> None:
+def test_link_in_the_path_is_refused(tmp_path: Path, moment: str) -> None:
     outside, root = tmp_path / "outside", tmp_path / "root"
     outside.mkdir()
     root.mkdir()
@@ -201,7 +197,7 @@ def test_only_a_regular_file_is_opened(tmp_path: Path, name: str) -> None:
     file.close()
 
 
-def test_a_file_that_is_swapped_while_it_is_opened_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_swapped_during_open_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(OLD)
     (tmp_path / "other").write_bytes(b"secret")
     real = os.open
@@ -217,7 +213,7 @@ def test_a_file_that_is_swapped_while_it_is_opened_is_not_used(tmp_path: Path, m
     assert caught.value.errno == errno.ELOOP
 
 
-def test_many_threads_write_and_read_at_places_of_their_own(tmp_path: Path) -> None:
+def test_threads_read_and_write_at_their_own_offsets(tmp_path: Path) -> None:
     file, size, rounds = PortableFolder.at(tmp_path).create("a"), 1000, 50
     wrong: list[int] = []
 
@@ -239,10 +235,8 @@ def test_many_threads_write_and_read_at_places_of_their_own(tmp_path: Path) -> N
     assert (tmp_path / "a").read_bytes() == b"".join(n.to_bytes(2, "big") * (size // 2) for n in range(8 * rounds))
 
 
-def test_a_finished_file_may_be_closed_for_a_moment_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Windows renames no open file, and so nobody may take a closed one for dead at once."""
+def test_finished_file_may_be_closed_before_publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows cannot rename an open file, so a closed one must not count as abandoned at once."""
     (tmp_path / ".a.wbfiles-part").write_bytes(NEW)
     folder = open_root(tmp_path)
     monkeypatch.setattr(resume, "CLOSED_SECONDS", 10.0)
@@ -258,9 +252,7 @@ def test_a_finished_file_may_be_closed_for_a_moment_before_it_has_its_name(
 
 
 @pytest.mark.fault(91, 97)
-def test_what_is_published_in_the_moment_it_is_opened_is_not_taken_for_left_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_published_during_open_is_no_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = tmp_path / ".a.wbfiles-part"
     left.write_bytes(NEW)
     folder = open_root(tmp_path)
@@ -280,7 +272,7 @@ def test_what_is_published_in_the_moment_it_is_opened_is_not_taken_for_left_over
     assert content(tmp_path) == {"a": NEW, left.name: b"another one's"}
 
 
-def test_a_new_file_cannot_be_claimed_while_it_is_open(tmp_path: Path) -> None:
+def test_open_new_file_cannot_be_claimed(tmp_path: Path) -> None:
     folder = open_root(tmp_path)
     file = folder.create("a")
     other = folder.open("a")
@@ -292,7 +284,7 @@ def test_a_new_file_cannot_be_claimed_while_it_is_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(SYSTEM == "linux", reason="Linux's leases need no lock")
-def test_a_file_system_without_locks_holds_files_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wbfiles_async._disk import locks
 
     def refuse(file: int) -> None:
@@ -336,12 +328,12 @@ def status(mode: int, **fields: int) -> os.stat_result:
         (status(stat.S_IFDIR | 0o777), False),
     ],
 )
-def test_links_and_junctions_lead_elsewhere(found: os.stat_result, answer: bool) -> None:
+def test_links_and_junctions_are_recognised(found: os.stat_result, answer: bool) -> None:
     assert is_link(found) is answer
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users with numbers")
-def test_whose_file_it_is() -> None:
+def test_own_files_are_recognised() -> None:
     mine = os.geteuid()
     assert is_own(status(stat.S_IFREG | 0o600, st_nlink=1, st_uid=mine))
     assert not is_own(status(stat.S_IFREG | 0o600, st_nlink=2, st_uid=mine))
@@ -352,7 +344,7 @@ def test_whose_file_it_is() -> None:
 
 @pytest.mark.fault(106, 116)
 @pytest.mark.parametrize("name", ["PROGRA~1", "longna~1.txt", "WBFILE~1", "a~12345", "AB12CD~1.json"[:12]])
-def test_a_short_name_of_windows_may_be_another_file(name: str) -> None:
+def test_windows_short_name_may_be_another_file(name: str) -> None:
     assert "short name" in str(reason_on_windows(name))
     with pytest.raises(UnsafePathError, match="short name"):
         local_parts(f"media/{name}", portable=True)
@@ -360,12 +352,12 @@ def test_a_short_name_of_windows_may_be_another_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["~", "a~", "~1", "backup~old", "a~1.json", "longername~1.txt", "a.b~1"])
-def test_other_names_with_a_tilde_are_no_short_names(name: str) -> None:
+def test_other_tilde_names_are_no_short_names(name: str) -> None:
     assert reason_on_windows(name) is None
 
 
 @pytest.mark.parametrize("opened", [PortableFolder.at, open_root])
-def test_files_and_empty_folders_are_removed_and_nothing_else(tmp_path: Path, opened: Callable[[Path], Folder]) -> None:
+def test_only_files_and_empty_folders_are_removed(tmp_path: Path, opened: Callable[[Path], Folder]) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "empty").mkdir()
     (tmp_path / "full/a").write_bytes(OLD)

@@ -1,4 +1,4 @@
-"""An interrupted large file resumes where it stopped, in the same process and in another, or starts again in doubt."""
+"""Resuming an interrupted large file, in the same process and in another; if in doubt it restarts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEFT_OVER = ".a.bin.wbfiles-part"
 
 
 def half(stored: Callable[[Seen], object]) -> Callable[[Seen], Answer]:
-    """Answer for the first half of the file, and break off whatever is requested of the second."""
+    """Serve the first half of the file, and truncate every request for the second."""
 
     def answer(seen: Seen) -> Answer:
         given = stored(seen)
@@ -50,7 +50,7 @@ def resuming(server: ScriptedServer, **options: object) -> AsyncApi:
 
 
 async def interrupted(server: ScriptedServer, root: Path, stored: Stored | None = None) -> dict[str, object]:
-    """Have a download fail in the middle; give the node of the file, which can be had whole from now on."""
+    """Let a download fail midway; return the node of the file, which is served whole from now on."""
     stored = stored or Stored(DATA)
     node = server.put("a.bin", DATA, half(stored))
     async with resuming(server) as api:
@@ -63,7 +63,7 @@ async def interrupted(server: ScriptedServer, root: Path, stored: Stored | None 
 
 
 async def finish(server: ScriptedServer, root: Path, **options: object) -> FileResult:
-    """Download the run, and check that nothing but the whole file is left."""
+    """Download the run, and assert that only the complete file is left."""
     results: list[FileResult] = []
     async with resuming(server, **options) as api:
         await api.run(RUN).download(root, existing="replace", on_result=results.append)
@@ -85,9 +85,7 @@ def journal_of(path: Path) -> Journal:
 
 
 @pytest.mark.fault(1, 6)
-async def test_a_failed_download_leaves_what_came_and_the_next_one_asks_for_the_rest(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_next_download_requests_only_the_missing_bytes(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
     left = tmp_path / LEFT_OVER
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
@@ -99,7 +97,7 @@ async def test_a_failed_download_leaves_what_came_and_the_next_one_asks_for_the_
 
 
 @pytest.mark.fault(94)
-async def test_a_cancelled_download_goes_on_too(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_cancelled_download_is_resumed(server: ScriptedServer, tmp_path: Path) -> None:
     reached, stored = asyncio.Event(), Stored(DATA)
 
     async def hold(seen: Seen) -> Answer:
@@ -119,7 +117,7 @@ async def test_a_cancelled_download_goes_on_too(server: ScriptedServer, tmp_path
     assert (await finish(server, tmp_path)).resumed == 2 * PART
 
 
-async def test_the_report_counts_what_was_gone_on_with(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_report_counts_resumed_files(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
     async with resuming(server) as api:
         report = await api.run(RUN).download(tmp_path)
@@ -128,7 +126,7 @@ async def test_the_report_counts_what_was_gone_on_with(server: ScriptedServer, t
     assert report.rate == len(DATA) / 2 / report.seconds
 
 
-async def test_progress_may_tell_apart_what_is_there(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_progress_may_distinguish_resumed_bytes(server: ScriptedServer, tmp_path: Path) -> None:
     class Apart:
         there = arrived = 0
 
@@ -151,7 +149,7 @@ async def test_progress_may_tell_apart_what_is_there(server: ScriptedServer, tmp
     assert (apart.there, apart.arrived) == (len(DATA) // 2, len(DATA) // 2)
 
 
-async def test_progress_counts_the_bytes_that_are_there(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_progress_counts_resumed_bytes(server: ScriptedServer, tmp_path: Path) -> None:
     class Counting:
         total = 0
 
@@ -171,10 +169,8 @@ async def test_progress_counts_the_bytes_that_are_there(server: ScriptedServer, 
 
 
 @pytest.mark.fault(91)
-async def test_a_file_that_lacks_nothing_but_its_name_is_not_asked_for_at_all(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
-    """The process ended between the last byte and the publishing."""
+async def test_complete_part_file_is_published_without_a_request(server: ScriptedServer, tmp_path: Path) -> None:
+    """The process ended between the last byte and publishing."""
     await interrupted(server, tmp_path)
     left = tmp_path / LEFT_OVER
     header = encode_header(journal_of(left).header)
@@ -187,16 +183,14 @@ async def test_a_file_that_lacks_nothing_but_its_name_is_not_asked_for_at_all(
 
 
 @pytest.mark.fault(28)
-async def test_an_object_that_was_replaced_meanwhile_is_fetched_whole(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_replaced_object_is_downloaded_whole(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path, Stored(DATA, etag='"before"'))
     server.on("/store/a.bin", Stored(DATA, etag='"after"'))
     assert (await finish(server, tmp_path)).resumed == 0
 
 
 @pytest.mark.fault(91)
-async def test_bytes_that_changed_on_the_disk_are_noticed_and_the_whole_fetched(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_changed_local_bytes_cause_a_whole_download(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
     with (tmp_path / LEFT_OVER).open("r+b") as left:
         left.write(b"damage")
@@ -204,9 +198,7 @@ async def test_bytes_that_changed_on_the_disk_are_noticed_and_the_whole_fetched(
     assert (result.resumed, result.verified) == (0, True)
 
 
-async def test_a_store_without_a_strong_validator_is_not_trusted_with_it(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_no_resumption_without_a_strong_validator(server: ScriptedServer, tmp_path: Path) -> None:
     weak = Stored(DATA, etag='W/"v1"')
     node = server.put("a.bin", DATA, half(weak))
     async with resuming(server) as api:
@@ -216,7 +208,7 @@ async def test_a_store_without_a_strong_validator_is_not_trusted_with_it(
 
 
 @pytest.mark.parametrize("options", [{"resume": False}, {"verify": False}], ids=["resume=False", "verify=False"])
-async def test_what_nobody_wants_or_checks_is_not_kept(
+async def test_part_file_is_not_kept_without_resume_or_verify(
     server: ScriptedServer, tmp_path: Path, options: dict[str, bool]
 ) -> None:
     node = server.put("a.bin", DATA, half(Stored(DATA)))
@@ -226,9 +218,7 @@ async def test_what_nobody_wants_or_checks_is_not_kept(
     assert not temporaries(tmp_path)
 
 
-async def test_a_file_of_which_the_listing_says_something_else_now_begins_again(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_changed_listing_restarts_the_file(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
     server.put("a.bin", OTHER, Stored(OTHER, etag='"v2"'))
     async with resuming(server) as api:
@@ -238,7 +228,7 @@ async def test_a_file_of_which_the_listing_says_something_else_now_begins_again(
     assert not temporaries(tmp_path)
 
 
-async def test_a_wrong_file_leaves_nothing_behind(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_wrong_bytes_leave_no_part_file(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", DATA, Stored(OTHER))
     async with resuming(server) as api:
         with pytest.raises(IntegrityError):
@@ -261,7 +251,7 @@ UNTRUSTED: dict[str, Callable[[Header], Header]] = {
 
 
 @pytest.mark.parametrize("change", UNTRUSTED.values(), ids=UNTRUSTED.keys())
-async def test_a_left_over_that_cannot_be_trusted_is_removed(
+async def test_untrusted_part_file_is_removed(
     server: ScriptedServer, tmp_path: Path, change: Callable[[Header], Header]
 ) -> None:
     await interrupted(server, tmp_path)
@@ -269,9 +259,7 @@ async def test_a_left_over_that_cannot_be_trusted_is_removed(
     assert (await finish(server, tmp_path)).resumed == 0
 
 
-async def test_a_left_over_of_another_machine_stays_until_it_is_a_day_old(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_part_file_of_another_machine_is_kept_for_a_day(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
     left = tmp_path / LEFT_OVER
     altered(left, lambda header: attrs.evolve(header, host="elsewhere", boot="another"))
@@ -286,7 +274,7 @@ async def test_a_left_over_of_another_machine_stays_until_it_is_a_day_old(
 
 @pytest.mark.fault(97, 98)
 @pytest.mark.skipif(SYSTEM != "linux", reason="leases are Linux's; locks tell of downloads alone")
-async def test_a_left_over_that_somebody_has_open_is_left_alone(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_part_file_open_elsewhere_is_left_alone(server: ScriptedServer, tmp_path: Path) -> None:
     await interrupted(server, tmp_path)
     left = tmp_path / LEFT_OVER
     before = left.read_bytes()
@@ -300,7 +288,7 @@ async def test_a_left_over_that_somebody_has_open_is_left_alone(server: Scripted
 
 
 @pytest.mark.fault(98)
-async def test_where_the_kernel_cannot_tell_who_has_it_open_it_is_left_alone(
+async def test_part_file_of_unknown_use_is_left_alone(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on network file systems."""
@@ -349,7 +337,7 @@ def a_folder(left: Path) -> None:
         pytest.param(open_to_others, marks=posix_only("permissions are the folder's")),
     ],
 )
-async def test_what_only_looks_like_a_left_over_is_not_used(
+async def test_lookalike_of_a_part_file_is_not_used(
     server: ScriptedServer, tmp_path: Path, disguise: Callable[[Path], None]
 ) -> None:
     await interrupted(server, tmp_path)
@@ -369,7 +357,7 @@ async def test_what_only_looks_like_a_left_over_is_not_used(
 
 @pytest.fixture
 async def child(server: ScriptedServer, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """A process that downloads the file, and stands in its middle."""
+    """A process that downloads the file, and stops midway."""
     reached, stored = asyncio.Event(), Stored(DATA)
 
     async def hold(seen: Seen) -> Answer:
@@ -403,7 +391,7 @@ asyncio.run(main())
 
 
 @pytest.mark.fault(91)
-async def test_what_a_killed_process_left_is_gone_on_with(
+async def test_part_file_of_a_killed_process_is_resumed(
     server: ScriptedServer, tmp_path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     child.send_signal(signal.SIGKILL)
@@ -414,7 +402,7 @@ async def test_what_a_killed_process_left_is_gone_on_with(
 
 
 @pytest.mark.fault(97, 98)
-async def test_what_another_process_is_still_writing_is_not_touched(
+async def test_part_file_of_a_running_process_is_not_touched(
     server: ScriptedServer, tmp_path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     [left] = temporaries(tmp_path)
@@ -427,7 +415,7 @@ async def test_what_another_process_is_still_writing_is_not_touched(
     assert child.poll() is None
 
 
-def test_a_left_over_tells_where_it_comes_from(tmp_path: Path) -> None:
+def test_part_file_names_its_origin(tmp_path: Path) -> None:
     from wbfiles_async._disk.resume import header_for
 
     header = header_for(1, b"x" * 16, '"v1"')

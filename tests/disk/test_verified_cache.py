@@ -1,4 +1,4 @@
-"""What a bulk download remembers of the files that were right, and when it does not trust that."""
+"""The cache of verified files of bulk downloads, and when it is not trusted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("waits", "eager")
 
 STATE = ".wbfiles-state"
 LONG_AGO, JUST_NOW = -3600.0, 3600.0
-"""Margins by which every file counts as changed long before it was read, or as changed meanwhile."""
+"""Margins with which every file counts as changed long before, or during, its reading."""
 
 NAMES = [f"media/{n % 3}/{n}.bin" for n in range(20)]
 CONTENTS = {name: f"the content of {name}".encode() * 20 for name in NAMES}
@@ -38,13 +38,13 @@ CONTENTS = {name: f"the content of {name}".encode() * 20 for name in NAMES}
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let few files be worth remembering."""
+    """Write the cache for a few files already."""
     monkeypatch.setattr(remembered, "BATCH_FILES", 4)
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files whose bytes were read."""
+    """The names of the files that were read."""
     names: list[str] = []
     digest = hashlib.file_digest
 
@@ -79,7 +79,7 @@ def all_right(root: Path) -> bool:
     return all((root / name).read_bytes() == data for name, data in CONTENTS.items())
 
 
-async def test_what_was_downloaded_is_not_read_by_the_next_run(
+async def test_downloaded_file_is_not_read_by_the_next_download(
     server: ScriptedServer, tmp_path: Path, read: list[str]
 ) -> None:
     await fetch(server, tmp_path)
@@ -89,7 +89,7 @@ async def test_what_was_downloaded_is_not_read_by_the_next_run(
     assert len(server.seen()) == 20
 
 
-async def test_what_was_read_and_right_is_not_read_again(
+async def test_verified_file_is_not_read_again(
     server: ScriptedServer, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembered, "MARGIN", LONG_AGO)
@@ -101,7 +101,7 @@ async def test_what_was_read_and_right_is_not_read_again(
     assert len(read) == 20
 
 
-async def test_what_may_have_changed_while_it_was_read_is_read_again(
+async def test_file_possibly_changed_during_reading_is_read_again(
     server: ScriptedServer, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembered, "MARGIN", JUST_NOW)
@@ -111,7 +111,7 @@ async def test_what_may_have_changed_while_it_was_read_is_read_again(
     assert len(read) == 40
 
 
-async def test_a_time_in_the_future_is_never_trusted(
+async def test_future_timestamp_is_never_trusted(
     server: ScriptedServer, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembered, "MARGIN", LONG_AGO)
@@ -124,7 +124,7 @@ async def test_a_time_in_the_future_is_never_trusted(
 
 @pytest.fixture
 def coarse(tmp_path: Path) -> Iterator[Path]:
-    """A file system whose clock stands still for milliseconds, as most did before Linux 6.13."""
+    """A file system with a clock granularity of milliseconds, like most before Linux 6.13."""
     folder = tmp_path / "coarse"
     folder.mkdir()
     mount = shutil.which("mount")
@@ -137,7 +137,7 @@ def coarse(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-async def test_a_change_in_the_very_moment_after_the_download_is_noticed(
+async def test_change_right_after_the_download_is_noticed(
     server: ScriptedServer, coarse: Path, read: list[str]
 ) -> None:
     def spoil(result: FileResult) -> None:
@@ -189,7 +189,7 @@ def _swap_with_another(path: Path) -> None:
     ],
     ids=["touched", "chmod", "rewritten", "shortened", "removed", "time restored", "replaced", "swapped"],
 )
-async def test_a_file_that_changed_is_looked_at_again(
+async def test_changed_file_is_verified_again(
     server: ScriptedServer, tmp_path: Path, change: Callable[[Path], None], downloaded: int
 ) -> None:
     await fetch(server, tmp_path)
@@ -199,7 +199,7 @@ async def test_a_file_that_changed_is_looked_at_again(
     assert all_right(tmp_path)
 
 
-async def test_a_file_that_the_server_has_in_another_version_is_fetched(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_newer_version_on_the_server_is_downloaded(server: ScriptedServer, tmp_path: Path) -> None:
     await fetch(server, tmp_path)
     server.put(NAMES[0], CONTENTS[NAMES[0]][::-1])
     report = await fetch(server, tmp_path)
@@ -207,9 +207,7 @@ async def test_a_file_that_the_server_has_in_another_version_is_fetched(server: 
     assert (tmp_path / NAMES[0]).read_bytes() == CONTENTS[NAMES[0]][::-1]
 
 
-async def test_a_folder_that_became_a_link_is_refused_as_it_is_without_memory(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_folder_replaced_by_a_link_is_refused_despite_the_cache(server: ScriptedServer, tmp_path: Path) -> None:
     root = tmp_path / "root"
     await fetch(server, root)
     (root / "media/0").rename(tmp_path / "elsewhere")
@@ -220,7 +218,7 @@ async def test_a_folder_that_became_a_link_is_refused_as_it_is_without_memory(
     assert (report.failed, report.kept) == (7, 13)
 
 
-async def test_it_is_off_by_option(server: ScriptedServer, tmp_path: Path, read: list[str]) -> None:
+async def test_option_turns_the_cache_off(server: ScriptedServer, tmp_path: Path, read: list[str]) -> None:
     await fetch(server, tmp_path, remember=False)
     assert not (tmp_path / STATE).exists()
     await fetch(server, tmp_path)
@@ -228,14 +226,14 @@ async def test_it_is_off_by_option(server: ScriptedServer, tmp_path: Path, read:
     assert len(read) == 40
 
 
-async def test_without_comparing_nothing_is_remembered(server: ScriptedServer, tmp_path: Path, read: list[str]) -> None:
+async def test_no_verify_caches_nothing(server: ScriptedServer, tmp_path: Path, read: list[str]) -> None:
     await fetch(server, tmp_path, verify=False)
     assert not (tmp_path / STATE).exists()
     assert (await fetch(server, tmp_path)).kept == 20
     assert len(read) == 20
 
 
-async def test_a_dry_run_uses_what_is_remembered_and_writes_nothing(
+async def test_dry_run_reads_the_cache_and_writes_nothing(
     server: ScriptedServer, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembered, "MARGIN", LONG_AGO)
@@ -249,7 +247,7 @@ async def test_a_dry_run_uses_what_is_remembered_and_writes_nothing(
     assert read == []
 
 
-async def test_a_few_small_files_leave_no_file_beside_them(
+async def test_few_small_files_create_no_cache_file(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembered, "BATCH_FILES", 256)
@@ -257,7 +255,7 @@ async def test_a_few_small_files_leave_no_file_beside_them(
     assert not (tmp_path / STATE).exists()
 
 
-async def test_the_file_is_private_and_never_counts(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_cache_file_is_private_and_never_counted(server: ScriptedServer, tmp_path: Path) -> None:
     server.put(STATE, b"1")
     async with client(server) as api:
         report = await api.run(RUN).download(tmp_path, raise_on_error=False)
@@ -314,7 +312,7 @@ def _open_to_all(state: Path) -> None:
 @pytest.mark.parametrize(
     "spoil", [_garbage, _damage, _flip, _cut, _stretch, os.unlink, _folder, _pipe, _link, _hard_link, _open_to_all]
 )
-async def test_whatever_the_file_is_the_files_are_right(
+async def test_any_cache_content_leaves_downloads_correct(
     server: ScriptedServer, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     await fetch(server, tmp_path)
@@ -330,7 +328,7 @@ async def test_whatever_the_file_is_the_files_are_right(
 
 
 @pytest.mark.parametrize("spoil", [_damage, _cut, os.unlink])
-async def test_a_damaged_file_is_filled_again(
+async def test_damaged_cache_file_is_rebuilt(
     server: ScriptedServer,
     tmp_path: Path,
     read: list[str],
@@ -347,7 +345,7 @@ async def test_a_damaged_file_is_filled_again(
     assert read == []
 
 
-async def test_another_file_of_that_name_is_left_alone_and_told_of(
+async def test_foreign_file_of_that_name_is_left_alone_and_reported(
     server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / STATE).write_bytes(b"somebody's notes")
@@ -358,7 +356,7 @@ async def test_another_file_of_that_name_is_left_alone_and_told_of(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-async def test_a_disk_that_takes_no_more_of_it_does_not_fail_the_download(
+async def test_full_disk_for_the_cache_does_not_fail_the_download(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_: object) -> None:
@@ -372,7 +370,7 @@ async def test_a_disk_that_takes_no_more_of_it_does_not_fail_the_download(
 
 
 def contents(folder: Path, count: int, prefix: str = "") -> list[VerifiedFile]:
-    """Return as many things to remember, of one file under many names."""
+    """Return that many verified files, the same file under many names."""
     path = folder / "one file"
     if not path.exists():
         path.touch()
@@ -384,7 +382,7 @@ def opened(root: Path) -> VerifiedFileCache:
     return VerifiedFileCache(root, True)
 
 
-def test_the_file_grows_and_keeps_what_it_holds(tmp_path: Path) -> None:
+def test_cache_file_grows_and_keeps_its_records(tmp_path: Path) -> None:
     many = contents(tmp_path, 20_000)
     memory = opened(tmp_path)
     for start in range(0, len(many), 500):
@@ -395,7 +393,7 @@ def test_the_file_grows_and_keeps_what_it_holds(tmp_path: Path) -> None:
     assert (tmp_path / STATE).stat().st_size <= 20_000 * 80
 
 
-def test_memory_is_flat_however_many_files_are_remembered(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_cache(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         tracemalloc.start()
         try:
@@ -431,12 +429,12 @@ def writer(root: Path, prefix: str) -> subprocess.Popen[str]:
     )
 
 
-def test_processes_that_write_at_once_or_are_killed_leave_nothing_false(tmp_path: Path) -> None:
+def test_concurrent_or_killed_writers_leave_no_false_record(tmp_path: Path) -> None:
     contents(tmp_path, 1)
     children = [writer(tmp_path, prefix) for prefix in "abc"]
     try:
         rounds = random.Random(7)
-        for child in children[1:]:  # two are killed on their way, one is left to finish
+        for child in children[1:]:  # two are killed midway, one is left to finish
             assert child.stdout is not None
             for _ in range(rounds.randrange(20, 120)):
                 child.stdout.readline()
@@ -458,7 +456,7 @@ def test_processes_that_write_at_once_or_are_killed_leave_nothing_false(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {STATE, "one file"}
 
 
-def test_the_command_line_can_do_without(tmp_path: Path) -> None:
+def test_command_line_turns_the_cache_off(tmp_path: Path) -> None:
     with LocalServer(tmp_path / "served") as server:
         for n in range(300):
             server.add_file(RUN, f"{n}.txt", b"%d" % n)

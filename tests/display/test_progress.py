@@ -1,4 +1,4 @@
-"""The progress of a download: for objects of the caller's own, on terminals and elsewhere."""
+"""Progress of downloads: for the caller's objects, on terminals and elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ each_method = pytest.mark.parametrize("method", ["started", "advanced", "finishe
 
 
 class Watcher:
-    """Keeps what is reported, and raises at one thing."""
+    """Records the calls, and raises in one of them."""
 
     def __init__(self, raises: str = "") -> None:
         self._raises = raises
@@ -57,7 +57,7 @@ class Watcher:
             raise ZeroDivisionError(self._raises)
 
 
-class TestObjectsOfTheCaller:
+class TestCallerObjects:
     async def test_an_unknown_total_is_none(self, server: ScriptedServer, tmp_path: Path) -> None:
         node, watcher = server.put("a", SMALL, sizeBytes=None), Watcher()
         async with client(server) as api:
@@ -65,7 +65,7 @@ class TestObjectsOfTheCaller:
         assert watcher.told[0] == "started a None"
         assert watcher.told[-1] == "finished a"
 
-    async def test_of_many_files_each_is_begun_and_ended_and_one_that_is_there_is_not(
+    async def test_each_downloaded_file_is_started_and_finished_but_no_kept_one(
         self, server: ScriptedServer, tmp_path: Path
     ) -> None:
         (tmp_path / "there").write_bytes(SMALL)
@@ -83,7 +83,7 @@ class TestObjectsOfTheCaller:
 
     @each_size
     @each_method
-    async def test_what_it_raises_ends_the_download_and_leaves_nothing_unfinished(
+    async def test_exception_ends_the_download_without_leftovers(
         self, server: ScriptedServer, tmp_path: Path, method: str, data: bytes
     ) -> None:
         node = server.put("a", data)
@@ -96,9 +96,7 @@ class TestObjectsOfTheCaller:
             await remote(api, node).fetch(tmp_path, replace=True)
         assert (tmp_path / "a").read_bytes() == data
 
-    async def test_what_it_raises_when_told_of_a_failure_comes_out_with_the_failure(
-        self, server: ScriptedServer, tmp_path: Path
-    ) -> None:
+    async def test_exception_in_failed_keeps_the_original_error(self, server: ScriptedServer, tmp_path: Path) -> None:
         node = server.put("a", SMALL, Answer(status=404))
         async with client(server) as api:
             with pytest.raises(ZeroDivisionError) as caught:
@@ -107,7 +105,7 @@ class TestObjectsOfTheCaller:
         assert list(tmp_path.iterdir()) == []
 
     @each_method
-    async def test_what_it_raises_ends_a_bulk_download_and_leaves_nothing_unfinished(
+    async def test_exception_ends_a_bulk_download_without_leftovers(
         self, server: ScriptedServer, tmp_path: Path, method: str
     ) -> None:
         contents = {f"{n}": SMALL for n in range(20)} | {"large": LARGE}
@@ -175,7 +173,7 @@ SHOW, HIDE = "\x1b[?25h", "\x1b[?25l"
 
 @pytest.fixture
 def holding(tmp_path: Path) -> Iterator[HoldingServer]:
-    """A run of one small file, and three that stop in their middle."""
+    """A run of one small file, and three that stop midway."""
     with HoldingServer(tmp_path / "served") as server:
         server.add_file(RUN, "small.txt", b"small")
         for name in "abc":
@@ -193,14 +191,14 @@ def on_terminal(holding: HoldingServer, tmp_path: Path) -> Callable[[str], Termi
 
 
 def in_order(terminal: Terminal) -> bool:
-    """Return whether the cursor is shown, and the picture gone."""
+    """Return whether the cursor is visible and the display removed."""
     last = terminal.text.splitlines()[-1]
     return terminal.raw.rfind(SHOW) > terminal.raw.rfind(HIDE) and "/s" not in last
 
 
 class TestTerminal:
     @pytest.mark.parametrize("program", [FETCH, ASYNC], ids=["blocking", "async"])
-    def test_one_file_is_shown_while_it_comes(
+    def test_one_file_is_shown_while_it_downloads(
         self, on_terminal: Callable[[str], Terminal], holding: HoldingServer, program: str
     ) -> None:
         with on_terminal(program) as terminal:
@@ -210,7 +208,7 @@ class TestTerminal:
         assert in_order(terminal)
         assert terminal.text.splitlines()[-1] in ("data/held/a", f"{4 * MIB}")
 
-    def test_many_files_are_shown_with_their_total_and_what_is_printed_stands_whole(
+    def test_total_is_shown_and_printed_lines_stay_intact(
         self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
     ) -> None:
         with on_terminal(DOWNLOAD) as terminal:
@@ -234,7 +232,7 @@ class TestTerminal:
         assert in_order(terminal)
         assert "34 done" in terminal.text
 
-    def test_several_at_once_share_the_picture(
+    def test_concurrent_downloads_share_the_display(
         self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
     ) -> None:
         with on_terminal(SEVERAL) as terminal:
@@ -246,7 +244,7 @@ class TestTerminal:
         assert "Traceback" not in terminal.text
 
     @pytest.mark.parametrize("program", [FETCH, DOWNLOAD, ASYNC], ids=["one", "many", "async"])
-    def test_ctrl_c_leaves_the_terminal_in_order(
+    def test_ctrl_c_restores_the_terminal(
         self, on_terminal: Callable[[str], Terminal], program: str, tmp_path: Path
     ) -> None:
         with on_terminal(program) as terminal:
@@ -261,7 +259,7 @@ class TestTerminal:
         assert left == [], "of the picture nothing is left"
         assert not temporaries(tmp_path)
 
-    def test_an_error_leaves_the_terminal_in_order(self, on_terminal: Callable[[str], Terminal]) -> None:
+    def test_error_restores_the_terminal(self, on_terminal: Callable[[str], Terminal]) -> None:
         with on_terminal(FAILS) as terminal:
             assert terminal.read_to_end() == 1
         assert in_order(terminal)
@@ -274,9 +272,11 @@ class TestTerminal:
         assert "pip install '.[cli]'" in terminal.text.replace("\n", "")
 
 
-class TestNobodyToShowItTo:
+class TestNoProgress:
     @pytest.mark.parametrize("terminal", ["none", "dumb"])
-    def test_nothing_is_drawn_listed_or_loaded(self, wandb_server: LocalServer, tmp_path: Path, terminal: str) -> None:
+    def test_no_progress_draws_lists_and_loads_nothing(
+        self, wandb_server: LocalServer, tmp_path: Path, terminal: str
+    ) -> None:
         wandb_server.add_file(RUN, "held/a", SMALL)
         program = WITHOUT_RICH + DOWNLOAD.format(run=RUN)
         environ = environment(wandb_server)
@@ -293,7 +293,7 @@ class TestNobodyToShowItTo:
         assert told == "held/a told\n1 done\n"
         assert [request.operation for request in wandb_server.requests].count("RunFiles") == 1
 
-    async def test_false_is_as_none(
+    async def test_false_is_like_none(
         self, server: ScriptedServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         node = server.put("a", SMALL)
@@ -304,7 +304,7 @@ class TestNobodyToShowItTo:
 
 
 class Canvas:
-    """Keeps what is drawn, and how often it is open at once."""
+    """Records what is drawn, and how many canvases are open at once."""
 
     def __init__(self, fails: Exception | None = None) -> None:
         self._fails = fails
@@ -343,20 +343,20 @@ class TestTally:
             tally.finished(name)
             tally.ended(FileResult(name=name, status="downloaded", size=count))
 
-    def test_bytes_decide_how_much_is_done(self) -> None:
+    def test_share_done_is_counted_in_bytes(self) -> None:
         tally = self.tally(*[MIB] * 8, 40 * MIB)
         for number in range(8):
             self.arrive(tally, f"small/{number}", MIB, MIB)
         assert tally.share == 8 / 48
         assert tally.words() == "8 of 9 files, 8.0 of 48.0 MiB, 0 B/s"
 
-    def test_files_decide_where_none_has_a_byte(self) -> None:
+    def test_share_done_is_counted_in_files_if_all_are_empty(self) -> None:
         tally = self.tally(0, 0, 0, 0)
         tally.ended(FileResult(name="a", status="downloaded"))
         assert tally.share == 1 / 4
         assert self.tally().share == 1
 
-    def test_the_time_left_is_that_of_the_bytes_left(self) -> None:
+    def test_time_left_is_estimated_from_the_bytes_left(self) -> None:
         tally = self.tally(*[MIB] * 100, 300 * MIB)
         tally.remember(10.0)
         for number in range(100):
@@ -366,7 +366,7 @@ class TestTally:
         assert tally.seconds_left == 6.0
         assert tally.words().endswith("50.0 MiB/s, 0:06 left")
 
-    def test_rates_are_of_what_is_received(self) -> None:
+    def test_rate_counts_received_bytes(self) -> None:
         tally = Tally()
         tally.started("a", 100 * MIB)
         tally.remember(0.0)
@@ -379,7 +379,7 @@ class TestTally:
         tally.remember(2.0)
         assert (tally.bytes_done, tally.bytes_a_second) == (2 * MIB, 3 * MIB)
 
-    def test_rates_are_of_the_last_seconds_alone(self) -> None:
+    def test_rate_covers_the_last_seconds(self) -> None:
         tally = self.tally(100 * MIB)
         tally.started("a", 100 * MIB)
         for second in range(20):
@@ -389,7 +389,7 @@ class TestTally:
         tally.remember(60.0)  # rarely looked at: since the last time
         assert tally.bytes_a_second == 2 * MIB / 41
 
-    def test_failed_and_kept_files_leave_nothing_to_wait_for(self) -> None:
+    def test_failed_and_kept_files_count_as_done(self) -> None:
         tally = self.tally(MIB, MIB, 2 * MIB)
         self.arrive(tally, "broken", MIB // 2, MIB)
         tally.failed("broken", OSError())
@@ -400,14 +400,14 @@ class TestTally:
         assert tally.share == 1
         assert tally.words() == "3 of 3 files, 3.0 of 4.0 MiB, 1 failed"
 
-    def test_what_arrives_of_a_file_of_unknown_length_is_expected_too(self) -> None:
+    def test_bytes_of_unknown_length_add_to_the_total(self) -> None:
         tally = self.tally(MIB, None)
         self.arrive(tally, "unknown", 3 * MIB, None)
         assert tally.words() == "0 of 2 files, 3.0 of 4.0 MiB, 0 B/s"
         tally.failed("unknown", OSError())
         assert tally.words() == "0 of 2 files, 0 B of 1.0 MiB, 0 B/s"
 
-    def test_until_all_is_listed_no_total_is_claimed(self) -> None:
+    def test_no_total_before_listing_ends(self) -> None:
         tally = Tally()
         assert (tally.words(), tally.share) == ("Listing the files", None)
         tally.expect(2, 2 * MIB)
@@ -435,7 +435,7 @@ print(report.downloaded, "done")
 class TestPlainLines:
     """Where there is no terminal."""
 
-    def test_they_tell_how_much_is_done(self, holding: HoldingServer, tmp_path: Path) -> None:
+    def test_lines_state_the_share_done(self, holding: HoldingServer, tmp_path: Path) -> None:
         child = subprocess.Popen(
             [sys.executable, "-c", PLAIN.format(run=RUN, closed=False)],
             cwd=tmp_path,
@@ -455,13 +455,13 @@ class TestPlainLines:
             assert child.stdout is not None
             assert child.stdout.read() == "4 done\n"
 
-    def test_a_closed_stderr_is_no_failure_of_a_download(self, holding: HoldingServer, tmp_path: Path) -> None:
+    def test_closed_stderr_does_not_fail_a_download(self, holding: HoldingServer, tmp_path: Path) -> None:
         holding.release()
         code = [sys.executable, "-c", PLAIN.format(run=RUN, closed=True)]
         child = subprocess.run(code, cwd=tmp_path, env=environment(holding), capture_output=True, text=True, check=True)
         assert (child.stdout, child.stderr) == ("4 done\n", "")
 
-    def test_they_are_seldom(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_lines_are_rate_limited(self, capsys: pytest.CaptureFixture[str]) -> None:
         with plain.lines(3600.0) as draw:
             for _ in range(100):
                 draw([Tally()])
@@ -471,7 +471,7 @@ class TestPlainLines:
 
 
 class TestPainter:
-    async def test_it_draws_from_the_first_to_the_last_on_one_canvas(self) -> None:
+    async def test_one_canvas_lasts_from_first_to_last_download(self) -> None:
         canvas, first, second = Canvas(), Tally(), Tally()
         painter = Painter(canvas)
         async with painter.showing(first):
@@ -482,7 +482,7 @@ class TestPainter:
             assert canvas.open == 1
         assert (canvas.open, canvas.times) == (0, 1)
 
-    async def test_it_draws_again_later(self) -> None:
+    async def test_new_canvas_for_later_downloads(self) -> None:
         canvas = Canvas()
         painter = Painter(canvas)
         for _ in range(3):
@@ -491,7 +491,7 @@ class TestPainter:
                 await asyncio.to_thread(canvas.drew.wait)
             assert canvas.open == 0
 
-    def test_in_many_loops_and_threads_at_once_there_is_never_more_than_one_picture(self) -> None:
+    def test_many_loops_and_threads_share_one_display(self) -> None:
         canvas = Canvas()
         painter = Painter(canvas)
 
@@ -507,7 +507,7 @@ class TestPainter:
             thread.join()
         assert (canvas.open, canvas.most_open) == (0, 1)
 
-    async def test_a_terminal_that_is_gone_is_no_failure_of_a_download(self) -> None:
+    async def test_lost_terminal_does_not_fail_a_download(self) -> None:
         canvas = Canvas(fails=OSError(5, os.strerror(5)))
         painter = Painter(canvas)
         async with asyncio.timeout(10), painter.showing(Tally()):
@@ -517,7 +517,7 @@ class TestPainter:
         assert canvas.open == 0
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-    async def test_a_picture_that_cannot_be_drawn_holds_nobody(self) -> None:
+    async def test_display_that_cannot_be_drawn_blocks_nothing(self) -> None:
         canvas = Canvas(fails=ZeroDivisionError())
         async with asyncio.timeout(10), Painter(canvas).showing(Tally()):
             await asyncio.to_thread(canvas.drew.wait)
@@ -527,7 +527,7 @@ class TestPainter:
                 thread.join()
 
 
-async def test_a_display_that_gets_no_thread_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_display_without_a_thread_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -1,4 +1,4 @@
-"""Small files that follow one another over one connection, in one thread: whatever goes wrong with one of them."""
+"""Small files that share a connection and a thread, and faults of one of them."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ pytestmark = pytest.mark.usefixtures("waits")
 
 DATA = bytes(range(256)) * 16
 ODD = "17"
-"""The file that is not like the others, in the middle of them."""
+"""The name of the file with a fault, in the middle of the others."""
 
 
 @pytest.fixture(autouse=True)
 def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk as it is; or one of which each file but the first counts as one that waited for it."""
+    """The disk as it is, or one on which each file but the first counts as having waited."""
     if getattr(request, "param", "as it is") == "with latency":
         monkeypatch.setattr(_waiting, "LONG_WAIT", -1.0)
         monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)
@@ -77,7 +77,7 @@ def asked(server: ScriptedServer) -> Counter[str]:
 
 
 @each_disk
-async def test_many_files_come_over_one_connection_by_one_request_each(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_many_files_share_a_connection_with_one_request_each(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     async with client(server, connections=1) as api:
         report = await api.run(RUN).download(tmp_path)
@@ -128,13 +128,13 @@ ONCE: dict[str, tuple[Callable[[bytes], tuple[Answer | Stored, ...]], int]] = {
 
 
 def patience(steps: object) -> float:
-    """Return after how many seconds a connection is given up: soon only where one is silent; machines are busy."""
+    """Return the stall timeout in seconds: short only if a connection is silent, since machines are busy."""
     return 1.0 if steps in (ONCE["a silent store"][0], ONCE["a store that goes silent"][0]) else 10.0
 
 
 @each_transport
 @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
-async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
+async def test_unexpected_response_costs_no_other_file_a_request(
     server: ScriptedServer,
     tmp_path: Path,
     steps: Callable[[bytes], tuple[Answer | Stored, ...]],
@@ -154,7 +154,7 @@ async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
 
 @pytest.mark.parametrize("disk", ["with latency"], indirect=True)
 @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
-async def test_what_is_out_of_the_ordinary_is_so_on_a_disk_with_latency_too(
+async def test_unexpected_response_on_a_disk_with_latency(
     server: ScriptedServer, tmp_path: Path, steps: Callable[[bytes], tuple[Answer | Stored, ...]], requests: int
 ) -> None:
     contents = put_many(server)
@@ -168,7 +168,7 @@ async def test_what_is_out_of_the_ordinary_is_so_on_a_disk_with_latency_too(
 
 
 class Writing:
-    """Writes small files as ever, but takes a few milliseconds for each; counts those that are being written."""
+    """Writes each small file a few milliseconds late; counts the concurrent writes."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -188,7 +188,7 @@ async def test_a_disk_with_latency_is_used_by_several_threads(
 ) -> None:
     contents, writing = put_many(server, 200), Writing()
     monkeypatch.setattr(batch, "write_whole", writing)
-    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # whatever else the machine does
+    monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # independent of other work on the machine
     async with client(server, connections=2) as api:
         report = await api.run(RUN).download(tmp_path)
     assert {name: data for name, data in written(tmp_path).items() if name in contents} == contents
@@ -196,7 +196,7 @@ async def test_a_disk_with_latency_is_used_by_several_threads(
     assert writing.most > 4
 
 
-async def test_nothing_is_written_any_more_once_a_download_is_cancelled(
+async def test_cancelled_download_writes_nothing_more(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_many(server, 400)
@@ -214,7 +214,7 @@ async def test_nothing_is_written_any_more_once_a_download_is_cancelled(
     assert not temporaries(tmp_path)
 
 
-async def test_a_body_that_was_cut_is_gone_on_with_from_where_it_broke(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_truncated_body_is_resumed_at_the_next_byte(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put(ODD, contents[ODD], Stored(contents[ODD]).but(cut=100, end="close"), Stored(contents[ODD]))
     async with client(server, connections=1) as api:
@@ -223,9 +223,7 @@ async def test_a_body_that_was_cut_is_gone_on_with_from_where_it_broke(server: S
     assert written(tmp_path) == contents
 
 
-async def test_files_that_follow_the_rest_of_another_are_requested_whole(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_files_after_a_resumed_one_are_requested_whole(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put("0", contents["0"], Stored(contents["0"]).but(cut=100, end="close"), Stored(contents["0"]))
     async with client(server, connections=1) as api:
@@ -237,7 +235,7 @@ async def test_files_that_follow_the_rest_of_another_are_requested_whole(
     assert asked(server) == Counter(contents.keys()) + Counter(["0"])
 
 
-async def test_a_redirect_is_followed_to_where_it_leads(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_redirect_is_followed(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put(ODD, contents[ODD], redirect(server.url("/store/elsewhere")))
     server.on("/store/elsewhere", Stored(contents[ODD]))
@@ -248,7 +246,7 @@ async def test_a_redirect_is_followed_to_where_it_leads(server: ScriptedServer, 
 
 
 @each_disk
-async def test_wrong_bytes_are_asked_for_twice_and_never_put_in_place(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_wrong_bytes_are_requested_twice_and_never_published(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     server.put(ODD, contents.pop(ODD), Answer(body=DATA[17:][::-1]))
     async with client(server, connections=1) as api:
@@ -259,14 +257,12 @@ async def test_wrong_bytes_are_asked_for_twice_and_never_put_in_place(server: Sc
 
 
 @each_disk
-async def test_a_store_that_closes_after_a_few_answers_is_connected_to_again(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_store_that_closes_after_a_few_responses_is_reconnected(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     answered = Counter[int]()
 
     def fifth_is_the_last(data: bytes) -> Callable[[Seen], Answer]:
-        def answer(seen: Seen) -> Answer:  # it closes without having said so
+        def answer(seen: Seen) -> Answer:  # it closes without announcing that
             answered[seen.connection] += 1
             return Answer(body=data, end="close" if answered[seen.connection] == 5 else "keep")
 
@@ -281,7 +277,7 @@ async def test_a_store_that_closes_after_a_few_answers_is_connected_to_again(
 
 
 @each_disk
-async def test_no_file_waits_for_one_that_is_slow(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_slow_file_delays_no_other(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server, 100)
     gate, others = asyncio.Event(), asyncio.Event()
     server.put(ODD, contents[ODD], Stored(contents[ODD]).but(gate=gate))
@@ -304,7 +300,7 @@ async def test_no_file_waits_for_one_that_is_slow(server: ScriptedServer, tmp_pa
 
 
 @pytest.mark.fault(102)
-async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
+async def test_slow_disk_leaves_the_event_loop_free(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_many(server)
@@ -330,7 +326,7 @@ async def test_a_disk_that_takes_its_time_leaves_the_loop_free(
 
 
 @each_disk
-async def test_a_slow_disk_is_no_stall_of_the_store(
+async def test_slow_disk_is_not_a_stall(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_many(server, 8)
@@ -347,7 +343,7 @@ async def test_a_slow_disk_is_no_stall_of_the_store(
 
 
 @each_disk
-async def test_a_file_that_cannot_be_written_ends_nothing_but_itself(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_unwritable_file_fails_alone(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     (tmp_path / ODD).mkdir()
     async with client(server, connections=1) as api:
@@ -360,7 +356,7 @@ async def test_a_file_that_cannot_be_written_ends_nothing_but_itself(server: Scr
 
 
 @each_disk
-async def test_a_callback_that_raises_ends_the_download_as_itself(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_exception_in_a_callback_ends_the_download_unchanged(server: ScriptedServer, tmp_path: Path) -> None:
     put_many(server)
 
     def refuse(result: FileResult) -> None:
@@ -373,7 +369,7 @@ async def test_a_callback_that_raises_ends_the_download_as_itself(server: Script
 
 
 @each_disk
-async def test_an_unexpected_error_ends_its_file_and_no_other(
+async def test_unexpected_error_fails_its_file_alone(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = put_many(server)
@@ -403,9 +399,9 @@ async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedSer
 
 
 class TestOneFile:
-    """``fetch`` of a single small file is fetched in the same way, if a connection is idle."""
+    """``fetch`` of a single small file uses the same path if a connection is idle."""
 
-    async def test_files_one_after_the_other_share_a_connection_and_cost_one_request_each(
+    async def test_sequential_files_share_a_connection_with_one_request_each(
         self, server: ScriptedServer, tmp_path: Path
     ) -> None:
         contents = put_many(server)
@@ -416,9 +412,7 @@ class TestOneFile:
         assert set(asked(server).values()) == {1}
         assert len({seen.connection for seen in server.seen()}) == 1
 
-    async def test_a_file_that_is_there_is_left_alone_without_a_request(
-        self, server: ScriptedServer, tmp_path: Path
-    ) -> None:
+    async def test_existing_file_is_kept_without_a_request(self, server: ScriptedServer, tmp_path: Path) -> None:
         first, second = server.put("first", DATA), server.put("second", DATA)
         (tmp_path / "second").write_bytes(b"mine")
         async with client(server) as api:
@@ -430,9 +424,7 @@ class TestOneFile:
             await remote(api, second).fetch(tmp_path, replace=True)
         assert (tmp_path / "second").read_bytes() == DATA
 
-    async def test_a_place_that_cannot_be_used_is_told_without_a_request(
-        self, server: ScriptedServer, tmp_path: Path
-    ) -> None:
+    async def test_unusable_target_is_reported_without_a_request(self, server: ScriptedServer, tmp_path: Path) -> None:
         first, second = server.put("first", DATA), server.put("folder/second", DATA)
         (tmp_path / "outside").mkdir()
         (tmp_path / "root").mkdir()
@@ -446,7 +438,7 @@ class TestOneFile:
 
     @each_transport
     @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
-    async def test_what_is_out_of_the_ordinary_is_survived(
+    async def test_unexpected_responses_are_survived(
         self,
         server: ScriptedServer,
         tmp_path: Path,

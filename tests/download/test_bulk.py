@@ -1,4 +1,4 @@
-"""Downloading many files together: the report, what stays, the one limiter, and memory that does not grow."""
+"""Bulk downloads: report, kept files, the shared limiter, and constant memory."""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ async def test_an_empty_run_is_an_empty_report(server: ScriptedServer, tmp_path:
     assert (report.files, report.failed) == (0, 0)
 
 
-async def test_one_files_failure_does_not_stop_the_others_and_the_report_tells_each(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_one_failure_does_not_stop_the_others_and_is_reported(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server, 30)
     server.put("denied", b"x", refusal(403, "AccessDenied"))
     server.put("broken", b"x", refusal(500, "InternalError"))
@@ -108,7 +106,7 @@ async def test_one_files_failure_does_not_stop_the_others_and_the_report_tells_e
     assert not temporaries(tmp_path)
 
 
-async def test_verify_keeps_what_is_right_and_fetches_what_is_not(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_verify_keeps_good_files_and_downloads_others(server: ScriptedServer, tmp_path: Path) -> None:
     for name in ("right", "other bytes", "shorter", "missing"):
         server.put(name, b"12345")
     server.put("no md5", b"12345", md5=None)
@@ -133,7 +131,7 @@ async def test_verify_keeps_what_is_right_and_fetches_what_is_not(server: Script
     assert not server.seen("/store/right")
 
 
-async def test_keep_leaves_whatever_is_there(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_keep_leaves_existing_files(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("there", b"new")
     server.put("missing", b"new")
     (tmp_path / "there").write_bytes(b"anything")
@@ -143,7 +141,7 @@ async def test_keep_leaves_whatever_is_there(server: ScriptedServer, tmp_path: P
     assert (report.kept, report.downloaded, report.verified) == (1, 1, 1)
 
 
-async def test_replace_fetches_everything(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_replace_downloads_everything(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("there", b"new")
     (tmp_path / "there").write_bytes(b"new")
     async with client(server) as api:
@@ -152,9 +150,7 @@ async def test_replace_fetches_everything(server: ScriptedServer, tmp_path: Path
     assert len(server.seen("/store/there")) == 1
 
 
-async def test_error_counts_what_is_there_as_a_failure_and_fetches_the_rest(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_existing_error_counts_failures_and_downloads_the_rest(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("there", b"new")
     server.put("missing", b"new")
     (tmp_path / "there").write_bytes(b"old")
@@ -164,7 +160,7 @@ async def test_error_counts_what_is_there_as_a_failure_and_fetches_the_rest(
     assert written(tmp_path) == {"there": b"old", "missing": b"new"}
 
 
-async def test_a_dry_run_asks_the_store_for_nothing_and_writes_nothing(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_dry_run_neither_requests_nor_writes(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("there", b"12345")
     server.put("missing", b"1234567")
     (tmp_path / "there").write_bytes(b"12345")
@@ -185,7 +181,7 @@ async def test_include_and_exclude_select_by_name(server: ScriptedServer, tmp_pa
 
 
 @pytest.mark.parametrize("arguments", [{"include": "*.json"}, {"exclude": [""]}, {"existing": "sometimes"}])
-async def test_an_argument_that_makes_no_sense_is_refused_before_any_request(
+async def test_invalid_argument_is_refused_before_any_request(
     server: ScriptedServer, tmp_path: Path, arguments: dict[str, object]
 ) -> None:
     async with client(server) as api:
@@ -194,7 +190,7 @@ async def test_an_argument_that_makes_no_sense_is_refused_before_any_request(
 
 
 def slowly(stored: Stored) -> Program:
-    """Serve an object after some turns of the loop, in which other requests could arrive."""
+    """Serve an object after some iterations of the event loop, in which other requests could arrive."""
 
     async def answer(seen: Seen) -> Answer:
         for _ in range(30):
@@ -226,7 +222,7 @@ async def test_one_connection_is_enough_for_any_mix(server: ScriptedServer, tmp_
     assert server.most_busy == 1
 
 
-async def test_a_file_that_waits_for_another_try_holds_no_connection(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_file_waiting_for_a_retry_holds_no_connection(server: ScriptedServer, tmp_path: Path) -> None:
     gate = asyncio.Event()
 
     async def after_the_other(seen: Seen) -> Answer:
@@ -245,7 +241,7 @@ async def test_a_file_that_waits_for_another_try_holds_no_connection(server: Scr
 
 
 class Endless:
-    """A listing of very many files, page by page, that remembers how far it was asked."""
+    """A listing of very many files, which records how many pages were requested."""
 
     def __init__(self, server: ScriptedServer, pages: int, per_page: int = 100) -> None:
         self.pages, self.per_page, self.asked = pages, per_page, 0
@@ -272,7 +268,7 @@ class Endless:
 
 
 @pytest.mark.fault(101)
-async def test_pages_are_asked_for_only_as_files_are_worked_off(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_pages_are_requested_as_files_complete(server: ScriptedServer, tmp_path: Path) -> None:
     gate = asyncio.Event()
     listing = Endless(server, pages=12)
     server.on("/store/same", Answer(body=b"same", gate=gate))
@@ -293,7 +289,7 @@ async def test_pages_are_asked_for_only_as_files_are_worked_off(server: Scripted
 async def test_memory_does_not_grow_with_the_number_of_files(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The ids of the latest files are remembered; fewer here, so that few files fill that memory.
+    # The ids of the latest files are kept; fewer here, so that few files fill that memory.
     monkeypatch.setattr(pages, "_REMEMBERED_IDS", 500)
     # pytest keeps what is logged, httpx's line for each request too.
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
@@ -304,14 +300,14 @@ async def test_memory_does_not_grow_with_the_number_of_files(
         async with client(server) as api:
             tracemalloc.start()
             try:
-                # A dry run works off the same listing as a download, at a speed that allows for many files.
+                # A dry run reads the same listing as a download, fast enough for many files.
                 report = await api.run(RUN).files(per_page=20).download(tmp_path, dry_run=True)
                 assert report.planned == count * 20
                 return tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
 
-    await peak(50)  # what is loaded and made at the first use
+    await peak(50)  # lazy imports and caches
     most = await peak(50) + 400_000  # 80 bytes for each of 5,000 files more: less than its name and its place take
     # Once more if need be: Python's table of interned names, which paths use, may happen to grow in one of them.
     assert await peak(300) < most or await peak(300) < most
@@ -329,9 +325,7 @@ async def test_the_report_lists_a_bounded_number_of_failures_and_counts_all(
 
 
 @pytest.mark.fault(73)
-async def test_a_listing_that_fails_half_way_is_told_and_leaves_nothing_half_done(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_failed_listing_is_raised_and_leaves_nothing_incomplete(server: ScriptedServer, tmp_path: Path) -> None:
     listing = Endless(server, pages=3)
     server.on("/graphql", listing, graphql_answer(None, status=500))
     server.on("/store/same", Stored(b"same"))
@@ -342,7 +336,7 @@ async def test_a_listing_that_fails_half_way_is_told_and_leaves_nothing_half_don
 
 
 @pytest.mark.fault(68)
-async def test_an_unknown_run_is_an_error_and_no_empty_report(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_unknown_run_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
     server.on("/graphql", graphql_answer({"project": {"internalId": "7", "run": None}}))
     async with client(server) as api:
         error = await error_of(RunNotFoundError, api.run(RUN).download(tmp_path))
@@ -350,7 +344,7 @@ async def test_an_unknown_run_is_an_error_and_no_empty_report(server: ScriptedSe
 
 
 @pytest.mark.fault(105)
-async def test_a_callback_that_raises_ends_the_download_as_itself(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_exception_in_a_callback_ends_the_download_unchanged(server: ScriptedServer, tmp_path: Path) -> None:
     put_many(server, 20)
 
     def stop(result: FileResult) -> None:

@@ -1,4 +1,4 @@
-"""What a bulk download refuses before it writes, names that collide, and what ends it early, such as a full disk."""
+"""Bulk downloads that refuse files before writing, such as colliding names, or end early, such as on a full disk."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ async def report_of(api: AsyncApi, root: Path) -> DownloadReport:
 
 
 @pytest.mark.fault(97)
-async def test_names_that_would_be_one_file_are_refused_before_anything_is_asked_for(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_colliding_names_are_refused_before_any_request(server: ScriptedServer, tmp_path: Path) -> None:
     twins = ["b", "b/c", "d/e/f", "d/e"]
     for name in [*twins, "other", "d/y"]:
         server.put(name, name.encode())
@@ -67,7 +65,7 @@ async def test_names_that_would_be_one_file_are_refused_before_anything_is_asked
     assert (error.report.files, error.report.downloaded, error.report.failed) == (6, 2, 4)
 
 
-def test_a_name_of_a_later_page_does_not_replace_the_file_of_an_earlier_one(tmp_path: Path) -> None:
+def test_name_on_a_later_page_does_not_replace_an_earlier_file(tmp_path: Path) -> None:
     with LocalServer(tmp_path / "served") as server:
         for run in ("1", "2"):
             server.add_file(f"team/project/{run}", "same", run.encode())
@@ -87,7 +85,7 @@ def test_a_name_of_a_later_page_does_not_replace_the_file_of_an_earlier_one(tmp_
     assert written(tmp_path / "data") == {"same": b"1", "other": b"other"}
 
 
-async def test_names_that_were_not_chosen_collide_with_nothing(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_unselected_names_do_not_collide(server: ScriptedServer, tmp_path: Path) -> None:
     for name in ("A", "a"):
         server.put(name, name.encode())
     async with client(server) as api:
@@ -96,7 +94,7 @@ async def test_names_that_were_not_chosen_collide_with_nothing(server: ScriptedS
 
 
 @pytest.mark.fault(90)
-async def test_what_cannot_fit_is_told_before_any_byte_is_asked_for(server: ScriptedServer, mount: Mount) -> None:
+async def test_insufficient_space_is_reported_before_any_request(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=256k")
     for n in range(50):
         server.put(f"{n}", bytes(8 * KIB))
@@ -114,7 +112,7 @@ async def test_what_cannot_fit_is_told_before_any_byte_is_asked_for(server: Scri
     assert "49 listed files were not started" in str(error)
 
 
-async def test_bytes_that_are_there_already_are_not_asked_of_the_disk(server: ScriptedServer, mount: Mount) -> None:
+async def test_existing_bytes_need_no_space(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=256k")
     for n in range(6):
         server.put(f"{n}", b"%d" % n * 32 * KIB)
@@ -124,7 +122,7 @@ async def test_bytes_that_are_there_already_are_not_asked_of_the_disk(server: Sc
     assert (report.kept, report.downloaded) == (3, 3)
 
 
-async def test_pages_that_fit_are_fetched_before_the_one_that_does_not_ends_it(mount: Mount, tmp_path: Path) -> None:
+async def test_pages_that_fit_are_downloaded_first(mount: Mount, tmp_path: Path) -> None:
     disk = mount("size=256k")
     with LocalServer(tmp_path / "served") as server:
         for n in range(9):
@@ -136,10 +134,8 @@ async def test_pages_that_fit_are_fetched_before_the_one_that_does_not_ends_it(m
     assert set(written(disk)) == {f"{n}" for n in range(6)}
 
 
-async def test_what_is_written_and_not_yet_accounted_for_does_not_count_twice(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Files that are in place, and that the event loop has not heard of, take no more room than they have."""
+async def test_written_bytes_do_not_count_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Published files that have not been reported to the event loop do not count twice."""
     loop, heard = asyncio.get_running_loop(), asyncio.Event()
     frees = iter([120, 0, 0])
 
@@ -165,9 +161,7 @@ async def test_what_is_written_and_not_yet_accounted_for_does_not_count_twice(
 
 
 @posix_only("a disk does not say how many files it takes")
-async def test_a_disk_without_room_for_the_new_names_is_told_before_any_request(
-    server: ScriptedServer, mount: Mount
-) -> None:
+async def test_missing_inodes_are_reported_before_any_request(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=1m,nr_inodes=10")
     for n in range(20):
         server.put(f"{n}", b"x")
@@ -178,9 +172,7 @@ async def test_a_disk_without_room_for_the_new_names_is_told_before_any_request(
 
 
 @pytest.mark.fault(78)
-async def test_a_disk_that_fills_up_on_the_way_ends_the_work_with_a_report(
-    server: ScriptedServer, mount: Mount
-) -> None:
+async def test_disk_that_fills_up_ends_the_download_with_a_report(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=256k")
 
     def fill(seen: Seen) -> Answer:
@@ -206,7 +198,9 @@ async def test_a_disk_that_fills_up_on_the_way_ends_the_work_with_a_report(
 
 
 @pytest.mark.fault(84)
-async def test_a_disk_that_becomes_read_only_ends_the_work_with_a_report(server: ScriptedServer, mount: Mount) -> None:
+async def test_disk_that_becomes_read_only_ends_the_download_with_a_report(
+    server: ScriptedServer, mount: Mount
+) -> None:
     disk = mount("size=1m")
 
     async def lock(seen: Seen) -> Answer:
@@ -224,7 +218,7 @@ async def test_a_disk_that_becomes_read_only_ends_the_work_with_a_report(server:
     assert report.files == 20 == report.downloaded + report.failed + report.skipped
 
 
-async def test_a_dry_run_tells_what_is_wanted_whatever_the_disk_has(server: ScriptedServer, mount: Mount) -> None:
+async def test_dry_run_ignores_the_free_space(server: ScriptedServer, mount: Mount) -> None:
     disk = mount("size=64k")
     server.put("a", bytes(100 * KIB))
     async with client(server) as api:
@@ -232,7 +226,7 @@ async def test_a_dry_run_tells_what_is_wanted_whatever_the_disk_has(server: Scri
     assert (report.planned, report.bytes, report.stopped) == (1, 100 * KIB, None)
 
 
-def test_bytes_of_a_file_that_have_come_are_not_counted_twice() -> None:
+def test_received_bytes_do_not_count_twice() -> None:
     ahead, arrived = PlannedSpace(), 0
     ahead.plan(SpaceNeeded(100, 1))
     ahead.plan(SpaceNeeded(7, 1))
@@ -257,11 +251,11 @@ def test_bytes_of_a_file_that_have_come_are_not_counted_twice() -> None:
         (FreeSpace(None, 0), False),
     ],
 )
-def test_what_a_disk_does_not_state_is_not_held_against_it(tmp_path: Path, free: FreeSpace, fits: bool) -> None:
+def test_unknown_free_space_is_no_obstacle(tmp_path: Path, free: FreeSpace, fits: bool) -> None:
     assert (free.shortage(SpaceNeeded(10, 1), tmp_path) is None) is fits
 
 
-def test_the_command_line_says_what_ended_the_work_and_how_to_go_on(mount: Mount, tmp_path: Path) -> None:
+def test_command_line_explains_why_it_stopped_and_how_to_continue(mount: Mount, tmp_path: Path) -> None:
     disk = mount("size=64k")
     with LocalServer(tmp_path / "served") as server:
         for n in range(5):

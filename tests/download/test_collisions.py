@@ -28,7 +28,7 @@ def test_names_of_different_files_are_admitted() -> None:
     assert judged(names) == [[None] * len(names)]
 
 
-def test_of_names_that_come_together_each_is_refused_and_knows_the_other() -> None:
+def test_colliding_names_of_one_page_are_both_refused() -> None:
     assert judged(["A.txt", "b", "a.TXT", "e\u0301", "\u00e9"]) == [
         [
             Collision("a.TXT", nested=False),
@@ -40,7 +40,7 @@ def test_of_names_that_come_together_each_is_refused_and_knows_the_other() -> No
     ]
 
 
-def test_a_file_that_is_the_folder_of_another_collides_with_it_whichever_comes_first() -> None:
+def test_file_collides_with_a_folder_of_its_name_in_either_order() -> None:
     nested = [Collision("a/b/c", nested=True), Collision("A", nested=True)]
     assert judged(["A", "a/b/c"]) == [nested]
     assert judged(["a/b/c", "A"]) == [nested[::-1]]
@@ -48,7 +48,7 @@ def test_a_file_that_is_the_folder_of_another_collides_with_it_whichever_comes_f
     assert judged(["a/b/c"], ["A"], ["a/B"]) == [[None], *[[Collision("", nested=True)]] * 2]
 
 
-def test_a_name_of_a_later_page_is_refused_and_the_earlier_one_stays() -> None:
+def test_later_colliding_name_is_refused() -> None:
     assert judged(["A", "b"], ["a", "c"], ["B", "C", "d"]) == [
         [None, None],
         [Collision("", nested=False), None],
@@ -56,20 +56,20 @@ def test_a_name_of_a_later_page_is_refused_and_the_earlier_one_stays() -> None:
     ]
 
 
-def test_what_collides_with_a_refused_name_is_refused_too() -> None:
+def test_collision_with_a_refused_name_is_refused() -> None:
     assert judged(["a", "A"], ["a"])[1] == [Collision("", nested=False, repeated=True)]
     assert judged(["a", "a/b/c"], ["a/b/d"])[1] == [Collision("", nested=True)]
 
 
 @pytest.mark.fault(97, 116)
-def test_names_that_differ_in_case_are_admitted_where_the_disk_tells_them_apart() -> None:
+def test_case_variants_are_accepted_on_a_case_sensitive_disk() -> None:
     names = ["A", "a", "b", "B/c", "caf\u00e9", "cafe\u0301", "x.", "x"]
     assert judged(names, folds=lambda _: False) == [[None] * len(names)]
     assert judged(*([name] for name in names), folds=lambda _: False) == [[None]] * len(names)
 
 
 @pytest.mark.fault(97)
-def test_equal_names_and_folders_of_a_files_name_collide_on_every_disk() -> None:
+def test_equal_names_and_file_folder_pairs_always_collide() -> None:
     assert judged(["A", "a", "A", "B", "B/c"], folds=lambda _: False) == [
         [
             Collision("A", nested=False, repeated=True),
@@ -86,7 +86,7 @@ def test_equal_names_and_folders_of_a_files_name_collide_on_every_disk() -> None
     ]
 
 
-def test_the_disk_is_asked_for_names_that_may_collide_only() -> None:
+def test_disk_is_probed_only_for_possible_collisions() -> None:
     asked: list[tuple[str, ...]] = []
 
     def folds(path: tuple[str, ...]) -> bool:
@@ -104,7 +104,7 @@ def test_the_disk_is_asked_for_names_that_may_collide_only() -> None:
 
 
 @pytest.mark.fault(117)
-def test_the_work_for_a_folder_does_not_grow_with_the_depth_of_names() -> None:
+def test_work_per_folder_does_not_grow_with_depth() -> None:
     def searched(depth: int, files: int) -> float:
         count = 0
 
@@ -127,7 +127,7 @@ def test_the_work_for_a_folder_does_not_grow_with_the_depth_of_names() -> None:
 
 
 @given(st.lists(st.lists(st.text("aAbé/", min_size=1, max_size=5), max_size=6), max_size=4))
-def test_no_admitted_file_is_another_one_or_its_folder(pages: list[list[str]]) -> None:
+def test_accepted_names_never_collide(pages: list[list[str]]) -> None:
     pages = [[name for name in page if all(name.split("/"))] for page in pages]
     collisions = judged(*pages)
     admitted = [

@@ -42,7 +42,7 @@ async def gather(file: AsyncFile, start: int = 0, stop: int | None = None) -> by
     return b"".join([piece async for piece in file.stream(start, stop)])
 
 
-async def test_read_bytes_and_read_text_give_the_whole_file_and_write_nothing(
+async def test_read_bytes_and_read_text_return_the_whole_file(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -71,7 +71,7 @@ async def test_an_empty_file_reads_as_nothing(server: ScriptedServer) -> None:
 
 @pytest.mark.parametrize("size", [len(DATA), None], ids=["size known", "size unknown"])
 @pytest.mark.parametrize("ranges", [True, False], ids=["ranges served", "ranges ignored"])
-async def test_a_stream_gives_exactly_the_bytes_asked_for(
+async def test_stream_yields_exactly_the_requested_bytes(
     server: ScriptedServer, size: int | None, ranges: bool
 ) -> None:
     node = server.put("a", DATA, Stored(DATA, ranges=ranges), sizeBytes=size)
@@ -84,7 +84,7 @@ async def test_a_stream_gives_exactly_the_bytes_asked_for(
         await check(start, stop)
 
 
-async def test_a_stream_beyond_the_end_is_cut_to_the_file(server: ScriptedServer) -> None:
+async def test_stream_stops_at_the_end_of_the_file(server: ScriptedServer) -> None:
     node = server.put("a", DATA)
     async with client(server) as api:
         assert await gather(remote(api, node), 5, 10**12) == DATA[5:]
@@ -100,7 +100,7 @@ async def test_a_stream_beyond_the_end_is_cut_to_the_file(server: ScriptedServer
     length=st.none() | st.integers(0, len(DATA)),
     cuts=st.lists(st.integers(0, len(DATA)), max_size=2),
 )
-def test_whatever_breaks_each_byte_comes_once_and_in_order(start: int, length: int | None, cuts: list[int]) -> None:
+def test_every_byte_arrives_once_and_in_order_despite_failures(start: int, length: int | None, cuts: list[int]) -> None:
     stop = None if length is None else start + length
 
     async def check() -> None:
@@ -114,7 +114,7 @@ def test_whatever_breaks_each_byte_comes_once_and_in_order(start: int, length: i
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, None), (5, 4), (0, -1)])
-async def test_a_range_that_is_none_is_refused_before_any_request(
+async def test_invalid_range_is_refused_before_any_request(
     server: ScriptedServer, start: int, stop: int | None
 ) -> None:
     node = server.put("a", DATA)
@@ -123,7 +123,7 @@ async def test_a_range_that_is_none_is_refused_before_any_request(
     assert server.requests == []
 
 
-async def test_a_part_is_asked_for_as_a_range_and_only_that_part_comes(server: ScriptedServer) -> None:
+async def test_only_the_requested_range_is_transferred(server: ScriptedServer) -> None:
     node = server.put("a", DATA)
     async with client(server) as api:
         await gather(remote(api, node), 100, 200)
@@ -131,7 +131,7 @@ async def test_a_part_is_asked_for_as_a_range_and_only_that_part_comes(server: S
 
 
 @pytest.mark.fault(6)
-async def test_a_stream_that_breaks_goes_on_where_it_broke_with_the_same_object(server: ScriptedServer) -> None:
+async def test_broken_stream_resumes_with_the_same_object(server: ScriptedServer) -> None:
     stored = Stored(DATA)
     node = server.put("a", DATA, stored.but(cut=500, end="reset"), stored)
     async with client(server) as api:
@@ -143,7 +143,7 @@ async def test_a_stream_that_breaks_goes_on_where_it_broke_with_the_same_object(
 
 
 @pytest.mark.fault(29)
-async def test_a_stream_of_an_object_that_was_replaced_ends_with_an_error(server: ScriptedServer) -> None:
+async def test_stream_of_a_replaced_object_raises(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA).but(cut=500, end="close"), Stored(DATA[::-1], '"v2"'))
     got = b""
     async with client(server) as api:
@@ -158,7 +158,7 @@ async def test_a_stream_of_an_object_that_was_replaced_ends_with_an_error(server
 
 
 @pytest.mark.fault(9)
-async def test_a_whole_stream_of_wrong_bytes_ends_with_an_error(server: ScriptedServer) -> None:
+async def test_complete_stream_of_wrong_bytes_raises(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA[::-1]))
     async with client(server) as api:
         error = await error_of(IntegrityError, gather(remote(api, node)))
@@ -166,7 +166,7 @@ async def test_a_whole_stream_of_wrong_bytes_ends_with_an_error(server: Scripted
 
 
 @pytest.mark.fault(9, 10)
-async def test_bytes_read_into_memory_are_fetched_once_more_before_that_is_an_error(server: ScriptedServer) -> None:
+async def test_wrong_bytes_in_memory_are_requested_once_more(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA[::-1]), Stored(DATA))
     bad = server.put("b", DATA, Stored(DATA[::-1]))
     async with client(server) as api:
@@ -176,7 +176,7 @@ async def test_bytes_read_into_memory_are_fetched_once_more_before_that_is_an_er
 
 
 @pytest.mark.fault(5)
-async def test_a_longer_body_than_asked_for_is_never_handed_out(server: ScriptedServer) -> None:
+async def test_bytes_beyond_the_requested_range_are_never_yielded(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA).but(endless=True, framing="chunked"))
     got = b""
     async with client(server) as api:
@@ -190,7 +190,7 @@ async def test_a_longer_body_than_asked_for_is_never_handed_out(server: Scripted
     assert len(got) <= len(DATA)
 
 
-async def test_failures_come_as_the_contracts_errors(server: ScriptedServer) -> None:
+async def test_failures_raise_the_documented_errors(server: ScriptedServer) -> None:
     gone = server.put("gone", DATA, refusal(404, "NoSuchKey"))
     failing = server.put("failing", DATA, refusal(500, "InternalError"))
     reference = server.put("reference", DATA, directUrl="s3://bucket/key", url="s3://bucket/key")
@@ -207,7 +207,7 @@ async def test_failures_come_as_the_contracts_errors(server: ScriptedServer) -> 
 
 
 @pytest.mark.fault(94)
-async def test_a_stream_that_is_left_early_frees_its_connection_slot(server: ScriptedServer) -> None:
+async def test_abandoned_stream_releases_its_slot(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Stored(DATA).but(end="stall", cut=5000))
     other = server.put("b", DATA)
     async with client(server, connections=1) as api:
@@ -218,7 +218,7 @@ async def test_a_stream_that_is_left_early_frees_its_connection_slot(server: Scr
             assert await remote(api, other).read_bytes() == DATA
 
 
-async def test_bytes_are_handed_out_as_they_arrive(server: ScriptedServer) -> None:
+async def test_bytes_are_yielded_as_they_arrive(server: ScriptedServer) -> None:
     gate = asyncio.Event()
     node = server.put("a", DATA, Stored(DATA).but(gate=gate, gate_at=1000))
     got = b""
@@ -230,7 +230,7 @@ async def test_bytes_are_handed_out_as_they_arrive(server: ScriptedServer) -> No
     assert got == DATA
 
 
-async def test_what_a_slow_reader_does_with_the_bytes_is_not_taken_for_a_stall(server: ScriptedServer) -> None:
+async def test_slow_consumer_is_not_a_stall(server: ScriptedServer) -> None:
     node = server.put("a", DATA, Answer(body=DATA, piece=100, pause=0.001))
     patient = client(server, stall_seconds=0.2, stall_bytes=5000)
     async with patient as api, aclosing(remote(api, node).stream()) as pieces:

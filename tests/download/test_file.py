@@ -1,4 +1,4 @@
-"""The download of one file: the contract of `download` and `fetch`, and every fault of the store."""
+"""Downloads of one file: the guarantees of `download` and `fetch`, and every fault of the store."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ class Told:
         self.events.append(f"failed {name} {type(error).__name__}")
 
 
-# The contract
+# Guarantees
 
 
-async def test_download_gives_the_file_open_for_awaited_reads_as_text(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_download_returns_an_open_async_text_file(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("config.yaml", "a: ü\n".encode())
     async with client(server) as api, await remote(api, node).download(tmp_path) as text:
         assert await text.read() == "a: ü\n"
@@ -122,9 +122,7 @@ async def test_download_gives_the_file_open_for_awaited_reads_as_text(server: Sc
 
 
 @each_shape
-async def test_fetch_writes_the_same_bytes_to_root_and_name(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_fetch_writes_the_bytes_below_the_root(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     node = server.put("media/images/ä b+c%.bin", shape.data)
     async with client(server, part_size=shape.part_size) as api:
         path = await remote(api, node).fetch(tmp_path / "new" / "root")
@@ -133,9 +131,7 @@ async def test_fetch_writes_the_same_bytes_to_root_and_name(
     assert not temporaries(tmp_path)
 
 
-async def test_a_small_file_costs_one_request_to_the_store_and_none_to_the_api(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_small_file_takes_one_request_to_the_store_only(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(SMALL))
     async with client(server) as api:
         await remote(api, node).fetch(tmp_path)
@@ -144,9 +140,7 @@ async def test_a_small_file_costs_one_request_to_the_store_and_none_to_the_api(
 
 
 @pytest.mark.fault(32)
-async def test_an_empty_file_is_written_and_never_asked_for_with_a_range(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_empty_file_is_never_requested_by_range(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("empty", b"")
     async with client(server) as api:
         path = await remote(api, node).fetch(tmp_path)
@@ -154,9 +148,7 @@ async def test_an_empty_file_is_written_and_never_asked_for_with_a_range(
     assert [seen.range for seen in server.seen()] == [None]
 
 
-async def test_a_large_file_comes_in_ranges_that_are_the_whole_without_overlap(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_large_file_is_requested_in_disjoint_ranges(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(LARGE))
     async with client(server, part_size=MIB) as api:
         await remote(api, node).fetch(tmp_path)
@@ -166,7 +158,7 @@ async def test_a_large_file_comes_in_ranges_that_are_the_whole_without_overlap(
     assert {seen.headers["accept-encoding"] for seen in server.seen()} == {"identity"}
 
 
-async def test_a_file_of_unknown_size_comes_in_one_piece(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_file_of_unknown_size_is_one_request(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(LARGE), sizeBytes=None)
     async with client(server, part_size=MIB) as api:
         path = await remote(api, node).fetch(tmp_path)
@@ -174,9 +166,7 @@ async def test_a_file_of_unknown_size_comes_in_one_piece(server: ScriptedServer,
     assert len(server.seen()) == 1
 
 
-async def test_an_existing_file_is_an_error_of_both_kinds_and_stays_as_it_is(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_existing_file_raises_and_is_unchanged(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"new")
     (tmp_path / "a.bin").write_bytes(b"old")
     async with client(server) as api:
@@ -189,7 +179,7 @@ async def test_an_existing_file_is_an_error_of_both_kinds_and_stays_as_it_is(
     assert server.requests == []
 
 
-async def test_exist_ok_gives_what_is_there_without_a_request(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_exist_ok_returns_the_existing_file_without_a_request(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", b"new")
     (tmp_path / "a.txt").write_bytes(b"old")
     async with client(server) as api, await remote(api, node).download(tmp_path, exist_ok=True) as text:
@@ -197,7 +187,7 @@ async def test_exist_ok_gives_what_is_there_without_a_request(server: ScriptedSe
     assert server.requests == []
 
 
-async def test_what_is_there_needs_no_request_for_a_pickled_file_either(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_existing_file_needs_no_request_after_pickling(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", b"new")
     (tmp_path / "a.txt").write_bytes(b"old")
     async with client(server) as api:
@@ -209,9 +199,7 @@ async def test_what_is_there_needs_no_request_for_a_pickled_file_either(server: 
 
 
 @pytest.mark.parametrize("exist_ok", [False, True])
-async def test_replace_overwrites_whether_or_not_existing_is_fine(
-    server: ScriptedServer, tmp_path: Path, exist_ok: bool
-) -> None:
+async def test_replace_overrides_exist_ok(server: ScriptedServer, tmp_path: Path, exist_ok: bool) -> None:
     node = server.put("a.bin", b"new")
     (tmp_path / "a.bin").write_bytes(b"older and longer")
     async with client(server) as api:
@@ -219,9 +207,7 @@ async def test_replace_overwrites_whether_or_not_existing_is_fine(
     assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 
-async def test_the_api_argument_stands_in_for_the_client_that_a_pickled_file_lost(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_api_argument_replaces_the_lost_client(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", b"text")
     async with client(server) as api:
         dumped = pickle.dumps(remote(api, node))
@@ -229,13 +215,13 @@ async def test_the_api_argument_stands_in_for_the_client_that_a_pickled_file_los
         await error_of(ConfigurationError, again.fetch(tmp_path))
         async with await again.download(tmp_path, api=api) as text:
             assert await text.read() == "text"
-    # The signature was taken out before pickling, so a fresh one was requested.
+    # Pickling removes the signature, so a fresh URL was requested.
     assert [seen.path for seen in server.requests] == ["/graphql", "/store/a.txt"]
 
 
 @posix_only("permissions are the folder's")
 @pytest.mark.fault(109)
-async def test_the_new_file_has_the_permissions_that_the_umask_gives(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_new_file_follows_the_umask(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(LARGE))
     (tmp_path / "usual").touch()
     async with client(server) as api:
@@ -244,7 +230,7 @@ async def test_the_new_file_has_the_permissions_that_the_umask_gives(server: Scr
 
 
 @each_shape
-async def test_progress_is_told_of_every_byte_once(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
+async def test_progress_counts_every_byte_once(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     stored, told = Stored(shape.data), Told()
     node = server.put("a.bin", shape.data, stored.but(body=bytes(100), length=100), stored)
     async with client(server, part_size=shape.part_size) as api:
@@ -253,7 +239,7 @@ async def test_progress_is_told_of_every_byte_once(server: ScriptedServer, tmp_p
     assert told.count == shape.size
 
 
-async def test_progress_is_told_of_a_failure(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_progress_reports_a_failure(server: ScriptedServer, tmp_path: Path) -> None:
     told = Told()
     node = server.put("a.bin", b"right", Answer(body=b"wrong"))
     async with client(server) as api:
@@ -263,7 +249,7 @@ async def test_progress_is_told_of_a_failure(server: ScriptedServer, tmp_path: P
 
 @pytest.mark.fault(92)
 @each_shape
-async def test_durable_flushes_the_file_before_and_the_folder_after_it_is_published(
+async def test_durable_flushes_file_and_folder(
     server: ScriptedServer, tmp_path: Path, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[tuple[str, bool]] = []
@@ -281,12 +267,12 @@ async def test_durable_flushes_the_file_before_and_the_folder_after_it_is_publis
     assert flushed == [("file", False), *([] if WINDOWS else [("folder", True)])]
 
 
-# The disk, the loop, and other clients
+# The disk, the event loop, and other clients
 
 
 @pytest.mark.fault(102)
 @each_shape
-async def test_file_work_is_never_done_on_the_loops_thread(
+async def test_file_work_never_runs_on_the_event_loop_thread(
     server: ScriptedServer, tmp_path: Path, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_module("wbfiles_async._async.handle")  # loaded at its first use, once in a process
@@ -307,7 +293,7 @@ async def test_file_work_is_never_done_on_the_loops_thread(
     (tmp_path / "folder" / "a.txt").write_bytes(b"old")
     async with client(server, part_size=shape.part_size, durable=True) as api:
         file = remote(api, node)
-        # "close" is left out: the loop's own sockets and selectors use it.
+        # Without "close", which the event loop's sockets and selectors use.
         for name in ("open", WRITE, "pread", "stat", "mkdir", "replace", "link", "unlink", "fchmod", "fsync"):
             watch(name)
         handle = await file.download(tmp_path, replace=True)
@@ -318,7 +304,7 @@ async def test_file_work_is_never_done_on_the_loops_thread(
 
 
 @pytest.mark.fault(102)
-async def test_a_slow_disk_holds_up_neither_the_loop_nor_another_client(
+async def test_slow_disk_blocks_neither_loop_nor_other_clients(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, quick = server.put("slow", b"s" * SMALL), server.put("quick", b"q" * SMALL)
@@ -331,7 +317,7 @@ async def test_a_slow_disk_holds_up_neither_the_loop_nor_another_client(
 
     before_each_write(monkeypatch, wait)
     async with client(server) as one, client(server) as other:
-        # As many slow writes as the first client has threads, and more.
+        # More slow writes than the first client has threads.
         writes = [asyncio.create_task(remote(one, slow).fetch(tmp_path / str(n))) for n in range(6)]
         await asyncio.to_thread(blocked.acquire)
         assert await remote(one, quick).read_bytes() == b"q" * SMALL
@@ -369,7 +355,7 @@ async def test_two_clients_with_different_keys_and_servers_work_side_by_side(tmp
 
 @pytest.mark.fault(109)
 @each_shape
-async def test_until_it_is_whole_there_is_a_private_sibling_and_the_old_file(
+async def test_incomplete_file_is_private_and_the_old_one_stays(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     gate = asyncio.Event()
@@ -394,7 +380,7 @@ async def test_until_it_is_whole_there_is_a_private_sibling_and_the_old_file(
 @pytest.mark.fault(86)
 @each_shape
 @pytest.mark.parametrize("exist_ok", [False, True])
-async def test_a_file_that_appears_meanwhile_is_never_overwritten_without_replace(
+async def test_file_appearing_meanwhile_is_never_overwritten(
     server: ScriptedServer, tmp_path: Path, shape: Shape, exist_ok: bool
 ) -> None:
     gate = asyncio.Event()
@@ -415,7 +401,7 @@ async def test_a_file_that_appears_meanwhile_is_never_overwritten_without_replac
 
 @pytest.mark.fault(97)
 @each_shape
-async def test_of_two_downloads_to_one_place_one_is_there_whole(
+async def test_concurrent_downloads_leave_one_complete_file(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     one, two = shape.data, content(shape.size, seed=1)
@@ -446,7 +432,7 @@ each_break = pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN.keys()
 @pytest.mark.fault(1, 2, 3, 6, 12)
 @each_shape
 @each_break
-async def test_a_body_that_breaks_off_is_taken_up_where_it_broke(
+async def test_truncated_body_is_resumed(
     server: ScriptedServer, tmp_path: Path, shape: Shape, fault: dict[str, object]
 ) -> None:
     stored = Stored(shape.data)
@@ -466,7 +452,7 @@ async def test_a_body_that_breaks_off_is_taken_up_where_it_broke(
 @pytest.mark.fault(1, 2, 3, 6, 12, 87)
 @each_shape
 @each_break
-async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
+async def test_always_truncated_body_raises_and_keeps_the_old_file(
     server: ScriptedServer, tmp_path: Path, shape: Shape, fault: dict[str, object]
 ) -> None:
     node = server.put("a.bin", shape.data, Stored(shape.data).but(cut=1000, **fault))
@@ -486,10 +472,8 @@ async def test_a_body_that_always_breaks_off_is_an_error_and_the_old_file_stays(
 
 @each_transport
 @pytest.mark.fault(2, 50)
-async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begun_again_for_ever(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
-    # What cannot be taken up where it broke was no progress, however many bytes have arrived.
+async def test_always_truncated_file_of_unknown_length_ends(server: ScriptedServer, tmp_path: Path) -> None:
+    # Bytes that cannot be resumed are no progress, however many have arrived.
     node = server.put("a.bin", content(LARGE), Stored(content(LARGE)).but(cut=LARGE - 1, end="close"), sizeBytes=None)
     async with client(server, attempts=3) as api, asyncio.timeout(20):
         await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -500,7 +484,7 @@ async def test_a_large_file_of_unknown_length_that_always_breaks_off_is_not_begu
 @each_transport
 @pytest.mark.fault(13)
 @each_shape
-async def test_a_trickle_is_given_up_and_taken_up_again(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
+async def test_trickle_is_abandoned_and_resumed(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     stored = Stored(shape.data)
     node = server.put("a.bin", shape.data, stored.but(piece=1, pause=0.05), stored)
     async with client(server, part_size=shape.part_size, stall_seconds=0.2) as api:
@@ -511,7 +495,7 @@ async def test_a_trickle_is_given_up_and_taken_up_again(server: ScriptedServer, 
 
 @each_transport
 @pytest.mark.fault(15)
-async def test_a_slow_connection_that_moves_enough_is_no_fault(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_slow_but_healthy_connection_is_no_fault(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", content(20), Answer(body=content(20), piece=1, pause=0.02))
     async with client(server, stall_seconds=0.1, stall_bytes=2) as api:
         await remote(api, node).fetch(tmp_path)
@@ -521,7 +505,7 @@ async def test_a_slow_connection_that_moves_enough_is_no_fault(server: ScriptedS
 @each_transport
 @pytest.mark.fault(14)
 @each_shape
-async def test_an_answer_that_does_not_begin_is_asked_for_on_a_new_connection(
+async def test_silent_response_is_retried_on_a_new_connection(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     node = server.put("a.bin", shape.data, Answer(gate=asyncio.Event()), Stored(shape.data))
@@ -534,9 +518,7 @@ async def test_an_answer_that_does_not_begin_is_asked_for_on_a_new_connection(
 
 @each_transport
 @pytest.mark.fault(13)
-async def test_a_refusal_that_trickles_is_given_up_like_a_body_that_does(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_trickling_refusal_is_abandoned(server: ScriptedServer, tmp_path: Path) -> None:
     endless = refusal(503, "SlowDown").but(piece=1, pause=0.05, endless=True, framing="chunked")
     node = server.put("a.bin", b"data", endless, Stored(b"data"))
     async with client(server, stall_seconds=0.2) as api, asyncio.timeout(5):
@@ -548,7 +530,7 @@ async def test_a_refusal_that_trickles_is_given_up_like_a_body_that_does(
 @pytest.mark.fault(5)
 @each_shape
 @pytest.mark.parametrize("framing", ["chunked", "none"])
-async def test_a_body_longer_than_the_file_is_cut_off_and_the_disk_does_not_fill(
+async def test_oversized_body_is_cut_off(
     server: ScriptedServer, tmp_path: Path, shape: Shape, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = server.put("a.bin", shape.data, Stored(shape.data).but(endless=True, framing=framing))
@@ -577,9 +559,7 @@ def flipped(data: bytes, at: int) -> bytes:
 @each_transport
 @pytest.mark.fault(9)
 @each_shape
-async def test_a_flipped_bit_is_noticed_and_the_whole_file_fetched_once_more(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_flipped_bit_causes_one_whole_download(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     bad, good = Stored(flipped(shape.data, 4000)), Stored(shape.data)
     steps: list[Step] = [*([bad] * shape.parts), good]
     node = server.put("a.bin", shape.data, *steps)
@@ -592,9 +572,7 @@ async def test_a_flipped_bit_is_noticed_and_the_whole_file_fetched_once_more(
 @each_transport
 @pytest.mark.fault(9, 10, 87)
 @each_shape
-async def test_wrong_bytes_twice_are_an_error_that_tells_both_digests(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_wrong_bytes_twice_raise_with_both_digests(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     node = server.put("a.bin", shape.data, Stored(flipped(shape.data, shape.size - 1)))
     (tmp_path / "a.bin").write_bytes(b"old")
     async with client(server, part_size=shape.part_size) as api:
@@ -609,9 +587,7 @@ async def test_wrong_bytes_twice_are_an_error_that_tells_both_digests(
 
 @each_transport
 @each_shape
-async def test_wrong_bytes_go_unnoticed_only_when_verification_is_switched_off(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_wrong_bytes_pass_only_without_verification(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     wrong = flipped(shape.data, 0)
     node = server.put("a.bin", shape.data, Stored(wrong))
     async with client(server, part_size=shape.part_size, verify=False) as api:
@@ -623,7 +599,7 @@ async def test_wrong_bytes_go_unnoticed_only_when_verification_is_switched_off(
 @pytest.mark.fault(2, 4, 24)
 @each_shape
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
-async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_again_and_never_published(
+async def test_short_complete_response_is_never_published(
     server: ScriptedServer, tmp_path: Path, shape: Shape, framing: str
 ) -> None:
     node = server.put("a.bin", shape.data, Stored(shape.data[:-10]).but(framing=framing))
@@ -637,7 +613,7 @@ async def test_a_complete_answer_that_is_shorter_than_listed_is_listed_again_and
 @each_transport
 @pytest.mark.fault(24, 28)
 @each_shape
-async def test_a_listing_that_was_out_of_date_is_renewed(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
+async def test_outdated_listing_is_refreshed(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     new = content(shape.size + 10, seed=1)
     stale = server.put("a.bin", shape.data)
     server.put("a.bin", new)
@@ -647,15 +623,13 @@ async def test_a_listing_that_was_out_of_date_is_renewed(server: ScriptedServer,
     assert len(server.seen("/graphql")) == 1
 
 
-# Ranges that are not served as asked
+# Ranges that are not served as requested
 
 
 @each_transport
 @pytest.mark.fault(19)
 @each_shape
-async def test_a_store_that_ignores_ranges_gives_the_file_in_one_piece_and_that_is_remembered(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_store_without_ranges_is_remembered(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     whole = Stored(shape.data, ranges=False)
     nodes = [server.put("a.bin", shape.data, whole), server.put("b.bin", shape.data, whole)]
     async with client(server, part_size=shape.part_size) as api:
@@ -668,7 +642,7 @@ async def test_a_store_that_ignores_ranges_gives_the_file_in_one_piece_and_that_
 
 @each_transport
 @pytest.mark.fault(19)
-async def test_a_cut_body_of_a_store_that_ignores_ranges_is_begun_again(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_truncated_body_without_ranges_restarts(server: ScriptedServer, tmp_path: Path) -> None:
     whole = Stored(content(SMALL), ranges=False)
     node = server.put("a.bin", content(SMALL), whole.but(cut=1000, end="close"), whole)
     async with client(server) as api:
@@ -693,7 +667,7 @@ MISPLACED = {
 @each_transport
 @pytest.mark.fault(21, 27)
 @pytest.mark.parametrize("place", MISPLACED.values(), ids=MISPLACED.keys())
-async def test_a_partial_answer_that_does_not_say_properly_what_it_is_gives_way_to_the_whole(
+async def test_partial_response_without_valid_content_range_falls_back(
     server: ScriptedServer, tmp_path: Path, place: str | None
 ) -> None:
     stored = Stored(content(LARGE))
@@ -714,7 +688,7 @@ async def test_a_partial_answer_that_does_not_say_properly_what_it_is_gives_way_
 
 @each_transport
 @pytest.mark.fault(25)
-async def test_several_ranges_in_one_answer_give_way_to_the_whole(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_multipart_response_falls_back(server: ScriptedServer, tmp_path: Path) -> None:
     stored = Stored(content(LARGE))
 
     def multipart(seen: Seen) -> Answer:
@@ -732,9 +706,7 @@ async def test_several_ranges_in_one_answer_give_way_to_the_whole(server: Script
 @each_transport
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("longer", [-10, 10])
-async def test_a_partial_answer_whose_length_contradicts_its_place_gives_way_to_the_whole(
-    server: ScriptedServer, tmp_path: Path, longer: int
-) -> None:
+async def test_partial_response_of_wrong_length_falls_back(server: ScriptedServer, tmp_path: Path, longer: int) -> None:
     stored = Stored(content(LARGE))
 
     def contradictory(seen: Seen) -> Answer:
@@ -748,9 +720,7 @@ async def test_a_partial_answer_whose_length_contradicts_its_place_gives_way_to_
 
 
 @each_transport
-async def test_a_store_that_gives_less_than_a_part_at_a_time_is_asked_on(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_shorter_partial_responses_are_continued(server: ScriptedServer, tmp_path: Path) -> None:
     stored = Stored(content(LARGE))
 
     def miserly(seen: Seen) -> Answer:
@@ -767,9 +737,7 @@ async def test_a_store_that_gives_less_than_a_part_at_a_time_is_asked_on(
 @each_transport
 @pytest.mark.fault(35, 37)
 @each_shape
-async def test_a_compressed_body_that_is_corrupt_is_an_error_and_never_the_file(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_corrupt_compressed_body_raises(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     body = gzip.compress(shape.data, 1)
     corrupt = Answer(headers={"Content-Encoding": "gzip"}, body=body[:100] + bytes(20) + body[120:])
     node = server.put("a.bin", shape.data, corrupt)
@@ -784,7 +752,7 @@ async def test_a_compressed_body_that_is_corrupt_is_an_error_and_never_the_file(
 def changing(
     server: ScriptedServer, old: Stored, new: Stored, *, listed: bool = True, heeds_if_match: bool = True
 ) -> Program:
-    """Serve the old object once, and the new one from then on; the listing shows it if ``listed``."""
+    """Serve the old object once, then the new one, which the listing shows if ``listed``."""
 
     def answer(seen: Seen) -> Answer:
         if not heeds_if_match:
@@ -811,7 +779,7 @@ CHANGES = {
 @pytest.mark.fault(28, 29, 30)
 @each_shape
 @pytest.mark.parametrize(("before", "after", "heeds_if_match"), CHANGES.values(), ids=CHANGES.keys())
-async def test_bytes_of_a_replaced_object_are_never_mixed(
+async def test_replaced_object_is_never_mixed(
     server: ScriptedServer, tmp_path: Path, shape: Shape, before: str | None, after: str | None, heeds_if_match: bool
 ) -> None:
     old, new = Stored(shape.data, before), Stored(content(shape.size, seed=1), after)
@@ -826,7 +794,7 @@ async def test_bytes_of_a_replaced_object_are_never_mixed(
 @pytest.mark.fault(28, 29)
 @each_shape
 @pytest.mark.parametrize("heeds_if_match", [False, True])
-async def test_where_no_md5_is_known_the_tags_alone_keep_two_objects_apart(
+async def test_etag_distinguishes_objects_without_md5(
     server: ScriptedServer, tmp_path: Path, shape: Shape, heeds_if_match: bool
 ) -> None:
     old, new = Stored(shape.data, '"v1"'), Stored(content(shape.size, seed=1), '"v2"')
@@ -839,7 +807,7 @@ async def test_where_no_md5_is_known_the_tags_alone_keep_two_objects_apart(
 
 @each_transport
 @each_shape
-async def test_an_object_that_was_stored_again_with_the_same_bytes_is_fetched(
+async def test_object_stored_again_with_the_same_bytes_is_downloaded(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     old, new = Stored(shape.data, '"v1"'), Stored(shape.data, '"v2"')
@@ -852,7 +820,7 @@ async def test_an_object_that_was_stored_again_with_the_same_bytes_is_fetched(
 @each_transport
 @pytest.mark.fault(28)
 @each_shape
-async def test_an_object_that_never_holds_still_is_an_error_after_two_restarts(
+async def test_constantly_changing_object_raises_after_two_restarts(
     server: ScriptedServer, tmp_path: Path, shape: Shape
 ) -> None:
     def restless(seen: Seen) -> Answer:
@@ -872,7 +840,7 @@ async def test_an_object_that_never_holds_still_is_an_error_after_two_restarts(
 @each_transport
 @pytest.mark.fault(34)
 @each_shape
-async def test_the_text_of_a_refusal_is_never_in_the_file(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
+async def test_refusal_body_is_never_in_the_file(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     refused = refusal(500, "InternalError", "x" * 3000)
     node = server.put(
         "a.bin", shape.data, refused, Stored(shape.data).but(cut=500, end="close"), refused, Stored(shape.data)
@@ -885,7 +853,7 @@ async def test_the_text_of_a_refusal_is_never_in_the_file(server: ScriptedServer
 @each_transport
 @pytest.mark.fault(33, 34, 49)
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 410, 416, 451, 500, 501, 503, 505])
-async def test_a_lasting_refusal_is_an_error_with_the_stores_own_words_and_no_file(
+async def test_lasting_refusal_raises_with_the_stores_message(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int
 ) -> None:
     node = server.put("a.bin", b"data", refusal(status, "SomeReason", "Because of it."))
@@ -899,9 +867,7 @@ async def test_a_lasting_refusal_is_an_error_with_the_stores_own_words_and_no_fi
 @each_transport
 @pytest.mark.fault(49)
 @pytest.mark.parametrize("status", [400, 405, 451, 501, 505])
-async def test_a_refusal_that_will_not_change_is_not_tried_again(
-    server: ScriptedServer, tmp_path: Path, status: int
-) -> None:
+async def test_permanent_refusal_is_tried_once(server: ScriptedServer, tmp_path: Path, status: int) -> None:
     node = server.put("a.bin", b"data", refusal(status, "SomeReason"))
     async with client(server) as api:
         await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -910,7 +876,7 @@ async def test_a_refusal_that_will_not_change_is_not_tried_again(
 
 @each_transport
 @each_shape
-async def test_a_range_that_the_store_does_not_have_is_listed_again_and_then_told_without_waiting(
+async def test_unsatisfiable_range_is_listed_again_then_raised(
     server: ScriptedServer, tmp_path: Path, shape: Shape, waits: list[float]
 ) -> None:
     node = server.put("a.bin", shape.data, refusal(416, "InvalidRange"))
@@ -926,7 +892,7 @@ async def test_a_range_that_the_store_does_not_have_is_listed_again_and_then_tol
 @each_transport
 @pytest.mark.fault(49, 50)
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 522, 524])
-async def test_a_passing_refusal_is_tried_again_as_often_as_the_options_say(
+async def test_passing_refusal_is_retried_as_configured(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int
 ) -> None:
     node = server.put("a.bin", b"data", refusal(status, "SlowDown"))
@@ -979,7 +945,7 @@ WAITS = {
 @pytest.mark.fault(47)
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("value", "least", "most"), WAITS.values(), ids=WAITS.keys())
-async def test_the_store_is_given_the_time_it_asks_for_in_any_of_http_s_forms(
+async def test_retry_after_is_honoured_in_every_form(
     server: ScriptedServer, tmp_path: Path, waits: list[float], status: int, value: str, least: float, most: float
 ) -> None:
     value = formatdate(time.time() + 8, usegmt=True) if value == "in eight seconds" else value
@@ -992,7 +958,7 @@ async def test_the_store_is_given_the_time_it_asks_for_in_any_of_http_s_forms(
 
 @each_transport
 @pytest.mark.fault(47, 103)
-async def test_a_wait_beyond_the_time_budget_is_not_begun(
+async def test_wait_beyond_the_time_budget_fails_at_once(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
     node = server.put("a.bin", b"data", refusal(503, "SlowDown", Retry_After="1000000000"))
@@ -1013,7 +979,7 @@ EXPIRED = {
 
 
 def expiring(server: ScriptedServer, stored: Stored, expired: Answer) -> Program:
-    """Serve to the holders of the URL that the listing gives, which is a new one each time it is asked."""
+    """Serve only requests with the latest listed URL; each listing has a new one."""
     issued = 0
 
     def renew(seen: Seen) -> Answer:
@@ -1047,9 +1013,7 @@ async def test_an_expired_url_is_renewed_once_for_all_parts(
 @each_transport
 @pytest.mark.fault(41)
 @each_shape
-async def test_after_a_renewal_the_rest_is_fetched_of_the_same_object(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_renewed_url_continues_with_the_same_object(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     stored = Stored(shape.data)
     node = dict(server.put("a.bin", shape.data))
     renewed = expiring(server, stored, EXPIRED["S3"])
@@ -1065,9 +1029,7 @@ async def test_after_a_renewal_the_rest_is_fetched_of_the_same_object(
 @each_transport
 @pytest.mark.fault(43)
 @each_shape
-async def test_a_real_refusal_is_told_after_a_bounded_number_of_renewals(
-    server: ScriptedServer, tmp_path: Path, shape: Shape
-) -> None:
+async def test_real_refusal_raises_after_bounded_renewals(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
     node = server.put("a.bin", shape.data, refusal(403, "AccessDenied", "Access Denied"))
     async with client(server, part_size=shape.part_size) as api:
         error = await error_of(PermissionDeniedError, remote(api, node).fetch(tmp_path))
@@ -1078,9 +1040,7 @@ async def test_a_real_refusal_is_told_after_a_bounded_number_of_renewals(
 
 @each_transport
 @pytest.mark.fault(44)
-async def test_a_key_that_the_api_does_not_take_for_a_file_is_one_request(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_refused_key_for_a_file_is_one_request(server: ScriptedServer, tmp_path: Path) -> None:
     server.on("/files/a.bin", Answer(status=401, body=b'{"error": "user is not logged in"}'))
     node = server.put("a.bin", b"data", url=f"{server.base_url}/files/a.bin", directUrl=None)
     async with client(server) as api:
@@ -1091,7 +1051,7 @@ async def test_a_key_that_the_api_does_not_take_for_a_file_is_one_request(
 
 @each_transport
 @pytest.mark.fault(46)
-async def test_a_file_that_was_deleted_meanwhile_is_not_found(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_file_deleted_meanwhile_raises_not_found(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"data", refusal(404, "NoSuchKey"))
     server.files.clear()
     async with client(server) as api:
@@ -1102,9 +1062,7 @@ async def test_a_file_that_was_deleted_meanwhile_is_not_found(server: ScriptedSe
 
 @each_transport
 @pytest.mark.fault(46)
-async def test_a_file_that_is_listed_still_is_asked_for_once_more_where_the_store_did_not_find_it(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_listed_file_missing_in_the_store_is_retried(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"data", refusal(404, "NoSuchKey"), Stored(b"data"))
     async with client(server) as api:
         path = await remote(api, node).fetch(tmp_path)
@@ -1112,14 +1070,14 @@ async def test_a_file_that_is_listed_still_is_asked_for_once_more_where_the_stor
 
 
 @each_transport
-async def test_a_renewal_that_the_api_refuses_is_told_as_what_it_is(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_refused_renewal_raises_the_api_error(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"data", EXPIRED["S3"])
     server.on("/graphql", graphql_answer(None, status=401))
     async with client(server) as api:
         await error_of(AuthenticationError, remote(api, node).fetch(tmp_path))
 
 
-async def test_the_client_goes_on_working_after_failures_of_all_kinds(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_client_works_after_every_kind_of_failure(server: ScriptedServer, tmp_path: Path) -> None:
     faults: list[Step] = [refusal(500, "x"), Answer(head=b"garbage\r\n\r\n"), Stored(b"wrong"), *EXPIRED.values()]
     bad = [server.put(f"bad{n}", content(LARGE), fault) for n, fault in enumerate(faults)]
     good = server.put("good", content(LARGE))

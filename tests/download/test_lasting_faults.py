@@ -1,5 +1,5 @@
-"""Faults that last, on a clock whose waits pass at once: they end in about the time that the options name, however many
-files there are; and what brings something, or has another way, does not fail for them."""
+"""Lasting faults, with a clock whose waits end at once: they end within about the configured time, for any number of
+files; slow progress, or another URL, does not fail."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_store_that_stays_down_ends_a_download_in_about_one_time_budget(
 
 @each_transport
 @pytest.mark.fault(208)
-async def test_a_connection_that_lives_shortly_and_brings_something_each_time_brings_the_file(
+async def test_short_lived_connections_complete_the_file(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock
 ) -> None:
     data = bytes(range(256)) * 4096 * 8
@@ -75,7 +75,7 @@ async def test_a_connection_that_lives_shortly_and_brings_something_each_time_br
 
 
 @pytest.mark.fault(209)
-async def test_a_fresh_url_that_is_throttled_was_no_failed_renewal(
+async def test_throttled_fresh_url_is_no_failed_renewal(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock
 ) -> None:
     expired = refusal(403, "AccessDenied", "Request has expired")
@@ -92,7 +92,7 @@ async def test_a_fresh_url_that_is_throttled_was_no_failed_renewal(
     [refusal(403, "AccessDenied"), refusal(403, "AccessDenied", "Request has expired"), refusal(400, "ExpiredToken")],
     ids=["refused", "stays expired", "stays expired by a token"],
 )
-async def test_where_the_direct_url_is_refused_for_good_the_api_s_own_gives_the_file(
+async def test_refused_direct_url_falls_back_to_the_api_url(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock, shortcut: Answer
 ) -> None:
     node = server.put("a.bin", b"data", shortcut)
@@ -103,7 +103,7 @@ async def test_where_the_direct_url_is_refused_for_good_the_api_s_own_gives_the_
 
 
 @pytest.mark.fault(207)
-async def test_a_store_that_gives_a_byte_an_answer_is_given_up(
+async def test_store_with_one_byte_per_response_is_abandoned(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock
 ) -> None:
     data = bytes(range(256)) * 4096 * 3
@@ -129,7 +129,7 @@ async def test_a_store_that_gives_a_byte_an_answer_is_given_up(
     ],
     ids=["an extension of a chunk", "trailers"],
 )
-async def test_framing_that_trickles_is_given_up_like_a_body_that_does(
+async def test_trickling_framing_is_abandoned(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock, begun: bytes, rest: bytes
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + begun
@@ -189,7 +189,7 @@ async def test_no_frame_of_ours_shows_a_key_or_a_signature(
     ],
 )  # fmt: skip
 @each_transport
-async def test_whatever_one_file_is_answered_the_others_arrive(
+async def test_invalid_response_for_one_file_spares_the_others(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock, head: bytes
 ) -> None:
     odd = Answer(head=head, end="close", framing="none")

@@ -21,7 +21,7 @@ RUN = RunPath("team", "vision", "1a2b")
         ("", ()),
     ],
 )
-def test_fields_stand_for_the_runs_own(text: str, folder: tuple[str, ...]) -> None:
+def test_fields_are_replaced_by_the_runs_values(text: str, folder: tuple[str, ...]) -> None:
     assert Layout(text).folder(RUN) == folder
 
 
@@ -37,18 +37,18 @@ def test_other_fields_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["/", "/{run}", "../{run}", "{run}/", "a//{run}", "x\n", "\u202e{run}", ".wbfiles-state/{run}"]
 )
-def test_what_leads_elsewhere_or_is_no_safe_folder_is_refused(text: str) -> None:
+def test_unsafe_layout_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="no folder below the root"):
         Layout(text)
 
 
 @pytest.mark.parametrize("run_id", ["..", ".", "", "a\x00", ".wbfiles-state", "a\x1b", "x" * 300])
-def test_a_runs_id_that_is_no_safe_name_is_refused(run_id: str) -> None:
+def test_unsafe_run_id_is_refused(run_id: str) -> None:
     with pytest.raises(UnsafePathError):
         Layout("{run}").folder(RunPath("e", "p", run_id))
 
 
 @pytest.mark.parametrize("run", [RunPath("e", "p", "a/b"), RunPath("e", "a/b", "r"), RunPath("a/b", "p", "r")])
-def test_a_slash_in_a_part_makes_no_folder_of_its_own(run: RunPath) -> None:
+def test_slash_in_a_value_creates_no_folder(run: RunPath) -> None:
     with pytest.raises(UnsafePathError, match="contains a '/'"):
         Layout("{entity}/{project}/{run}").folder(run)

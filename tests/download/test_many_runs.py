@@ -1,4 +1,4 @@
-"""Downloading the files of many runs from a server that misbehaves, and in bounded memory."""
+"""Downloads of many runs' files from a misbehaving server, and in bounded memory."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def connection(edges: list[dict[str, object]], more: bool) -> dict[str, object]:
 
 @attrs.define
 class Project:
-    """A project of very many runs, each with the same small files, of which one page at a time exists.
+    """A project of very many runs with the same small files, generated page by page.
 
     Attributes:
-        server: Where it is answered.
-        runs: How many.
-        files: How many each of them has.
+        server: The scripted server.
+        runs: The number of runs.
+        files: The number of files per run.
         name_of: The id of a run.
         asked: The variables of the queries.
-        queries: How many there were.
-        answer_run: Answers for the files of one run, instead of the right ones.
-        knows_names: Whether it understands a filter on the runs' names; else it lists all runs.
+        queries: The number of queries.
+        answer_run: Replaces the response for the files of one run.
+        knows_names: Whether it supports a filter on the runs' names; otherwise it lists all runs.
     """
 
     server: ScriptedServer
@@ -92,7 +92,7 @@ class Project:
         return graphql_answer({"project": {"runCount": self.runs, "runs": runs}})
 
     def _named(self, filters: str) -> list[str]:
-        """Return the names that a filter asks for; none if it asks for no names."""
+        """Return the names in a filter; none if it has no names."""
         return json.loads(filters).get("name", {}).get("$in", []) if self.knows_names else []
 
     def _answer_named(self, names: list[str], variables: Mapping[str, object]) -> Answer:
@@ -111,7 +111,7 @@ class Project:
         return {"id": name, "name": name, "url": None, "directUrl": url, "sizeBytes": 4, "md5": base64_md5(b"same")}
 
 
-async def test_files_of_many_runs_come_whole_whatever_came_along(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_files_of_many_runs_are_complete(server: ScriptedServer, tmp_path: Path) -> None:
     project = Project(server, runs=23, files=7)
     async with client(server) as api:
         report = await api.runs(PROJECT, per_page=250).download(tmp_path)  # with four files of each
@@ -120,9 +120,7 @@ async def test_files_of_many_runs_come_whole_whatever_came_along(server: Scripte
     assert [variables["fileCursor"] for variables in project.asked if "name" in variables] == ["3"] * 23
 
 
-async def test_files_of_several_runs_that_would_take_one_place_are_refused(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_colliding_files_of_several_runs_are_refused(server: ScriptedServer, tmp_path: Path) -> None:
     Project(server, runs=3, files=2)
     results: list[FileResult] = []
     async with client(server) as api:
@@ -133,7 +131,7 @@ async def test_files_of_several_runs_that_would_take_one_place_are_refused(
     assert written(tmp_path) == {}
 
 
-async def test_runs_are_listed_only_as_files_are_worked_off(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_runs_are_listed_as_files_complete(server: ScriptedServer, tmp_path: Path) -> None:
     project, gate = Project(server, runs=1000, files=30), asyncio.Event()
     server.on("/store/same", Answer(body=b"same", gate=gate))
     async with client(server, connections=4) as api:
@@ -142,7 +140,7 @@ async def test_runs_are_listed_only_as_files_are_worked_off(server: ScriptedServ
             await asyncio.sleep(0.001)
         for _ in range(200):
             await asyncio.sleep(0)
-        # The page in use and the next one; and a page of each run that is listed by itself.
+        # The page in use and the next one, and a page of each run that is listed separately.
         assert len(project.asked) <= 2 + 4 * 2
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -168,15 +166,13 @@ async def test_memory_grows_neither_with_runs_nor_with_files(
             finally:
                 tracemalloc.stop()
 
-    await peak(200)  # what is loaded and made at the first use
+    await peak(200)  # lazy imports and caches
     most = await peak(200) + 450_000  # 83 bytes for each of 5,400 files more, of which 24 tell names that collide
     # Once more if need be: Python's table of interned names, which paths use, may happen to grow in one of them.
     assert await peak(2000) < most or await peak(2000) < most
 
 
-async def test_a_run_that_breaks_while_it_is_listed_is_a_failure_and_stops_no_other(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_failed_listing_of_one_run_stops_no_other(server: ScriptedServer, tmp_path: Path) -> None:
     Project(
         server,
         runs=4,
@@ -202,9 +198,7 @@ async def test_a_run_that_breaks_while_it_is_listed_is_a_failure_and_stops_no_ot
 
 
 @pytest.mark.parametrize("run_id", ["..", "a/b", "/etc", ".wbfiles-state", "x\x1b[31m"])
-async def test_a_run_whose_id_could_lead_elsewhere_is_a_failure_and_nothing_is_written_for_it(
-    server: ScriptedServer, tmp_path: Path, run_id: str
-) -> None:
+async def test_run_with_an_unsafe_id_fails_without_writing(server: ScriptedServer, tmp_path: Path, run_id: str) -> None:
     Project(server, runs=2, name_of=[run_id, "good"].__getitem__)
     async with client(server) as api:
         report = await api.runs(PROJECT).download(tmp_path / "out", raise_on_error=False)
@@ -213,7 +207,7 @@ async def test_a_run_whose_id_could_lead_elsewhere_is_a_failure_and_nothing_is_w
     assert report.files == 3
 
 
-async def test_a_listing_of_runs_that_leads_in_circles_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_circular_listing_of_runs_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
     runs = connection([{"node": {"name": "r", "files": connection([], False)}, "cursor": "same"}], True)
     server.on("/graphql", graphql_answer({"project": {"runs": runs}}))
     async with client(server) as api:
@@ -222,9 +216,7 @@ async def test_a_listing_of_runs_that_leads_in_circles_is_an_error(server: Scrip
         await error_of(ApiError, api.runs(PROJECT).download(tmp_path))
 
 
-async def test_a_page_that_is_refused_is_asked_for_again_with_fewer_files(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_refused_page_is_retried_with_fewer_files(server: ScriptedServer, tmp_path: Path) -> None:
     project = Project(server, runs=60, files=3)
     server.on("/graphql", graphql_answer(None, status=400), project)
     async with client(server) as api:
@@ -234,9 +226,7 @@ async def test_a_page_that_is_refused_is_asked_for_again_with_fewer_files(
     assert [(variables["perPage"], variables["fileLimit"]) for variables in listings] == [(50, 2), (50, 2)]
 
 
-async def test_entries_that_are_no_runs_are_told_in_the_log(
-    server: ScriptedServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_invalid_run_entries_are_logged(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
     edges: list[dict[str, object]] = [{"node": {"name": "r1"}, "cursor": "a"}, {"node": None, "cursor": "b"}]
     server.on("/graphql", graphql_answer({"project": {"runs": connection(edges, False)}}))
     async with client(server) as api:
@@ -245,7 +235,7 @@ async def test_entries_that_are_no_runs_are_told_in_the_log(
     assert "team/project: the server listed 1 runs without an id; they are left out" in caplog.text
 
 
-async def test_entries_that_are_no_files_are_told_in_the_log(
+async def test_invalid_file_entries_are_logged(
     server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = connection([{"node": {"id": "nameless"}, "cursor": "a"}], False)
@@ -257,11 +247,11 @@ async def test_entries_that_are_no_files_are_told_in_the_log(
 
 
 def kinds(project: Project) -> list[str]:
-    """What each query asked for."""
+    """The variables of each query."""
     return ["files" if "name" in variables else "runs" for variables in project.asked]
 
 
-async def test_named_runs_with_more_files_than_come_along_are_listed_on(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_named_runs_with_many_files_are_listed_further(server: ScriptedServer, tmp_path: Path) -> None:
     project = Project(server, runs=30, files=70)
     async with client(server) as api:
         report = await api.download([f"{PROJECT}/run{number}" for number in range(20)], tmp_path)  # 50 files of each
@@ -272,9 +262,7 @@ async def test_named_runs_with_more_files_than_come_along_are_listed_on(server: 
     assert {variables["fileCursor"] for variables in project.asked if "name" in variables} == {"49"}
 
 
-async def test_a_server_that_refuses_a_filter_on_names_is_asked_run_by_run(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_refused_name_filter_falls_back_to_single_runs(server: ScriptedServer, tmp_path: Path) -> None:
     project = Project(server, runs=150)
     refusal = graphql_answer(None, status=400)
     server.on("/graphql", refusal, refusal, project)  # refused with as many files, and with fewer
@@ -286,9 +274,7 @@ async def test_a_server_that_refuses_a_filter_on_names_is_asked_run_by_run(
         assert kinds(project) == ["files"] * 240
 
 
-async def test_a_server_that_ignores_a_filter_on_names_is_asked_run_by_run(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_ignored_name_filter_falls_back_to_single_runs(server: ScriptedServer, tmp_path: Path) -> None:
     project = Project(server, runs=1000, knows_names=False)
     given = [f"{PROJECT}/run{number}" for number in range(40, 160)]
     async with client(server) as api:
@@ -298,9 +284,7 @@ async def test_a_server_that_ignores_a_filter_on_names_is_asked_run_by_run(
     assert kinds(project).count("runs") <= 3  # and what was requested ahead
 
 
-async def test_named_runs_survive_a_failure_that_passes(
-    server: ScriptedServer, tmp_path: Path, waits: list[float]
-) -> None:
+async def test_named_runs_survive_a_passing_failure(server: ScriptedServer, tmp_path: Path, waits: list[float]) -> None:
     project = Project(server, runs=60)
     server.on("/graphql", graphql_answer(None, status=503), graphql_answer(None, status=500), project)
     async with client(server) as api:

@@ -1,4 +1,4 @@
-"""The md5 of a file that is being written: from memory in order, read back from the file else."""
+"""The md5 of a file during its download: from memory if in order, otherwise read back from the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def temporary(folder: Path, size: int) -> PartFile:
     return made
 
 
-def test_what_comes_in_order_is_not_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_in_order_are_not_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = temporary(tmp_path, 3)
     monkeypatch.delattr(PartFile, "digest")
     digest = Md5Stream(file)
@@ -49,7 +49,7 @@ def test_what_comes_in_order_is_not_read_back(tmp_path: Path, monkeypatch: pytes
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_pieces_that_come_in_any_order_give_the_md5_of_the_whole(
+def test_pieces_in_any_order_give_the_md5(
     tmp_path: Path, lengths: list[int], writers: int, first_was_there: bool, chance: random.Random
 ) -> None:
     data = DATA
@@ -79,7 +79,7 @@ def test_pieces_that_come_in_any_order_give_the_md5_of_the_whole(
     assert digest.value == hashlib.md5(whole, usedforsecurity=False).digest()
 
 
-def test_who_waits_for_md5_goes_on_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiter_is_released_when_hashing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = temporary(tmp_path, 1)
     digest = Md5Stream(file)
     waiting = threading.Event()

@@ -1,4 +1,4 @@
-"""Answers of status 200 that are no file, answers that never begin, and forms that a store does not have."""
+"""Responses with status 200 that are no file, responses that never begin, and unavailable encodings."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ each_framing = pytest.mark.parametrize("framing", ["length", "chunked"])
 @each_transport
 @each_framing
 @pytest.mark.fault(201)
-async def test_a_web_page_in_place_of_a_file_is_told_as_what_it_is(
-    server: ScriptedServer, tmp_path: Path, framing: str
-) -> None:
+async def test_web_page_instead_of_a_file_is_recognised(server: ScriptedServer, tmp_path: Path, framing: str) -> None:
     page = Answer(headers=HTML, body=PAGE).but(framing=framing)
     node = server.put("model.bin", DATA, page)
     async with client(server) as api:
@@ -54,9 +52,7 @@ async def test_a_web_page_in_place_of_a_file_is_told_as_what_it_is(
 
 @each_framing
 @pytest.mark.fault(201)
-async def test_where_the_store_is_blocked_the_api_s_own_address_gives_the_file(
-    server: ScriptedServer, tmp_path: Path, framing: str
-) -> None:
+async def test_blocked_store_falls_back_to_the_api_url(server: ScriptedServer, tmp_path: Path, framing: str) -> None:
     node = server.put("model.bin", DATA, Answer(headers=HTML, body=PAGE).but(framing=framing))
     node["url"] = server.url("/files/model.bin")
     server.on("/files/model.bin", Stored(DATA))
@@ -69,7 +65,7 @@ async def test_where_the_store_is_blocked_the_api_s_own_address_gives_the_file(
 @pytest.mark.parametrize(
     ("name", "attributes"), [("report.html", {}), ("report", {"mimetype": "text/html"})], ids=["name", "type"]
 )
-async def test_a_file_that_is_a_web_page_is_fetched(
+async def test_html_file_is_downloaded(
     server: ScriptedServer, tmp_path: Path, framing: str, name: str, attributes: dict[str, str]
 ) -> None:
     node = server.put(name, PAGE, Answer(headers=HTML, body=PAGE).but(framing=framing), **attributes)
@@ -77,7 +73,7 @@ async def test_a_file_that_is_a_web_page_is_fetched(
         assert (await remote(api, node).fetch(tmp_path)).read_bytes() == PAGE
 
 
-async def test_a_file_that_is_only_called_a_web_page_is_fetched(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_file_with_an_html_type_is_downloaded(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("model.bin", DATA, Answer(headers=HTML, body=DATA))
     async with client(server) as api:
         assert (await remote(api, node).fetch(tmp_path)).read_bytes() == DATA
@@ -86,9 +82,7 @@ async def test_a_file_that_is_only_called_a_web_page_is_fetched(server: Scripted
 @each_transport
 @pytest.mark.fault(202)
 @pytest.mark.parametrize("size", [len(DATA), 3 << 20], ids=["small", "large"])
-async def test_a_store_that_has_the_compressed_form_only_is_asked_for_it(
-    server: ScriptedServer, tmp_path: Path, size: int
-) -> None:
+async def test_compressed_form_is_requested_after_406(server: ScriptedServer, tmp_path: Path, size: int) -> None:
     data = bytes(range(256)) * (size // 256)
     stored = gzip.compress(data)
 
@@ -102,7 +96,7 @@ async def test_a_store_that_has_the_compressed_form_only_is_asked_for_it(
         assert (await remote(api, node).fetch(tmp_path)).read_bytes() == data
 
 
-async def test_a_store_that_accepts_no_form_is_an_error_at_once(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_lasting_406_raises_at_once(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", DATA, Answer(status=406))
     async with client(server) as api:
         error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -120,10 +114,8 @@ HEADS = {
 @pytest.mark.fault(203)
 @pytest.mark.parametrize("of_api", [True, False], ids=["of the API", "of a store"])
 @pytest.mark.parametrize("answer", HEADS.values(), ids=HEADS.keys())
-async def test_a_head_that_never_ends_is_given_up_in_time(
-    server: ScriptedServer, tmp_path: Path, answer: Answer, of_api: bool
-) -> None:
-    """Also where it took no time to connect, and connecting may take long."""
+async def test_endless_head_times_out(server: ScriptedServer, tmp_path: Path, answer: Answer, of_api: bool) -> None:
+    """Also with a fast connection and a long connect timeout."""
     node = server.put("a.bin", DATA, answer.but(framing="none", endless=True))
     options = quick(attempts=1, connect_timeout=60.0, stall_seconds=0.3)
     if of_api:
@@ -139,7 +131,7 @@ async def test_a_head_that_never_ends_is_given_up_in_time(
 
 
 @pytest.mark.fault(97)
-async def test_a_name_that_is_listed_twice_is_told_as_that(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_duplicate_listed_name_is_reported(server: ScriptedServer, tmp_path: Path) -> None:
     nodes = [server.put("a.bin", DATA), server.put("b.bin", DATA)]
     nodes[1]["name"] = "a.bin"
     async with client(server) as api:

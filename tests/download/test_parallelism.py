@@ -1,4 +1,4 @@
-"""How many connections a large file is worth."""
+"""The number of connections for a large file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def judged(readers: ParallelismController, *rates: float) -> list[int]:
     return counts
 
 
-def test_fast_connections_stay_as_they_are_and_are_looked_at_less_and_less_often() -> None:
+def test_fast_connections_are_kept_and_checked_less_often() -> None:
     readers, looks = ParallelismController(4, most=16), []
     for _ in range(8):
         looks.append(readers.look)
@@ -28,7 +28,7 @@ def test_fast_connections_stay_as_they_are_and_are_looked_at_less_and_less_often
     assert looks[-1] == looks[-2] <= 0.25
 
 
-def test_parts_become_longer_while_connections_are_fast_and_are_as_usual_again_when_they_are_not() -> None:
+def test_part_length_follows_the_connection_speed() -> None:
     readers, factors = ParallelismController(2, most=16), []
     for rate in (500, 500, 500, 199, 500):
         readers.judge(rate * MB)
@@ -36,31 +36,31 @@ def test_parts_become_longer_while_connections_are_fast_and_are_as_usual_again_w
     assert factors == [2, 4, 4, 1, 2]
 
 
-def test_where_there_are_as_many_as_may_be_they_are_looked_at_less_and_less_often() -> None:
+def test_maximum_connections_are_checked_less_often() -> None:
     readers = ParallelismController(4, most=4)
     for _ in range(8):
         readers.judge(30 * MB)
     assert readers.look == 0.25
 
 
-def test_slow_ones_become_more_as_long_as_more_bring_more() -> None:
+def test_slow_connections_are_added_while_throughput_grows() -> None:
     rates = (30, 30, 120, 120, 480, 480, 960, 960)
     assert judged(ParallelismController(1, most=64), *rates) == [1, 4, 4, 16, 16, 32, 32, 64]
 
 
-def test_new_ones_have_a_look_to_begin_and_then_one_slow_look_is_enough() -> None:
+def test_new_connections_get_one_check_before_they_count() -> None:
     assert judged(ParallelismController(1, most=64), 30, 30, 0, 120, 0, 480) == [1, 4, 4, 16, 16, 32]
 
 
-def test_where_more_bring_nothing_there_are_no_further_ones() -> None:
+def test_no_connections_are_added_without_a_gain() -> None:
     assert judged(ParallelismController(1, most=64), 30, 30, 32, 33, 31, 32, 30) == [1, 4, 4, 4, 4, 4, 4]
 
 
-def test_one_moment_in_which_nothing_is_heard_is_no_slow_connection() -> None:
+def test_single_silent_check_is_not_slow() -> None:
     assert judged(ParallelismController(1, most=16), 600, 0, 600, 600, 0, 600) == [1] * 6
 
 
-def test_where_nothing_comes_at_all_others_are_tried_beside() -> None:
+def test_silent_connections_get_others_beside_them() -> None:
     assert judged(ParallelismController(1, most=16), 0, 0) == [1, 4]
 
 
@@ -75,7 +75,7 @@ def test_where_an_answer_takes_long_the_steps_are_longer_and_new_ones_have_that_
 
 
 @given(st.integers(1, 64), st.integers(1, 64), st.lists(st.floats(0, 1e10)), st.floats(0, 3))
-def test_there_are_never_more_than_allowed_nor_fewer_than_before(
+def test_connections_never_exceed_the_limit_nor_decrease(
     first: int, most: int, rates: list[float], answer: float
 ) -> None:
     readers = ParallelismController(first, most=most)

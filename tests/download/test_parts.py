@@ -1,4 +1,4 @@
-"""A large file over several connections: each byte once, and no connection without something to do."""
+"""A large file over several connections: each byte once, and no idle connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DATA = random.Random(7).randbytes(LONG_BYTES + 8 * MIB)
 
 
 class Taken:
-    """What sinks were given."""
+    """Records the bytes given to sinks."""
 
     def __init__(self) -> None:
         self.pieces: list[Range] = []
@@ -43,7 +43,7 @@ class Taken:
         return RangeSink(start, stop, take)
 
 
-def test_a_sink_that_is_cut_takes_what_is_left_of_it_and_says_that_more_came() -> None:
+def test_shortened_sink_takes_its_rest_and_reports_the_surplus() -> None:
     taken = Taken()
     sink = taken.sink(10, 100)
     sink.write(bytes(20))
@@ -57,14 +57,14 @@ def test_a_sink_that_is_cut_takes_what_is_left_of_it_and_says_that_more_came() -
     assert sink.left == 0
 
 
-def test_a_sink_without_more_than_is_to_be_kept_is_not_cut() -> None:
+def test_sink_is_not_shortened_to_its_own_length() -> None:
     sink = Taken().sink(0, 100)
     assert sink.cut(100) is None
     assert sink.cut(99) == Range(99, 100)
     assert Taken().sink(0, None).cut(1) is None
 
 
-def test_what_exceeds_a_range_that_was_not_cut_is_an_error() -> None:
+def test_surplus_in_an_unshortened_sink_is_an_error() -> None:
     taken = Taken()
     sink = taken.sink(0, 10)
     with pytest.raises(ExcessError):
@@ -81,7 +81,7 @@ def test_what_exceeds_a_range_that_was_not_cut_is_an_error() -> None:
     st.sampled_from([0.0, 0.05]),
     st.integers(1, 64),
 )
-async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
+async def test_each_byte_is_requested_once(
     size: int, readers: int, in_order: bool, paces: list[int], answer: float, admitted: int
 ) -> None:
     taken, demanded = Taken(), list[int]()
@@ -126,7 +126,7 @@ async def test_each_byte_is_fetched_once_however_fast_each_connection_is(
 _zeros = bytes(40 * MIB)
 
 
-async def test_a_file_that_is_there_already_is_not_waited_for() -> None:
+async def test_existing_file_is_not_waited_for() -> None:
     taken = Taken()
     parts = PartsDownload(
         gaps=gaps_in(10, [Range(0, 10)]),
@@ -147,9 +147,7 @@ async def test_a_file_that_is_there_already_is_not_waited_for() -> None:
 
 
 @each_transport
-async def test_what_is_left_of_a_slow_range_is_fetched_over_other_connections(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_rest_of_a_slow_range_moves_to_other_connections(server: ScriptedServer, tmp_path: Path) -> None:
     gate, stored, others = asyncio.Event(), Stored(DATA), 0
 
     def answer(seen: Seen) -> Answer:
@@ -189,12 +187,12 @@ async def test_a_slow_file_demands_more_requests_at_once_than_a_store_gets_to_be
 
 
 @each_transport
-async def test_a_store_without_ranges_is_left_to_send_the_whole(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_store_without_ranges_sends_the_whole(server: ScriptedServer, tmp_path: Path) -> None:
     gate = asyncio.Event()
     node = server.put("large.bin", DATA, Stored(DATA, ranges=False).but(gate=gate, gate_at=MIB))
     async with client(server) as api:
         work = asyncio.create_task(remote(api, node).fetch(tmp_path))
-        await asyncio.sleep(0.3)  # several looks at how slow it is
+        await asyncio.sleep(0.3)  # several checks of its speed
         gate.set()
         path = await work
     assert path.read_bytes() == DATA
@@ -202,7 +200,7 @@ async def test_a_store_without_ranges_is_left_to_send_the_whole(server: Scripted
 
 
 @pytest.mark.fault(94)
-async def test_of_a_long_range_that_is_interrupted_what_came_is_kept(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_interrupted_long_range_keeps_its_bytes(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("large.bin", DATA, Stored(DATA).but(gate=asyncio.Event(), gate_at=20 * MIB))
     arrived = 0
 

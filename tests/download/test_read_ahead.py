@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 def read(ahead: ReadAhead, start: int, stop: int, size: int) -> Range | None:
-    """Read as an open file does; return what was requested."""
+    """Read like an open file; return the requested ranges."""
     if ahead.take(start, stop) is not None:
         return None
     wanted = ahead.plan(start, min(stop, size), size)
@@ -21,7 +21,7 @@ def read(ahead: ReadAhead, start: int, stop: int, size: int) -> Range | None:
     return wanted
 
 
-def test_reading_in_order_requests_more_and_more() -> None:
+def test_sequential_reading_requests_more_and_more() -> None:
     ahead, size, position, lengths = ReadAhead(512 * KIB), 64 * MIB, 0, []
     while position < size:
         if wanted := read(ahead, position, position + 64 * KIB, size):
@@ -40,7 +40,7 @@ def test_a_jump_requests_one_block_again() -> None:
     assert read(ahead, 101 * KIB, 101 * KIB + 10, size) == Range(101 * KIB, 103 * KIB)
 
 
-def test_the_end_is_requested_with_what_is_before_it() -> None:
+def test_end_is_requested_with_the_bytes_before_it() -> None:
     ahead, size = ReadAhead(KIB), MIB
     assert read(ahead, size - 22, size, size) == Range(size - KIB, size)
     assert read(ahead, size - 500, size - 400, size) is None
@@ -48,13 +48,13 @@ def test_the_end_is_requested_with_what_is_before_it() -> None:
     assert read(ReadAhead(KIB), 90, 100, 100) == Range(0, 100)
 
 
-def test_a_long_read_is_one_request_and_nothing_more_than_that() -> None:
+def test_long_read_is_exactly_one_request() -> None:
     ahead = ReadAhead(KIB)
     assert read(ahead, 5, 5 + 20 * MIB, 100 * MIB) == Range(5, 5 + 20 * MIB)
     assert ahead.take(5, 6) is None, "it is not kept"
 
 
-def test_the_latest_used_blocks_are_kept() -> None:
+def test_most_recently_used_blocks_are_kept() -> None:
     ahead, size = ReadAhead(10), 10_000
     for start in range(0, BLOCKS * 1000, 1000):
         read(ahead, start, start + 1, size)
@@ -66,7 +66,7 @@ def test_the_latest_used_blocks_are_kept() -> None:
     assert ahead.take(9000, 9001) is None
 
 
-def test_what_is_kept_of_a_range_is_returned_from_its_first_byte_on() -> None:
+def test_cached_range_is_returned_from_its_first_byte() -> None:
     ahead = ReadAhead(4)
     ahead.keep(10, b"abcd")
     assert ahead.take(12, 99) == b"cd"
@@ -78,9 +78,7 @@ ranges = st.builds(lambda start, length: Range(start, start + length), st.intege
 
 
 @given(st.lists(ranges, max_size=12), st.integers(0, 40))
-def test_merged_ranges_hold_all_that_is_wanted_and_are_further_apart_than_the_gap(
-    wanted: list[Range], gap: int
-) -> None:
+def test_merged_ranges_cover_all_and_respect_the_gap(wanted: list[Range], gap: int) -> None:
     content = bytes(range(256)) * 2
     merged = merge(wanted, gap=gap)
     found = [(each, content[each.start : each.stop]) for each in merged]

@@ -15,7 +15,7 @@ from wbfiles_async.testing._like import compile_like
 GLOBS = st.lists(st.text(alphabet="ab/*?[]!-.", min_size=1), max_size=3)
 
 
-def test_without_patterns_every_file_is_wanted() -> None:
+def test_no_patterns_select_every_file() -> None:
     assert Selection().accepts("a/b")
     assert Selection(None, []).selects_all
 
@@ -37,7 +37,7 @@ def test_a_star_crosses_folders() -> None:
     assert Selection(["*.json"], []).accepts("media/table/x.json")
 
 
-def test_a_file_is_wanted_when_any_inclusion_and_no_exclusion_matches() -> None:
+def test_file_is_selected_by_any_include_and_no_exclude() -> None:
     selection = Selection(["*.json", "m/*"], ["m/secret*"])
     assert selection.accepts("x.json")
     assert selection.accepts("m/x.png")
@@ -45,7 +45,7 @@ def test_a_file_is_wanted_when_any_inclusion_and_no_exclusion_matches() -> None:
     assert not selection.accepts("m/secret.json")
 
 
-def test_slash_at_the_end_means_the_folder() -> None:
+def test_pattern_with_trailing_slash_means_the_folder() -> None:
     selection = Selection(["media/"], ["media/secret/"])
     assert selection.accepts("media/a.png")
     assert selection.accepts("media/deeper/a.png")
@@ -65,13 +65,13 @@ def test_case_counts_and_the_whole_name_must_match() -> None:
     ("include", "exclude"),
     [([""], []), (["a"], [""]), ("*.json", []), ([], "*"), ("", []), (b"*", []), (7, []), ([None], []), ([], [b"x"])],
 )
-def test_patterns_that_cannot_be_meant_are_refused(include: Any, exclude: Any) -> None:
+def test_nonsensical_patterns_are_refused(include: Any, exclude: Any) -> None:
     with pytest.raises(ConfigurationError):
         Selection(include, exclude)
 
 
 @given(GLOBS, GLOBS, st.text(alphabet="ab/.-"))
-def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name: str) -> None:
+def test_selection_agrees_with_fnmatch(include: list[str], exclude: list[str], name: str) -> None:
     def matches(glob: str) -> bool:
         return fnmatch.fnmatchcase(name, f"{glob}*" if glob.endswith("/") else glob)
 
@@ -97,15 +97,13 @@ def test_it_chooses_as_fnmatch_does(include: list[str], exclude: list[str], name
         ([f"{n}.txt" for n in range(101)], (), None),
     ],
 )
-def test_the_server_is_asked_for_what_it_can_tell_by_itself(
-    include: list[str] | None, names: tuple[str, ...], pattern: str | None
-) -> None:
+def test_server_side_selection_is_used(include: list[str] | None, names: tuple[str, ...], pattern: str | None) -> None:
     selection = Selection(include, ["*.tmp"])
     assert (selection.names, selection.pattern) == (names, pattern)
 
 
 @given(st.text("ab%_\\*?[]!", max_size=6), st.text("abAB%_\\*?[]!", max_size=8))
-def test_what_is_wanted_is_always_among_what_the_server_finds(glob: str, name: str) -> None:
+def test_server_side_selection_includes_all_wanted_files(glob: str, name: str) -> None:
     if glob and Selection([glob], ()).accepts(name):
         asked = Selection([glob], ())
         assert not asked.names or name in asked.names

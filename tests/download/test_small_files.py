@@ -1,4 +1,4 @@
-"""Small files that are fetched one by one, one after the other and many at once: they share connections."""
+"""Single small files, sequential and concurrent: they share connections."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ RANDOM_STEPS: list[Callable[[bytes], tuple[Answer | Stored, ...]]] = [
 
 
 async def fetch_all(api: AsyncApi, server: ScriptedServer, root: Path) -> list[Path | BaseException]:
-    """Fetch all files at once, each by a call of its own."""
+    """Fetch all files concurrently, one call each."""
     files = [remote(api, node) for node in server.files.values()]
     return await asyncio.gather(*(file.fetch(root) for file in files), return_exceptions=True)
 
@@ -82,13 +82,13 @@ def idle(api: AsyncApi) -> bool:
 
 
 async def until_idle(api: AsyncApi) -> None:
-    """Wait until no slot is held: the thread of a connection gives its slot back just after its last file is told."""
+    """Wait until no slot is held: a connection's thread returns its slot just after reporting its last file."""
     await until(lambda: idle(api))
 
 
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the threads that put a file in place as a follow-up; connections wait long enough for it."""
+    """The names of the threads that published a follow-up; connections wait long enough for one."""
     monkeypatch.setattr(small_files, "PAUSE_SECONDS", 30.0)
     monkeypatch.setattr(small_files, "STUCK_SECONDS", 30.0)
     threads = list[str]()
@@ -101,14 +101,14 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return threads
 
 
-async def test_one_after_the_other_share_a_connection_and_a_thread(
+async def test_sequential_files_share_a_connection_and_a_thread(
     server: ScriptedServer, tmp_path: Path, followed: list[str]
 ) -> None:
     contents = put_many(server)
     async with client(server) as api:
         for node in server.files.values():
             await remote(api, node).fetch(tmp_path)
-            await until_idle(api)  # a connection that waits holds no slot
+            await until_idle(api)  # a paused connection holds no slot
     assert written(tmp_path) == contents
     assert set(asked(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == 1
@@ -116,7 +116,7 @@ async def test_one_after_the_other_share_a_connection_and_a_thread(
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-async def test_many_at_once_share_the_connections(
+async def test_concurrent_files_share_the_connections(
     server: ScriptedServer, tmp_path: Path, followed: list[str], connections: int
 ) -> None:
     contents = put_many(server)
@@ -130,7 +130,7 @@ async def test_many_at_once_share_the_connections(
     assert len(followed) == 40 - connections
 
 
-async def test_a_connection_is_kept_for_a_moment_and_then_given_back(
+async def test_connection_is_kept_briefly_then_returned(
     server: ScriptedServer, tmp_path: Path, followed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(small_files, "PAUSE_SECONDS", 0.0)
@@ -149,7 +149,7 @@ async def test_a_connection_is_kept_for_a_moment_and_then_given_back(
 @each_transport
 @pytest.mark.parametrize(("steps", "requests"), ONCE.values(), ids=ONCE)
 @pytest.mark.parametrize(("odd", "connections"), [("0", 3), (ODD, 1)], ids=["the first", "another"])
-async def test_what_is_out_of_the_ordinary_costs_no_other_file_a_request(
+async def test_unexpected_response_costs_no_other_file_a_request(
     server: ScriptedServer,
     tmp_path: Path,
     steps: Callable[[bytes], tuple[Answer | Stored, ...]],
@@ -195,16 +195,14 @@ async def test_each_file_fails_with_its_own_error(server: ScriptedServer, tmp_pa
     assert written(tmp_path) == contents
 
 
-async def test_what_exists_is_found_out_without_a_request_wherever_the_file_waits(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_existing_file_is_found_without_a_request_in_every_queue(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server)
     for name in contents:
         (tmp_path / name).write_bytes(b"mine")
     first = server.put("first", DATA)
     async with client(server, connections=1) as api:
         for exist_ok in (True, False):
-            await remote(api, first).fetch(tmp_path, replace=True)  # leaves a connection that waits
+            await remote(api, first).fetch(tmp_path, replace=True)  # leaves a paused connection
             outcomes = await asyncio.gather(
                 *(remote(api, server.files[name]).fetch(tmp_path, exist_ok=exist_ok) for name in contents),
                 return_exceptions=True,
@@ -218,7 +216,7 @@ async def test_what_exists_is_found_out_without_a_request_wherever_the_file_wait
 @pytest.mark.usefixtures("waits")
 @each_transport
 @pytest.mark.parametrize("said", [True, False], ids=["announced", "unannounced"])
-async def test_a_connection_that_the_server_closes_meanwhile_costs_no_request(
+async def test_connection_closed_by_the_server_costs_no_request(
     server: ScriptedServer, tmp_path: Path, said: bool
 ) -> None:
     contents = put_many(server, 6)
@@ -232,7 +230,7 @@ async def test_a_connection_that_the_server_closes_meanwhile_costs_no_request(
     assert len({seen.connection for seen in server.seen()}) == 6
 
 
-async def test_waiting_connections_keep_nobody_out(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_paused_connections_block_nobody(server: ScriptedServer, tmp_path: Path) -> None:
     large, small = server.put("large", bytes(3 * MIB)), server.put("small", DATA)
     async with ScriptedServer() as other, client(server, connections=1) as api, asyncio.timeout(5):
         elsewhere = other.put("elsewhere", DATA)
@@ -243,7 +241,7 @@ async def test_waiting_connections_keep_nobody_out(server: ScriptedServer, tmp_p
     assert server.most_busy == 1
 
 
-async def test_single_files_do_not_keep_a_bulk_download_out(
+async def test_single_files_do_not_block_a_bulk_download(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "PATIENCE", 0.0)
@@ -263,7 +261,7 @@ async def test_single_files_do_not_keep_a_bulk_download_out(
     assert wanted["name"] in written(tmp_path)
 
 
-async def test_a_file_does_not_wait_for_one_that_is_tried_again(
+async def test_file_does_not_wait_for_a_retried_one(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(small_files, "STUCK_SECONDS", 0.01)
@@ -292,9 +290,7 @@ async def test_a_store_that_throttles_gets_fewer_requests_and_every_file_arrives
     assert written(tmp_path) == contents
 
 
-async def test_with_a_rate_limit_each_is_fetched_the_ordinary_way(
-    server: ScriptedServer, tmp_path: Path, followed: list[str]
-) -> None:
+async def test_rate_limit_uses_ordinary_downloads(server: ScriptedServer, tmp_path: Path, followed: list[str]) -> None:
     contents = put_many(server)
     async with client(server, limit_rate=100 * MIB) as api:
         await fetch_all(api, server, tmp_path)
@@ -335,9 +331,9 @@ async def test_no_frame_of_an_error_shows_a_signature(server: ScriptedServer, tm
 
 
 class TestCancellation:
-    """A cancelled download ends by itself, and the others go on."""
+    """A cancelled download ends alone; the others continue."""
 
-    async def test_under_way(self, server: ScriptedServer, tmp_path: Path) -> None:
+    async def test_while_it_downloads(self, server: ScriptedServer, tmp_path: Path) -> None:
         contents = put_many(server)
         gate = asyncio.Event()
         server.put(ODD, contents[ODD], Stored(contents[ODD]).but(gate=gate))
@@ -373,7 +369,7 @@ class TestCancellation:
         assert asked(server) == Counter(dict.fromkeys(contents, 1))
 
     @pytest.mark.parametrize("turns", range(6))
-    async def test_as_soon_as_it_is_handed_over(self, server: ScriptedServer, tmp_path: Path, turns: int) -> None:
+    async def test_right_after_hand_over(self, server: ScriptedServer, tmp_path: Path, turns: int) -> None:
         first, second, third = (server.put(name, DATA) for name in ("first", "second", "third"))
         async with client(server, connections=1) as api, asyncio.timeout(10):
             await remote(api, first).fetch(tmp_path)
@@ -388,7 +384,7 @@ class TestCancellation:
         assert written(tmp_path) == there | {"third": DATA}
 
     @pytest.mark.parametrize("times", [1, 3])
-    async def test_while_it_is_put_in_place(
+    async def test_while_it_is_published(
         self, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
     ) -> None:
         contents = put_many(server, 4)
@@ -431,7 +427,7 @@ class TestCancellation:
             await until_idle(api)
         assert written(tmp_path) == contents
 
-    async def test_in_the_turn_in_which_the_first_is_reported(
+    async def test_when_the_first_is_reported(
         self, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         contents = put_many(server, 3)
@@ -506,11 +502,9 @@ class TestCancellation:
 
 
 class TestEnd:
-    """The client, its loop or its process ends while files wait, or connections do."""
+    """The client, its event loop or its process ends while files or connections wait."""
 
-    async def test_a_client_that_is_closed_fails_the_files_that_wait(
-        self, server: ScriptedServer, tmp_path: Path
-    ) -> None:
+    async def test_closing_the_client_fails_waiting_files(self, server: ScriptedServer, tmp_path: Path) -> None:
         contents = put_many(server)
         gate = asyncio.Event()
         server.put(ODD, contents[ODD], Stored(contents[ODD]).but(gate=gate))
@@ -526,9 +520,7 @@ class TestEnd:
         assert ODD in failed
         await until(lambda: not asyncio.all_tasks() - before - server.tasks)
 
-    async def test_a_client_that_is_closed_ends_the_connections_that_wait(
-        self, server: ScriptedServer, tmp_path: Path
-    ) -> None:
+    async def test_closing_the_client_ends_paused_connections(self, server: ScriptedServer, tmp_path: Path) -> None:
         before, threads = asyncio.all_tasks(), set(threading.enumerate())
         api = client(server)
         await remote(api, server.put("a", DATA)).fetch(tmp_path)
@@ -537,8 +529,8 @@ class TestEnd:
         await until(lambda: set(threading.enumerate()) <= threads)
 
     @pytest.mark.parametrize("end", ["asyncio.run", "loop.close", "exit", "fork"])
-    def test_a_loop_that_ends_without_closing_says_nothing(self, tmp_path: Path, end: str) -> None:
-        """In a child process: neither a warning nor a traceback, and it ends at once."""
+    def test_loop_ending_without_close_is_silent(self, tmp_path: Path, end: str) -> None:
+        """In a child process: no warning, no traceback, and it exits at once."""
         script = Path(__file__).parents[1] / "scripts" / "single_files.py"
         done = subprocess.run(
             [sys.executable, str(script), end, str(tmp_path)],

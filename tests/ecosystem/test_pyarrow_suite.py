@@ -29,7 +29,7 @@ FORBIDDEN = {
     "test_delete_dir_with_explicit_subdir": EMPTY_FOLDERS,
     "test_delete_dir_contents": EMPTY_FOLDERS,
 }
-"""What the nature of W&B forbids, and why."""
+"""Tests that cannot hold for W&B, with the reason."""
 
 numbers = itertools.count()
 

@@ -1,4 +1,4 @@
-"""What people do with the file system: tables of many runs, SQL, graphs of dask, archives, tensors, paths."""
+"""Typical uses of the file system: tables of many runs, SQL, dask graphs, archives, tensors, paths."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_dask_with_no_key_in_its_graph(served: LocalServer) -> None:
         assert not [each for each in shown if served.api_key.encode() in each]
         found = graph.groupby("run").loss.max().compute(scheduler="processes", num_workers=2)
         assert found.to_dict() == {run: run + 0.99 for run in range(RUNS)}
-    # What is given to dask itself it keeps: the key of a file system does not get out, that of `storage_options` does.
+    # dask keeps what it is given: a file system's key stays hidden, one in `storage_options` does not.
     leaky = dask.dataframe.read_csv(f"wandb://{PROJECT}/*/loss.csv", storage_options={"api_key": served.api_key})
     assert served.api_key.encode() not in pickle.dumps(dict(leaky.__dask_graph__()))
 

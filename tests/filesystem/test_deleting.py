@@ -1,4 +1,4 @@
-"""Deleting: what was meant, all of it and nothing else, in batches; never a run."""
+"""Deleting: exactly the given files, in batches; never a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_file(served: LocalServer, fs: Fs, requests: Requests) -> None:
     assert left(served, f"{PROJECT}/run1") == {*NAMES}
 
 
-def test_a_folder_with_all_that_is_in_it_and_nothing_beside(served: LocalServer, fs: Fs, requests: Requests) -> None:
+def test_folder_with_its_contents_only(served: LocalServer, fs: Fs, requests: Requests) -> None:
     for number in range(150):
         served.add_file(RUN, f"media/many/{number}", b"x")
     requests()
@@ -57,7 +57,7 @@ def test_levels(served: LocalServer, fs: Fs) -> None:
     "path", [RUN, f"{RUN}/", PROJECT, "team", "", "/", "wandb://", f"{PROJECT}/*", f"{PROJECT}/run?"]
 )
 @pytest.mark.parametrize("recursive", [False, True])
-def test_runs_and_what_is_above_them_are_refused(
+def test_runs_and_projects_are_refused(
     served: LocalServer, fs: Fs, requests: Requests, path: str, recursive: bool
 ) -> None:
     for paths in (path, [f"{RUN}/a.txt", path]):
@@ -74,7 +74,7 @@ def test_a_folder_without_recursive_is_refused(served: LocalServer, fs: Fs) -> N
     assert left(served) == {*NAMES}
 
 
-def test_nothing_and_what_is_not_there(served: LocalServer, fs: Fs, requests: Requests) -> None:
+def test_nothing_and_missing_paths(served: LocalServer, fs: Fs, requests: Requests) -> None:
     fs.rm([])
     assert requests() == {}
     for path in (f"{RUN}/none", f"{RUN}/none*", f"{PROJECT}/run9/a.txt", "team//run0/a.txt"):

@@ -1,4 +1,4 @@
-"""What the server compares of a pattern finds all that the pattern means, and more at most."""
+"""The server's part of a pattern finds at least every match."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ patterns = st.lists(st.sampled_from(["a", "b", "/", "_", "%", "*", "?", "[ab]", 
 @example("**/a", "a")
 @example("a/**/b", "a/b")
 @example("a_%", "a_%")
-def test_the_server_finds_all_that_a_pattern_means(pattern: str, name: str) -> None:
+def test_server_pattern_includes_every_match(pattern: str, name: str) -> None:
     try:
         meant = re.compile(fsspec.utils.glob_translate(pattern))
     except ValueError:
@@ -45,5 +45,5 @@ def test_the_server_finds_all_that_a_pattern_means(pattern: str, name: str) -> N
         ("e/**/a", None),
     ],
 )
-def test_what_is_pushed(path: str, expected: Pushed | None) -> None:
+def test_patterns_pushed_to_the_server(path: str, expected: Pushed | None) -> None:
     assert pushed(path) == expected

@@ -1,4 +1,4 @@
-"""What leaves the process holds no key, and the file system lives on in others: forks, pools, threads, loops."""
+"""Pickles contain no key, and the file system works in forks, pools, threads and event loops."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def served(environment: LocalServer) -> LocalServer:
 
 @pytest.fixture
 def given(served: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Fs:
-    """A file system that was given the only key that there is."""
+    """A file system with the only key, passed as an argument."""
     monkeypatch.delenv("WANDB_API_KEY")
     return WandbFileSystem(api_key=served.api_key)
 
 
 class TestKeys:
-    def test_a_key_that_was_given_is_used_and_never_shown(self, served: LocalServer, given: Fs) -> None:
+    def test_given_key_is_used_and_never_shown(self, served: LocalServer, given: Fs) -> None:
         assert given.cat(PATH) == b"content"
         shown = [repr(given), str(given), given.to_json(), repr(given.storage_options), given._fs_token, given.fsid]
         shown += [
@@ -52,7 +52,7 @@ class TestKeys:
         assert not [text for text in shown if served.api_key in text]
         assert given.storage_options["api_key"] == mark_of(served.api_key) != served.api_key
 
-    def test_it_is_the_same_after_pickling(self, served: LocalServer, given: Fs) -> None:
+    def test_file_system_is_equal_after_pickling(self, served: LocalServer, given: Fs) -> None:
         for fs in (given, WandbFileSystem(options={"connections": 3}, read_only=True)):
             for again in (pickle.loads(pickle.dumps(fs)), WandbFileSystem.from_json(fs.to_json())):
                 assert again is fs
@@ -63,7 +63,7 @@ class TestKeys:
         assert given != WandbFileSystem(api_key="y" * 40)
         assert pickle.loads(pickle.dumps(given)).cat(PATH) == b"content"
 
-    def test_one_from_the_configuration_of_fsspec_is_kept_out_too(
+    def test_key_from_fsspec_configuration_is_hidden(
         self, served: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("WANDB_API_KEY")
@@ -72,7 +72,7 @@ class TestKeys:
         assert fs.cat(PATH) == b"content"
         assert served.api_key not in fs.to_json()
 
-    def test_options_are_kept_as_json_can_hold_them(self, served: LocalServer) -> None:
+    def test_options_are_stored_json_compatible(self, served: LocalServer) -> None:
         fs = WandbFileSystem(options=TransferOptions(connections=3, verify=False))
         assert fs.storage_options["options"] == {"connections": 3, "verify": False}
         assert fs is WandbFileSystem(options={"connections": 3, "verify": False})
@@ -83,7 +83,7 @@ class TestKeys:
         with pytest.raises(ConfigurationError):
             WandbFileSystem(base_url="ftp://x")
 
-    def test_the_server_goes_along_and_the_credentials_do_not(self, served: LocalServer, given: Fs) -> None:
+    def test_pickle_carries_the_server_without_credentials(self, served: LocalServer, given: Fs) -> None:
         script = """
 import os, pickle, sys
 fs = pickle.load(sys.stdin.buffer)
@@ -102,9 +102,7 @@ except PermissionError as error:
             )
             assert (child.stdout.decode().split("\n")[:2], child.stderr) == (["True True", expected], b"")
 
-    def test_credentials_are_found_once_they_are_there(
-        self, served: LocalServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_credentials_are_found_later(self, served: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("WANDB_API_KEY")
         fs = WandbFileSystem()
         with pytest.raises(AuthenticationError, match="WANDB_API_KEY"):
@@ -112,7 +110,7 @@ except PermissionError as error:
         monkeypatch.setenv("WANDB_API_KEY", served.api_key)
         assert fs.cat(PATH) == b"content"
 
-    def test_marks_tell_keys_apart(self) -> None:
+    def test_marks_distinguish_keys(self) -> None:
         one, other = mark_of("a" * 40), mark_of("b" * 40)
         assert one != other
         assert mark_of(one) == one
@@ -149,7 +147,7 @@ class TestForks:
         opened.close()
         assert given.find("team/vision/run0", refresh=True) == [PATH]
 
-    def test_an_open_file_goes_on_in_a_child(self, served: LocalServer, given: Fs) -> None:
+    def test_open_file_works_in_a_child(self, served: LocalServer, given: Fs) -> None:
         served.add_file("team/vision/run0", "large", bytes(range(256)) * 4000)
         with given.open("team/vision/run0/large", block_size=1000) as file:
             assert file.read(256) == bytes(range(256))
@@ -196,7 +194,7 @@ class TestLoops:
             done = [pool.submit(asyncio.run, read()) for _ in range(PARALLEL)]
             assert [each.result(60) for each in done] == [[b"content"] * 6] * PARALLEL
 
-    def test_loops_that_ended_without_a_word_leave_nothing(self, served: LocalServer) -> None:
+    def test_loops_ended_without_close_leave_nothing(self, served: LocalServer) -> None:
         script = f"""
 import asyncio, gc
 

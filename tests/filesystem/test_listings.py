@@ -14,7 +14,7 @@ def tree(*names: str) -> Tree:
     return Tree(FileAttributes(id=name, name=name) for name in names)
 
 
-def test_folders_are_what_names_make() -> None:
+def test_folders_follow_from_names() -> None:
     found = tree("a/b/c", "a/d", "e", "a")
     assert {folder: list(children) for folder, children in found.folders.items()} == {
         "": ["a", "e"],
@@ -36,7 +36,7 @@ def test_a_listing_serves_the_folders_below_it_until_it_expires() -> None:
     assert remembered.tree(RUN, "a") is None
 
 
-def test_a_run_that_has_ended_is_remembered_for_longer() -> None:
+def test_finished_run_is_cached_longer() -> None:
     now = [0.0]
     remembered = Listings(now=lambda: now[0])
     remembered.keep_state(RUN, "finished")
@@ -50,14 +50,14 @@ def test_a_run_that_has_ended_is_remembered_for_longer() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
-def test_nothing_is_remembered_where_that_is_not_wanted(seconds: float) -> None:
+def test_disabled_cache_stores_nothing(seconds: float) -> None:
     remembered = Listings(seconds, now=lambda: 0.0)
     remembered.keep_tree(RUN, "", tree("a"))
     remembered.keep_folder("e", [])
     assert (remembered.tree(RUN), remembered.folder("e")) == (None, None)
 
 
-def test_a_change_makes_forget_what_lies_above_too() -> None:
+def test_change_invalidates_parent_listings() -> None:
     other = RunPath("e", "p", "other")
     remembered = Listings(now=lambda: 0.0)
     for run in (RUN, other):
@@ -72,7 +72,7 @@ def test_a_change_makes_forget_what_lies_above_too() -> None:
     assert remembered.tree(other) is None
 
 
-def test_what_was_listed_first_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_listing_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listings, "MOST_FILES", 3)
     remembered, runs = Listings(now=lambda: 0.0), [RunPath("e", "p", str(number)) for number in range(3)]
     for run in runs:

@@ -1,4 +1,4 @@
-"""What the file system finds, beside a local one over the same folder, and what that costs in requests."""
+"""Lookups in the file system, compared with a local one over the same folder, and their number of requests."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TestFolders:
         if "//" not in path:
             assert fs.find(path) == fs.glob(f"{path}/*") == []
 
-    def test_a_server_that_fails_is_no_missing_file(
+    def test_server_failure_is_not_a_missing_file(
         self, served: LocalServer, fs: Fs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
@@ -117,7 +117,7 @@ class TestRequests:
         assert fs.info(f"{PROJECT}/run0/many")["type"] == "directory"
         assert requests() == {"RunFiles": 2}
 
-    def test_files_that_are_wanted_together_are_looked_up_together(
+    def test_files_requested_together_are_looked_up_together(
         self, served: LocalServer, fs: Fs, requests: Requests, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(lookups, "MOST_NAMES", 3)
@@ -134,9 +134,7 @@ class TestRequests:
         for info in fs.find(PROJECT, detail=True, withdirs=True).values():
             assert fs.info(info["name"]) == info or info["name"] in (PROJECT, *fs.ls(PROJECT, detail=False))
 
-    def test_what_a_walk_over_a_project_found_is_remembered(
-        self, served: LocalServer, fs: Fs, requests: Requests
-    ) -> None:
+    def test_walk_over_a_project_fills_the_cache(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
         fs.find(PROJECT)
         requests()
         for run in ("run0", "other"):
@@ -165,7 +163,7 @@ class TestRequests:
         assert fs.glob(f"{PROJECT}/*") == fs.ls(PROJECT, detail=False)
         assert requests() == {"Runs": 1}
 
-    def test_folders_are_told_apart_by_case(self, served: LocalServer, fs: Fs) -> None:
+    def test_folders_are_case_sensitive(self, served: LocalServer, fs: Fs) -> None:
         assert fs.find("team/speech/run0/media") == ["team/speech/run0/media/a.txt"]
         assert fs.glob("team/speech/run0/Media/*") == ["team/speech/run0/Media/a.txt"]
         assert not fs.exists("team/speech/run0/MEDIA")
@@ -206,8 +204,8 @@ def test_files_are_found_as_in_a_local_folder(
         assert fs.find(path, maxdepth=maxdepth, withdirs=withdirs) == expected
 
 
-class TestWhatIsRemembered:
-    def test_a_file_that_came_meanwhile_is_found(self, served: LocalServer, fs: Fs) -> None:
+class TestCache:
+    def test_new_file_is_found(self, served: LocalServer, fs: Fs) -> None:
         fs.find(PROJECT)
         served.add_file(f"{PROJECT}/run0", "media/new/file", b"new")
         assert fs.info(f"{PROJECT}/run0/media/new/file")["size"] == 3
@@ -218,7 +216,7 @@ class TestWhatIsRemembered:
         served.add_file(f"{PROJECT}/new", "a", b"a")
         assert fs.exists(f"{PROJECT}/new/a")
 
-    def test_it_can_be_forgotten(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
+    def test_cache_can_be_invalidated(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
         fs.find(PROJECT)
         fs.invalidate_cache(f"{PROJECT}/run0/media")
         requests()
@@ -230,14 +228,14 @@ class TestWhatIsRemembered:
         assert requests() == {"RunFiles": 1}
 
     @pytest.mark.parametrize("options", [{"use_listings_cache": False}, {"listings_expiry_time": 0}])
-    def test_it_can_be_turned_off(self, served: LocalServer, requests: Requests, options: dict[str, Any]) -> None:
+    def test_cache_can_be_turned_off(self, served: LocalServer, requests: Requests, options: dict[str, Any]) -> None:
         fs = WandbFileSystem(**options)
         for _ in range(2):
             fs.find(f"{PROJECT}/run0")
             fs.ls(PROJECT)
         assert requests() == {"RunFiles": 2, "Runs": 2}
 
-    def test_a_running_runs_file_is_opened_as_it_is_now(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
+    def test_file_of_a_running_run_is_opened_fresh(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
         served.add_file(f"{PROJECT}/running", "output.log", b"one line\n")
         record = served._records.change
         from wbfiles_async.testing._records import RunRecord

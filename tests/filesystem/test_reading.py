@@ -1,4 +1,4 @@
-"""Bytes: whole files, ranges, open files, copies. Each from one object, and at the price that it should have."""
+"""Reading: whole files, ranges, open files, copies; each from one object, with the expected requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ranges(server: LocalServer) -> list[str | None]:
 class TestCat:
     @pytest.mark.parametrize("start", [None, 0, 3, -4, 20, -20])
     @pytest.mark.parametrize("end", [None, 5, 10, 30, -2, -20, 0])
-    def test_a_part_is_what_a_slice_is(self, fs: Fs, start: int | None, end: int | None) -> None:
+    def test_ranges_follow_slice_rules(self, fs: Fs, start: int | None, end: int | None) -> None:
         assert fs.cat_file(f"{RUN}/small.txt", start=start, end=end) == SMALL[start:end]
         assert fs.cat_ranges([f"{RUN}/small.txt"], [start], [end]) == [SMALL[start:end]]
 
@@ -50,7 +50,7 @@ class TestCat:
                 with pytest.raises(IsADirectoryError):
                     call(path)
 
-    def test_several_are_a_dictionary(self, fs: Fs) -> None:
+    def test_several_paths_return_a_dictionary(self, fs: Fs) -> None:
         below = {f"{RUN}/media/a/b.txt": b"below", f"{RUN}/media/empty": b""}
         assert fs.cat(f"{RUN}/media/", recursive=True, on_error="omit") == below
         assert fs.cat([f"{RUN}/small.txt", f"{RUN}/none"], on_error="omit") == {f"{RUN}/small.txt": SMALL}
@@ -64,7 +64,7 @@ class TestCat:
         assert sorted(filter(None, ranges(served))) == ["bytes=0-199", "bytes=2899000-2999999"]
         assert fs.cat_ranges([path, f"{RUN}/small.txt"], 1, 4) == [CONTENT[1:4], SMALL[1:4]]
 
-    def test_errors_stand_in_for_ranges_or_are_raised(self, fs: Fs) -> None:
+    def test_errors_are_returned_or_raised(self, fs: Fs) -> None:
         paths = [f"{RUN}/small.txt", f"{RUN}/none", f"{RUN}/small.txt"]
         one, error, two = fs.cat_ranges(paths, 0, 2)
         assert (one, two) == (b"01", b"01")
@@ -76,7 +76,7 @@ class TestCat:
 
 
 class TestOpen:
-    def test_it_reads_as_a_local_file_does(self, fs: Fs) -> None:
+    def test_reads_like_a_local_file(self, fs: Fs) -> None:
         ours = io.BytesIO(CONTENT)
         with fs.open(f"wandb://{RUN}/large.bin", block_size=50_000) as file:
             for offset, whence, count in ((10, 0, 100), (-5, 2, 10), (1_000_000, 0, 400_000), (-1_400_000, 1, 70_000)):
@@ -87,7 +87,7 @@ class TestOpen:
             file.seek(0)
             assert file.read() == CONTENT
 
-    def test_in_order_it_asks_for_more_and_more(self, served: LocalServer, fs: Fs) -> None:
+    def test_sequential_reads_grow(self, served: LocalServer, fs: Fs) -> None:
         with fs.open(f"{RUN}/large.bin", block_size=100_000) as file:
             while file.read(10_000):
                 pass
@@ -116,7 +116,7 @@ class TestOpen:
         with pytest.raises(ObjectChangedError, match="opened and pickled"):
             pickle.loads(pickled)
 
-    def test_an_open_file_is_pickled_where_it_stands(self, fs: Fs) -> None:
+    def test_open_file_is_pickled_with_its_position(self, fs: Fs) -> None:
         with fs.open(f"{RUN}/small.txt") as file:
             file.seek(4)
             with pickle.loads(pickle.dumps(file)) as again:
@@ -144,7 +144,7 @@ class TestOpen:
             assert file.read(3) == SMALL[:3], "and is closed half read"
 
     @pytest.mark.parametrize("mode", ["ab", "r+b", "a", "r+", "rb+", "w+b"])
-    def test_other_modes_are_refused(self, fs: Fs, mode: str) -> None:
+    def test_unsupported_modes_are_refused(self, fs: Fs, mode: str) -> None:
         with pytest.raises(NotImplementedError, match="mode"):
             fs.open(f"{RUN}/small.txt", mode)
         assert fs.cat(f"{RUN}/small.txt") == SMALL
@@ -163,8 +163,8 @@ class TestOpen:
             assert cached.cat(f"{RUN}/small.txt") == SMALL
 
 
-class TestAwaited:
-    async def test_everything_is_awaited_in_a_loop_of_ones_own(self, served: LocalServer) -> None:
+class TestAsynchronous:
+    async def test_asynchronous_file_system_works_in_its_loop(self, served: LocalServer) -> None:
         fs = WandbFileSystem(asynchronous=True)
         try:
             assert await fs._cat_file(f"{RUN}/small.txt") == SMALL
@@ -185,7 +185,7 @@ class TestAwaited:
         assert await fs._cat_file(f"{RUN}/small.txt") == SMALL, "later use makes another client"
         await fs.aclose()
 
-    async def test_a_cancelled_look_up_is_no_other_ones_matter(self, served: LocalServer) -> None:
+    async def test_cancelled_lookup_does_not_affect_others(self, served: LocalServer) -> None:
         fs = WandbFileSystem(asynchronous=True)
         first = asyncio.create_task(fs._info(f"{RUN}/small.txt"))
         second = asyncio.create_task(fs._info(f"{RUN}/large.bin"))
@@ -198,7 +198,7 @@ class TestAwaited:
 
 
 class Told(Callback):
-    """Notes what it is told, and makes a child for each file."""
+    """Records its calls, and makes a child for each file."""
 
     def __init__(self) -> None:
         self.size: int | None = None
@@ -232,7 +232,7 @@ class TestGet:
         fs.get(RUN, str(tmp_path / "new"), recursive=True)
         assert self.local(tmp_path / "new" / "run0") == expected, "into a folder that exists"
 
-    def test_what_is_there_and_right_stays(self, fs: Fs, requests: Requests, tmp_path: Path) -> None:
+    def test_good_files_are_kept(self, fs: Fs, requests: Requests, tmp_path: Path) -> None:
         for wanted, spoil in ((4, False), (0, True), (1, False)):
             requests()
             fs.get(f"{RUN}/", f"{tmp_path}/new/", recursive=True)
@@ -240,7 +240,7 @@ class TestGet:
             if spoil:
                 (tmp_path / "new" / "small.txt").write_bytes(b"other file")
 
-    def test_names_of_ones_own(self, fs: Fs, tmp_path: Path) -> None:
+    def test_custom_names(self, fs: Fs, tmp_path: Path) -> None:
         told = Told()
         sources, out = [f"{RUN}/small.txt", f"{RUN}/media/a/b.txt"], tmp_path / "out"
         fs.get(sources, [str(out / "x" / "one"), str(out / "two.txt")], callback=told)

@@ -1,4 +1,4 @@
-"""Writing: a file is there when it is whole, and otherwise what was there before; only in runs, only when allowed."""
+"""Writing: the complete file or the old one; only in runs, and only if allowed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestOpen:
         file.close()
         assert [path for path in tmp_path.iterdir() if path.name.startswith("wbfiles-")] == []
 
-    def test_what_fails_leaves_what_was_there(self, served: LocalServer, fs: Fs) -> None:
+    def test_failed_write_leaves_the_old_file(self, served: LocalServer, fs: Fs) -> None:
         for name in ("old.txt", "new.txt"):
             with suppress(RuntimeError), fs.open(f"{RUN}/{name}", "wb") as file:
                 file.write(b"half of")
@@ -220,7 +220,7 @@ class TestRefusals:
         assert pickle.loads(pickle.dumps(fs)).read_only
         assert stored(served) == {"old.txt": b"old"}
 
-    def test_files_lie_in_runs_that_exist(self, served: LocalServer, fs: Fs, write: Any) -> None:
+    def test_files_require_an_existing_run(self, served: LocalServer, fs: Fs, write: Any) -> None:
         for path in ("team/new.txt", "new.txt", PROJECT):
             with pytest.raises((IsADirectoryError, FileNotFoundError)):
                 write(fs, path)
@@ -229,7 +229,7 @@ class TestRefusals:
         assert stored(served) == {"old.txt": b"old"}
 
     @pytest.mark.parametrize("name", ["../a", "a/../../b", "a//b", "a\0b"])
-    def test_names_that_nobody_could_download(self, served: LocalServer, fs: Fs, write: Any, name: str) -> None:
+    def test_names_invalid_for_downloads(self, served: LocalServer, fs: Fs, write: Any, name: str) -> None:
         with pytest.raises((UnsafePathError, ValueError)):
             write(fs, f"{RUN}/{name}")
         assert stored(served) == {"old.txt": b"old"}

@@ -1,4 +1,4 @@
-"""How the API is asked: retries, credentials, the server's pace, and every kind of answer that is none."""
+"""Requests to the API: retries, credentials, rate limits, and every kind of invalid response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Reply = httpx.Response | Exception | Callable[[dict[str, object]], httpx.Respons
 
 @attrs.define
 class Api:
-    """A scripted API: each request is answered by the next reply, and the last one stays."""
+    """A scripted API: each request gets the next reply; the last one repeats."""
 
     replies: list[Reply]
     asked: list[dict[str, object]] = attrs.field(factory=list)
@@ -99,14 +99,14 @@ def listing(api: AsyncApi, per_page: int = 10) -> Awaitable[list[AsyncFile]]:
 
 @pytest.fixture(autouse=True)
 def paces(waits: list[float]) -> list[float]:
-    """The seconds that were waited, for further tries or for the server's rate limit; none of them passes."""
+    """The waits in seconds, for retries or rate limits; they end at once."""
     return waits
 
 
 # Requests
 
 
-async def test_a_request_carries_the_key_as_wandb_does_and_an_honest_name() -> None:
+async def test_request_has_the_key_and_our_user_agent() -> None:
     api = Api([page("a")])
     async with talking_to(api) as client:
         await listing(client)
@@ -119,7 +119,7 @@ async def test_a_request_carries_the_key_as_wandb_does_and_an_honest_name() -> N
 
 @pytest.mark.fault(73)
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 522, 524])
-async def test_a_passing_failure_is_repeated(status: int, waits: list[float]) -> None:
+async def test_passing_failure_is_retried(status: int, waits: list[float]) -> None:
     api = Api([httpx.Response(status), httpx.ConnectError("x"), httpx.ReadTimeout("x"), page("a")])
     async with talking_to(api, attempts=4) as client:
         assert [file.name for file in await listing(client)] == ["a"]
@@ -155,7 +155,7 @@ def delivers(largest: int, slow: Reply) -> Callable[[dict[str, object]], httpx.R
 
 
 @each_slowness
-async def test_a_page_that_is_not_delivered_in_time_becomes_a_smaller_one(slow: Reply, waits: list[float]) -> None:
+async def test_timed_out_page_shrinks(slow: Reply, waits: list[float]) -> None:
     api = Api([delivers(100, slow)])
     async with talking_to(api) as client:
         assert len(await listing(client, 1000)) == 3
@@ -163,7 +163,7 @@ async def test_a_page_that_is_not_delivered_in_time_becomes_a_smaller_one(slow: 
 
 
 @each_slowness
-async def test_pages_shrink_to_what_any_server_delivers(slow: Reply, waits: list[float]) -> None:
+async def test_pages_shrink_to_a_minimum(slow: Reply, waits: list[float]) -> None:
     api = Api([delivers(24, slow)])
     async with talking_to(api) as client:
         assert len(await listing(client, 1000)) == 3
@@ -173,7 +173,7 @@ async def test_pages_shrink_to_what_any_server_delivers(slow: Reply, waits: list
 
 @pytest.mark.fault(206)
 @each_slowness
-async def test_a_server_that_delivers_no_page_is_given_up_within_one_time_budget(slow: Reply) -> None:
+async def test_undelivered_pages_end_within_one_time_budget(slow: Reply) -> None:
     skipping = SkippingClock()
     deliver_nothing = delivers(0, slow)
 
@@ -193,7 +193,7 @@ async def test_a_server_that_delivers_no_page_is_given_up_within_one_time_budget
 
 
 @each_slowness
-async def test_the_size_that_a_server_delivers_is_remembered(slow: Reply) -> None:
+async def test_delivered_page_size_is_remembered(slow: Reply) -> None:
     api = Api([delivers(100, slow)])
     async with talking_to(api) as client:
         for _ in range(4):
@@ -201,7 +201,7 @@ async def test_the_size_that_a_server_delivers_is_remembered(slow: Reply) -> Non
     assert sizes_asked(api) == [1000, 100, 1000, 100, 100, 100]
 
 
-async def test_one_slow_page_leaves_the_next_listing_as_it_was() -> None:
+async def test_one_slow_page_does_not_shrink_the_next_listing() -> None:
     api = Api([httpx.Response(504), page("a")])
     async with talking_to(api) as client:
         for _ in range(3):
@@ -209,7 +209,7 @@ async def test_one_slow_page_leaves_the_next_listing_as_it_was() -> None:
     assert sizes_asked(api) == [1000, 100, 1000, 1000]
 
 
-async def test_a_server_that_delivers_no_page_at_all_ends_with_the_attempts() -> None:
+async def test_undelivered_pages_end_with_the_attempts() -> None:
     api = Api([httpx.Response(504, text="upstream timed out")])
     async with talking_to(api, attempts=3) as client:
         error = await error_of(ApiError, listing(client, 1000))
@@ -217,7 +217,7 @@ async def test_a_server_that_delivers_no_page_at_all_ends_with_the_attempts() ->
     assert error.status == 504
 
 
-async def test_a_page_of_runs_shrinks_too_and_is_remembered() -> None:
+async def test_page_of_runs_shrinks_and_is_remembered() -> None:
     runs = {"edges": [{"node": {"name": "r"}, "cursor": "c"}], "pageInfo": {"hasNextPage": False}}
 
     def answer(asked: dict[str, object]) -> httpx.Response:
@@ -230,7 +230,7 @@ async def test_a_page_of_runs_shrinks_too_and_is_remembered() -> None:
     assert [asked["perPage"] for asked in api.asked] == [500, 100, 500, 100, 100, 100]
 
 
-async def test_a_lasting_failure_is_repeated_as_often_as_the_options_say() -> None:
+async def test_lasting_failure_is_retried_as_configured() -> None:
     api = Api([httpx.Response(503, text="no healthy upstream")])
     async with talking_to(api, attempts=3) as client:
         error = await error_of(ApiError, listing(client))
@@ -262,9 +262,7 @@ STATUSES: dict[int, type[WBFilesError]] = {
 
 @pytest.mark.fault(73)
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
-async def test_a_lasting_refusal_is_asked_once_and_is_the_contracts_error(
-    status: int, kind: type[WBFilesError]
-) -> None:
+async def test_lasting_refusal_is_one_request_and_a_typed_error(status: int, kind: type[WBFilesError]) -> None:
     api = Api([httpx.Response(status, json={"errors": [{"message": "because of it"}]})])
     async with talking_to(api) as client:
         error = await error_of(kind, client.run(RUN).file("a"))
@@ -283,11 +281,11 @@ async def test_a_respx_router_with_a_base_url_plugs_in() -> None:
     assert route.call_count == 2
 
 
-# The server's pace
+# Rate limits
 
 
 @pytest.mark.fault(47)
-async def test_429_is_repeated_after_the_time_it_asks_for(waits: list[float]) -> None:
+async def test_429_is_retried_after_the_stated_time(waits: list[float]) -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "3"}), page("a")])
     async with talking_to(api) as client:
         await listing(client)
@@ -296,7 +294,7 @@ async def test_429_is_repeated_after_the_time_it_asks_for(waits: list[float]) ->
 
 
 @pytest.mark.fault(47)
-async def test_429_that_asks_for_more_than_the_time_budget_is_told_at_once() -> None:
+async def test_429_beyond_the_time_budget_raises_at_once() -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "200"})])
     async with talking_to(api, time_budget=100.0) as client:
         error = await error_of(RateLimitedError, listing(client))
@@ -306,7 +304,7 @@ async def test_429_that_asks_for_more_than_the_time_budget_is_told_at_once() -> 
 
 
 @pytest.mark.fault(74)
-async def test_all_tasks_of_a_client_wait_where_the_limit_is_used_up(paces: list[float]) -> None:
+async def test_used_up_limit_delays_all_tasks_of_a_client(paces: list[float]) -> None:
     used_up = page("a")
     used_up.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "7"})
     api = Api([used_up, page("a")])
@@ -319,7 +317,7 @@ async def test_all_tasks_of_a_client_wait_where_the_limit_is_used_up(paces: list
 
 
 @pytest.mark.fault(74)
-async def test_a_limit_that_is_not_used_up_or_makes_no_sense_delays_nothing(paces: list[float]) -> None:
+async def test_unused_or_invalid_limit_delays_nothing(paces: list[float]) -> None:
     for remaining, reset in (("1", "30"), ("0", "soon"), ("0", "-5"), ("", "30"), ("0", "")):
         answer = page("a")
         answer.headers.update({"RateLimit-Remaining": remaining, "RateLimit-Reset": reset})
@@ -330,7 +328,7 @@ async def test_a_limit_that_is_not_used_up_or_makes_no_sense_delays_nothing(pace
 
 
 @pytest.mark.fault(74)
-async def test_a_reset_far_away_is_not_believed(paces: list[float]) -> None:
+async def test_distant_reset_is_bounded(paces: list[float]) -> None:
     answer = page("a")
     answer.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "1000000"})
     async with talking_to(Api([answer, page("a")])) as client:
@@ -339,7 +337,7 @@ async def test_a_reset_far_away_is_not_believed(paces: list[float]) -> None:
     assert [round(pace) for pace in paces] == [60]
 
 
-# Answers that are none
+# Invalid responses
 
 BROKEN: dict[str, tuple[bytes, str]] = {
     "HTML": (b"<!doctype html><title>Log in</title>", "HTML"),
@@ -355,7 +353,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.fault(67)
 @pytest.mark.parametrize(("body", "told"), BROKEN.values(), ids=BROKEN.keys())
-async def test_what_is_no_answer_is_told_as_that_and_never_as_an_empty_list(body: bytes, told: str) -> None:
+async def test_invalid_response_raises_and_is_never_an_empty_list(body: bytes, told: str) -> None:
     api = Api([httpx.Response(200, content=body)])
     async with talking_to(api) as client:
         error = await error_of(ApiError, client.run(RUN).file("a"))
@@ -364,14 +362,14 @@ async def test_what_is_no_answer_is_told_as_that_and_never_as_an_empty_list(body
 
 
 @pytest.mark.fault(67)
-async def test_an_answer_without_end_is_cut_off(server: ScriptedServer) -> None:
+async def test_endless_response_is_cut_off(server: ScriptedServer) -> None:
     server.on("/graphql", Answer(body=b" " * (1 << 20), piece=1 << 20, endless=True, framing="chunked"))
     async with client(server) as api:
         error = await error_of(ApiError, listing(api))
     assert "MiB" in str(error)
 
 
-async def test_a_compressed_answer_is_read_and_one_that_grows_without_end_is_cut_off(
+async def test_compressed_response_is_read_within_bounds(
     server: ScriptedServer,
 ) -> None:
     body = gzip.compress(graphql_answer({"project": None}).body)
@@ -405,7 +403,7 @@ ERRORS = {
 @pytest.mark.fault(66)
 @pytest.mark.parametrize(("body", "messages"), ERRORS.values(), ids=ERRORS.keys())
 @pytest.mark.parametrize("partial", [False, True])
-async def test_an_answer_with_errors_is_an_error_with_all_their_messages_whatever_data_is_beside(
+async def test_errors_raise_with_all_messages_despite_data(
     body: dict[str, object], messages: tuple[str, ...], partial: bool
 ) -> None:
     whole = json.loads(page("a").content)
@@ -418,7 +416,7 @@ async def test_an_answer_with_errors_is_an_error_with_all_their_messages_whateve
 
 @pytest.mark.fault(68)
 @pytest.mark.parametrize("answer", [{"project": None}, {"project": {"run": None}}, {}])
-async def test_a_project_or_run_that_is_null_is_not_found_and_no_empty_list(answer: dict[str, object]) -> None:
+async def test_null_project_or_run_raises_not_found(answer: dict[str, object]) -> None:
     async with talking_to(Api([data(answer)])) as client:
         run = client.run(RUN)
         files = run.files()
@@ -429,7 +427,7 @@ async def test_a_project_or_run_that_is_null_is_not_found_and_no_empty_list(answ
 
 
 @pytest.mark.fault(68)
-async def test_a_placeholder_for_an_unknown_name_is_not_a_file() -> None:
+async def test_placeholder_is_not_a_file() -> None:
     placeholder = node("a", sizeBytes=0, md5="0", updatedAt=None)
     answer = {"project": {"run": {"files": {"edges": [{"node": placeholder, "cursor": "c"}], "pageInfo": {}}}}}
     async with talking_to(Api([data(answer)])) as client:
@@ -440,14 +438,14 @@ async def test_a_placeholder_for_an_unknown_name_is_not_a_file() -> None:
 # Pages
 
 
-async def test_pages_are_walked_to_the_end_with_the_cursors_the_server_gives() -> None:
+async def test_pages_are_followed_by_cursor_to_the_end() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("c", cursor="2", more=True), page("d", cursor="3")])
     async with talking_to(api) as client:
         assert [file.name for file in await listing(client)] == ["a", "b", "c", "d"]
     assert [asked["fileCursor"] for asked in api.asked] == [None, "1", "2"]
 
 
-async def test_the_next_page_is_asked_for_while_one_is_used_and_no_further() -> None:
+async def test_one_page_is_prefetched() -> None:
     api = Api([page("a", cursor="1", more=True), page("b", cursor="2", more=True), page("c", cursor="3")])
     async with talking_to(api) as client:
         pages = client.run(RUN).files().pages()
@@ -464,7 +462,7 @@ async def test_the_next_page_is_asked_for_while_one_is_used_and_no_further() -> 
     [page("b", cursor="1", more=True), page("b", cursor=None, more=True), page(cursor="1", more=True)],
     ids=["the same cursor", "a cursor of before", "an empty page"],
 )
-async def test_a_cursor_that_stands_still_is_an_error_and_no_loop(repeated: httpx.Response) -> None:
+async def test_unchanged_cursor_is_an_error(repeated: httpx.Response) -> None:
     api = Api([page("a", cursor="1", more=True), repeated, repeated])
     async with talking_to(api) as client, asyncio.timeout(5):
         error = await error_of(ApiError, listing(client))
@@ -473,7 +471,7 @@ async def test_a_cursor_that_stands_still_is_an_error_and_no_loop(repeated: http
 
 
 @pytest.mark.fault(69)
-async def test_a_server_that_always_says_there_is_more_is_left() -> None:
+async def test_endless_pages_are_an_error() -> None:
     def more(asked: dict[str, object]) -> httpx.Response:
         return page(cursor=str(int(str(asked["fileCursor"] or 0)) + 1), more=True)
 
@@ -491,9 +489,7 @@ async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
 
 
 @pytest.mark.parametrize(("count", "told"), [(3, False), (2, False), (5, True)])
-async def test_files_that_the_server_counts_and_does_not_list_are_told_of(
-    caplog: pytest.LogCaptureFixture, count: int, told: bool
-) -> None:
+async def test_unlisted_files_are_reported(caplog: pytest.LogCaptureFixture, count: int, told: bool) -> None:
     api = Api([page("a", "b", cursor="1", more=True, count=count), page("c", cursor="2", count=count)])
     async with talking_to(api) as client:
         await listing(client)
@@ -503,7 +499,7 @@ async def test_files_that_the_server_counts_and_does_not_list_are_told_of(
     assert "more than it listed" not in caplog.text
 
 
-async def test_a_page_size_that_is_refused_falls_back_to_one_that_every_server_gives() -> None:
+async def test_refused_page_size_falls_back() -> None:
     def strict(asked: dict[str, object]) -> httpx.Response:
         if int(str(asked["fileLimit"])) > 100:
             return httpx.Response(200, json={"errors": ["first must be at most 100"]})
@@ -515,7 +511,7 @@ async def test_a_page_size_that_is_refused_falls_back_to_one_that_every_server_g
     assert [asked["fileLimit"] for asked in api.asked] == [5000, 100, 100]
 
 
-async def test_a_refusal_that_is_not_about_the_page_size_is_told_after_the_fall_back() -> None:
+async def test_other_refusal_raises_after_the_fallback() -> None:
     api = Api([httpx.Response(400, json={"errors": ["no such field"]})])
     async with talking_to(api) as client:
         await error_of(ApiError, listing(client, per_page=5000))
@@ -527,7 +523,7 @@ async def test_a_refusal_that_is_not_about_the_page_size_is_told_after_the_fall_
 # The default entity
 
 
-async def test_the_default_entity_is_asked_for_once_for_all_tasks() -> None:
+async def test_default_entity_is_requested_once_for_all_tasks() -> None:
     def answer(asked: dict[str, object]) -> httpx.Response:
         return page("a") if asked["operation"] == "RunFiles" else data({"viewer": {"entity": "me", "username": "m"}})
 
@@ -548,7 +544,7 @@ async def test_an_account_without_a_default_entity_says_what_to_do() -> None:
     assert "WANDB_ENTITY" in str(error)
 
 
-async def test_a_viewer_that_failed_is_asked_for_again_the_next_time() -> None:
+async def test_failed_viewer_request_is_repeated_next_time() -> None:
     def answer(asked: dict[str, object]) -> httpx.Response:
         return page("a") if asked["operation"] == "RunFiles" else data({"viewer": {"entity": "me"}})
 
@@ -565,7 +561,7 @@ DONE = data({"deleteFiles": {"success": True}})
 
 @contextmanager
 def deleting(*replies: Reply) -> Iterator[tuple[Api, Callable[[AsyncApi], Awaitable[None]]]]:
-    """An API that lists the file ``a`` first, and then gives these replies to what its deletion asks."""
+    """An API that lists the file ``a`` first, then gives these replies to the requests of its deletion."""
     api = Api([page("a"), *replies])
 
     async def delete(client: AsyncApi) -> None:
@@ -582,7 +578,7 @@ async def test_a_deletion_names_the_file_by_its_id_and_its_project_by_its_number
     assert (api.asked[1]["files"], api.asked[1]["projectId"]) == (["id-a"], 7)
 
 
-async def test_the_number_of_the_project_is_asked_for_where_it_is_not_known() -> None:
+async def test_unknown_project_number_is_requested() -> None:
     api = Api([page("a"), DONE])
     async with talking_to(api) as client:
         await AsyncFile(client, node("a"), client.run(RUN)).delete()
@@ -594,14 +590,14 @@ async def test_the_number_of_the_project_is_asked_for_where_it_is_not_known() ->
 @pytest.mark.parametrize(
     "answer", [{"deleteFiles": {"success": False}}, {"deleteFiles": None}, {}, {"deleteFiles": {"success": "true"}}]
 )
-async def test_a_deletion_that_is_not_confirmed_is_an_error_and_not_repeated(answer: dict[str, object]) -> None:
+async def test_unconfirmed_deletion_raises_and_is_not_repeated(answer: dict[str, object]) -> None:
     with deleting(data(answer), page("a")) as (api, delete):
         async with talking_to(api) as client:
             await error_of(ApiError, delete(client))
     assert api.operations.count("deleteFiles") == 1
 
 
-async def test_a_deletion_that_is_not_confirmed_is_done_where_the_file_is_gone() -> None:
+async def test_unconfirmed_deletion_of_a_missing_file_succeeds() -> None:
     with deleting(data({"deleteFiles": {"success": False}}), page()) as (api, delete):
         async with talking_to(api) as client:
             await delete(client)
@@ -618,7 +614,7 @@ each_loss = pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
 
 @pytest.mark.fault(75, 76)
 @each_loss
-async def test_a_deletion_whose_answer_got_lost_is_done_where_the_file_is_gone(lost: Reply) -> None:
+async def test_lost_response_with_a_missing_file_succeeds(lost: Reply) -> None:
     with deleting(lost, page()) as (api, delete):
         async with talking_to(api) as client:
             await delete(client)
@@ -627,7 +623,7 @@ async def test_a_deletion_whose_answer_got_lost_is_done_where_the_file_is_gone(l
 
 @pytest.mark.fault(75)
 @each_loss
-async def test_a_deletion_whose_answer_got_lost_is_repeated_only_where_the_file_is_still_there(lost: Reply) -> None:
+async def test_lost_response_with_the_file_present_is_retried(lost: Reply) -> None:
     with deleting(lost, page("a"), DONE) as (api, delete):
         async with talking_to(api) as client:
             await delete(client)
@@ -635,7 +631,7 @@ async def test_a_deletion_whose_answer_got_lost_is_repeated_only_where_the_file_
 
 
 @pytest.mark.fault(75)
-async def test_a_file_of_the_same_name_that_was_made_meanwhile_is_not_deleted() -> None:
+async def test_new_file_of_the_same_name_is_not_deleted() -> None:
     edges = [{"node": node("a", id="another"), "cursor": "c"}]
     again = data({"project": {"internalId": "7", "run": {"files": {"edges": edges, "pageInfo": {}}}}})
     with deleting(httpx.ReadError("broke"), again) as (api, delete):
@@ -645,7 +641,7 @@ async def test_a_file_of_the_same_name_that_was_made_meanwhile_is_not_deleted() 
 
 
 @pytest.mark.fault(75)
-async def test_a_deletion_that_never_gets_an_answer_ends_with_the_attempts() -> None:
+async def test_unanswered_deletion_ends_with_the_attempts() -> None:
     def answer(asked: dict[str, object]) -> httpx.Response:
         if asked["operation"] == "deleteFiles":
             raise httpx.ReadError("broke")
@@ -657,14 +653,14 @@ async def test_a_deletion_that_never_gets_an_answer_ends_with_the_attempts() -> 
     assert api.operations.count("deleteFiles") == 3
 
 
-async def test_a_deletion_that_is_to_slow_down_is_repeated_without_looking() -> None:
+async def test_throttled_deletion_is_retried_without_a_lookup() -> None:
     with deleting(httpx.Response(429, headers={"Retry-After": "1"}), DONE) as (api, delete):
         async with talking_to(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles", "deleteFiles"]
 
 
-async def test_a_server_from_before_project_numbers_is_asked_without_one() -> None:
+async def test_old_server_is_sent_no_project_number() -> None:
     old = httpx.Response(400, json={"errors": ['Unknown argument "projectId" on deleteFiles']})
     with deleting(old, DONE) as (api, delete):
         async with talking_to(api) as client:
@@ -677,7 +673,7 @@ async def test_a_server_from_before_project_numbers_is_asked_without_one() -> No
 
 
 @pytest.mark.fault(13)
-async def test_an_answer_that_trickles_does_not_hold_a_caller_for_ever(server: ScriptedServer) -> None:
+async def test_trickling_response_times_out(server: ScriptedServer) -> None:
     body = graphql_answer({"project": None}).body
     server.on("/graphql", Answer(body=b" " * 1000 + body, piece=1, pause=0.05, framing="chunked"))
     options = quick(attempts=2, stall_seconds=0.2)

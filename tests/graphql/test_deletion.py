@@ -1,4 +1,4 @@
-"""Deleting many files: in batches, each checked, and never partial without a word."""
+"""Deleting many files: in verified batches; partial deletions are reported."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from wbfiles_async.testing import LocalServer
 pytestmark = pytest.mark.usefixtures("waits")
 
 LOST = Answer(body=b"", head=b"", end="reset")
-"""The connection breaks before a byte of the answer."""
+"""The connection breaks before the first byte of the response."""
 
 Mutation = Callable[["Deleting", list[str]], Answer]
-"""What a server does when it is asked to delete files of these ids."""
+"""A server's handling of a request to delete files with these ids."""
 
 
 def deletes(run: Deleting, ids: list[str]) -> Answer:
-    """Delete those that are there, as the server should."""
+    """Delete the existing ones, like a good server."""
     there = [run.files.pop(identity, None) is not None for identity in ids]
     return graphql_answer({"deleteFiles": {"success": all(there)}})
 
@@ -67,14 +67,14 @@ def error(message: str, status: int = 200) -> Answer:
 
 @attrs.define
 class Deleting:
-    """An API with files that can be deleted. Its cursors are places in the list, so that they shift with deletions.
+    """An API with files that can be deleted. Its cursors are positions in the list, so that deletions shift them.
 
     Attributes:
         files: Names by id.
-        mutations: What is done at each mutation; the last stays.
+        mutations: The handling of each mutation; the last one repeats.
         asked: The ids of each mutation.
-        operations: What was asked, in order: ``list``, ``look`` (a listing of names), ``delete``.
-        at_once: Mutations that are being answered, and the most that were.
+        operations: The requests, in order: ``list``, ``look`` (a listing of names), ``delete``.
+        at_once: Mutations in progress, and their maximum.
     """
 
     files: dict[str, str]
@@ -166,7 +166,7 @@ async def test_globs_names_and_match_select(server: ScriptedServer) -> None:
     assert run.names == ["0.txt", "4.txt", "5.txt", "6.txt", "7.txt", "8.txt", "9.txt", "11.txt"]
 
 
-async def test_a_dry_run_tells_and_deletes_nothing(server: ScriptedServer) -> None:
+async def test_dry_run_lists_and_deletes_nothing(server: ScriptedServer) -> None:
     run = deleting(server, 12)
     results: list[FileResult] = []
     async with client(server) as api:
@@ -194,7 +194,7 @@ async def test_an_empty_run_is_an_empty_report(server: ScriptedServer) -> None:
     assert run.operations == ["list"]
 
 
-async def test_only_a_few_batches_are_under_way_at_once(server: ScriptedServer) -> None:
+async def test_batches_in_progress_are_bounded(server: ScriptedServer) -> None:
     run = deleting(server, 10 * BATCH)
     gate, begun, most = asyncio.Event(), 0, 0
 
@@ -215,13 +215,13 @@ async def test_only_a_few_batches_are_under_way_at_once(server: ScriptedServer) 
     assert most == BATCHES_AT_ONCE
 
 
-async def test_a_run_that_does_not_exist_is_no_empty_report(server: ScriptedServer) -> None:
+async def test_missing_run_raises(server: ScriptedServer) -> None:
     server.on("/graphql", graphql_answer({"project": None}))
     async with client(server) as api:
         await error_of(RunNotFoundError, api.run(RUN).files().delete(all=True))
 
 
-# Fault 75: the answer got lost
+# Fault 75: the response is lost
 
 each_loss = pytest.mark.parametrize(
     "lost", [LOST, Answer(status=502, body=b"bad gateway"), Answer(status=504)], ids=["reset", "502", "504"]
@@ -229,9 +229,7 @@ each_loss = pytest.mark.parametrize(
 
 
 @each_loss
-async def test_a_lost_answer_is_looked_into_and_the_deletion_not_sent_again(
-    server: ScriptedServer, lost: Answer
-) -> None:
+async def test_lost_response_is_checked_before_a_retry(server: ScriptedServer, lost: Answer) -> None:
     run = deleting(server, 3, deletes_and_answers(lost))
     async with client(server) as api:
         report = await api.run(RUN).files().delete(all=True)
@@ -240,7 +238,7 @@ async def test_a_lost_answer_is_looked_into_and_the_deletion_not_sent_again(
 
 
 @each_loss
-async def test_what_is_left_after_a_lost_answer_is_deleted_by_another_try(server: ScriptedServer, lost: Answer) -> None:
+async def test_files_left_after_a_lost_response_are_deleted(server: ScriptedServer, lost: Answer) -> None:
     def half(run: Deleting, ids: list[str]) -> Answer:
         deletes(run, ids[:2])
         return lost
@@ -253,7 +251,7 @@ async def test_what_is_left_after_a_lost_answer_is_deleted_by_another_try(server
     assert (report.deleted, run.files) == (3, {})
 
 
-async def test_a_file_that_took_the_name_of_a_deleted_one_is_let_be(server: ScriptedServer) -> None:
+async def test_new_file_with_a_deleted_name_is_kept(server: ScriptedServer) -> None:
     def replaces(run: Deleting, ids: list[str]) -> Answer:
         deletes(run, ids)
         run.files["id-new"] = "0.txt"
@@ -266,9 +264,7 @@ async def test_a_file_that_took_the_name_of_a_deleted_one_is_let_be(server: Scri
     assert run.asked == [["id-0"]]
 
 
-async def test_answers_that_never_come_end_with_the_attempts_and_the_rest_is_not_tried(
-    server: ScriptedServer, waits: list[float]
-) -> None:
+async def test_lost_responses_end_with_the_attempts(server: ScriptedServer, waits: list[float]) -> None:
     run = deleting(server, 20 * BATCH, answers(Answer(status=503)))
     results: list[FileResult] = []
     async with client(server, attempts=3) as api:
@@ -280,7 +276,7 @@ async def test_answers_that_never_come_end_with_the_attempts_and_the_rest_is_not
     assert isinstance(error.__cause__, ApiError)
 
 
-async def test_where_looking_fails_too_it_is_said_that_nobody_knows(server: ScriptedServer) -> None:
+async def test_failed_lookup_reports_an_unknown_state(server: ScriptedServer) -> None:
     run = deleting(server, 3, deletes_and_answers(LOST))
     run.answer_look = error("out of order")
     async with client(server) as api:
@@ -291,7 +287,7 @@ async def test_where_looking_fails_too_it_is_said_that_nobody_knows(server: Scri
     assert set(error_.names) == {"0.txt", "1.txt", "2.txt"}
 
 
-async def test_a_server_that_cannot_be_reached_any_more_is_told_as_such(server: ScriptedServer) -> None:
+async def test_unreachable_server_is_reported(server: ScriptedServer) -> None:
     run = deleting(server, 3)
     server.on("/graphql", run, LOST)
     async with client(server) as api:
@@ -299,10 +295,10 @@ async def test_a_server_that_cannot_be_reached_any_more_is_told_as_such(server: 
     assert isinstance(error.__cause__, TransferError)
 
 
-# Fault 76: not all was deleted
+# Fault 76: not all files were deleted
 
 
-async def test_what_has_gone_already_counts_as_deleted(server: ScriptedServer) -> None:
+async def test_missing_files_count_as_deleted(server: ScriptedServer) -> None:
     def somebody_was_faster(run: Deleting, ids: list[str]) -> Answer:
         del run.files["id-1"]
         return deletes(run, ids)
@@ -314,7 +310,7 @@ async def test_what_has_gone_already_counts_as_deleted(server: ScriptedServer) -
     assert run.operations == ["list", "delete", "look"]
 
 
-async def test_files_that_the_server_keeps_are_named_and_the_other_batches_are_deleted(server: ScriptedServer) -> None:
+async def test_undeleted_files_are_named_and_other_batches_deleted(server: ScriptedServer) -> None:
     protected = {"id-1", f"id-{BATCH}"}
 
     def some(run: Deleting, ids: list[str]) -> Answer:
@@ -335,14 +331,14 @@ async def test_files_that_the_server_keeps_are_named_and_the_other_batches_are_d
     assert len(results) == 30 * BATCH
 
 
-async def test_a_batch_that_the_server_does_not_touch_is_not_sent_again(server: ScriptedServer) -> None:
+async def test_ignored_batch_is_not_sent_again(server: ScriptedServer) -> None:
     run = deleting(server, 3, answers(graphql_answer({"deleteFiles": {"success": False}})))
     async with client(server) as api:
         await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
     assert run.operations == ["list", "delete", "look"]
 
 
-async def test_an_error_because_of_one_that_has_gone_does_not_keep_the_others(server: ScriptedServer) -> None:
+async def test_error_about_a_missing_file_does_not_keep_the_others(server: ScriptedServer) -> None:
     def refuses_unknown(run: Deleting, ids: list[str]) -> Answer:
         return deletes(run, ids) if set(ids) <= set(run.files) else error("file not found")
 
@@ -356,7 +352,7 @@ async def test_an_error_because_of_one_that_has_gone_does_not_keep_the_others(se
     assert run.asked[-1] == ["id-0", "id-2"]
 
 
-async def test_an_error_that_all_batches_would_meet_ends_it(server: ScriptedServer) -> None:
+async def test_error_common_to_all_batches_stops_the_deletion(server: ScriptedServer) -> None:
     run = deleting(server, 50 * BATCH, answers(error("this server is read-only")))
     async with client(server) as api:
         error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
@@ -368,7 +364,7 @@ async def test_an_error_that_all_batches_would_meet_ends_it(server: ScriptedServ
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (403, PermissionDeniedError)])
-async def test_who_may_not_delete_is_told_so(
+async def test_missing_permission_is_reported(
     server: ScriptedServer, status: int, kind: type[AuthenticationError | PermissionDeniedError]
 ) -> None:
     run = deleting(server, 3 * BATCH, answers(error("no", status)))
@@ -377,7 +373,7 @@ async def test_who_may_not_delete_is_told_so(
     assert len(run.files) == 3 * BATCH
 
 
-async def test_a_right_that_is_lost_on_the_way_is_told_with_what_was_done(server: ScriptedServer) -> None:
+async def test_permission_lost_midway_reports_what_was_deleted(server: ScriptedServer) -> None:
     run = deleting(server, 20 * BATCH, deletes, answers(error("no", 403)))
     async with client(server) as api:
         error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
@@ -386,7 +382,7 @@ async def test_a_right_that_is_lost_on_the_way_is_told_with_what_was_done(server
     assert len(run.files) == 19 * BATCH
 
 
-async def test_a_server_that_is_too_busy_is_asked_no_more_than_the_attempts(server: ScriptedServer) -> None:
+async def test_busy_server_is_asked_within_the_attempts(server: ScriptedServer) -> None:
     run = deleting(server, 3, answers(Answer(status=429, body=b"{}")))
     async with client(server, attempts=3) as api:
         error_ = await error_of(IncompleteDeletionError, api.run(RUN).files().delete(all=True))
@@ -394,7 +390,7 @@ async def test_a_server_that_is_too_busy_is_asked_no_more_than_the_attempts(serv
     assert run.operations == ["list", "delete", "delete", "delete"]
 
 
-async def test_a_server_from_before_project_numbers_is_asked_with_one_only_at_first(server: ScriptedServer) -> None:
+async def test_old_server_is_sent_project_numbers_only_at_first(server: ScriptedServer) -> None:
     run = deleting(server, 12 * BATCH)
 
     def old(seen: Seen) -> Answer:
@@ -413,7 +409,7 @@ async def test_a_server_from_before_project_numbers_is_asked_with_one_only_at_fi
 # Ending early
 
 
-async def test_cancelled_it_leaves_no_task_and_the_client_usable(server: ScriptedServer) -> None:
+async def test_cancellation_leaves_no_task_and_a_usable_client(server: ScriptedServer) -> None:
     run = deleting(server, 10 * BATCH)
     begun, gate = asyncio.Event(), asyncio.Event()
 
@@ -442,7 +438,7 @@ async def test_cancelled_it_leaves_no_task_and_the_client_usable(server: Scripte
     assert run.files == {}
 
 
-async def test_an_exception_of_on_result_ends_it_as_itself(server: ScriptedServer) -> None:
+async def test_exception_in_on_result_is_raised_unchanged(server: ScriptedServer) -> None:
     run = deleting(server, 20 * BATCH)
 
     def refuse(result: FileResult) -> None:
@@ -454,7 +450,7 @@ async def test_an_exception_of_on_result_ends_it_as_itself(server: ScriptedServe
     assert len(run.asked) <= BATCHES_AT_ONCE
 
 
-# The embedded server, with W&B's own client as the witness
+# The embedded server, checked with W&B's own client
 
 WITNESS = """
 import json, wandb

@@ -44,7 +44,7 @@ def edges(*nodes: object) -> dict[str, object]:
     }
 
 
-def test_a_page_is_read() -> None:
+def test_page_is_parsed() -> None:
     page = parse_files_page(data(edges(NODE)), run=RUN)
     assert page == FilesPage(files=(FILE,), end_cursor="c0", has_next=True, file_count=9, project_id=7, skipped=0)
 
@@ -70,7 +70,7 @@ def test_null_files_are_an_empty_page(files: object) -> None:
 
 
 @pytest.mark.fault(70)
-def test_entries_that_are_no_files_are_counted() -> None:
+def test_invalid_entries_are_counted() -> None:
     listed = edges(NODE, None, {"id": "x"}, {"name": ""}, {"name": 7}, "text")
     listed["edges"] = [*listed["edges"], None, "text"]  # type: ignore[misc]
     page = parse_files_page(data(listed), run=RUN)
@@ -81,7 +81,7 @@ def test_entries_that_are_no_files_are_counted() -> None:
 
 @pytest.mark.parametrize("md5", [None, "0", ""])
 @pytest.mark.parametrize("size", [0, "0"])
-def test_a_placeholder_for_a_name_that_does_not_exist_is_left_out(md5: str | None, size: object) -> None:
+def test_placeholder_for_a_missing_name_is_skipped(md5: str | None, size: object) -> None:
     placeholder = {"id": "x", "name": "nope", "sizeBytes": size, "md5": md5, "updatedAt": None}
     page = parse_files_page(data(edges(placeholder)), run=RUN)
     assert page.files == ()
@@ -136,7 +136,7 @@ def test_the_projects_number_is_read_in_each_form(given_id: object, expected: in
         ([1], None),
     ],
 )
-def test_a_size_that_is_none_is_unknown(size: object, expected: int | None) -> None:
+def test_invalid_size_is_unknown(size: object, expected: int | None) -> None:
     file = parse_file_attributes({"name": "x", "sizeBytes": size})
     assert file is not None
     assert file.size_bytes == expected
@@ -171,14 +171,14 @@ def test_no_answer_makes_the_parser_fail(value: object) -> None:
 
 
 @pytest.mark.parametrize("half", ["\ud800", "x\udce4y"])
-def test_half_a_character_spoils_only_the_value_it_stands_in(half: str) -> None:
+def test_lone_surrogate_affects_only_its_value(half: str) -> None:
     node = dict.fromkeys(["id", "url", "directUrl", "md5", "mimetype", "updatedAt"], half) | {
         "name": half,
         "sizeBytes": 1,
     }
     listed = edges(node, NODE) | {"pageInfo": {"endCursor": half, "hasNextPage": True}}
     page = parse_files_page(data(listed), run=RUN)
-    # The name stays, so that the file is refused by its name and not left out.
+    # The name stays, so that the file is refused by its name and not skipped.
     assert page.files == (FileAttributes(id="", name=half, size_bytes=1), FILE)
     listed["edges"] = [{"node": NODE, "cursor": half}]
     assert parse_files_page(data(listed), run=RUN).end_cursor is None

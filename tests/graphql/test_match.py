@@ -49,7 +49,7 @@ def match(**wanted: object) -> Match:
         {"sizeBytes": 3, "size_bytes": "3"},
     ],
 )
-def test_a_file_that_has_all_attributes_is_accepted(wanted: dict[str, object]) -> None:
+def test_file_with_all_attributes_matches(wanted: dict[str, object]) -> None:
     assert match(**wanted).accepts(FILE)
 
 
@@ -74,21 +74,21 @@ def test_a_file_that_has_all_attributes_is_accepted(wanted: dict[str, object]) -
         {"name": "a/b.txt", "sizeBytes": 4},
     ],
 )
-def test_a_file_that_lacks_one_attribute_is_not_accepted(wanted: dict[str, object]) -> None:
+def test_file_with_one_difference_does_not_match(wanted: dict[str, object]) -> None:
     assert not match(**wanted).accepts(FILE)
 
 
-def test_none_asks_for_what_the_server_does_not_know() -> None:
+def test_none_matches_unknown_values() -> None:
     bare = FileAttributes(id="x", name="x")
     assert match(sizeBytes=None, md5=None, url=None).accepts(bare)
     assert not parse_match({"id": None}, run_id=None).accepts(bare)
 
 
-def test_malformed_md5s_are_not_taken_for_equal() -> None:
+def test_malformed_md5s_are_not_equal() -> None:
     assert not match(md5="1").accepts(FileAttributes(id="x", name="x", md5="0"))
 
 
-def test_the_name_is_told_so_that_the_server_can_look_for_it() -> None:
+def test_name_is_available_for_a_server_lookup() -> None:
     assert match(name="a/b.txt").name == "a/b.txt"
     assert match(id="x").name is None
 
@@ -113,6 +113,6 @@ def test_no_or_unknown_keys_are_refused_with_the_valid_ones(wanted: dict[str, ob
         {"md5": b"x"},
     ],
 )
-def test_values_that_no_file_can_have_are_refused(wanted: dict[str, object]) -> None:
+def test_impossible_values_are_refused(wanted: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         parse_match(wanted, run_id=None)

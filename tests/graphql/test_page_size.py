@@ -7,7 +7,7 @@ from wbfiles_async._graphql.page_size import MODEST_PAGE, SMALLEST_PAGE, PageLim
 
 
 @given(st.integers(1, 100_000))
-def test_sizes_shrink_until_a_page_is_retried_as_ever(size: int) -> None:
+def test_sizes_shrink_until_ordinary_retries(size: int) -> None:
     limit, sizes = PageLimit(), [size]
     while limit.retries(sizes[-1]) is not None:
         sizes.append(limit.record_timeout(sizes[-1]))
@@ -16,7 +16,7 @@ def test_sizes_shrink_until_a_page_is_retried_as_ever(size: int) -> None:
     assert sizes[-1] == min(size, SMALLEST_PAGE)
 
 
-def test_a_large_page_is_given_up_at_once_and_a_modest_one_retried() -> None:
+def test_large_page_shrinks_at_once_and_a_modest_one_is_retried() -> None:
     limit = PageLimit()
     assert [limit.retries(size) for size in (1000, MODEST_PAGE + 1, MODEST_PAGE, SMALLEST_PAGE + 1)] == [0, 0, 1, 1]
 
@@ -30,7 +30,7 @@ def test_one_timeout_is_forgotten_and_two_are_remembered() -> None:
 
 
 @given(st.lists(st.integers(1, 5000)))
-def test_what_is_remembered_only_shrinks(timed_out: list[int]) -> None:
+def test_remembered_size_only_shrinks(timed_out: list[int]) -> None:
     limit, largest = PageLimit(), 10_000
     for size in timed_out:
         limit.record_timeout(size)

@@ -28,7 +28,7 @@ def page(*numbers: int, cursor: str | None = None, count: int | None = None, mor
     )
 
 
-def test_each_page_is_asked_for_with_the_cursor_of_the_one_before() -> None:
+def test_each_page_uses_the_previous_cursor() -> None:
     pages = Pages(RUN, per_page=2, names=("a", "b"))
     assert pages.variables() == {
         "project": "p",
@@ -46,20 +46,20 @@ def test_each_page_is_asked_for_with_the_cursor_of_the_one_before() -> None:
     assert pages.done
 
 
-def test_the_page_size_can_be_changed_on_the_way() -> None:
+def test_page_size_can_change_while_paging() -> None:
     pages = Pages(RUN, per_page=5000)
     pages.per_page = 1000
     assert pages.variables()["fileLimit"] == 1000
 
 
 @pytest.mark.fault(70)
-def test_a_file_that_comes_twice_is_handed_out_once() -> None:
+def test_duplicate_file_is_yielded_once() -> None:
     pages = Pages(RUN, per_page=2)
     assert pages.accept(page(1, 2, 2, cursor="a")) == (file(1), file(2))
     assert pages.accept(page(2, 3, more=False)) == (file(3),)
 
 
-def test_files_without_an_id_are_told_apart_by_name() -> None:
+def test_files_without_an_id_are_distinguished_by_name() -> None:
     nameless = [FileAttributes(id="", name=name) for name in ("a", "b", "a")]
     listing = FilesPage(tuple(nameless), None, False, None, None, 0)
     assert [f.name for f in Pages(RUN, per_page=9).accept(listing)] == ["a", "b"]
@@ -67,7 +67,7 @@ def test_files_without_an_id_are_told_apart_by_name() -> None:
 
 @pytest.mark.fault(69)
 @pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b", "a"]])
-def test_a_cursor_that_comes_again_is_an_error(cursors: list[str]) -> None:
+def test_repeated_cursor_is_an_error(cursors: list[str]) -> None:
     pages = Pages(RUN, per_page=1)
     for number, cursor in enumerate(cursors[:-1]):
         pages.accept(page(number, cursor=cursor))
@@ -97,11 +97,11 @@ def test_pages_far_beyond_the_count_end_in_an_error() -> None:
 
 
 @pytest.mark.parametrize("count", [None, 10**9])
-def test_pages_that_bring_nothing_new_end_in_an_error(count: int | None) -> None:
+def test_pages_without_new_files_end_in_an_error(count: int | None) -> None:
     assert accepted_until_error(count, fresh=False) <= 200
 
 
-def test_a_count_that_is_too_small_does_not_end_a_walk_that_gets_on() -> None:
+def test_low_count_does_not_stop_paging() -> None:
     pages = Pages(RUN, per_page=50)
     got = [pages.accept(page(number, cursor=str(number), count=0)) for number in range(500)]
     assert sum(map(len, got)) == 500
@@ -116,7 +116,7 @@ def test_memory_of_ids_is_bounded() -> None:
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(0, 3))
-def test_a_server_that_repeats_the_end_of_a_page_is_walked_to_the_end(count: int, per_page: int, overlap: int) -> None:
+def test_overlapping_pages_are_followed_to_the_end(count: int, per_page: int, overlap: int) -> None:
     pages, got, start = Pages(RUN, per_page=per_page), list[FileAttributes](), 0
     while not pages.done:
         stop = min(start + per_page, count)
@@ -137,7 +137,7 @@ def runs_page(*numbers: int, cursor: str | None = None, more: bool = True) -> Ru
     return RunsPage(tuple(map(run, numbers)), end_cursor=cursor, has_next=more, run_count=None, skipped=0)
 
 
-def test_runs_are_walked_through_as_files_are() -> None:
+def test_runs_are_paged_like_files() -> None:
     pages = RunPages(PROJECT, "{}", "+created_at", per_page=2)
     asked = {"project": "p", "entity": "e", "filters": "{}", "order": "+created_at", "cursor": None, "perPage": 2}
     assert pages.variables() == asked
@@ -147,13 +147,13 @@ def test_runs_are_walked_through_as_files_are() -> None:
     assert pages.done
 
 
-def test_files_are_asked_for_along_with_the_runs() -> None:
+def test_files_are_requested_with_the_runs() -> None:
     pages = RunPages(PROJECT, "{}", "-name", per_page=50, files_each=20, pattern="%.json")
     assert pages.variables()["fileLimit"] == 20
     assert (pages.variables()["fileNames"], pages.variables()["pattern"]) == ([], "%.json")
 
 
-def test_runs_that_lead_in_circles_are_an_error_that_names_the_project() -> None:
+def test_circular_pages_of_runs_name_the_project() -> None:
     pages = RunPages(PROJECT, "{}", "+created_at", per_page=1)
     pages.accept(runs_page(1, cursor="a"))
     with pytest.raises(ApiError, match=r"the runs of e/p cannot be listed to the end: .* same cursor twice"):

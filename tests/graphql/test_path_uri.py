@@ -29,7 +29,7 @@ FILE = "https://api.wandb.ai/files/e/p/r/x"
         ("logs.s3.us-east-1.s3.us-east-1.amazonaws.com", "logs.s3.us-east-1"),
     ],
 )
-def test_a_virtual_hosted_url_gives_bucket_and_key(host: str, bucket: str) -> None:
+def test_virtual_hosted_url_has_bucket_and_key(host: str, bucket: str) -> None:
     assert path_uri(FILE, f"https://{host}/a/b.txt?X-Amz-Signature=0") == f"s3://{bucket}/a/b.txt"
 
 
@@ -43,7 +43,7 @@ def test_a_virtual_hosted_url_gives_bucket_and_key(host: str, bucket: str) -> No
         "s3.cn-northwest-1.amazonaws.com.cn",
     ],
 )
-def test_a_path_style_url_gives_bucket_and_key(host: str) -> None:
+def test_path_style_url_has_bucket_and_key(host: str) -> None:
     assert path_uri(FILE, f"https://{host}/My_old.bkt/a/b.txt?sig=0") == "s3://My_old.bkt/a/b.txt"
 
 
@@ -51,7 +51,7 @@ def test_the_key_is_decoded_and_a_plus_stays_a_plus() -> None:
     assert path_uri(FILE, "https://bkt.s3.amazonaws.com//a%20b+c%2Bd/%C3%A9?x=1#y") == "s3://bkt//a b+c+d/é"
 
 
-def test_a_reference_gives_its_own_address() -> None:
+def test_reference_has_its_own_uri() -> None:
     assert path_uri("gs://bkt/key", "gs://bkt/key") == "gs://bkt/key"
 
 
@@ -84,16 +84,16 @@ def test_a_reference_gives_its_own_address() -> None:
         "https://bkt.s3.amazonaws.com/a\nb",
     ],
 )
-def test_what_does_not_lie_in_s3_gives_nothing(direct_url: str | None) -> None:
+def test_objects_outside_s3_have_no_uri(direct_url: str | None) -> None:
     assert path_uri(FILE, direct_url) == ""
 
 
-def test_without_urls_there_is_nothing() -> None:
+def test_no_urls_have_no_uri() -> None:
     assert path_uri(None, None) == ""
 
 
 @pytest.mark.parametrize("host", ["bkt.s3.amazonaws.com", "bkt.s3.us-west-2.amazonaws.com"])
-def test_plain_urls_give_what_wandb_gives(host: str) -> None:
+def test_plain_urls_agree_with_wandb(host: str) -> None:
     from wandb.apis.public.utils import parse_s3_url_to_s3_uri
 
     url = f"https://{host}/a/b.txt?X-Amz-Signature=0"
@@ -101,6 +101,6 @@ def test_plain_urls_give_what_wandb_gives(host: str) -> None:
 
 
 @given(st.text(), st.text(alphabet="abs3.-@:/?#%amzonw"))
-def test_only_an_amazon_host_makes_an_s3_address(url: str, rest: str) -> None:
+def test_only_amazon_hosts_have_an_s3_uri(url: str, rest: str) -> None:
     for direct in (url, f"https://evil.example/{rest}", f"https://{rest}.evil.example/x"):
         assert not path_uri(FILE, direct).startswith("s3://")

@@ -13,7 +13,7 @@ def answer(*nodes: object, more: bool = False, cursors: bool = True) -> dict[str
     return {"models": {"edges": edges, "pageInfo": {"endCursor": "end", "hasNextPage": more}}}
 
 
-def test_a_project_is_read_with_what_the_server_says_of_it() -> None:
+def test_project_is_parsed_with_its_attributes() -> None:
     node = {"id": "UA==", "name": "p1", "entityName": "team", "createdAt": "2026-01-01T00:00:00", "isBenchmark": True}
     page = parse_projects_page(answer(node, {"name": "p2"}, more=True), entity="e")
     assert page.projects == (
@@ -23,23 +23,23 @@ def test_a_project_is_read_with_what_the_server_says_of_it() -> None:
     assert (page.end_cursor, page.has_next, page.skipped) == ("c1", True, 0)
 
 
-def test_the_end_cursor_stands_in_for_those_of_the_entries() -> None:
+def test_end_cursor_replaces_missing_entry_cursors() -> None:
     assert parse_projects_page(answer({"name": "p"}, more=True, cursors=False), entity="e").end_cursor == "end"
 
 
-def test_what_is_no_project_is_counted_and_left_out() -> None:
+def test_invalid_projects_are_counted_and_skipped() -> None:
     page = parse_projects_page(answer({"name": "p"}, None, {"name": ""}, {"name": 3}, "x"), entity="e")
     assert [project.path.project for project in page.projects] == ["p"]
     assert page.skipped == 4
 
 
 @pytest.mark.parametrize("data", [{}, {"models": None}, {"models": []}])
-def test_an_entity_that_is_not_there_is_an_error_and_no_empty_page(data: dict[str, object]) -> None:
+def test_missing_entity_is_an_error(data: dict[str, object]) -> None:
     with pytest.raises(RunNotFoundError, match="entity e not found"):
         parse_projects_page(data, entity="e")
 
 
-def test_each_page_is_asked_for_with_the_cursor_of_the_one_before() -> None:
+def test_each_page_uses_the_previous_cursor() -> None:
     walk = ProjectPages("e", per_page=200)
     walk.shrink(2)
     assert walk.variables() == {"entity": "e", "cursor": None, "perPage": 2}
@@ -51,7 +51,7 @@ def test_each_page_is_asked_for_with_the_cursor_of_the_one_before() -> None:
     assert walk.done
 
 
-def test_a_server_that_leads_in_circles_is_noticed() -> None:
+def test_circular_pages_are_an_error() -> None:
     walk = ProjectPages("e", per_page=1)
     walk.accept(parse_projects_page(answer({"name": "a"}, more=True), entity="e"))
     with pytest.raises(ApiError, match=r"the projects of e cannot be listed to the end: .*same cursor twice"):

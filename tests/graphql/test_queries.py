@@ -92,9 +92,9 @@ def test_operations_carry_the_names_of_wandbs_client(text: str, name: str) -> No
 
 
 @pytest.mark.parametrize(("text", "lean"), [(RUN_FILES, RUN_FILE_SIZES), (RUNS_WITH_FILES, RUNS_WITH_FILE_SIZES)])
-def test_what_is_only_counted_needs_no_signed_url(text: str, lean: str) -> None:
+def test_counting_requests_no_signed_url(text: str, lean: str) -> None:
     assert ("directUrl" in text, "rl" in lean) == (True, False)
 
 
-def test_the_text_for_old_servers_does_not_speak_of_the_project() -> None:
+def test_query_for_old_servers_omits_the_project() -> None:
     assert "projectId" not in DELETE_FILES_WITHOUT_PROJECT

@@ -76,13 +76,13 @@ def test_success_with_errors_is_an_error_with_all_messages(content: object, mess
         ({"data": []}, "without data"),
     ],
 )
-def test_what_is_no_answer_is_an_error_that_says_why(content: object, reason: str) -> None:
+def test_invalid_response_is_an_error_with_a_reason(content: object, reason: str) -> None:
     with pytest.raises(ApiError, match=reason) as caught:
         answer(200, content)
     assert caught.value.__cause__ is None
 
 
-def test_a_large_page_is_no_too_large_answer() -> None:
+def test_large_page_is_within_the_bounds() -> None:
     edge = {
         "node": dict.fromkeys(["id", "name", "url", "directUrl", "sizeBytes", "mimetype", "updatedAt", "md5"]),
         "cursor": 1,
@@ -98,7 +98,7 @@ def test_a_refusal_of_too_many_values_keeps_its_status() -> None:
 
 
 @pytest.mark.parametrize("digits", [21, 400, 5000, 1_000_000])
-def test_a_number_of_too_many_digits_spoils_no_other_value(digits: int) -> None:
+def test_oversized_number_affects_no_other_value(digits: int) -> None:
     data = answer(200, b'{"data": {"a": 1, "b": ' + b"9" * digits + b', "c": -7}}')
     assert (data["a"], whole_number(data["b"]), data["c"]) == (1, None, -7)
 
@@ -121,9 +121,7 @@ def test_numbers_of_64_bits_are_exact(number: int) -> None:
 @pytest.mark.parametrize(
     "content", [{"error": "so"}, {"errors": [{"message": "so"}]}, b"so", {"message": "so"}, b"<html>", b""]
 )
-def test_each_status_has_its_own_error_which_says_status_and_reason(
-    status: int, kind: type[WBFilesError], content: object
-) -> None:
+def test_each_status_has_its_error(status: int, kind: type[WBFilesError], content: object) -> None:
     with pytest.raises(kind) as caught:
         answer(status, content)
     assert type(caught.value) is kind
@@ -132,12 +130,12 @@ def test_each_status_has_its_own_error_which_says_status_and_reason(
     assert (expected.get(content, "so") if isinstance(content, bytes) else "so") in str(caught.value)
 
 
-def test_the_title_of_a_page_that_refuses_is_shown() -> None:
+def test_title_of_a_refusing_web_page_is_shown() -> None:
     with pytest.raises(ApiError, match=r"HTTP 502: an HTML page titled '502 Bad Gateway'"):
         answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>")
 
 
-def test_data_of_a_refusal_is_not_returned() -> None:
+def test_refusal_data_is_not_returned() -> None:
     with pytest.raises(ApiError):
         answer(500, {"data": {"a": 1}})
 
@@ -173,7 +171,7 @@ def test_messages_are_without_secrets_and_bounded(status: int) -> None:
     st.integers(100, 599),
     st.binary() | st.recursive(st.text(), st.lists).map(lambda v: json.dumps(v).encode()),
 )
-def test_any_body_is_data_or_an_error_of_ours(status: int, body: bytes) -> None:
+def test_any_body_is_data_or_a_typed_error(status: int, body: bytes) -> None:
     with pytest.raises(WBFilesError):
         parse_answer(status, body, host="h")
 
@@ -208,6 +206,6 @@ def test_the_viewers_entity_is_the_default() -> None:
         *({"viewer": viewer} for viewer in (None, {"entity": None}, {"entity": ""}, {"entity": "e\ud800"}, ["entity"])),
     ],
 )
-def test_without_a_default_entity_it_is_said_what_to_do(data: dict[str, object]) -> None:
+def test_missing_default_entity_is_explained(data: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="WANDB_ENTITY"):
         parse_viewer(data)

@@ -34,7 +34,7 @@ def parse(path: str, base_url: str = CLOUD, entity: str | None = "me", project: 
         ("e/my project/r", ("e", "my project", "r")),
     ],
 )
-def test_a_path_is_read_as_wandb_reads_it(path: str, expected: tuple[str, str, str]) -> None:
+def test_path_is_parsed_as_by_wandb(path: str, expected: tuple[str, str, str]) -> None:
     from wandb.apis.public.api import Api
 
     theirs = Api._parse_path(
@@ -76,7 +76,7 @@ def test_url_of_the_cloud_names_a_run(url: str, base_url: str) -> None:
     ],
 )
 def test_url_of_another_server_is_refused(url: str, base_url: str, host: str, hint: str) -> None:
-    """What was copied from one server must not be looked for, or deleted, on another."""
+    """A URL copied from one server must not be used, or deleted, on another."""
     for read in (
         lambda: parse(url, base_url),
         lambda: parse_project_path(url, base_url=base_url, entity=None, project=None),
@@ -158,12 +158,12 @@ def test_a_url_of_the_configured_server_names_the_run(base_url: str, url: str) -
         "https://[wandb.ai/e/p/runs/r",
     ],
 )
-def test_what_names_no_run_is_refused_with_the_accepted_forms(path: str) -> None:
+def test_invalid_run_path_lists_the_accepted_forms(path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"entity/project/run_id, .*URL of the run's page"):
         parse(path)
 
 
-def test_a_missing_project_is_refused_with_what_to_do() -> None:
+def test_missing_project_is_explained() -> None:
     with pytest.raises(ConfigurationError, match=r"project/run_id.*WANDB_PROJECT"):
         parse("r", project=None)
 
@@ -179,7 +179,7 @@ def test_a_message_shows_no_query_of_the_url() -> None:
 
 
 @given(st.text() | st.text(alphabet="/:. %runseph?#").map("https://wandb.ai/".__add__))
-def test_any_text_is_a_run_with_whole_parts_or_refused(path: str) -> None:
+def test_any_text_is_a_run_path_or_refused(path: str) -> None:
     try:
         run = parse(path)
     except ConfigurationError:
@@ -219,7 +219,7 @@ def test_a_path_names_a_project(path: str | None, project: ProjectPath) -> None:
         *("http://localhost:8080/e/p/sweeps/s", "http://localhost:8080/e/projects"),
     ],
 )
-def test_what_names_no_project_is_refused_with_the_accepted_forms(path: str) -> None:
+def test_invalid_project_path_lists_the_accepted_forms(path: str) -> None:
     with pytest.raises(
         ConfigurationError, match=r"names no project: .*entity/project, project, .*URL of the project's"
     ):
@@ -227,7 +227,7 @@ def test_what_names_no_project_is_refused_with_the_accepted_forms(path: str) -> 
 
 
 @pytest.mark.parametrize("path", [None, ""])
-def test_a_project_that_nobody_names_is_refused_with_what_to_do(path: str | None) -> None:
+def test_unnamed_project_is_explained(path: str | None) -> None:
     with pytest.raises(ConfigurationError, match="set WANDB_PROJECT"):
         parse_project_path(path, base_url="http://localhost:8080", entity="e", project=None)
 
@@ -261,7 +261,7 @@ def test_only_two_parts_can_be_a_run_as_well_as_a_project(
 
 
 @pytest.mark.parametrize("path", ["", "/", "e//r", "a/b/c/d", "https://wandb.ai/e", "https://evil.com/e/p"])
-def test_what_names_neither_is_refused(path: str) -> None:
+def test_path_of_neither_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"names no (run|project)"):
         possible_meanings(path, base_url="http://localhost:8080", entity="my-team", project="set")
 
@@ -283,8 +283,8 @@ def test_what_names_neither_is_refused(path: str) -> None:
         ("runs//files/a", "a part of it is empty"),
     ],
 )
-def test_page_of_something_else_is_refused_in_words(page: str, shown: str) -> None:
-    """What a page shows is never widened to all of its project or its run."""
+def test_other_page_is_refused(page: str, shown: str) -> None:
+    """A page URL never means all of its project or run."""
     url = f"http://localhost:8080/e/p/{page}?nw=1"
     with pytest.raises(ConfigurationError, match=shown):
         possible_meanings(url, base_url="http://localhost:8080", entity="my-team", project="set")

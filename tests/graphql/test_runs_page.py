@@ -15,14 +15,14 @@ def answer(*nodes: object, **others: object) -> dict[str, object]:
     return {"project": {"runCount": 7, "runs": runs} | others}
 
 
-def test_a_run_is_read_with_what_people_know_of_it() -> None:
+def test_run_is_parsed_with_its_attributes() -> None:
     node = {"name": "r1", "displayName": "First", "state": "finished", "createdAt": "2026-01-01T00:00:00"}
     page = parse_runs_page(answer(node), project=PROJECT)
     assert page.runs == (ListedRun(RunPath("e", "p", "r1"), "First", "finished", "2026-01-01T00:00:00", None),)
     assert (page.end_cursor, page.has_next, page.run_count, page.skipped) == ("c0", True, 7, 0)
 
 
-def test_the_first_files_come_along_where_they_were_asked_for() -> None:
+def test_first_files_are_parsed_if_requested() -> None:
     edges = [{"node": {"id": "1", "name": "a.txt", "sizeBytes": "3"}, "cursor": "x"}, {"node": {"name": "b"}}, None]
     files = {"edges": edges, "pageInfo": {"endCursor": "y", "hasNextPage": True}}
     run, empty = parse_runs_page(
@@ -36,12 +36,12 @@ def test_the_first_files_come_along_where_they_were_asked_for() -> None:
 
 
 @pytest.mark.parametrize("runs", [None, [], {}, {"edges": None}, {"edges": "x", "pageInfo": 3}])
-def test_what_is_no_listing_is_an_empty_page(runs: object) -> None:
+def test_missing_listing_is_an_empty_page(runs: object) -> None:
     page = parse_runs_page(answer(runs=runs, runCount="none"), project=PROJECT)
     assert (page.runs, page.end_cursor, page.has_next, page.run_count) == ((), None, False, None)
 
 
-def test_what_is_no_run_is_counted_and_left_out() -> None:
+def test_invalid_runs_are_counted_and_skipped() -> None:
     page = parse_runs_page(answer({"name": "r1"}, None, {"name": ""}, {"name": 3}, "x"), project=PROJECT)
     assert [run.path.run_id for run in page.runs] == ["r1"]
     assert page.skipped == 4
@@ -56,5 +56,5 @@ def test_a_project_that_is_not_there_is_an_error_and_no_empty_page(data: dict[st
 
 
 @pytest.mark.parametrize(("count", "read"), [(7, 7), ("7", 7), (None, None), (-1, None)])
-def test_the_number_of_runs_is_read(count: object, read: int | None) -> None:
+def test_number_of_runs_is_parsed(count: object, read: int | None) -> None:
     assert parse_run_count({"project": {"runCount": count}}, project=PROJECT) == read

@@ -1,4 +1,4 @@
-"""Shares of names: each name in exactly one, and nothing moves when others are added."""
+"""Shards of names: each name is in exactly one, and never moves when others are added."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def test_shares_are_about_equal_and_the_same_everywhere() -> None:
 
 
 MINE = [4, 8, 9, 10]
-"""Written down, since other machines and later versions must agree."""
+"""Fixed values, since other machines and later versions must agree."""
 
 
 @pytest.mark.parametrize(("text", "share"), [("0/1", Share(0, 1)), (" 63/64 ", Share(63, 64)), ("007/8", Share(7, 8))])
-def test_a_share_is_read(text: str, share: Share) -> None:
+def test_shard_is_parsed(text: str, share: Share) -> None:
     assert parse_share(text) == share
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/", "/2", "2/2", "3/2", "0/0", "-1/2", "1/2/3", "a/b", "1.0/2", "١/٢"])
-def test_what_is_no_share_is_refused(text: str) -> None:
+def test_invalid_shard_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a shard I/N"):
         parse_share(text)

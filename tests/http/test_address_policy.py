@@ -1,4 +1,4 @@
-"""Which addresses are never connected to, whatever they are written as."""
+"""Addresses that are never connected to, however they are written."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ def test_reach_of_no_address(text: str) -> None:
         ("0", "0.0.0.0"),
         ("0x", "0.0.0.0"),
         ("4294967295", "255.255.255.255"),
-        # No octal number: a name to the C library, an address to who does not know of octal ones.
+        # No octal number: a name to the C library, an address to parsers without octal numbers.
         ("0169.254.169.254", "169.254.169.254"),
-        # What is mapped to digits and dots on the way to a name's encoding.
+        # Characters that IDNA maps to digits and dots.
         ("\uff11\uff12\uff17\u3002\uff10.0.\u2460", "127.0.0.1"),
         ("%3127.0.0.1", "127.0.0.1"),
         ("::1", "::1"),
@@ -213,7 +213,7 @@ def test_any_host_is_judged_without_failing(host: str) -> None:
         ("notlocalhost", None),
         ("2852039166", "forbidden"),
         ("0x7f.1", "private"),
-        # Octal 8.0.0.1, but 10.0.0.1 to who reads decimal numbers only; and 177.0.0.1 or 127.0.0.1.
+        # Octal 8.0.0.1, but 10.0.0.1 to parsers of decimal numbers; and 177.0.0.1 or 127.0.0.1.
         ("010.0.0.1", "private"),
         ("0177.0.0.1", "private"),
         ("016843009", "public"),

@@ -1,4 +1,4 @@
-"""How a client connects, as its arguments say: certificates, a proxy, a client of another package."""
+"""Connecting as the client's arguments say: certificates, a proxy, a client of another package."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ DATA = bytes(range(256)) * 1024
 
 
 def trusting(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Have a context trust the tests' servers."""
+    """Make a context trust the tests' servers."""
     context.load_verify_locations(cadata=authority().cert_pem.bytes().decode())
     return context
 
 
 @pytest.fixture
 async def encrypted() -> AsyncIterator[ScriptedServer]:
-    """A server that speaks TLS, whose authority the system does not know."""
+    """A TLS server whose authority the system does not know."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority().issue_cert("localhost").configure_cert(context)
     async with ScriptedServer(context) as running:
@@ -55,7 +55,7 @@ async def encrypted() -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def proxied(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedServer]:
-    """A server behind a proxy, which it plays itself; the environment names another one."""
+    """A server that is also its proxy; the environment names another one."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     async with ScriptedServer(is_proxy=True) as running:
         running.put("a.txt", b"data")
@@ -71,7 +71,7 @@ async def read(api: AsyncApi) -> bytes:
     [ssl.create_default_context, lambda: truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)],
     ids=["of Python", "of truststore"],
 )
-async def test_certificates_are_checked_by_the_context_that_is_given(
+async def test_given_ssl_context_checks_certificates(
     encrypted: ScriptedServer, make: Callable[[], ssl.SSLContext]
 ) -> None:
     async with AsyncApi(
@@ -84,7 +84,7 @@ async def test_certificates_are_checked_by_the_context_that_is_given(
             await read(api)
 
 
-async def test_a_context_counts_and_not_the_variables(
+async def test_ssl_context_overrides_variables(
     encrypted: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
@@ -94,7 +94,7 @@ async def test_a_context_counts_and_not_the_variables(
 
 
 @pytest.mark.parametrize("no_proxy", ["", "*"])
-async def test_everything_goes_by_the_proxy_that_is_given(
+async def test_given_proxy_is_used_for_everything(
     proxied: ScriptedServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
     monkeypatch.setenv("no_proxy", no_proxy)
@@ -103,7 +103,7 @@ async def test_everything_goes_by_the_proxy_that_is_given(
     assert len(proxied.seen("/graphql")) == len(proxied.seen()) == 1
 
 
-async def test_an_empty_proxy_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_empty_proxy_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("all_proxy", "http://127.0.0.1:1")
     async with ScriptedServer() as server, AsyncApi(base_url=server.base_url, api_key=API_KEY, proxy="") as api:
@@ -124,7 +124,7 @@ ONCE = {
 @pytest.mark.usefixtures("waits")
 @pytest.mark.each_transport("an injected transport", "a transport of httpx2")
 @pytest.mark.parametrize("answer", ONCE.values(), ids=ONCE)
-async def test_an_injected_transport_is_used_as_ours_is(server: ScriptedServer, tmp_path: Path, answer: Step) -> None:
+async def test_injected_transport_is_used_like_ours(server: ScriptedServer, tmp_path: Path, answer: Step) -> None:
     node = server.put("a.bin", DATA, answer, Stored(DATA))
     server.put("elsewhere", DATA)
     async with client(server) as api:
@@ -135,7 +135,7 @@ async def test_an_injected_transport_is_used_as_ours_is(server: ScriptedServer, 
 
 @pytest.mark.usefixtures("waits")
 @pytest.mark.each_transport("an injected transport", "a transport of httpx2")
-async def test_errors_of_an_injected_transport_are_ours(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_errors_of_an_injected_transport_are_typed(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", DATA, Answer(body=DATA, cut=1000, end="stall"))
     async with client(server, stall_seconds=0.3) as api:
         await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -169,14 +169,14 @@ async def test_errors_of_an_injected_transport_are_ours(server: ScriptedServer, 
         ({"ssl_context": ssl.create_default_context(), "transport": httpx2.AsyncHTTPTransport()}, "give them to the"),
     ],
 )
-def test_what_cannot_be_used_is_refused_at_once(kind: type, arguments: dict[str, object], told: str) -> None:
+def test_unusable_arguments_are_refused_at_once(kind: type, arguments: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told) as caught:
         kind(api_key="k" * 40, **arguments)
     assert "pa ss" not in str(caught.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how long the way is")
-async def test_the_system_says_how_long_the_way_to_a_server_is(server: ScriptedServer) -> None:
+async def test_round_trip_time_is_read_from_the_system(server: ScriptedServer) -> None:
     heard = list[float]()
     made = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
     request = httpx.Request("GET", server.url("/store/a"), extensions={"on_round_trip": heard.append})

@@ -1,4 +1,4 @@
-"""A body that is received in a thread, whatever happened to its connection before the thread began."""
+"""A body received in a thread, whatever happened to its connection before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wbfiles_async._http.extensions import StallLimit
 
 
 class Collected:
-    """A sink that keeps what it is given."""
+    """A sink that keeps its bytes."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -46,7 +46,7 @@ def received(connection: Connection, length: int) -> Collected:
     return sink
 
 
-def test_what_was_held_is_written_before_what_arrives(pair: tuple[Connection, socket.socket]) -> None:
+def test_buffered_bytes_are_written_first(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     server.sendall(b"fghij")
     sink = received(connection, 10)
@@ -62,21 +62,21 @@ def end(pair: tuple[Connection, socket.socket]) -> Connection:
     return connection
 
 
-def test_what_was_held_of_an_ended_connection_is_written_first(pair: tuple[Connection, socket.socket]) -> None:
+def test_buffered_bytes_of_an_ended_connection_are_written_first(pair: tuple[Connection, socket.socket]) -> None:
     sink = Collected()
     with pytest.raises(httpx.ReadError, match="before it was complete"):
         BodyReceiver(end(pair), 10, sink, StallLimit(5.0, 1)).run()
     assert (bytes(sink.data), sink.is_complete) == (b"abcde", False)
 
 
-def test_a_body_that_was_held_as_a_whole_is_complete_though_its_connection_has_ended(
+def test_fully_buffered_body_is_complete_after_disconnect(
     pair: tuple[Connection, socket.socket],
 ) -> None:
     sink = received(end(pair), 5)
     assert (bytes(sink.data), sink.is_complete) == (b"abcde", True)
 
 
-def test_a_body_that_ends_early_is_an_error_and_what_arrived_is_written(
+def test_truncated_body_raises_after_writing_its_bytes(
     pair: tuple[Connection, socket.socket],
 ) -> None:
     connection, server = pair

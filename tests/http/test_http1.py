@@ -27,7 +27,7 @@ def cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:
     return [piece for piece in [*pieces, data] if piece]
 
 
-def test_a_request_is_sent_as_it_was_given() -> None:
+def test_request_is_sent_unchanged() -> None:
     fields = [(b"Host", b"store.example:8080"), (b"Range", b"bytes=0-1"), (b"Accept", b"*/*")]
     assert request_head(b"GET", b"/a%2Fb?X-Sig=~'!", fields) == (
         b"GET /a%2Fb?X-Sig=~'! HTTP/1.1\r\nHost: store.example:8080\r\nRange: bytes=0-1\r\nAccept: */*\r\n\r\n"
@@ -55,7 +55,7 @@ def test_a_head_gives_status_fields_and_length() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304, 100])
-def test_answers_without_a_body_have_none_whatever_they_say(status: int) -> None:
+def test_bodyless_responses_ignore_their_headers(status: int) -> None:
     assert head(f"HTTP/1.1 {status} -", "Content-Length: 10").length == 0
 
 
@@ -71,7 +71,7 @@ def test_answers_without_a_body_have_none_whatever_they_say(status: int) -> None
         (["HTTP/1.0 200 OK", "Content-Length: 1", "Connection: keep-alive"], True),
     ],
 )
-def test_a_connection_is_kept_where_the_end_of_the_body_is_sure_and_nobody_closes(lines: list[str], kept: bool) -> None:
+def test_connection_is_kept_if_the_body_end_is_known(lines: list[str], kept: bool) -> None:
     assert head(*lines).keep_alive is kept
 
 
@@ -107,14 +107,14 @@ def test_a_response_to_head_has_no_body(method: bytes, length: int) -> None:
         ["HTTP/1.1 200 OK", *("A: 1" for _ in range(1000))],
     ],
 )
-def test_a_head_that_could_be_read_in_two_ways_is_refused(lines: list[str]) -> None:
+def test_ambiguous_head_is_refused(lines: list[str]) -> None:
     with pytest.raises(MalformedError):
         head(*lines)
 
 
 @pytest.mark.fault(16)
 @given(st.binary(max_size=300))
-def test_no_head_does_worse_than_be_refused(text: bytes) -> None:
+def test_any_head_is_parsed_or_refused(text: bytes) -> None:
     read = None
     with suppress(MalformedError):
         read = parse_head(text)
@@ -122,7 +122,7 @@ def test_no_head_does_worse_than_be_refused(text: bytes) -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.lists(st.integers(0, 20)), st.booleans())
-def test_chunks_give_the_body_however_they_arrive(bodies: list[bytes], sizes: list[int], trailer: bool) -> None:
+def test_chunked_body_is_read_however_it_arrives(bodies: list[bytes], sizes: list[int], trailer: bool) -> None:
     server = h11.Connection(h11.SERVER)
     server.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     server.next_event()
@@ -144,13 +144,13 @@ def test_chunks_give_the_body_however_they_arrive(bodies: list[bytes], sizes: li
 @pytest.mark.parametrize(
     "text", [b"x\r\n", b"-1\r\n", b"3\r\nabcd\r\n", b"0\r\n\r\nmore", b"1" * 20 + b"\r\n", b"1;" + b"a" * 100_000]
 )
-def test_what_are_no_chunks_is_refused(text: bytes) -> None:
+def test_invalid_chunks_are_refused(text: bytes) -> None:
     with pytest.raises(MalformedError):
         chunked().feed(text)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 20)))
-def test_no_chunks_do_worse_than_be_refused(text: bytes, sizes: list[int]) -> None:
+def test_any_chunks_are_parsed_or_refused(text: bytes, sizes: list[int]) -> None:
     chunks, got = chunked(), b""
     with suppress(MalformedError):
         for piece in cut(text, sizes):

@@ -1,4 +1,4 @@
-"""Which proxy is chosen, by the environment's variables."""
+"""The choice of a proxy from environment variables."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TestVariables:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        # Without a scheme, and default ports: as Go.
+        # Without a scheme, and default ports: like Go.
         ("proxy.test:3128", "http://proxy.test:3128"),
         ("proxy.test", "http://proxy.test:80"),
         ("http://proxy.test", "http://proxy.test:80"),
@@ -179,7 +179,7 @@ class TestExceptions:
     @pytest.mark.parametrize(
         ("no_proxy", "host", "port", "expected"),
         [
-            # What golang.org/x/net/http/httpproxy documents of Config.NoProxy.
+            # As golang.org/x/net/http/httpproxy documents Config.NoProxy.
             ("foo.com", "foo.com", 80, True),
             ("foo.com", "bar.foo.com", 80, True),
             ("foo.com", "barfoo.com", 80, False),
@@ -195,7 +195,7 @@ class TestExceptions:
             ("foo.com:80", "foo.com", 81, False),
             ("*", "anything", 1, True),
             ("foo.com, *", "anything", 1, True),
-            # What its tests hold besides.
+            # From its tests.
             ("*.foo.com", "foo.com", 80, False),
             ("*.foo.com", "a.b.foo.com", 80, True),
             ("*.foo.com:443", "a.foo.com", 80, False),
@@ -211,7 +211,7 @@ class TestExceptions:
             ("1.2.3.4", "::ffff:1.2.3.4", 80, True),
             ("1.0.0.0/8", "::ffff:1.2.3.4", 80, True),
             ("::ffff:1.0.0.0/104", "1.2.3.4", 80, True),
-            # What curl takes besides.
+            # Further forms of curl.
             (".foo.com", "foo.com", 80, True),
             (".foo.com", "barfoo.com", 80, False),
             ("foo.com bar.com\tbaz.com", "baz.com", 80, True),
@@ -219,7 +219,7 @@ class TestExceptions:
             ("foo.com.", "foo.com", 80, True),
             ("foo.com", "foo.com.", 80, True),
             ("1.2.3.4.", "1.2.3.4", 80, True),
-            # International names, in whichever form the two sides have them.
+            # International names, in either form on both sides.
             ("größe.example", "größe.example", 80, True),
             ("größe.example", "xn--gre-6ka8i.example", 80, True),
             ("xn--gre-6ka8i.example", "a.GRÖßE.example", 80, True),
@@ -261,7 +261,7 @@ class TestExceptions:
         assert choose({"ALL_PROXY": PROXY}, host=host) is None
 
     @pytest.mark.parametrize("host", ["localhost.test", "notlocalhost", "128.0.0.1", "::2", "0.0.0.0"])
-    def test_what_only_looks_like_this_machine(self, host: str) -> None:
+    def test_lookalikes_of_localhost(self, host: str) -> None:
         assert choose({"ALL_PROXY": PROXY}, host=host) == PROXY
 
     @given(st.sampled_from([4, 6]), st.data())
@@ -281,14 +281,14 @@ class TestExceptions:
         assert is_direct("*." + ".".join(listed), ".".join(labels)) is (covered and len(labels) > len(listed))
 
     @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
-    def test_no_other_error_than_the_documented(self, value: str, no_proxy: str, host: str) -> None:
+    def test_only_documented_errors(self, value: str, no_proxy: str, host: str) -> None:
         rules = ProxyRules.from_environment({"HTTP_PROXY": value, "NO_PROXY": no_proxy})
         with suppress(ProxyUrlError):
             rules.choose("http", host, 80)
 
 
-class TestRemembering:
-    def test_each_origin_keeps_its_own_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestCaching:
+    def test_each_origin_is_cached_separately(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(proxies, "_MOST_ORIGINS", 5)
         rules = ProxyRules.from_environment(
             {"HTTP_PROXY": PROXY, "HTTPS_PROXY": "http://other.test:1", "NO_PROXY": "b.test:80,10.0.0.0/8"}
@@ -305,7 +305,7 @@ class TestRemembering:
         assert len(set(expected)) == 3
         assert len(rules._chosen) <= 5
 
-    def test_an_origin_is_judged_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_origin_is_evaluated_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         judged = list[str]()
         is_direct = ProxyRules._is_direct
 
@@ -319,7 +319,7 @@ class TestRemembering:
             rules.choose("http", "a.test", 80)
         assert judged == ["a.test"]
 
-    def test_what_the_system_excepts_is_looked_up_each_time(self) -> None:
+    def test_system_exceptions_are_read_each_time(self) -> None:
         excepted = set[str]()
         rules = ProxyRules.from_environment({"HTTP_PROXY": PROXY}, is_excepted=excepted.__contains__)
         assert rules.choose("http", "a.test", 80) is not None
@@ -335,11 +335,11 @@ class TestOneProxyForEverything:
         assert proxy is not None
         assert (str(proxy), proxy.authorization) == ("http://proxy.test:3128", "Basic dXNlcjpzZWNyZXQ=")
 
-    def test_an_empty_one_is_none(self) -> None:
+    def test_empty_value_means_none(self) -> None:
         assert ProxyRules.of_one("").choose("http", "example.com", 80) is None
         assert ProxyRules.of_one("").is_empty
 
-    def test_what_is_no_proxy_is_refused_at_once(self) -> None:
+    def test_invalid_proxy_is_refused_at_once(self) -> None:
         with pytest.raises(ProxyUrlError, match=r"^proxy is not the URL of a proxy") as caught:
             ProxyRules.of_one("http://user:sec ret@proxy.test")
         assert "sec" not in str(caught.value).replace("socks", "")

@@ -1,4 +1,4 @@
-"""Waiting for sockets, in event loops that can do so and in those that cannot, as Windows' own."""
+"""Waiting for sockets, in event loops that support it and in those that do not, like that of Windows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_socket_can_be_watched_for_both(pair: tuple[socket.socket, socke
         await reading
 
 
-async def test_a_socket_can_be_closed_as_soon_as_nobody_waits_for_it(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_unwatched_socket_can_be_closed(pair: tuple[socket.socket, socket.socket]) -> None:
     others = [socket.socketpair() for _ in range(20)]
     for one, _ in others:
         with pytest.raises(TimeoutError):
@@ -94,7 +94,7 @@ async def test_the_end_of_a_connection_is_reported(pair: tuple[socket.socket, so
     assert pair[0].recv(1) == b""
 
 
-async def test_it_is_called_again_until_that_is_ended(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_callback_repeats_until_stopped(pair: tuple[socket.socket, socket.socket]) -> None:
     called, third = [0], asyncio.Event()
 
     def on_ready() -> None:
@@ -127,7 +127,7 @@ async def test_many_wait_at_once() -> None:
             two.close()
 
 
-async def test_the_thread_ends_when_nothing_is_left_to_watch(
+async def test_thread_ends_without_sockets_to_watch(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, loop_kind: str
 ) -> None:
     def threads() -> list[threading.Thread]:
@@ -145,7 +145,7 @@ async def test_the_thread_ends_when_nothing_is_left_to_watch(
         await wait_until_ready(pair[0])
 
 
-async def test_a_socket_that_is_closed_while_it_is_watched_harms_nobody_else(
+async def test_closing_a_watched_socket_affects_no_other(
     pair: tuple[socket.socket, socket.socket], loop_kind: str
 ) -> None:
     if loop_kind != "a loop without":

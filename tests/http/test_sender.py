@@ -1,4 +1,4 @@
-"""A request that is sent in a thread, whatever its server, its body and its caller do meanwhile."""
+"""A request sent in a thread, whatever its server, its body and its caller do meanwhile."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from wbfiles_async._threads import ThreadsExhaustedError
 HEAD = b"PUT / HTTP/1.1\r\n\r\n"
 BLOCK = bytes(range(256)) * 64
 MANY = 1024
-"""Blocks that are more than any buffer between two sockets holds."""
+"""Blocks larger than any buffer between two sockets."""
 
 SECONDS = 20
 
 
 class Body:
-    """A body of so many blocks, which knows what was done with it."""
+    """A body of that many blocks, which records its use."""
 
     def __init__(self, count: int, error: Exception | None = None) -> None:
         self.count = count
@@ -81,7 +81,7 @@ def test_all_of_it_is_sent_to_a_server_that_reads_slowly(pair: tuple[Connection,
     reading.join(SECONDS)
     assert whole == [HEAD + BLOCK * MANY]
     assert (sum(body.sent), body.is_closed) == (MANY * len(BLOCK), True)
-    assert not connection.is_idle  # the response is still to come
+    assert not connection.is_idle  # the response has not arrived
 
 
 def test_a_server_that_responds_early_gets_no_more(pair: tuple[Connection, socket.socket]) -> None:
@@ -101,7 +101,7 @@ def test_a_server_that_responds_early_gets_no_more(pair: tuple[Connection, socke
     assert body.is_closed
 
 
-def test_what_a_server_said_before_it_went_away_is_read(pair: tuple[Connection, socket.socket]) -> None:
+def test_response_before_a_disconnect_is_read(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     server.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
     server.close()
@@ -111,7 +111,7 @@ def test_what_a_server_said_before_it_went_away_is_read(pair: tuple[Connection, 
     assert head.status == 503
 
 
-def test_a_server_that_goes_away_ends_it(pair: tuple[Connection, socket.socket]) -> None:
+def test_disconnect_ends_sending(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     server.close()
     body = Body(MANY)
@@ -120,7 +120,7 @@ def test_a_server_that_goes_away_ends_it(pair: tuple[Connection, socket.socket])
     assert sum(body.sent) == 0
 
 
-def test_a_server_that_takes_nothing_is_given_up(pair: tuple[Connection, socket.socket]) -> None:
+def test_server_that_reads_nothing_times_out(pair: tuple[Connection, socket.socket]) -> None:
     connection, _ = pair
     body = Body(MANY)
     with pytest.raises(httpx.WriteTimeout, match="nothing could be sent"):
@@ -128,7 +128,7 @@ def test_a_server_that_takes_nothing_is_given_up(pair: tuple[Connection, socket.
     assert body.is_closed
 
 
-def test_a_server_that_takes_too_little_is_given_up(pair: tuple[Connection, socket.socket]) -> None:
+def test_server_that_reads_too_slowly_times_out(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     over = threading.Event()
 
@@ -156,7 +156,7 @@ def test_an_interrupted_thread_ends_soon(pair: tuple[Connection, socket.socket])
     body, outcome = Body(MANY), list[bool]()
     sender = sender_of(connection, body)
     sending = in_thread(lambda: outcome.append(sender.run()))
-    while not body.sent:  # it waits for the server soon after
+    while not body.sent:  # it soon waits for the server
         sending.join(0.001)
     sender.interrupt()
     sending.join(SECONDS)
@@ -177,7 +177,7 @@ class Store:
         writer.close()
 
 
-async def test_the_loop_sends_what_no_thread_can(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_loop_sends_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ThreadsExhaustedError("can't start new thread")
 

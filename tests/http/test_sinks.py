@@ -1,4 +1,4 @@
-"""Bodies that are handed to sinks which keep their thread waiting."""
+"""Bodies for sinks that block their thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BODY = b"body"
 
 @attrs.define(eq=False)
 class Sink:
-    """Does something with a body, and keeps what it was given and in which thread."""
+    """A sink with an action, which records its bodies and threads."""
 
     do: Callable[[], object]
     body: bytes = b""
@@ -68,7 +68,7 @@ def test_sinks_that_wait_do_so_at_the_same_time(slow: SinkThreads) -> None:
     assert {sink.body for sink in sinks} == {BODY}
 
 
-def test_what_was_received_may_be_overwritten_while_a_sink_waits(slow: SinkThreads) -> None:
+def test_buffer_may_be_reused_while_a_sink_waits(slow: SinkThreads) -> None:
     go_on, filled = threading.Event(), SimpleQueue[Exception | None]()
     sink, buffer = Sink(lambda: go_on.wait(10)), bytearray(BODY)
     slow.fill(sink, memoryview(buffer), filled.put)
@@ -78,7 +78,7 @@ def test_what_was_received_may_be_overwritten_while_a_sink_waits(slow: SinkThrea
     assert sink.body == BODY
 
 
-def test_an_error_is_raised_in_the_same_thread_and_told_from_another(slow: SinkThreads) -> None:
+def test_error_is_raised_or_reported_across_threads(slow: SinkThreads) -> None:
     def fail() -> None:
         raise OSError("full")
 
@@ -89,7 +89,7 @@ def test_an_error_is_raised_in_the_same_thread_and_told_from_another(slow: SinkT
     assert isinstance(filled.get(timeout=10), OSError)
 
 
-def test_a_sink_is_filled_where_no_thread_can_be_started(slow: SinkThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sink_is_filled_without_further_threads(slow: SinkThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise _threads.ThreadsExhaustedError("no thread")
 
@@ -101,7 +101,7 @@ def test_a_sink_is_filled_where_no_thread_can_be_started(slow: SinkThreads, monk
     assert (sink.body, sink.thread) == (BODY, threading.get_ident())
 
 
-def test_a_disk_that_waits_no_longer_is_left_to_one_thread(slow: SinkThreads) -> None:
+def test_fast_disk_returns_to_one_thread(slow: SinkThreads) -> None:
     filled = SimpleQueue[Exception | None]()
     assert not slow.fill(Sink(lambda: None), memoryview(BODY), filled.put)
     assert filled.get(timeout=10) is None

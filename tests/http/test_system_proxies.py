@@ -1,4 +1,4 @@
-"""The proxies of the system's settings, where no variable names one."""
+"""Proxies of the system's settings, if no variable names one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_no_settings_on_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="depends on the machine's settings")
 def test_form_of_the_standard_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere its function reads variables, in the same form as settings on macOS and Windows."""
+    """On other systems this function reads variables, in the form of the settings of macOS and Windows."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:1")
     monkeypatch.setenv("NO_PROXY", "internal.test")
     rules = system_proxies()

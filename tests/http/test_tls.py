@@ -1,4 +1,4 @@
-"""Which certificate authorities are trusted, by the environment's variables."""
+"""The trusted certificate authorities, from environment variables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HASH = "0123abcd.0"
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two authorities, and what is none."""
+    """A folder with two authorities, and a file that is none."""
     folder = tmp_path_factory.mktemp("authorities")
     for name in ("one", "two"):
         trustme.CA(organization_name=f"authority {name}").cert_pem.write_to_path(folder / f"{name}.pem")
@@ -122,7 +122,7 @@ def test_one_of_several_folders_is_missing(authorities: Path) -> None:
 def test_authorities_of_the_system(
     authorities: Path, monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]
 ) -> None:
-    # OpenSSL's own variables move the system's places.
+    # OpenSSL's own variables change the system's locations.
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities / "two.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(authorities / "missing"))
     assert names(create_ssl_context(variables)) == {"two"}
@@ -140,9 +140,7 @@ def test_system_without_authorities(authorities: Path, monkeypatch: pytest.Monke
     assert create_ssl_context({}).get_ca_certs() == bundled.get_ca_certs()
 
 
-def test_a_python_that_was_built_elsewhere_finds_the_authorities_of_the_system(
-    authorities: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relocated_python_finds_system_authorities(authorities: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities / "missing"))
     monkeypatch.setenv("SSL_CERT_DIR", str(authorities / "missing"))
     monkeypatch.setattr(tls, "_SYSTEM_BUNDLES", tuple(str(authorities / name) for name in ("missing", "one.pem")))
@@ -150,7 +148,7 @@ def test_a_python_that_was_built_elsewhere_finds_the_authorities_of_the_system(
 
 
 @pytest.mark.parametrize("system", ["darwin", "win32"])
-def test_macos_and_windows_judge_certificates_themselves(
+def test_macos_and_windows_verify_certificates_themselves(
     authorities: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
@@ -161,7 +159,7 @@ def test_macos_and_windows_judge_certificates_themselves(
 
 
 def subject_hash(authority: trustme.CA, folder: Path) -> str:
-    """The name under which OpenSSL looks an authority up; skips where the command is missing."""
+    """The name under which OpenSSL looks an authority up; skips if the command is missing."""
     file = folder / "authority.pem"
     authority.cert_pem.write_to_path(file)
     command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(file)]

@@ -1,4 +1,4 @@
-"""TLS sessions that later connections resume: only with the server that they were made with, and not for ever."""
+"""Resuming TLS sessions: only with the same server, and not forever."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server_context(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, ca: trustme
 
 
 class Server:
-    """Answers one request a connection, and knows of each whether its session was resumed."""
+    """Answers one request per connection, and records whether its session was resumed."""
 
     def __init__(self) -> None:
         self.resumed: list[bool] = []
@@ -79,7 +79,7 @@ async def test_later_connections_resume_the_session(version: ssl.TLSVersion) -> 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_connections_side_by_side_resume_the_same_session(version: ssl.TLSVersion) -> None:
+async def test_concurrent_connections_resume_the_same_session(version: ssl.TLSVersion) -> None:
     server = Server()
     async with server.listening(server_context(version)) as url, transport() as ours:
         await get(ours, url)
@@ -91,7 +91,7 @@ async def test_connections_side_by_side_resume_the_same_session(version: ssl.TLS
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_session_is_offered_to_no_other_server(version: ssl.TLSVersion) -> None:
-    """Not even to one that would take it, since it shares the first one's keys."""
+    """Not even to one that would accept it, since it shares the first one's keys."""
     one, two, context = Server(), Server(), server_context(version)
     async with one.listening(context) as url, two.listening(context) as other, transport() as ours:
         await get(ours, url)
@@ -109,7 +109,7 @@ async def test_a_session_is_offered_by_no_other_client() -> None:
     assert server.resumed == [False, False, True]
 
 
-async def test_a_server_that_does_not_know_the_session_any_more_begins_another() -> None:
+async def test_forgotten_session_starts_a_new_one() -> None:
     server = Server()
     async with transport() as ours:
         async with server.listening(server_context()) as url:
@@ -120,8 +120,8 @@ async def test_a_server_that_does_not_know_the_session_any_more_begins_another()
     assert server.resumed == [False, False, True]
 
 
-async def test_another_certificate_is_checked() -> None:
-    """Whoever takes a server's place has none of its sessions."""
+async def test_changed_certificate_is_verified() -> None:
+    """An impostor has none of the server's sessions."""
     server = Server()
     async with transport() as ours:
         async with server.listening(server_context()) as url:
@@ -131,8 +131,8 @@ async def test_another_certificate_is_checked() -> None:
                 await get(ours, url)
 
 
-async def test_the_certificate_is_checked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often the session was resumed, each time of which the server gives another one."""
+async def test_certificate_is_verified_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the session was resumed, and a new one issued."""
     server = Server()
     async with server.listening(server_context()) as url, transport() as ours:
         moments = [0.0]
@@ -143,8 +143,8 @@ async def test_the_certificate_is_checked_again_after_a_while(monkeypatch: pytes
     assert server.resumed == [False, True, True, False, True]
 
 
-async def test_contexts_that_check_certificates_themselves_resume_nothing() -> None:
-    """They do so once a connection is made, by what the server sent for it."""
+async def test_self_verifying_contexts_resume_nothing() -> None:
+    """They do so after each handshake, with what the server sent in it."""
     server = Server()
     async with (
         server.listening(server_context()) as url,

@@ -1,4 +1,4 @@
-"""The wire below the transfers: exact URLs, TLS, proxies, broken HTTP, and transports and clients that are injected."""
+"""The wire: exact URLs, TLS, proxies, broken HTTP, and injected transports and clients."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_a_signed_url_reaches_the_wire_byte_for_byte(server: ScriptedServe
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("path", ODD)
-async def test_a_signed_url_that_a_redirect_gives_reaches_the_wire_byte_for_byte(
+async def test_redirected_signed_url_reaches_the_wire_byte_for_byte(
     server: ScriptedServer, path: str, query: str
 ) -> None:
     target = f"{path}?{query}"
@@ -97,7 +97,7 @@ async def test_a_signed_url_that_a_redirect_gives_reaches_the_wire_byte_for_byte
 
 
 @pytest.mark.fault(7)
-async def test_a_kept_connection_that_the_store_had_closed_costs_no_try(server: ScriptedServer) -> None:
+async def test_stale_connection_costs_no_attempt(server: ScriptedServer) -> None:
     stored = Stored(b"data")
     node = server.put("a", b"data", stored, Answer(head=b"", end="close"), stored)
     async with client(server, attempts=1) as api:
@@ -117,7 +117,7 @@ async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) ->
 
 @asynccontextmanager
 async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
-    """A store that answers one request of each connection, then sends more unasked; returns what it receives."""
+    """A store that answers one request per connection, then sends unsolicited bytes; returns what it receives."""
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +127,7 @@ async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, 
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
             await writer.drain()
             if unasked:
-                await asyncio.sleep(0.05)  # not along with the answer
+                await asyncio.sleep(0.05)  # not together with the response
                 writer.write(unasked)
                 await writer.drain()
                 heard.put_nowait("said")
@@ -139,9 +139,7 @@ async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, 
         yield f"http://127.0.0.1:{store.sockets[0].getsockname()[1]}/a?sig={SIGNATURE}", heard
 
 
-async def test_a_kept_connection_that_nobody_wants_is_closed_after_a_while(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_idle_connection_is_closed_later(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wbfiles_async._http.pool.IDLE_SECONDS", 0.1)
     async with store_of_one_answer() as (url, heard), client(server) as api, asyncio.timeout(10):
         assert await remote(api, server.put("a", b"data", directUrl=url)).read_bytes() == b"data"
@@ -153,7 +151,7 @@ async def test_a_kept_connection_that_nobody_wants_is_closed_after_a_while(
     "unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"e"], ids=["an answer", "a byte"]
 )
 @pytest.mark.parametrize("how", ["fetch", "read_bytes"])
-async def test_what_comes_unasked_over_a_kept_connection_is_taken_for_no_answer(
+async def test_unsolicited_bytes_are_no_response(
     server: ScriptedServer, unasked: bytes, how: str, tmp_path: Path
 ) -> None:
     told: list[str] = []
@@ -170,12 +168,12 @@ async def test_what_comes_unasked_over_a_kept_connection_is_taken_for_no_answer(
 
 
 @pytest.mark.fault(7)
-async def test_a_new_connection_that_gives_no_answer_costs_a_try_and_is_told(server: ScriptedServer) -> None:
+async def test_new_connection_without_a_response_costs_an_attempt(server: ScriptedServer) -> None:
     node = server.put("a", b"data", Answer(head=b"", end="close"))
     async with client(server, attempts=2) as api:
         error = await error_of(TransferError, remote(api, node).read_bytes())
     assert "without a response" in str(error)
-    # The transport itself repeats a GET once, on another connection, if not a byte of a response arrived.
+    # The transport itself repeats a GET once, on another connection, if no byte of a response arrived.
     assert len(server.seen()) <= 2 * 2
 
 
@@ -192,9 +190,7 @@ GARBAGE = {
 
 @pytest.mark.fault(16, 17)
 @pytest.mark.parametrize("head", GARBAGE.values(), ids=GARBAGE.keys())
-async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short_line(
-    server: ScriptedServer, head: bytes
-) -> None:
+async def test_invalid_http_is_retried_then_reported_in_one_line(server: ScriptedServer, head: bytes) -> None:
     garbage = Answer(head=head, body=b"data", end="close")
     once = server.put("once", b"data", garbage, Stored(b"data"))
     always = server.put("always", b"data", garbage)
@@ -210,7 +206,7 @@ async def test_what_is_no_http_is_dropped_tried_again_and_then_told_in_one_short
 @pytest.mark.parametrize(
     "informational", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 102 P\r\n\r\n"]
 )
-async def test_informational_answers_are_passed_over(server: ScriptedServer, informational: bytes) -> None:
+async def test_informational_responses_are_skipped(server: ScriptedServer, informational: bytes) -> None:
     head = informational + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
     node = server.put("a", b"data", Answer(head=head, body=b"data"))
     async with client(server) as api:
@@ -218,7 +214,7 @@ async def test_informational_answers_are_passed_over(server: ScriptedServer, inf
 
 
 @pytest.mark.fault(17)
-async def test_informational_answers_without_end_are_given_up(server: ScriptedServer) -> None:
+async def test_endless_informational_responses_are_an_error(server: ScriptedServer) -> None:
     heads = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000
     node = server.put("a", b"data", Answer(head=heads, body=b"", end="close"))
     async with client(server, attempts=2) as api, asyncio.timeout(10):
@@ -226,14 +222,14 @@ async def test_informational_answers_without_end_are_given_up(server: ScriptedSe
 
 
 @pytest.mark.fault(14, 17)
-async def test_informational_answers_do_not_lengthen_the_wait_for_the_real_one(server: ScriptedServer) -> None:
+async def test_informational_responses_do_not_extend_the_timeout(server: ScriptedServer) -> None:
     hint = Answer(head=b"", body=b"HTTP/1.1 103 Hi\r\n\r\n", framing="none", pause=0.05, endless=True)
     node = server.put("a", b"data", hint)
     async with client(server, attempts=2, stall_seconds=0.2) as api, asyncio.timeout(10):
         await error_of(TransferError, remote(api, node).read_bytes())
 
 
-async def test_a_body_breaks_off_when_its_transport_is_closed(server: ScriptedServer) -> None:
+async def test_closing_the_transport_aborts_the_body(server: ScriptedServer) -> None:
     server.on("/store/a", Answer(body=b"data", gate=asyncio.Event(), gate_at=2))
     transport = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
     response = await transport.handle_async_request(httpx.Request("GET", server.url("/store/a")))
@@ -247,7 +243,7 @@ async def test_a_body_breaks_off_when_its_transport_is_closed(server: ScriptedSe
 
 
 @pytest.mark.fault(54)
-async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_port: int) -> None:
+async def test_refused_connection_names_the_host(unused_port: int) -> None:
     async with ScriptedServer() as server, client(server, attempts=2) as api:
         node = server.put("a", b"data", directUrl=f"http://127.0.0.1:{unused_port}/a?sig={SIGNATURE}")
         error = await error_of(TransferError, remote(api, node).read_bytes())
@@ -256,7 +252,7 @@ async def test_a_host_that_refuses_the_connection_is_told_with_its_name(unused_p
 
 
 @pytest.mark.fault(54)
-async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_remembered(
+async def test_unreachable_store_falls_back_to_the_api_and_is_remembered(
     server: ScriptedServer, unused_port: int
 ) -> None:
     direct = f"http://127.0.0.1:{unused_port}/a?sig={SIGNATURE}"
@@ -268,7 +264,7 @@ async def test_where_the_store_cannot_be_reached_the_api_is_asked_and_that_is_re
     assert [seen.path for seen in server.requests] == ["/files/a", "/files/a"]
 
 
-async def test_a_name_is_looked_up_again_for_each_try(
+async def test_name_is_resolved_for_each_attempt(
     server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(address: str, port: int) -> list[object]:
@@ -288,7 +284,7 @@ async def test_a_name_is_looked_up_again_for_each_try(
         assert await remote(api, node).read_bytes() == b"data"
 
 
-async def test_a_name_that_nobody_knows_is_told_after_as_many_tries_as_the_options_say(
+async def test_unknown_host_raises_after_the_configured_attempts(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
@@ -307,17 +303,17 @@ async def test_a_name_that_nobody_knows_is_told_after_as_many_tries_as_the_optio
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port at which nobody listens."""
+    """A port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
 @pytest.mark.fault(53)
-async def test_a_name_is_looked_up_again_at_each_try(
+async def test_changed_address_is_used_by_the_next_attempt(
     server: ScriptedServer, unused_port: int, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
-    # No answer, an address where nobody listens, the right one.
+    # No answer, an address where nothing listens, the right one.
     answers: list[int | None] = [None, unused_port, server.port]
 
     def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
@@ -357,7 +353,7 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-async def test_the_authorities_that_the_environment_names_are_trusted(
+async def test_authorities_of_the_environment_are_trusted(
     authority: trustme.CA, bundle: Path, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, str(bundle))
@@ -366,7 +362,7 @@ async def test_the_authorities_that_the_environment_names_are_trusted(
         assert await (await api.run(RUN).file("a")).read_bytes() == DATA
 
 
-async def test_small_files_that_follow_one_another_come_over_tls(
+async def test_consecutive_small_files_over_tls(
     authority: trustme.CA, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -381,14 +377,14 @@ async def test_small_files_that_follow_one_another_come_over_tls(
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
-async def test_a_large_file_comes_whole_over_tls(
+async def test_large_file_over_tls(
     authority: trustme.CA, bundle: Path, framing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     data = random.Random(1).randbytes(5 * MIB + 1)
     stored = Stored(data)
     async with tls_server(authority.issue_cert("localhost")) as server, client(server, part_size=2 * MIB) as api:
-        # One that breaks off, and a small one between that must find its connection usable.
+        # A truncated one, and a small one in between that must find its connection usable.
         small, node = (
             server.put("b", DATA),
             server.put("a", data, stored.but(framing=framing, cut=MIB), stored.but(framing=framing)),
@@ -398,7 +394,7 @@ async def test_a_large_file_comes_whole_over_tls(
     assert path.read_bytes() == data
 
 
-async def test_a_large_body_over_tls_is_decrypted_in_threads_but_for_its_beginning(
+async def test_large_tls_body_is_decrypted_in_threads(
     authority: trustme.CA, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -419,7 +415,7 @@ async def test_a_large_body_over_tls_is_decrypted_in_threads_but_for_its_beginni
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
-async def test_an_answer_that_is_here_is_not_waited_for(
+async def test_arrived_response_is_not_waited_for(
     server: ScriptedServer, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wbfiles_async._http.exchange.GATHER_SECONDS", 60.0)
@@ -463,7 +459,7 @@ async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
 
 @pytest.mark.fault(58)
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 This is no TLS\r\n\r\n"], ids=["silence", "no TLS"])
-async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> None:
+async def test_truncated_tls_handshake_is_retried(reply: bytes) -> None:
     connections = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -485,7 +481,7 @@ async def test_a_tls_handshake_that_breaks_off_is_tried_again(reply: bytes) -> N
 @pytest.mark.fault(58)
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
-async def test_a_tls_connection_that_ends_without_a_farewell_is_taken_up_where_it_broke(
+async def test_tls_connection_without_close_notify_is_resumed(
     authority: trustme.CA,
     bundle: Path,
     end: Literal["close", "reset"],
@@ -500,12 +496,12 @@ async def test_a_tls_connection_that_ends_without_a_farewell_is_taken_up_where_i
 
 
 @pytest.mark.fault(58)
-async def test_a_tls_record_that_is_corrupted_on_the_way_is_asked_for_again(
+async def test_corrupted_tls_record_is_requested_again(
     authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     data = bytes(300_000)
-    flips = [200_000]  # well behind the handshake, and once
+    flips = [200_000]  # well after the handshake, and once
 
     async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, flip: bool) -> None:
         count = 0
@@ -534,7 +530,7 @@ async def test_a_tls_record_that_is_corrupted_on_the_way_is_asked_for_again(
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-async def test_authorities_that_cannot_be_read_are_told_with_the_variable_that_names_them(
+async def test_unreadable_authorities_name_the_variable(
     authority: trustme.CA, tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, str(tmp_path / "missing.pem"))
@@ -551,7 +547,7 @@ async def test_authorities_that_cannot_be_read_are_told_with_the_variable_that_n
 
 @asynccontextmanager
 async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
-    """A proxy that understands CONNECT only, and takes all hosts for this one; gives its URL and what it was asked."""
+    """A proxy that supports only CONNECT, and maps all hosts to this one; yields its URL and its requests."""
     asked: list[str] = []
 
     async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -577,7 +573,7 @@ async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
         yield f"http://user:password@127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
 
 
-async def test_https_goes_through_the_proxy_of_the_environment_as_a_tunnel(
+async def test_https_is_tunnelled_through_the_environment_proxy(
     server: ScriptedServer, authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -591,13 +587,11 @@ async def test_https_goes_through_the_proxy_of_the_environment_as_a_tunnel(
         assert len(asked) == 1
         assert asked[0].startswith(f"CONNECT store.example:{store.port} ")
         assert "Proxy-Authorization: Basic" in asked[0]
-        assert "secret" not in asked[0]  # what is asked for is nothing to the proxy
+        assert "secret" not in asked[0]  # the proxy ignores the target
         assert not any("proxy-authorization" in seen.headers for seen in store.requests)
 
 
-async def test_http_goes_through_the_proxy_of_the_environment_with_the_url_as_it_is(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_http_is_sent_to_the_environment_proxy(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", server.base_url)
     url = f"http://store.example/a%2Fb+c~'?X-Amz-Signature={SIGNATURE}"
     server.on(url.partition("?")[0], Answer(body=b"data"))
@@ -607,7 +601,7 @@ async def test_http_goes_through_the_proxy_of_the_environment_with_the_url_as_it
     assert [seen.target for seen in server.requests] == [url]
 
 
-async def test_a_host_in_no_proxy_is_asked_directly(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_host_is_contacted_directly(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(host: object, port: int, *_: object, **__: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
 
@@ -619,9 +613,7 @@ async def test_a_host_in_no_proxy_is_asked_directly(server: ScriptedServer, monk
         assert await remote(api, node).read_bytes() == b"data"
 
 
-async def test_this_machine_is_never_asked_through_a_proxy(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_localhost_is_never_proxied(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     node = server.put("a", b"data")
     async with client(server) as api:
@@ -636,7 +628,7 @@ async def test_this_machine_is_never_asked_through_a_proxy(
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "502", 2),
     ],
 )
-async def test_a_proxy_that_fails_is_told_apart_from_the_store(
+async def test_proxy_failure_differs_from_a_store_failure(
     answer: bytes, told: str, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, asked):
@@ -658,9 +650,7 @@ async def test_a_proxy_that_fails_is_told_apart_from_the_store(
     ],
     ids=["a header without end", "headers without end", "no HTTP"],
 )
-async def test_a_proxy_that_answers_with_what_is_no_answer_is_bounded_and_told_in_one_short_line(
-    answer: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_invalid_proxy_response_is_reported_in_one_line(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, asked):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
@@ -671,9 +661,7 @@ async def test_a_proxy_that_answers_with_what_is_no_answer_is_bounded_and_told_i
     assert 1 <= len(asked) <= 2 * 2
 
 
-async def test_a_proxy_that_never_answers_is_given_up_in_the_time_for_connecting(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silent_proxy_hits_the_connect_timeout(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.on("store.example:443", Answer(gate=asyncio.Event()))
     monkeypatch.setenv("HTTPS_PROXY", server.base_url)
     node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
@@ -683,9 +671,7 @@ async def test_a_proxy_that_never_answers_is_given_up_in_the_time_for_connecting
     assert [seen.method for seen in server.requests] == ["CONNECT", "CONNECT"]
 
 
-async def test_a_proxy_of_a_kind_that_cannot_be_used_is_told(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unsupported_proxy_is_reported(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     node = server.put("a", b"data", directUrl=f"http://store.example/a?sig={SIGNATURE}")
     async with client(server) as api, AsyncApi(base_url="http://api.example", api_key=API_KEY) as elsewhere:
@@ -698,7 +684,7 @@ async def test_a_proxy_of_a_kind_that_cannot_be_used_is_told(
 
 
 class Counting(httpx.AsyncHTTPTransport):
-    """httpx's own transport, which counts the requests and how often it was closed."""
+    """httpx's own transport, counting requests and closes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -716,7 +702,7 @@ class Counting(httpx.AsyncHTTPTransport):
 
 @pytest.fixture
 def quiet_httpx(caplog: pytest.LogCaptureFixture) -> None:
-    """Do as users of an injected client must: at the level INFO, httpx's clients log each URL with its query."""
+    """Raise httpx's log level, as users of an injected client must: at INFO it logs each URL with its query."""
     caplog.set_level(logging.WARNING, "httpx")
     caplog.set_level(logging.WARNING, "httpcore")
 
@@ -726,7 +712,7 @@ def injected(server: ScriptedServer, **how: object) -> AsyncApi:
     return AsyncApi(base_url=server.base_url, api_key=API_KEY, options=options, **how)  # type: ignore[arg-type]
 
 
-async def test_httpx_s_own_transport_works_in_place_of_ours(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_httpx_transport_works(server: ScriptedServer, tmp_path: Path) -> None:
     stored = Stored(DATA)
     server.put("large", DATA, stored.but(cut=1000, end="reset"), refusal(503, "SlowDown"), stored)
     server.put("small", b"data")
@@ -755,7 +741,7 @@ async def test_an_injected_client_is_used_for_everything_and_never_closed(
 
 
 @pytest.mark.usefixtures("quiet_httpx")
-async def test_an_injected_client_keeps_its_credentials_cookies_and_redirects_away_from_the_store(
+async def test_injected_client_sends_no_credentials_to_the_store(
     server: ScriptedServer,
 ) -> None:
     node = server.put("a", b"data", Answer(status=307, headers={"Location": server.url("/store/b")}))
@@ -769,7 +755,7 @@ async def test_an_injected_client_keeps_its_credentials_cookies_and_redirects_aw
 
 
 @pytest.mark.usefixtures("quiet_httpx")
-async def test_an_injected_client_may_bring_the_credentials_itself(server: ScriptedServer) -> None:
+async def test_injected_client_may_have_credentials(server: ScriptedServer) -> None:
     server.put("a", b"data")
     theirs = httpx.AsyncClient(auth=("api", API_KEY))
     async with theirs, AsyncApi(base_url=server.base_url, http_client=theirs) as api:

@@ -1,4 +1,4 @@
-"""Python imports this at its start if this folder is in PYTHONPATH; so children of tests are as Windows too."""
+"""Python imports this at startup if this folder is in PYTHONPATH, so child processes simulate Windows too."""
 
 import stand_in
 

@@ -1,11 +1,11 @@
-"""Has the package believe that it runs on Windows or macOS, as far as that can be played on Linux.
+"""Makes the package run as on Windows or macOS, as far as Linux can simulate them.
 
 With this folder in PYTHONPATH, and ``win32`` or ``darwin`` in WBFILES_TESTS_SYSTEM, each module of ``wbfiles_async``
-gets stand-ins for some modules of Python, which lack what that system lacks, have what it has instead, and refuse what
-it refuses. Nothing else is changed: the tests, other libraries and Python itself see the system as it is, and what a
+gets stand-ins for some modules of Python, which lack what that system lacks, have what it has instead, and refuse
+what it refuses. Nothing else changes: the tests, other libraries and Python itself see the real system, and what a
 test replaces in `os` is replaced here too.
 
-What is not played: paths with backslashes, names that the disk cannot hold, and what the kernel does beyond that.
+Not simulated: paths with backslashes, names that the disk cannot hold, and other behaviour of the kernel.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MISSING = {
 
 
 class StandIn(ModuleType):
-    """A module without some of its names, and with others in place of some."""
+    """A module without some of its names, and with some replaced."""
 
     def __init__(self, real: ModuleType, missing: set[str], other: Mapping[str, object]) -> None:
         super().__init__(real.__name__)
@@ -74,7 +74,7 @@ def as_held(path: object) -> PermissionError:
 
 
 def check_closed(path: str) -> None:
-    """Refuse what this process has open, as Windows does: Python's files do not share being renamed or removed."""
+    """Refuse files that this process has open, like Windows: Python opens files without sharing renames or removals."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -89,7 +89,7 @@ def check_closed(path: str) -> None:
 
 
 def no_folders(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a call refuse open folders in place of paths, and open files where only paths will do."""
+    """Make a call refuse open folders in place of paths, and open files if it requires paths."""
 
     def checked(*arguments: Any, **options: Any) -> Any:
         if any(options.get(name) is not None for name in ("dir_fd", "src_dir_fd", "dst_dir_fd")):
@@ -151,7 +151,7 @@ class Key:
 
 
 class Kernel32:
-    """What ``ctypes.WinDLL("kernel32")`` gives."""
+    """A stand-in for ``ctypes.WinDLL("kernel32")``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -167,7 +167,7 @@ def made(name: str, **content: object) -> ModuleType:
 
 
 class LibC:
-    """What ``ctypes.CDLL(None)`` gives on macOS."""
+    """A stand-in for ``ctypes.CDLL(None)`` on macOS."""
 
     def __init__(self, name: None) -> None: ...
 
@@ -219,7 +219,7 @@ def as_windows() -> dict[str, ModuleType]:
 
 
 def use_windows_loops() -> ModuleType:
-    """Have new event loops lack what Windows' own lacks, and the one that is no usual one there know no signals."""
+    """Make new event loops lack what those of Windows lack, and the unusual one know no signals."""
     import asyncio
 
     def refused(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,7 +244,7 @@ def use_windows_loops() -> ModuleType:
 
 
 class Finder(MetaPathFinder):
-    """Finds the package's modules, which get other builtins: those by which they import."""
+    """Finds the package's modules, and gives them other builtins, with another import."""
 
     def __init__(self) -> None:
         self._modules: dict[str, ModuleType] = {}
@@ -291,13 +291,13 @@ class Loader(SourceFileLoader):
 
 
 class Finders(list[Any]):
-    """Keeps its first place: pytest puts itself before all others, and would run the modules of plugins itself."""
+    """Stays first: pytest inserts itself before all others, and would run the modules of plugins itself."""
 
     def insert(self, index: Any, finder: Any) -> None:
         super().insert(max(1, index), finder)
 
 
 def install() -> None:
-    """Begin, for all modules of the package that are imported from now on, in this process and in its children."""
+    """Start the simulation for all modules of the package imported from now on, in this process and its children."""
     os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))
     sys.meta_path = Finders([Finder(), *sys.meta_path])

@@ -1,4 +1,4 @@
-"""Runs are divided into chunks: each once, none too large, huge ones among several."""
+"""Division of runs into chunks: each run once, no chunk too large, huge runs divided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNS = st.lists(st.integers(0, 250), max_size=60).map(
 
 
 @given(RUNS, st.integers(1, 9), st.integers(1, 100))
-def test_each_run_is_in_one_chunk_or_divided_whole(
+def test_each_run_is_in_one_chunk_or_fully_divided(
     runs: list[tuple[str, int]], runs_per_chunk: int, files_per_chunk: int
 ) -> None:
     chunks = divide(runs, runs_per_chunk=runs_per_chunk, files_per_chunk=files_per_chunk)
@@ -34,11 +34,11 @@ def test_each_run_is_in_one_chunk_or_divided_whole(
         assert [(share.number, share.count) for share in shares] == [(n, len(parts)) for n in range(len(parts))]
 
 
-def test_no_runs_make_no_chunks() -> None:
+def test_no_runs_have_no_chunks() -> None:
     assert divide([], runs_per_chunk=3) == []
 
 
-def test_the_names_of_manifests_say_what_is_done() -> None:
+def test_manifest_names_state_what_is_done() -> None:
     names = [
         part_name("0123abcd", 0, "jsonl"),
         part_name("0123abcd", 123_456, "parquet"),

@@ -1,4 +1,4 @@
-"""A cluster's budget is never exceeded and never lies idle, however workers come and go."""
+"""A cluster's budget is never exceeded and never idle, however workers come and go."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wbfiles_async._scale.budget import Budget, Grant
     st.one_of(st.none(), st.floats(0.1, 1e4)),
     st.integers(0, 2**32),
 )
-def test_what_is_granted_never_exceeds_the_whole(
+def test_grants_never_exceed_the_budget(
     connections: int | None, rate: int | None, requests: float | None, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -39,17 +39,17 @@ def test_what_is_granted_never_exceeds_the_whole(
             assert sum(each.limit_rate or 0 for each in granted) <= rate
         if requests is not None:
             assert sum(each.api_requests or 0 for each in granted) <= requests * (1 + 1e-9)
-        assert granted or grant is not None or free <= 0  # with nothing under way there is always something to grant
+        assert granted or grant is not None or free <= 0  # with nothing in progress there is always something to grant
 
 
-def test_workers_get_equal_shares_and_the_whole_together() -> None:
+def test_workers_share_the_whole_budget_equally() -> None:
     budget = Budget(10, 1000, 3.0)
     grants = [budget.grant(free) for free in (3, 2, 1)]
     assert grants == [Grant(3, 333, 1.0), Grant(3, 333, 1.0), Grant(4, 334, 1.0)]
     assert budget.grant(1) is None
 
 
-def test_fewer_connections_than_workers_let_as_many_work() -> None:
+def test_one_connection_per_active_worker_at_least() -> None:
     budget = Budget(connections=2)
     assert [budget.grant(5 - given) for given in range(3)] == [Grant(1), Grant(1), None]
 
@@ -60,7 +60,7 @@ def test_thousands_of_workers_may_share_little() -> None:
     assert [grant and grant.connections for grant in grants] == [1, 1, 1, None]
 
 
-def test_workers_that_come_later_wait_until_something_is_given_back() -> None:
+def test_late_workers_wait_for_a_release() -> None:
     budget = Budget(connections=8)
     first, second = budget.grant(2), budget.grant(1)
     assert (first, second) == (Grant(4), Grant(4))

@@ -1,4 +1,4 @@
-"""What is shown of a cluster's work agrees with itself, whatever comes in which order."""
+"""The display of a cluster's work is consistent for messages in any order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_chunks_and_those_in_progress_are_counted() -> None:
     assert [(bar.name, bar.arrived) for bar in tally.largest(4, least=1)] == [("chunk 4", 5 << 20)]
     tally.end(first, files=100, size=10 << 20, failed=0)
     tally.settle(failed=False)
-    tally.tell(Event(4, 90, 9 << 20))  # a message that came late
+    tally.tell(Event(4, 90, 9 << 20))  # a late message
     assert tally.words().startswith("5 of 10 chunks, 100 files, 10.0 MiB, ")
     tally.end(second, files=100, size=0, failed=3)
     tally.settle(failed=True)
@@ -34,12 +34,12 @@ def test_chunks_and_those_in_progress_are_counted() -> None:
     assert tally.words().endswith("3 failed")
 
 
-def test_a_worker_that_died_is_replaced() -> None:
+def test_dead_worker_is_replaced() -> None:
     tally = ClusterTally(1, before=0)
     chunk = Chunk(0, ("a",), 100)
     tally.begin(chunk)
     tally.tell(Event(0, 60, 600))
-    tally.tell(Event(0, 10, 100))  # of the worker that begins again
+    tally.tell(Event(0, 10, 100))  # of the restarted worker
     assert tally.files_ended == 10
     tally.end(chunk, files=100, size=1000, failed=0)
     tally.settle(failed=False)

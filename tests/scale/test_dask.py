@@ -1,4 +1,4 @@
-"""Plans are carried out by a Dask cluster of real processes, some of which are killed."""
+"""Plans run by a Dask cluster of real processes, some of which are killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = [
 
 @pytest.fixture
 def distributed() -> Any:
-    """The package, which changes how errors are pickled; see the fixture ``reducers``."""
+    """Imports distributed, which changes how errors are pickled; see the fixture ``reducers``."""
     return importlib.import_module("distributed")
 
 
@@ -52,7 +52,7 @@ def test_workers_may_be_killed_at_any_moment(project: Project, tmp_path: Path) -
         assert tree(tmp_path / "root") == project.files
         assert sorted(done) == list(range(24))
         assert (report.chunks_done, report.chunks_left, report.failed) == (24, 0, 0)
-        # A chunk whose worker died is listed once more; no other is.
+        # Only a chunk whose worker died is listed once more.
         asked = Counter(request.path for request in project.server.requests if request.path.startswith("/store/"))
         twice = {path.split("/")[4] for path, count in asked.items() if count > 1}
         assert len({int(run.removeprefix("run")) // 5 for run in twice}) <= len(killer.killed)
@@ -63,7 +63,7 @@ def test_workers_may_be_killed_at_any_moment(project: Project, tmp_path: Path) -
 
 
 @needs_s3
-def test_a_project_goes_into_a_bucket(project: Project, s3: S3, tmp_path: Path) -> None:
+def test_project_is_downloaded_into_a_bucket(project: Project, s3: S3, tmp_path: Path) -> None:
     project.add(30)
     plan = Plan.make(project.api, PROJECT, at=s3.url("plan"), runs_per_chunk=5)
     with processes(2) as client:
@@ -103,7 +103,7 @@ def test_the_dashboard_sees_chunks_and_events_and_no_secret(
             assert project.server.store_url not in text
 
 
-def test_workers_that_come_later_take_part(project: Project, tmp_path: Path, distributed: Any) -> None:
+def test_late_workers_take_part(project: Project, tmp_path: Path, distributed: Any) -> None:
     project.add(40)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=4)
     with (
@@ -120,7 +120,7 @@ def test_workers_that_come_later_take_part(project: Project, tmp_path: Path, dis
     assert tree(tmp_path / "root") == project.files
 
 
-def test_a_worker_without_credentials_is_told(
+def test_worker_without_credentials_is_reported(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add(4)

@@ -1,4 +1,4 @@
-"""Plans are written once, found again, and hold neither keys nor URLs of files."""
+"""Plans are written once, reopened, and contain neither keys nor URLs of files."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_a_plan_lists_each_run_once(project: Project, tmp_path: Path) -> None:
     assert "7" in plan._repr_html_()
 
 
-def test_a_plan_is_found_again(project: Project, tmp_path: Path) -> None:
+def test_plan_is_reopened(project: Project, tmp_path: Path) -> None:
     project.add(5)
     made = Plan.make(project.api, PROJECT, at=tmp_path, include=["media/"], exclude=["*.bin"], filters={"state": "x"})
     assert Plan.read(tmp_path) == made
     assert Plan.read(str(tmp_path)) == made
 
 
-def test_a_thousand_runs_cost_one_request(project: Project, tmp_path: Path) -> None:
+def test_thousand_runs_take_one_request(project: Project, tmp_path: Path) -> None:
     project.add(30)
     project.server.clear_requests()
     Plan.make(project.api, PROJECT, at=tmp_path)
@@ -87,7 +87,7 @@ def test_a_huge_run_is_divided() -> None:
     ]
 
 
-def test_a_plan_of_huge_runs_is_found_again(tmp_path: Path) -> None:
+def test_plan_of_huge_runs_is_reopened(tmp_path: Path) -> None:
     chunks = tuple(divide([("huge", 2 * HUGE_FILES), ("small", 3)], runs_per_chunk=200))
     plan = Plan(at=str(tmp_path), id="0123abcd", base_url="https://w.example", project=PROJECT, chunks=chunks)
     (tmp_path / "plan.json").write_bytes(plan._encode())
@@ -95,7 +95,7 @@ def test_a_plan_of_huge_runs_is_found_again(tmp_path: Path) -> None:
     assert (plan.runs, plan.files) == (2, 2 * HUGE_FILES + 3)
 
 
-def test_a_plan_holds_no_key_and_no_address_of_a_file(project: Project, tmp_path: Path) -> None:
+def test_plan_contains_no_key_or_file_url(project: Project, tmp_path: Path) -> None:
     project.add(3)
     Plan.make(project.api, PROJECT, at=tmp_path)
     written = json.loads((tmp_path / "plan.json").read_text())
@@ -119,7 +119,7 @@ def test_a_plan_holds_no_key_and_no_address_of_a_file(project: Project, tmp_path
         (b'{"version": 1, "id": "a", "base_url": "b", "project": "c", "filters": "{}"}', "is no plan"),
     ],
 )
-def test_what_is_no_plan_is_told(content: bytes, said: str, project: Project, tmp_path: Path) -> None:
+def test_invalid_plan_is_reported(content: bytes, said: str, project: Project, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_bytes(content)
     with pytest.raises(errors.ConfigurationError, match=said):
         Plan.read(tmp_path)
@@ -127,13 +127,13 @@ def test_what_is_no_plan_is_told(content: bytes, said: str, project: Project, tm
         Plan.make(project.api, PROJECT, at=tmp_path)
 
 
-def test_where_no_plan_is_that_is_told(tmp_path: Path) -> None:
+def test_missing_plan_is_reported(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(errors.ConfigurationError, match="There is no plan in"):
             Plan.read(folder)
 
 
-def test_arguments_that_cannot_be_used_are_told(project: Project, tmp_path: Path) -> None:
+def test_unusable_arguments_are_reported(project: Project, tmp_path: Path) -> None:
     for wrong in (0, -1, True, 2.5, "3"):
         with pytest.raises(errors.ConfigurationError, match="runs_per_chunk is a whole number of 1 or more"):
             Plan.make(project.api, PROJECT, at=tmp_path, runs_per_chunk=wrong)  # type: ignore[arg-type]
@@ -148,7 +148,7 @@ def test_arguments_that_cannot_be_used_are_told(project: Project, tmp_path: Path
     assert not list(tmp_path.glob("plan.json"))
 
 
-def test_a_folder_that_cannot_be_written_is_told(project: Project, tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported(project: Project, tmp_path: Path) -> None:
     project.add(1)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.LocalWriteError, match="cannot be written"):
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_told(project: Project, tmp_path: Pat
 
 
 @needs_s3
-def test_a_plan_lies_in_a_bucket(project: Project, s3: S3) -> None:
+def test_plan_in_a_bucket(project: Project, s3: S3) -> None:
     project.add(5)
     made = Plan.make(project.api, PROJECT, at=s3.url("plans/mine"))
     assert Plan.read(s3.url("plans/mine")) == made
@@ -169,7 +169,7 @@ def test_a_plan_lies_in_a_bucket(project: Project, s3: S3) -> None:
 
 
 @needs_s3
-def test_a_bucket_that_fails_is_told(project: Project, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_failure_is_reported(project: Project, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     project.add(1)
     with pytest.raises(errors.ObjectStoreError, match="missing-bucket"):
         Plan.make(project.api, PROJECT, at="s3://missing-bucket/plan")

@@ -1,4 +1,4 @@
-"""Plans are carried out in this process and by executors: whole, once, within the budget, with what fails told."""
+"""Plans run in this process and by executors: completely, once, within the budget, with reported failures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def manifests(tmp_path: Path) -> list[str]:
 
 @pytest.fixture(params=["here", "threads", "processes"])
 def on(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
-    """Each kind of worker that needs nothing but Python."""
+    """Each kind of worker that only needs Python."""
     match request.param:
         case "here":
             yield None
@@ -66,7 +66,7 @@ def test_all_files_arrive_once(project: Project, tmp_path: Path, on: Executor | 
     assert not plan.left()
 
 
-def test_what_is_done_is_not_done_again(project: Project, tmp_path: Path, on: Executor | None) -> None:
+def test_finished_chunks_are_not_repeated(project: Project, tmp_path: Path, on: Executor | None) -> None:
     project.add(6)
     run_plan(plan_of(project, tmp_path), tmp_path / "root", on=on)
     project.server.clear_requests()
@@ -76,7 +76,7 @@ def test_what_is_done_is_not_done_again(project: Project, tmp_path: Path, on: Ex
     assert str(report) == "0 of 2 chunks, 2 done before"
 
 
-def test_a_chunk_whose_manifest_is_missing_is_done_again(project: Project, tmp_path: Path) -> None:
+def test_chunk_without_a_manifest_is_repeated(project: Project, tmp_path: Path) -> None:
     project.add(6)
     plan = plan_of(project, tmp_path)
     run_plan(plan, tmp_path / "root")
@@ -96,9 +96,7 @@ def test_files_are_selected_and_laid_out(project: Project, tmp_path: Path) -> No
     assert report.files == 1
 
 
-def test_a_huge_run_is_downloaded_by_its_parts(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_huge_run_is_downloaded_in_slices(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project.add(1, files=25)
     project.add_file("small", "a.txt", b"a")
     plan = plan_of(project, tmp_path)
@@ -123,7 +121,7 @@ def test_an_empty_plan_does_nothing(project: Project, tmp_path: Path) -> None:
     assert (report.chunks, report.files, str(report)) == (0, 0, "No runs.")
 
 
-def test_manifests_are_what_the_command_reads(project: Project, tmp_path: Path) -> None:
+def test_report_command_reads_the_manifests(project: Project, tmp_path: Path) -> None:
     from wbfiles_async._download.manifest import read_manifest
 
     project.add(6)
@@ -146,7 +144,7 @@ def test_manifests_may_be_parquet(project: Project, tmp_path: Path) -> None:
     assert run_plan(plan, tmp_path / "root").chunks_before == 2
 
 
-def test_a_worker_that_died_after_its_manifest_costs_nothing(project: Project, tmp_path: Path) -> None:
+def test_worker_death_after_the_manifest_costs_nothing(project: Project, tmp_path: Path) -> None:
     project.add(3)
     plan = plan_of(project, tmp_path)
     task = _task(plan, tmp_path)
@@ -178,7 +176,7 @@ def test_a_task_holds_no_secret(project: Project, tmp_path: Path) -> None:
     assert project.server.store_url.encode() not in pickled
 
 
-def test_errors_leave_the_worker_without_what_caused_them(failing: Project, tmp_path: Path) -> None:
+def test_errors_leave_the_worker_without_their_cause(failing: Project, tmp_path: Path) -> None:
     plan = plan_of(failing, tmp_path)
     task = _task(plan, tmp_path)
     (failure,) = run_chunk(task).report.failures
@@ -190,7 +188,7 @@ def test_errors_leave_the_worker_without_what_caused_them(failing: Project, tmp_
 
 
 class FailingServer(LocalServer):
-    """A server whose store fails with files of some names until it is mended."""
+    """A server whose store fails for files of some names until it is repaired."""
 
     broken = True
     answered = 0
@@ -221,7 +219,7 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
             yield made
 
 
-def test_a_chunk_with_failures_is_told_and_left(failing: Project, tmp_path: Path) -> None:
+def test_failed_chunk_is_reported_and_left(failing: Project, tmp_path: Path) -> None:
     plan = plan_of(failing, tmp_path)
     with pytest.raises(errors.IncompleteDownloadError, match=r"1 of 9 files.*broken\.txt") as caught:
         run_plan(plan, tmp_path / "root", retries=1, options=TransferOptions(attempts=1))
@@ -238,7 +236,7 @@ def test_a_chunk_with_failures_is_told_and_left(failing: Project, tmp_path: Path
     assert tree(tmp_path / "root") == failing.files
 
 
-def test_a_chunk_is_tried_again_as_often_as_is_wanted(failing: Project, tmp_path: Path) -> None:
+def test_chunk_is_retried_as_configured(failing: Project, tmp_path: Path) -> None:
     attempts: list[int] = []
     for retries in (0, 2):
         assert isinstance(failing.server, FailingServer)
@@ -255,7 +253,7 @@ def test_a_chunk_is_tried_again_as_often_as_is_wanted(failing: Project, tmp_path
     assert attempts[1] == 3 * attempts[0]
 
 
-def test_runs_that_are_gone_are_not_tried_again(project: Project, tmp_path: Path) -> None:
+def test_deleted_runs_are_not_retried(project: Project, tmp_path: Path) -> None:
     project.add(2)
     plan = plan_of(project, tmp_path)
     plan = attrs.evolve(plan, chunks=(Chunk(0, (*plan.chunks[0].runs, "gone"), 4),))
@@ -272,7 +270,7 @@ def test_runs_that_are_gone_are_not_tried_again(project: Project, tmp_path: Path
     assert (report.downloaded, report.kept) == (4, 0)  # one attempt
 
 
-def test_existing_files_stand_in_the_way_but_not_those_of_an_earlier_attempt(failing: Project, tmp_path: Path) -> None:
+def test_existing_files_fail_but_not_those_of_an_earlier_attempt(failing: Project, tmp_path: Path) -> None:
     report = run_plan(
         plan_of(failing, tmp_path),
         tmp_path / "root",
@@ -298,7 +296,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projec
             yield Project(server, api)
 
 
-def test_all_workers_together_keep_to_the_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_the_connection_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with counting(tmp_path, monkeypatch) as project, ProcessPoolExecutor(3, SPAWN) as pool:
         project.add(24, files=8, size=40_000)
         assert isinstance(project.server, MeasuringServer)
@@ -307,7 +305,7 @@ def test_all_workers_together_keep_to_the_connections(tmp_path: Path, monkeypatc
         assert 1 < project.server.most <= 5
 
 
-def test_all_workers_together_keep_to_the_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_the_request_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with counting(tmp_path, monkeypatch) as project, ThreadPoolExecutor(3) as pool:
         project.add(24)
         plan = plan_of(project, tmp_path)
@@ -316,17 +314,17 @@ def test_all_workers_together_keep_to_the_requests(tmp_path: Path, monkeypatch: 
         run_plan(plan, tmp_path / "root", on=pool, api_requests=10)
         queries = project.server.queries
         assert len(queries) >= 8
-        # Each of eight clients may send at once what a quarter of a second allows.
+        # Each of eight clients may send a burst of a quarter of a second.
         assert len(queries) <= 10 * (queries[-1] - queries[0]) + 8
 
 
-def test_all_workers_together_keep_to_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_the_rate_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with counting(tmp_path, monkeypatch) as project, ThreadPoolExecutor(2) as pool:
         project.add(6, files=2, size=1_000_000)
         size, rate = sum(map(len, project.files.values())), 4_000_000
         report = run_plan(plan_of(project, tmp_path, runs_per_chunk=1), tmp_path / "root", on=pool, limit_rate=rate)
         assert report.bytes == size
-        # Each of six chunks may bring at once what a quarter of a second allows.
+        # Each of six chunks may receive a burst of a quarter of a second.
         assert report.seconds >= (size - 6 * rate / 2 * 0.25) / rate
 
 
@@ -338,7 +336,7 @@ class Marker:
         return os._exit, (3,)
 
 
-def test_an_executor_that_broke_is_told(project: Project, tmp_path: Path) -> None:
+def test_broken_executor_is_reported(project: Project, tmp_path: Path) -> None:
     project.add(6)
     plan = plan_of(project, tmp_path)
     with ProcessPoolExecutor(1, SPAWN) as pool:
@@ -351,7 +349,7 @@ def test_an_executor_that_broke_is_told(project: Project, tmp_path: Path) -> Non
     assert tree(tmp_path / "root") == project.files
 
 
-def test_an_executor_that_was_shut_down_is_told(project: Project, tmp_path: Path) -> None:
+def test_shut_down_executor_is_reported(project: Project, tmp_path: Path) -> None:
     project.add(3)
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
@@ -374,7 +372,7 @@ def test_an_interruption_leaves_the_rest_for_the_next_call(project: Project, tmp
     assert tree(tmp_path / "root") == project.files
 
 
-def test_workers_that_share_no_folder_are_told(project: Project, tmp_path: Path) -> None:
+def test_workers_without_a_shared_folder_are_reported(project: Project, tmp_path: Path) -> None:
     project.add(1)
     plan = plan_of(project, tmp_path)
     elsewhere = attrs.evolve(plan, at=str(tmp_path / "elsewhere"))
@@ -386,7 +384,7 @@ def test_workers_that_share_no_folder_are_told(project: Project, tmp_path: Path)
     assert not (tmp_path / "missing").exists()
 
 
-def test_a_key_goes_to_no_server_that_a_plan_names(project: Project, tmp_path: Path) -> None:
+def test_key_is_never_sent_to_a_server_from_a_plan(project: Project, tmp_path: Path) -> None:
     project.add(1)
     plan = plan_of(project, tmp_path)
     with LocalServer(tmp_path / "other") as other:
@@ -397,7 +395,7 @@ def test_a_key_goes_to_no_server_that_a_plan_names(project: Project, tmp_path: P
         assert not other.requests
 
 
-def test_a_client_with_settings_of_its_own_may_be_given(tmp_path: Path) -> None:
+def test_client_with_its_own_settings_is_accepted(tmp_path: Path) -> None:
     with LocalServer(tmp_path / "served") as server, Api(base_url=server.base_url, api_key=server.api_key) as api:
         server.add_file(f"{PROJECT}/run", "a.txt", b"a")
         plan = Plan.make(api, PROJECT, at=tmp_path / "plan")
@@ -406,9 +404,7 @@ def test_a_client_with_settings_of_its_own_may_be_given(tmp_path: Path) -> None:
             run_plan(plan, tmp_path / "root", api=api, on=pool)
 
 
-def test_credentials_that_are_refused_end_all(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_credentials_stop_everything(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project.add(9)
     plan = plan_of(project, tmp_path)
     with Api(api_key="f" * 40) as api:
@@ -418,7 +414,7 @@ def test_credentials_that_are_refused_end_all(
     assert len(project.server.requests) == 1
 
 
-def test_arguments_that_cannot_be_used_are_told(project: Project, tmp_path: Path) -> None:
+def test_unusable_arguments_are_reported(project: Project, tmp_path: Path) -> None:
     project.add(1)
     plan, root = plan_of(project, tmp_path), tmp_path / "root"
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -442,14 +438,14 @@ def test_arguments_that_cannot_be_used_are_told(project: Project, tmp_path: Path
     assert not root.exists() or not any(root.iterdir())
 
 
-def test_a_destination_that_cannot_be_made_is_told(project: Project, tmp_path: Path) -> None:
+def test_unusable_destination_is_reported(project: Project, tmp_path: Path) -> None:
     project.add(1)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.LocalWriteError, match="cannot be made"):
         run_plan(plan_of(project, tmp_path), tmp_path / "file" / "root")
 
 
-def test_a_relative_destination_means_the_callers_folder(
+def test_relative_destination_is_resolved_by_the_caller(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add(2)
@@ -460,7 +456,7 @@ def test_a_relative_destination_means_the_callers_folder(
     assert tree(tmp_path / "root") == project.files
 
 
-def test_two_threads_that_carry_out_plans_have_one_client(project: Project, tmp_path: Path) -> None:
+def test_concurrent_plans_share_a_client(project: Project, tmp_path: Path) -> None:
     from wbfiles_async._scale import worker
 
     project.add(6)

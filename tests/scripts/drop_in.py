@@ -1,6 +1,6 @@
-"""A script as users of ``wandb.Api`` write it; the import is all that it needs changed: MODULE RUN.
+"""A script like those for ``wandb.Api``; only its import changes: MODULE RUN.
 
-It lists, filters, looks at, downloads and deletes files of a run, and writes down what it saw. It downloads into the
+It lists, filters, inspects, downloads and deletes files of a run, and prints what it saw. It downloads into the
 current folder and into ``downloads`` below it.
 """
 
@@ -25,7 +25,7 @@ seen: dict[str, Any] = {}
 
 
 def attempt(call: Callable[[], object]) -> str:
-    """Return the kind of error that a call ends with."""
+    """Return the class of the error that a call raises."""
     try:
         call()
     except Exception as error:
@@ -35,7 +35,7 @@ def attempt(call: Callable[[], object]) -> str:
 
 
 def describe(file: File) -> dict[str, object]:
-    """Look at all that W&B documents of a file."""
+    """Read all documented attributes of a file."""
     return {
         name: getattr(file, name)
         for name in ("id", "name", "url", "directUrl", "size", "sizeBytes", "md5", "mimetype", "updatedAt", "path_uri")
@@ -77,7 +77,7 @@ seen["by names and pattern"] = attempt(lambda: run.files(names=["config.yaml"], 
 seen["run.file"] = run.file("config.yaml").name
 seen["run.file of what does not exist"] = attempt(lambda: run.file("missing.txt"))
 
-# Look at the files.
+# Inspect the files.
 seen["files"] = [describe(file) for file in files]
 seen["size of all"] = sum(file.size for file in files)
 seen["repr"] = repr(run.file("config.yaml"))
@@ -109,7 +109,7 @@ seen["into the current folder"] = names_below(".")
 run.file("empty.txt").delete()
 seen["after delete"] = [file.name for file in run.files()]
 
-# What is not there.
+# Missing names.
 seen["run that does not exist"] = attempt(lambda: len(api.run(path + "-missing").files()))
 
 json.dump(seen, sys.stdout)

@@ -1,4 +1,4 @@
-"""Makes files of the server's dictionaries, given as JSON lines, and prints their attributes: MODULE."""
+"""Makes files from the server's dictionaries, given as JSON lines, and prints their attributes: MODULE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls the blocking objects from wherever programs call them: SCENARIO ROOT."""
+"""Calls the blocking objects from all the places where programs do: SCENARIO ROOT."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ root = Path(sys.argv[2])
 
 
 def in_a_running_loop() -> None:
-    """A coroutine calls the blocking objects, as a notebook's cell does, beside the async ones."""
+    """A coroutine calls the blocking objects, like a notebook's cell, as well as the async ones."""
 
     async def cell() -> None:
         with Api() as api:
@@ -39,7 +39,7 @@ def in_a_running_loop() -> None:
 
 
 def in_a_callback_of_a_running_loop() -> None:
-    """A notebook's kernel: the loop runs for ever, and cells are callbacks in it."""
+    """A notebook's kernel: the loop runs forever, and cells are callbacks in it."""
     loop = asyncio.new_event_loop()
 
     def cell() -> None:
@@ -53,7 +53,7 @@ def in_a_callback_of_a_running_loop() -> None:
 
 
 def in_twenty_threads() -> None:
-    """Twenty threads over one client, at the same moment."""
+    """Twenty threads share a client at the same moment."""
     api = Api()
     at_once = threading.Barrier(20)
     sizes: list[int] = []
@@ -86,7 +86,7 @@ def in_a_pool() -> None:
 
 
 class Curious:
-    """Follows a download and uses the blocking objects where they cannot be used."""
+    """Progress that uses the blocking objects where they cannot be used."""
 
     def __init__(self, file: File) -> None:
         self.file = file
@@ -106,7 +106,7 @@ class Curious:
 
 
 def in_callbacks() -> None:
-    """Callbacks run in the thread that does the work and would wait for themselves."""
+    """Callbacks run in the I/O thread and would wait for themselves."""
     api = Api()
     file = api.run(RUN).file("small-0.bin")
 
@@ -125,7 +125,7 @@ def in_callbacks() -> None:
 
 
 def with_clients_that_are_dropped() -> None:
-    """Clients that are no longer referenced are closed: their connections end, and nothing is said."""
+    """Clients that are no longer referenced are closed: their connections end, without a warning."""
     kept = Api()
     kept.run(RUN).file("small-0.bin").read_bytes()
     before = open_sockets()
@@ -136,7 +136,7 @@ def with_clients_that_are_dropped() -> None:
 
 
 def with_a_client_that_is_dropped_in_the_io_thread() -> None:
-    """The collector of cycles may find a client in any thread, also in the one that does its work."""
+    """The garbage collector may find a client in any thread, including its I/O thread."""
     kept = Api()
     kept.run(RUN).file("small-0.bin").read_bytes()
     before = open_sockets()
@@ -151,14 +151,14 @@ def with_a_client_that_is_dropped_in_the_io_thread() -> None:
 
 
 def with_a_stream_that_alone_is_held() -> None:
-    """What is iterated keeps the client alive."""
+    """An iteration keeps its client alive."""
     print(sum(map(len, Api().run(RUN).file("large.bin").stream())))
     print(sum(len(page) for page in Api().run(RUN).files(pattern="small%", per_page=7).pages()))
     print(sum(file.size for file in Api().run(RUN).files(pattern="small%", per_page=7)))
 
 
 def with_clients_that_are_closed() -> None:
-    """Closing twice is harmless; a closed client says so."""
+    """Closing twice is harmless; a closed client raises a clear error."""
     with Api() as api:
         file = api.run(RUN).file("small-0.bin")
     api.close()

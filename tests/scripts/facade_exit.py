@@ -44,20 +44,20 @@ def during_a_download_of_a_daemon_thread() -> None:
 
 
 def during_a_download_of_a_daemon_thread_with_a_client_of_its_own() -> None:
-    """The same, where nobody else holds the client, so that it is dropped while the interpreter exits."""
+    """The same without another reference to the client, so that it is dropped while the interpreter exits."""
     threading.Thread(target=lambda: Api().run(RUN).file("held.bin").download(sys.argv[2]), daemon=True).start()
     sys.stdin.readline()
 
 
 def with_downloads_pending_in_a_pool() -> None:
-    """Leave while a pool has downloads to do."""
+    """Leave while a pool has downloads left."""
     pool = ThreadPoolExecutor(2)
     for file in api.run(RUN).files(pattern="small%"):
         pool.submit(_download_during_the_exit, file)
 
 
 def with_a_thread_left() -> None:
-    """Leave while a thread, that is no daemon, has a download to do."""
+    """Leave while a non-daemon thread is downloading."""
     threading.Thread(target=_download_during_the_exit, args=[api.run(RUN).file("small-0.bin")]).start()
 
 
@@ -68,7 +68,7 @@ def _download_during_the_exit(file: File) -> None:
 
 
 def wait_for_the_exit_to_begin() -> None:
-    """Return when the interpreter takes no more work for thread pools, the first thing that ends."""
+    """Return when the interpreter accepts no more work for thread pools, its first step of shutdown."""
     probe = ThreadPoolExecutor(1)
     try:
         while True:

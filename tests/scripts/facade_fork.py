@@ -95,7 +95,7 @@ def half_read() -> None:
 
 
 def during_a_download() -> None:
-    """Another thread of the parent is in the middle of a download while the child starts and ends."""
+    """Another thread of the parent is downloading while the child starts and ends."""
     download = threading.Thread(target=fetch, args=["held.bin", "parent"])
     download.start()
     sys.stdin.readline()
@@ -113,7 +113,7 @@ def multiprocessing_fork() -> None:
 
 
 def multiprocessing_spawn() -> None:
-    """A process of multiprocessing, which imports this module again and gets a file by pickle."""
+    """A process of multiprocessing, which imports this module again and receives a file by pickle."""
     file = api.run(RUN).file("small-1.bin")
     _run_process("spawn", _fetch_pickled, pickle.dumps(file))
 

@@ -1,4 +1,4 @@
-"""Is interrupted during a download, and reports what was caught, what is left, and what works then: SCENARIO ROOT."""
+"""Is interrupted during a download, and reports the exception, the leftovers, and what still works: SCENARIO ROOT."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def say(what: str) -> None:
 
 
 def during_file_download() -> None:
-    """One file, in the middle of its bytes."""
+    """One file, midway."""
     api.run(RUN).file("held.bin").download(root)
 
 
 def during_run_download() -> None:
-    """Many files, one of them in the middle of its bytes, the others in place."""
+    """Many files, one of them midway, the others complete."""
     api.run(RUN).download(root)
 
 
@@ -63,12 +63,12 @@ def twice_with_a_disk_that_hangs() -> None:
 
 
 def uncaught() -> None:
-    """As a script that does not expect it."""
+    """Like a script that does not expect an interrupt."""
     api.run(RUN).file("held.bin").download(root)
 
 
 def interrupt(signal_number: int, frame: FrameType | None) -> None:
-    """Do what Python does, and say so first."""
+    """Do what Python does, and report it first."""
     print("interrupt", flush=True)
     raise KeyboardInterrupt
 

@@ -1,6 +1,6 @@
-"""Downloads files that a faulty store serves, with `wandb` or with us, and reports the outcome of each as JSON.
+"""Downloads files from a faulty store, with `wandb` or this package, and reports the outcome of each as JSON.
 
-`faulty_downloads.py MODULE RUN FOLDER NAME...`, the server in the environment. An older file is in the way of each.
+`faulty_downloads.py MODULE RUN FOLDER NAME...`, the server in the environment. Each one finds an older file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OLD = b"what was there before"
 
 
 def ending_of(download: Callable[[], Any]) -> tuple[str | None, str]:
-    """Download; return the error's class, if any, and all that it shows."""
+    """Download; return the error's class and text, if any."""
     try:
         download().close()
     except Exception as error:
@@ -26,7 +26,7 @@ def ending_of(download: Callable[[], Any]) -> tuple[str | None, str]:
 
 
 def replaced(file: Any, root: Path, name: str) -> dict[str, object]:
-    """Download over an older file; return what was said, and what is there then."""
+    """Download over an older file; return the error's text, and the resulting file."""
     target = root / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(OLD)

@@ -1,4 +1,4 @@
-"""Two network namespaces with a link between them, and a download over it when the link fails.
+"""Two network namespaces with a link between them, and a download while the link fails.
 
 Run as `unshare --net python network.py SCENARIO`. This process is the server, and cuts the link; it starts itself
 once more in a namespace of its own as the client. The outcome is printed as JSON.
@@ -56,25 +56,25 @@ def linked_client(root: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def read(child: subprocess.Popen[str]) -> str:
-    """Read a line of what the client says."""
+    """Read a line of the client's output."""
     assert child.stdout is not None
     return child.stdout.readline().strip()
 
 
 def read_until(child: subprocess.Popen[str], word: str) -> None:
-    """Read until the client says the word."""
+    """Read until the client prints the word."""
     while (line := read(child)) != word:
         assert line, f"the client ended before it said {word}"
 
 
 def tell(child: subprocess.Popen[str], **words: object) -> None:
-    """Say something to the client."""
+    """Send a line to the client."""
     assert child.stdin is not None
     print(json.dumps(words), file=child.stdin, flush=True)
 
 
 def serve(scenario: str) -> None:
-    """Serve, and do to the link what the scenario says."""
+    """Serve, and change the link as in the scenario."""
     with (
         tempfile.TemporaryDirectory() as folder,
         linked_client(folder) as child,
@@ -100,7 +100,7 @@ def serve(scenario: str) -> None:
                 limit("100mbit")
                 tell(child, **address)
                 read_until(child, "a megabyte")
-                # The link is up, and nothing answers any more: not even to say that the connection is gone.
+                # The link is up, but nothing answers any more, not even with a reset.
                 ip(f"neigh replace {SERVER} lladdr {NOBODYS_CARD} nud permanent dev client", pid=child.pid)
             case "unreachable":
                 ip(f"neigh add {NOBODY} lladdr {NOBODYS_CARD} nud permanent dev client", pid=child.pid)
@@ -116,7 +116,7 @@ def serve(scenario: str) -> None:
 
 
 class Announcing(logging.Handler):
-    """Says when a try has failed and another one follows."""
+    """Reports failed attempts that are retried."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say so."""
@@ -152,7 +152,7 @@ async def error_of(file: AsyncFile, root: str) -> str | None:
 
 
 async def download(root: str) -> None:
-    """Be the client."""
+    """Run the client."""
     print("ready", flush=True)
     told = json.loads(sys.stdin.readline())
     logging.getLogger("wbfiles_async").setLevel(logging.INFO)

@@ -1,6 +1,6 @@
 """Downloads one file and prints the outcome as JSON: `one_download.py BASE_URL KEY NAME ROOT [replace]`.
 
-The name of the temporary file is no chance here, so that calls on it can be picked out.
+The name of the temporary file is fixed here, so that calls on it can be recognised.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Upload one file, printing a line when its first bytes are sent: `one_upload.py BASE_URL KEY PATH RATE`."""
+"""Uploads one file, and prints a line when its first bytes are sent: `one_upload.py BASE_URL KEY PATH RATE`."""
 
 from __future__ import annotations
 

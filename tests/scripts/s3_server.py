@@ -1,6 +1,6 @@
 """Serve S3 by moto on a free port of loopback until stdin ends; print the port.
 
-Besides what S3 has, ``POST /_faults`` takes a JSON list of faults: ``method, contains, status, code, times``. The
+In addition to S3, ``POST /_faults`` accepts a JSON list of faults: ``method, contains, status, code, times``. The
 next ``times`` requests of the method whose URL contains the text get the status, with S3's XML of the code.
 ``GET /_requests`` gives the method and the target of each request so far.
 """

@@ -1,4 +1,4 @@
-"""Fetches small files one by one and ends in some way without closing the client: SCENARIO ROOT."""
+"""Fetches small files one by one and exits in some way without closing the client: SCENARIO ROOT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for number in range(8):
 
 
 async def fetch_some(api: AsyncApi) -> None:
-    """Fetch some of the files at once, and leave while the connections wait."""
+    """Fetch some of the files concurrently, and leave while the connections wait."""
     files = await api.run(RUN).files().to_list()
     await asyncio.gather(*(file.fetch(root / "there") for file in files[:4]))
     print("fetched", flush=True)
@@ -52,7 +52,7 @@ def leave(base_url: str) -> None:
 
 
 def fork(base_url: str) -> None:
-    """Fork while connections wait: parent and child both go on."""
+    """Fork while connections wait: parent and child both continue."""
     api = Api(base_url=base_url, api_key=KEY)
     files = list(api.run(RUN).files())
     for file in files[:4]:

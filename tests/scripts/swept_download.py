@@ -1,6 +1,6 @@
-"""Downloads a run and prints what came of it, once it is told to begin: BASE_URL KEY RUN ROOT.
+"""Waits for a line, then downloads a run and prints the outcome: BASE_URL KEY RUN ROOT.
 
-It has done the same before by the async objects, so that Python has loaded what it loads: calls that fail from then on
+It does the same with the async objects before, so that Python has finished its imports: calls that fail afterwards
 are those of the package, which has neither its thread nor its event loop yet.
 """
 
@@ -37,7 +37,7 @@ def load_modules() -> None:
 def main(base_url: str, key: str, run: str, root: str) -> None:
     load_modules()
     asyncio.run(load(base_url, key, run))
-    ctypes.CDLL("libgcc_s.so.1")  # glibc loads it when a thread ends early, and ends the process where it cannot
+    ctypes.CDLL("libgcc_s.so.1")  # glibc loads it when a thread ends early, and aborts the process if it cannot
     print("ready", flush=True)
     sys.stdin.readline()
     end: dict[str, object] = {"error": None, "errno": None, "failures": {}}

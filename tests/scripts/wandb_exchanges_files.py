@@ -1,4 +1,4 @@
-"""Download all files of a run by wandb, and upload others by it; print what it lists afterwards."""
+"""Downloads all files of a run with wandb, and uploads others; prints what it lists afterwards."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Puts questions about a project's runs to the real ``wandb.Api().runs``; prints the answers as JSON.
+"""Sends queries about a project's runs with the real ``wandb.Api().runs``; prints the results as JSON.
 
 python wandb_lists_runs.py ENTITY/PROJECT QUESTIONS_JSON
 """

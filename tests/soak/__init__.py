@@ -1,1 +1,1 @@
-"""Random programs of faults against random trees of files, each decided by one number; `python -m soak` plays them."""
+"""Random programs of faults with random trees of files, each determined by a seed; `python -m soak` runs them."""

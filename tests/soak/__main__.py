@@ -1,4 +1,4 @@
-"""`python -m soak`, in this folder's parent: plays programs and prints the seed of each that broke a promise."""
+"""`python -m soak`, in this folder's parent: runs programs and prints the seed of each that broke a guarantee."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 100
 
 
 def main() -> int:
-    """Play; returns how many programs broke a promise, at most 1."""
+    """Run the programs; return 1 if any broke a guarantee."""
     parser = argparse.ArgumentParser(prog="soak", description="Play random programs of faults.")
     parser.add_argument("--seed", type=int, help="the first program's seed; default: a random one")
     parser.add_argument("--programs", type=int, default=10_000, metavar="N", help="default: %(default)s")

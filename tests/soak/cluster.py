@@ -1,8 +1,8 @@
-"""Has a Dask cluster carry out the plan of a large project while its workers are killed: `python -m soak.cluster`.
+"""Runs the plan of a large project on a Dask cluster whose workers are killed: `python -m soak.cluster`.
 
-What must hold, and is measured at the server: every file arrives right; no chunk is begun twice but for those whose
-worker was killed; all workers together keep to the connections, the rate and the requests that they were given; and a
-second run asks the store for nothing. With `--s3` the files go into a bucket of a server on this machine.
+Guarantees, measured at the server: every file is right; no chunk starts twice except those whose worker was killed;
+all workers together respect the limits on connections, rate and requests; and a second run requests nothing from the
+store. With `--s3` the files go into a bucket of a server on this machine.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ PROJECT = "team/project"
 
 
 class MeasuringServer(LocalServer):
-    """A server that notes what it is asked for at once, and how much it sends.
+    """A server that records concurrent requests, and how much it sends.
 
     Attributes:
-        most: Requests that its store had at once, at most.
-        sent: Bytes of the files that its store was asked for.
-        queries: When the API was asked, in monotonic seconds.
-        asked: How often each file was asked for.
+        most: The maximum of concurrent requests to its store.
+        sent: Bytes of the files requested from its store.
+        queries: When the API was requested, in monotonic seconds.
+        asked: The number of requests for each file.
     """
 
     def __init__(self, root: Path) -> None:
@@ -82,7 +82,7 @@ class MeasuringServer(LocalServer):
 
 @attrs.define
 class Killer:
-    """Kills workers of a cluster at random moments, each once, until it is told to end or has killed enough.
+    """Kills workers of a cluster at random moments, each once, until stopped or enough have been killed.
 
     Attributes:
         killed: The processes.
@@ -96,7 +96,7 @@ class Killer:
 
     @contextmanager
     def working(self, longest: float) -> Iterator[None]:
-        """Kill one every so many seconds at most while the block runs."""
+        """Kill a worker at most every so many seconds during the block."""
         thread = threading.Thread(target=self._work, args=(longest,))
         thread.start()
         try:
@@ -118,9 +118,9 @@ class Killer:
 
 @contextmanager
 def processes(workers: int) -> Iterator[Client]:
-    """Yield the client of a cluster of processes, with one thread each; they have the environment of this one."""
+    """Yield the client of a cluster of processes, with one thread each and this environment."""
     distributed: Any = import_module("distributed")  # its classes state no types
-    # A busy machine takes long to start another process, and a cluster gives up a worker that does not come back.
+    # A busy machine takes long to start another process, and a cluster abandons a worker that does not return.
     import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 60}
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
@@ -144,7 +144,7 @@ def found_below(root: Path) -> dict[str, bytes]:
 
 
 def main() -> int:
-    """Do it and tell what was seen; return the exit code."""
+    """Run it and print the observations; return the exit code."""
     parser = argparse.ArgumentParser(description="Kills workers of a cluster that carries out a plan.")
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--files", type=int, default=3, help="of each run")
@@ -202,7 +202,7 @@ def main() -> int:
             wrong.append(f"{len(again)} chunks were begun again, and {len(killer.killed)} workers were killed")
         if server.most > given.connections:
             wrong.append(f"{server.most} connections at once")
-        # What a quarter of a second allows may come at once, of each chunk and of each that was begun again.
+        # A burst of a quarter of a second is allowed for each chunk and each repeated one.
         bursts = (len(plan.chunks) + len(killer.killed)) / given.workers * 0.25
         if server.sent > given.limit_rate * (seconds + bursts):
             wrong.append(f"{server.sent / seconds:,.0f} bytes a second")

@@ -1,6 +1,6 @@
-"""Kills downloads with SIGKILL between two steps on the disk, and looks at what they leave: `python -m soak.kills`.
+"""Kills downloads with SIGKILL between two disk operations, and checks what is left: `python -m soak.kills`.
 
-Only system calls change what is on the disk, so a kill before or after any of them is a kill at any moment.
+Only system calls change the disk, so kills before and after each of them cover every moment.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from wbfiles_async._disk.resume import CLOSED_SECONDS
 from wbfiles_async.testing import LocalServer
 
 LOADED = (_gateway,)
-"""What a client loads at its first use, here before the forks, so that not each of them loads it."""
+"""Lazy imports of a client, loaded before the forks so that not every child loads them."""
 
 RUN, MANY = "team/project/run1", "team/project/run2"
 MIB = 1 << 20
@@ -39,9 +39,9 @@ OLD = b"what was there before"
 SMALL: Final = "small.bin"
 LARGE: Final = "large.bin"
 FILES = {SMALL: random.Random(1).randbytes(5000), LARGE: random.Random(2).randbytes(3 * MIB + 123)}
-"""What the server must hold: a file that goes through memory, and one that is written in parts."""
+"""The server's files: one that is downloaded in memory, and one in parts."""
 MANY_FILES = {f"folder/{n}.bin": b"%d" % n for n in range(300)} | {LARGE: FILES[LARGE]}
-"""Another run: enough files for the cache of those that were verified to be written."""
+"""Another run: enough files that the cache of verified files is written."""
 
 Work = Literal["small.bin", "large.bin", "many"]
 WORKS: tuple[Work, ...] = ("small.bin", "large.bin", "many")
@@ -54,21 +54,21 @@ STEPS = (
     "replace",
     *(("utime", "rename") if WINDOWS else ("fchmod", "link", "unlink")),
 )
-"""The calls of `os` by which a file is published."""
+"""The functions of `os` that publish a file."""
 
 OTHERS = ("mkdir", "write", "pwritev", "ftruncate", "truncate", "chmod", "utime", "rename", "remove", "unlink")
 CALLS = tuple(sorted({*STEPS, *OTHERS}))
-"""These, and whatever else changes what is on the disk."""
+"""These, and all others that change the disk."""
 
 MOST_MISSED = 0.1
-"""The share of random kills that may come when all is done: how many calls there are differs a little each time."""
+"""The share of random kills that may come too late: the number of calls varies a little."""
 
 WITHOUT_REPLACING = {"link", "rename", "unlink"}
 
 
 @attrs.frozen
 class Kill:
-    """When a download is killed: before or after the n-th call of one of some steps."""
+    """When a download is killed: before or after the n-th call of some functions."""
 
     work: Work
     steps: tuple[str, ...]
@@ -78,7 +78,7 @@ class Kill:
 
 
 def every_step() -> Iterator[Kill]:
-    """Name each step of each way of a single file once."""
+    """Yield each step of each kind of single-file download once."""
     for step, after in itertools.product(STEPS, (False, True)):
         replace = step not in WITHOUT_REPLACING
         yield Kill(SMALL, (step,), after, 1, replace)
@@ -86,7 +86,7 @@ def every_step() -> Iterator[Kill]:
 
 
 def random_kills(count: int, seed: int, base_url: str, key: str) -> Iterator[Kill]:
-    """Choose calls by chance, of all that a download makes."""
+    """Choose random calls of a download."""
     chance = random.Random(seed)
     calls: dict[tuple[Work, bool], int] = {
         (work, replace): _calls_of(work, replace, base_url, key) for work in WORKS for replace in (False, True)
@@ -97,7 +97,7 @@ def random_kills(count: int, seed: int, base_url: str, key: str) -> Iterator[Kil
 
 
 def _calls_of(work: Work, replace: bool, base_url: str, key: str) -> int:
-    """Download in a child that is not killed; return how many calls it made."""
+    """Download in a child that is not killed; return the number of its calls."""
     with tempfile.TemporaryDirectory() as folder:
         root, counted = Path(folder) / "root", Path(folder) / "counted"
         _lay(work, root, replace)
@@ -125,9 +125,9 @@ def _lay(work: Work, root: Path, replace: bool) -> None:
 
 
 def kill_one(kill: Kill, base_url: str, key: str) -> tuple[str, list[str]]:
-    """Download in a child that is killed; return how far it got, and what of the promise was broken.
+    """Download in a child that is killed; return how far it got, and the broken guarantees.
 
-    The download that finishes it is killed at the same call, too, before a third one succeeds.
+    The second download is killed at the same call, too, before a third one succeeds.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
@@ -148,7 +148,7 @@ def kill_one(kill: Kill, base_url: str, key: str) -> tuple[str, list[str]]:
 
 
 def _let_time_pass(root: Path) -> None:
-    """Make what is left old enough to be removed, where a file is closed for a moment before it is published."""
+    """Make leftovers old enough to be removed, if files are briefly closed before they are published."""
     for path in temporaries(root) if CLOSED_SECONDS else ():
         status = path.stat()
         os.utime(path, (status.st_atime, status.st_mtime - CLOSED_SECONDS))
@@ -172,13 +172,13 @@ def _broken(kill: Kill, root: Path, old: bytes | None) -> Iterator[str]:
     for path in left:
         if not path.name.endswith(".wbfiles-part"):
             yield f"{path.name} is left, which nobody can recognise"
-        # It gets its last permissions when it is whole, just before it gets its name.
+        # It gets its final permissions when it is complete, just before it is published.
         elif stat.S_IMODE(path.stat().st_mode) != 0o600 and path.read_bytes() not in contents.values():
             yield f"{path.name} is unfinished and can be read by others"
 
 
 def _in_child(work: Callable[[], None]) -> bool:
-    """Run the work in a forked process; return whether it was killed. Any other bad end is an error here."""
+    """Run the work in a forked process; return whether it was killed. Any other failure raises."""
     child = os.fork()
     if child == 0:
         try:
@@ -217,7 +217,7 @@ def _download_and_die(kill: Kill, root: Path, base_url: str, key: str, replace: 
 
 
 def _before_each_call(steps: Iterable[str], is_due: Callable[[], bool], *, after: bool = False) -> None:
-    """Have the process kill itself before or after a call that is due."""
+    """Make the process kill itself before or after a call."""
 
     def deadly(original: Callable[..., object]) -> Callable[..., object]:
         def call(*args: object, **kwargs: object) -> object:
@@ -236,7 +236,7 @@ def _before_each_call(steps: Iterable[str], is_due: Callable[[], bool], *, after
 
 
 def kill_all(kills: Iterable[Kill], base_url: str, key: str) -> int:
-    """Kill, and print what broke a promise; returns how many did, or came too late beyond what may."""
+    """Kill, and print broken guarantees; return their number, or that of kills that came too late beyond the limit."""
     tally: Counter[str] = Counter()
     bad = 0
     for kill in kills:
@@ -251,7 +251,7 @@ def kill_all(kills: Iterable[Kill], base_url: str, key: str) -> int:
 
 
 def main() -> int:
-    """Kill; returns 1 if a promise was broken, or too many kills came too late."""
+    """Kill; return 1 if a guarantee was broken, or too many kills came too late."""
     parser = argparse.ArgumentParser(prog="soak.kills", description="Kill downloads at each step.")
     parser.add_argument("--kills", type=int, metavar="N", help="random ones; default: each step once")
     parser.add_argument("--seed", type=int, default=0, help="decides on the random ones; default: %(default)s")
@@ -265,7 +265,7 @@ def main() -> int:
         where = arguments.server
         kills = every_step() if arguments.kills is None else random_kills(arguments.kills, arguments.seed, *where)
         return int(kill_all(kills, *where) > 0)
-    # The server's threads must not be in the process that forks.
+    # The server's threads must not run in the process that forks.
     with tempfile.TemporaryDirectory() as folder, LocalServer(folder) as server:
         for run, files in ((RUN, FILES), (MANY, MANY_FILES)):
             for name, data in files.items():

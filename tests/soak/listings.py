@@ -1,4 +1,4 @@
-"""What the API may answer in a program: its faults, and listings of all kinds."""
+"""The API's responses in a program: faults, and listings of all kinds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from scripted_server import Answer, ScriptedServer, Seen
 
 API: dict[str, Callable[[random.Random], Answer]] = {}
-"""The repertoire: by name, each a function of chance."""
+"""The repertoire by name, as functions of a random generator."""
 
 
 def _api(make: Callable[[random.Random], Answer]) -> Callable[[random.Random], Answer]:
@@ -72,7 +72,7 @@ class Listing:
     Attributes:
         server: Its `files` are listed.
         oddity: One of `LISTINGS`.
-        answers: Counts the answers; part of each URL, so that renewed ones differ.
+        answers: The number of responses; part of each URL, so that renewed ones differ.
     """
 
     server: ScriptedServer

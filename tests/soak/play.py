@@ -1,4 +1,4 @@
-"""Plays one program against the scripted server, and reports each promise that was broken."""
+"""Runs one program against the scripted server, and reports each broken guarantee."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wbfiles_async._disk.journal import parse_journal
 from wbfiles_async._disk.names import part_name
 
 SECONDS = 30.0
-"""Seconds that a program may take; its own limits, on silence and tries, are far below."""
+"""Time limit of a program, in seconds; its own limits, on silence and attempts, are far below."""
 
 OLD = b"what was there before"
 _BYTES = random.Random(0).randbytes(4 << 20)
@@ -32,7 +32,7 @@ _BYTES = random.Random(0).randbytes(4 << 20)
 
 @attrs.frozen
 class Ended:
-    """How the work on one file ended: with an error, with bytes in hand, or with a file in place."""
+    """The outcome for one file: an error, bytes, or a published file."""
 
     name: str
     error: WBFilesError | None = None
@@ -43,14 +43,14 @@ class Ended:
 
 @attrs.define
 class Outcome:
-    """The result of a program: how often what happened, and what should never have."""
+    """The result of a program: counts of events, and violations."""
 
     tally: Counter[str] = attrs.field(factory=Counter)
     violations: list[str] = attrs.field(factory=list)
 
 
 async def play(program: Program, root: Path) -> Outcome:
-    """Play a program below an empty folder."""
+    """Run a program below an empty folder."""
     outcome = Outcome()
     before = {plan.name: _lay(plan, root) for plan in program.files}
     tasks = asyncio.all_tasks()
@@ -82,7 +82,7 @@ async def play(program: Program, root: Path) -> Outcome:
 
 
 async def _taken_up(path: Path, program: Program, server: ScriptedServer, root: Path) -> AsyncIterator[str]:
-    """Return what is wrong with what a download left to resume from, and with the one that resumes."""
+    """Return what is wrong with a part file, and with the download that resumes it."""
     plan = next((plan for plan in program.files if part_name(Path(plan.name).name) == path.name), None)
     if plan is None:
         yield f"a temporary file is left that nobody would find again: {path.name}"
@@ -114,7 +114,7 @@ def _content(plan: FilePlan) -> bytes:
 
 
 def _lay(plan: FilePlan, root: Path) -> bytes | None:
-    """Put at the file's place what is there before the work."""
+    """Write what exists at the file's path before the work."""
     if plan.before == "nothing":
         return None
     path = root / plan.name
@@ -124,7 +124,7 @@ def _lay(plan: FilePlan, root: Path) -> bytes | None:
 
 
 def _set(server: ScriptedServer, plan: FilePlan, program: Program) -> Scene:
-    """Store the file, list it, and script how its requests are answered."""
+    """Store the file, list it, and script the responses to its requests."""
     data = _content(plan)
     scene = Scene(server, plan.name, plan.size_known, program.options, data)
     node = server.put(plan.name, data)
@@ -161,7 +161,7 @@ def _hexadecimal(md5: str) -> str:
 
 
 class Performance:
-    """The work of one program, and how it is stopped."""
+    """The work of one program, and its interruption."""
 
     def __init__(self, program: Program, server: ScriptedServer, api: AsyncApi, root: Path) -> None:
         self.ended: list[Ended] = []
@@ -170,14 +170,14 @@ class Performance:
         self._program, self._server, self._api, self._root = program, server, api, root
 
     def tally(self) -> Iterator[str]:
-        """Name what happened, an error by its class."""
+        """Return the name of the outcome, for an error its class."""
         for ended in self.ended:
             yield type(ended.error).__name__ if ended.error else "right" if not ended.kept else "kept"
         if self.stopped:
             yield "stopped"
 
     async def run(self) -> None:
-        """Do the work, and stop it if and when the program says so."""
+        """Run the work, and stop it as the program says."""
         stop, work = self._program.stop, self._work()
         if stop is None:
             await self._guarded(work)
@@ -218,7 +218,7 @@ class Performance:
         await self._guarded(task)
 
     async def _guarded(self, work: object) -> None:
-        """Await the work; what it raises must be one of our errors, or what stopped it."""
+        """Await the work; it may raise only our errors, or its interruption."""
         assert isinstance(work, asyncio.Task) or asyncio.iscoroutine(work)
         try:
             await work
@@ -237,7 +237,7 @@ class Performance:
             all_work = [self._bulk() for _ in range(times)]
         else:
             all_work = [self._one(plan) for plan in program.files for _ in range(times)]
-        # The failure of one ends nothing but itself: what follows must find all of them ended.
+        # A failure ends its own work alone; all must have ended before the checks.
         for error in await asyncio.gather(*all_work, return_exceptions=True):
             if error is not None:
                 raise error
@@ -288,12 +288,12 @@ class Performance:
 
 
 async def _usable(api: AsyncApi, server: ScriptedServer, program: Program) -> Iterator[str]:
-    """Return what keeps the client from working: a slot that is not free, or a good file that does not arrive."""
+    """Return what keeps the client from working: an occupied slot, or a good file that does not arrive."""
     found = []
     if (free := api._gateway.session().limits.free) != program.options.connections:
         found.append(f"{free} of {program.options.connections} connections are free after the work")
-    # What a store sent beyond a body may reach a kept connection late and spoil the next answer, which costs a try; and
-    # a store where nothing succeeded for long is asked again after a while.
+    # Bytes beyond a body may reach a kept connection late and spoil the next response, which costs an attempt; and a
+    # store without successes for long is tried again later.
     tries = 2
     good = remote(api, server.put("a good one", OLD))
     for rest in reversed(range(tries)):
@@ -317,9 +317,9 @@ def _judged(
     performance: Performance,
     root: Path,
 ) -> Iterator[str]:
-    """Return what is wrong with the files in place, with the bytes handed out, and with the errors."""
+    """Return what is wrong with the published files, the yielded bytes, and the errors."""
     plans = {plan.name: plan for plan in program.files}
-    found = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))  # which are looked at later
+    found = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))  # which are checked later
     strange = {path.relative_to(root).as_posix() for path in found} - set(plans)
     if strange:
         yield f"files nobody asked for: {strange}"
@@ -366,7 +366,7 @@ def _acceptable(
     whole: bool,
     span: tuple[int, int | None] = (0, None),
 ) -> bool:
-    """Return whether these bytes may count as the file, by all that the client could know of it."""
+    """Return whether these bytes may count as the file, by all that the client could know."""
     start, stop = span
     compared = whole and program.options.verify and plan.md5 not in ("missing", "malformed")
     if compared:
@@ -385,7 +385,7 @@ def _faulty(error: WBFilesError) -> Iterator[str]:
 
 
 def _most_requests(program: Program) -> int:
-    """Bound the requests: each file is begun a few times over, each part tried a few times each."""
+    """Return the maximum of requests: each file is restarted a few times, and each part retried a few times."""
     tries = program.options.attempts + 6
     parts = sum(2 + plan.size // program.options.part_size for plan in program.files)
     pages = sum(plan.size_known for plan in program.files) + 200

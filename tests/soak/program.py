@@ -1,4 +1,4 @@
-"""What one program is: the files, the faults of their requests, the work, and how it is stopped. Performs no I/O."""
+"""Defines a program: files, faults of their requests, work, and interruption. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 KIB, MIB = 1 << 10, 1 << 20
 
 STALL_SECONDS = 0.12
-"""Seconds of silence until a request is given up: so few that thousands of silences take minutes."""
+"""Seconds of silence until a request times out: short enough that thousands of silences take minutes."""
 
 Md5 = Literal["right", "hexadecimal", "missing", "malformed", "wrong"]
 Way = Literal["direct", "by the API", "after a dead host"]
@@ -26,7 +26,7 @@ Means = Literal["task", "timeout", "scope", "twice", "close"]
 
 @attrs.frozen
 class Fault:
-    """One answer of a store or of the API; its name in the repertoire, and the number that decides on the rest."""
+    """A response of a store or the API: its name in the repertoire, and a seed."""
 
     name: str
     seed: int
@@ -44,11 +44,11 @@ class FilePlan:
         size: Its length in bytes.
         seed: Decides its bytes.
         size_known: Whether the listing states the length.
-        md5: What the listing states of the md5.
-        way: How its bytes are reached.
-        before: What is at its place when the work begins.
-        faults: How its first requests are answered; the last one for good if ``lasting``, else a good store follows.
-        lasting: Whether it never gets well.
+        md5: The md5 in the listing.
+        way: How its bytes are requested.
+        before: What exists at its path when the work begins.
+        faults: The responses to its first requests; the last repeats if ``lasting``, otherwise a good store follows.
+        lasting: Whether the last fault is permanent.
     """
 
     name: str
@@ -64,16 +64,16 @@ class FilePlan:
 
 @attrs.frozen
 class Work:
-    """What is asked of the library.
+    """A call of the library.
 
     Attributes:
         kind: The method.
         replace: As the methods take it.
         exist_ok: As the methods take it.
         existing: As the bulk download takes it.
-        twice: Whether two tasks do the same at the same time.
+        twice: Whether two tasks do it concurrently.
         span: The bytes of a stream, ``None`` for all of them.
-        leave_after: Pieces of a stream after which it is left.
+        leave_after: The number of pieces after which a stream is abandoned.
     """
 
     kind: Kind
@@ -87,7 +87,7 @@ class Work:
 
 @attrs.frozen
 class Stop:
-    """How the work is stopped: by what means, when so many turns of the loop or requests have passed."""
+    """How the work is stopped: the means, and the number of iterations of the event loop or requests before."""
 
     means: Means
     turns: int
@@ -96,7 +96,7 @@ class Stop:
 
 @attrs.frozen
 class Program:
-    """Everything that one seed decides."""
+    """Everything that a seed determines."""
 
     seed: int
     files: tuple[FilePlan, ...]
@@ -112,10 +112,10 @@ def make(seed: int, store_faults: Sequence[str], api_faults: Sequence[str], list
     """Make the program of a seed.
 
     Args:
-        seed: Decides on all.
+        seed: Determines everything.
         store_faults: Names of the repertoire for stores.
         api_faults: Names of the repertoire for the API.
-        listings: Names of the ways in which a listing may be odd.
+        listings: Names of the faults of listings.
     """
     chance = random.Random(seed)
     part_size = chance.choice([128 * KIB, 256 * KIB, 300_007, MIB])

@@ -1,4 +1,4 @@
-"""Plays programs one after the other in one event loop, and looks after each for what it left."""
+"""Runs programs one after the other in one event loop, and checks after each for leftovers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def make_program(seed: int) -> Program:
 
 
 def play_all(seeds: Iterable[int]) -> tuple[Counter[str], dict[int, list[str]]]:
-    """Play the programs of these seeds, with no time passing before further tries.
+    """Run the programs of these seeds, without waits before retries.
 
     Returns:
-        How often what happened, and by seed what should not have.
+        Counts of events, and violations by seed.
     """
     with clients_use(SkippingClock().clock):
         return asyncio.run(_play_all(seeds))
@@ -38,7 +38,7 @@ async def _play_all(seeds: Iterable[int]) -> tuple[Counter[str], dict[int, list[
     tally: Counter[str] = Counter()
     violations: dict[int, list[str]] = {}
     gc.collect()
-    gc.freeze()  # what is loaded need not be looked at again and again
+    gc.freeze()  # loaded objects need not be searched repeatedly
     complaints = Complaints()
     complaints.listen()
     with tempfile.TemporaryDirectory() as folder:

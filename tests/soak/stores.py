@@ -1,4 +1,4 @@
-"""What a store may answer in a program: by name, each a function of chance and of the scene."""
+"""A store's responses in a program by name, as functions of a random generator and the scene."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from wbfiles_async import TransferOptions
 
 @attrs.define
 class Scene:
-    """One file's surroundings while its program is played.
+    """One file's surroundings during a program.
 
     Attributes:
         server: Where it is.
         name: Its name in the run.
         size_known: Whether the listing states its length.
         options: How the client behaves.
-        data: What the object is now.
+        data: The current object.
         tag: Its entity tag.
         heeds_if_match: Whether the store does.
-        listed: Every content that the listing has spoken of.
+        listed: Every content that the listing has stated.
         contents: Every content it ever had.
-        lied: Whether something was answered that nothing but the md5 can show to be wrong.
+        lied: Whether a response was wrong in a way that only the md5 shows.
     """
 
     server: ScriptedServer
@@ -45,12 +45,12 @@ class Scene:
         self.listed, self.contents = {self.data}, {self.data}
 
     def good(self, seen: Seen) -> Answer:
-        """Answer as a good store does, with what the object is now."""
+        """Answer like a good store, with the current object."""
         kept = {name: value for name, value in seen.headers.items() if self.heeds_if_match or name != "if-match"}
         return Stored(self.data, self.tag)(attrs.evolve(seen, headers=kept))
 
     def changed(self, change: Callable[[Answer], Answer], *, lie: bool = False) -> Program:
-        """Return a program that answers as a good store does, with a change."""
+        """Return a program that answers like a good store, with a change."""
 
         def answer(seen: Seen) -> Answer:
             self.lied |= lie
@@ -70,7 +70,7 @@ def _store(make: Make) -> Make:
     return make
 
 
-# Bodies that break off
+# Truncated bodies
 
 
 def _cut_at(chance: random.Random) -> Callable[[Answer], int]:
@@ -82,7 +82,7 @@ def _cut_at(chance: random.Random) -> Callable[[Answer], int]:
 def cut(chance: random.Random, scene: Scene) -> Step:
     at = _cut_at(chance)
     framing = chance.choice(["length", "chunked", "none"])
-    # Without a stated length only the listed one tells, and a body without a length says nothing of its end.
+    # Without a stated length only the listed one is known, and a body without a length has no visible end.
     lie = framing == "none" and not scene.size_known
     return scene.changed(lambda answer: answer.but(cut=at(answer), end="close", framing=framing), lie=lie)
 
@@ -119,7 +119,7 @@ def closed_without_an_answer(chance: random.Random, scene: Scene) -> Step:
     return Answer(head=b"", end=chance.choice(["close", "reset"]))
 
 
-# Bodies that are wrong
+# Wrong bodies
 
 
 @_store
@@ -145,7 +145,7 @@ def short(chance: random.Random, scene: Scene) -> Step:
 
 @_store
 def long(chance: random.Random, scene: Scene) -> Step:
-    # If the length is not known an endless body is a legitimate one.
+    # If the length is unknown, an endless body is legitimate.
     endless = scene.size_known and chance.random() < 0.5
     framing = chance.choice(["chunked", "none"])
     return scene.changed(
@@ -232,7 +232,7 @@ def less_than_asked_for(chance: random.Random, scene: Scene) -> Step:
 
 @_store
 def replaced(chance: random.Random, scene: Scene) -> Step:
-    """Another object of the same length from now on; with a new tag or not, listed or not."""
+    """Replaces the object by another one of the same length; with a new tag or not, listed or not."""
     tag = chance.choice(['"new"', 'W/"weak"', None])
     listed, heeds = chance.random() < 0.7, chance.random() < 0.5
     cut_at = _cut_at(chance)
@@ -340,7 +340,7 @@ def redirected_to_nowhere(chance: random.Random, scene: Scene) -> Step:
     return redirect(chance.choice(targets))
 
 
-# What is no HTTP
+# Invalid HTTP
 
 
 @_store

@@ -1,4 +1,4 @@
-"""Compares what a process holds with what it held before: descriptors, tasks, threads, and what was never awaited."""
+"""Compares a process with its earlier state: descriptors, tasks, threads, and coroutines that were never awaited."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import Any
 from scripted_server import secrets_in
 
 SECONDS = 5.0
-"""Seconds in which what is being closed must be closed."""
+"""Seconds within which closing must finish."""
 
 
 class Watch:
-    """What is there before a program, for a look at what is left after it."""
+    """The state before a program, to find leftovers after it."""
 
     def __init__(self) -> None:
         self._tasks = asyncio.all_tasks()
@@ -29,12 +29,12 @@ class Watch:
         self._descriptors = _descriptors()
 
     def tasks_besides(self, others: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
-        """Return the tasks that are new, without these others."""
+        """Return the new tasks, without these others."""
         return asyncio.all_tasks() - self._tasks - others
 
     async def left(self) -> list[str]:
-        """Return what is still there that was not before."""
-        gc.collect()  # what was never closed complains now
+        """Return what exists now and did not before."""
+        gc.collect()  # unclosed objects warn now
         found = []
         if not await settled(lambda: not self.tasks_besides(set())):
             found.append(f"tasks are left: {[task.get_coro() for task in self.tasks_besides(set())]}")
@@ -46,14 +46,14 @@ class Watch:
 
 
 class Complaints(logging.Handler):
-    """Records what is logged, what the loop reports, and what is raised where it cannot be caught."""
+    """Records log messages, reports of the event loop, and unraisable exceptions."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self._heard: list[str] = []
 
     def listen(self) -> None:
-        """Begin; for the rest of the process."""
+        """Start, for the rest of the process."""
         root = logging.getLogger()
         root.addHandler(self)
         root.setLevel(logging.DEBUG)
@@ -67,18 +67,18 @@ class Complaints(logging.Handler):
             self._heard.append(f"the loop complains: {context}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at what is logged for secrets."""
+        """Search log messages for secrets."""
         if secrets_in(text := record.getMessage()):
             self._heard.append(f"a log shows a secret: {text}")
 
     def take(self) -> list[str]:
-        """Return what was heard since the last time."""
+        """Return the records since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
 
 async def settled(condition: Callable[[], bool]) -> bool:
-    """Wait until the condition holds; return whether it ever did."""
+    """Wait until the condition holds; return whether it did."""
     deadline = time.monotonic() + SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -88,12 +88,12 @@ async def settled(condition: Callable[[], bool]) -> bool:
 
 
 def _threads() -> set[threading.Thread]:
-    """Return the threads but for the loop's own and our watcher, which stay until it is closed."""
+    """Return the threads, without the event loop's own and our watcher, which stay until it is closed."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "wbfiles-readiness"))}
 
 
 def _descriptors() -> Counter[str]:
-    """Count what this process has open, sockets as one kind since their numbers are chance."""
+    """Count the open descriptors of this process, sockets as one kind since their numbers are random."""
     folder = Path("/proc/self/fd")
     found: Counter[str] = Counter()
     for entry in folder.iterdir() if folder.exists() else ():

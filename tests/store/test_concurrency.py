@@ -1,4 +1,4 @@
-"""How many requests at once: against simulated stores, near and distant, alone and with others."""
+"""The number of concurrent requests, with simulated stores: near and distant, alone and with other clients."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TICK = 0.002  # seconds; a request takes one at least
 
 @attrs.define
 class Store:
-    """A store, the way to it, and the client that asks it.
+    """A store, its connection, and its client.
 
     Attributes:
-        answer: Seconds until an answer begins.
-        connection: Bytes a second of one connection.
-        total: Bytes a second of all of them.
-        request_seconds: Seconds of the client's processor that a request takes, one after the other.
-        takes: Requests at once, above which it refuses.
+        answer: Seconds until a response begins.
+        connection: Bytes per second of one connection.
+        total: Bytes per second of all connections.
+        request_seconds: Seconds of the client's processor time per request, sequentially.
+        takes: The number of concurrent requests above which it throttles.
     """
 
     answer: float = 0.0
@@ -37,12 +37,12 @@ class Store:
 
 @attrs.define
 class Client:
-    """A client with more to do than it ever gets done.
+    """A client with an endless backlog.
 
     Attributes:
-        rule: What is tried.
+        rule: The rule under test.
         size: Bytes of each request.
-        jitter: Share by which each answer may take longer.
+        jitter: The share by which each response may take longer.
     """
 
     rule: Concurrency
@@ -60,7 +60,7 @@ class Client:
         return len(self._waiting) + len(self._transfers)
 
     def send(self, store: Store, now: float, others: int, chance: random.Random) -> None:
-        """Have as many requests under way as are wanted."""
+        """Keep as many requests in progress as allowed."""
         while self.under_way < self.rule.wanted:
             if self.under_way + others >= store.takes:
                 self.refused += 1
@@ -70,7 +70,7 @@ class Client:
             self._waiting.append(self._processor_free + store.answer * (1 + self.jitter * chance.random()))
 
     def receive(self, store: Store, now: float, share: float) -> None:
-        """Receive what has come in a tick, at so many bytes a second for each transfer."""
+        """Receive the bytes of a tick, at this rate for each transfer."""
         begun = [at for at in self._waiting if at <= now]
         self._waiting = [at for at in self._waiting if at > now]
         self._transfers += [float(self.size)] * len(begun)
@@ -94,7 +94,7 @@ class Client:
 
 
 def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> list[tuple[int, ...]]:
-    """Let clients ask a store, and return how many requests at once each wanted, tick by tick."""
+    """Simulate clients of a store; return each client's number of concurrent requests, tick by tick."""
     chance = random.Random(seed)
     story: list[tuple[int, ...]] = []
     for tick in itertools.count():
@@ -111,7 +111,7 @@ def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> 
 
 
 def settled(story: list[tuple[int, ...]]) -> list[float]:
-    """Return how many each client wanted on average in the second half."""
+    """Return each client's average in the second half."""
     half = story[len(story) // 2 :]
     return [sum(wanted) / len(half) for wanted in zip(*half, strict=True)]
 
@@ -122,7 +122,7 @@ SMALL, MEDIUM, PART = 16 * 1024, 1 << 20, 8 << 20
 @pytest.mark.parametrize("ceiling", [128, 16])
 @pytest.mark.parametrize("size", [SMALL, MEDIUM])
 @pytest.mark.parametrize("answer", [0.02, 0.05, 0.1, 0.3])
-def test_a_distant_store_is_asked_as_much_as_may_be(answer: float, size: int, ceiling: int) -> None:
+def test_distant_store_gets_the_maximum(answer: float, size: int, ceiling: int) -> None:
     client = Client(Concurrency(ceiling), size)
     story = play(Store(answer=answer), [client], 12.0)
     assert settled(story) == pytest.approx([ceiling], rel=0.1)
@@ -130,7 +130,7 @@ def test_a_distant_store_is_asked_as_much_as_may_be(answer: float, size: int, ce
     assert first <= 0.8 + 6 * answer
 
 
-def test_a_near_store_is_asked_for_few_files_at_once() -> None:
+def test_near_store_gets_few_requests() -> None:
     client = Client(Concurrency(128), SMALL)
     [wanted] = settled(play(Store(request_seconds=0.001), [client], 30.0))
     assert wanted <= 2 * FIRST
@@ -138,7 +138,7 @@ def test_a_near_store_is_asked_for_few_files_at_once() -> None:
 
 
 @pytest.mark.parametrize("rate", [1 * MB, 32 * MB, 100 * MB])
-def test_slow_connections_become_more_until_the_line_is_full(rate: float) -> None:
+def test_connections_grow_until_the_line_is_full(rate: float) -> None:
     total = 20 * rate
     client = Client(Concurrency(128), PART if rate > MB else MEDIUM)
     [wanted] = settled(play(Store(answer=0.005, connection=rate, total=total), [client], 40.0))
@@ -146,14 +146,14 @@ def test_slow_connections_become_more_until_the_line_is_full(rate: float) -> Non
     assert client.received >= 0.75 * 40.0 * total
 
 
-def test_a_line_that_one_connection_fills_gets_few() -> None:
+def test_line_filled_by_one_connection_gets_few() -> None:
     client = Client(Concurrency(128), PART)
     [wanted] = settled(play(Store(answer=0.001, connection=1000 * MB, total=1000 * MB), [client], 30.0))
     assert wanted <= 2 * FIRST
 
 
 @pytest.mark.parametrize("takes", [10, 24, 50])
-def test_a_store_that_refuses_is_refused_little(takes: int) -> None:
+def test_throttling_store_gets_few_refused_requests(takes: int) -> None:
     client = Client(Concurrency(128), SMALL)
     play(Store(answer=0.05, takes=takes), [client], 60.0)
     assert client.refused <= 8
@@ -173,7 +173,7 @@ def test_two_clients_on_one_line_share_it(answer: float, connection: float, late
     assert sum(gained) >= 0.7 * 40.0 * store.total
 
 
-def test_a_store_that_is_known_to_be_distant_is_asked_for_more_at_once() -> None:
+def test_known_distant_store_starts_with_more() -> None:
     rule = Concurrency(128)
     assert not rule.record_distance(0.001)
     assert rule.record_distance(0.05)
@@ -181,7 +181,7 @@ def test_a_store_that_is_known_to_be_distant_is_asked_for_more_at_once() -> None
     assert not Concurrency(FIRST).record_distance(0.05)
 
 
-def test_one_that_has_asked_for_less_is_not() -> None:
+def test_throttled_store_does_not_start_with_more() -> None:
     rule = Concurrency(128)
     rule.push_back(100.0, 2)
     assert not rule.record_distance(0.05)
@@ -204,7 +204,7 @@ def test_a_store_that_has_asked_for_less_is_not_sent_more_for_a_large_file() -> 
     assert rule.record_demand(100.0 + PUSHED_BACK_REST, 32)
 
 
-def test_requests_that_fail_often_become_fewer() -> None:
+def test_frequent_failures_reduce_requests() -> None:
     rule, now = Concurrency(128), 0.0
     for _ in range(300):
         now += 0.01
@@ -213,7 +213,7 @@ def test_requests_that_fail_often_become_fewer() -> None:
     assert rule.wanted == FEWEST
 
 
-def test_a_failure_now_and_then_says_nothing() -> None:
+def test_occasional_failures_change_nothing() -> None:
     rule, now = Concurrency(128), 0.0
     rule.record_failure()
     for _ in range(100):
@@ -222,7 +222,7 @@ def test_a_failure_now_and_then_says_nothing() -> None:
     assert rule.wanted >= FIRST
 
 
-def test_what_comes_while_nothing_waits_says_nothing() -> None:
+def test_throughput_without_waiting_requests_is_ignored() -> None:
     rule, now = Concurrency(128), 0.0
     for _ in range(1000):
         now += 0.01
@@ -242,7 +242,7 @@ def test_what_comes_while_nothing_waits_says_nothing() -> None:
         max_size=300,
     ),
 )
-def test_no_story_leaves_the_bounds(ceiling: int, story: list[tuple[str, float, int, int]]) -> None:
+def test_any_history_stays_within_the_bounds(ceiling: int, story: list[tuple[str, float, int, int]]) -> None:
     rule, now = Concurrency(ceiling), 0.0
     for event, seconds, requests, received in story:
         now += seconds

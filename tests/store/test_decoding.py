@@ -41,13 +41,13 @@ pytestmark = [pytest.mark.usefixtures("waits"), ours_and_injected]
 
 MIB = 1 << 20
 SMALL = b"a line of text\n" * 500
-LARGE = random.Random(5).randbytes(3 * MIB) + SMALL  # which stays large when it is compressed
+LARGE = random.Random(5).randbytes(3 * MIB) + SMALL  # incompressible
 each_size = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 
 
 @functools.lru_cache(8)
 def packed(data: bytes) -> bytes:
-    """Compress, to the same bytes at any time of the day."""
+    """Compress deterministically."""
     return gzip.compress(data, mtime=0)
 
 
@@ -64,7 +64,7 @@ def unpacked(stream: bytes, *, piece: int = 1000) -> bytes:
 
 
 @given(st.binary(max_size=5000), st.integers(1, 7000))
-def test_a_stream_gives_what_was_put_in_however_it_arrives(data: bytes, piece: int) -> None:
+def test_stream_is_decoded_however_it_arrives(data: bytes, piece: int) -> None:
     assert unpacked(packed(data), piece=piece) == data
 
 
@@ -75,21 +75,21 @@ def test_several_members_and_padding_are_one_stream(parts: list[bytes], padding:
 
 @settings(max_examples=300)
 @given(st.integers(0, 10**6), st.integers(0, 7))
-def test_a_flipped_bit_is_noticed_or_does_no_harm(at: int, bit: int) -> None:
+def test_flipped_bit_is_noticed_or_harmless(at: int, bit: int) -> None:
     stream = bytearray(packed(SMALL))
-    at = 10 + at % (len(stream) - 10)  # the head holds a time and a system, which nothing depends on
+    at = 10 + at % (len(stream) - 10)  # the head has a time and a system, which do not matter
     stream[at] ^= 1 << bit
     with suppress(CorruptError, EOFError):
         assert unpacked(bytes(stream)) == SMALL  # some bits mean nothing
 
 
 @pytest.mark.parametrize("cut", [1, 9, 10, 20, -1, -8])
-def test_a_stream_that_ends_too_early_is_not_whole(cut: int) -> None:
+def test_truncated_stream_is_incomplete(cut: int) -> None:
     with pytest.raises(EOFError):
         unpacked(packed(SMALL)[:cut])
 
 
-def test_a_bomb_is_given_up_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_bomb_is_stopped_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gzipped, "_MOST_UNCOMPRESSED", 2 * MIB)
     gunzip, given = Gunzip(), 0
     steps = gunzip.feed(packed(bytes(64 * MIB)))
@@ -106,7 +106,7 @@ def test_a_stream_may_arrive_in_one_piece() -> None:
 
 
 def test_many_small_members_take_time_in_proportion_and_few_steps() -> None:
-    """With its square as much time as the suite's limit does not allow."""
+    """Quadratic time would exceed the suite's time limit."""
     line, count = b"a line of text\n" * 4, 100_000
     gunzip, stream = Gunzip(), packed(line) * count
     steps = list(gunzip.feed(stream))
@@ -114,7 +114,7 @@ def test_many_small_members_take_time_in_proportion_and_few_steps() -> None:
     assert len(steps) < count / 100
 
 
-def test_a_stream_of_nothing_without_end_is_given_up() -> None:
+def test_endless_empty_stream_is_an_error() -> None:
     gunzip, empty = Gunzip(), packed(b"") * 1000
     while gunzip.taken + len(empty) <= MIB:
         assert list(gunzip.feed(empty)) == []
@@ -122,7 +122,7 @@ def test_a_stream_of_nothing_without_end_is_given_up() -> None:
         list(gunzip.feed(empty))
 
 
-# The answer
+# The response
 
 ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
     "plain": ({"content-length": "1000"}, False, Body(0, 1000)),
@@ -141,7 +141,7 @@ ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
 
 
 @pytest.mark.parametrize(("headers", "encoded", "expected"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_encoded_answer_is_judged_by_who_encoded_it(
+def test_encoded_response_is_classified_by_its_encoder(
     headers: dict[str, str], encoded: bool, expected: object
 ) -> None:
     size = None if encoded else 1000
@@ -150,7 +150,7 @@ def test_an_encoded_answer_is_judged_by_who_encoded_it(
 
 
 @pytest.mark.fault(38)
-def test_an_encoded_range_says_nothing_of_the_stores_other_files() -> None:
+def test_encoded_range_does_not_affect_other_files() -> None:
     place = {"content-range": "bytes 5-9/1000"}
     encoded = validate_response(206, place | {"content-encoding": "gzip"}, start=5, stop=10, size=1000, etag=None)
     ignored = validate_response(200, {}, start=5, stop=10, size=1000, etag=None)
@@ -164,7 +164,7 @@ def test_an_encoded_range_says_nothing_of_the_stores_other_files() -> None:
 
 
 def gcs(data: bytes, stream: bytes | None = None) -> Program:
-    """A file that GCS holds compressed: decompressed in transit, but where gzip is accepted."""
+    """A file that GCS stores compressed: decompressed in transit unless gzip is accepted."""
     stored = {"x-goog-stored-content-encoding": "gzip", "x-goog-stored-content-length": "1", "ETag": '"v1"'}
     compressed = packed(data) if stream is None else stream
 
@@ -193,7 +193,7 @@ UNKNOWN: dict[str, object] = {"sizeBytes": None, "md5": None}
 @pytest.mark.fault(36)
 @each_size
 @pytest.mark.parametrize("known", [{}, {"md5": None}, {"sizeBytes": None}, UNKNOWN], ids=str)
-async def test_what_gcs_holds_compressed_is_checked_as_it_is_stored_and_written_as_it_is_meant(
+async def test_gcs_gzip_is_verified_stored_and_written_decoded(
     server: ScriptedServer, tmp_path: Path, data: bytes, known: dict[str, object]
 ) -> None:
     put_on_gcs(server, data, **known)
@@ -210,9 +210,7 @@ async def test_what_gcs_holds_compressed_is_checked_as_it_is_stored_and_written_
 
 @pytest.mark.fault(36)
 @each_size
-async def test_stored_bytes_that_are_not_the_stated_ones_are_never_written(
-    server: ScriptedServer, tmp_path: Path, data: bytes
-) -> None:
+async def test_wrong_stored_bytes_are_never_published(server: ScriptedServer, tmp_path: Path, data: bytes) -> None:
     node = put_on_gcs(server, data)
     server.on("/store/a.txt", gcs(data, packed(data[:-1] + b"!")))
     (tmp_path / "a.txt").write_bytes(b"old")
@@ -246,7 +244,7 @@ async def test_a_damaged_stream_is_an_error_and_nothing_is_written(
 
 
 @pytest.mark.fault(36, 37)
-async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
+async def test_decompression_bomb_raises_without_filling_the_disk(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gzipped, "_MOST_UNCOMPRESSED", 4 * MIB)
@@ -261,7 +259,7 @@ async def test_a_bomb_is_an_error_and_the_disk_does_not_fill(
 @pytest.mark.fault(36, 37)
 @each_size
 @pytest.mark.parametrize("framing", ["length", "none"])
-async def test_a_compressed_stream_that_breaks_off_is_begun_again(
+async def test_truncated_compressed_stream_restarts(
     server: ScriptedServer, tmp_path: Path, data: bytes, framing: str
 ) -> None:
     node, stored = put_on_gcs(server, data), gcs(data)
@@ -280,7 +278,7 @@ async def test_a_compressed_stream_that_breaks_off_is_begun_again(
     assert (tmp_path / "a.txt").read_bytes() == data
 
 
-async def test_a_compressed_stream_that_always_breaks_off_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_always_truncated_compressed_stream_raises(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.txt", SMALL, gcs(SMALL, packed(SMALL)[:-20]), **UNKNOWN)
     async with client(server, attempts=3) as api:
         error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -292,7 +290,7 @@ async def test_a_compressed_stream_that_always_breaks_off_is_an_error(server: Sc
 @pytest.mark.fault(35)
 @each_size
 @pytest.mark.parametrize("known", [{}, {"md5": None}, UNKNOWN], ids=str)
-async def test_what_a_proxy_compresses_on_the_way_is_checked_and_written_as_it_was_before(
+async def test_proxy_compression_is_undone_and_verified(
     server: ScriptedServer, tmp_path: Path, data: bytes, known: dict[str, object]
 ) -> None:
     node = server.put("a.txt", data, compressing(data), **known)
@@ -303,10 +301,8 @@ async def test_what_a_proxy_compresses_on_the_way_is_checked_and_written_as_it_w
 
 @pytest.mark.fault(35, 38)
 @each_size
-async def test_what_s3_holds_compressed_is_written_as_it_is_stored_in_one_piece(
-    server: ScriptedServer, tmp_path: Path, data: bytes
-) -> None:
-    """Its length and md5 are the logged file's: it was compressed before it was logged."""
+async def test_s3_gzip_is_written_as_stored(server: ScriptedServer, tmp_path: Path, data: bytes) -> None:
+    """Its length and md5 are those of the logged file: it was compressed before."""
     stream = packed(data)
     stored = Stored(stream)
 
@@ -321,11 +317,11 @@ async def test_what_s3_holds_compressed_is_written_as_it_is_stored_in_one_piece(
     assert (tmp_path / "a.txt.gz").read_bytes() == stream
     assert server.seen("/store/a.txt.gz")[-1].range is None
     assert {seen.headers["accept-encoding"] for seen in server.seen()} == {"identity"}
-    assert len(server.seen("/store/plain")) == 4  # whose parts are still fetched concurrently
+    assert len(server.seen("/store/plain")) == 4  # whose parts are still requested concurrently
 
 
 @pytest.mark.fault(35)
-async def test_an_encoding_that_nobody_can_undo_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_unsupported_encoding_is_an_error(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a", SMALL, Answer(headers={"Content-Encoding": "br"}, body=b"?" * 10), **UNKNOWN)
     async with client(server) as api:
         error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -334,9 +330,7 @@ async def test_an_encoding_that_nobody_can_undo_is_an_error(server: ScriptedServ
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_store_that_cannot_decide_is_an_error_after_a_bounded_number_of_tries(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_wrongly_marked_gzip_raises_after_bounded_attempts(server: ScriptedServer, tmp_path: Path) -> None:
     marked = {"x-goog-stored-content-encoding": "gzip"}
     node = server.put("a", SMALL, Answer(headers=marked, body=SMALL))  # also if gzip is requested
     async with client(server) as api:
@@ -347,7 +341,7 @@ async def test_a_store_that_cannot_decide_is_an_error_after_a_bounded_number_of_
 
 @each_size
 @pytest.mark.parametrize(("start", "stop"), [(0, None), (7, None), (0, 100), (1000, 3000), (7400, 10**9)])
-async def test_a_stream_gives_the_same_bytes_as_a_download(
+async def test_stream_and_download_yield_the_same_bytes(
     server: ScriptedServer, data: bytes, start: int, stop: int | None
 ) -> None:
     node = put_on_gcs(server, data) if data is LARGE else put_on_gcs(server, data, sizeBytes=None)
@@ -356,8 +350,8 @@ async def test_a_stream_gives_the_same_bytes_as_a_download(
     assert b"".join(given) == data[start:stop]
 
 
-def test_steps_never_hold_more_than_they_say() -> None:
-    """Also where a little input is a lot of output: zlib keeps the rest, and gives it at the next step."""
+def test_steps_are_bounded() -> None:
+    """Also for a little input with a lot of output: zlib keeps the rest for the next step."""
     stream = zlib.compress(bytes(10 * MIB), wbits=31)
     gunzip = Gunzip()
     lengths = [len(step) for byte in stream for step in gunzip.feed(bytes([byte]))]

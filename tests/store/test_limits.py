@@ -1,4 +1,4 @@
-"""What is learnt of an origin: transfers slow down together, and spare a host that is down."""
+"""Shared state of an origin: transfers slow down together, and spare a host that is down."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def throttle(limit: ThrottleLimit, number: int, *, now: float = 0.0, retry_after
 
 
 def busy(limit: ThrottleLimit, requests: int) -> list[int]:
-    """Have so many requests in progress, and return their numbers."""
+    """Start that many requests, and return their numbers."""
     limit.under_way = requests
     return [limit.record_sent() for _ in range(requests)]
 
@@ -55,7 +55,7 @@ def busy(limit: ThrottleLimit, requests: int) -> list[int]:
 # ThrottleLimit
 
 
-def test_an_origin_that_throttles_is_asked_half_as_many_at_once_however_many_answers_say_so() -> None:
+def test_throttling_halves_requests_once_per_round() -> None:
     limit = ThrottleLimit(MOST)
     for number in busy(limit, MOST):
         limit.under_way -= 1
@@ -73,7 +73,7 @@ def test_each_round_of_throttling_halves_down_to_one() -> None:
     assert allowed == [8, 4, 2, 1, 1, 1]
 
 
-def test_half_of_what_was_under_way_counts_where_that_was_less_than_allowed() -> None:
+def test_halving_starts_from_the_requests_in_progress() -> None:
     limit = ThrottleLimit(MOST)
     numbers = busy(limit, 4)
     limit.under_way -= 1
@@ -81,7 +81,7 @@ def test_half_of_what_was_under_way_counts_where_that_was_less_than_allowed() ->
     assert limit.allowed == 2
 
 
-def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
+def test_round_of_successes_allows_one_more() -> None:
     limit = ThrottleLimit(4)
     throttle(limit, busy(limit, 4)[0])
     assert limit.allowed == 2
@@ -92,7 +92,7 @@ def test_a_round_of_successes_allows_one_more_up_to_the_most() -> None:
     assert grown == [2, 3, 3, 3, 4, 4, 4, 4]
 
 
-def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success() -> None:
+def test_pauses_grow_until_a_success() -> None:
     limit, pauses = ThrottleLimit(MOST), []
     for _ in range(4):
         throttle(limit, limit.record_sent(), now=limit.resumes_at)
@@ -105,18 +105,18 @@ def test_pauses_grow_while_nothing_comes_through_and_begin_again_after_a_success
     assert limit.resumes_at - 100.0 == pytest.approx(lengths[0])
 
 
-def test_a_pause_is_as_long_as_asked_for_and_bounded() -> None:
+def test_pause_follows_the_server_within_bounds() -> None:
     limit = ThrottleLimit(MOST)
     throttle(limit, limit.record_sent(), now=50.0, retry_after=7.0)
     assert limit.resumes_at == pytest.approx(57.0)
-    throttle(limit, limit.record_sent(), now=50.0, retry_after=1.0)  # a shorter one takes nothing back
+    throttle(limit, limit.record_sent(), now=50.0, retry_after=1.0)  # a shorter one shortens nothing
     assert limit.resumes_at == pytest.approx(57.0)
     limit.record_throttled(limit.record_sent(), now=50.0, retry_after=1e9, longest=20.0, jitter=0.5)
     assert limit.resumes_at == pytest.approx(70.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["send", "pass", "throttle"]), st.floats(0, 400)), max_size=200))
-def test_no_story_makes_a_pace_that_stands_still_or_goes_too_fast(story: list[tuple[str, float]]) -> None:
+def test_any_history_keeps_the_limit_within_bounds(story: list[tuple[str, float]]) -> None:
     limit, sent, now = ThrottleLimit(MOST), [0], 0.0
     for event, seconds in story:
         now += seconds
@@ -142,7 +142,7 @@ def opened() -> CircuitBreaker:
     return breaker
 
 
-def test_a_circuit_opens_after_different_files_have_given_up_in_a_row() -> None:
+def test_circuit_opens_after_consecutive_failed_files() -> None:
     breaker = CircuitBreaker()
     for _ in range(3 * FILES):
         breaker.record_exhausted("the same file", 0.0, since=0.0)
@@ -155,7 +155,7 @@ def test_a_circuit_opens_after_different_files_have_given_up_in_a_row() -> None:
     assert opened().seconds_until_probe(100.0)
 
 
-def test_one_request_in_a_while_finds_out_whether_the_origin_is_back() -> None:
+def test_probe_finds_out_whether_the_origin_is_back() -> None:
     breaker, now, sent = opened(), 100.0, []
     while now < 100.0 + 3600:
         if not breaker.seconds_until_probe(now):
@@ -176,7 +176,7 @@ def test_the_first_success_closes_the_circuit() -> None:
     assert not breaker.record_exhausted("one more", 101.0, since=101.0)
 
 
-def test_files_that_failed_while_others_came_through_say_nothing_of_the_origin() -> None:
+def test_failures_among_successes_do_not_open_the_circuit() -> None:
     breaker = CircuitBreaker()
     breaker.record_success(50.0)
     assert not any(breaker.record_exhausted(n, 60.0, since=40.0) for n in range(3 * FILES))
@@ -184,14 +184,14 @@ def test_files_that_failed_while_others_came_through_say_nothing_of_the_origin()
     assert [breaker.record_exhausted(n, 70.0, since=55.0) for n in range(FILES)] == [False] * (FILES - 1) + [True]
 
 
-# All together
+# Everything together
 
 
 @pytest.mark.fault(48)
-async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_is_used_up(
+async def test_throttled_files_wait_together_without_using_their_budget(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
-    """The files that wait for the store have a single try each."""
+    """The waiting files have a single attempt each."""
     throttled = Answer(status=503, headers={"Retry-After": "7"}, body=b"<Error><Code>SlowDown</Code></Error>")
     first = asyncio.Event()
 
@@ -217,7 +217,7 @@ async def test_all_files_wait_together_for_a_store_that_throttles_and_no_budget_
 
 
 @pytest.mark.fault(48)
-async def test_small_files_that_follow_one_another_wait_too(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_consecutive_small_files_wait_for_throttling(server: ScriptedServer, tmp_path: Path) -> None:
     times: list[float] = []
 
     def noting(seen: Seen) -> Answer:
@@ -240,10 +240,10 @@ async def test_small_files_that_follow_one_another_wait_too(server: ScriptedServ
 
 
 @pytest.mark.fault(48)
-async def test_fewer_requests_go_on_at_once_after_throttling(
+async def test_fewer_concurrent_requests_after_throttling(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
-    """The store takes four at once and says so; the client finds that out and stays near it."""
+    """The store throttles above four concurrent requests; the client finds that limit and stays near it."""
     refused = 0
 
     async def serve(seen: Seen) -> Answer:
@@ -261,10 +261,10 @@ async def test_fewer_requests_go_on_at_once_after_throttling(
         allowed = api._gateway.session().limits.of(server.base_url).limit.allowed
     assert report.downloaded == 300
     assert allowed <= 8
-    assert refused < 100  # unheeded it would be most of the time
+    assert refused < 100  # otherwise it would be most of the time
 
 
-async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_other_stores_do_not_wait(server: ScriptedServer, tmp_path: Path) -> None:
     async with ScriptedServer() as other, client(server, connections=2) as api:
         slow = server.put("slow", b"data", refusal(503, "SlowDown", Retry_After="15"), Stored(b"data"))
         quick = other.put("quick", b"data")
@@ -281,7 +281,7 @@ async def test_another_store_does_not_wait_along(server: ScriptedServer, tmp_pat
     assert len(server.seen()) <= 2
 
 
-async def test_a_place_that_is_given_to_one_who_is_cancelled_at_that_moment_goes_to_the_next() -> None:
+async def test_slot_of_a_cancelled_waiter_goes_to_the_next() -> None:
     limiter = anyio.Semaphore(1)
     origins = StoreLimits(TransferOptions(connections=1), limiter, Clock())
     entered: list[str] = []
@@ -295,16 +295,14 @@ async def test_a_place_that_is_given_to_one_who_is_cancelled_at_that_moment_goes
         for _ in range(3):
             await asyncio.sleep(0)
         others[0].cancel()
-    others[1].cancel()  # the place has just been given to it, and it does not know yet
+    others[1].cancel()  # the slot has just been assigned to it, and it has not noticed yet
     async with asyncio.timeout(5):
         await asyncio.gather(*others, return_exceptions=True)
     assert entered == ["last"]
     assert (limiter.value, origins.under_way) == (1, 0)
 
 
-async def test_time_in_line_for_others_sake_is_not_taken_from_a_files_budget(
-    waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_queue_time_is_excluded_from_the_budget(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     clock = Clock(monotonic=lambda: now, sleep=lambda _: anyio.lowlevel.checkpoint())
     budget = RetryBudget(TransferOptions(time_budget=20.0), clock)
@@ -319,7 +317,7 @@ async def test_time_in_line_for_others_sake_is_not_taken_from_a_files_budget(
 
 
 @pytest.mark.fault(48, 50)
-async def test_a_store_that_always_throttles_ends_with_the_tries_and_is_told(
+async def test_constant_throttling_ends_with_the_attempts(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
     node = server.put("a", b"data", refusal(503, "SlowDown"))
@@ -335,7 +333,7 @@ async def test_a_store_that_always_throttles_ends_with_the_tries_and_is_told(
 
 @pytest.mark.fault(51)
 @pytest.mark.parametrize("fault", [refusal(500, "InternalError"), refusal(503, "x"), Answer(head=b"", end="close")])
-async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_waits_in_full(
+async def test_thousand_files_on_a_failing_host_take_few_requests(
     server: ScriptedServer, tmp_path: Path, waits: list[float], fault: Answer
 ) -> None:
     connections, attempts = 4, 3
@@ -352,13 +350,13 @@ async def test_a_thousand_files_on_a_failing_host_cost_few_requests_and_no_file_
             assert error.host == "127.0.0.1"
             assert 0 < error.retry_after <= 60
             assert "receives no requests" in str(error)
-        # Each of those that gave up, and those that were in progress with them, in all their attempts; and replays.
+        # All attempts of each failed file, and of those in progress with them; and replays.
         assert len(server.seen()) <= 2 * attempts * (FILES + 2 * connections)
         assert not temporaries(tmp_path)
 
 
 @pytest.mark.fault(51, 54)
-async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds_it_back(
+async def test_refusing_host_is_probed_until_it_is_back(
     server: ScriptedServer, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     up = False
@@ -376,7 +374,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
         unavailable = await error_of(StoreUnavailableError, remote(api, nodes[-1]).read_bytes())
         assert len(server.seen()) == asked
         up = True
-        # As if the time that the error states had passed.
+        # As if the time in the error had passed.
         origin = api._gateway.session().limits.of(server.base_url)
         monkeypatch.setattr(origin.breaker, "_probe_at", time.monotonic() - unavailable.retry_after)
         for node in nodes:
@@ -385,7 +383,7 @@ async def test_a_host_that_refuses_connections_is_left_alone_until_a_probe_finds
 
 
 @pytest.mark.fault(51)
-async def test_broken_files_among_good_ones_do_not_take_the_store_for_dead(
+async def test_broken_files_among_good_ones_keep_the_store_available(
     server: ScriptedServer, tmp_path: Path, waits: list[float]
 ) -> None:
     for n in range(60):
@@ -397,9 +395,7 @@ async def test_broken_files_among_good_ones_do_not_take_the_store_for_dead(
     assert not any(isinstance(failure.error, StoreUnavailableError) for failure in caught.value.report.failures)
 
 
-async def test_where_one_way_to_a_file_is_known_to_be_down_the_other_one_is_taken(
-    server: ScriptedServer, tmp_path: Path, waits: list[float]
-) -> None:
+async def test_open_circuit_uses_the_other_url(server: ScriptedServer, tmp_path: Path, waits: list[float]) -> None:
     async with ScriptedServer() as dead, client(server, attempts=1) as api:
         for n in range(FILES):
             node = dead.put(str(n), b"data", refusal(500, "InternalError"))
@@ -411,7 +407,7 @@ async def test_where_one_way_to_a_file_is_known_to_be_down_the_other_one_is_take
     assert [seen.path for seen in server.requests] == ["/files/a"]
 
 
-# How far away a store is
+# The distance of a store
 
 
 @pytest.fixture
@@ -419,7 +415,7 @@ def store_limits() -> StoreLimits:
     return StoreLimits(TransferOptions(), anyio.Semaphore(128, fast_acquire=True), Clock())
 
 
-def test_a_round_trip_tells_of_a_distant_store_before_it_has_answered(store_limits: StoreLimits) -> None:
+def test_round_trip_time_reveals_a_distant_store(store_limits: StoreLimits) -> None:
     origin, heard = store_limits.of("https://far.example/a"), list[int]()
     with store_limits.on_change(lambda: heard.append(origin.limit.allowed)):
         origin.record_round_trip(DISTANT_SECONDS)
@@ -428,8 +424,8 @@ def test_a_round_trip_tells_of_a_distant_store_before_it_has_answered(store_limi
     assert store_limits.of("https://near.example/a").limit.allowed == FIRST
 
 
-def test_a_short_round_trip_tells_nothing(store_limits: StoreLimits) -> None:
-    """A near store may take long to answer."""
+def test_short_round_trip_changes_nothing(store_limits: StoreLimits) -> None:
+    """A near store may respond slowly."""
     origin = store_limits.of("https://near.example/a")
     origin.record_round_trip(DISTANT_SECONDS / 2)
     assert origin.limit.allowed == FIRST
@@ -449,7 +445,7 @@ async def test_a_demand_admits_those_who_wait(store_limits: StoreLimits) -> None
     assert origin.limit.under_way == 2 * FIRST
 
 
-def test_nobody_hears_of_a_change_who_has_gone(store_limits: StoreLimits) -> None:
+def test_closed_client_receives_no_changes(store_limits: StoreLimits) -> None:
     heard = list[None]()
     with store_limits.on_change(lambda: heard.append(None)):
         pass
@@ -457,10 +453,10 @@ def test_nobody_hears_of_a_change_who_has_gone(store_limits: StoreLimits) -> Non
     assert heard == []
 
 
-async def test_a_distant_store_gets_many_requests_before_it_answers_any(
+async def test_distant_store_gets_many_requests_before_its_first_response(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The distance is played; how it is measured, `http/test_connecting.py` tests."""
+    """The distance is simulated; `http/test_connecting.py` tests its measurement."""
     monkeypatch.setattr(connect, "_round_trip_of", lambda _: 0.05)
     are_many, arrived = asyncio.Event(), set[str]()
 
@@ -478,8 +474,8 @@ async def test_a_distant_store_gets_many_requests_before_it_answers_any(
     assert report.downloaded == 2 * FIRST_DISTANT
 
 
-def test_a_store_that_only_throttles_is_down_when_one_time_budget_is_over() -> None:
-    """The pauses double, and the request that decides comes when the budget ends, not a long pause later."""
+def test_throttling_only_store_is_down_after_one_time_budget() -> None:
+    """The pauses double, and the deciding request is sent when the budget ends, not a long pause later."""
     now = 0.0
     clock = Clock(monotonic=lambda: now, jitter=lambda: 1.0)
     limits = StoreLimits(TransferOptions(time_budget=100), anyio.Semaphore(128, fast_acquire=True), clock)
@@ -493,7 +489,7 @@ def test_a_store_that_only_throttles_is_down_when_one_time_budget_is_over() -> N
     assert now == pytest.approx(100, abs=1)
 
 
-def test_a_pause_that_a_store_asked_for_is_kept_whole() -> None:
+def test_requested_pause_is_kept_in_full() -> None:
     now = 0.0
     clock = Clock(monotonic=lambda: now, jitter=lambda: 0.0)
     limits = StoreLimits(TransferOptions(time_budget=100), anyio.Semaphore(128, fast_acquire=True), clock)

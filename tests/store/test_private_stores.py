@@ -1,4 +1,4 @@
-"""Private addresses are fetched from only if the configured server has one, and clouds' metadata never."""
+"""Private addresses are allowed only if the configured server has one; cloud metadata never."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLIC_ADDRESS = "93.184.215.14"
 
 
 class Names:
-    """Answers look-ups of names, and remembers which were requested."""
+    """Answers name lookups, and records them."""
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self.addresses = dict(addresses)
@@ -58,7 +58,7 @@ def at(base_url: str, **options: bool) -> AsyncApi:
 
 @pytest.mark.fault(65)
 @pytest.mark.parametrize("host", ["127.0.0.1", "store.example"])
-async def test_a_public_servers_urls_do_not_reach_into_the_private_network(
+async def test_public_server_urls_cannot_reach_private_addresses(
     server: ScriptedServer, names: Names, waits: list[float], host: str
 ) -> None:
     node = server.put("a", DATA, directUrl=f"http://{host}:{server.port}/store/a?sig={SIGNATURE}")
@@ -72,7 +72,7 @@ async def test_a_public_servers_urls_do_not_reach_into_the_private_network(
     assert names.asked.count("public.example") == 1
 
 
-async def test_where_several_private_addresses_stand_behind_a_name_it_is_said_all_the_same(
+async def test_several_private_addresses_name_the_option(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     def both(host: object, port: int, *_: object, **__: object) -> list[object]:
@@ -92,13 +92,13 @@ async def test_where_several_private_addresses_stand_behind_a_name_it_is_said_al
 
 
 @pytest.mark.parametrize("base_url", ["https://inner.example", "http://10.0.0.1:8080", "http://[fd00::1]"])
-async def test_a_private_servers_stores_may_be_private(server: ScriptedServer, names: Names, base_url: str) -> None:
+async def test_private_server_may_use_private_stores(server: ScriptedServer, names: Names, base_url: str) -> None:
     node = server.put("a", DATA)
     async with at(base_url) as api:
         assert await remote(api, node).read_bytes() == DATA
 
 
-async def test_an_option_lets_a_public_servers_stores_be_private(server: ScriptedServer, names: Names) -> None:
+async def test_option_allows_private_stores(server: ScriptedServer, names: Names) -> None:
     node = server.put("a", DATA)
     async with at("https://public.example", private_stores=True) as api:
         assert await remote(api, node).read_bytes() == DATA
@@ -106,9 +106,7 @@ async def test_an_option_lets_a_public_servers_stores_be_private(server: Scripte
 
 
 @pytest.mark.fault(65)
-async def test_neither_option_nor_private_server_lead_to_a_clouds_metadata(
-    server: ScriptedServer, names: Names, waits: list[float]
-) -> None:
+async def test_cloud_metadata_is_never_reachable(server: ScriptedServer, names: Names, waits: list[float]) -> None:
     names.addresses["metadata.example"] = "fd00:ec2::254"
     node = server.put("a", DATA, directUrl="http://metadata.example/latest/meta-data/")
     async with client(server, private_stores=True) as api:
@@ -122,9 +120,7 @@ async def test_neither_option_nor_private_server_lead_to_a_clouds_metadata(
     "target",
     ["http://10.0.0.1/x", "http://[::1]:{port}/store/b", "http://127.0.0.2:{port}/store/b", "http://192.168.0.1/"],
 )
-async def test_a_redirect_does_not_reach_into_the_private_network_either(
-    server: ScriptedServer, waits: list[float], target: str
-) -> None:
+async def test_redirect_cannot_reach_private_addresses(server: ScriptedServer, waits: list[float], target: str) -> None:
     node = server.put("a", DATA, redirect(target.format(port=server.port)))
     server.on("/files/a", redirect(target.format(port=server.port)))
     async with client(server) as api:
@@ -138,8 +134,8 @@ async def test_a_redirect_does_not_reach_into_the_private_network_either(
     assert waits == []
 
 
-async def test_the_servers_own_host_is_asked_wherever_it_lies(server: ScriptedServer) -> None:
-    """A name that meant something else a moment ago is still the server that the user configured."""
+async def test_servers_own_host_is_always_allowed(server: ScriptedServer) -> None:
+    """A name that resolved differently a moment ago is still the configured server."""
     server.on("/files/a", Answer(body=DATA))
     node = server.put("a", DATA, directUrl=None, url=f"{server.base_url}/files/a")
     async with client(server) as api:
@@ -149,18 +145,16 @@ async def test_the_servers_own_host_is_asked_wherever_it_lies(server: ScriptedSe
         stores.allowed = True
 
 
-async def test_a_private_proxy_is_what_the_user_chose(
-    server: ScriptedServer, names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_private_proxy_is_allowed(server: ScriptedServer, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", server.base_url)
     server.on("http://somewhere.example/a", Answer(body=DATA))
     node = server.put("a", DATA, directUrl="http://somewhere.example/a")
     async with at("http://public.example") as api:
         assert await remote(api, node).read_bytes() == DATA
-    assert names.asked == []  # behind a proxy names may mean nothing here
+    assert names.asked == []  # behind a proxy names may not resolve here
 
 
-async def test_a_server_whose_name_cannot_be_looked_up_is_looked_up_again(server: ScriptedServer, names: Names) -> None:
+async def test_unresolved_server_name_is_resolved_again(server: ScriptedServer, names: Names) -> None:
     node = server.put("a", DATA)
     async with at("https://late.example") as api:
         await error_of(TransferError, remote(api, node).read_bytes())

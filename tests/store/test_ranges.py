@@ -17,12 +17,12 @@ def test_the_header_includes_the_last_byte() -> None:
     assert range_header(5, 10) == "bytes=5-9"
 
 
-def test_a_range_without_an_end_asks_for_the_rest() -> None:
+def test_range_without_an_end_requests_the_rest() -> None:
     assert range_header(5, None) == "bytes=5-"
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (5, 5), (6, 5), (-1, 5)])
-def test_an_empty_range_cannot_be_asked_for(start: int, stop: int) -> None:
+def test_empty_range_is_refused(start: int, stop: int) -> None:
     with pytest.raises(ValueError, match="no bytes"):
         range_header(start, stop)
 
@@ -83,7 +83,7 @@ def test_any_content_range_is_consistent_or_none(value: str) -> None:
 
 
 @given(st.integers(0, 2**62), st.integers(1, 2**60), st.none() | st.integers(0, 2**60))
-def test_what_a_server_states_is_read_back(start: int, length: int, rest: int | None) -> None:
+def test_content_range_round_trip(start: int, length: int, rest: int | None) -> None:
     stop = start + length
     total = None if rest is None else stop + rest
     shown = "*" if total is None else total
@@ -123,7 +123,7 @@ def test_parts_cover_the_file_exactly(size: int, part_size: int, readers: int, f
     assert gaps.left == 0
 
 
-def test_longer_parts_are_taken_only_while_they_are_little_of_what_is_left() -> None:
+def test_long_parts_are_a_small_share_of_the_rest() -> None:
     lengths = [part.length // MIB for part in taken(gaps_in(1024 * MIB), 8 * MIB, 1, longest=32 * MIB)]
     assert lengths[:28] == [32] * 28
     assert sorted(lengths, reverse=True) == lengths
@@ -131,20 +131,20 @@ def test_longer_parts_are_taken_only_while_they_are_little_of_what_is_left() -> 
     assert {part.length for part in taken(gaps_in(32 * MIB), 8 * MIB, 1, longest=32 * MIB)} == {8 * MIB}
 
 
-def test_parts_are_as_large_as_they_may_be_until_the_end_is_near() -> None:
+def test_parts_have_the_maximum_size_until_the_end() -> None:
     parts = taken(gaps_in(1024 * MIB), 8 * MIB, 4)
     assert {part.length for part in parts[:100]} == {8 * MIB}
     assert parts[-1].length == 2 * MIB
     assert all(one.length >= other.length for one, other in pairwise(parts))
 
 
-def test_a_part_is_never_cut_so_small_that_its_request_weighs_more() -> None:
+def test_parts_have_a_minimum_size() -> None:
     assert [part.length for part in taken(gaps_in(6 * MIB), 8 * MIB, 64)] == [2 * MIB] * 3
     assert [part.length for part in taken(gaps_in(300), 100, 64)] == [100] * 3
 
 
 @given(st.integers(1, 2**34), st.integers(1, 64))
-def test_shares_are_one_for_each_reader(size: int, readers: int) -> None:
+def test_one_share_per_reader(size: int, readers: int) -> None:
     gaps = gaps_in(size)
     shares = [share for left in range(readers, 0, -1) if (share := gaps.take_share(left)) is not None]
     assert sum(share.length for share in shares) == size
@@ -153,7 +153,7 @@ def test_shares_are_one_for_each_reader(size: int, readers: int) -> None:
     assert all(share.length <= max(2 * MIB, size // readers + readers) for share in shares)
 
 
-def test_what_is_given_back_is_taken_again_in_its_place() -> None:
+def test_returned_range_is_taken_again_in_order() -> None:
     gaps = gaps_in(100 * MIB)
     first, second = gaps.take(8 * MIB, 1), gaps.take(8 * MIB, 1)
     assert first is not None
@@ -164,13 +164,13 @@ def test_what_is_given_back_is_taken_again_in_its_place() -> None:
     assert gaps.take(8 * MIB, 1) == Range(16 * MIB, 24 * MIB)
 
 
-def test_what_is_done_is_no_gap() -> None:
+def test_completed_ranges_are_no_gap() -> None:
     assert taken(gaps_in(10, [Range(0, 2), Range(4, 6)]), 100, 1) == [Range(2, 4), Range(6, 10)]
     assert taken(gaps_in(10, [Range(3, 10)]), 100, 1) == [Range(0, 3)]
     assert taken(gaps_in(10, [Range(0, 10)]), 100, 1) == []
 
 
-def test_what_is_there_already_is_not_taken() -> None:
+def test_existing_ranges_are_not_taken() -> None:
     gaps = Gaps(deque([Range(0, 5), Range(10, 25), Range(30, 31)]))
     assert gaps.left == 21
     assert taken(gaps, 10, 1) == [Range(0, 5), Range(10, 20), Range(20, 25), Range(30, 31)]

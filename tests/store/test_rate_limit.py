@@ -10,13 +10,11 @@ from wbfiles_async._rate_limit import BURST_SECONDS, RateLimit
 
 RATES = st.floats(1, 1e9)
 STEPS = st.lists(st.tuples(st.integers(1, 1 << 20), st.floats(0, 10)), min_size=1, max_size=50)
-"""How many bytes arrive, and the seconds since those before."""
+"""The number of bytes that arrive, and the seconds since the previous ones."""
 
 
 @given(RATES, STEPS)
-def test_readers_that_wait_never_get_more_than_the_rate_and_one_burst(
-    rate: float, steps: list[tuple[int, float]]
-) -> None:
+def test_waiting_readers_never_exceed_rate_and_burst(rate: float, steps: list[tuple[int, float]]) -> None:
     limit, now, arrived = RateLimit(rate), 1000.0, 0
     for count, pause in steps:
         now += pause + limit.draw(count, now + pause)
@@ -25,14 +23,14 @@ def test_readers_that_wait_never_get_more_than_the_rate_and_one_burst(
 
 
 @given(RATES, st.lists(st.integers(1, 1 << 20), min_size=1, max_size=50))
-def test_readers_that_always_want_more_get_the_whole_rate(rate: float, counts: list[int]) -> None:
+def test_busy_readers_get_the_whole_rate(rate: float, counts: list[int]) -> None:
     limit, now = RateLimit(rate), 0.0
     for count in counts:
         now += limit.draw(count, now)
     assert now == pytest.approx(max(0.0, sum(counts) / rate - BURST_SECONDS), abs=1e-6)
 
 
-def test_a_pause_saves_up_no_more_than_one_burst() -> None:
+def test_pause_accumulates_at_most_one_burst() -> None:
     limit = RateLimit(1000)
     limit.draw(1, 0.0)
     assert limit.draw(250, 3600.0) == 0.0
@@ -51,13 +49,13 @@ def test_the_clock_may_begin_anywhere(now: float) -> None:
     assert RateLimit(1000).draw(1250, now) == pytest.approx(1.0)
 
 
-def test_readers_side_by_side_share_and_nobody_is_overtaken() -> None:
+def test_concurrent_readers_share_in_order() -> None:
     limit = RateLimit(1000)
     turns = [limit.draw(500, 0.0) for _ in range(4)]
     assert turns == pytest.approx([0.25, 0.75, 1.25, 1.75])
 
 
-def test_no_draw_of_any_thread_gets_lost() -> None:
+def test_concurrent_withdrawals_are_all_counted() -> None:
     limit = RateLimit(1e6)
     start = threading.Barrier(8)
 

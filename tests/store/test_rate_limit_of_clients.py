@@ -1,4 +1,4 @@
-"""The limit on the rate: shared by all connections of a client, and never taken for a fault."""
+"""The rate limit: shared by all connections of a client, and never a fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE = 100_000
 
 
 class Passing:
-    """Time that passes only by waiting for the rate."""
+    """A clock that only advances by waits for the rate limit."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -41,22 +41,18 @@ def clock() -> Iterator[Passing]:
         yield passing
 
 
-async def test_files_and_parts_together_keep_to_the_rate(
-    server: ScriptedServer, clock: Passing, tmp_path: Path
-) -> None:
+async def test_files_and_parts_share_the_rate_limit(server: ScriptedServer, clock: Passing, tmp_path: Path) -> None:
     server.put("large.bin", bytes(3 * MIB))
     for number in range(5):
         server.put(f"{number}.bin", bytes(MIB))
     async with client(server, limit_rate=RATE, part_size=MIB, connections=3) as api:
         report = await api.run(RUN).download(tmp_path)
     assert (report.downloaded, report.parts) == (6, 8)
-    # Concurrent readers wait at the same time, which a clock that adds up their waits does not know.
+    # Concurrent readers wait at the same time, but this clock adds up their waits.
     assert clock.passed >= 8 * MIB / RATE - BURST_SECONDS - 1e-6
 
 
-async def test_one_reader_gets_the_whole_rate_and_his_waits_are_no_stall(
-    server: ScriptedServer, clock: Passing
-) -> None:
+async def test_rate_limit_waits_are_no_stall(server: ScriptedServer, clock: Passing) -> None:
     node = server.put("a.bin", bytes(4 * MIB))
     async with client(server, limit_rate=RATE, stall_seconds=1.0, stall_bytes=1 << 40) as api:
         assert len(await remote(api, node).read_bytes()) == 4 * MIB

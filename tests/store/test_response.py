@@ -1,4 +1,4 @@
-"""The pure decisions: which answer of a store is used, and how far a file that is written in pieces has no gap."""
+"""The pure decisions: which responses of a store are used, and the contiguous prefix of a file in pieces."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def headers(**given: str | None) -> dict[str, str]:
     stop=st.none() | number,
     size=st.none() | st.just(SIZE),
 )
-def test_only_bytes_that_provably_belong_where_they_were_asked_for_are_used(
+def test_only_bytes_of_a_proven_position_are_used(
     status: int,
     place: str | None,
     length: str | None,
@@ -62,7 +62,7 @@ def test_only_bytes_that_provably_belong_where_they_were_asked_for_are_used(
     assert not (pinned and strong_etag(answer) not in (None, pinned))
     told = parse_content_range(place)
     if told is None:
-        # Without a place only the whole can be meant, and only by a plain 200.
+        # Without a position only the whole can be meant, and only by a plain 200.
         assert (status, start) == (200, 0)
         assert stop is None or stop == size
         assert size is None or verdict.stop == size
@@ -74,12 +74,12 @@ def test_only_bytes_that_provably_belong_where_they_were_asked_for_are_used(
 
 
 @given(st.integers(1, SIZE), st.integers(1, SIZE))
-def test_what_a_good_store_answers_is_used(one: int, other: int) -> None:
+def test_valid_responses_are_used(one: int, other: int) -> None:
     start, stop = min(one, other) - 1, max(one, other)
     answer = headers(content_range=f"bytes {start}-{stop - 1}/{SIZE}", content_length=str(stop - start), etag='"a"')
     assert validate_response(206, answer, start=start, stop=stop, size=SIZE, etag='"a"') == Body(start, stop)
     assert validate_response(206, answer, start=start, stop=stop, size=None, etag=None) == Body(start, stop)
-    # Some stores say 200 beside a valid Content-Range.
+    # Some stores send 200 with a valid Content-Range.
     assert validate_response(200, answer, start=start, stop=stop, size=SIZE, etag=None) == Body(start, stop)
 
 
@@ -92,15 +92,15 @@ def test_the_whole_is_used_with_and_without_a_length(length: str | None) -> None
     )
 
 
-def test_a_store_may_give_less_than_was_asked_for_but_never_more() -> None:
+def test_response_may_be_shorter_but_never_longer() -> None:
     for stop, used in ((50, True), (100, True), (101, False)):
         answer = headers(content_range=f"bytes 10-{stop - 1}/{SIZE}")
         verdict = validate_response(206, answer, start=10, stop=100, size=SIZE, etag=None)
         assert isinstance(verdict, Body) is used
 
 
-def test_an_answer_that_stops_before_the_end_is_not_the_rest_of_a_file() -> None:
-    """Where the size is unknown, nothing else would show that bytes are missing."""
+def test_response_short_of_the_end_is_not_the_rest() -> None:
+    """If the size is unknown, nothing else would show that bytes are missing."""
     answer = headers(content_range=f"bytes 0-99/{SIZE}")
     assert isinstance(validate_response(206, answer, start=0, stop=None, size=None, etag=None), Rejection)
     whole = headers(content_range=f"bytes 0-{SIZE - 1}/{SIZE}")
@@ -121,7 +121,7 @@ REJECTIONS = {
 
 @pytest.mark.fault(19, 21, 24, 26, 38, 40)
 @pytest.mark.parametrize(("status", "answer", "verdict"), REJECTIONS.values(), ids=REJECTIONS.keys())
-def test_what_is_not_used_says_what_to_do_instead(status: int, answer: dict[str, str], verdict: RetryAction) -> None:
+def test_rejected_response_has_a_retry_action(status: int, answer: dict[str, str], verdict: RetryAction) -> None:
     rejection = validate_response(status, answer, start=5, stop=10, size=SIZE, etag='"a"')
     assert isinstance(rejection, Rejection)
     assert rejection.action is verdict
@@ -156,12 +156,12 @@ REFUSALS = [
 
 @pytest.mark.fault(41, 42, 49)
 @pytest.mark.parametrize(("status", "body", "verdict"), REFUSALS)
-def test_a_refusal_is_judged_by_the_stores_code_and_its_status(status: int, body: bytes, verdict: RetryAction) -> None:
+def test_refusal_is_classified_by_code_and_status(status: int, body: bytes, verdict: RetryAction) -> None:
     assert classify_error(status, {}, body, now=0.0).action is verdict
 
 
 @given(st.integers(100, 999), st.binary(max_size=300), st.text(max_size=30))
-def test_no_refusal_is_too_odd_to_be_judged(status: int, body: bytes, retry_after: str) -> None:
+def test_any_refusal_is_classified(status: int, body: bytes, retry_after: str) -> None:
     rejection = classify_error(status, {"retry-after": retry_after}, body, now=0.0)
     assert str(status) in rejection.reason
     assert rejection.reason.isprintable()
@@ -169,7 +169,7 @@ def test_no_refusal_is_too_odd_to_be_judged(status: int, body: bytes, retry_afte
 
 
 @given(st.lists(st.integers(1, 50), max_size=30), st.randoms(use_true_random=False))
-def test_the_front_is_as_far_as_all_is_written_whatever_the_order(lengths: list[int], chance: random.Random) -> None:
+def test_contiguous_prefix_is_independent_of_order(lengths: list[int], chance: random.Random) -> None:
     pieces, at = [], 0
     for length in lengths:
         pieces.append((at, at + length))

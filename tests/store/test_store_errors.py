@@ -72,11 +72,11 @@ def test_an_expired_signature_is_recognised(status: int, body: bytes) -> None:
         (403, b"Request has expired"),
     ],
 )
-def test_another_refusal_is_not_taken_for_an_expired_signature(status: int, body: bytes) -> None:
+def test_other_refusals_are_no_expired_signature(status: int, body: bytes) -> None:
     assert not is_expired(status, parse_store_error(body))
 
 
-def test_code_and_message_are_read() -> None:
+def test_code_and_message_are_parsed() -> None:
     assert parse_store_error(S3_DENIED) == StoreError("AccessDenied", "Access Denied")
 
 
@@ -85,12 +85,12 @@ def test_the_details_of_other_stores_are_kept() -> None:
     assert "Expiry [Tue, 06 Aug 2019 15:52:04 GMT]" in parse_store_error(AZURE_FRAME).message
 
 
-def test_escaped_characters_are_read_and_signatures_taken_out() -> None:
+def test_escapes_are_decoded_and_signatures_removed() -> None:
     body = xml("X", "a &lt;b&gt; at https://h/x?X-Amz-Signature=S3CRET&amp;sig=S3CRET &amp;lt;")
     assert parse_store_error(body).message == "a <b> at https://h/x &lt;"
 
 
-def test_what_was_signed_is_not_read() -> None:
+def test_string_to_sign_is_not_read() -> None:
     body = xml("SignatureDoesNotMatch", "No match.", "<StringToSign>S3CRET</StringToSign>")
     assert parse_store_error(body) == StoreError("SignatureDoesNotMatch", "No match.")
 
@@ -100,7 +100,7 @@ def test_a_plain_text_is_the_message() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<p>Oops</p>", b"\xff\xfe\x00", b"<Code>" * 50_000])
-def test_what_says_nothing_gives_nothing(body: bytes) -> None:
+def test_empty_body_has_no_details(body: bytes) -> None:
     assert parse_store_error(body) == StoreError("", "")
 
 
@@ -116,7 +116,7 @@ def test_a_huge_body_is_read_in_part() -> None:
 
 
 @given(st.binary(max_size=2000) | st.text().map(lambda text: xml(text, text)))
-def test_any_body_gives_a_bounded_printable_answer(body: bytes) -> None:
+def test_any_body_is_summarised_bounded_and_printable(body: bytes) -> None:
     error = parse_store_error(body)
     assert error.code.isascii()
     assert len(error.message) <= 500
@@ -190,13 +190,13 @@ def test_no_web_page(content_type: str | None, beginning: bytes) -> None:
     "piece", [b"<!---->", b"<!--", b"-->", b"<?", b" ", b"<title>", b"<title", b"<!doctype ", b"<?>"]
 )
 def test_long_body_takes_time_in_proportion(piece: bytes) -> None:
-    """With its square, or more, as much time as the suite's limit does not allow."""
+    """Quadratic time would exceed the suite's time limit."""
     body = piece * ((4 << 20) // len(piece))
     page_instead(None, body, name="a")
     parse_store_error(body)
 
 
 @given(st.text(), st.binary(max_size=300), st.text())
-def test_any_answer_is_judged(content_type: str, beginning: bytes, name: str) -> None:
+def test_any_response_is_classified(content_type: str, beginning: bytes, name: str) -> None:
     said = page_instead(content_type, beginning, name=name)
     assert said is None or said.isprintable()

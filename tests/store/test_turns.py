@@ -1,4 +1,4 @@
-"""A request that waits too long for a slot gets that of a batch."""
+"""A request that waits too long for a slot gets a batch's slot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Time:
         return Turns(Clock(monotonic=lambda: self.now))
 
 
-def test_nobody_gives_way_where_nobody_waits() -> None:
+def test_no_waiter_means_no_yield() -> None:
     assert not Time().turns().give_way()
 
 
-def test_one_gives_way_to_one_that_has_waited_long_enough() -> None:
+def test_long_waiter_gets_the_slot() -> None:
     time = Time()
     turns = time.turns()
     with turns.waiting():
@@ -32,7 +32,7 @@ def test_one_gives_way_to_one_that_has_waited_long_enough() -> None:
     assert not turns.give_way()
 
 
-def test_those_who_waited_longest_come_first_and_one_after_the_other() -> None:
+def test_longest_waiters_come_first() -> None:
     time = Time()
     turns = time.turns()
     with turns.waiting():

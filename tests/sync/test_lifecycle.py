@@ -1,4 +1,4 @@
-"""The blocking objects begin, are interrupted, fork and end as programs do: each scenario is a process of its own."""
+"""The blocking objects in programs that start, are interrupted, fork and exit: each scenario is a process."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ RUN = "team/project/run"
 SMALL = {f"small-{number}.bin": os.urandom(1000 + number) for number in range(20)}
 LARGE = os.urandom(2 << 20)
 SECONDS = 20
-"""A process that has not ended by itself by then hangs."""
+"""The time limit of a process, in seconds: after it, the process hangs."""
 
-# Python 3.12 warns of every fork while threads run, which these scenarios are about.
+# Python 3.12 warns of every fork with running threads, which is what these scenarios test.
 WARNINGS = ("-X", "dev", "-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")
 # In a forked child uvloop warns of the parent's connections, which the child must leave alone.
 FORK_WARNINGS = ("-W", "ignore:unclosed resource <TCPTransport:ResourceWarning")
-# In its debug mode asyncio reports steps that took long, as they do on a busy machine.
+# In debug mode asyncio reports slow steps, which a busy machine has.
 SLOW = re.compile(r"^Executing <.*> took \d+\.\d+ seconds\n", re.MULTILINE)
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals to one process are POSIX's")
@@ -47,7 +47,7 @@ class Child:
         return self._process.stdout.readline().rstrip("\n")
 
     def go_on(self) -> None:
-        """Let it continue where it waits for a line."""
+        """Send the line that it waits for."""
         assert self._process.stdin is not None
         _say(self._process.stdin)
 
@@ -56,12 +56,12 @@ class Child:
         self._process.send_signal(signal.SIGINT)
 
     def end(self) -> tuple[int, list[str], str]:
-        """Wait for its end; give its exit code, the lines it wrote since, and what it said of errors."""
+        """Wait for its end; return its exit code, the lines since the last call, and stderr."""
         output, errors = self._process.communicate(timeout=SECONDS)
         return self._process.returncode, output.splitlines(), SLOW.sub("", errors)
 
     def end_in_silence(self) -> list[str]:
-        """Wait for its end, which must be a success without a word of errors; give the lines it wrote since."""
+        """Wait for its end, which must be a success with empty stderr; return the lines since the last call."""
         code, lines, errors = self.end()
         assert (code, errors) == (0, "")
         return lines
@@ -89,7 +89,7 @@ def root(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(server: HoldingServer, script: str, *args: str | Path) -> Iterator[Child]:
-    # By its name: looking names up takes threads, which an interpreter that exits no longer gives to everyone.
+    # By its name: lookups need threads, which an exiting interpreter may refuse.
     base_url = server.base_url.replace("127.0.0.1", "localhost")
     warnings = (*WARNINGS, *FORK_WARNINGS) if script == "facade_fork.py" else WARNINGS
     process = subprocess.Popen(
@@ -108,7 +108,7 @@ def running(server: HoldingServer, script: str, *args: str | Path) -> Iterator[C
 
 
 def wait_for(root: Path, names: Sequence[str]) -> None:
-    """Wait until these files, and no others but temporary ones, are in place."""
+    """Wait until exactly these files exist, apart from temporary ones."""
     deadline = time.monotonic() + SECONDS
     while [name for name in below(root) if not name.startswith(".")] != names:
         assert time.monotonic() < deadline, below(root)
@@ -142,7 +142,7 @@ class TestExit:
             assert child.end_in_silence() == []
         assert below(root) == []
 
-    def test_finishes_the_downloads_that_a_pool_has_to_do(self, server: HoldingServer, root: Path) -> None:
+    def test_finishes_the_downloads_of_a_pool(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_exit.py", "with_downloads_pending_in_a_pool", root) as child:
             lines = child.end_in_silence()
         assert sorted(lines) == sorted(f"{name} {len(content)}" for name, content in SMALL.items())
@@ -156,7 +156,7 @@ class TestExit:
 
 @posix
 class TestInterrupt:
-    """Ctrl-C reaches the caller at once, and when it does everything is undone already."""
+    """Ctrl-C reaches the caller at once, after everything has been cleaned up."""
 
     @pytest.mark.fault(93)
     @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ class TestFork:
             ]
 
     @pytest.mark.fault(99)
-    def test_may_come_before_the_first_use(self, server: HoldingServer, root: Path) -> None:
+    def test_works_before_the_first_use(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "before_use", root) as child:
             assert child.end_in_silence() == ["child small-1.bin 1001", "child ended with 0", "parent small-2.bin 1002"]
 
@@ -226,7 +226,7 @@ class TestFork:
             said = child.end_in_silence()
         assert said == ["parent small-0.bin 1000", "child ended with 0", "parent small-2.bin 1002"]
 
-    def test_leaves_what_is_half_read_to_the_parent(self, server: HoldingServer, root: Path) -> None:
+    def test_leaves_partly_read_streams_to_the_parent(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "half_read", root) as child:
             assert child.end_in_silence() == [
                 "parent small-0.bin and a piece",
@@ -236,7 +236,7 @@ class TestFork:
             ]
 
     @pytest.mark.fault(99)
-    def test_leaves_a_download_under_way_to_the_parent(self, server: HoldingServer, root: Path) -> None:
+    def test_leaves_running_downloads_to_the_parent(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "during_a_download", root) as child:
             server.wait_until_held()
             child.go_on()
@@ -270,7 +270,7 @@ class TestCallers:
         with running(server, "facade_callers.py", scenario, root) as child:
             assert child.end_in_silence() == said
 
-    def test_in_callbacks_are_told_so_instead_of_waiting_for_ever(self, server: HoldingServer, root: Path) -> None:
+    def test_in_callbacks_raise_instead_of_deadlocking(self, server: HoldingServer, root: Path) -> None:
         server.release()
         with running(server, "facade_callers.py", "in_callbacks", root) as child:
             assert child.end_in_silence() == ["ConfigurationError True", "ConfigurationError True", "1000"]
@@ -285,17 +285,17 @@ class TestClients:
             ("with_a_client_that_is_dropped_in_the_io_thread", ["True", "closed"]),
         ],
     )
-    def test_that_are_dropped_are_closed(
+    def test_are_closed_when_dropped(
         self, server: HoldingServer, root: Path, scenario: str, said: Sequence[str]
     ) -> None:
         with running(server, "facade_callers.py", scenario, root) as child:
             assert child.end_in_silence() == said
 
-    def test_live_as_long_as_what_is_iterated(self, server: HoldingServer, root: Path) -> None:
+    def test_live_as_long_as_an_iteration(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_callers.py", "with_a_stream_that_alone_is_held", root) as child:
             assert child.end_in_silence() == [str(len(LARGE)), "20", str(sum(map(len, SMALL.values())))]
 
-    def test_may_be_closed_twice_and_say_when_they_are(self, server: HoldingServer, root: Path) -> None:
+    def test_may_be_closed_twice(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_callers.py", "with_clients_that_are_closed", root) as child:
             said = child.end_in_silence()
         assert said == ["This client is closed. Make a new one, or close it later.", "1000"]

@@ -1,4 +1,4 @@
-"""The blocking objects have what the async ones have: same names, same signatures, and nothing of their own to do."""
+"""The blocking objects mirror the async ones: same names, same signatures, no logic of their own."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PAIRS: dict[type, type] = {
 RENAMED = {"aclose": "close"}
 SPECIAL = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__"}
 CONSTRUCTED = [wbfiles_async.AsyncApi, wbfiles_async.AsyncFile]
-"""What users make themselves; the others are only handed out."""
+"""The classes that users construct; the others are only returned."""
 
 TYPES = {"AsyncGenerator": "Iterator", "AsyncTextFile": "io.TextIOWrapper", "AsyncBinaryFile": "io.BufferedReader"}
 STATEMENTS = 2
-"""In a method of the facade: a call of its counterpart, and wrapping the result."""
+"""Allowed in a method of the facade: a call of its counterpart, and wrapping the result."""
 
 
 def public(cls: type) -> set[str]:
@@ -37,7 +37,7 @@ def methods(cls: type) -> list[str]:
 
 
 def blocking_type(annotation: str) -> str:
-    """Translate an annotation of an async object into what the blocking one must say."""
+    """Translate an annotation of an async object into that of the blocking one."""
     for theirs, ours in TYPES.items():
         annotation = annotation.replace(theirs, ours)
     return re.sub(r"\bAsync(?=(Api|Projects?|Runs?|Files?)\b)", "", annotation)
@@ -47,7 +47,7 @@ Parameter = tuple[str, object, object, str]
 
 
 def signature(function: Callable[..., object]) -> tuple[list[Parameter], str]:
-    """Names, kinds, defaults and annotations of the parameters, in order; and what is returned."""
+    """Names, kinds, defaults and annotations of the parameters, in order; and the return annotation."""
     signature = inspect.signature(function)
     parameters: list[Parameter] = [
         (parameter.name, parameter.kind, parameter.default, str(parameter.annotation))
@@ -78,9 +78,7 @@ def test_the_public_names_are_the_same(async_class: type, blocking_class: type) 
 
 
 @pairs
-def test_what_the_async_class_does_in_async_statements_the_other_does_in_plain_ones(
-    async_class: type, blocking_class: type
-) -> None:
+def test_async_protocols_have_blocking_counterparts(async_class: type, blocking_class: type) -> None:
     for asynchronous, plain in SPECIAL.items():
         assert hasattr(blocking_class, plain) == hasattr(async_class, asynchronous), plain
 
@@ -100,7 +98,7 @@ def test_properties_are_the_same(async_class: type, blocking_class: type) -> Non
 
 
 @pytest.mark.parametrize("async_class", CONSTRUCTED, ids=lambda cls: cls.__name__)
-def test_constructors_take_the_same(async_class: type) -> None:
+def test_constructors_have_the_same_parameters(async_class: type) -> None:
     parameters, _ = signature(async_class)
     expected = [(name, kind, default, blocking_type(annotation)) for name, kind, default, annotation in parameters]
     assert signature(PAIRS[async_class])[0] == expected
@@ -138,7 +136,7 @@ def test_a_method_has_the_whole_documentation(async_class: type, name: str) -> N
 
 
 @each
-def test_what_a_method_returns_is_that_of_a_blocking_one(async_class: type, name: str) -> None:
+def test_methods_return_blocking_objects(async_class: type, name: str) -> None:
     ours = inspect.getdoc(counterpart(async_class, name)) or ""
     assert "await" not in ours
     assert not re.search(r"\basync", ours)
@@ -148,7 +146,7 @@ DOWNLOADS = [wbfiles_async.AsyncRun.download, wbfiles_async.AsyncRuns.download, 
 
 
 @pytest.mark.parametrize("download", DOWNLOADS, ids=lambda download: download.__qualname__)
-def test_every_download_says_all_that_one_says(download: Callable[..., object]) -> None:
+def test_download_docstrings_cover_the_same_arguments(download: Callable[..., object]) -> None:
     told, least = (
         section("Args", inspect.getdoc(each) or "") for each in (download, wbfiles_async.AsyncFiles.download)
     )
@@ -177,13 +175,13 @@ def test_the_class_names_its_counterpart_in_its_docstring(async_class: type, blo
 
 
 @pairs
-def test_the_facade_holds_what_is_async_and_inherits_nothing_of_it(async_class: type, blocking_class: type) -> None:
+def test_facade_wraps_and_does_not_inherit(async_class: type, blocking_class: type) -> None:
     assert not set(blocking_class.__mro__) & set(PAIRS)
     assert not set(async_class.__mro__) & set(PAIRS.values())
 
 
 def section(title: str, doc: str) -> dict[str, str]:
-    """The entries of a section of a docstring, by their names, each in one line."""
+    """The entries of a section of a docstring by name, each in one line."""
     body = re.search(rf"^{title}:\n((?:    .*\n?)+)", doc, re.MULTILINE)
     entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", body[1] if body else "", re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}

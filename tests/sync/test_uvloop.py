@@ -1,4 +1,4 @@
-"""The blocking objects and the command line run on uvloop where it is installed, and on asyncio's loop elsewhere."""
+"""The blocking objects and the command line run on uvloop if installed, otherwise on asyncio's loop."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ sys.exit(main(["get", sys.argv[2], "--root", "command", "--quiet"]))
         ("without", "asyncio.unix_events"),
     ],
 )
-def test_everything_works_on_the_loop_that_is_there(
+def test_objects_work_on_the_installed_loop(
     wandb_server: LocalServer, tmp_path: Path, installed: str, loop: str
 ) -> None:
     for name, data in FILES.items():

@@ -1,4 +1,4 @@
-"""LocalServer answers as W&B and its object stores do, seen by a plain HTTP client."""
+"""LocalServer responds like W&B and its object stores, tested with a plain HTTP client."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Clock:
 
 
 class Client:
-    """A client of one server; answers are untyped on purpose, as JSON is."""
+    """A client of one server; responses are untyped on purpose, like JSON."""
 
     def __init__(self, server: LocalServer) -> None:
         self.http = httpx.Client(base_url=server.base_url, auth=("api", server.api_key), trust_env=False, verify=NO_TLS)
@@ -136,7 +136,7 @@ def client(wandb_server: LocalServer) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("auth", [None, ("api", "wrong" * 8)], ids=["none", "wrong key"])
-def test_the_api_wants_the_key(wandb_server: LocalServer, auth: tuple[str, str] | None) -> None:
+def test_api_requires_the_key(wandb_server: LocalServer, auth: tuple[str, str] | None) -> None:
     wandb_server.add_file(RUN, "a.txt", b"a")
     with httpx.Client(base_url=wandb_server.base_url, auth=auth, trust_env=False, verify=NO_TLS) as http:
         answers = [
@@ -186,7 +186,7 @@ def test_nothing_else_is_exchanged(client: Client, form: dict[str, str]) -> None
 
 
 @pytest.mark.fault(125)
-def test_an_identity_token_of_one_key_is_of_no_use_with_another(tmp_path: Path) -> None:
+def test_identity_token_is_bound_to_its_key(tmp_path: Path) -> None:
     with LocalServer(tmp_path / "1") as known, LocalServer(tmp_path / "2", api_key="s" * 40) as server:
         form = {"grant_type": JWT_BEARER, "assertion": known.identity_token}
         with httpx.Client(base_url=server.base_url, trust_env=False, verify=NO_TLS) as http:
@@ -200,7 +200,7 @@ def test_an_identity_token_of_one_key_is_of_no_use_with_another(tmp_path: Path) 
 @pytest.mark.parametrize(
     "value", [b"Basic \xe9", "Basic é".encode(), b"Basic =", b"Bearer \xe9.\xff", b"Bearer 1.\xc3\xa9", b""]
 )
-def test_credentials_that_are_no_text_are_refused_as_any_others(wandb_server: LocalServer, value: bytes) -> None:
+def test_non_text_credentials_are_refused(wandb_server: LocalServer, value: bytes) -> None:
     with httpx.Client(base_url=wandb_server.base_url, trust_env=False, verify=NO_TLS) as http:
         answer = http.post("/graphql", json={"query": "{ viewer { id } }"}, headers=[(b"Authorization", value)])
     assert answer.status_code == 401
@@ -225,7 +225,7 @@ def test_credentials_that_are_no_text_are_refused_as_any_others(wandb_server: Lo
         ("", 421),
     ],
 )
-def test_only_names_that_nobody_can_point_here_are_answered(tmp_path: Path, host: str, status: int) -> None:
+def test_foreign_host_names_are_refused(tmp_path: Path, host: str, status: int) -> None:
     with LocalServer(tmp_path, allowed_hosts=["CI-server"]) as server:
         server.add_file(RUN, "a.txt", b"private")
         for url in (server.base_url, server.store_url):
@@ -241,7 +241,7 @@ def test_only_names_that_nobody_can_point_here_are_answered(tmp_path: Path, host
 
 
 @pytest.mark.fault(125)
-def test_what_is_nested_too_deeply_is_refused(client: Client) -> None:
+def test_deep_nesting_is_refused(client: Client) -> None:
     deep = b'{"query": ' + b"[" * 100_000
     assert client.http.post("/graphql", content=deep).status_code == 400
     answer = client.http.post("/graphql", json={"query": "{a" * 5_000})
@@ -271,7 +271,7 @@ def test_what_is_nested_too_deeply_is_refused(client: Client) -> None:
         ("(?i)A.*A.*A", ""),
     ],
 )
-def test_an_expression_that_could_take_long_is_refused(
+def test_expensive_expression_is_refused(
     wandb_server: LocalServer, client: Client, expression: str, refused: str
 ) -> None:
     wandb_server.add_run("team/project/" + "a" * 60)
@@ -302,7 +302,7 @@ def test_the_files_address_of_a_missing_file_is_not_found(wandb_server: LocalSer
     assert client.http.get("/files/team/vision/missing/a.txt").status_code == 404
 
 
-def test_addresses_are_on_the_host_that_the_client_spelled(wandb_server: LocalServer, client: Client) -> None:
+def test_urls_use_the_clients_host_spelling(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a.txt", b"a")
     port = urlsplit(wandb_server.base_url).port
     answer = client.http.post(
@@ -319,7 +319,7 @@ def test_addresses_are_on_the_host_that_the_client_spelled(wandb_server: LocalSe
     "name",
     ["a b.txt", "grüße/naïve ☃.txt", "#1", "50%", "a%2Fb", "what?", "1+1=2&3", "a;b@c:d", "'\"<>|*", "..a", "~", "-rf"],
 )
-def test_any_name_survives_both_addresses_and_an_upload(wandb_server: LocalServer, client: Client, name: str) -> None:
+def test_any_name_survives_both_urls_and_an_upload(wandb_server: LocalServer, client: Client, name: str) -> None:
     wandb_server.add_run(RUN)
     assert client.store.put(client.upload_url(name), content=name.encode()).status_code == 200
     assert (wandb_server.root / RUN / name).read_bytes() == name.encode()
@@ -373,7 +373,7 @@ def test_only_what_was_signed_is_served(wandb_server: LocalServer, client: Clien
     assert (wandb_server.root / RUN / "a.txt").read_bytes() == b"a"
 
 
-def test_an_object_that_has_gone_is_no_such_key(wandb_server: LocalServer, client: Client) -> None:
+def test_deleted_object_is_no_such_key(wandb_server: LocalServer, client: Client) -> None:
     path = wandb_server.add_file(RUN, "a.txt", b"a")
     url = client.node("a.txt")["directUrl"]
     path.unlink()
@@ -413,9 +413,7 @@ def test_a_malformed_or_multiple_range_is_ignored(wandb_server: LocalServer, cli
     ("data", "header"),
     [(b"0123456789", "bytes=10-"), (b"0123456789", "bytes=-0"), (b"", "bytes=0-0"), (b"", "bytes=-5")],
 )
-def test_a_range_without_a_byte_is_not_satisfiable(
-    wandb_server: LocalServer, client: Client, data: bytes, header: str
-) -> None:
+def test_empty_range_is_unsatisfiable(wandb_server: LocalServer, client: Client, data: bytes, header: str) -> None:
     wandb_server.add_file(RUN, "data", data)
     answer = client.get("data", Range=header)
     assert answer.status_code == 416
@@ -437,7 +435,7 @@ def test_ranges_are_half_open_inside_and_cut_at_the_end(size: int, first: int, l
 
 
 @pytest.mark.parametrize("data", [b"", b"0123456789", LARGE], ids=["empty", "small", "large"])
-def test_head_tells_what_get_would_send(wandb_server: LocalServer, client: Client, data: bytes) -> None:
+def test_head_matches_get(wandb_server: LocalServer, client: Client, data: bytes) -> None:
     wandb_server.add_file(RUN, "data.json", data)
     whole = client.get("data.json")
     head = client.store.head(client.node("data.json")["directUrl"])
@@ -450,7 +448,7 @@ def test_head_tells_what_get_would_send(wandb_server: LocalServer, client: Clien
     assert head.headers["Content-Type"] == "application/json"
 
 
-def test_if_match_holds_an_object_fast(wandb_server: LocalServer, client: Client) -> None:
+def test_if_match_requires_the_object(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "data", b"old data")
     etag = client.get("data").headers["ETag"]
     assert etag.startswith('"')
@@ -473,7 +471,7 @@ def test_if_none_match_and_if_range_are_honoured(wandb_server: LocalServer, clie
     assert client.get("data", If_Range='"other"', Range="bytes=0-2").status_code == 200
 
 
-def test_parallel_ranges_make_up_the_whole(wandb_server: LocalServer, client: Client) -> None:
+def test_parallel_ranges_cover_the_whole(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "data", LARGE)
     url = client.node("data")["directUrl"]
     part = 300_000
@@ -495,7 +493,7 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(wandb_server: 
             answer.read()
 
 
-def test_a_file_is_described_as_wandb_does(wandb_server: LocalServer, client: Client) -> None:
+def test_file_attributes_match_wandb(wandb_server: LocalServer, client: Client) -> None:
     data = b'{"loss": 1}'
     path = wandb_server.add_file(RUN, "sub/a.json", data)
     os.utime(path, (1_700_000_000, 1_700_000_000))
@@ -509,7 +507,7 @@ def test_a_file_is_described_as_wandb_does(wandb_server: LocalServer, client: Cl
 
 
 @pytest.mark.parametrize("first", [1, 3, 7, 10_000])
-def test_pages_bring_every_file_once_in_order(wandb_server: LocalServer, client: Client, first: int) -> None:
+def test_pages_list_every_file_once_in_order(wandb_server: LocalServer, client: Client, first: int) -> None:
     names = sorted([f"{folder}{number}.txt" for folder in ("", "a/", "a/b/", "z") for number in range(3)])
     for name in names:
         wandb_server.add_file(RUN, name, name.encode())
@@ -528,7 +526,7 @@ def test_pages_bring_every_file_once_in_order(wandb_server: LocalServer, client:
     assert found == names
 
 
-def test_paging_goes_on_behind_a_file_that_was_deleted(wandb_server: LocalServer, client: Client) -> None:
+def test_paging_continues_after_a_deletion(wandb_server: LocalServer, client: Client) -> None:
     for name in "abcd":
         wandb_server.add_file(RUN, name, b"")
     first = client.files(first=2)["files"]
@@ -537,7 +535,7 @@ def test_paging_goes_on_behind_a_file_that_was_deleted(wandb_server: LocalServer
     assert client.names(first=10, after=first["pageInfo"]["endCursor"]) == ["c", "c2", "d"]
 
 
-def test_a_listing_that_is_remembered_still_sees_changes(wandb_server: LocalServer, client: Client) -> None:
+def test_cached_listing_sees_changes(wandb_server: LocalServer, client: Client) -> None:
     for name in ("a", "sub/b"):
         wandb_server.add_file(RUN, name, b"")
     for folder in (wandb_server.root / RUN, wandb_server.root / RUN / "sub"):
@@ -549,7 +547,7 @@ def test_a_listing_that_is_remembered_still_sees_changes(wandb_server: LocalServ
     assert client.names() == ["sub/b", "sub/c"]
 
 
-def test_names_bring_those_that_exist(wandb_server: LocalServer, client: Client) -> None:
+def test_names_return_existing_files(wandb_server: LocalServer, client: Client) -> None:
     for name in ("a", "b", "c"):
         wandb_server.add_file(RUN, name, b"")
     run = client.files(names=["c", "a", "missing", "../run1/b", "c", None])
@@ -566,7 +564,7 @@ def test_a_pattern_is_like(wandb_server: LocalServer, client: Client) -> None:
     assert client.names(pattern="%.json", first=1) == ["B.JSON"]
 
 
-def test_what_cannot_be_asked_is_an_error(wandb_server: LocalServer, client: Client) -> None:
+def test_invalid_query_arguments_are_errors(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a", b"")
     for variables in ({"names": ["a"], "pattern": "%"}, {"first": -1}, {"after": "no cursor"}):
         answer = client.post(FILES, run="run1", **variables)
@@ -574,7 +572,7 @@ def test_what_cannot_be_asked_is_an_error(wandb_server: LocalServer, client: Cli
         assert answer["data"]["project"]["run"]["files"] is None
 
 
-def test_what_does_not_exist_is_null(wandb_server: LocalServer, client: Client) -> None:
+def test_missing_objects_are_null(wandb_server: LocalServer, client: Client) -> None:
     query = 'query($p: String, $r: String!) { project(name: $p, entityName: "team") { run(name: $r) { id } } }'
     wandb_server.add_run(RUN)
     assert client.data(query, p="vision", r="missing") == {"project": {"run": None}}
@@ -600,7 +598,7 @@ def test_symbolic_links_are_neither_listed_nor_followed(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_query_that_is_none_is_a_bad_request(client: Client) -> None:
+def test_invalid_query_is_a_bad_request(client: Client) -> None:
     for body in (b"no json", b"[]", b'{"query": 1}', b'{"query": "{ viewer { id "}', b'{"query": "{ nothing }"}'):
         answer = client.http.post("/graphql", content=body)
         assert answer.status_code == 400
@@ -608,7 +606,7 @@ def test_a_query_that_is_none_is_a_bad_request(client: Client) -> None:
 
 
 def reference_like(pattern: str, text: str) -> bool:
-    """The definition, word for word; slow."""
+    """A literal implementation of the definition; slow."""
     if not pattern:
         return not text
     head, rest = pattern[0], pattern[1:]
@@ -622,15 +620,15 @@ def reference_like(pattern: str, text: str) -> bool:
 
 
 @given(pattern=st.text("aAb.%_\\\n", max_size=8), text=st.text("aAb.%_\\\n", max_size=8))
-def test_like_is_what_its_definition_says(pattern: str, text: str) -> None:
+def test_like_follows_its_definition(pattern: str, text: str) -> None:
     assert bool(compile_like(pattern).fullmatch(text)) == reference_like(pattern, text)
 
 
-def test_no_like_pattern_takes_for_ever() -> None:
+def test_like_patterns_take_bounded_time() -> None:
     assert not compile_like("%a" * 30 + "%b").fullmatch("a" * 2_000)
 
 
-def test_an_upload_appears_when_it_is_whole(wandb_server: LocalServer, client: Client) -> None:
+def test_upload_appears_when_complete(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "sub/model.bin", b"old")
     created = client.data(CREATE, files=["sub/model.bin"])["createRunFiles"]
     assert created["runID"] == client.files()["id"]
@@ -652,7 +650,7 @@ def test_an_upload_appears_when_it_is_whole(wandb_server: LocalServer, client: C
     assert downloaded.headers["ETag"] == answer.headers["ETag"]
 
 
-def test_an_upload_that_breaks_off_leaves_the_old_file_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_truncated_upload_keeps_the_old_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     uploads = tmp_path / ".wbfiles" / "uploads"
 
     def body() -> Iterator[bytes]:
@@ -675,7 +673,7 @@ def test_an_upload_that_breaks_off_leaves_the_old_file_alone(tmp_path: Path, cap
 @pytest.mark.parametrize(
     "name", ["", "..", "../a", "a/../../b", "/etc/a", "a\\b", "a\0b", "a//b", "a/", "./a", "C:\\a"]
 )
-def test_a_name_that_could_leave_the_run_is_refused(wandb_server: LocalServer, client: Client, name: str) -> None:
+def test_name_outside_the_run_is_refused(wandb_server: LocalServer, client: Client, name: str) -> None:
     wandb_server.add_run(RUN)
     before = sorted(wandb_server.root.rglob("*"))
     assert client.post(CREATE, files=["good", name])["data"]["createRunFiles"] is None
@@ -685,7 +683,7 @@ def test_a_name_that_could_leave_the_run_is_refused(wandb_server: LocalServer, c
 
 
 @pytest.mark.parametrize("run", ["team/vision", "team/vision/run1/more", "../vision/run1", ".wbfiles/vision/run1"])
-def test_a_run_that_could_leave_the_root_is_refused(wandb_server: LocalServer, run: str) -> None:
+def test_run_outside_the_root_is_refused(wandb_server: LocalServer, run: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be the name|expected entity/project/run_id"):
         wandb_server.add_run(run)
 
@@ -711,7 +709,7 @@ def test_files_of_an_unknown_run_cannot_be_created(client: Client) -> None:
     assert "run team/vision/run1 not found" in answer["errors"][0]["message"]
 
 
-def test_deletion_takes_the_files_and_the_folders_it_empties(wandb_server: LocalServer, client: Client) -> None:
+def test_deletion_removes_files_and_emptied_folders(wandb_server: LocalServer, client: Client) -> None:
     for name in ("a", "keep/b", "deep/er/c", "keep/d"):
         wandb_server.add_file(RUN, name, b"")
     run = client.data(FILES, run="run1")["project"]
@@ -723,7 +721,7 @@ def test_deletion_takes_the_files_and_the_folders_it_empties(wandb_server: Local
     assert [path.name for path in (wandb_server.root / RUN).iterdir()] == ["keep"]
 
 
-def test_deletion_of_what_has_gone_says_so_and_deletes_the_rest(wandb_server: LocalServer, client: Client) -> None:
+def test_deletion_reports_missing_files_and_deletes_the_rest(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a", b"")
     wandb_server.add_file(RUN, "b", b"")
     ids = [client.node(name)["id"] for name in ("a", "b")]
@@ -733,7 +731,7 @@ def test_deletion_of_what_has_gone_says_so_and_deletes_the_rest(wandb_server: Lo
     assert (wandb_server.root / RUN).is_dir()
 
 
-def test_nothing_is_deleted_where_an_id_or_the_project_is_wrong(wandb_server: LocalServer, client: Client) -> None:
+def test_wrong_id_or_project_deletes_nothing(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a", b"")
     good = client.node("a")["id"]
     run_id = client.files()["id"]
@@ -761,7 +759,7 @@ def test_a_run_is_made_and_changed(wandb_server: LocalServer, client: Client) ->
     }
 
 
-def test_what_is_known_of_a_run_outlives_the_server(tmp_path: Path) -> None:
+def test_run_attributes_outlive_the_server(tmp_path: Path) -> None:
     query = '{ project(name: "vision", entityName: "team") { run(name: "run1") { displayName tags } } }'
     given = {"entityName": "team", "modelName": "vision", "name": "run1", "displayName": "Best", "tags": ["x"]}
     with LocalServer(tmp_path) as server:
@@ -820,7 +818,7 @@ def test_runs_are_filtered(with_runs: Client, filters: str, expected: list[str])
 
 
 @pytest.mark.parametrize("filters", ['{"$where": "1"}', '{"name": {"$near": 1}}', '{"$or": 1}', "[]", "no json"])
-def test_a_filter_that_is_not_understood_is_an_error(with_runs: Client, filters: str) -> None:
+def test_unsupported_filter_is_an_error(with_runs: Client, filters: str) -> None:
     assert with_runs.post(RUNS, filters=filters)["errors"]
 
 
@@ -844,11 +842,11 @@ def test_runs_are_ordered_and_paged(with_runs: Client, order: str, expected: lis
 
 
 @pytest.mark.parametrize("order", ["created_at", "+"])
-def test_an_order_that_is_not_understood_is_an_error(with_runs: Client, order: str) -> None:
+def test_unsupported_order_is_an_error(with_runs: Client, order: str) -> None:
     assert with_runs.post(RUNS, order=order)["errors"]
 
 
-def test_requests_are_told_without_secrets(wandb_server: LocalServer, client: Client) -> None:
+def test_recorded_requests_contain_no_secrets(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a b", b"0123")
     etag = client.get("a b").headers["ETag"]
     wandb_server.clear_requests()
@@ -865,7 +863,7 @@ def test_requests_are_told_without_secrets(wandb_server: LocalServer, client: Cl
     assert wandb_server.api_key not in told
 
 
-def test_only_the_latest_requests_are_remembered(tmp_path: Path) -> None:
+def test_only_the_latest_requests_are_recorded(tmp_path: Path) -> None:
     with LocalServer(tmp_path, remembered_requests=2) as server:
         for status in (404, 404, 404):
             assert (
@@ -897,7 +895,7 @@ def test_it_is_open_only_between_start_and_close(tmp_path: Path) -> None:
         assert httpx.get(server.base_url, trust_env=False, verify=NO_TLS).status_code == 404
 
 
-def test_closing_breaks_off_downloads_and_leaves_no_thread(tmp_path: Path) -> None:
+def test_closing_aborts_downloads_and_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     server = LocalServer(tmp_path).start()
     os.truncate(server.add_file(RUN, "data", b""), 64 * MEBIBYTE)
@@ -919,7 +917,7 @@ def test_the_pytest_plugin_costs_nothing_until_it_is_used() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_a_missing_graphql_core_is_told_with_its_remedy() -> None:
+def test_missing_graphql_core_names_the_extra() -> None:
     script = (
         "import sys\n"
         "sys.modules['graphql'] = None\n"
@@ -933,8 +931,8 @@ def test_a_missing_graphql_core_is_told_with_its_remedy() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-class TestToldOfUploads:
-    """A server that lists an upload only when it is told of it."""
+class TestMarkedUploads:
+    """A server that lists an upload only after it has been marked."""
 
     @pytest.fixture
     def told(self, tmp_path: Path) -> Iterator[LocalServer]:
@@ -948,7 +946,7 @@ class TestToldOfUploads:
         with client.http, client.store:
             yield client
 
-    def test_the_old_file_stays_until_then(self, teller: Client) -> None:
+    def test_old_file_stays_until_marked(self, teller: Client) -> None:
         for name in ("a", "b"):
             assert teller.store.put(teller.upload_url(name), content=b"new").status_code == 200
         assert teller.names() == ["a"]
@@ -964,15 +962,15 @@ class TestToldOfUploads:
         assert teller.get("b").content == b"second"
         assert list((told.root / ".wbfiles" / "uploads").iterdir()) == []
 
-    def test_a_run_that_is_logged_tells_of_its_files(self, teller: Client) -> None:
+    def test_logged_run_marks_its_files(self, teller: Client) -> None:
         teller.store.put(teller.upload_url("b"), content=b"new")
         assert teller.http.post("/files/team/vision/run1/file_stream", json={"uploaded": ["b"]}).status_code == 200
         assert teller.names() == ["a", "b"]
 
-    def test_files_that_are_not_there_are_no_success(self, teller: Client) -> None:
+    def test_marking_missing_files_fails(self, teller: Client) -> None:
         assert teller.data(MARK, files=["a", "absent"])["markRunFilesUploaded"] == {"success": False}
         assert "not found" in teller.post(MARK, files=["a"], run="absent")["errors"][0]["message"]
 
-    def test_the_server_says_that_it_is_to_be_told(self, teller: Client) -> None:
+    def test_server_announces_that_uploads_must_be_marked(self, teller: Client) -> None:
         features = teller.data("{ serverInfo { features { name isEnabled } } }")["serverInfo"]["features"]
         assert features == [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}]

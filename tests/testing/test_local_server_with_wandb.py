@@ -1,4 +1,4 @@
-"""LocalServer is held to the truth by the real wandb: one run is logged, then used through ``wandb.Api()``."""
+"""Tests LocalServer with the real wandb: logs a run, then uses it with ``wandb.Api()``."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
 
 @pytest.fixture(scope="module")
 def seen(logged: Logged) -> Any:
-    """What wandb.Api() saw, as the script printed it."""
+    """The script's output of what wandb.Api() saw."""
     return json.loads(_wandb("wandb_uses_files.py", logged.server, logged.home))
 
 
@@ -86,7 +86,7 @@ def test_a_logged_run_has_what_was_saved_and_what_wandb_adds(logged: Logged) -> 
     assert json.loads(logged.files["wandb-summary.json"])["loss"] == 0.5
 
 
-def test_logging_asks_nothing_that_the_server_cannot_answer_but_telemetry(logged: Logged) -> None:
+def test_only_telemetry_is_unsupported(logged: Logged) -> None:
     refused = {request.path for request in logged.requests if request.status >= 400}
     assert {path for path in refused if not path.startswith("/sdk/otel/")} == set()
     operations = {request.operation for request in logged.requests if request.path == "/graphql"}
@@ -115,7 +115,7 @@ def test_files_are_found_by_name_and_by_pattern(seen: Any) -> None:
     assert seen["missing"] == 0
 
 
-def test_downloads_bring_the_bytes_and_heed_what_exists(logged: Logged, seen: Any) -> None:
+def test_downloads_respect_existing_files(logged: Logged, seen: Any) -> None:
     assert "File already exists" in seen["existing"]
     assert seen["exist_ok"] == "changed"
     assert (logged.home / "first" / "saved" / "model.bin").read_bytes() == _SAVED["saved/model.bin"]
@@ -129,7 +129,7 @@ def test_the_store_never_saw_the_key(logged: Logged) -> None:
     assert not any(request.authorized for request in store)
 
 
-def test_a_deleted_file_has_gone(logged: Logged, seen: Any) -> None:
+def test_deleted_file_is_gone(logged: Logged, seen: Any) -> None:
     assert seen["after_delete"] == ["saved/empty", "saved/model.bin", "saved/ä b#1%.txt"]
     assert not (logged.run / "saved" / "pending.txt").exists()
 

@@ -1,4 +1,4 @@
-"""Uploads to servers and stores that fail, over each way of requests: the old file or the new one, and clear errors."""
+"""Uploads to failing servers and stores, over each kind of transport: the old file or the new one, and clear errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from wbfiles_async import (
 
 SMALL = b"small" * 1000
 LARGE = os.urandom(8 << 20) + b"the end"
-"""More than a socket's buffers hold, so that a server that does not read stops the client."""
+"""More than a socket's buffers hold, so that a server that does not read blocks the client."""
 
 EXPIRED = refusal(403, "AccessDenied", "Request has expired").but(end="close")
 
@@ -68,7 +68,7 @@ async def upload(server: ScriptedServer, source: Path, **options: object) -> Upl
 
 
 def stored(server: ScriptedServer) -> bytes | None:
-    """What the server lists under the name, as whoever downloads it would receive it."""
+    """The server's bytes of the name, as a download would receive them."""
     node = server.files.get("a.bin")
     step = server._scripts["/store/a.bin"][0] if node else None
     return None if step is None else step.data  # type: ignore[union-attr]
@@ -83,7 +83,7 @@ BROKEN = (TransferError, "the connection to ")
 
 
 def reads_early(server: ScriptedServer, source: Path) -> bool:
-    """Whether a response is read that arrives while the body is sent: httpx's transports close the connection then."""
+    """Whether a response that arrives while the body is sent is read: httpx's transports close the connection then."""
     return server.transport.name == "ours" or source.stat().st_size == len(SMALL)
 
 
@@ -135,7 +135,7 @@ async def test_an_expired_url_is_requested_again(server: ScriptedServer, source:
 
 @ours_and_injected
 @pytest.mark.usefixtures("waits")
-async def test_a_url_that_stays_refused_is_told(server: ScriptedServer, source: Path) -> None:
+async def test_lasting_refused_url_raises(server: ScriptedServer, source: Path) -> None:
     server.put("a.bin", b"old")
     server.takes("a.bin", refusal(403, "AccessDenied").but(takes=2000, end="close"))
     kind, told = (
@@ -151,7 +151,7 @@ async def test_a_url_that_stays_refused_is_told(server: ScriptedServer, source: 
 @ours_and_injected
 @pytest.mark.parametrize(("status", "code"), [(413, ""), (400, "EntityTooLarge")])
 @pytest.mark.usefixtures("waits")
-async def test_a_file_that_is_too_large_is_told(server: ScriptedServer, source: Path, status: int, code: str) -> None:
+async def test_too_large_file_raises(server: ScriptedServer, source: Path, status: int, code: str) -> None:
     server.takes("a.bin", refusal(status, code).but(takes=2000, end="close"))
     async with client(server) as api:
         error = await error_of(TransferError, api.run(RUN).upload_file(source, source.parent))
@@ -163,7 +163,7 @@ async def test_a_file_that_is_too_large_is_told(server: ScriptedServer, source: 
 
 
 @each_transport
-async def test_a_store_that_takes_nothing_is_given_up(server: ScriptedServer, large: Path) -> None:
+async def test_store_that_reads_nothing_times_out(server: ScriptedServer, large: Path) -> None:
     os.truncate(large, 64 << 20)
     server.takes("a.bin", Answer(takes=2000, unread=True))
     async with client(server, stall_seconds=0.5, attempts=1) as api:
@@ -174,8 +174,8 @@ async def test_a_store_that_takes_nothing_is_given_up(server: ScriptedServer, la
 
 
 @each_transport
-async def test_a_store_that_does_not_answer_is_given_up(server: ScriptedServer, tmp_path: Path) -> None:
-    (tmp_path / "a.bin").write_bytes(SMALL)  # of a large file, what the system may hold is waited for a minute longer
+async def test_silent_store_times_out(server: ScriptedServer, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(SMALL)  # for a large file, the system's buffers get a minute longer
     server.takes("a.bin", Answer(unread=True))
     async with client(server, stall_seconds=0.5, attempts=1) as api:
         async with asyncio.timeout(20):
@@ -185,7 +185,7 @@ async def test_a_store_that_does_not_answer_is_given_up(server: ScriptedServer, 
 
 @each_transport
 async def test_a_slow_store_is_no_fault(server: ScriptedServer, source: Path) -> None:
-    """What takes longer than a window in all, and moves in each, goes on."""
+    """A file that takes longer than a window, but progresses in each, continues."""
     gate = asyncio.Event()
     asyncio.get_running_loop().call_later(1.0, gate.set)
 
@@ -200,7 +200,7 @@ async def test_a_slow_store_is_no_fault(server: ScriptedServer, source: Path) ->
 
 @each_transport
 @pytest.mark.parametrize("wrong", [SMALL[::-1], SMALL[:-1]])
-async def test_bytes_that_a_store_damaged_are_sent_again(server: ScriptedServer, tmp_path: Path, wrong: bytes) -> None:
+async def test_bytes_damaged_by_the_store_are_sent_again(server: ScriptedServer, tmp_path: Path, wrong: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(SMALL)
 
     def damage(seen: Seen) -> Answer:
@@ -219,7 +219,7 @@ async def test_bytes_that_a_store_damaged_are_sent_again(server: ScriptedServer,
 
 @ours_and_injected
 @pytest.mark.usefixtures("waits")
-async def test_a_file_that_never_appears_is_told(server: ScriptedServer, source: Path) -> None:
+async def test_never_listed_file_raises(server: ScriptedServer, source: Path) -> None:
     server.takes("a.bin", Answer())
     async with client(server, time_budget=300.0) as api:
         error = await error_of(TransferError, api.run(RUN).upload_file(source, source.parent))
@@ -228,7 +228,7 @@ async def test_a_file_that_never_appears_is_told(server: ScriptedServer, source:
 
 @ours_and_injected
 @pytest.mark.usefixtures("waits")
-async def test_a_server_that_cannot_be_told_is_named(server: ScriptedServer, source: Path) -> None:
+async def test_unmarkable_server_is_named(server: ScriptedServer, source: Path) -> None:
     server.put("a.bin", b"old")
     server.marks_uploads = False
     server.takes("a.bin", Answer())
@@ -241,8 +241,8 @@ async def test_a_server_that_cannot_be_told_is_named(server: ScriptedServer, sou
 
 
 @ours_and_injected
-async def test_a_server_that_hears_late_is_waited_for(server: ScriptedServer, source: Path) -> None:
-    """W&B's cloud lists an upload a moment after its store took it."""
+async def test_late_listing_is_waited_for(server: ScriptedServer, source: Path) -> None:
+    """W&B's cloud lists an upload shortly after its store received it."""
     server.put("a.bin", b"old")
 
     def later(seen: Seen) -> Answer:
@@ -263,7 +263,7 @@ async def test_a_server_that_hears_late_is_waited_for(server: ScriptedServer, so
 
 
 @ours_and_injected
-async def test_an_old_server_without_features_is_used_all_the_same(server: ScriptedServer, source: Path) -> None:
+async def test_old_server_without_features_works(server: ScriptedServer, source: Path) -> None:
     server.marks_uploads = False
 
     def old(seen: Seen) -> Answer:
@@ -277,7 +277,7 @@ async def test_an_old_server_without_features_is_used_all_the_same(server: Scrip
 
 
 @each_transport
-async def test_only_what_the_server_wants_goes_with_the_bytes(server: ScriptedServer, source: Path) -> None:
+async def test_only_requested_header_fields_are_sent(server: ScriptedServer, source: Path) -> None:
     server.upload_headers = ["x-ms-blob-type: BlockBlob", "X-Odd:a:b", "Content-Length: 1", "Host: elsewhere.example"]
     assert (await upload(server, source)).uploaded == 1
     (seen,) = sent(server)
@@ -288,7 +288,7 @@ async def test_only_what_the_server_wants_goes_with_the_bytes(server: ScriptedSe
 
 
 @ours_and_injected
-async def test_header_fields_that_cannot_be_sent_are_told(server: ScriptedServer, source: Path) -> None:
+async def test_invalid_header_fields_raise(server: ScriptedServer, source: Path) -> None:
     server.upload_headers = ["no field"]
     async with client(server) as api:
         error = await error_of(ApiError, api.run(RUN).upload_file(source, source.parent))
@@ -319,7 +319,7 @@ async def test_a_redirect_to_a_get_is_no_upload(server: ScriptedServer, source: 
 
 
 @ours_and_injected
-async def test_a_redirect_without_end_is_told(server: ScriptedServer, source: Path) -> None:
+async def test_endless_redirect_raises(server: ScriptedServer, source: Path) -> None:
     server.takes("a.bin", redirect(server.url("/upload/a.bin"), 307))
     async with client(server) as api:
         error = await error_of(TransferError, api.run(RUN).upload_file(source, source.parent))
@@ -327,7 +327,7 @@ async def test_a_redirect_without_end_is_told(server: ScriptedServer, source: Pa
 
 
 @ours_and_injected
-async def test_urls_below_the_server_itself_are_taken_with_credentials(server: ScriptedServer, source: Path) -> None:
+async def test_urls_of_the_server_get_credentials(server: ScriptedServer, source: Path) -> None:
     def proxied(seen: Seen) -> Answer:
         if "createRunFiles" not in json.loads(seen.body)["query"]:
             return server.answer_api(seen)
@@ -343,7 +343,7 @@ async def test_urls_below_the_server_itself_are_taken_with_credentials(server: S
 
 @ours_and_injected
 @pytest.mark.parametrize("url", ["s3://bucket/a.bin", "//elsewhere.example/a", "http://user:pass@elsewhere.example/a"])
-async def test_urls_that_nothing_can_be_sent_to_are_told(server: ScriptedServer, source: Path, url: str) -> None:
+async def test_unusable_urls_raise(server: ScriptedServer, source: Path, url: str) -> None:
     def odd(seen: Seen) -> Answer:
         if "createRunFiles" not in json.loads(seen.body)["query"]:
             return server.answer_api(seen)
@@ -395,7 +395,7 @@ async def test_an_api_that_refuses_ends_the_upload(server: ScriptedServer, sourc
 
 
 @ours_and_injected
-async def test_a_mark_that_fails_is_told(server: ScriptedServer, source: Path) -> None:
+async def test_failed_mark_raises(server: ScriptedServer, source: Path) -> None:
     def refuse(seen: Seen) -> Answer:
         if "markRunFilesUploaded" in json.loads(seen.body)["query"]:
             return graphql_answer({"markRunFilesUploaded": {"success": False}})
@@ -449,14 +449,14 @@ async def test_a_cancelled_upload_leaves_the_old_file(server: ScriptedServer, la
 
 @ours_and_injected
 @pytest.mark.parametrize("turns", [*range(0, 60, 3), 80, 120])
-async def test_cancelled_in_any_turn_the_server_has_the_old_file_or_the_new_one(
+async def test_cancelled_at_any_step_leaves_a_whole_file_on_the_server(
     server: ScriptedServer, tmp_path: Path, turns: int
 ) -> None:
     (tmp_path / "a.bin").write_bytes(SMALL)
     server.put("a.bin", b"old")
     async with client(server) as api:
         run = api.run(RUN)
-        await run.files().count()  # what is loaded and connected at the first use takes turns of its own
+        await run.files().count()  # lazy imports and the first connection take additional iterations
         others = asyncio.all_tasks() - server.tasks
         task = asyncio.create_task(run.upload_file(tmp_path / "a.bin", tmp_path))
         for _ in range(turns):
@@ -473,7 +473,7 @@ async def test_cancelled_in_any_turn_the_server_has_the_old_file_or_the_new_one(
 
 
 @pytest.mark.usefixtures("waits")
-async def test_a_connection_that_was_closed_meanwhile_costs_no_try(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_stale_upload_connection_costs_no_attempt(server: ScriptedServer, tmp_path: Path) -> None:
     for name in ("a.bin", "b.bin"):
         (tmp_path / name).write_bytes(SMALL)
     async with client(server, attempts=1) as api:
@@ -499,7 +499,7 @@ async def test_one_failure_does_not_stop_the_others(server: ScriptedServer, tmp_
     assert {result.name: result.status for result in results} == {"a": "uploaded", "b": "failed", "c": "uploaded"}
 
 
-async def test_a_file_that_is_gone_by_then_fails_alone(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_file_removed_meanwhile_fails_alone(server: ScriptedServer, tmp_path: Path) -> None:
     folder = tmp_path / "several"
     folder.mkdir()
     for name in ("a", "b"):
@@ -517,14 +517,14 @@ async def test_a_file_that_is_gone_by_then_fails_alone(server: ScriptedServer, t
     assert report.uploaded == 1
 
 
-async def test_uploads_keep_to_the_rate(server: ScriptedServer, large: Path, waits: list[float]) -> None:
+async def test_uploads_respect_the_rate_limit(server: ScriptedServer, large: Path, waits: list[float]) -> None:
     report = await upload(server, large, limit_rate=1 << 20)
     assert (report.uploaded, stored(server)) == (1, LARGE)
     assert sum(waits) > len(LARGE) / (1 << 20) - 1
 
 
 async def test_no_signature_is_logged(server: ScriptedServer, source: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The fixture of the server looks for secrets; here that there is something to look at."""
+    """The server's fixture searches for secrets; this test checks that something was logged."""
     caplog.set_level(logging.DEBUG)
     server.takes("a.bin", refusal(500, "InternalError"), server.keep)
     assert (await upload(server, source)).uploaded == 1
@@ -532,7 +532,7 @@ async def test_no_signature_is_logged(server: ScriptedServer, source: Path, capl
 
 
 class Meddler:
-    """Changes a file when its first bytes are sent, and then lets the server read on."""
+    """Changes a file when its first bytes are sent, then lets the server continue reading."""
 
     def __init__(self, change: Callable[[Path], None], path: Path, reads_on: asyncio.Event) -> None:
         self._change = change
@@ -582,7 +582,7 @@ CHANGES: Mapping[str, Callable[[Path], None]] = {
 async def test_a_file_that_changes_while_it_is_sent_is_not_uploaded(
     server: ScriptedServer, large: Path, change: str, verify: bool
 ) -> None:
-    os.truncate(large, 32 << 20)  # more than all buffers on the way hold
+    os.truncate(large, 32 << 20)  # more than all buffers in between hold
     server.put("a.bin", b"old")
     server.takes("a.bin")
     server.reads_on = asyncio.Event()

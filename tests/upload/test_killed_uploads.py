@@ -1,4 +1,4 @@
-"""An upload that is killed leaves the old file, and is finished by repeating it."""
+"""A killed upload leaves the old file, and a repetition completes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The md5 of blocks that a thread beside computes, and what happens where there is no such thread."""
+"""The md5 of blocks, computed in another thread, or without one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused(_: Callable[[], None]) -> Future[None]:
 
 
 def never_begun(_: Callable[[], None]) -> Future[None]:
-    """Queue the work behind that of a thread which never ends."""
+    """Queue the work behind a thread that never ends."""
     return Future()
 
 
@@ -49,7 +49,7 @@ def test_the_md5_is_that_of_all_blocks(way: str, size: int, monkeypatch: pytest.
         assert md5.value() == hashlib.md5(data).digest()
 
 
-def test_a_buffer_is_used_again_only_when_it_is_digested() -> None:
+def test_buffer_is_reused_only_after_hashing() -> None:
     gate = threading.Event()
     threads = WorkerThreads("test-md5")
 
@@ -74,7 +74,7 @@ def test_a_buffer_is_used_again_only_when_it_is_digested() -> None:
 
 
 @pytest.mark.parametrize("way", BEGIN)
-def test_whoever_leaves_early_leaves_no_thread_at_work(way: str) -> None:
+def test_early_exit_leaves_no_thread(way: str) -> None:
     ended: list[Future[None]] = []
 
     def begin(work: Callable[[], None]) -> Future[None]:

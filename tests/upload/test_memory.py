@@ -1,4 +1,4 @@
-"""Uploads take little memory, and never hold up the event loop."""
+"""Uploads use little memory, and never block the event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIB = 1 << 30
 
 
 class Sink:
-    """A store that receives bodies in a thread of its own, and keeps nothing but their length."""
+    """A store that receives bodies in its own thread, and keeps only their length."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -56,7 +56,7 @@ def sink() -> Iterator[Sink]:
     store.close()
 
 
-async def test_a_gigabyte_takes_a_few_megabytes(server: ScriptedServer, sink: Sink, tmp_path: Path) -> None:
+async def test_gigabyte_upload_takes_little_memory(server: ScriptedServer, sink: Sink, tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.touch()
     os.truncate(path, GIB)
@@ -81,10 +81,10 @@ async def test_a_gigabyte_takes_a_few_megabytes(server: ScriptedServer, sink: Si
     assert peak < 24 << 20
 
 
-async def test_the_loop_turns_while_a_slow_disk_is_read(
+async def test_loop_runs_while_a_slow_disk_is_read(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading, looking and walking are slow here; none of it is done in the loop's thread."""
+    """Reading, stat calls and walks are slow here; none of them runs in the event loop's thread."""
     folder = tmp_path / "slow"
     folder.mkdir()
     for name in ("small", "large"):

@@ -1,4 +1,4 @@
-"""Uploads to a W&B server: what arrives, what is left as it is, and what is refused before anything is sent."""
+"""Uploads to a W&B server: uploaded and skipped files, and refusals before anything is sent."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def puts(server: LocalServer) -> int:
     return sum(request.method == "PUT" for request in server.requests)
 
 
-async def test_a_folder_arrives_as_it_is(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+async def test_folder_is_uploaded_unchanged(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     results: list[FileResult] = []
     report = await run.upload(source, source, on_result=results.append)
     assert uploaded(wandb) == contents(source)
@@ -89,7 +89,7 @@ async def test_a_folder_arrives_as_it_is(wandb: LocalServer, run: AsyncRun, sour
     assert "Upload to" in report._repr_html_()
 
 
-async def test_what_was_uploaded_can_be_downloaded(run: AsyncRun, source: Path, tmp_path: Path) -> None:
+async def test_uploaded_files_can_be_downloaded(run: AsyncRun, source: Path, tmp_path: Path) -> None:
     await run.upload(source, source)
     await run.download(tmp_path / "back")
     back = contents(tmp_path / "back")
@@ -97,7 +97,7 @@ async def test_what_was_uploaded_can_be_downloaded(run: AsyncRun, source: Path, 
     assert back == contents(source)
 
 
-async def test_names_begin_below_the_root(
+async def test_names_are_relative_to_the_root(
     wandb: LocalServer, run: AsyncRun, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(source.parent)
@@ -113,9 +113,7 @@ async def test_a_second_upload_sends_nothing(wandb: LocalServer, run: AsyncRun, 
     assert (report.kept, report.uploaded, report.verified, puts(wandb)) == (4, 0, 4, before)
 
 
-async def test_what_differs_is_replaced_also_where_its_length_does_not(
-    wandb: LocalServer, run: AsyncRun, source: Path
-) -> None:
+async def test_changed_file_of_the_same_length_is_replaced(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     await run.upload(source, source)
     (source / "small.json").write_bytes(b"[]")
     (source / "sub" / "large.bin").write_bytes(LARGE[::-1])
@@ -200,7 +198,7 @@ async def test_a_local_file_is_uploaded_under_another_name(wandb: LocalServer, r
     assert uploaded(wandb) == {"other/name": b"{}"}
 
 
-async def test_progress_hears_of_every_byte(run: AsyncRun, source: Path) -> None:
+async def test_progress_counts_every_byte(run: AsyncRun, source: Path) -> None:
     heard: dict[str, list[Any]] = {}
 
     class Ear:
@@ -220,7 +218,7 @@ async def test_progress_hears_of_every_byte(run: AsyncRun, source: Path) -> None
     assert heard == {name: [len(data), len(data), "finished"] for name, data in contents(source).items()}
 
 
-async def test_what_a_callback_raises_ends_the_upload(run: AsyncRun, source: Path) -> None:
+async def test_exception_in_a_callback_ends_the_upload(run: AsyncRun, source: Path) -> None:
     def refuse(_: FileResult) -> None:
         raise ZeroDivisionError
 
@@ -249,9 +247,9 @@ async def test_without_verification_no_md5_is_compared(wandb: LocalServer, sourc
 
 
 class TestRefusals:
-    """What cannot be uploaded is told before anything is sent, or by itself, and the rest arrives."""
+    """Invalid paths are reported before anything is sent; other failures affect single files."""
 
-    async def test_nothing_is_sent_for_paths_that_cannot_be(
+    async def test_invalid_paths_send_nothing(
         self, wandb: LocalServer, run: AsyncRun, source: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(source)
@@ -303,7 +301,7 @@ class TestRefusals:
         await run.upload([tmp_path / "named", tmp_path / "folder"], tmp_path)
         assert uploaded(wandb).keys() == {"named", "folder/large.bin", f"folder/deeper/{ODD}"}
 
-    async def test_what_is_no_file_is_never_opened(self, run: AsyncRun, source: Path) -> None:
+    async def test_special_files_are_never_opened(self, run: AsyncRun, source: Path) -> None:
         os.mkfifo(source / "pipe")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(source / "socket"))
@@ -316,7 +314,7 @@ class TestRefusals:
             await run.upload_file(source / "pipe", source)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    async def test_what_may_not_be_read_fails_alone(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+    async def test_unreadable_file_fails_alone(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
         (source / "small.json").chmod(0)
         (source / "sub" / "deeper").chmod(0)
         try:
@@ -327,7 +325,7 @@ class TestRefusals:
         assert all(isinstance(failure.error, LocalReadError) for failure in report.failures)
         assert uploaded(wandb).keys() == {"empty", "sub/large.bin"}
 
-    async def test_names_that_nobody_could_download_are_refused(
+    async def test_names_invalid_for_downloads_are_refused(
         self, wandb: LocalServer, run: AsyncRun, source: Path
     ) -> None:
         (source / "line\nbreak").write_bytes(b"x")
@@ -338,7 +336,7 @@ class TestRefusals:
         assert {type(failure.error) for failure in report.failures} == {UnsafePathError}
         assert all("cannot be uploaded as it is named" in str(failure.error) for failure in report.failures)
 
-    async def test_a_name_that_the_server_refuses_fails_alone(
+    async def test_name_refused_by_the_server_fails_alone(
         self, wandb: LocalServer, run: AsyncRun, source: Path
     ) -> None:
         (source / "back\\slash").write_bytes(b"x")
@@ -347,16 +345,14 @@ class TestRefusals:
         assert "cannot be the name of a run's file" in str(report.failures[0].error)
         assert report.uploaded == 4
 
-    async def test_our_own_left_overs_stay_at_home(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+    async def test_own_temporary_files_are_not_uploaded(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
         (source / ".wbfiles-state").write_bytes(b"x")
         (source / ".wbfiles-run").write_bytes(b"x")
         (source / ".large.bin.0123.wbfiles-part").write_bytes(b"x")
         assert (await run.upload(source, source)).uploaded == 4
         assert not any("wbfiles" in name for name in uploaded(wandb))
 
-    async def test_a_file_is_uploaded_once_however_often_it_is_given(
-        self, wandb: LocalServer, run: AsyncRun, source: Path
-    ) -> None:
+    async def test_file_given_twice_is_uploaded_once(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
         twice = [
             source / "sub",
             source / "sub" / "large.bin",
@@ -366,20 +362,20 @@ class TestRefusals:
         report = await run.upload(twice, source)
         assert (report.files, report.uploaded) == (3, 3)
 
-    async def test_a_run_that_does_not_exist_is_told(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+    async def test_missing_run_is_reported(self, wandb: LocalServer, run: AsyncRun, source: Path) -> None:
         missing = AsyncRun(run._client, run._path.__class__("team", "project", "nope"))
         for raise_on_error in (True, False):
             with pytest.raises(RunNotFoundError):
                 await missing.upload(source, source, raise_on_error=raise_on_error)
         assert puts(wandb) == 0
 
-    async def test_refused_credentials_are_told(self, wandb: LocalServer, source: Path) -> None:
+    async def test_refused_credentials_are_reported(self, wandb: LocalServer, source: Path) -> None:
         async with AsyncApi(base_url=wandb.base_url, api_key="0" * 40) as api:
             with pytest.raises(AuthenticationError):
                 await api.run(RUN).upload(source, source)
 
 
-async def test_the_next_upload_takes_what_is_there_then(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+async def test_next_upload_reads_the_file_again(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     (source / "small.json").write_bytes(b"[1]")
     file = await run.upload_file(source / "small.json", source)
     assert base64.b64decode(file.md5 or "") == hashlib.md5(b"[1]").digest()

@@ -1,4 +1,4 @@
-"""What we upload, the real wandb finds and downloads; and what it uploads, we do."""
+"""Uploads of this package can be downloaded with the real wandb, and the reverse."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["hears of uploads", "is told of uploads"])
-def test_each_downloads_what_the_other_uploaded(tmp_path: Path, told: bool) -> None:
+def test_each_client_downloads_uploads_of_the_other(tmp_path: Path, told: bool) -> None:
     ours, theirs = written(tmp_path / "ours", OURS), written(tmp_path / "theirs", THEIRS)
     with LocalServer(tmp_path / "served", entity="team", told_of_uploads=told) as server:
         server.add_run(RUN)
