@@ -49,14 +49,14 @@ __version__ = "0.1.0"
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        # For scripts that say `import wbfiles_async as wandb`.
+        # For scripts with `import wbfiles_async as wandb`.
         from wbfiles_async._async.unsupported import MODULE, raise_missing
 
         raise_missing(__name__, name, MODULE, "the package wandb")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 
 
-# The application decides what is shown; without this, Python would print warnings of its own accord.
+# The application decides what is shown; without this handler, Python would print warnings.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Decide what is worth another attempt and how long to wait before it. Reads no clock and draws no chance."""
+"""Decide what to retry and how long to wait before. Reads no clock and no random numbers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Final
 
 __all__ = ["MAX_DELAY", "MAX_RETRY_AFTER", "delay", "is_transient", "parse_retry_after"]
 
-# Most faults are a lost connection or one busy server and are over at once.
+# Most faults are a lost connection or a busy server, and pass at once.
 _FIRST_DELAY: Final = 0.1  # seconds
 # Longer waits only add idle time once a store is back.
 MAX_DELAY: Final = 30.0  # seconds
-# A server may ask for more than our own back-off would wait, but neither for an hour nor for ever.
+# A server may ask for more than our own back-off, but not for an hour.
 MAX_RETRY_AFTER: Final = 300.0  # seconds
 # Spreads the clients that all received the same time.
 _RETRY_AFTER_SPREAD: Final = 0.1
 
-# 408 and 425 say so themselves; 429 is a throttle.
+# 408 and 425 by definition; 429 is throttling.
 _TRANSIENT_BELOW_500: Final = frozenset({408, 425, 429})
-# Not Implemented and HTTP Version Not Supported do not heal.
+# Not Implemented and HTTP Version Not Supported are permanent.
 _PERMANENT_FROM_500: Final = frozenset({501, 505})
 
 _SECONDS: Final = re.compile(r"[0-9]{1,64}(?:\.[0-9]{0,64})?")
@@ -29,19 +29,19 @@ _LONGEST_DATE: Final = 64  # characters
 
 
 def is_transient(status: int) -> bool:
-    """Return whether an answer of this HTTP status may be another one a moment later."""
+    """Return whether a response of this HTTP status may differ on a retry."""
     return status in _TRANSIENT_BELOW_500 or (500 <= status <= 599 and status not in _PERMANENT_FROM_500)
 
 
 def delay(failures: int, *, retry_after: float | None, jitter: float) -> float:
     """Return how many seconds to wait before the next attempt.
 
-    Doubles with each failure up to `MAX_DELAY`; half of it is fixed, half is chance, so that neither all
-    clients come back together nor one of them at once.
+    Doubles with each failure up to `MAX_DELAY`. Half of it is random, so that clients do not all return together,
+    and none returns at once.
 
     Args:
         failures: Failed attempts so far, 1 or more.
-        retry_after: Seconds the server asked for; never waits less, but for the bound `MAX_RETRY_AFTER`.
+        retry_after: Seconds requested by the server: the minimum, up to `MAX_RETRY_AFTER`.
         jitter: A random number in ``[0, 1)``.
     """
     doublings = min(max(failures, 1) - 1, 16)
@@ -52,14 +52,14 @@ def delay(failures: int, *, retry_after: float | None, jitter: float) -> float:
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks to wait from now, at most `MAX_RETRY_AFTER`.
+    """Return the seconds to wait according to a ``Retry-After`` header, at most `MAX_RETRY_AFTER`.
 
     Args:
         value: Seconds, whole or with a fraction, or one of HTTP's three forms of a date.
         now: Seconds since the epoch.
 
     Returns:
-        ``None`` if there is no header or it makes no sense; 0 for a date that has passed.
+        ``None`` if the header is missing or invalid; 0 for a past date.
 
     Source:
         RFC 9110 sections 10.2.3 and 5.6.7.
@@ -72,10 +72,10 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
 
 
 def _epoch(text: str) -> float | None:
-    """Read a date in any of HTTP's forms, and in mail's (other zones, days of one digit), which some servers send."""
+    """Parse a date in any form of HTTP, or of mail (other zones, one-digit days), which some servers send."""
     try:
         moment = parsedate_to_datetime(text[:_LONGEST_DATE])
-        # The form of C's asctime() names no zone, and means UTC.
+        # The form of C's asctime() has no zone, and means UTC.
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Time, as the package reads it and waits for it; handed in, so that tests let it pass as they like."""
+"""The clock of the package, a parameter so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Clock"]
 
 @attrs.frozen
 class Clock:
-    """Reads the time, waits, and draws chance.
+    """Reads the time, waits, and draws random numbers.
 
     Attributes:
-        monotonic: Returns seconds that never go back.
-        sleep: Waits for so many seconds.
+        monotonic: Returns monotonic seconds.
+        sleep: Waits for this many seconds.
         jitter: Returns a random number in ``[0, 1)``.
     """
 

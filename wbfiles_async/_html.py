@@ -1,7 +1,7 @@
-"""What a notebook shows of the objects: small tables, in whatever colours its theme has. Performs no I/O.
+"""HTML of the objects for notebooks: small tables, in the colours of the theme.
 
-Names come from a server and can be anything: everything is escaped here, and nowhere else.
-URLs are not shown at all.
+Performs no I/O. Names come from a server and can be anything: everything is escaped here, and nowhere else. URLs are
+not shown at all.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from wbfiles_async._models import FileAttributes
 from wbfiles_async._text import counted, local_time, printable, size_of
 
 ROWS = 10
-"""Files, runs or failures that are shown; of others the number alone."""
+"""Maximum files, runs or failures shown; of others only the number."""
 
 
 class Row(Protocol):
-    """What is one line of a table."""
+    """A row of a table."""
 
     _noun: ClassVar[str]
     _columns: ClassVar[tuple[str, ...]]
 
     def _row(self) -> tuple[str, ...]:
-        """Return what stands in the columns, known without a request."""
+        """Return the columns, known without a request."""
         ...
 
 
@@ -45,10 +45,10 @@ def run_html(path: str) -> str:
 
 
 def file_html(file: FileAttributes, run: str) -> str:
-    """Show a file; of what is not known, nothing.
+    """Show a file; unknown attributes are omitted.
 
     Args:
-        file: What the server says of it.
+        file: The file's attributes.
         run: The path of its run; empty if it has none.
     """
     facts = {
@@ -62,21 +62,21 @@ def file_html(file: FileAttributes, run: str) -> str:
 
 
 def listing_html(kind: str, of: str, listed: Sequence[Row], *, complete: bool, trouble: str = "") -> str:
-    """Show a listing as far as it has come.
+    """Show a listing as far as it has been read.
 
     Args:
-        kind: What is listed, ``Files`` or ``Runs``.
-        of: Of which run or project, and what of it.
-        listed: What is known without a request.
-        complete: Whether this is all.
-        trouble: Why nothing is listed; empty if nothing went wrong.
+        kind: ``Files`` or ``Runs``.
+        of: The run or project, and the selection.
+        listed: The listed items.
+        complete: Whether these are all.
+        trouble: Why nothing is listed; empty without an error.
     """
     title = titled(f"{kind} of", of)
     return title + (line(trouble) if trouble else rows_html(listed, complete=complete))
 
 
 def rows_html(listed: Sequence[Row], *, complete: bool) -> str:
-    """Show the first of some files or runs, and how many there are."""
+    """Show the first of some files or runs, and their number."""
     if not listed:
         return line("none" if complete else "not listed yet; to_list() lists them")
     first, number = listed[0], counted(len(listed), listed[0]._noun)
@@ -86,12 +86,12 @@ def rows_html(listed: Sequence[Row], *, complete: bool) -> str:
 
 
 def file_row(file: FileAttributes) -> tuple[str, ...]:
-    """Return what a table of files shows of one."""
+    """Return a file's row in a table of files."""
     return file.name, "-" if file.size_bytes is None else size_of(file.size_bytes), file.mimetype or "-"
 
 
 def titled(kind: str, name: str) -> str:
-    """Show what kind of thing has a name."""
+    """Show a kind and a name."""
     return f"<div>{kind} <b>{_escaped(name)}</b></div>"
 
 

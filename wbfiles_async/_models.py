@@ -1,4 +1,4 @@
-"""The values that travel between the layers. Performs no I/O."""
+"""The values passed between the layers. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen
 class RunPath:
-    """Where a run lives: ``entity/project/run_id``.
+    """The path of a run: ``entity/project/run_id``.
 
     Attributes:
         entity: User or team; empty until the default entity is known.
@@ -27,7 +27,7 @@ class RunPath:
 
 @attrs.frozen
 class ProjectPath:
-    """Where a project lives: ``entity/project``.
+    """The path of a project: ``entity/project``.
 
     Attributes:
         entity: User or team; empty until the default entity is known.
@@ -47,21 +47,20 @@ def _place_of(url: str | None) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class FileAttributes:
-    """What the server says of one file, validated.
+    """The server's attributes of one file, validated.
 
-    Two are equal where they say the same of the file; of URLs the place counts and not the signature, which
-    is another one in each answer.
+    Two are equal if all attributes are; URLs are compared without their signature, which differs in each response.
 
     Attributes:
         id: The file's own id.
         name: Its name in the run, with ``/`` between folders.
-        url: On the API's host: wants credentials, redirects to a signed URL. For a reference file its URI.
+        url: On the API's host: requires credentials, redirects to a signed URL. For a reference file its URI.
         direct_url: Signed, expiring URL of the store. For a reference file the same URI as ``url``.
-        size_bytes: Length in bytes; ``None`` if the server does not know.
-        md5: As the server sends it, base64 of 16 bytes where it is well-formed; ``None`` if absent.
+        size_bytes: Length in bytes; ``None`` if unknown.
+        md5: As the server sends it, base64 of 16 bytes if well-formed; ``None`` if absent.
         mimetype: The media type, if known.
         updated_at: Time of the last change, as the server writes it.
-        stripped: Whether signatures were taken out of the URLs, as pickling does: they show the place, no more.
+        stripped: Whether signatures were removed from the URLs, as by pickling, so that they only identify the object.
     """
 
     id: str
@@ -83,17 +82,17 @@ EXISTING: tuple[Existing, ...] = get_args(Existing)
 FileStatus = Literal["downloaded", "uploaded", "kept", "deleted", "planned", "failed"]
 
 MARKS_UPLOADS = "MARK_RUN_FILES_UPLOADED"
-"""The feature of servers that are told of uploads by a mutation."""
+"""The feature of servers on which uploads must be marked by a mutation."""
 
 
 @attrs.frozen(kw_only=True)
 class UploadUrl:
-    """Where the bytes of one file are to be put.
+    """The upload target of one file.
 
     Attributes:
         name: The file's name in the run.
         url: Signed and expiring, or of the API's own host.
-        headers: Header fields that go with the bytes; some stores count them into the signature.
+        headers: Header fields to send with the bytes; some stores include them in the signature.
     """
 
     name: str

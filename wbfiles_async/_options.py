@@ -24,7 +24,7 @@ __all__ = [
 ADAPTIVE: Final = "adaptive"
 
 SMALLEST_PART = 64 << 10
-"""Bytes of a part at least: below that the requests' own heads and waiting outweigh what they bring."""
+"""Minimum bytes of a part: with fewer, heads and latency of the requests dominate."""
 
 
 def _count(options: object, field: attrs.Attribute[int], value: object) -> None:
@@ -182,17 +182,17 @@ def changed(options: TransferOptions, changes: OptionChanges) -> TransferOptions
 
 
 PER_PAGE = 1000
-"""Files that one request lists. W&B's own client requests as many in places; larger pages fail on some servers."""
+"""Files per request. W&B's own client uses the same number in places; larger pages fail on some servers."""
 
 RUNS_PER_PAGE = 50
-"""Runs that one request lists, as with W&B's own client. Each may bring files along, ``PER_PAGE`` in all."""
+"""Runs per request, as in W&B's own client. They may include files, ``PER_PAGE`` in total."""
 
 PROJECTS_PER_PAGE = 200
-"""Projects that one request lists, as with W&B's own client."""
+"""Projects per request, as in W&B's own client."""
 
 BLOCK_SIZE = 512 << 10
-"""Bytes that an open file requests at least. Formats that are read in pieces (zip, parquet, HDF5) seldom want more at
-once, and on a link of 100 MB/s so much takes 5 ms, which is less than a request does."""
+"""Minimum bytes per request of an open file. Formats that are read in pieces (zip, parquet, HDF5) rarely need more
+at once, and at 100 MB/s this takes 5 ms, less than a request's latency."""
 
 LAYOUT = "{run}"
-"""Where the files of each of many runs go: names such as ``config.yaml`` are those of every run."""
+"""The default layout of many runs, since names such as ``config.yaml`` exist in every run."""

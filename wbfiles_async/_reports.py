@@ -60,7 +60,7 @@ class FileResult:
 
 @attrs.frozen(kw_only=True)
 class DownloadReport:
-    """What a bulk download did. Its size does not grow with the number of files that succeeded.
+    """The report of a bulk download. Its size does not grow with the number of files that succeeded.
 
     Attributes:
         root: The folder the files were written below; the URL of a place in an object store, as a text.
@@ -132,7 +132,7 @@ class DownloadReport:
 
 @attrs.frozen(kw_only=True)
 class DeletionReport:
-    """What a bulk deletion did. Its size does not grow with the number of files that were deleted.
+    """The report of a bulk deletion. Its size does not grow with the number of files that were deleted.
 
     Attributes:
         files: Files that were considered, after ``include`` and ``exclude``.
@@ -173,7 +173,7 @@ class DeletionReport:
 
 @attrs.frozen(kw_only=True)
 class UploadReport:
-    """What an upload did. Its size does not grow with the number of files that succeeded.
+    """The report of an upload. Its size does not grow with the number of files that succeeded.
 
     Attributes:
         run: The run, ``entity/project/run_id``.

@@ -1,4 +1,4 @@
-"""What one client holds in one event loop: its http client, threads, and limits, wired together once."""
+"""The parts of one client in one event loop: HTTP client, threads, and limits, wired together once."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from wbfiles_async.errors import ConfigurationError
 __all__ = ["Session", "open_session"]
 
 MOST: int = 128
-"""Connections at most where the user states no number. A store whose answers take 50 ms to begin then gives 2,500 small
-files a second, which is as many as one process of Python can take; no store objects to so few."""
+"""Default maximum of connections. A store with a latency of 50 ms then delivers 2,500 small files per second, as
+many as one Python process can handle; no store objects to this number."""
 
 FILES_LIMIT: int = 1024
-"""Open files that a process may have where the system does not say."""
+"""Default limit of open files if the system reports none."""
 
 SLOWEST: int = 256 << 10
-"""Bytes a second that a connection must be left of a rate limit: stores drop one that takes too little."""
+"""Minimum bytes per second of a connection under a rate limit: stores drop slower ones."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class Session:
-    """The means of one client in one event loop.
+    """The parts of one client in one event loop.
 
     Attributes:
         http: Sends every request.
@@ -54,8 +54,8 @@ class Session:
         writer: Writes files to their stores.
         small_files: Downloads small files that are requested one by one.
         disk: Threads for file work.
-        authenticator: Signs in to the API; ``None`` if an injected client does.
-        is_shared: Whether http client and threads are another session's, which closes them.
+        authenticator: Provides credentials; ``None`` if an injected client has them.
+        is_shared: Whether HTTP client and threads belong to another session, which closes them.
     """
 
     http: HttpClient
@@ -71,12 +71,12 @@ class Session:
 
     @property
     def limits(self) -> StoreLimits:
-        """What each origin takes."""
+        """The limits of each origin."""
         return self.reader.requester.limits
 
     @property
     def inherited(self) -> bool:
-        """Whether this process was forked from the one that made the session; it cannot be used here."""
+        """Whether this process was forked from the one that opened the session, which cannot be used here."""
         return self._process != os.getpid()
 
     def check_loop(self) -> None:
@@ -88,7 +88,7 @@ class Session:
             )
 
     async def aclose(self) -> None:
-        """Close what is ours. Transfers in progress fail, unless another session goes on with the http client."""
+        """Close our parts. Transfers in progress fail, unless the HTTP client is another session's."""
         if not self.is_shared:
             await self.http.aclose()
         if self.http.is_closed:
@@ -172,7 +172,7 @@ def _authenticator(credentials: Credentials | None, settings: Settings, http: Ht
 def _private_stores(
     settings: Settings, options: TransferOptions, http: HttpClient, proxies: ProxyRules
 ) -> PrivateStores:
-    """Return whether stores may have private addresses; what is injected connects by its own rules."""
+    """Return whether stores may have private addresses; injected clients and transports have their own rules."""
     if options.private_stores or not http.is_ours:
         return PrivateStores(allowed=True)
     url = httpx.URL(settings.base_url)
@@ -185,7 +185,7 @@ def _private_stores(
 
 
 def _connections(options: TransferOptions) -> int:
-    """Return how many connections there may be: what the options, the process and a limited rate allow."""
+    """Return the maximum of connections by the options, the process and the rate limit."""
     stated = options.connections
     most = max(1, min(MOST, _open_files_limit() // 4)) if stated == ADAPTIVE else int(stated)
     if options.limit_rate is None:
@@ -194,11 +194,11 @@ def _connections(options: TransferOptions) -> int:
 
 
 def _open_files_limit() -> int:
-    """Return how many files this process may have open."""
+    """Return the limit of open files of this process."""
     if sys.platform == "win32":
         return FILES_LIMIT
     try:
         limit = os.sysconf("SC_OPEN_MAX")
-    except (AttributeError, ValueError, OSError):  # where it is forbidden
+    except (AttributeError, ValueError, OSError):  # if it is forbidden
         return FILES_LIMIT
     return limit if limit > 0 else FILES_LIMIT

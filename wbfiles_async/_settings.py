@@ -1,4 +1,4 @@
-"""Where the server is, and which names run paths leave out: from arguments, environment and W&B's settings files.
+"""The server's URL and the defaults of run paths: from arguments, environment and W&B's settings files.
 
 Knows no credentials and opens no connection.
 """
@@ -30,9 +30,9 @@ CLOUD_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
 """The hosts of W&B's cloud; both lead to the same deployment, with the same keys."""
 
 _DEFAULT_BASE_URL = "https://api.forge.coreweave.com"
-# The cloud's web host passes the API on below this path; the API itself is on the subdomain `api`.
+# The cloud's web host forwards the API below this path; the API itself is on the subdomain `api`.
 _FORGE_HOST, _FORGE_API_PATH = "forge.coreweave.com", "/api/wandb"
-_DEFAULT_TIMEOUT = 19.0  # what wandb.Api waits, so that a script which moves over waits as long as before
+_DEFAULT_TIMEOUT = 19.0  # as in wandb.Api, so that ported scripts wait equally long
 
 if sys.platform == "win32":
     _READ = os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT
@@ -45,22 +45,22 @@ _LONGEST_FILE = 64 << 10  # bytes; W&B's client writes a few lines
 _FILE_KEYS = ("base_url", "entity", "project")
 _VARIABLES = {"base_url": "WANDB_BASE_URL", "entity": "WANDB_ENTITY", "project": "WANDB_PROJECT"}
 _OVERRIDES = (*_FILE_KEYS, "user_agent")
-_OVERRIDES_WITHOUT_EFFECT = ("organization", "run")  # wandb.Api takes them; no file depends on them
+_OVERRIDES_WITHOUT_EFFECT = ("organization", "run")  # accepted by wandb.Api; irrelevant for files
 
 _Layer = tuple[str, Mapping[str, str]]
-"""Where values come from, as a message names it, and the values."""
+"""The name of a source in messages, and its values."""
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How W&B's server is reached and which names a short run path leaves out.
+    """The server's URL and the defaults of short run paths.
 
     Attributes:
-        base_url: Where the API is, without a slash at the end.
+        base_url: The API's URL, without a trailing slash.
         entity: User or team of a path that names none; ``None`` if not set.
         project: Project of a path that names none; ``None`` if not set.
-        timeout: Seconds that one answer of the API may take.
-        user_agent: What the library calls itself towards the server.
+        timeout: Timeout of one response of the API in seconds.
+        user_agent: The user agent.
     """
 
     base_url: str
@@ -86,24 +86,24 @@ def load_settings(
 
     From lowest to highest: the defaults, the user's settings file (``$WANDB_CONFIG_DIR/settings`` or
     ``~/.config/wandb/settings``), the folder's (``wandb/settings``), the environment, ``overrides``, the
-    other arguments. The folder's file never decides on ``base_url``: its author would be sent the user's key.
+    other arguments. The folder's file never sets ``base_url``, since its author would receive the user's key.
 
     Args:
         overrides: ``base_url``, ``entity``, ``project``, ``user_agent``; ``organization`` and ``run``, which
-            ``wandb.Api`` takes too, have no effect.
-        timeout: Seconds that one answer of the API may take.
-        base_url: Where the API is.
+            ``wandb.Api`` also accepts, have no effect.
+        timeout: Timeout of one response of the API in seconds.
+        base_url: The API's URL.
         entity: User or team of a path that names none.
         project: Project of a path that names none.
         environ: The environment's variables.
         home: The user's home folder.
         folder: The current folder.
-        own_client: Whether requests are sent by a client of ours; else settings of W&B's that have no effect need no
-            warning, since the caller's own client may hold what does the same.
+        own_client: Whether our own client sends requests; otherwise there is no warning about ineffective settings
+            of W&B, since the caller's client may have the equivalent.
 
     Raises:
-        ConfigurationError: A value cannot be used, or a settings file is malformed. A file that cannot be
-            opened is passed over with a logged warning, as W&B's client does.
+        ConfigurationError: A value cannot be used, or a settings file is malformed. A file that cannot be opened is
+            skipped with a logged warning, as by W&B's client.
     """
     user_file = expand_home(environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb", home) / "settings"
     folder_file = folder / "wandb" / "settings"
@@ -137,7 +137,7 @@ def load_settings(
 
 
 def home_folder() -> Path:
-    """Return the user's home folder; one that does not exist for a user who has none."""
+    """Return the user's home folder; a path that does not exist if there is none."""
     try:
         return Path.home()
     except RuntimeError:
@@ -150,7 +150,7 @@ def expand_home(path: str, home: Path) -> Path:
 
 
 def _choose(key: str, layers: list[_Layer]) -> tuple[str, str]:
-    """Return the value of the highest layer that has one, and where it comes from; or two empty texts."""
+    """Return the value of the highest layer that has one, and its source; or two empty texts."""
     for source, values in reversed(layers):
         if value := values.get(key, "").strip():
             return value, source
@@ -158,7 +158,7 @@ def _choose(key: str, layers: list[_Layer]) -> tuple[str, str]:
 
 
 def _read_regular(path: Path, most: int) -> bytes:
-    """Read a file that others may have put there: never waits for one, and reads none without end.
+    """Read a file that others may have written, without blocking on special files and within a bound.
 
     Args:
         path: The file.
@@ -181,7 +181,7 @@ def _read_regular(path: Path, most: int) -> bytes:
 
 
 class _Escapes(configparser.Interpolation):
-    """Reads ``%%`` as ``%``, and refuses references to other options: a few lines of them could fill the memory."""
+    """Parses ``%%`` as ``%``, and refuses references to other options, a few lines of which could fill the memory."""
 
     def before_get(
         self,
@@ -197,7 +197,7 @@ class _Escapes(configparser.Interpolation):
 
 
 def _read_file(path: Path) -> dict[str, str]:
-    """Return what a settings file of W&B's client says on the names we use."""
+    """Return the settings that we use from a settings file of W&B's client."""
     try:
         text = _read_regular(path, _LONGEST_FILE).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
@@ -207,7 +207,7 @@ def _read_file(path: Path) -> dict[str, str]:
             raise ConfigurationError(
                 f"Settings file {path} is longer than {_LONGEST_FILE:,} bytes. Repair or remove it."
             ) from None
-        # Such as the folder of another user, in a container that runs under any number.
+        # Such as another user's folder, in a container with an arbitrary user id.
         logger.warning("settings file %s cannot be read and is not used: %s", path, error.strerror)
         return {}
     except UnicodeDecodeError:
@@ -218,8 +218,8 @@ def _read_file(path: Path) -> dict[str, str]:
         known = (*_FILE_KEYS, *WITHOUT_EFFECT)
         return {key: parser.get(_SECTION, key) for key in known if parser.has_option(_SECTION, key)}
     except configparser.Error as error:
-        # Passed over, it could send the key to another server than the one it names. The parser's own text
-        # quotes lines of the file, which may hold a key.
+        # Skipping it could send the key to another server than the one it names. The parser's own message quotes
+        # lines of the file, which may contain a key.
         raise ConfigurationError(
             f"Settings file {path} is malformed{_place(error)}. It must look like\n"
             "[default]\nentity = my-team\nproject = my-project\nRepair or remove it."
@@ -247,7 +247,7 @@ def _checked(overrides: Mapping[str, str]) -> dict[str, str]:
     for key, value in overrides.items():
         if key not in _OVERRIDES and key not in _OVERRIDES_WITHOUT_EFFECT:
             raise ConfigurationError(f"overrides has no {key!r}; use {', '.join(_OVERRIDES)}.")
-        # wandb.Api takes None for "not set", and scripts pass on what os.environ.get gave them.
+        # None means "not set" in wandb.Api, and scripts pass on results of os.environ.get.
         if not isinstance(value, str | None):
             raise ConfigurationError(f"overrides[{key!r}] must be a string, not {type(value).__name__}.")
         values[key] = value or ""
@@ -255,10 +255,10 @@ def _checked(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_timeout(settings: Settings, timeout: float | None) -> Settings:
-    """Return the settings with another time for an answer of the API, unless it is ``None``.
+    """Return the settings with another timeout of the API, unless it is ``None``.
 
     Raises:
-        ConfigurationError: It is no number of seconds.
+        ConfigurationError: It is not a number of seconds.
     """
     return settings if timeout is None else attrs.evolve(settings, timeout=_timeout(timeout, {}))
 
@@ -291,10 +291,10 @@ def _user_agent(text: str) -> str:
 
 
 def _normalize(text: str, source: str) -> str:
-    """Return the base URL as requests use it, or say why it cannot be one."""
+    """Normalize the base URL, or raise."""
     url = text.rstrip("/")
     where = f"base_url {_shown(url)!r} (from {source})"
-    # Clients disagree about such characters, so that the host judged here might not be the one connected to.
+    # Clients disagree about such characters, so the host checked here might not be the one connected to.
     if not url.isprintable() or " " in url or "\\" in url:
         raise ConfigurationError(f"{where} contains a space, a backslash or a control character.")
     try:
@@ -317,5 +317,5 @@ def _normalize(text: str, source: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """Return the URL without what could hold a secret: user, password, query and fragment."""
+    """Return the URL without parts that could contain a secret: user, password, query and fragment."""
     return "***" if "@" in url else url.partition("#")[0].partition("?")[0]

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 async def open_task_group() -> AsyncIterator[TaskGroup]:
     """Open a task group. When one task fails, the others are cancelled and finished, then its error is raised.
 
-    Neither the error nor its context refers to the group: IPython shows no traceback of its own where it finds one.
+    Neither the error nor its context refers to the group, since IPython shows its traceback differently otherwise.
     """
     try:
         async with anyio.create_task_group() as group:

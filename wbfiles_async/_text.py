@@ -32,14 +32,14 @@ def seconds_of(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return the text on one line, with what could steer a terminal written as ``\x1b``, ``\n``, ``\u202e``."""
+    r"""Return the text on one line, with control characters escaped as ``\x1b``, ``\n``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def share_of(done: float, total: float) -> str:
-    """Return how many bytes of how many, as ``12.5 of 64.1 MiB``."""
+    """Return a share of bytes, as ``12.5 of 64.1 MiB``."""
     some, all_of_it = size_of(done), size_of(total)
     number, _, unit = some.partition(" ")
     return f"{number if all_of_it.endswith(f' {unit}') else some} of {all_of_it}"
@@ -53,12 +53,12 @@ def clock(seconds: float) -> str:
 
 
 def local_time(timestamp: str | None) -> str:
-    """Return a server's time stamp as a time of this machine's zone, to the minute; as it is where it is none."""
+    """Return a server's timestamp in the local time zone, to the minute; unchanged if it is invalid."""
     if not timestamp:
         return "-"
     try:
         moment = datetime.fromisoformat(timestamp)
-        if moment.tzinfo is None:  # W&B leaves the zone out where it means UTC
+        if moment.tzinfo is None:  # W&B omits the zone for UTC
             moment = moment.replace(tzinfo=UTC)
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):

@@ -1,7 +1,7 @@
-"""Worker threads below the event loop: started when there is work, kept for a moment, and never waited for at exit.
+"""Worker threads below the event loop: started when there is work, kept briefly, and never waited for at exit.
 
-The standard library's pools refuse work from when the main thread has returned, while other threads of a program may
-still download. These threads are daemons. If no further one can be started, those that run do the work.
+The standard library's pools refuse work after the main thread has returned, while other threads of a program may
+still download. These threads are daemons. If no further one can be started, running ones do the work.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["ThreadsExhaustedError", "WorkerThreads", "await_to_completion", "sta
 T = TypeVar("T")
 
 KEPT_SECONDS = 1.0
-"""How long a thread waits for more work: longer than a store takes to answer, too short to be in anybody's way."""
+"""Seconds that an idle thread waits for work: longer than a store's latency, and too short to matter."""
 
 FEW_THREADS = 4
 """Threads that a pool starts where work is given to it, which waits until each runs. That takes some milliseconds while
 many threads are busy, too long for an event loop: further ones are started by those that run."""
 
 _Job = Callable[[], Callable[[], None]]
-"""Does its work, and returns what reports the outcome."""
+"""A job, which returns a function that reports the outcome."""
 
 
 class ThreadsExhaustedError(RuntimeError):
@@ -53,7 +53,7 @@ class WorkerThreads:
 
     Args:
         name: The name of the threads.
-        most: Threads at most; further work waits for one of them. Without a limit by default.
+        most: Maximum threads; further work waits for one of them. No limit by default.
 
     Attributes:
         most: The same; may be changed.
@@ -70,7 +70,7 @@ class WorkerThreads:
         self._kept_seconds = KEPT_SECONDS
 
     async def run(self, work: Callable[[], T], *, interrupt: Callable[[], object] | None = None) -> T:
-        """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` can bring about.
+        """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` may cause.
 
         Raises:
             ThreadsExhaustedError: None can be started, and none is running.
@@ -80,7 +80,7 @@ class WorkerThreads:
     def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run ``work`` in a thread, and return its outcome, in the running event loop.
 
-        Leaner than a future of ``concurrent.futures`` that is wrapped, whose locks take longer than short work.
+        Cheaper than a wrapped future of ``concurrent.futures``, whose locks take longer than short work.
 
         Raises:
             ThreadsExhaustedError: None can be started, and none is running.
@@ -89,7 +89,7 @@ class WorkerThreads:
         outcome: asyncio.Future[T] = loop.create_future()
 
         def deliver(setter: Callable[[Any], None], value: object) -> None:
-            with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+            with suppress(RuntimeError):  # the event loop was closed; no task waits any more
                 loop.call_soon_threadsafe(_settle, outcome, setter, value)
 
         succeed, fail = partial(deliver, outcome.set_result), partial(deliver, outcome.set_exception)
@@ -135,7 +135,7 @@ class WorkerThreads:
                     return
                 if "shutdown" not in error.reason:
                     raise
-        job()()  # the interpreter exits: late is better than not at all
+        job()()  # the interpreter exits: run it here
 
     @property
     def _needs_spare(self) -> bool:
@@ -157,7 +157,7 @@ class WorkerThreads:
                 self._starts_spare = False
 
     def close(self) -> None:
-        """Let the idle threads end at once, and the others when their work is done. Later work is still done."""
+        """Let idle threads end at once, and others after their work. Later work still runs."""
         with self._lock:
             self._kept_seconds = 0.0
             for jobs in self._idle:
@@ -172,8 +172,8 @@ class WorkerThreads:
             if self._starts_spare:
                 self._start_spare()
             report = job()
-            del job  # what it refers to can be large
-            following = self._waiting_job(jobs)  # before the outcome is known: further work finds this thread
+            del job  # it may refer to large objects
+            following = self._waiting_job(jobs)  # before the report: further work finds this thread
             report()
             del report
             job = following or self._next(jobs)
@@ -223,7 +223,7 @@ def _done(
 ) -> Callable[[], None]:
     try:
         return partial(_report, succeed, work())
-    except BaseException as error:  # raised where it is awaited
+    except BaseException as error:  # raised when it is awaited
         return partial(_report, fail, error)
 
 
@@ -232,11 +232,11 @@ def _report(setter: Callable[[Any], object], value: object) -> None:
 
 
 async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], object] | None = None) -> T:
-    """Await the outcome; if cancelled meanwhile, raise only once it is known.
+    """Await the outcome; if cancelled meanwhile, raise only after it is known.
 
     Args:
-        outcome: What to wait for.
-        interrupt: Called on cancellation, to bring the outcome about.
+        outcome: The outcome.
+        interrupt: Called on cancellation, to end the work.
     """
     try:
         return await asyncio.shield(outcome)

@@ -1,7 +1,7 @@
-"""Judge URLs, and take the secrets out of them. Performs no I/O.
+"""Validates URLs, and removes secrets from them.
 
-Every function is safe on garbage: what no client could fetch is refused or shown without its secret
-parts, and never raises anything but what is documented.
+Performs no I/O. Every function is safe with garbage: an unusable URL is refused or shown without its secret parts,
+and only documented exceptions are raised.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ __all__ = [
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# Clients disagree about such characters (some strip them, some take "\" for "/"), so that the host one
-# of them judges would not be the host another connects to.
+# Clients disagree about such characters (some strip them, some treat "\" as "/"), so the host that is checked might
+# not be the host that is connected to.
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 # International names too; no "%", which some clients decode.
 _HOST_NAME = re.compile(r"[\w.-]+")
-# What nearly all URLs of stores are, judged in one go: they are judged once for each file.
+# A fast check that nearly all URLs of stores pass, since it runs once per file.
 _PLAIN = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-\[\]-~]*")
 _BEFORE_PATH = re.compile(r"[^/?#]*(?://[^/?#]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SCHEME_NAME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PATH_END = re.compile(r"[?#]")
-# What servers write into URLs though it cannot stand there.
+# Characters that servers write into URLs although they are invalid.
 _UNENCODED = re.compile(r"[ \\\x80-\U0010ffff]+")
 
-# Any one of these in a query means that the URL itself is the credential.
+# With any of these in its query, the URL itself is the credential.
 # Source: AWS Signature Versions 2 and 4, GCS signed URLs V2 and V4, Azure SAS, CloudFront, OSS and COS.
 _SIGNATURE_NAMES = frozenset(
     {
@@ -68,12 +68,12 @@ _SIGNATURE_NAMES = frozenset(
 
 
 def _split(url: str) -> SplitResult | None:
-    """Split an http or https URL with a host that every client reads alike; ``None`` for all else."""
+    """Split an http or https URL with an unambiguous host; ``None`` for anything else."""
     if _AMBIGUOUS.search(url):
         return None
     try:
         parts = urlsplit(url)
-        _ = parts.port  # judged only when asked for
+        _ = parts.port  # validated only on access
     except ValueError:
         return None
     if parts.scheme not in _DEFAULT_PORTS or not _is_host(parts.hostname or ""):
@@ -102,7 +102,7 @@ class SecretUrl(str):
 def origin(url: str) -> str:
     """Return ``scheme://host:port`` of a URL, such that equal strings mean the same origin.
 
-    The port is always there, the host in lower case, an IPv6 address in its shortest form.
+    The port is always included, the host in lower case, an IPv6 address in its shortest form.
 
     Raises:
         ConfigurationError: It is not an http or https URL with a host.
@@ -119,14 +119,14 @@ def _before_path(url: str) -> str:
 
 
 def target_of(url: str) -> tuple[str, str]:
-    """Cut an http or https URL into ``scheme://host:port``, as it stands there, and what a request for it names."""
+    """Split an http or https URL into ``scheme://host:port``, unchanged, and the request target."""
     before = _before_path(url)
     target = url[len(before) :].partition("#")[0]
     return before, target if target.startswith("/") else f"/{target}"
 
 
 def scheme_of(url: str) -> str:
-    """Return the URL's scheme in lower case, as schemes are compared; empty if it has none.
+    """Return the URL's scheme in lower case; empty if it has none.
 
     Source:
         RFC 3986 section 3.1.
@@ -141,10 +141,10 @@ def is_https(url: str) -> bool:
 
 
 def resolve_location(url: str, location: str | bytes) -> str:
-    """Return the URL that a redirect leads to.
+    """Return the target URL of a redirect.
 
-    Blanks, backslashes and what is not ASCII are percent-encoded in path and query, as curl and browsers do it; all
-    else stays byte for byte, since it may be signed. Whether the result can be fetched, `is_fetchable` judges.
+    Blanks, backslashes and non-ASCII characters are percent-encoded in path and query, as in curl and browsers;
+    everything else is unchanged, since it may be signed. `is_fetchable` checks whether the result can be requested.
 
     Args:
         url: The URL that was requested.
@@ -180,7 +180,7 @@ def _decoded(location: str | bytes) -> str:
 
 
 def _encoded(url: str) -> str:
-    """Percent-encode what cannot stand in path and query; the host is judged as it is."""
+    """Percent-encode invalid characters in path and query; the host is unchanged."""
     before = _before_path(url)
     rest = url[len(before) :]
     return before + _UNENCODED.sub(lambda match: quote(match[0], safe="", errors="surrogateescape"), rest)
@@ -201,7 +201,7 @@ def _without_dots(target: str) -> str:
     return "/" + "/".join(kept) + folder + rest
 
 
-# Thousands of URLs are judged that differ in their paths only.
+# Thousands of URLs differ only in their paths.
 @lru_cache(maxsize=256)
 def _origin_of(url: str) -> str:
     parts = _split(url)
@@ -252,7 +252,7 @@ def _without_logins(url: str) -> str:
         authority = _SLASH.split(segment, maxsplit=1)[0]
         host = authority.rpartition("@")[2]
         if (has_user or place == 0) and not _HOST_AND_PORT.fullmatch(host):
-            # What looks like a port and is none may be the first half of a password with a "/" in it.
+            # An invalid port may be the first half of a password with a "/" in it.
             shown.append("***")
             break
         shown.append(host + segment[len(authority) :])
@@ -260,14 +260,14 @@ def _without_logins(url: str) -> str:
 
 
 def is_signed(url: str) -> bool:
-    """Return whether the URL's query carries a signature, so that no other credential belongs on it."""
+    """Return whether the URL's query has a signature, so that no other credentials may be sent."""
     query = url.partition("#")[0].partition("?")[2]
     names = (field.partition("=")[0] for field in re.split(r"[&;]", query))
     return any(unquote(name).strip().lower() in _SIGNATURE_NAMES for name in names)
 
 
 def is_fetchable(url: str | None) -> bool:
-    """Return whether the URL can be fetched: http or https, with a host, and without user information.
+    """Return whether the URL can be requested: http or https, with a host, and without user information.
 
     User information is refused because clients turn it into an ``Authorization`` header.
     """
@@ -277,8 +277,7 @@ def is_fetchable(url: str | None) -> bool:
     return parts is not None and "@" not in parts.netloc
 
 
-# Each of these reads a text in linear time, so that no text keeps us busy: no part of one that may be long can be tried
-# again from a later character.
+# Each of these takes linear time on any text: no part that may be long can be matched again from a later character.
 _WORD = re.compile(r"[^\s\"'<>]+")
 _AUTHORIZATION = re.compile(
     r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
@@ -299,11 +298,11 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def scrub(text: str) -> str:
-    """Take everything that could be a secret out of a text that others wrote.
+    """Remove everything that could be a secret from a foreign text.
 
     Queries and user information of URLs go, whatever their scheme, and also ``user:password@`` without one; whatever
-    looks like a signature, an ``Authorization`` value, a JWT or an API key becomes ``***``. It rather takes too much
-    than too little. The time it takes grows with the text's length, not with its square.
+    looks like a signature, an ``Authorization`` value, a JWT or an API key becomes ``***``. In doubt it removes too
+    much. It takes linear time.
     """
     text = _WORD.sub(_scrubbed_url, text)
     text = _AUTHORIZATION.sub(r"\1***", text)
@@ -323,6 +322,6 @@ def _scrubbed_url(word: re.Match[str]) -> str:
 
 
 def _scrubbed_jwt(word: re.Match[str]) -> str:
-    """Return a word up to a JWT, which is three parts of base64 with dots between, the first of them JSON."""
+    """Return a word up to a JWT, which is three base64 parts separated by dots, the first of them JSON."""
     start = word[0].find("eyJ")
     return word[0] if start < 0 or word[0].count(".", start) < 2 else f"{word[0][:start]}***"

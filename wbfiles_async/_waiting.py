@@ -1,4 +1,4 @@
-"""Whether short jobs in threads wait for the disk, or work. Reads the clock, does nothing else."""
+"""Measures whether short jobs in threads wait for the disk, or work. Only reads the clock."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["LONG_WAIT", "MANY_THREADS", "Waiting"]
 T = TypeVar("T")
 
 MANY_THREADS: Final = 16
-"""Threads for short jobs that mostly wait, such as those of a disk on the network."""
+"""Threads for short jobs that mostly wait, such as on a network disk."""
 
 LONG_WAIT: Final = 0.001
-"""Seconds that a short job of a few system calls waits on a disk with latency, at 0.3 ms a call; elsewhere a tenth."""
+"""Seconds that a short job of a few system calls waits on a disk with latency, at 0.3 ms per call; else a tenth."""
 
 _JUDGED: Final = 8
 _LOCK_WAIT: Final = 0.0002
-"""Seconds to get Python's lock back above which a job may have waited for that, and not for the disk."""
+"""Seconds to reacquire Python's lock above which a job may have waited for the lock rather than the disk."""
 
 
 class Waiting:
     """Whether short jobs spend their time waiting for the disk, so that several threads would do more of them.
 
-    Waiting for Python's lock or for a processor looks the same from outside. So a job that took long while the lock is
-    contended says nothing, and of the others the one that waited least counts: a disk with latency delays them all.
+    Waiting for Python's lock or for a processor looks the same. So a slow job while the lock is contended is
+    ignored, and of the others the one that waited least counts, since a disk with latency delays them all.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Waiting:
         self.is_long = False
 
     def measure(self, job: Callable[[], T]) -> T:
-        """Do a job, and record how long it waited. Any thread may call this."""
+        """Run a job, and record how long it waited. Any thread may call this."""
         began, worked = time.monotonic(), time.thread_time()
         try:
             return job()

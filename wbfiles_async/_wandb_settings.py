@@ -1,4 +1,4 @@
-"""Settings of W&B's own client that have no effect here, and what does the same. Performs no I/O."""
+"""Settings of W&B's own client without effect here, and their equivalents. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WITHOUT_EFFECT: Final = {
     "x_file_transfer_timeout_seconds": "use TransferOptions(stall_seconds=...)",
     "x_file_transfer_retry_max": _ATTEMPTS,
 }
-"""Names in settings files, each with what to do instead: those that say how the API and the stores are reached."""
+"""Names in settings files about the connection to the API and the stores, each with its equivalent."""
 
 
 def hints(environ: Mapping[str, str], files: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -33,7 +33,7 @@ def hints(environ: Mapping[str, str], files: Mapping[str, Mapping[str, str]]) ->
 
     Args:
         environ: The environment's variables.
-        files: What settings files say, by their path.
+        files: The contents of settings files, by path.
     """
     for name, instead in WITHOUT_EFFECT.items():
         for variable in _variables(name):

@@ -1,1 +1,1 @@
-"""The objects to be awaited."""
+"""The async objects."""

@@ -91,7 +91,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
-        # Here and not above: httpx and what it imports take long to load, and only a client needs them.
+        # A lazy import: httpx takes long to load, and only a client needs it.
         from wbfiles_async._gateway import Gateway
         from wbfiles_async._http.client import HttpOptions
 
@@ -362,7 +362,7 @@ class AsyncApi(Client, HandlesFilesOnly):
         return judged(report, existing, raise_on_error=raise_on_error)
 
     async def _named_by(self, path: str) -> AsyncRun | AsyncRuns:
-        """Find out what a path names; the server is asked where it could be a run as well as a project.
+        """Determine what a path names; a request is sent if it could be a run or a project.
 
         Raises:
             ConfigurationError: It can name neither.
@@ -390,14 +390,14 @@ class AsyncApi(Client, HandlesFilesOnly):
     async def _exists(self, run: RunPath) -> bool:
         try:
             await self._gateway.api.count_all(run)
-        except (RunNotFoundError, ConfigurationError):  # the latter where there is no default entity
+        except (RunNotFoundError, ConfigurationError):  # the latter if there is no default entity
             return False
         return True
 
     async def _each(
         self, selection: Selection, runs: Iterable[RunPath], *, urls: bool = True
     ) -> AsyncGenerator[Sequence[ListedRun]]:
-        """List each run once, however often and in whichever spelling it was given."""
+        """List each run once, however often and in whatever spelling it was given."""
         paths = [await self._gateway.api.resolve(run) for run in runs]
         async with aclosing(self._gateway.named_runs(paths, selection, urls=urls)) as pages:
             async for page in pages:

@@ -1,4 +1,4 @@
-"""The attributes of one file, known without a request; the part that the async and the blocking object share."""
+"""The attributes of one file, known without a request; shared by the async and the blocking object."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from wbfiles_async.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 UNNAMED = "a file without a name"
-"""What messages call a file whose dictionary has no name."""
+"""The name of an unnamed file in messages."""
 
 
 def without_signatures(attributes: FileAttributes) -> FileAttributes:
-    """Take the signed URLs out: they are secrets while they live, and of no use soon after."""
+    """Remove the signed URLs: they are secrets until they expire, and then useless."""
 
     def keep(url: str | None) -> str | None:
         return without_secrets(url) if url and is_signed(url) else url
@@ -34,7 +34,7 @@ def without_signatures(attributes: FileAttributes) -> FileAttributes:
 
 
 def attributes_of(given: Mapping[str, object]) -> FileAttributes:
-    """Read the server's dictionary of a file, of which any key may be missing.
+    """Parse the server's dictionary of a file; any key may be missing.
 
     Raises:
         ConfigurationError: It is no dictionary.

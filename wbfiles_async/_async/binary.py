@@ -1,4 +1,4 @@
-"""A remote file that is open for reading: bytes at any place, requested as they are read."""
+"""A remote file that is open for reading: random access, with ranges requested as they are read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["AsyncBinaryFile", "check_mode"]
 
 
 class AsyncBinaryFile:
-    """A file of a run, open for reading: seekable, its bytes requested in ranges as they are read.
+    """A file of a run, open for reading: seekable, with bytes requested in ranges as they are read.
 
-    Reads ahead where it is read in order. All bytes are of the object that was opened: if that is replaced meanwhile,
+    Reads ahead during sequential reads. All bytes are of the object that was opened: if it is replaced meanwhile,
     reading raises ``ObjectChangedError``. Made by ``AsyncFile.open``; use it as an async context manager, or close it.
     """
 
@@ -56,22 +56,22 @@ class AsyncBinaryFile:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether it is closed."""
         return self._closed
 
     async def read(self, size: int | None = -1) -> bytes:
         """Read from the current position on.
 
         Args:
-            size: Bytes to read at most; negative or ``None`` for all up to the end.
+            size: Maximum number of bytes; negative or ``None`` for all up to the end.
 
         Returns:
-            The bytes: fewer than ``size`` at the end of the file only.
+            The bytes; fewer than ``size`` only at the end of the file.
 
         Raises:
             ValueError: The file is closed.
             ObjectChangedError: The file was replaced since it was opened.
-            WBFilesError: The bytes cannot be had; the position stays where it was.
+            WBFilesError: The bytes cannot be read; the position is unchanged.
         """
         async with self._exclusively():
             begun, pieces, left = self._position, list[bytes](), -1 if size is None else size
@@ -88,7 +88,7 @@ class AsyncBinaryFile:
         """Set the position. Makes no request.
 
         Args:
-            offset: Bytes from where ``whence`` says.
+            offset: Bytes relative to ``whence``.
             whence: ``os.SEEK_SET`` (default), ``os.SEEK_CUR`` or ``os.SEEK_END``.
 
         Returns:
@@ -133,7 +133,7 @@ class AsyncBinaryFile:
         return position
 
     def _take(self, size: int) -> bytes | None:
-        """Return what is kept of the next bytes, and move behind it; ``None`` if the first must be requested."""
+        """Return the cached part of the next bytes, and advance; ``None`` if a request is needed."""
         self._check_open()
         stop = self._access.end if size < 0 else self._position + size
         data = self._ahead.take(self._position, stop)
@@ -142,12 +142,12 @@ class AsyncBinaryFile:
         return data
 
     async def _some(self, size: int) -> bytes:
-        """Return some of the next bytes, as ``_next`` does, when nobody else reads."""
+        """Return some of the next bytes like ``_next``, while no other task reads."""
         async with self._exclusively():
             return await self._next(size)
 
     async def _next(self, size: int) -> bytes:
-        """Return some of the next bytes, requested if none are kept; none at the end of the file."""
+        """Return some of the next bytes, requested if none are cached; empty at the end of the file."""
         if (kept := self._take(size)) is not None:
             return kept
         start, end = self._position, self._access.end
@@ -173,10 +173,10 @@ class AsyncBinaryFile:
 
 
 def check_mode(mode: str, block_size: int) -> None:
-    """Check how a file is to be opened.
+    """Check the arguments of ``open``.
 
     Raises:
-        ConfigurationError: Not for reading bytes, or the length of a block is none.
+        ConfigurationError: The mode is not for reading bytes, or the block size is invalid.
     """
     if mode not in ("rb", "br"):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What the objects know of the client that made them."""
+"""The interface of a client that its objects use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks how a client is to connect, as its arguments say. Makes no request, and does not load httpx by itself."""
+"""Checks the connection arguments of a client. Makes no request, and does not import httpx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_connecting", "check_injected", "proxy_rules"]
 
 
 def check_connecting(ssl_context: object, proxy: object, *, injected: bool) -> None:
-    """Check the way to connect that the caller states.
+    """Check the connection arguments.
 
     Raises:
         ConfigurationError: It cannot be used.
@@ -37,7 +37,7 @@ def check_connecting(ssl_context: object, proxy: object, *, injected: bool) -> N
 
 
 def proxy_rules(proxy: str) -> ProxyRules:
-    """Return the rules of one proxy for everything; of none if its URL is empty.
+    """Return rules that use one proxy for everything, or none if its URL is empty.
 
     Raises:
         ConfigurationError: The URL cannot be used.
@@ -51,14 +51,14 @@ def proxy_rules(proxy: str) -> ProxyRules:
 
 
 def check_injected(client: object, transport: object) -> None:
-    """Check that what the caller injects is of the package httpx or httpx2.
+    """Check that an injected object is of the package httpx or httpx2.
 
     Raises:
-        ConfigurationError: It is not; a client of another package of the same interface fails later, in odd ways.
+        ConfigurationError: It is not; a client of another package would fail later, with confusing errors.
     """
     import httpx
 
-    # One of httpx2 cannot be there unless the caller has imported it.
+    # httpx2 has been imported if one of its objects was passed.
     packages = [httpx, *filter(None, [sys.modules.get("httpx2")])]
     for name, given, kind in (("http_client", client, "AsyncClient"), ("transport", transport, "AsyncBaseTransport")):
         if given is not None and not isinstance(given, tuple(getattr(package, kind) for package in packages)):

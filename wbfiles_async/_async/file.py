@@ -1,4 +1,4 @@
-"""One file of a run, to be awaited."""
+"""One async file of a run."""
 
 from __future__ import annotations
 
@@ -356,11 +356,11 @@ class AsyncFile(FileFacts):
     def _readable(self, api: Client | None) -> tuple[Gateway, FileAttributes, RunPath | None]:
         """Return what is needed to read the file."""
         gateway, attributes = self._gateway(api), self._attributes
-        run = self._run_path if attributes.name else None  # by its name alone the server finds it
+        run = self._run_path if attributes.name else None  # the server finds it by its name
         if not (attributes.url or attributes.direct_url):
             if run is None:
                 raise self._lacks("url", "to read it from")
-            attributes = evolve(attributes, stripped=True)  # to be looked up
+            attributes = evolve(attributes, stripped=True)  # must be looked up
         if not attributes.name:
             attributes = evolve(attributes, name=UNNAMED)
         return gateway, attributes, run

@@ -53,7 +53,7 @@ class AsyncFiles:
         return ", ".join(part for part in (str(self._run._path), self._selection()) if part)
 
     def _selection(self) -> str:
-        """Say which files of the run, without values that could hold a signed URL."""
+        """Describe the selected files, without values that could contain a signed URL."""
         words = []
         if self._names is not None:
             more = f" and {len(self._names) - 3:,} more" if len(self._names) > 3 else ""
@@ -288,7 +288,7 @@ class AsyncFiles:
         return self._names == () or (self._pattern is not None and not self._pattern.strip())
 
     async def _pending_deletions(self, selection: Selection) -> PendingDeletions:
-        # To the end: what is deleted between two pages moves later files to where the cursor has passed already.
+        # To the end, since deletions between two pages would move later files behind the cursor.
         run = self._run._path
         pending = PendingDeletions(ProjectPath(run.entity, run.project))
         async with aclosing(self._attributes()) as pages:
@@ -297,7 +297,7 @@ class AsyncFiles:
         return pending
 
     async def _attributes(self, selection: Selection | None = None) -> AsyncGenerator[list[FileAttributes]]:
-        """List the files; if the server can compare a selection, few or none that it would leave out."""
+        """List the files, with as much of the selection as possible evaluated by the server."""
         if self._selects_none or (selection is not None and selection.is_empty):
             return  # to the server, an empty list of names and an empty pattern mean every file
         names, pattern, match = self._names or (), self._pattern, self._match
@@ -306,7 +306,7 @@ class AsyncFiles:
                 names = (match.name,)
             elif selection is not None:
                 names, pattern = selection.names, selection.pattern
-        asked = None if self._names is None else frozenset(self._names)  # whatever the server makes of the names
+        asked = None if self._names is None else frozenset(self._names)  # in case the server ignores the names
         pages = self._gateway().api.pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
         async with aclosing(pages):
             async for page in pages:
@@ -321,7 +321,7 @@ class AsyncFiles:
 
 
 def check_existing(existing: Existing) -> None:
-    """Check the argument that says what is done with existing files.
+    """Check the argument ``existing``.
 
     Raises:
         ConfigurationError: It is none of the words.

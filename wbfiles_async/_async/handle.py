@@ -1,4 +1,4 @@
-"""The open file that an awaited download returns."""
+"""The open file that a download returns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AsyncTextFile(AsyncTextIOWrapper):
 
 
 async def open_text(path: Path) -> AsyncTextFile:
-    """Open a file for reading as UTF-8 text, off the event loop; when cancelled meanwhile, close it again."""
+    """Open a file for reading as UTF-8 text, off the event loop; close it if cancelled."""
     opening = asyncio.get_running_loop().run_in_executor(None, partial(openable(path).open, "r", encoding="utf-8"))
     try:
         file = await await_to_completion(opening)

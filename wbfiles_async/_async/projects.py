@@ -1,4 +1,4 @@
-"""The projects of a user or team: listed lazily, and each the way to its runs."""
+"""The projects of a user or team, listed lazily."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run: the way to its files."""
+"""A run, with access to its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the many ways in which users name a run or a project. Performs no I/O."""
+"""Parse the forms in which users name a run or a project. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RunLike = str | Sequence[str] | HasPath
 
 
 def path_text(named: object) -> str:
-    """Return the path that a text, a sequence of parts, or an object with a ``path`` stands for.
+    """Return the path of a text, a sequence of parts, or an object with a ``path``.
 
     W&B's own ``Run.path`` quotes its parts as for a URL, ``my%20project``; no name on W&B holds a ``%``.
 
@@ -38,7 +38,7 @@ def path_text(named: object) -> str:
     if isinstance(given, str):
         return given if "://" in given or "%" not in given else "/".join(map(_unquoted, given.split("/")))
     if isinstance(given, Sequence) and given and all(isinstance(part, str) for part in given):
-        return "/".join(_unquoted(part) for part in given).lstrip("/")  # an entity that is not known is empty
+        return "/".join(_unquoted(part) for part in given).lstrip("/")  # an unknown entity is empty
     raise ConfigurationError(
         "A run is named by its path, such as 'entity/project/run_id', by the parts of the path in a list, or by a run "
         f"of wandb or of this package, not by {type(named).__name__}."

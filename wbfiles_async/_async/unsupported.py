@@ -1,4 +1,4 @@
-"""Know what W&B's own client has and this package has not, so that the error can say so. Performs no I/O."""
+"""Explains attributes that W&B's own client has and this package lacks. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Names of wandb 0.31.0; what only its older versions have is there too, since scripts outlive versions.
+# Names of wandb 0.31.0 and of older versions, since scripts outlive versions.
 RUN: Final = _names(
     """
     beta_scan_history commit config console_logs create delete description display display_name
@@ -42,7 +42,7 @@ MODULE: Final = _names(
 
 
 def raise_missing(owner: str, name: str, known: frozenset[str], instead: str) -> None:
-    """Say where to find what W&B's own client has; return where it has no such thing either.
+    """Raise an error that says where to find an attribute of W&B's client; return if it has no such attribute.
 
     Args:
         owner: The object that lacks the attribute.
@@ -58,16 +58,16 @@ def raise_missing(owner: str, name: str, known: frozenset[str], instead: str) ->
 
 
 class HandlesFilesOnly:
-    """Base of objects of which W&B's own client has more."""
+    """Base class of objects that have fewer attributes than those of W&B's client."""
 
     __slots__ = ()
     _unsupported: ClassVar[frozenset[str]] = frozenset()
 
-    if not TYPE_CHECKING:  # for type checkers there are only the attributes that exist
+    if not TYPE_CHECKING:  # type checkers see only the existing attributes
 
         def __getattr__(self, name: str) -> NoReturn:
             kind = type(self)
             if isinstance(getattr(kind, name, None), property):
-                object.__getattribute__(self, name)  # once more, to raise the property's own error
+                object.__getattribute__(self, name)  # again, to raise the property's own error
             raise_missing(kind.__name__, name, self._unsupported, "wandb.Api()")
             raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}", name=name, obj=self)

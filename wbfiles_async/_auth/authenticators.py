@@ -1,7 +1,6 @@
-"""Turn credentials into the headers of a request, and renew what expires.
+"""Turn credentials into the headers of a request, and renew expired tokens.
 
-Knows neither where credentials are looked for nor what is requested. Repeating a failed exchange is left to the
-caller.
+Knows neither the sources of credentials nor the requests. The caller retries a failed exchange.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ __all__ = ["ApiKeyAuth", "Authenticator", "IdentityTokenAuth"]
 logger = logging.getLogger(__name__)
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_RENEW_BEFORE = 300.0  # seconds; as W&B's client does, so that both take the cached token for good equally long
+_RENEW_BEFORE = 300.0  # seconds; as in W&B's client, so that both use a cached token equally long
 _REJECT_EVERY = 30.0  # seconds; longer than refusals of one token arrive one after the other
-_LONGEST_LIFE = 30 * 86_400.0  # seconds; keeps nonsense out of the arithmetic of dates
+_LONGEST_LIFE = 30 * 86_400.0  # seconds; bounds the arithmetic of dates
 _LONGEST_REASON = 300  # characters
-_LONGEST_ASSERTION = 1 << 20  # bytes; no server takes headers of that length
-_LONGEST_CACHE = 1 << 20  # bytes; some hundred for each server
+_LONGEST_ASSERTION = 1 << 20  # bytes; no server accepts longer headers
+_LONGEST_CACHE = 1 << 20  # bytes; about a hundred per server
 _MOST_LINKS = 8
 _PRIVATE = 0o600
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # in UTC
@@ -61,17 +60,17 @@ class Authenticator(Protocol):
         """Return the headers for a request that is about to be sent.
 
         Raises:
-            AuthenticationError: There are none, and another attempt would not help.
-            ApiError: The server gave none, but may at another attempt.
+            AuthenticationError: There are none, and a retry would not help.
+            ApiError: The server issued none, but may on a retry.
             httpx.TransportError: The server could not be reached.
         """
         ...
 
     async def refused(self) -> bool:
-        """Record that a request was answered 401.
+        """Record that a request received status 401.
 
         Returns:
-            Whether the request should be repeated once, with the headers as they are then.
+            Whether the request should be repeated once, with fresh headers.
         """
         ...
 
@@ -88,7 +87,7 @@ class ApiKeyAuth:
         return {"Authorization": f"Basic {encoded}"}
 
     async def refused(self) -> bool:
-        """See `Authenticator.refused`; a key is always the same."""
+        """See `Authenticator.refused`; a key never changes."""
         return False
 
     def __reduce__(self) -> NoReturn:
@@ -98,20 +97,20 @@ class ApiKeyAuth:
 @attrs.frozen
 class _AccessToken:
     value: str = attrs.field(repr=False)
-    expires_at: float  # seconds since the epoch, as everywhere here: the file is shared with other processes
+    expires_at: float  # seconds since the epoch, since the file is shared with other processes
     renew_at: float
 
 
 @attrs.define(repr=False, eq=False)
 class IdentityTokenAuth:
-    """Exchanges a JWT for an access token that is used until it nears its end, and shared with W&B's client.
+    """Exchanges a JWT for an access token that is used until shortly before it expires, and shared with W&B's client.
 
-    However many tasks need a token at a time, one requests it, and all get its result, good or bad.
+    If several tasks need a token, one requests it, and all receive its token or error.
 
     Args:
         credentials: Where the JWT is, and the file with access tokens.
-        settings: The server, and the time that it has for an answer.
-        send: Sends a request as it stands. It must not follow redirects: the request carries the JWT.
+        settings: The server, and the timeout for its response.
+        send: Sends a request unchanged. It must not follow redirects: the request contains the JWT.
     """
 
     _credentials: IdentityToken
@@ -132,31 +131,31 @@ class IdentityTokenAuth:
 
     async def refused(self) -> bool:
         """See `Authenticator.refused`."""
-        # Tasks that were all refused with one token report so one after the other. The first of them has it
-        # replaced; the others must not throw away its successor.
+        # Tasks that were refused with the same token report that one after the other. The first report replaces it;
+        # the others must not discard its successor.
         now = time.monotonic()
         if self._token is not None and now - self._rejected_at > _REJECT_EVERY:
             self._rejected, self._rejected_at, self._token = self._token.value, now, None
         return True
 
     async def _renewed(self) -> _AccessToken:
-        """Return a token that is not about to expire: another task's, another process's, or a new one."""
+        """Return a token that does not expire soon: another task's, another process's, or a new one."""
         earlier = self._failure
         async with self._lock:
             if self._token is not None and self._token.renew_at > time.time():
                 return self._token
             if self._failure is not None and self._failure is not earlier:
-                raise self._failure  # of the task that asked while this one waited
+                raise self._failure  # of the task that requested it while this one waited
             try:
                 self._token = await self._cached() or await self._exchange()
             except (WBFilesError, httpx.TransportError) as failure:
                 self._failure = failure
                 raise
-            self._failure = None  # its frames hold the JWT
+            self._failure = None  # its frames contain the JWT
             return self._token
 
     async def _cached(self) -> _AccessToken | None:
-        """Return the token of the shared file, if it is good for a while and was not rejected."""
+        """Return the token of the shared file, if it does not expire soon and was not rejected."""
         cache = self._credentials.cache
         token = await _read_cached(cache, self._settings.base_url) if cache else None
         if token is None or token.renew_at <= time.time() or token.value == self._rejected:
@@ -164,7 +163,7 @@ class IdentityTokenAuth:
         return token
 
     async def _exchange(self) -> _AccessToken:
-        """Get a new token from the server, and share it."""
+        """Request a new token, and share it."""
         assertion = await _read_assertion(self._credentials.path)
         asked_at = time.time()
         token = self._parse(await self._post(assertion), asked_at)
@@ -175,7 +174,7 @@ class IdentityTokenAuth:
         return token
 
     async def _post(self, assertion: str) -> bytes:
-        """Send the exchange and return the body of its answer.
+        """Send the exchange and return the body of its response.
 
         Source:
             RFC 7523 section 2.1; ``core/internal/api/credentials.go`` of W&B's client.
@@ -189,7 +188,7 @@ class IdentityTokenAuth:
             extensions={"timeout": httpx.Timeout(timeout).as_dict()},
         )
         try:
-            # Other tasks wait behind this one; a server that trickles must not hold them all.
+            # Other tasks wait for this one; a trickling server must not block them all.
             with anyio.fail_after(timeout):
                 response = await self._send(request)
                 try:
@@ -230,7 +229,7 @@ class IdentityTokenAuth:
                 status=200,
             )
         life = min(lifetime, _LONGEST_LIFE)
-        # With the whole margin, a token that lives for less would be exchanged for each request.
+        # With the whole margin, a token with a shorter life would be exchanged for each request.
         return _AccessToken(value, asked_at + life, asked_at + life - min(_RENEW_BEFORE, life / 2))
 
     def __reduce__(self) -> NoReturn:
@@ -246,7 +245,7 @@ def _is_lifetime(value: object) -> TypeGuard[float]:
 
 
 def _json_object(content: bytes) -> dict[str, object]:
-    """Return the JSON object that the bytes are, or an empty one."""
+    """Parse a JSON object; return an empty one if it is invalid."""
     try:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
@@ -255,7 +254,7 @@ def _json_object(content: bytes) -> dict[str, object]:
 
 
 def _reason(body: bytes, assertion: str) -> str:
-    """Return what the server says is wrong, in one line, unless it quotes the token it was sent."""
+    """Return the server's error message in one line, unless it quotes the token."""
     answer = _json_object(body)
     texts = (answer.get("error"), answer.get("error_description"))
     said = ": ".join(text for text in texts if isinstance(text, str))
@@ -266,7 +265,7 @@ def _reason(body: bytes, assertion: str) -> str:
 
 
 async def _read_assertion(path: Path) -> str:
-    """Return the JWT that the identity provider has put into the file."""
+    """Return the JWT that the identity provider has written to the file."""
     try:
         async with aiofiles.open(path, "rb") as file:
             content = await file.read(_LONGEST_ASSERTION)
@@ -285,7 +284,7 @@ async def _read_assertion(path: Path) -> str:
 
 @aiofiles.os.wrap
 def _read_cached(path: Path, base_url: str) -> _AccessToken | None:
-    """Return a server's token from the file that W&B's client keeps; ``None`` if there is no proper one."""
+    """Return a server's token from the file of W&B's client; ``None`` if there is no valid one."""
     try:
         with _own_file(path) as (folder, name):
             entries = _document(folder, name).get("credentials")
@@ -306,10 +305,9 @@ def _read_cached(path: Path, base_url: str) -> _AccessToken | None:
 
 @aiofiles.os.wrap
 def _write_cached(path: Path, base_url: str, token: _AccessToken) -> None:
-    """Put a server's token into the file that W&B's client keeps; where that fails, only warn.
+    """Write a server's token to the file of W&B's client; if that fails, only log a warning.
 
-    Readable by the owner alone. Replaced as a whole, so that no reader finds half of it, with the entries of
-    other servers as they were.
+    Only the owner can read it. It is replaced atomically, and the entries of other servers are kept.
     """
     expires_at = datetime.fromtimestamp(token.expires_at, UTC).strftime(_TIME_FORMAT)
     try:
@@ -328,7 +326,7 @@ def _write_cached(path: Path, base_url: str, token: _AccessToken) -> None:
 
 
 def _document(folder: Folder, name: str) -> dict[str, object]:
-    """Read a file that others may have put there: never waits for one, and reads none without end."""
+    """Read a file that others may have written, without blocking on special files and within a bound."""
     file = folder.open_for_reading(name)
     try:
         if not stat.S_ISREG(file.status().st_mode):
@@ -343,10 +341,10 @@ def _document(folder: Folder, name: str) -> dict[str, object]:
 
 @contextmanager
 def _own_file(path: Path) -> Iterator[tuple[Folder, str]]:
-    """Open the folder that a path ends in, and yield it with the name there; links at the end are followed.
+    """Open the folder of a path, and yield it with the file's name; links at the end are followed.
 
     Raises:
-        OSError: The file, or a link to it, is another user's, who could have chosen what is read or replaced.
+        OSError: The file, or a link to it, belongs to another user, who could choose what is read or replaced.
     """
     for _ in range(_MOST_LINKS):
         folder = open_root(path.parent)

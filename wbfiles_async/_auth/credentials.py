@@ -1,4 +1,4 @@
-"""Find the credentials for W&B, or say where they were looked for.
+"""Find the credentials for W&B, or explain where they were looked for.
 
 Reads the environment and a netrc file. Makes no request, and knows nothing of HTTP headers.
 """
@@ -32,24 +32,24 @@ _CACHE_VARIABLE = "WANDB_CREDENTIALS_FILE"
 
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _SECRET = re.compile(r"[\w-]*", re.ASCII)
-_SHORTEST_SECRET = 40  # characters; what W&B's client demands
+_SHORTEST_SECRET = 40  # characters; as W&B's client requires
 
 
 def _stripped(text: str) -> str:
-    # Keys come out of files and secret stores with a line's end.
+    # Keys from files and secret stores often end with a newline.
     return text.strip()
 
 
 @attrs.frozen
 class ApiKey:
-    """A key of W&B in a form that a server could accept. Neither shown nor pickled.
+    """A W&B API key of valid form. Neither shown nor pickled.
 
     Attributes:
         value: The key.
         source: Where it was found, for messages.
 
     Raises:
-        AuthenticationError: The text cannot be a key; says why without showing it.
+        AuthenticationError: The text cannot be a key; the message says why without showing it.
     """
 
     value: str = attrs.field(repr=False, converter=_stripped)
@@ -68,7 +68,7 @@ class ApiKey:
 
 @attrs.frozen
 class IdentityToken:
-    """Where an identity provider puts a JWT that W&B exchanges for an access token.
+    """The file of a JWT that W&B exchanges for an access token.
 
     Attributes:
         path: The file; read again for each exchange, since providers replace its content.
@@ -85,10 +85,10 @@ Credentials = ApiKey | IdentityToken
 def find_credentials(
     api_key: str | None, *, base_url: str, environ: Mapping[str, str], home: Path
 ) -> Credentials | None:
-    """Return the credentials for a server, from the first place that has any.
+    """Return the credentials for a server, from the first source that has any.
 
-    The places: the argument, the environment, and the netrc file's entry for exactly this server. The
-    ``default`` entry of a netrc file is never used, since it would go to any server.
+    The sources: the argument, the environment, and the netrc file's entry for exactly this server. The ``default``
+    entry of a netrc file is never used, since it would be sent to any server.
 
     Args:
         api_key: An explicit key; ``None`` or empty if there is none.
@@ -97,7 +97,7 @@ def find_credentials(
         home: The user's home folder.
 
     Raises:
-        AuthenticationError: A key was found that cannot be one.
+        AuthenticationError: An invalid key was found.
         ConfigurationError: The environment has both a key and an identity token.
     """
     if api_key:
@@ -120,7 +120,7 @@ def find_credentials(
 
 
 def missing_credentials(base_url: str, environ: Mapping[str, str], home: Path) -> AuthenticationError:
-    """Return the error for a server that nothing was found for: every place looked at, and what to do."""
+    """Return the error for a server without credentials: the sources that were checked, and what to do."""
     places = [f"{name} is not set" for name in (_KEY_VARIABLE, _TOKEN_VARIABLE) if not environ.get(name)]
     for path in _netrc_files(environ, home):
         found = _look_into(path, base_url)
@@ -137,7 +137,7 @@ def missing_credentials(base_url: str, environ: Mapping[str, str], home: Path) -
 
 
 def refused_credentials(credentials: Credentials, base_url: str) -> AuthenticationError:
-    """Return the error for a server that does not accept what was found: which it was, and what to do."""
+    """Return the error for refused credentials: their source, and what to do."""
     match credentials:
         case ApiKey(source=source):
             return AuthenticationError(
@@ -152,7 +152,7 @@ def refused_credentials(credentials: Credentials, base_url: str) -> Authenticati
 
 
 def _flaw(key: str) -> str:
-    """Return what keeps a text from being a key, or an empty text.
+    """Return why a text cannot be a key; an empty text if it can.
 
     Source:
         ``wandb.sdk.lib.wbauth.validation.check_api_key`` of wandb 0.31.0.
@@ -178,7 +178,7 @@ class _NetrcFinding:
 
 
 def _netrc_files(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
-    """Yield where a netrc file may be; only the first that exists counts."""
+    """Yield the possible paths of a netrc file; only the first that exists is used."""
     if path := environ.get("NETRC"):
         yield expand_home(path, home)
     else:
@@ -187,7 +187,7 @@ def _netrc_files(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
 
 
 def _look_into(path: Path, base_url: str) -> _NetrcFinding:
-    """Say what a netrc file has for a server. One that cannot be read is like one without an entry."""
+    """Read the entry of a netrc file for a server. An unreadable file counts as one without an entry."""
     machines = _machines(base_url)
     try:
         hosts = netrc.netrc(path).hosts
@@ -196,12 +196,12 @@ def _look_into(path: Path, base_url: str) -> _NetrcFinding:
     except OSError as error:
         return _NetrcFinding(f"cannot be read ({error.strerror})")
     except netrc.NetrcParseError as error:
-        # Its text would quote the word that is wrong, which may well be the key.
+        # Its text would quote the wrong word, which may be the key.
         return _NetrcFinding(f"cannot be read (malformed in line {error.lineno})")
     except ValueError:
         return _NetrcFinding("cannot be read (not a text)")
     for machine in machines:
-        # The parser files the default entry under this name, as if it were a host.
+        # The parser stores the default entry under this name, like a host.
         if machine in hosts and machine != "default":
             password = hosts[machine][2] or ""
             outcome = f"has an entry for {machine}" + ("" if password else " without a password")
@@ -210,7 +210,7 @@ def _look_into(path: Path, base_url: str) -> _NetrcFinding:
 
 
 def _machines(base_url: str) -> list[str]:
-    """Return the names a server may have in a netrc file, as W&B's client writes them: host and port."""
+    """Return the possible names of a server in a netrc file, as W&B's client writes them: host and port."""
     parts = urlsplit(base_url)
     machines = [parts.netloc]
     if parts.hostname in CLOUD_HOSTS and "api.wandb.ai" not in machines:
@@ -219,7 +219,7 @@ def _machines(base_url: str) -> list[str]:
 
 
 def _key_page(base_url: str) -> str:
-    """Return the page on which a user gets a key.
+    """Return the page where users get a key.
 
     Source:
         ``wandb.util.api_to_app_url`` of wandb 0.31.0.

@@ -1,4 +1,4 @@
-"""A place in an object store: what is there, and writing whole objects. The only module that knows obstore."""
+"""A place in an object store: looks up and writes whole objects. The only module that imports obstore."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ __all__ = ["Bucket", "StoredObject"]
 T = TypeVar("T")
 
 MD5_KEY: Final = "wbfilesmd5"
-"""Metadata of our objects: the md5 that W&B states, in hexadecimal. Azure takes letters and digits only."""
+"""Metadata key for the md5 that W&B states, in hexadecimal. Azure allows only letters and digits."""
 
 PART_BYTES: Final = 8 << 20
-"""Bytes of a part of a large object. S3 wants 5 MiB at least."""
+"""Bytes of a part of a large object. S3 requires at least 5 MiB."""
 
 MOST_PARTS: Final = 9_000
-"""Parts of an object; S3 takes 10,000."""
+"""Maximum parts of an object; S3 allows 10,000."""
 
 PARTS_AT_ONCE: Final = 2
-"""Parts of one object that are on their way: one more is held meanwhile."""
+"""Parts of one object in progress; one more is held in memory."""
 
 REQUEST_SECONDS: Final = 300.0
-"""Seconds that one request to the store may take, a part with its bytes included: 27 KB a second at least."""
+"""Time limit of one request to the store in seconds, including a part's bytes: at least 27 KB per second."""
 
 CLEANING_SECONDS: Final = 30.0
-"""Seconds that a cancelled upload gets to remove its parts. A store that cannot be reached keeps them."""
+"""Seconds for a cancelled upload to remove its parts. An unreachable store keeps them."""
 
 _EXIT_SECONDS: Final = 0.1
-"""Seconds that the interpreter's exit waits. obstore's threads let go of Python's objects a moment after a result is
-known, and abort the process if the interpreter is gone by then (PyO3/pyo3-async-runtimes#40)."""
+"""Seconds that the interpreter's exit waits. obstore's threads release Python objects shortly after a result is
+known, and abort the process if the interpreter has ended by then (PyO3/pyo3-async-runtimes#40)."""
 
 atexit.register(time.sleep, _EXIT_SECONDS)
 
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 _memory: list[MemoryStore] = []
-"""What ``memory://`` means, in this process."""
+"""The store of ``memory://`` in this process."""
 
 
 @attrs.frozen
 class StoredObject:
-    """What an object says of itself.
+    """An object's size and md5.
 
     Attributes:
         size: Length in bytes.
-        md5: In hexadecimal: what we noted when it was written, else its ETag, if that is an md5.
-        is_ours: Whether that was noted by us, so that it is what W&B states, whatever the length.
+        md5: In hexadecimal: from our metadata, else its ETag, if that is an md5.
+        is_ours: Whether it is from our metadata, and so the md5 that W&B states, whatever the length.
     """
 
     size: int
@@ -73,7 +73,7 @@ class StoredObject:
     is_ours: bool
 
     def has(self, size: int | None, md5: bytes | None) -> bool:
-        """Return whether it is a file of this length and md5; compares lengths alone if no md5 is known."""
+        """Return whether it has this length and md5; compares only lengths if no md5 is known."""
         if md5 is not None:
             return self.md5 == md5.hex() and (self.is_ours or size in (None, self.size))
         return size is not None and size == self.size
@@ -84,8 +84,8 @@ class Bucket:
     """A place in an object store.
 
     Attributes:
-        store: What obstore opened.
-        url: What it is called for people.
+        store: The store of obstore.
+        url: Its URL, for messages.
     """
 
     store: ObjectStore
@@ -93,10 +93,10 @@ class Bucket:
 
     @classmethod
     def open(cls, root: BucketRoot, options: TransferOptions) -> Self:
-        """Open it. Makes no request.
+        """Open a place. Makes no request.
 
         Raises:
-            ConfigurationError: The URL, or what the environment says of the store, cannot be used.
+            ConfigurationError: The URL, or the environment's settings of the store, cannot be used.
         """
         if root.store is not None:
             return cls(root.store, root.url)
@@ -120,11 +120,11 @@ class Bucket:
         return cls(store, root.url)
 
     def place_of(self, key: str) -> str:
-        """Return the URL of an object, for people."""
+        """Return the URL of an object, for messages."""
         return f"{self.url}/{key}"
 
     async def is_empty(self) -> bool:
-        """Return whether nothing is there; false if it may not be listed.
+        """Return whether the place is empty; false if listing is not permitted.
 
         Raises:
             ObjectStoreError: There is no such bucket, or it cannot be reached with these credentials.
@@ -140,7 +140,7 @@ class Bucket:
         return True
 
     async def look(self, key: str) -> StoredObject | None:
-        """Return what an object says of itself; ``None`` if there is none.
+        """Return an object's size and md5; ``None`` if it does not exist.
 
         Raises:
             ObjectStoreError: The store fails, or refuses.
@@ -153,7 +153,7 @@ class Bucket:
             raise store_failure(error, name=key, url=self.url) from None
         noted = found.attributes.get(MD5_KEY)
         etag = (found.meta.get("e_tag") or "").strip('"')
-        is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")  # of several parts it is none
+        is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")  # a multipart ETag is no md5
         return StoredObject(found.meta["size"], noted or (etag if is_md5 else None), is_ours=noted is not None)
 
     async def put(self, key: str, data: bytes, *, md5: bytes | None, mimetype: str | None) -> None:
@@ -174,18 +174,18 @@ class Bucket:
         md5: bytes | None,
         mimetype: str | None,
     ) -> None:
-        """Write an object piece by piece; it appears when the last one was taken.
+        """Write an object piece by piece; it appears after the last one.
 
         Args:
             key: Its key.
-            pieces: Its bytes; if they end by an error, or the caller is cancelled, nothing is left of it.
+            pieces: Its bytes; if they raise, or the caller is cancelled, nothing is left.
             size: Their number, if known.
-            md5: That which the server states.
+            md5: The md5 that the server states.
             mimetype: The media type, if known.
 
         Raises:
             ObjectStoreError: The store fails, or refuses.
-            Exception: What the pieces end by.
+            Exception: The exception of the pieces.
         """
         feed = _Feed(pieces)
         putting = obstore.put_async(
@@ -207,7 +207,7 @@ class Bucket:
             await feed.aclose()
 
     async def _finish(self, key: str, putting: Coroutine[Any, Any, object], stop: Callable[[], None]) -> None:
-        """Await a writing; a cancelled one is stopped and cleaned up first, so that no parts are left."""
+        """Await an upload; if cancelled, stop it and clean up first, so that no parts are left."""
         task = asyncio.ensure_future(_as_coroutine(putting))
         try:
             await asyncio.shield(task)
@@ -227,9 +227,9 @@ class Bucket:
 
 
 def _client_options(url: str, options: TransferOptions, environ: Mapping[str, str]) -> ClientConfig:
-    """Return how the store is connected to: as our other connections are, and as the environment says.
+    """Return connection options like those of our other connections, and from the environment.
 
-    obstore reads the environment for a store's own settings, but for these only if none are given.
+    obstore reads a store's own settings from the environment, but these options only if none are passed.
     """
     prefix = "GOOGLE_" if url.startswith("gs:") else "AWS_" if url.startswith("s3") else "AZURE_"
     endpoint = next((environ[name] for name in _ENDPOINTS if environ.get(name)), "") if prefix == "AWS_" else ""
@@ -264,10 +264,10 @@ class _StoppedError(Exception):
 
 
 class _Feed:
-    """Hands pieces to obstore, which asks for them in the event loop; can be stopped while one is waited for.
+    """Passes pieces to obstore, which requests them in the event loop; can be stopped while waiting for one.
 
     Attributes:
-        failure: What the pieces ended by.
+        failure: The exception of the pieces.
     """
 
     def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
@@ -297,7 +297,7 @@ class _Feed:
         return piece
 
     def stop(self) -> None:
-        """Have what waits for the next piece fail at once."""
+        """Make a wait for the next piece fail at once."""
         self._stopped = True
         if self._next is not None:
             self._next.cancel()

@@ -36,19 +36,19 @@ from wbfiles_async.errors import (
 __all__ = ["BucketDownload"]
 
 AT_ONCE: Final = 16
-"""Files in progress: enough to hide what a store takes to answer, and few enough that what they hold stays small."""
+"""Files in progress: enough to hide a store's latency, few enough to use little memory."""
 
 LARGE_AT_ONCE: Final = 4
-"""Large files of those: each holds a few parts of 8 MiB."""
+"""Large files in progress: each holds a few parts of 8 MiB in memory."""
 
 WHOLE_BYTES: Final = 4 << 20
-"""Files up to this size are held in memory and written by one request, so that their ETag is their md5 on S3."""
+"""Files up to this size are held in memory and written with one request, so that on S3 their ETag is their md5."""
 
 TRIES: Final = 2
-"""Times that a large file is read whose bytes are not as the server states."""
+"""Attempts at a large file with a wrong length or md5."""
 
 LONGEST_KEY: Final = 1024
-"""Bytes of a key: as many as S3, GCS and Azure take."""
+"""Maximum bytes of a key of S3, GCS and Azure."""
 
 
 @attrs.frozen
@@ -56,9 +56,9 @@ class _Planned:
     """One file to download.
 
     Attributes:
-        attributes: What the server says of it.
+        attributes: Its attributes on the server.
         key: Its key below the root.
-        listed: The files it was listed with.
+        listed: The files that it was listed with.
     """
 
     attributes: FileAttributes
@@ -96,11 +96,11 @@ class BucketDownload:
     Attributes:
         reader: Reads their bytes.
         file_of: Returns a file of a run to read from.
-        bucket: Where they go.
-        selection: Which of them.
+        bucket: The destination.
+        selection: The selection.
         existing: What to do with an existing object.
         dry_run: Whether to only report what would be done.
-        results: Accounts for each.
+        results: Records each result.
     """
 
     reader: StoreReader
@@ -118,11 +118,11 @@ class BucketDownload:
         self._collisions = Collisions(secrets.token_bytes(16), lambda _: False, nests=True)
 
     async def run(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> DownloadReport:
-        """Download what the pages list; one file's failure does not stop the others, a bucket that is missing does.
+        """Download the listed files; a file's failure does not stop the others, a missing bucket does.
 
         Raises:
             ObjectStoreError: Nothing can be written there.
-            WBFilesError: The listing failed; what was begun is finished or undone.
+            WBFilesError: The listing failed; files in progress have been completed or cleaned up.
         """
         clock = self.reader.clock
         began = clock.monotonic()
@@ -147,7 +147,7 @@ class BucketDownload:
                     return
 
     def _plan_page(self, page: Sequence[ListedFiles]) -> list[_Planned]:
-        """Decide what can be decided of the wanted files of a page."""
+        """Plan the selected files of a page."""
         items = list[_Planned]()
         for listed in page:
             for attributes in listed.files:
@@ -222,7 +222,7 @@ class BucketDownload:
         return result
 
     async def _kept(self, item: _Planned, file: RemoteFile) -> FileResult | None:
-        """Decide whether the existing object stays as it is."""
+        """Decide whether an existing object is kept."""
         found = await self.bucket.look(item.key)
         if found is None:
             return None
@@ -250,7 +250,7 @@ class BucketDownload:
         return item.result("downloaded", self.bucket, size=size, verified=verified, parts=1)
 
     async def _copy(self, item: _Planned, file: RemoteFile, on_bytes: Callable[[int], None]) -> int:
-        """Write a large file as it arrives; once more if it was not as the server states, or was replaced meanwhile."""
+        """Write a large file as it arrives; once more if length or md5 was wrong, or the file was replaced."""
         for _ in range(TRIES - 1):
             with suppress(IntegrityError, ObjectChangedError):
                 return await self._copy_once(item, file, on_bytes)

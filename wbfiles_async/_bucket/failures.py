@@ -1,4 +1,4 @@
-"""Says what a failure of an object store means, without what it holds of secrets. Performs no I/O."""
+"""Translates failures of an object store, without their secrets. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["is_missing", "is_refused", "store_failure"]
 _BODY: Final = re.compile(r"<\?xml.*|<Error>.*", re.DOTALL)
 _STATUS: Final = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _LONGEST: Final = 300
-# Of the services that tell a machine in a cloud its credentials: they are asked if there are no others.
+# From cloud metadata services for credentials, which are queried if there are no others.
 _METADATA: Final = re.compile(
     r"169\.254\.169\.254|169\.254\.170\.|metadata\.google\.internal|/latest/(?:api/token|meta-data)|"
     r"/metadata/identity|security-credentials",
@@ -36,10 +36,10 @@ _KEY_CODES: Final = frozenset(
 
 @attrs.frozen
 class _Meaning:
-    """What a failure means.
+    """A classified failure.
 
     Attributes:
-        told: For people, what was wrong and what to do.
+        told: The message: what was wrong and what to do.
         concerns_all: Whether every file would meet it.
     """
 
@@ -48,10 +48,10 @@ class _Meaning:
 
 
 def store_failure(error: Exception, *, name: str, url: str) -> ObjectStoreError:
-    """Return the error that is raised for what obstore raised.
+    """Translate an error of obstore.
 
     Args:
-        error: What it raised.
+        error: The error.
         name: The file, for messages; empty if it concerns none.
         url: The root.
     """

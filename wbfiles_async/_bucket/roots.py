@@ -1,4 +1,4 @@
-"""Tells local folders from object stores among the roots of downloads. Performs no I/O, and does not load obstore."""
+"""Distinguishes local folders and object stores among roots. Performs no I/O, and does not import obstore."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["BucketRoot", "local_root", "read_root"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(/)?")
 SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
-"""Of URLs that name a place in an object store. Besides ``file``, which is a local folder."""
+"""URL schemes of object stores. ``file`` is a local folder."""
 
 _SHOWN: Final = "s3://bucket/prefix, gs://..., az://..., memory:// or file:///folder"
 
 
 @attrs.frozen
 class BucketRoot:
-    """A place in an object store that files go below.
+    """A place in an object store, as the root of files.
 
     Attributes:
-        url: Its URL, which is shown to people; if a store was given, what that calls itself.
+        url: Its URL, for messages; if a store was given, its repr.
         store: The store, if one was given.
     """
 
@@ -38,7 +38,7 @@ class BucketRoot:
 
 
 def read_root(root: str | os.PathLike[str] | ObjectStore) -> Path | BucketRoot:
-    """Return what a root means: a local folder, or a place in an object store.
+    """Parse a root: a local folder, or a place in an object store.
 
     Raises:
         ConfigurationError: It is a URL of another kind, holds credentials, or is no root at all.
@@ -54,10 +54,10 @@ def read_root(root: str | os.PathLike[str] | ObjectStore) -> Path | BucketRoot:
 
 
 def local_root(root: str | os.PathLike[str]) -> Path:
-    """Return the local folder that a root is.
+    """Return the local folder of a root.
 
     Raises:
-        ConfigurationError: It is in an object store, which takes the files of a run, but none by itself.
+        ConfigurationError: It is in an object store, which is no destination for single files.
     """
     found = read_root(root)
     if isinstance(found, Path):

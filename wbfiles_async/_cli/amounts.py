@@ -1,4 +1,4 @@
-"""Read amounts as people type them: bytes with a unit, and ranges of bytes. Performs no I/O."""
+"""Parse amounts that users type: bytes with a unit, and ranges of bytes. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _RANGE = re.compile(r"(?P<start>[0-9]{0,18}):(?P<stop>[0-9]{0,18})")
 
 
 def parse_bytes(text: str) -> int:
-    """Return a number of bytes, at least 1, given as ``1500``, ``500k`` or ``1.5M``.
+    """Parse a number of bytes, at least 1, such as ``1500``, ``500k`` or ``1.5M``.
 
     Units are powers of 1024, as in the options of curl and wget.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is invalid.
     """
     match = _BYTES.fullmatch(text.strip())
     power = " kmgt".index((match["unit"] or " ").lower()) if match else 0
@@ -25,10 +25,10 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_range(text: str) -> tuple[int, int | None]:
-    """Return the range ``[start, stop)`` given as ``START:STOP``; what is left out is the file's start or its end.
+    """Parse ``START:STOP`` as the range ``[start, stop)``; a missing number means the file's start or end.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is invalid.
     """
     match = _RANGE.fullmatch(text.strip())
     if match is None:

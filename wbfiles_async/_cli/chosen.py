@@ -1,4 +1,4 @@
-"""Which files of a run or a project a command is about, and which of the names it was given these do not have."""
+"""The selection of files of a command, and the given names that do not exist."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NAMES_ARE_EXACT = "Names are exact and hold the folders; `wbfiles ls` shows them
 
 @attrs.frozen
 class Chosen:
-    """What ``ls`` and ``get`` select alike.
+    """The selection of ``ls`` and ``get``.
 
     Attributes:
-        names: Exactly these names; none means all.
-        pattern: SQL's LIKE, compared by the server.
-        selection: Shell patterns, compared here.
-        per_page: Files, or runs of a project, that one request lists; ``None`` for the default.
+        names: Exact names; none means all.
+        pattern: An SQL LIKE pattern, evaluated by the server.
+        selection: Shell patterns, evaluated here.
+        per_page: Files, or runs of a project, per request; ``None`` for the default.
     """
 
     names: tuple[str, ...]
@@ -36,22 +36,22 @@ class Chosen:
     per_page: int | None = None
 
     def of(self, run: AsyncRun) -> AsyncFiles:
-        """Select what is requested; ``selection`` and more names than a request takes are left to the caller."""
+        """Select files on the server; the caller applies ``selection`` and more names than fit into a request."""
         names = self.names if len(self.names) <= MOST_NAMES else ()
         return run.files(names or None, self.pattern, self.per_page or PER_PAGE)
 
     def paged(self, runs: AsyncRuns) -> AsyncRuns:
-        """Return the runs of a project, listed in pages of the size that is wanted."""
+        """Return the runs of a project, with the given page size."""
         return runs if self.per_page is None else attrs.evolve(runs, per_page=self.per_page)
 
     @property
     def include(self) -> tuple[str, ...] | None:
-        """Shell patterns that mean the names as well."""
+        """Shell patterns including the names."""
         return tuple(map(glob.escape, self.names)) if self.names else self.selection.include
 
     @property
     def expects_files(self) -> bool:
-        """Whether particular files were named, so that it is an error to find none."""
+        """Whether particular files were requested, so that finding none is an error."""
         return bool(self.names) or self.pattern is not None or self.selection.include is not None
 
     def __bool__(self) -> bool:
@@ -60,10 +60,10 @@ class Chosen:
 
 @attrs.frozen
 class SeveralRuns:
-    """Runs that were named one by one.
+    """Runs given by their paths.
 
     Attributes:
-        client: Whose runs they are.
+        client: The client of the runs.
         runs: The runs.
     """
 
@@ -85,11 +85,11 @@ class Absence:
         return bool(self._names)
 
     def seen(self, name: str) -> None:
-        """Note that the run has a file of this name."""
+        """Record that the run has a file of this name."""
         self._names.pop(name, None)
 
     def errors(self, target: AsyncRun | AsyncRuns | SeveralRuns) -> list[RemoteFileNotFoundError]:
-        """Return one error for each name that the run, or every one of the runs, does not have."""
+        """Return an error for each name that the run, or each of the runs, lacks."""
         match target:
             case SeveralRuns(runs=runs):
                 path, told = "", f"None of the {counted(len(runs), 'run')} has a"
@@ -100,7 +100,7 @@ class Absence:
         return [RemoteFileNotFoundError(f"{told} file {name!r}.", name=name, run=path) for name in self._names]
 
     def exit_code(self, *, found: bool) -> ExitCode:
-        """Return the exit code: all there, some, or none at all.
+        """Return the exit code: all names found, some, or none.
 
         Args:
             found: Whether the run has any of the names.

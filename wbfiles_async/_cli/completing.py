@@ -1,4 +1,4 @@
-"""Completion in shells: the scripts that request it, projects and their runs, and the names of a run's files."""
+"""Shell completion: the scripts, and completion of projects, runs and names of files."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ SECONDS = 3.0
 """Seconds to wait for the server after the Tab key."""
 
 MOST_NAMES = 100
-"""As many as anybody reads."""
+"""Maximum number of completions."""
 
 MOST_PROJECTS = 1000
-"""Projects of an entity that are looked through; the server cannot search them."""
+"""Maximum projects of an entity to list, since the server cannot search them."""
 
-# The scripts of shells split and expand what they are given, and what begins with "-" would be read as an option.
+# Shells split and expand completions, and a name that begins with "-" would be read as an option.
 _HARMLESS = re.compile(r"(?!-)[\w.,/@%+ -]+")
 
 
 @add_completion_class
 class _Bash(BashComplete):
-    """Has bash put a backslash before each blank of a name, as zsh and fish do, and no blank behind a project."""
+    """Makes bash escape blanks in names, like zsh and fish, and append no blank to a project."""
 
     source_template = BashComplete.source_template.replace(
         "    return 0\n", "    [[ ${COMPREPLY[0]} == */ ]] && compopt -o nospace\n    return 0\n"
@@ -46,7 +46,7 @@ class _Bash(BashComplete):
 
 @add_completion_class
 class _Zsh(ZshComplete):
-    """Has zsh put no blank behind a project; fish knows by itself that a slash is no end."""
+    """Makes zsh append no blank to a project; fish does so by itself after a slash."""
 
     source_template = ZshComplete.source_template.replace(
         "        compadd -U -V unsorted -a completions\n",
@@ -59,21 +59,21 @@ class _Zsh(ZshComplete):
 
 
 def completion_script(shell: str, program: click.Command) -> str:
-    """Return what makes a shell complete ``wbfiles``."""
+    """Return the completion script of a shell."""
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  # one of those that click knows
     return kind(program, {}, "wbfiles", "_WBFILES_COMPLETE").source()
 
 
 def complete_names(run_path: str | None, incomplete: str, base_url: str | None) -> list[CompletionItem]:
-    """Return the run's files whose names begin so; none where the server does not say, or not at once."""
+    """Return the run's files with this prefix; none if the server does not respond quickly."""
     return _complete(_names(run_path, incomplete, base_url)) if run_path else []
 
 
 def complete_paths(incomplete: str, base_url: str | None) -> list[CompletionItem]:
-    """Return what a path may go on with: the default entity, an entity's projects, or the runs of a project.
+    """Return completions of a path: the default entity, an entity's projects, or the runs of a project.
 
-    Of runs the latest ones if there are many; without an entity they are those of the project of the settings.
+    If there are many runs, the latest; without an entity, those of the project of the settings.
     """
     if "://" in incomplete:
         return []
@@ -93,13 +93,13 @@ def _complete(work: Coroutine[object, object, list[str]]) -> list[CompletionItem
     try:
         found = asyncio.run(work)
     except (WBFilesError, TimeoutError, OSError):
-        return []  # a message would land in the line that is being typed
+        return []  # a message would appear in the line being typed
     return [CompletionItem(value) for value in found if _HARMLESS.fullmatch(value)]
 
 
 @asynccontextmanager
 async def _asking(base_url: str | None) -> AsyncIterator[AsyncApi]:
-    """Make a client that is patient for as long as the one who types."""
+    """Make a client with short timeouts, since the user is waiting."""
     async with AsyncApi(base_url=base_url, options=TransferOptions(attempts=1)) as api, asyncio.timeout(SECONDS):
         yield api
 

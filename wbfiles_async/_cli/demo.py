@@ -1,4 +1,4 @@
-"""``wbfiles demo``: a sample run, served on this machine, and fetched in spite of a kill."""
+"""``wbfiles demo``: a sample run, served on this machine, and downloaded despite a kill."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ LARGE = "checkpoints/model.bin"
 """The name of the large file."""
 
 LARGE_BYTES = 48 << 20
-"""Enough for a large file, and no burden to any disk."""
+"""Large enough for parts, and small enough for any disk."""
 
 KILLED_AT = LARGE_BYTES // 2
-"""Bytes of the large file after which the first attempt is killed."""
+"""Bytes of the large file after which the first download is killed."""
 
 RATE = 24 << 20
-"""Bytes a second of the first attempt, so that it can be watched."""
+"""Bytes per second of the first download, slow enough to watch."""
 
 TIMEOUT = 30.0
-"""Seconds for one answer of the server here, so that no setting of the user's counts."""
+"""Timeout of the local server's responses in seconds, independent of the user's settings."""
 
 
 def demo(root: Path, output: Output) -> int:
-    """Serve a sample run on a free port, fetch it, and report what happened; only ``root`` is left.
+    """Serve a sample run on a free port, download it, and report the result; only ``root`` remains.
 
-    The first attempt is a process of its own, which is killed half way. The second one continues.
+    The first download is a process of its own, which is killed half way. The second one continues.
 
     Returns:
         The exit code.
@@ -72,7 +72,7 @@ def demo(root: Path, output: Output) -> int:
 
 
 async def _fetch_and_kill(server: LocalServer, root: Path, output: Output) -> bool:
-    """Fetch the run in another process, and kill that when it has half of the large file; return whether it was."""
+    """Download the run in another process, and kill it at half of the large file; return whether it was killed."""
     part_file = (root / LARGE).with_name(f".{Path(LARGE).name}.wbfiles-part")
     output.say(f"wbfiles get {RUN}, killed half way:\n")
     process = await asyncio.create_subprocess_exec(
@@ -92,11 +92,11 @@ async def _fetch_and_kill(server: LocalServer, root: Path, output: Output) -> bo
             process.kill()
         await process.wait()
         if output.shows_progress:
-            Console(stderr=True).show_cursor()  # which the killed one had hidden
+            Console(stderr=True).show_cursor()  # which the killed process had hidden
 
 
 def _bytes_in(path: Path) -> int:
-    """Return how many bytes of a file that has its length from the beginning are there."""
+    """Return how many bytes have arrived of a file that is preallocated."""
     try:
         found = path.stat()
     except OSError:
@@ -108,7 +108,7 @@ async def _fetch(server: LocalServer, root: Path, output: Output, *, was_killed:
     if was_killed:
         output.say("\nKilled. The same command again:\n")
     results: list[FileResult] = []
-    options = TransferOptions(remember=False)  # the folder shall hold the sample and nothing else
+    options = TransferOptions(remember=False)  # the folder holds only the sample
     async with AsyncApi(base_url=server.base_url, api_key=server.api_key, timeout=TIMEOUT, options=options) as api:
         everything = Chosen((), None, Selection())
         fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
@@ -122,7 +122,7 @@ async def _fetch(server: LocalServer, root: Path, output: Output, *, was_killed:
 
 
 def _sample() -> Iterator[tuple[str, bytes]]:
-    """Make the files of the sample run; the same ones each time, so that another demo finds them in place."""
+    """Make the files of the sample run; always the same, so that a repeated demo keeps them."""
     yield "config.yaml", b"learning_rate: 0.001\nepochs: 20\n"
     yield "output.log", b"".join(b"epoch %02d done\n" % epoch for epoch in range(20))
     for epoch in range(20):

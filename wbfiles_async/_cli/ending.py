@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, its message, and a clean stop on a signal."""
+"""Ends a command: exit code, message, and clean-up on a signal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wbfiles_async.errors import (
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes. A signal's code is 128 and its number: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The exit codes. A signal's code is 128 plus its number: 130 for Ctrl-C, 143 for SIGTERM."""
 
     DONE = 0
     FAILED = 1
@@ -39,7 +39,7 @@ class ExitCode(enum.IntEnum):
 
 
 class StoppedError(Exception):
-    """A signal ended the work; it has cleaned up.
+    """A signal stopped the work, after cleaning up.
 
     Attributes:
         exit_code: The exit code.
@@ -73,7 +73,7 @@ _PHRASES = {
 
 
 def in_options(text: str) -> str:
-    """Return a message of the library with the command line's options where it advises Python's."""
+    """Return a message of the library with options of the command line in place of Python arguments."""
     text = _OPTION.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), text)
     for phrase, option in _PHRASES.items():
         text = text.replace(phrase, option)
@@ -81,13 +81,13 @@ def in_options(text: str) -> str:
 
 
 def explain(error: WBFilesError) -> str:
-    """Return what an error says, with the notes that were added to it."""
+    """Return an error's message with its notes."""
     return in_options(" ".join([error.message, *getattr(error, "__notes__", ())]))
 
 
 def complain(message: str) -> None:
-    """Write a message to stderr; names from a server can do no harm there."""
-    if sys.stderr is None:  # closed; print would take stdout then
+    """Write a message to stderr, with control characters escaped."""
+    if sys.stderr is None:  # closed; print would use stdout then
         return
     with suppress(OSError):  # the terminal may be gone
         lines = "\n".join(map(printable, message.split("\n")))
@@ -95,14 +95,14 @@ def complain(message: str) -> None:
 
 
 def run(work: Callable[[], Coroutine[object, object, int]], log_level: int = logging.WARNING) -> int:
-    """Run a command's async work to its end and return its exit code.
+    """Run a command's async work and return its exit code.
 
     The first Ctrl-C, SIGTERM, SIGHUP or Ctrl-Break cancels the work and waits for its clean-up; further ones change
     nothing.
 
     Args:
         work: Makes the coroutine.
-        log_level: From which level on what the library logs is shown. Defaults to its warnings.
+        log_level: Minimum level of the library's log messages to show. Defaults to warnings.
 
     Raises:
         StoppedError: A signal ended it.
@@ -128,14 +128,14 @@ def _loop_options() -> dict[str, object]:
 
 
 def is_closed_pipe(error: OSError) -> bool:
-    """Return whether nobody reads any more what was written to a pipe. Windows says so in a number for much else."""
+    """Return whether a pipe's reader is gone, which Windows reports with an ambiguous number."""
     return isinstance(error, BrokenPipeError) or (
         sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
     )
 
 
 def forget(stream: TextIO | None) -> None:
-    """Let what is still buffered for a standard stream go nowhere, instead of failing again at the exit."""
+    """Discard the buffer of a standard stream, so that it does not fail again at exit."""
     if stream is None:
         return
     with suppress(OSError, ValueError):  # not a real file in a test
@@ -150,12 +150,12 @@ async def _stoppable(work: Callable[[], Coroutine[object, object, int]]) -> int:
     received: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
-        if not received:  # a second cancellation would break into the clean-up
+        if not received:  # a second cancellation would interrupt the clean-up
             task.cancel()
         received.append(number)
 
     for number in _stopping_signals():
-        # What is ignored stays ignored: nohup, and jobs in the background of a script.
+        # Ignored signals stay ignored: nohup, and background jobs of a script.
         if signal.getsignal(number) is not signal.SIG_IGN:
             try:
                 loop.add_signal_handler(number, stop, number)
@@ -170,14 +170,14 @@ async def _stoppable(work: Callable[[], Coroutine[object, object, int]]) -> int:
 
 
 def _stopping_signals() -> list[signal.Signals]:
-    """Return those that this system has. SIGBREAK is Windows' Ctrl-Break, and comes when a console is closed, too."""
+    """Return the signals that this system has. SIGBREAK is Windows' Ctrl-Break, also sent when a console is closed."""
     found = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"))
     return [number for number in found if number is not None]
 
 
 @contextmanager
 def _restored_signals() -> Iterator[None]:
-    """Put back how signals were handled."""
+    """Restore the signal handlers."""
     before = {number: signal.getsignal(number) for number in _stopping_signals()}
     try:
         yield

@@ -1,4 +1,4 @@
-"""``wbfiles get``: fetch files of a run or a project, and report the results."""
+"""``wbfiles get``: download files of a run or a project, and report the results."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from wbfiles_async.errors import (
 )
 
 HOPELESS: set[type[object]] = {NameCollisionError, UnsafePathError, UnsupportedReferenceError}
-"""Failures that another try will meet again."""
+"""Failures that a retry would repeat."""
 
 
 @attrs.frozen(kw_only=True)
 class Fetch:
-    """What is to be fetched, and how.
+    """The arguments of a download.
 
     Attributes:
         target: The run, the runs of a project, or runs that were named.
-        chosen: Which of their files.
-        root: The folder they go below, or the URL of a place in an object store.
+        chosen: The selected files.
+        root: The root: a folder, or the URL of a place in an object store.
         existing: What to do with an existing file.
         dry_run: Whether to only report what would be done.
-        layout: Where the files of each run of a project go.
-        manifest: The file to write what became of each file to.
+        layout: The folders of each run's files.
+        manifest: The manifest to write.
     """
 
     target: AsyncRun | AsyncRuns | SeveralRuns
@@ -64,7 +64,7 @@ class Fetch:
 
     @property
     def work(self) -> Callable[..., Awaitable[DownloadReport]]:
-        """What downloads it, once it is given the rest of its arguments."""
+        """The download, as a function of the remaining arguments."""
         if isinstance(self.target, AsyncRuns):
             return partial(self.target.download, layout=self.layout, include=self.chosen.include)
         if isinstance(self.target, SeveralRuns):
@@ -74,7 +74,7 @@ class Fetch:
 
     @property
     def is_shard(self) -> bool:
-        """Whether it is a share of a project, which others complete."""
+        """Whether it is a shard of a project, which others complete."""
         return isinstance(self.target, AsyncRuns) and self.target._share is not None
 
     def name_of(self, result: FileResult) -> str:
@@ -85,7 +85,7 @@ class Fetch:
 
 
 async def get(fetch: Fetch, output: Output) -> int:
-    """Fetch, telling of each file and of the whole.
+    """Download, and report each file and the total.
 
     Returns:
         The exit code.
@@ -113,7 +113,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
 
     report = await download(fetch, output, note)
     if fetch.is_shard:
-        absence = Absence(())  # what is missing here may be in another one
+        absence = Absence(())  # a name missing here may be in another shard
     found = report.files > 0
     lacking = str(fetch.target._path) if isinstance(fetch.target, AsyncRun) else ""
     absent = [
@@ -152,7 +152,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
 
 
 def _meant_for_a_folder(names: tuple[str, ...]) -> str | None:
-    """Return the name that was rather meant for the folder to fetch to, as it is the last argument of cp and scp."""
+    """Return a name that was probably meant as the destination folder, like the last argument of cp and scp."""
     if len(names) != 1 or not names[0]:
         return None
     name = names[0]
@@ -161,15 +161,15 @@ def _meant_for_a_folder(names: tuple[str, ...]) -> str | None:
 
 
 async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult], None]) -> DownloadReport:
-    """Download, showing the progress.
+    """Download with a progress display.
 
     Args:
-        fetch: What.
-        output: What the user wants to see.
-        on_result: Called with the result of each file.
+        fetch: The download.
+        output: The output options.
+        on_result: Called with each file's result.
 
     Raises:
-        WBFilesError: The listing failed; a message says what is in place.
+        WBFilesError: The listing failed; a message states what was downloaded.
     """
     in_place = 0
 

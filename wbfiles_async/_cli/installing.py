@@ -1,4 +1,4 @@
-"""Installs completion in a shell: a script of its own, and marked lines in the shell's startup file that load it."""
+"""Installs shell completion: a script, and marked lines in the shell's startup file that load it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if [[ -r {0} ]]; then
 fi
 """,
 }
-"""What reads the script. fish finds it by its place."""
+"""The lines that load the script. fish finds it by its location."""
 
 
 class ForeignTextError(click.ClickException):
-    """A file is in the way, or the marked lines were changed; nothing was written to it."""
+    """A foreign file exists, or the marked lines were edited; nothing was written to it."""
 
 
 @attrs.frozen
 class Installation:
-    """Where the completion of a shell goes.
+    """The files of a shell's completion.
 
     Attributes:
         shell: The shell.
-        script: The file for the script, which is ours alone.
-        startup: The user's file that the shell reads at its start; ``None`` where the shell finds the script.
+        script: The script's file, which only we write.
+        startup: The shell's startup file; ``None`` if the shell finds the script by itself.
     """
 
     shell: Shell
@@ -60,7 +60,7 @@ class Installation:
         """Return the text of a startup file with the marked lines, at its end if it has none.
 
         Raises:
-            ForeignTextError: The marked lines that it has were changed by hand.
+            ForeignTextError: Its marked lines were edited.
         """
         if (found := self._find(text)) is not None:
             return text[: found.start()] + self.lines + text[found.end() :]
@@ -70,7 +70,7 @@ class Installation:
         """Return the text of a startup file without the marked lines.
 
         Raises:
-            ForeignTextError: They were changed by hand.
+            ForeignTextError: They were edited.
         """
         found = self._find(text)
         return text if found is None else text[: found.start()] + text[found.end() :]
@@ -91,7 +91,7 @@ class Installation:
 
 
 def plan_installation(shell: Shell, environ: Mapping[str, str], home: Path) -> Installation:
-    """Return where the completion of a shell goes.
+    """Return the files of a shell's completion.
 
     Args:
         shell: The shell.
@@ -113,7 +113,7 @@ def shell_of(environ: Mapping[str, str]) -> Shell:
     """Return the user's shell.
 
     Raises:
-        click.UsageError: It is not known, or none that can be completed in.
+        click.UsageError: It is unknown or not supported.
     """
     name = Path(environ.get("SHELL", "")).name
     for shell in SHELLS:
@@ -123,22 +123,22 @@ def shell_of(environ: Mapping[str, str]) -> Shell:
 
 
 def install(installation: Installation, script: str) -> str:
-    """Write the script, and the lines that read it. What is there already is not written again.
+    """Write the script, and the lines that load it, unless they exist already.
 
     Args:
-        installation: Where to.
-        script: What makes the shell complete ``wbfiles``.
+        installation: The files.
+        script: The completion script.
 
     Returns:
-        What was written, and how to undo it.
+        The written files, and how to undo it.
 
     Raises:
-        ForeignTextError: A file that this did not write is in the way.
+        ForeignTextError: A foreign file exists at the path.
         OSError: A file cannot be read or written.
     """
     written, startup = [], installation.startup
     before = "" if startup is None else _read(startup)
-    after = before if startup is None else installation.with_lines(before)  # may refuse: before anything is written
+    after = before if startup is None else installation.with_lines(before)  # may refuse, so before anything is written
     if _own_text(installation.script) != (wanted := _SIGNATURE + script):
         _write(installation.script, wanted)
         written.append(str(installation.script))
@@ -152,13 +152,13 @@ def install(installation: Installation, script: str) -> str:
 
 
 def uninstall(installation: Installation) -> str:
-    """Remove what ``install`` wrote.
+    """Undo ``install``.
 
     Returns:
         What was removed.
 
     Raises:
-        ForeignTextError: The script or the lines are not as they were written.
+        ForeignTextError: The script or the lines were edited.
         OSError: A file cannot be read or written.
     """
     removed, startup = [], installation.startup
@@ -176,10 +176,10 @@ def uninstall(installation: Installation) -> str:
 
 
 def _own_text(script: Path) -> str | None:
-    """Return the script that is there; ``None`` if there is none.
+    """Return the existing script; ``None`` if there is none.
 
     Raises:
-        ForeignTextError: There is a file that this did not write.
+        ForeignTextError: The file was not written by this command.
     """
     if not script.exists():
         return None
@@ -193,7 +193,7 @@ def _own_text(script: Path) -> str | None:
 
 
 def _read(path: Path) -> str:
-    """Return a text in which each byte survives, and no end of a line is changed."""
+    """Read a text so that each byte and line ending survives."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
@@ -202,7 +202,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file in one step; a link stays one, and so do the permissions."""
+    """Replace a file atomically; links and permissions are kept."""
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".wbfiles-", dir=target.parent) as folder:

@@ -27,15 +27,15 @@ from wbfiles_async._text import counted, local_time, printable, size_of
 from wbfiles_async._urls import is_signed, without_secrets
 
 TYPE_COLUMNS = 20
-"""Columns that the type of a file takes; it is left out where names would be broken for it alone."""
+"""Width of the type column, which is omitted if names would wrap because of it."""
 
 LEAST_BESIDE_NAMES = 30
-"""Columns that size and time take beside the names."""
+"""Width of the size and time columns."""
 
 T = TypeVar("T")
 
 Place = tuple[AsyncFile, str]
-"""A file, and the name it is shown by: among files of several runs the run comes first."""
+"""A file and its displayed name, which begins with the run if there are several."""
 
 Write = Callable[[Sequence[Place]], None]
 
@@ -73,7 +73,7 @@ async def list_runs(runs: AsyncRuns, chosen: Chosen, output: Output, sort: Sort 
 
 
 async def list_files(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, sort: Sort | None = None) -> int:
-    """List what is chosen of a run, or of all runs of a project.
+    """List the selected files of a run, or of all runs of a project.
 
     Returns:
         The exit code.
@@ -109,7 +109,7 @@ async def list_files(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Outpu
 
 
 async def pages_of(target: AsyncRun | AsyncRuns, chosen: Chosen) -> AsyncGenerator[list[Place]]:
-    """List what is chosen, page by page; a page may be empty.
+    """List the selected files, page by page; a page may be empty.
 
     Raises:
         WBFilesError: The listing failed.
@@ -134,7 +134,7 @@ _KEYS: dict[Sort, Callable[[Place], Any]] = {
 
 
 def _instant(updated_at: str | None) -> float:
-    """Return a time in seconds since the epoch; long ago if the server states none."""
+    """Return a time in seconds since the epoch; the distant past if unknown."""
     try:
         time = datetime.fromisoformat(updated_at or "")
     except ValueError:
@@ -143,7 +143,7 @@ def _instant(updated_at: str | None) -> float:
 
 
 async def _sorted(pages: AsyncGenerator[list[T]], key: Callable[[T], Any] | None) -> AsyncGenerator[list[T]]:
-    """Pass pages on as they arrive; or all as one, if they are to be sorted."""
+    """Yield pages as they arrive, or all as a single sorted one."""
     if key is None:
         async for page in pages:
             yield page
@@ -192,7 +192,7 @@ def _write_rows(places: Sequence[Place]) -> None:
 
 @attrs.define
 class _Tables:
-    """Writes one table a page, the first with a heading, so that a long listing does not wait for its end."""
+    """Writes one table per page, the first with a heading, so that a long listing appears gradually."""
 
     _begun: bool = False
     _with_type: bool = True

@@ -1,4 +1,4 @@
-"""Write a manifest beside a download, in threads, so that the disk it is on does not hold up what is downloaded."""
+"""Write a manifest during a download, in threads, so that its disk does not block the download."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["open_manifest"]
 
 @asynccontextmanager
 async def open_manifest(path: Path) -> AsyncIterator[Callable[[FileResult], None]]:
-    """Yield what adds a file's result to a manifest, which appears when the block ends without an error, whole.
+    """Yield a function that adds a result to a manifest, which is published if the block succeeds.
 
     Args:
-        path: Where to; parquet if it ends with ``.parquet``, else JSON lines.
+        path: The manifest; parquet if it ends with ``.parquet``, else JSON lines.
 
     Raises:
-        ConfigurationError: It is to be parquet, and pyarrow is not installed.
+        ConfigurationError: It is parquet, and pyarrow is not installed.
         OSError: The file cannot be written; the block is cancelled then.
     """
     disk = Disk()
@@ -46,7 +46,7 @@ async def open_manifest(path: Path) -> AsyncIterator[Callable[[FileResult], None
 
 @asynccontextmanager
 async def _written_by(write: Callable[..., Awaitable[None]]) -> AsyncIterator[Callable[[FileResult], None]]:
-    """Yield what takes results, all of which are handed to ``write`` until the block is left, as many as wait."""
+    """Yield a function that queues results, which are passed to ``write`` in batches before the block ends."""
     send, receive = anyio.create_memory_object_stream[FileResult](math.inf)
 
     async def write_all() -> None:

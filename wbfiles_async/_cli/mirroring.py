@@ -1,4 +1,4 @@
-"""``wbfiles get PROJECT/ --delete``: local files that the project no longer has, found and removed after a download."""
+"""``wbfiles get PROJECT/ --delete``: removes local files that the project no longer has, after a download."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from wbfiles_async._text import counted, printable, size_of
 from wbfiles_async.errors import RunNotFoundError, UnsafePathError, WBFilesError
 
 SHOWN = 10
-"""Files that the question names; it gives the number of all."""
+"""Maximum files named in the question, which states the total number."""
 
 
 @attrs.define
 class Leftovers:
-    """What is to be removed, and what is left alone.
+    """The files to remove, and what is left alone.
 
     Attributes:
         found: The files, each with its folder.
         gone: Folders of runs that the project no longer has.
-        unknown: Folders that hold other files and are not known as ours.
-        unsure: Runs whose listing cannot be relied on.
+        unknown: Folders with other files that are not marked.
+        unsure: Runs with an unreliable listing.
     """
 
     found: list[tuple[RunFolder, LocalFile]] = attrs.field(factory=list)
@@ -52,7 +52,7 @@ def check_mirror(layout: str, root: Path | str, *, is_shard: bool, asks: bool) -
     """Check that --delete can be used, before any request.
 
     Raises:
-        click.UsageError: It cannot: runs have no folder of their own, or nobody can be asked.
+        click.UsageError: It cannot: runs do not have their own folders, or there is no terminal to ask on.
     """
     if not isinstance(root, Path):
         raise click.UsageError("--delete is for local folders, not for object stores.")
@@ -70,10 +70,10 @@ def check_mirror(layout: str, root: Path | str, *, is_shard: bool, asks: bool) -
 async def find_leftovers(
     runs: AsyncRuns, selection: Selection, root: Path, layout: Layout, *, dry_run: bool
 ) -> Leftovers:
-    """List the project once more, and compare it with what is there.
+    """List the project once more, and compare it with the local files.
 
     Raises:
-        WBFilesError: The listing failed; then nothing may be removed.
+        WBFilesError: The listing failed, so nothing may be removed.
         OSError: A folder cannot be read.
     """
     gateway = runs._client._gateway
@@ -115,10 +115,10 @@ def _compare(
     layout: Layout,
     dry_run: bool,
 ) -> None:
-    """Compare a run's folder with the keys of the names that the run has. Blocking."""
+    """Compare a run's folder with the keys of the run's names. Blocking."""
     try:
         folder = RunFolder(root, layout.folder(run.path), str(run.path))
-        if run.file_count != count:  # also where the server does not count, so that an empty answer is no order
+        if run.file_count != count:  # also if the server does not count, so that an empty listing removes nothing
             left.unsure.append(str(run.path))
             return
 
@@ -127,7 +127,7 @@ def _compare(
 
         known = folder.is_known() if dry_run else folder.mark(is_of_run)
         others = [file for file in folder.files() if not is_of_run(file.name) and selection.accepts(file.name)]
-    except UnsafePathError:  # nothing was written there
+    except UnsafePathError:  # nothing has been written there
         return
     if known:
         left.found += [(folder, file) for file in others]
@@ -136,7 +136,7 @@ def _compare(
 
 
 def _marked(root: Path, layout: Layout, project: RunPath) -> list[tuple[RunPath, RunFolder]]:
-    """Return the folders that bear the mark of a run of the project, at the place where the layout has it. Blocking."""
+    """Return the folders of the layout that are marked for a run of the project. Blocking."""
     found = []
     above = layout.folder(attrs.evolve(project, run_id="run"))[:-1]
     for name, text in marked_below(root, above):
@@ -155,18 +155,18 @@ def _marked(root: Path, layout: Layout, project: RunPath) -> list[tuple[RunPath,
 
 
 async def _is_gone(runs: AsyncRuns, path: RunPath) -> bool:
-    """Return whether the project is there and does not have this run, as the server says of this run alone."""
+    """Return whether the project exists without this run, from a request for this run alone."""
     api = runs._client._gateway.api
     try:
         await api.look_up_run(path)
     except RunNotFoundError:
-        await api.count_runs(runs._path, "{}")  # fails if it is the project that cannot be seen
+        await api.count_runs(runs._path, "{}")  # raises if the project is not visible
         return True
     return False
 
 
 def remove_leftovers(left: Leftovers, output: Output, *, dry_run: bool, yes: bool) -> int:
-    """Tell, ask and remove.
+    """Report, ask and remove.
 
     Returns:
         The exit code.

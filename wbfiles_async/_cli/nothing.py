@@ -1,4 +1,4 @@
-"""Explains a selection that selects nothing, so that a typing error does not pass for success."""
+"""Explains an empty selection, so that a typing error is not mistaken for success."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NO_FILTERS = "{}"
 
 
 async def tell_of_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, output: Output) -> ExitCode:
-    """Say why no file, or no run, was selected.
+    """Report why no file, or no run, was selected.
 
     Returns:
-        The exit code: that nothing was found, unless all there is was selected or left out.
+        The exit code: not found, unless there are no files or all were excluded.
 
     Raises:
-        WBFilesError: What there is cannot be counted.
+        WBFilesError: The files or runs cannot be counted.
     """
     if isinstance(target, SeveralRuns):
         count = len(target.runs)
@@ -57,7 +57,7 @@ async def _tell_of_no_runs(target: AsyncRuns, output: Output) -> ExitCode:
 
 
 def describe(chosen: Chosen) -> str:
-    """Return the options that chose files, as they can be typed."""
+    """Return the selecting options as typed."""
     selection = chosen.selection
     words = [f"--include '{glob}'" for glob in selection.include or ()]
     words += [f"--exclude '{glob}'" for glob in selection.exclude]
@@ -67,7 +67,7 @@ def describe(chosen: Chosen) -> str:
 
 
 def hints(chosen: Chosen) -> Iterator[str]:
-    """Yield what may have been meant by patterns that select nothing."""
+    """Yield suggestions for patterns that select nothing."""
     globs = chosen.selection.include or ()
     if any("," in glob for glob in globs):
         yield "A comma and braces stand for themselves: give --include once for each pattern."

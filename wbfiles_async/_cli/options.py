@@ -1,4 +1,4 @@
-"""The options and arguments that several commands have, and what was given for those of all commands."""
+"""The options and arguments shared by several commands, and the values of the common ones."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 @attrs.define
 class Common:
-    """What can be given before a command and after it.
+    """Options that are accepted before and after a command.
 
     Attributes:
-        base_url: W&B's server; ``None`` for that of the settings.
-        quiet: Whether to say nothing but errors.
-        verbosity: How often ``-v`` was given.
-        timeout: Seconds to wait for an answer of the API; ``None`` for that of the settings.
+        base_url: W&B's server; ``None`` for the one in the settings.
+        quiet: Whether to print only errors.
+        verbosity: The number of ``-v``.
+        timeout: Seconds to wait for a response of the API; ``None`` for the one in the settings.
         transfer: Options of `TransferOptions`, by their names there.
-        per_page: Files, or runs of a project, that one request lists; ``None`` for the default of the library.
+        per_page: Files, or runs of a project, per request; ``None`` for the default of the library.
     """
 
     base_url: str | None = None
@@ -51,7 +51,7 @@ class Common:
     per_page: int | None = None
 
     def output(self, *, as_json: bool = False) -> Output:
-        """Return what the user wants to see."""
+        """Return the output options."""
         level = _LEVELS[min(self.verbosity, len(_LEVELS) - 1)]
         return Output(quiet=self.quiet, json=as_json, log_level=logging.ERROR if self.quiet else level)
 
@@ -76,7 +76,7 @@ def _remember_verbosity(context: click.Context, option: click.Parameter, value: 
 
 
 def _remember(context: click.Context, option: click.Parameter, value: object) -> None:
-    """Set the attribute of `Common` that has the option's name; what is given behind the command wins."""
+    """Set the attribute of `Common` with the option's name; a value after the command wins."""
     if value:
         setattr(context.ensure_object(Common), option.name or "", value)
 
@@ -87,7 +87,7 @@ def _remember_retries(context: click.Context, option: click.Parameter, value: in
 
 
 def _remember_transfer(context: click.Context, option: click.Parameter, value: object) -> None:
-    """Set one of `TransferOptions`; a switch ``--no-NAME`` turns one off."""
+    """Set a field of `TransferOptions`; ``--no-NAME`` turns one off."""
     name = option.name or ""
     if value is not None and value is not False:
         field = name.removeprefix("no_")
@@ -95,7 +95,7 @@ def _remember_transfer(context: click.Context, option: click.Parameter, value: o
 
 
 def read_by(parse: Callable[[str], T]) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
-    """Make an option's callback of a function that raises ``ValueError``."""
+    """Make an option's callback from a function that raises ``ValueError``."""
 
     def read(context: click.Context, option: click.Parameter, text: str | None) -> T | None:
         try:
@@ -203,12 +203,12 @@ _SEND_OPTIONS = (
 
 
 def speaking(command: F) -> F:
-    """Add the options that say how much a command writes."""
+    """Add the options for output."""
     return _quiet_option(_verbose_option(command))
 
 
 def connecting(command: F) -> F:
-    """Add the options for the server, for how long to try, and for how much a command writes."""
+    """Add the options for the server, for retries and timeouts, and for output."""
     return base_url_option(_timeout_option(_retries_option(speaking(command))))
 
 
@@ -218,12 +218,12 @@ def reading(command: F) -> F:
 
 
 def fetching(command: F) -> F:
-    """Add the options for what is written to the disk."""
+    """Add the options for writing to the disk."""
     return _all_of(_FETCH_OPTIONS, command)
 
 
 def sending(command: F) -> F:
-    """Add the options for what is sent to stores."""
+    """Add the options for uploads."""
     return _all_of(_SEND_OPTIONS, command)
 
 
@@ -242,7 +242,7 @@ def _names_beginning_with(context: click.Context, argument: click.Parameter, inc
 
 
 def path_argument(where: str) -> Callable[[F], F]:
-    """Add the argument that names a run or a project, as the help calls it."""
+    """Add the argument for a run or a project."""
     return click.argument("path", metavar=where, shell_complete=_paths_beginning_with)
 
 
@@ -258,10 +258,10 @@ exclude_option = option(
 
 
 def selecting(where: str) -> Callable[[F], F]:
-    """Add what chooses files.
+    """Add the selecting options.
 
     Args:
-        where: What the first argument names, as the help calls it.
+        where: The name of the first argument in the help.
     """
 
     def decorated(command: F) -> F:

@@ -1,4 +1,4 @@
-"""Where a command's words go: results to stdout, all that is only for people to stderr."""
+"""The output of commands: results go to stdout, messages for people to stderr."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rich.console import Console
 from wbfiles_async._text import printable
 
 _UNIT = re.compile(r"(?<=[0-9]) (?=(?:s|B|[KMGTP]iB|files?)\b)")
-"""The blank between a number and its unit."""
+"""The non-breaking blank between a number and its unit."""
 
 
 @attrs.frozen
 class Output:
-    """What the user wants to see.
+    """The output options.
 
     Attributes:
-        quiet: Nothing but errors and requested results.
-        json: One JSON object a line on stdout, for programs.
-        log_level: From which level on what the library logs is shown.
+        quiet: Only errors and requested results.
+        json: One JSON object per line on stdout, for programs.
+        log_level: Minimum level of the library's log messages to show.
     """
 
     quiet: bool = False
@@ -37,7 +37,7 @@ class Output:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether stderr is a terminal that nothing else is written to meanwhile."""
+        """Whether stderr is a terminal without other output."""
         busy = self.quiet or (self.json and is_terminal(sys.stdout))
         return not busy and is_terminal(sys.stderr) and not Console(stderr=True).is_dumb_terminal
 
@@ -49,7 +49,7 @@ class Output:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a standard stream is a terminal; it may be closed, or not be there at all."""
+    """Return whether a standard stream is a terminal; it may be closed or missing."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -57,7 +57,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def folded(text: str, stream: TextIO) -> str:
-    """Return a message broken at its blanks where it goes to a terminal, which would break it anywhere."""
+    """Return a message, wrapped at blanks if stderr is a terminal."""
     if not is_terminal(stream):
         return text
     width = Console(file=stream).width
@@ -74,25 +74,25 @@ def _folded(line: str, width: int) -> str:
 
 
 def check_stdout() -> None:
-    """Check that there is a place for the results that a command is for.
+    """Check that stdout is open for a command's results.
 
     Raises:
         click.ClickException: stdout is closed.
     """
-    if sys.stdout is None:  # and its descriptor may be another thing's by now
+    if sys.stdout is None:  # and its descriptor may have been reused
         raise click.ClickException("stdout is closed.")
 
 
 def write_json(value: Mapping[str, object]) -> None:
-    """Write one line of JSON; plain ASCII, so that it is the same everywhere and steers no terminal."""
+    """Write one line of JSON in ASCII: independent of the encoding, without control characters."""
     print(json.dumps(value), flush=True)
 
 
 def write_row(*cells: object) -> None:
-    """Write one line of cells between tabs; ``-`` for what is not known."""
+    """Write one line of tab-separated cells; ``-`` if unknown."""
     print(*("-" if cell in (None, "") else printable(str(cell)) for cell in cells), sep="\t", flush=True)
 
 
 def console() -> Console:
-    """Return stdout for tables: in colours where it is a terminal, and with nothing in a name taken for markup."""
+    """Return a console for tables on stdout: coloured on a terminal, without interpreting markup in names."""
     return Console(markup=False, highlight=False, emoji=False)

@@ -20,18 +20,18 @@ from wbfiles_async._text import counted
 from wbfiles_async.errors import UnsafePathError
 
 _HOPELESS: set[type[object]] = {UnsafePathError}
-"""Failures that another try will meet again."""
+"""Failures that a retry would repeat."""
 
 
 @attrs.frozen(kw_only=True)
 class Put:
-    """What is to be uploaded, and how.
+    """The arguments of an upload.
 
     Attributes:
         run: Where to.
         paths: Files and folders.
-        root: The folder that names in the run begin below.
-        selection: Which of their files.
+        root: The folder that names in the run are relative to.
+        selection: The selected files.
         existing: What to do with a file that the run has.
         dry_run: Whether to only report what would be done.
     """
@@ -45,7 +45,7 @@ class Put:
 
 
 async def put(wanted: Put, output: Output) -> int:
-    """Upload, telling of each file and of the whole.
+    """Upload, and report each file and the total.
 
     Returns:
         The exit code.

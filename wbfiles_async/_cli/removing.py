@@ -29,24 +29,24 @@ from wbfiles_async._text import counted, printable, seconds_of, size_of
 from wbfiles_async.errors import IncompleteDeletionError, RemoteFileNotFoundError
 
 NAMES_SHOWN = 10
-"""Files, or groups of them, that the question names; it gives the number of all."""
+"""Maximum files or groups named in the question, which states the total number."""
 
 DELETE_EVERYTHING = "--yes-delete-everything-in"
 
 
 @attrs.frozen(kw_only=True)
 class Removal:
-    """What is to be deleted, and whether to ask.
+    """The arguments of a deletion.
 
     Attributes:
-        path: The path of the run or the project, as it was typed.
+        path: The path of the run or the project, as typed.
         chosen: Which of the files were selected.
         filters: Conditions on runs; with them the path can only name a project.
         everything: Whether all files are meant.
         open_api: Makes a client.
         dry_run: Whether to only report what would be done.
-        yes: Whether the answer to the question is known.
-        everything_in: The project whose files may all be deleted, as it was typed; ``None`` if none may.
+        yes: Whether to delete without asking.
+        everything_in: The project whose files may all be deleted, as typed; ``None`` if none.
     """
 
     path: str
@@ -60,19 +60,19 @@ class Removal:
 
     @property
     def asks(self) -> bool:
-        """Whether somebody is to be asked."""
+        """Whether to ask."""
         return not (self.yes or self.dry_run or self.everything_in is not None)
 
 
 @attrs.frozen
 class _Found:
-    """What was listed: exactly this is confirmed and deleted, and nothing that was added later.
+    """The listed files: exactly these are confirmed and deleted, not files that were added later.
 
     Attributes:
-        path: The path of the run or the project with all its parts.
+        path: The full path of the run or the project.
         code: The exit code if there is nothing to delete.
         pending: The files.
-        absent: An error for each name that the run, or every run, does not have.
+        absent: An error for each name that the run, or every run, lacks.
         of_many: Whether they are those of a project's runs.
         is_everything: Whether they are all files of these runs.
     """
@@ -86,7 +86,7 @@ class _Found:
 
     @property
     def where(self) -> str:
-        """What the files are deleted of, for messages."""
+        """The run or project, for messages."""
         return f"the {'project' if self.of_many else 'run'} {self.path}"
 
     def name_of(self, result: FileResult) -> str:
@@ -104,12 +104,12 @@ def remove(removal: Removal, output: Output) -> int:
         click.UsageError: It is not clear which files are meant, or there is no terminal to ask on.
         WBFilesError: The listing failed, or nothing may be deleted.
     """
-    if "://" not in removal.path:  # an address may name a file
+    if "://" not in removal.path:  # a URL may name a file
         _check_extent(removal.chosen, everything=removal.everything)
     if removal.asks and not _somebody_is_there():
         raise click.UsageError("rm needs a terminal to ask on: give --yes, or --dry-run to see what it would do.")
     found = _list(removal, output)
-    if found.pending.files and removal.asks and not _confirmed(found):  # in between: no loop may wait for a person
+    if found.pending.files and removal.asks and not _confirmed(found):  # no event loop waits meanwhile
         complain("nothing was deleted.")
         return ExitCode.FAILED
 
@@ -129,10 +129,10 @@ def _check_extent(chosen: Chosen, *, everything: bool) -> None:
 
 
 def _check_everything(removal: Removal, path: str, *, is_everything: bool) -> None:
-    """Check that all files of a project are deleted only where its name was typed.
+    """Check that all files of a project are deleted only if its name was typed.
 
     Args:
-        removal: What was given.
+        removal: The arguments.
         path: The project, or the run.
         is_everything: Whether all files of a project's runs are meant.
     """
@@ -224,7 +224,7 @@ def _names(pending: PendingDeletions) -> Iterator[str]:
 
 
 def _groups(pending: PendingDeletions) -> Iterator[str]:
-    """Yield how much of what is to be deleted: by the outermost folder, or the name, in all runs together."""
+    """Yield the amounts to delete, by top-level folder or name, in all runs together."""
     sizes = Sizes(_outermost)
     for each in pending:
         sizes.add(each.file.name, each.file.size_bytes or 0)
@@ -242,7 +242,7 @@ def _outermost(name: str) -> Iterator[str]:
 
 @contextmanager
 def _counting(output: Output) -> Iterator[Callable[[PendingDeletions], None]]:
-    """Show on a terminal how much is listed."""
+    """Show a count of listed files on a terminal."""
     if not output.shows_progress:
         yield lambda pending: None
         return
@@ -287,7 +287,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 
 @contextmanager
 def _shown(found: _Found, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
-    """Write a line for each file, or count them on a terminal; say how far it was when it is interrupted."""
+    """Write a line per file, or a count on a terminal; if interrupted, report how far it got."""
     tell, deleted, pending = _tell(found, output), 0, found.pending
     counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and pending.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None

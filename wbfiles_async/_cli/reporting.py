@@ -1,4 +1,4 @@
-"""``wbfiles report``: what manifests say is in place, and what is left."""
+"""``wbfiles report``: what is downloaded according to manifests, and what is left."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from wbfiles_async._scale.place import Place
 
 Manifest = Callable[[], Iterable[ManifestRow]]
-"""Reads a manifest."""
+"""A function that reads a manifest."""
 
 LEFT_SHOWN = 20
-"""Files that are left and shown by name; ``--json`` writes all."""
+"""Maximum files listed as left; ``--json`` writes all."""
 
 
 def report(places: Sequence[Path | BucketRoot], output: Output) -> int:
-    """Sum up manifests, and say what is left.
+    """Sum up manifests, and report what is left.
 
     Returns:
         The exit code: 1 if something is left, 4 if there is no manifest.
@@ -102,7 +102,7 @@ def _local(places: Sequence[Path | BucketRoot]) -> list[Manifest]:
 
 
 def _in_buckets(places: Sequence[Path | BucketRoot]) -> Iterator[Manifest]:
-    """Yield the manifests in object stores, by their names: of a plan's chunks, those that are done come last."""
+    """Yield the manifests in object stores, sorted by name: of a plan's chunks, finished ones come last."""
     for place in places:
         if not isinstance(place, BucketRoot):
             continue

@@ -1,4 +1,4 @@
-"""Options whose help is grouped by what they are about."""
+"""Options grouped by topic in the help."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ OTHER: Final = "Output"
 ORDER: Final = (WHICH, WHERE, SERVER, OTHER)
 
 _WIDTH: Final = 24
-"""Columns of the options at most; those that are longer have their help below, so that all groups look alike."""
+"""Maximum width of the options column; longer options have their help below."""
 
 
 class SectionedOption(click.Option):
-    """An option that says which group of the help it belongs to."""
+    """An option with a group in the help."""
 
     def __init__(self, *args: Any, section: str = OTHER, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -43,5 +43,5 @@ class SectionedCommand(click.Command):
 
 
 def option(section: str, *declarations: str, **attributes: Any) -> Callable[[F], F]:
-    """Add an option to a command, as ``click.option`` does, in a group of its help."""
+    """Add an option to a command like ``click.option``, in a group of its help."""
     return click.option(*declarations, cls=SectionedOption, section=section, **attributes)

@@ -28,15 +28,15 @@ class MissingPackageError(click.ClickException):
 
 @attrs.frozen(kw_only=True)
 class ServeOptions:
-    """How the server is reached; see `LocalServer`.
+    """The server's options; see `LocalServer`.
 
     Attributes:
         host: The address to listen at.
         port: The port of the API; 0 for one that is free.
         store_port: The port of the store; 0 for one that is free.
-        allowed_hosts: Further names that requests may be addressed to.
+        allowed_hosts: Further host names to accept.
         entity: The default entity.
-        url_lifetime: Seconds that a signed address stays valid.
+        url_lifetime: Seconds that a signed URL is valid.
     """
 
     host: str
@@ -48,19 +48,19 @@ class ServeOptions:
 
 
 def serve(folder: Path, options: ServeOptions, *, api_key: str | None, output: Output) -> int:
-    """Serve until Ctrl-C or SIGTERM, which is how it is meant to end.
+    """Serve until Ctrl-C or SIGTERM, the usual way to stop it.
 
     Args:
-        folder: Holds the runs.
+        folder: The folder of the runs.
         options: How the server is reached.
         api_key: The key to accept; ``None`` for the server's fake one.
-        output: What the user wants to see.
+        output: The output options.
 
     Returns:
         The exit code.
 
     Raises:
-        click.ClickException: The address cannot be listened at, the key cannot be one, or a package is missing.
+        click.ClickException: It cannot listen on the address, the key is invalid, or a package is missing.
     """
     make, host = partial(local_server(), folder, **attrs.asdict(options)), options.host
     server = make() if api_key is None else make(api_key=_checked(api_key))
@@ -102,7 +102,7 @@ def local_server() -> type[LocalServer]:
     except ImportError as error:
         if not isinstance(error.__cause__, ModuleNotFoundError):
             raise
-        raise MissingPackageError(str(error)) from None  # which says how to install it
+        raise MissingPackageError(str(error)) from None  # whose message says how to install it
     return LocalServer
 
 
@@ -121,7 +121,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _example(folder: Path) -> str:
-    """Name a run of the folder, or what a run's path looks like if there is none."""
+    """Return the path of a run in the folder, or a placeholder if there is none."""
     for run_folder in folder.glob("[!.]*/[!.]*/[!.]*/"):
         if run_folder.is_dir():
             return run_folder.relative_to(folder).as_posix()

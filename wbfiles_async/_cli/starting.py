@@ -1,4 +1,4 @@
-"""Starts the program, and survives what the process was given: closed streams, and readers that went away."""
+"""Starts the program, also with closed streams, and handles readers that disappear."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from wbfiles_async._cli.ending import ExitCode, StoppedError, complain, exit_cod
 
 
 def start(arguments: Sequence[str] | None) -> int:
-    """Run the program and return its exit code; a user's mistake is a message, never a traceback."""
+    """Run the program and return its exit code; usage errors are messages, never tracebacks."""
     _occupy_closed_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the encoding lacks is still a name
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may contain characters that the encoding lacks
     code = _run(arguments)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -61,4 +61,4 @@ def _occupy_closed_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one

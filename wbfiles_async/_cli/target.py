@@ -1,4 +1,4 @@
-"""What the first argument of a command names: a run, the runs of a project, or one file of a run."""
+"""Resolves the first argument of a command: a run, the runs of a project, or a file of a run."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Filters = dict[str, object] | None
 async def find_target(
     api: AsyncApi, path: str, chosen: Chosen, filters: Filters
 ) -> tuple[AsyncRun | AsyncRuns, Chosen]:
-    """Return the run, or the runs of a project, that a path names, and which of their files.
+    """Return the run, or the runs of a project, of a path, and the selected files.
 
     Args:
         api: The client.
-        path: What was typed: a path, or the address of a page.
-        chosen: Which files were selected besides.
+        path: The argument: a path, or the URL of a page.
+        chosen: The files selected by other arguments.
         filters: Conditions on runs; with them the path can only name a project.
 
     Raises:
-        click.UsageError: The address names a file, and files were chosen too.
+        click.UsageError: The URL names a file, and files were selected too.
         ConfigurationError: The path names neither a run nor a project.
         RunNotFoundError: There is no such run or project.
     """
@@ -46,18 +46,18 @@ async def find_target(
 async def find_erasable(
     api: AsyncApi, path: str, chosen: Chosen, filters: Filters
 ) -> tuple[AsyncRun | AsyncRuns, Chosen]:
-    """Return the run, or the runs of a project, whose files are to be deleted, and which of them.
+    """Return the run, or the runs of a project, to delete files from, and the selected files.
 
-    A path that could name either is that of a run: a project needs its slash, its address, or filters.
+    A path that could name either is a run: a project needs its slash, its URL, or filters.
 
     Args:
         api: The client.
-        path: What was typed: a path, or the address of a page.
-        chosen: Which files were selected besides.
+        path: The argument: a path, or the URL of a page.
+        chosen: The files selected by other arguments.
         filters: Conditions on runs; with them the path can only name a project.
 
     Raises:
-        click.UsageError: The address names a file, and files were chosen too.
+        click.UsageError: The URL names a file, and files were selected too.
         ConfigurationError: The path names neither a run nor a project.
     """
     if filters is not None:
@@ -73,7 +73,7 @@ async def find_erasable(
 
 
 def find_several(api: AsyncApi, paths: tuple[str, ...]) -> SeveralRuns:
-    """Return the runs that paths name. Makes no request.
+    """Return the runs of paths. Makes no request.
 
     Raises:
         click.UsageError: A path names a project.
@@ -95,7 +95,7 @@ def check_project(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, pa
 
 @contextmanager
 def explained(path: str) -> Iterator[None]:
-    """Say beside an error how a path that was not written out was understood.
+    """Add a note to an error about how a short path was understood.
 
     Args:
         path: What was typed.
@@ -113,7 +113,7 @@ def explained(path: str) -> Iterator[None]:
 
 
 def run_of(api: AsyncApi, path: str) -> AsyncRun:
-    """Return the run that a path names. Makes no request.
+    """Return the run of a path. Makes no request.
 
     Raises:
         click.UsageError: The path names a project.
@@ -130,12 +130,12 @@ def run_of(api: AsyncApi, path: str) -> AsyncRun:
 
 
 def find_names(api: AsyncApi, path: str, names: tuple[str, ...]) -> tuple[AsyncRun, tuple[str, ...]]:
-    """Return the run that a path names, and the names of single files of it. Makes no request.
+    """Return the run of a path, and the names of files. Makes no request.
 
     Args:
         api: The client.
-        path: What was typed: a path, or the address of a page.
-        names: The names that were typed.
+        path: The argument: a path, or the URL of a page.
+        names: The names, as typed.
 
     Raises:
         click.UsageError: The path names a project, no file is named, or two ways are used to name one.
@@ -156,7 +156,7 @@ def _named_twice(path: str, name: str) -> click.UsageError:
 
 
 async def _find_inside(api: AsyncApi, path: str, chosen: Chosen) -> tuple[AsyncRun, Chosen] | None:
-    """Return the run and the file, or the files of the folder, whose page it is; ``None`` if it is another page."""
+    """Return the run and the file, or the files of the folder, of a page's URL; ``None`` for other pages."""
     page = split_file_page(path, base_url=api._gateway.settings.base_url)
     if page is None:
         return None

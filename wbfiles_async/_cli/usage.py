@@ -21,13 +21,13 @@ from wbfiles_async._models import FileAttributes
 from wbfiles_async._text import printable, size_of
 
 WHOLE = "."
-"""The name of the folder that holds all others, as ``du`` calls it."""
+"""The name of the outermost folder, as in ``du``."""
 
 By = Literal["run", "folder", "pattern"]
 BYS: tuple[By, ...] = get_args(By)
 
 Groups = Callable[[str], Iterable[str]]
-"""Returns the groups that a file counts to, by its name."""
+"""A function from a file's name to its groups."""
 
 
 @attrs.define
@@ -44,7 +44,7 @@ class Sizes:
     """Sizes of groups of files. Memory grows with the number of groups, not of files.
 
     Args:
-        groups: Returns the groups that a file counts to; it may be none.
+        groups: Returns the groups of a file; possibly none.
     """
 
     def __init__(self, groups: Groups) -> None:
@@ -68,18 +68,18 @@ class Sizes:
         return len(self._sums)
 
     def rows(self) -> Iterator[tuple[str, int, int]]:
-        """Yield group, size and number of files, largest first, and at last the whole."""
+        """Yield group, size and number of files, largest first, then the total."""
         for group, total in sorted(self._sums.items(), key=lambda each: (-each[1].size, each[0])):
             yield group, total.size, total.files
         yield WHOLE, self._whole.size, self._whole.files
 
 
 def folders_of(name: str, *, depth: int) -> Iterator[str]:
-    """Yield the folders that a file lies in, from the outermost, each with all that is below it.
+    """Yield the folders of a file, from the outermost.
 
     Args:
         name: The file's name with the folders.
-        depth: Levels of folders at most.
+        depth: Maximum levels of folders.
     """
     end = -1
     for _ in range(depth):
@@ -106,18 +106,18 @@ def patterns_of(name: str, *, selections: Sequence[tuple[str, Selection]]) -> It
 
 @attrs.frozen
 class Usage:
-    """What is to be summed up.
+    """The arguments of a summary.
 
     Attributes:
-        by: By what; ``None`` for the runs of a project and the folders of a run.
-        depth: Levels of folders; a run is one, where sizes are summed up by run.
+        by: The grouping; ``None`` for the runs of a project and the folders of a run.
+        depth: Levels of folders; a run counts as one if sizes are summed up by run.
     """
 
     by: By | None
     depth: int
 
     def groups(self, chosen: Chosen) -> Groups:
-        """Return what sums the files up."""
+        """Return the sizes to fill."""
         if self.by == "pattern":
             globs = dict.fromkeys(chosen.include or ())
             return partial(patterns_of, selections=[(glob, Selection([glob])) for glob in globs])
@@ -130,7 +130,7 @@ class Usage:
 
 
 async def tell_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, usage: Usage) -> int:
-    """Sum up the sizes of what is chosen.
+    """Sum up the sizes of the selected files.
 
     Returns:
         The exit code.
@@ -160,7 +160,7 @@ async def tell_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Outpu
 async def _pages_of(
     target: AsyncRun | AsyncRuns, chosen: Chosen
 ) -> AsyncGenerator[tuple[str, Sequence[FileAttributes]]]:
-    """List what is chosen, page by page, each with the id of its run."""
+    """List the selected files, page by page, each with the id of its run."""
     if isinstance(target, AsyncRuns):
         selection = Selection(chosen.include, chosen.selection.exclude)
         async with aclosing(target._attributes(selection, urls=False)) as pages:

@@ -21,16 +21,16 @@ from wbfiles_async._text import printable
 from wbfiles_async.errors import IntegrityError, RemoteFileNotFoundError
 
 _INNER = bytes(range(0x80, 0xC0))
-"""What follows the first byte of a character in UTF-8; a range may begin there."""
+"""Continuation bytes of UTF-8; a range may begin with them."""
 
 _LOOKED_AT = 8192
-"""Bytes at the beginning of a file by which a binary one is recognized; git looks at as many."""
+"""Bytes at the beginning of a file that are checked for binary content, as many as in git."""
 
 
 async def write_files(run: AsyncRun, names: tuple[str, ...], start: int, stop: int | None) -> int:
     """Write bytes ``[start, stop)`` of each file to stdout, one file after the other.
 
-    A file that the run does not have is reported, and the others are written.
+    A missing file is reported, and the others are written.
 
     Returns:
         The exit code.
@@ -51,7 +51,7 @@ async def write_files(run: AsyncRun, names: tuple[str, ...], start: int, stop: i
 
 
 def is_binary(beginning: bytes) -> bool:
-    """Return whether bytes from the beginning of a file are no text that a terminal can show."""
+    """Return whether the beginning of a file is not text that a terminal can show."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(beginning)
     except UnicodeDecodeError:
@@ -92,7 +92,7 @@ async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
 
 
 async def _written(out: int, piece: bytes) -> None:
-    """Write in a thread that nothing waits for when the command is stopped: a reader may pause for hours."""
+    """Write in a thread that is not waited for when the command stops, since a reader may pause for hours."""
     written: Future[None] = Future()
     written.set_running_or_notify_cancel()
 
@@ -102,7 +102,7 @@ async def _written(out: int, piece: bytes) -> None:
             while rest:
                 try:
                     rest = rest[os.write(out, rest) :]
-                except BlockingIOError:  # it is somebody else's, who made it so
+                except BlockingIOError:  # non-blocking mode was set by its owner
                     select.select((), (out,), ())
             written.set_result(None)
         except OSError as error:

@@ -1,1 +1,1 @@
-"""Local files: where they may be written, how one is published, and what is known of existing ones."""
+"""Local files: paths, publishing, and inspection of existing files."""

@@ -1,4 +1,4 @@
-"""Turns a refused file operation into an error that says what to do."""
+"""Translates failed file operations into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _ADVICE = {
 
 
 _HELD_BY_OTHERS = {32, 33}
-"""Windows' numbers for what another program has open or locked."""
+"""Windows' error numbers for files that another program has open or locked."""
 
 _MAY_BE_HELD = 5
-"""Windows' number for refused access, which it gives for the replacing of a file that is open, too."""
+"""Windows' error number for refused access, also for replacing an open file."""
 
 
 @attrs.frozen(eq=False)
@@ -56,13 +56,13 @@ class failures_of:  # noqa: N801  # reads as what it is, a context manager; a fu
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raise ``LocalWriteError`` in place of an ``OSError`` that is not ours."""
+        """Raise ``LocalWriteError`` in place of other ``OSError``s."""
         if isinstance(error, OSError) and not isinstance(error, WBFilesError):
             raise local_failure(error, self._path()) from error
 
 
 def local_failure(error: OSError, path: Path) -> LocalWriteError:
-    """Say what a refused file operation means for the download of ``path``."""
+    """Translate a failed file operation of the download to ``path``."""
     advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another root")
     number = getattr(error, "winerror", 0)
     if number in _HELD_BY_OTHERS:
@@ -86,7 +86,7 @@ _READING = {
 
 
 def read_failure(error: OSError, path: Path) -> LocalReadError:
-    """Say what a refused file operation means for the upload of ``path``."""
+    """Translate a failed file operation of the upload of ``path``."""
     advice = _READING.get(error.errno or 0) or _ADVICE.get(error.errno or 0, "check the disk").partition(";")[0]
     detail = error.strerror or type(error).__name__
     return LocalReadError(f"{path} cannot be read ({detail}): {advice}.", errno=error.errno, path=path)

@@ -1,7 +1,7 @@
-"""Runs blocking file work off the event loop, and never leaves a thread working behind a caller's back.
+"""Runs blocking file work off the event loop, and never leaves a thread running after its caller returns.
 
-Why not aiofiles here: it awaits its threads in a way that lets go of them when the task is cancelled, and a
-descriptor may be closed, and a file removed, only when no thread uses them any more.
+aiofiles is not used here, since it abandons its threads when the task is cancelled, and a descriptor may be closed,
+and a file removed, only after all threads have finished with them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ THREADS = 4
 """Threads of one client. Disks gain from some parallel work; md5 and writes release the interpreter's lock."""
 
 _Job = tuple[Callable[[], Callable[[], None]], Callable[[BaseException], None]]
-"""Does its work in a thread, and returns what reports its result in the loop; and what fails the waiting task."""
+"""A job, which returns a function that reports its result in the event loop; and one that fails the waiting task."""
 
 
 class Disk:
-    """A few threads of one client's own, so that a slow disk holds up neither the loop nor other clients.
+    """A few threads per client, so that a slow disk blocks neither the event loop nor other clients.
 
-    More of them where short work waits for the disk most of the time, as on a disk of the network. When a caller is
-    cancelled, its work is waited for first. All methods raise ``TransferError`` if no thread can be started, and none
+    There are more if short work mostly waits for the disk, as on a network disk. If a caller is cancelled, its work
+    is waited for first. All methods raise ``TransferError`` if no thread can be started, and none
     is running.
     """
 
@@ -48,11 +48,11 @@ class Disk:
         return await await_to_completion(_begin(self._threads, partial(work, *args, **kwargs)))
 
     async def follow(self, work: Callable[[], T]) -> T:
-        """Run ``work`` that waits for other work, in a thread beside those."""
+        """Run ``work`` that waits for other work, in an additional thread."""
         return await await_to_completion(_begin(self._followers, work))
 
     def begin_following(self, work: Callable[[], T]) -> Future[T]:
-        """Begin ``work`` as ``follow`` does, from any thread, and return its outcome.
+        """Start ``work`` like ``follow``, from any thread, and return its outcome.
 
         Raises:
             ThreadsExhaustedError: No thread can be started, and none is running.
@@ -60,9 +60,9 @@ class Disk:
         return self._followers.submit(work)
 
     async def run_batched(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run short ``work`` together with what else waits: handing over to a thread costs more than it does.
+        """Run short ``work`` together with other queued work, since handing it to a thread costs more than the work.
 
-        By itself where such work waits for the disk.
+        If such work waits for the disk, run it separately.
         """
         measured = partial(self._waiting.measure, partial(work, *args, **kwargs))
         if self._waiting.is_long:
@@ -74,7 +74,7 @@ class Disk:
         def job() -> Callable[[], None]:
             try:
                 result = measured()
-            except BaseException as error:  # raised where it is awaited
+            except BaseException as error:  # raised when it is awaited
                 return partial(outcome.set_exception, error)
             return partial(outcome.set_result, result)
 
@@ -87,7 +87,7 @@ class Disk:
         jobs, self._jobs = self._jobs, []
         try:
             batch = _begin(self._threads, lambda: [job() for job, _ in jobs])
-        except BaseException as error:  # nobody may wait for work that was not begun
+        except BaseException as error:  # no caller may wait for work that was not started
             for _, fail in jobs:
                 fail(error)
             return

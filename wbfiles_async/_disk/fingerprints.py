@@ -1,8 +1,8 @@
-"""Lay out, in buckets of fixed size, which local files were found to hold which md5. Performs no I/O.
+"""The layout, in buckets of fixed size, of records of verified local files. Performs no I/O.
 
-A record says of one path: a file with exactly this status held bytes of exactly this md5. It consists of hashes
-only, so nothing in it is ever interpreted: it either equals what is computed again from the file's status and the md5
-that is expected now, or it says nothing. That makes any damage, mixture or forgery of records harmless.
+A record states of one path: a file with exactly this status had exactly this md5. It consists of hashes only, so
+nothing in it is interpreted: either it equals the hash of the file's current status and expected md5, or it has no
+effect. So damaged, mixed or forged records are harmless.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Protocol
 __all__ = ["BUCKET", "MAGIC", "find", "fingerprint", "number_of", "room", "split"]
 
 MAGIC: Final = b"wbfiles state 1\n"
-"""What the first bucket begins with; in the others this much stays zero."""
+"""The beginning of the first bucket; in the others these bytes are zero."""
 
 BUCKET: Final = 4096
 """Bytes of a bucket: a page of memory and of most disks, with room for 170 records."""
@@ -23,7 +23,7 @@ _EMPTY: Final = bytes(_TAG)
 
 
 class _Status(Protocol):
-    """What ``os.stat`` says of a file; nobody can set the last of these."""
+    """The fields of ``os.stat`` in a record; the last one cannot be set by programs."""
 
     @property
     def st_dev(self) -> int: ...
@@ -38,7 +38,7 @@ class _Status(Protocol):
 
 
 def fingerprint(path: str, status: _Status, md5: bytes) -> bytes:
-    """Return the record of a file: eight bytes that stand for its path, sixteen for all there is to know of it.
+    """Return the record of a file: eight bytes for its path, sixteen for its status and md5.
 
     Args:
         path: The file's path below the root.
@@ -52,27 +52,27 @@ def fingerprint(path: str, status: _Status, md5: bytes) -> bytes:
 
 
 def number_of(record: bytes, buckets: int) -> int:
-    """Return which bucket a record belongs to, of a number of them that is a power of two."""
+    """Return the bucket of a record; the number of buckets is a power of two."""
     return int.from_bytes(record[:_TAG], "little") & (buckets - 1)
 
 
 def find(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return where in the bucket the record of the same path begins; ``None`` if there is none."""
+    """Return the offset of the record of the same path; ``None`` if there is none."""
     return _find(bucket, record[:_TAG])
 
 
 def room(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return where in the bucket the record shall go; ``None`` if the bucket is full."""
+    """Return the offset for a record in the bucket; ``None`` if the bucket is full."""
     own = find(bucket, record)
     return _find(bucket, _EMPTY) if own is None else own
 
 
 def split(bucket: bytes, buckets: int) -> tuple[bytes, bytes]:
-    """Divide a bucket's records for twice as many buckets.
+    """Split a bucket for twice as many buckets.
 
     Args:
         bucket: The bucket.
-        buckets: How many there were so far.
+        buckets: The number of buckets before.
 
     Returns:
         The bucket as it remains, and the new one, which is ``buckets`` further on.

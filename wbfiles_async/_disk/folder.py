@@ -1,6 +1,6 @@
-"""What the local file system must be able to do: open folders, and make, open and publish files in them.
+"""The interface of the local file system: open folders, and create, open and publish files in them.
 
-``posix`` does it by descriptors of folders, ``portable`` by paths. Names are passed as the operating system takes them.
+``posix`` implements it with descriptors of folders, ``portable`` with paths. Names have the operating system's form.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from typing import Final, Protocol, Self
 __all__ = ["Folder", "OpenFile", "is_link", "is_own"]
 
 _NAME_SURROGATE: Final = 0x20000000
-"""Windows' bit for what stands for something elsewhere: links and junctions, but not files that a cloud keeps."""
+"""Windows' bit for links and junctions, but not for files in cloud storage."""
 
 
 class OpenFile(Protocol):
-    """An open file in an open folder. Reads and writes name their place, and may come from several threads."""
+    """An open file in an open folder. Reads and writes have an offset, and may come from several threads."""
 
     def status(self) -> os.stat_result:
         """Return its status."""
         ...
 
     def read(self, count: int, offset: int) -> bytes:
-        """Read up to so many bytes; fewer only at the end."""
+        """Read up to this many bytes; fewer only at the end."""
         ...
 
     def reader(self) -> io.FileIO:
-        """Return what reads it from its beginning, and does not close it."""
+        """Return a reader from its beginning, which does not close it."""
         ...
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Read into a buffer, and return how many bytes that were; 0 only at the end."""
+        """Read into a buffer, and return the number of bytes; 0 only at the end."""
         ...
 
     def write(self, data: bytes | memoryview, offset: int) -> int:
-        """Write, and return how many bytes were written."""
+        """Write, and return the number of bytes written."""
         ...
 
     def cut(self, size: int) -> None:
-        """Make it so many bytes long."""
+        """Set its length."""
         ...
 
     def touch(self) -> None:
@@ -50,47 +50,47 @@ class OpenFile(Protocol):
         ...
 
     def leave_holes(self) -> None:
-        """Have what is skipped cost neither time nor space, if the file system can."""
+        """Make skipped ranges cost neither time nor space, if the file system supports that."""
         ...
 
     def claim(self) -> bool:
-        """Return whether nobody else on this machine has it open, or holds it. If that cannot be known, somebody does.
+        """Return whether no other process on this machine has it open or holds it; false if unknown.
 
-        Afterwards it is held, where the system needs that.
+        Afterwards it is held, if the system requires that.
         """
         ...
 
     def has_its_name(self) -> bool:
-        """Return whether it is still the file of its name.
+        """Return whether its name still refers to it.
 
         Raises:
-            OSError: There is none, or it is not to be known.
+            OSError: There is none, or that is unknown.
         """
         ...
 
     def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
-        """Give it its last name and its permissions, in one step. It may be closed by that.
+        """Give it its final name and permissions, in one step. This may close it.
 
         Args:
-            target: Its last name, in the same folder.
-            mode: Its permissions, where the system has such.
+            target: Its final name, in the same folder.
+            mode: Its permissions, if the system has any.
             replace: Whether a file of that name may be replaced.
-            durable: Whether to wait until the disk holds it.
+            durable: Whether to wait until it is on the disk.
 
         Returns:
-            Its status, by which any later change can be noticed; ``None`` where one could not be.
+            Its status, which reveals any later change; ``None`` if a change could go unnoticed.
 
         Raises:
-            FileExistsError: Something has the last name, and ``replace`` is false.
+            FileExistsError: The final name exists, and ``replace`` is false.
             OSError: The disk refuses.
         """
         ...
 
     def remove(self) -> None:
-        """Remove it unless it was published, and close it, so that nobody can take it up in between.
+        """Remove it unless it was published, and close it, so that no other process can claim it in between.
 
         Raises:
-            OSError: It is closed, and still there.
+            OSError: It is closed, but still exists.
         """
         ...
 
@@ -100,7 +100,7 @@ class OpenFile(Protocol):
 
 
 class Folder(Protocol):
-    """An open folder; what is below it is reached without following links."""
+    """An open folder; its contents are reached without following links."""
 
     def enter(self, name: str, *, create: bool) -> Self:
         """Open a folder in it.
@@ -115,27 +115,27 @@ class Folder(Protocol):
         ...
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of what has the name, be it a link."""
+        """Return the status of a name, without following a link."""
         ...
 
     def link_target(self, name: str) -> str:
-        """Return where a link leads."""
+        """Return the target of a link."""
         ...
 
     def some_names(self, most: int) -> Sequence[str]:
-        """Return names of what is in it, at most so many."""
+        """Return names of its entries, at most this many."""
         ...
 
     def create(self, name: str) -> OpenFile:
-        """Make a file that only this user can read, and that nobody else can claim while it is open.
+        """Create a file that only this user can read, and that no other process can claim while it is open.
 
         Raises:
-            FileExistsError: Something has the name.
+            FileExistsError: The name exists.
         """
         ...
 
     def open(self, name: str) -> OpenFile:
-        """Open a file for reading and writing, without waiting for anybody.
+        """Open a file for reading and writing, without blocking.
 
         Raises:
             OSError: It is a link, or cannot be opened.
@@ -143,7 +143,7 @@ class Folder(Protocol):
         ...
 
     def open_for_reading(self, name: str) -> OpenFile:
-        """Open a file for reading alone, as ``open`` does."""
+        """Open a file only for reading, like ``open``."""
         ...
 
     def remove(self, name: str) -> None:
@@ -154,7 +154,7 @@ class Folder(Protocol):
         """Remove a folder.
 
         Raises:
-            OSError: It is not empty, or is no folder.
+            OSError: It is not empty, or not a folder.
         """
         ...
 
@@ -164,14 +164,14 @@ class Folder(Protocol):
 
 
 def is_link(status: os.stat_result) -> bool:
-    """Return whether something stands for another place: a symbolic link, or a junction of Windows."""
+    """Return whether it is a symbolic link, or a junction of Windows."""
     return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Return whether a file is one that nobody but this user can have written, as far as that is to be known.
+    """Return whether only this user can have written a file, as far as that can be determined.
 
-    On Windows the folder decides who may write what is in it, and says so only to programs of its own.
+    On Windows the folder determines who may write its files, and Python cannot read that.
     """
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         return False

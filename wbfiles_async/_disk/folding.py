@@ -1,7 +1,7 @@
-"""Finds out which folders take names that differ in case or the form of accents for one. Blocking.
+"""Determines which folders treat names as equal that differ in case or the form of accents. Blocking.
 
-That depends on the file system, how it is mounted, and on some (ext4, f2fs, tmpfs, NTFS) on the folder: so each folder
-that a file goes through is tried. New folders do as the one does that they are made in.
+That depends on the file system, its mount options, and on some (ext4, f2fs, tmpfs, NTFS) on the folder, so each
+folder of a path is probed. New folders behave like their parent.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from wbfiles_async._disk.system import open_root
 
 _PROBE: Final = "Case-and-\N{LATIN SMALL LETTER E WITH ACUTE}"
 _ENTRIES = 100
-"""Entries of a folder that are looked at: most have a letter in them."""
+"""Maximum entries of a folder to check; most contain a letter."""
 _KNOWN = 10_000
-"""Folders that are remembered at most."""
+"""Maximum folders to cache."""
 
 
 @attrs.define(eq=False)
 class Folding:
-    """Finds out which folders below a root take two names for one.
+    """Determines which folders below a root treat two names as equal.
 
     Args:
         root: The folder; it need not exist.
-        may_write: Whether a file may be made for a moment, to see under which names it is found. Otherwise the
-            entries that are there are looked at, and a folder without any counts as one that distinguishes names.
+        may_write: Whether a probe file may be created briefly. Otherwise existing entries are checked, and an empty
+            folder counts as one that distinguishes names.
     """
 
     root: Path
@@ -43,7 +43,7 @@ class Folding:
     _known: dict[tuple[str, ...], bool | None] = attrs.field(factory=dict, init=False)
 
     def folds(self, parts: Sequence[str]) -> bool:
-        """Return whether any of the folders that the file of these components goes through takes two names for one."""
+        """Return whether any folder of this path treats two names as equal."""
         for depth in range(len(parts)):
             folder = tuple(parts[:depth])
             if folder not in self._known:
@@ -56,7 +56,7 @@ class Folding:
         return False
 
     def _try(self, parts: tuple[str, ...]) -> bool | None:
-        """Return what a folder does; ``None`` if it does not exist, and will do as the one above it."""
+        """Return the behaviour of a folder; ``None`` if it does not exist and so will behave like its parent."""
         folder = _open(self.root, parts)
         if folder is None:
             return None if parts else self._above_root()
@@ -112,7 +112,7 @@ def _finds_probe(folder: Folder) -> bool:
 
 
 def _finds_others(folder: Folder, name: str) -> bool:
-    """Return whether the file of a name is found by another spelling; if names are distinguished, it is not."""
+    """Return whether a name is also found by another spelling."""
     return any(_is_one(folder, name, other) for other in _variants(name))
 
 

@@ -1,4 +1,4 @@
-"""Checks many target paths at once: what exists there, and what is in the way. Blocking."""
+"""Checks many target paths at once: existing files and obstacles. Blocking."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from wbfiles_async._waiting import MANY_THREADS, Waiting
 from wbfiles_async.errors import LocalWriteError, UnsafePathError, WBFilesError
 
 _LOOKS = 4
-"""Places that are looked at together to see how long the disk takes."""
+"""Paths that are checked together to measure the disk's latency."""
 
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
 
 @attrs.frozen
 class Found:
-    """What is at a target path.
+    """The state of a target path.
 
     Attributes:
-        taken: Whether anything is.
-        status: That of a regular file that can be reached without following links.
-        error: Why no file can go there.
+        taken: Whether the path exists.
+        status: The status of a regular file that is reached without following links.
+        error: Why no file can be written there.
     """
 
     taken: bool = False
@@ -40,9 +40,9 @@ class Found:
 
 
 def inspect_many(targets: Sequence[TargetPath]) -> Sequence[Found]:
-    """Look at many targets; quickest where those of one folder follow one another.
+    """Check many targets; fastest if those of one folder are adjacent.
 
-    In many threads where each look has to wait for the disk.
+    Uses many threads if each check waits for the disk.
     """
     waiting, found = Waiting(), list[Found]()
     looks = _inspect_many(targets)
@@ -99,7 +99,7 @@ def _look_into(target: TargetPath, folder: Folder) -> Found:
 
 
 def _obstacle(target: TargetPath) -> Found:
-    """Say what is in the way of a file, if it still is, and if it has to do with the path."""
+    """Return the error of an obstacle, if it still exists and concerns the path."""
     try:
         return Found(exists(target))
     except UnsafePathError as error:

@@ -1,6 +1,6 @@
-"""The journal behind the last byte of an unfinished file: its object, and which parts are written.
+"""The journal after the last byte of an unfinished file: its object, and the written parts.
 
-Performs no I/O. It only saves work and is never trusted: the md5 of the whole file decides.
+Performs no I/O. It only saves work and is never trusted, since the md5 of the whole file is compared.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from wbfiles_async._ranges import Range
 __all__ = ["HEADER_BYTES", "Header", "Journal", "encode_header", "encode_part", "parse_journal"]
 
 HEADER_BYTES = 4096
-"""Bytes of the header, which is padded so that it can be written again in place; parts follow."""
+"""Bytes of the header, which is padded so that it can be rewritten in place; parts follow."""
 
 _PART = struct.Struct("<QQ")
 _FORMAT = 1
 
-# RFC 9110, 8.8.3, in ASCII: it becomes a header of requests, and anybody could have written the file.
+# RFC 9110, 8.8.3, in ASCII: it becomes a header of requests, and others could have written the file.
 _ETAG = re.compile(r'(?:"[\x21\x23-\x7e]*")?')
 
 
 @attrs.frozen(kw_only=True)
 class Header:
-    """What the unfinished file is.
+    """The identity of the unfinished file.
 
     Attributes:
         size: Length of the whole file in bytes.
         md5: Its md5.
-        etag: The strong validator of the stored object; empty while no answer gave one.
+        etag: The strong validator of the stored object; empty until a response states one.
         host: Name of the machine that writes it.
-        boot: When that was started, as its own id: a process of another one cannot be looked for.
+        boot: The id of its last boot, since processes can only be found on this boot of this machine.
     """
 
     size: int
@@ -47,14 +47,14 @@ class Header:
 
 @attrs.frozen
 class Journal:
-    """A header, and the parts that are written: in order, without overlap, inside the file."""
+    """A header, and the written parts: ordered, disjoint, within the file."""
 
     header: Header
     parts: tuple[Range, ...]
 
 
 def encode_header(header: Header) -> bytes:
-    """Return a header of ``HEADER_BYTES``; one whose validator is too long for it states none."""
+    """Return a header of ``HEADER_BYTES``; a validator that is too long is omitted."""
     fields = attrs.asdict(header) | {"md5": header.md5.hex(), "format": _FORMAT}
     text = json.dumps(fields).encode()
     if len(text) > HEADER_BYTES:
@@ -63,14 +63,14 @@ def encode_header(header: Header) -> bytes:
 
 
 def encode_part(part: Range) -> bytes:
-    """Return the entry of a part that is written."""
+    """Return the entry of a written part."""
     return _PART.pack(part.start, part.stop)
 
 
 def parse_journal(text: bytes) -> Journal | None:
-    """Read what follows the last byte of an unfinished file; ``None`` if it is no journal of ours.
+    """Parse the bytes after an unfinished file; ``None`` if they are no journal.
 
-    An entry that was cut off, or makes no sense, counts as not there.
+    A truncated or invalid entry is ignored.
     """
     try:
         fields = json.loads(text[:HEADER_BYTES])
@@ -91,7 +91,7 @@ def parse_journal(text: bytes) -> Journal | None:
 
 
 def _merged(parts: Iterator[Range]) -> Iterator[Range]:
-    """Yield the same bytes as the fewest ranges, in order."""
+    """Merge ranges, in order."""
     waiting: Range | None = None
     for part in sorted(parts, key=lambda part: part.start):
         if waiting is None or part.start > waiting.stop:

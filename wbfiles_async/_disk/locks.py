@@ -1,6 +1,6 @@
-"""Finds out whether another process writes a file, by what each system has for that. Blocking, for no time to speak of.
+"""Determines whether another process writes a file, with the means of each system. Blocking, but only briefly.
 
-Nothing depends on it but whether what is left of a download can be used: the md5 of the whole file decides.
+It only decides whether a part file is resumed; correctness depends on the md5 of the whole file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if sys.platform == "win32":
     import msvcrt
 
     _LOCK_AT = 0x7FFFFFF0
-    """The byte that is locked: few files have it, it needs not exist, and the C library takes no larger offset here."""
+    """The locked byte: beyond the end of most files, which is allowed, and the C library's largest offset."""
 
     def _lock(file: int) -> None:
         before = os.lseek(file, 0, os.SEEK_CUR)
@@ -30,8 +30,8 @@ elif sys.platform == "linux":
     import signal
 
     def _lock(file: int) -> None:
-        # The kernel grants a lease only to a process that alone has the file open. Should somebody open it in this very
-        # moment, the kernel sends us a signal: one that is ignored.
+        # The kernel grants a lease only to the only process that has the file open. If another one opens it just
+        # then, the kernel sends this process a signal, which is ignored.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -47,10 +47,10 @@ _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
 def hold(file: int) -> None:
-    """Keep others from claiming a new file while it is open. Linux needs nothing for that: its leases see who has.
+    """Prevent others from claiming a new file while it is open. Not needed on Linux, whose leases detect open files.
 
     Raises:
-        FileExistsError: Somebody claimed it in this very moment.
+        FileExistsError: Another process claimed it just now.
     """
     if sys.platform != "linux":
         try:
@@ -58,14 +58,11 @@ def hold(file: int) -> None:
         except OSError as error:
             if error.errno in _TAKEN:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-            # Else the file system knows no locks, so nobody can claim it either.
+            # Otherwise the file system has no locks, so no other process can claim it either.
 
 
 def claim(file: int) -> bool:
-    """Return whether nobody else on this machine has a file open, or holds it.
-
-    If that cannot be known, somebody does.
-    """
+    """Return whether no other process on this machine has a file open or holds it; false if unknown."""
     try:
         _lock(file)
     except OSError:

@@ -1,4 +1,4 @@
-"""Tells machines apart, so that a process is only looked for where it ran. Blocking."""
+"""Identifies machines, so that a process is only looked up where it ran. Blocking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if sys.platform == "win32":
 
     @cache
     def boot() -> str:
-        """Return the number of this installation, since Windows has none for a start: its locks end with a process."""
+        """Return the id of this installation, since Windows has no boot id: its locks end with a process."""
         import winreg
 
         with (
@@ -40,7 +40,7 @@ elif sys.platform == "darwin":
 
     @cache
     def boot() -> str:
-        """Return the number of this start of the machine; empty if it is not to be learnt."""
+        """Return the boot id of the machine; empty if unknown."""
         import ctypes
 
         with suppress(OSError, AttributeError):
@@ -55,7 +55,7 @@ else:
 
     @cache
     def boot() -> str:
-        """Return the number of this start of the machine; empty if it is not to be learnt."""
+        """Return the boot id of the machine; empty if unknown."""
         try:
             with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as text:
                 return text.read().strip()

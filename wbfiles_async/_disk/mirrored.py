@@ -1,7 +1,7 @@
-"""Folders that mirror runs: which are known as such, what in them is not wanted any more, and its removal. Blocking.
+"""Folders that mirror runs: their marks, their files, and the removal of files. Blocking.
 
-A folder is known by a mark in it, which names the run. It is marked only while it holds nothing but files of the run,
-so that what somebody else put there before is never taken for ours. Links are neither followed nor removed.
+A mark in a folder names its run. A folder is marked only if all its files belong to the run, so that foreign files
+never count as ours. Links are neither followed nor removed.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class LocalFile:
 
 @attrs.frozen
 class RunFolder:
-    """The folder that the files of one run go to.
+    """The folder of one run's files.
 
     Attributes:
         root: The folder the caller named.
-        parts: The folders below it, the last of which is the run's own.
+        parts: The folders below it; the last one is the run's own.
         run: The run, ``entity/project/run_id``.
     """
 
@@ -56,7 +56,7 @@ class RunFolder:
     run: str
 
     def is_known(self) -> bool:
-        """Return whether the folder bears the mark of this run."""
+        """Return whether the folder is marked for this run."""
         try:
             with self._opened(()) as folder:
                 return _mark_in(folder) == self.run
@@ -64,10 +64,10 @@ class RunFolder:
             return False
 
     def mark(self, is_of_run: Callable[[str], bool]) -> bool:
-        """Mark the folder, if all that it holds is of the run; return whether it bears the mark of this run now.
+        """Mark the folder if all its files belong to the run; return whether it is marked for this run now.
 
         Args:
-            is_of_run: Returns whether a name below the folder is that of a file of the run.
+            is_of_run: Returns whether a name below the folder is a file of the run.
 
         Raises:
             OSError: It cannot be read or written.
@@ -86,7 +86,7 @@ class RunFolder:
             return False
 
     def files(self) -> list[LocalFile]:
-        """List the regular files in the folder, but for those that are kept for downloads themselves.
+        """List the regular files in the folder, except the downloads' own.
 
         Raises:
             OSError: It cannot be read.
@@ -99,7 +99,7 @@ class RunFolder:
             return []
 
     def remove(self, name: str) -> bool:
-        """Remove a regular file, and the folders in the run's that are empty then; return whether it was there.
+        """Remove a regular file and emptied folders; return whether it existed.
 
         Raises:
             OSError: It cannot be removed.
@@ -132,7 +132,7 @@ class RunFolder:
 
     @contextmanager
     def _opened(self, inside: tuple[str, ...]) -> Iterator[Folder]:
-        """Open the folder, or one in it, through folders that are no links. Names inside are the system's."""
+        """Open the folder, or one in it, without following links. Names inside have the system's form."""
         folder = open_folder(TargetPath(self.root, (*self.parts, MARK_NAME)), create=False)
         try:
             for name in inside:
@@ -145,11 +145,11 @@ class RunFolder:
 
 
 def marked_below(root: Path, above: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return the folders in a folder that bear a mark, each with the run that it names.
+    """Return the marked folders in a folder, each with its run.
 
     Args:
         root: The folder the caller named.
-        above: The folders below it that they lie in.
+        above: Their parent folders below it.
     """
     found = list[tuple[str, str]]()
     with (
@@ -165,7 +165,7 @@ def marked_below(root: Path, above: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def local_key(name: str) -> str | None:
-    """Return what a remote name and its local file have in common on every file system; ``None`` if it has no file."""
+    """Return a key that a remote name shares with its local file on every file system; ``None`` if unsafe."""
     try:
         return collision_key("/".join(map(local_name, local_parts(name))))
     except UnsafePathError:
@@ -173,7 +173,7 @@ def local_key(name: str) -> str | None:
 
 
 def _walk(folder: Folder, above: str = "") -> Iterator[tuple[LocalFile, bool]]:
-    """Yield all that is in a folder and is no folder, and whether it is a regular file; but not what downloads keep."""
+    """Yield all entries but folders and the downloads' own files, and whether each is a regular file."""
     for name in folder.some_names(sys.maxsize):
         found = folder.status(name)
         if stat.S_ISDIR(found.st_mode) and not is_link(found):

@@ -1,7 +1,8 @@
-r"""Judge remote file names, and name our own temporary files. Performs no I/O.
+r"""Validates remote file names, and names temporary files. Performs no I/O.
 
-A remote name is used literally or refused, never rewritten. Names that lead elsewhere, deceive who reads them, or are
-ours are refused everywhere. Names that only Windows cannot hold are refused there, and where portable names are wanted.
+A remote name is used literally or refused, never rewritten. Names that lead elsewhere, mislead readers, or are
+reserved by us are refused everywhere. Names that only Windows cannot hold are refused there, and with
+``portable_names``.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ __all__ = [
 ]
 
 STATE_NAME: Final = ".wbfiles-state"
-"""The file below a root in which it is remembered which files were found right."""
+"""The file below a root with the cache of verified files."""
 
 MARK_NAME: Final = ".wbfiles-run"
-"""The file in a run's folder by which a mirror knows it."""
+"""The mark of a mirrored run's folder."""
 
-# ext4, XFS, NTFS and APFS all hold this much; UTF-8 is never shorter than the UTF-16 that NTFS counts.
+# The limit of ext4, XFS, NTFS and APFS; UTF-8 is never shorter than the UTF-16 that NTFS counts.
 _LONGEST_COMPONENT: Final = 255  # bytes
-# Linux takes paths of 4,095 bytes; this leaves a kilobyte for the root.
+# Linux allows paths of 4,095 bytes; this leaves a kilobyte for the root.
 _LONGEST_NAME: Final = 3072  # bytes
 # shutil.rmtree and os.walk of Python 3.11 give up on trees of a thousand folders.
 _DEEPEST_NAME: Final = 255  # folders
@@ -48,32 +49,32 @@ _DEVICES: Final = frozenset(
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
 )
 
-# What NTFS and vfat call a file of a longer name as well, such as PROGRA~1.
+# Short names of NTFS and vfat for longer names, such as PROGRA~1.
 _SHORT_NAME: Final = re.compile(r"(?=[^.]{3,8}(?:\.|$))[^.~]{1,6}~[0-9]{1,6}(?:\.[^.]{0,3})?")
 
 # Control, format (bidi overrides, invisible ones), surrogate, and the line separators.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Scripts and emoji need these two; HFS+ ignores them when it compares names.
+# Scripts and emoji need these two; HFS+ ignores them in comparisons.
 _JOINERS: Final = "\u200c\u200d"
 # The other visible-less characters of Unicode's Default_Ignorable_Code_Point, which case-folding ext4 ignores as well.
 _IGNORED: Final = re.compile(
     f"[{_JOINERS}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-# What Windows and vfat leave out at the end of each component.
+# Characters that Windows and vfat drop at the end of each component.
 _TRAILING: Final = re.compile(r"[. ]+(?=/|$)")
 
-# What most names are, which no rule but that of devices can be against.
+# Most names match this, which only the rule about devices can forbid.
 _PLAIN: Final = re.compile(r"[0-9A-Za-z_-](?:[0-9A-Za-z_.-]{0,200}[0-9A-Za-z_-])?")
 
 _TEMPORARY_SUFFIX: Final = ".wbfiles-part"
 
 
 def local_parts(name: str, *, portable: bool = False) -> tuple[str, ...]:
-    """Split a remote file name into components that are safe to use literally below a root.
+    """Split a remote file name into components that can be used literally below a root.
 
     Args:
         name: The remote name.
-        portable: Whether to refuse what only Windows cannot hold.
+        portable: Whether to refuse names that only Windows cannot hold.
 
     Raises:
         UnsafePathError: The name breaks a rule; the message says which.
@@ -90,7 +91,7 @@ def reason_against(name: str, *, portable: bool = False) -> str | None:
 
     Args:
         name: The remote name.
-        portable: Whether to refuse what only Windows cannot hold.
+        portable: Whether to refuse names that only Windows cannot hold.
     """
     parts = name.split("/")
     reason = _reason_against_name(name) or next(filter(None, map(_reason_against_component, parts)), None)
@@ -104,7 +105,7 @@ def _reason_against_name(name: str) -> str | None:
         return "the name is empty"
     if name.startswith("/"):
         return "the name is absolute"
-    # Surrogates are refused below; here they only have to be counted.
+    # Surrogates are refused below; here they are only counted.
     if len(name.encode(errors="replace")) > _LONGEST_NAME:
         return f"the name is longer than {_LONGEST_NAME} bytes"
     if name.count("/") > _DEEPEST_NAME:
@@ -134,7 +135,7 @@ def _reason_against_component(component: str) -> str | None:
 
 
 def reason_on_windows(component: str) -> str | None:
-    """Return why Windows cannot hold a file of this name, or may take it for another one; ``None`` if it can."""
+    """Return why Windows cannot hold a file of this name, or may confuse it with another one; ``None`` if it can."""
     if not _RESERVED_CHARACTERS.isdisjoint(component):
         return f"{component!r} holds one of the characters {_SHOWN_CHARACTERS}, which Windows keeps for itself"
     if component[-1] in ". ":
@@ -151,10 +152,10 @@ def _has_hidden(characters: Iterable[str]) -> bool:
 
 
 def collision_key(name: str) -> str:
-    """Return a key that is equal for all names that some file system takes for the same file.
+    """Return a key that is equal for all names that some file system treats as the same file.
 
-    Case, canonical composition, ignorable characters, and dots and blanks at the end are ignored, as NTFS, vfat, APFS,
-    HFS+ and case-folding ext4 do between them.
+    It ignores case, canonical composition, ignorable characters, and dots and blanks at the end, as at least one of
+    NTFS, vfat, APFS, HFS+ and case-folding ext4 does.
 
     Source:
         Unicode 15 section 3.13, definition D145 (canonical caseless matching).
@@ -168,17 +169,17 @@ def collision_key(name: str) -> str:
 
 
 def is_ours(component: str) -> bool:
-    """Return whether a local file is one of our own, and no file of a run."""
+    """Return whether a local file is one of ours, not a file of a run."""
     return component in (STATE_NAME, MARK_NAME) or is_temporary(component)
 
 
 def is_temporary(component: str) -> bool:
-    """Return whether a local file's name is that of one of our unfinished downloads."""
+    """Return whether a local file's name is that of an unfinished download."""
     return component.startswith(".") and component.endswith(_TEMPORARY_SUFFIX)
 
 
 def part_name(final: str) -> str:
-    """Return the name under which the unfinished download of the file ``final`` is found again.
+    """Return the name of the unfinished download of the file ``final``, by which it is found again.
 
     Args:
         final: The last component of the file's path.
@@ -197,7 +198,7 @@ def temporary_name(final: str, token: str) -> str:
         token: Makes the name unique; ASCII without separators, such as ``secrets.token_hex(8)``.
 
     Returns:
-        A hidden name that every system can hold: ``final`` is shortened where the whole would be too long.
+        A hidden name that every system can hold: ``final`` is shortened if the whole would be too long.
     """
     room = _LONGEST_COMPONENT - len(f"..{token}{_TEMPORARY_SUFFIX}")
     shortened = final.encode()[:room].decode(errors="ignore")

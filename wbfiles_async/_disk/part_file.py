@@ -1,4 +1,4 @@
-"""Puts files in place on the local disk: a temporary sibling that nobody else writes, then one atomic publish.
+"""Writes files to the local disk: an exclusive temporary sibling, then one atomic publish.
 
 Blocking; run it through ``Disk``.
 """
@@ -30,19 +30,19 @@ from wbfiles_async._disk.space import FreeSpace
 from wbfiles_async._ranges import Range
 from wbfiles_async.errors import DestinationExistsError
 
-_UNKNOWN_MODE = 0o600  # where the umask cannot be learnt: nobody else can read then
+_UNKNOWN_MODE = 0o600  # if the umask is unknown: private
 
 log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class PartFile:
-    """A file in the making, private until it is published: ``create``, ``write``, ``publish``, always ``discard``.
+    """An unfinished file, private until it is published: ``create``, ``write``, ``publish``, always ``discard``.
 
     Attributes:
-        target: Where it goes.
-        published: Its status at its place, by which any change made there since can be noticed; ``None`` before
-            that, and where a change could not be noticed.
+        target: The target path.
+        published: Its status once published, which reveals any later change; ``None`` before, and if a change could
+            go unnoticed.
     """
 
     target: TargetPath
@@ -56,14 +56,14 @@ class PartFile:
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def create(self, *, size: int | None, md5: bytes | None = None) -> Journal | None:
-        """Create the temporary sibling, and the folders above it; or take up what is left of an earlier one.
+        """Create the temporary sibling and its folders, or resume an earlier one.
 
         Args:
             size: Length of the whole file, which must fit on the disk, if known.
-            md5: Its md5; without it nothing is taken up.
+            md5: Its md5; without it nothing is resumed.
 
         Returns:
-            What is taken up; ``None`` if nothing is.
+            The resumed journal; ``None`` if there is none.
 
         Raises:
             UnsafePathError: A symbolic link is in the way.
@@ -80,7 +80,7 @@ class PartFile:
             return journal
 
     def create_at_once(self) -> None:
-        """Create it for a small file that is published right away, which checks whether anything is in the way.
+        """Create it for a small file that is published immediately, which detects existing files.
 
         Raises:
             UnsafePathError, LocalWriteError: As ``create`` does.
@@ -103,11 +103,11 @@ class PartFile:
         return self.target.path
 
     def _begin_journal(self, size: int, journal: Journal | None, md5: bytes | None) -> None:
-        """Write behind the last byte what the file is, or take up what is written there."""
+        """Write the journal after the last byte, or read an existing one."""
         file = self._file
         try:
             if journal is None:
-                file.cut(0)  # where a file cannot be cut, nothing may be written behind its end
+                file.cut(0)  # if a file cannot be truncated, nothing may be written after its end
                 file.leave_holes()
                 self._header = header_for(size, md5, None)
                 file.write(encode_header(self._header), size)
@@ -132,13 +132,13 @@ class PartFile:
             raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free.bytes} are free")
 
     def note(self, part: Range, etag: str) -> None:
-        """Note in the file that a part of it is written, so that a later process can resume there.
+        """Record in the file that a part is written, so that a later process can resume there.
 
-        Where that fails the file is written all the same; safe to call from several threads.
+        A failure is ignored; safe to call from several threads.
 
         Args:
             part: The part.
-            etag: The strong validator of the object that it is a part of.
+            etag: The strong validator of its object.
         """
         with self._lock:
             if self._header is None or self._size is None:
@@ -159,7 +159,7 @@ class PartFile:
         return self._parts > 0 and self._name == part_name(self.target.parts[-1])
 
     def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write pieces one after the other from ``offset`` on.
+        """Write consecutive pieces from ``offset`` on.
 
         Raises:
             LocalWriteError: The disk refuses.
@@ -174,7 +174,7 @@ class PartFile:
                     rest = rest[written:]
 
     def digest(self, digest: hashlib._Hash, start: int, buffer: memoryview) -> None:
-        """Feed what was written from ``start`` on, as much as fits into the buffer, to a digest."""
+        """Feed written bytes from ``start`` on, as many as fit into the buffer, to a digest."""
         with failures_of(self._path):
             filled = 0
             while filled < len(buffer):
@@ -190,11 +190,11 @@ class PartFile:
         Args:
             mode: The permissions, from ``default_mode``.
             replace: Whether a file of that name may be replaced.
-            durable: Whether to wait until the disk holds both content and name.
+            durable: Whether to wait until content and name are on the disk.
 
         Raises:
             DestinationExistsError: A file of that name has appeared, and ``replace`` is false.
-            LocalWriteError: The disk refuses. The target is as it was, but where only the flushing of its name failed.
+            LocalWriteError: The disk refuses. The target is unchanged, unless only the flushing of its name failed.
         """
         assert self._folder is not None  # noqa: S101  # it was created
         with failures_of(self._path):
@@ -209,7 +209,7 @@ class PartFile:
             self._name = ""
 
     def _cut(self) -> None:
-        """Remove what is noted behind the last byte."""
+        """Remove the journal after the last byte."""
         if self._size is not None:
             try:
                 self._file.cut(self._size)
@@ -218,15 +218,15 @@ class PartFile:
                     raise
 
     def keep(self) -> Path:
-        """Leave what has arrived for a later download, and return its path; ``discard`` does not remove it then."""
+        """Keep the part file for a later download, and return its path; ``discard`` then keeps it."""
         name, self._name = self._name, ""
         return self.target.path.with_name(local_name(name))
 
     def discard(self) -> None:
-        """Remove what is left; harmless when repeated. Quick enough for the loop's thread."""
+        """Remove the temporary file; idempotent. Fast enough for the event loop's thread."""
         file, self._open_file = self._open_file, None
         folder, self._folder = self._folder, None
-        # Once it is published, nothing that fails here matters to the caller.
+        # After publishing, failures here do not matter to the caller.
         if file is not None:
             with suppress(OSError):
                 if self._name:
@@ -242,7 +242,7 @@ class PartFile:
 def write_whole(
     target: TargetPath, pieces: Sequence[bytes | memoryview], *, mode: int, replace: bool, durable: bool
 ) -> os.stat_result | None:
-    """Write a small file and publish it, in one go.
+    """Write and publish a small file.
 
     Returns:
         As ``PartFile.published``.
@@ -276,7 +276,7 @@ def check_new_file(target: TargetPath, *, replace: bool) -> int:
 
 
 def already_exists(path: Path) -> DestinationExistsError:
-    """Say that a file is in the way."""
+    """Return the error for an existing file."""
     return DestinationExistsError(
         f"{path} already exists. Pass replace=True to overwrite it, or exist_ok=True to leave it as it is.",
         path=path,
@@ -284,10 +284,10 @@ def already_exists(path: Path) -> DestinationExistsError:
 
 
 def default_mode() -> int:
-    """Return the permissions that a new file gets by the process's umask.
+    """Return the permissions of a new file with the process's umask.
 
-    ``os.umask`` can only be read by setting it, for all threads, so Linux's status file is read instead, and
-    elsewhere a file is made to look at. Windows has no such permissions.
+    ``os.umask`` can only be read by setting it, for all threads, so Linux's status file is read instead, and on
+    other systems a probe file is created. Windows has no such permissions.
     """
     if sys.platform == "win32":
         return _UNKNOWN_MODE
@@ -299,7 +299,7 @@ def default_mode() -> int:
     except OSError:
         pass
     try:
-        # Not by `tempfile.TemporaryDirectory`, which may try for ever to remove what it has lost the right to.
+        # Not `tempfile.TemporaryDirectory`, which may retry forever to remove a folder without permission.
         path = os.path.join(tempfile.gettempdir(), f".wbfiles-{secrets.token_hex(8)}")
         probe = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:

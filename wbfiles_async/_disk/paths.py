@@ -1,7 +1,7 @@
-"""Resolves the paths that files are written to, and checks what is there already.
+"""Resolves target paths, and checks what exists there.
 
-Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic
-links (see ``folder``), so that a parent swapped meanwhile cannot lead outside.
+Blocking; run it through ``Disk``. Folders below the root are opened one by one without following symbolic links (see
+``folder``), so that a swapped parent cannot lead outside.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ class TargetPath:
 
     @property
     def name(self) -> str:
-        """The last component, as it is passed to the operating system."""
+        """The last component, in the operating system's form."""
         return local_name(self.parts[-1])
 
 
 def local_name(part: str) -> str:
-    """Return a component as it is passed to the operating system: its UTF-8 bytes, whatever the locale."""
+    """Return a component in the operating system's form: its UTF-8 bytes, whatever the locale."""
     return part if _NAMES_ARE_UTF8 else os.fsdecode(part.encode())
 
 
 def target_below(
     root: str | os.PathLike[str], name: str, folder: tuple[str, ...] = (), *, portable: bool = False
 ) -> TargetPath:
-    """Find where a remote name goes below ``root``.
+    """Return the target path of a remote name below ``root``.
 
     Args:
         root: The folder the caller named.
         name: The remote name.
         folder: Components below the root that come before the name's.
-        portable: Whether to refuse what only other systems than this one cannot hold.
+        portable: Whether to refuse names that only another system cannot hold.
 
     Raises:
         UnsafePathError: The name cannot be used literally below the root.
@@ -78,11 +78,11 @@ def target_below(
 
 
 def target_at(path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> TargetPath:
-    """Return the path that the caller chose for a file, whatever its remote name.
+    """Return the target path that the caller chose for a file, whatever its remote name.
 
     Args:
         path: The file to write.
-        root: What was given besides, to which ``path`` is an alternative.
+        root: The root that was also given, if any; an error.
 
     Raises:
         ConfigurationError: The path names no file, or a root was given too.
@@ -104,7 +104,7 @@ def check_target(target: TargetPath, *, replace: bool) -> bool:
 
     Args:
         target: The path.
-        replace: Whether an existing file will be replaced; otherwise nothing is written then.
+        replace: Whether an existing file will be replaced; otherwise nothing is written if one exists.
 
     Returns:
         Whether a regular file exists already.
@@ -123,7 +123,7 @@ def check_target(target: TargetPath, *, replace: bool) -> bool:
 
 
 def check_writable(root: Path) -> None:
-    """Check that something can be written below the root, or be there already.
+    """Check that the root is writable, or already has contents.
 
     Raises:
         LocalWriteError: Neither.
@@ -135,11 +135,11 @@ def check_writable(root: Path) -> None:
 
 
 def refusal_of(folder: Path) -> OSError | None:
-    """Return why no file can be created in the folder, or the folder itself; ``None`` if none is known."""
+    """Return why neither a file in the folder, nor the folder, can be created; ``None`` if no reason is known."""
     above = folder
     while not os.path.lexists(above) and above != above.parent:
         above = above.parent
-    # Either answer may be wrong: the first for a process that acts as another user, the second in some containers.
+    # Either check may be wrong: the first for a process that acts as another user, the second in some containers.
     wanted = os.W_OK | os.X_OK
     if os.access(above, wanted) or (_BY_EFFECTIVE_ID and os.access(above, wanted, effective_ids=True)):
         return None
@@ -152,7 +152,7 @@ def refusal_of(folder: Path) -> OSError | None:
 
 
 def _holds_anything(folder: Path) -> bool:
-    """Return whether there is something in a folder, or may be, since it cannot be listed."""
+    """Return whether a folder has entries, or may have, since it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None
@@ -163,7 +163,7 @@ def _holds_anything(folder: Path) -> bool:
 
 
 def exists(target: TargetPath) -> bool:
-    """Return whether a regular file is at a path.
+    """Return whether a path is a regular file.
 
     Raises:
         UnsafePathError: A symbolic link is in the way.
@@ -184,7 +184,7 @@ def has_content(target: TargetPath, *, size: int | None, md5: bytes | None) -> o
     """Return whether the file at a path has this length and, if known, this md5.
 
     Returns:
-        Its status from before it was read; ``None`` if it has not.
+        Its status from before it was read; ``None`` if it differs.
     """
     with failures_of(lambda: target.path):
         try:
@@ -199,7 +199,7 @@ def has_content(target: TargetPath, *, size: int | None, md5: bytes | None) -> o
                 return found
             try:
                 return _if_right(target, folder, md5)
-            except OSError as error:  # a file that cannot be read is not known to be right
+            except OSError as error:  # an unreadable file cannot be verified
                 if error.errno not in _UNREADABLE:
                     raise
                 return None
@@ -217,7 +217,7 @@ def _if_right(target: TargetPath, folder: Folder, md5: bytes) -> os.stat_result 
 
 
 def open_folder(target: TargetPath, *, create: bool) -> Folder:
-    """Open the folder the file is in, below the root only through folders that are no links."""
+    """Open the file's folder, below the root without following links."""
     try:
         folder = open_root(target.root)
     except FileNotFoundError:
@@ -235,7 +235,7 @@ def open_folder(target: TargetPath, *, create: bool) -> Folder:
 
 
 def status_of(target: TargetPath, folder: Folder) -> os.stat_result | None:
-    """Look at the target without following it; anything but a regular file or nothing is refused."""
+    """Check the target without following it; refuse anything but a regular file or nothing."""
     name = target.parts[-1]
     try:
         found = folder.status(target.name)

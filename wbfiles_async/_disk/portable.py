@@ -1,10 +1,10 @@
-"""Folders and files by paths, with nothing but what Python has on every system. Blocking.
+"""Folders and files by paths, with calls that Python has on every system. Blocking.
 
-Used where folders cannot be opened, that is, on Windows. It is weaker than ``posix`` where that cannot be helped:
+Used if folders cannot be opened, that is, on Windows. It is weaker than ``posix``:
 
-- a folder that is swapped for a link in the very moment a file is made or published in it is not noticed;
-- elsewhere than on Windows, whose rename refuses a target that exists, not to replace anything takes two steps;
-- a finished file is closed before it has its name, since Windows renames no open file;
+- a folder that is swapped for a link just when a file is created or published in it is not noticed;
+- except on Windows, whose rename refuses an existing target, not replacing a file takes two steps;
+- a finished file is closed before it is published, since Windows cannot rename an open file;
 - only the content of a file is flushed, not its name.
 """
 
@@ -34,14 +34,14 @@ __all__ = ["PortableFile", "PortableFolder"]
 T = TypeVar("T")
 
 RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
-"""How long to wait before each further try where a program has a file open: scanners and indexers let go of it in
-milliseconds, seldom in seconds; five in all, since a person's program may keep it for hours."""
+"""Waits before each retry if a program has a file open, in seconds: scanners and indexers release it in
+milliseconds, rarely in seconds; five in total, since a user's program may keep it for hours."""
 
 PEEK_SECONDS: Final = (0.002, 0.005, 0.01)
-"""The same for a temporary file, at which another download of the file may be looking; the event loop waits."""
+"""The same for a temporary file, which another download of the file may be checking; the event loop waits."""
 
 _HELD: Final = {5, 32, 33}
-"""Windows' numbers for access denied, which renames give as well, sharing violation, and lock violation."""
+"""Windows' error numbers for access denied (also from renames), sharing violation, and lock violation."""
 
 # Without O_BINARY Windows writes line feeds as two bytes.
 _PLAIN: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -93,7 +93,7 @@ class PortableFile:
             return os.write(self._file, data)
 
     def cut(self, size: int) -> None:
-        """Make it so many bytes long."""
+        """Set its length."""
         os.ftruncate(self._file, size)
 
     def touch(self) -> None:
@@ -101,7 +101,7 @@ class PortableFile:
         os.utime(self._folder.path_of(self._name))
 
     def leave_holes(self) -> None:
-        """Tell Windows that the file may have holes; it would write zeros into them."""
+        """Make the file sparse, since Windows would otherwise write zeros into holes."""
         if sys.platform == "win32":
             import ctypes
             import msvcrt
@@ -113,16 +113,16 @@ class PortableFile:
             )
 
     def claim(self) -> bool:
-        """Return whether nobody else holds it, and hold it."""
+        """Return whether no other process holds it, and hold it."""
         with self._lock:
             return claim(self._file)
 
     def has_its_name(self) -> bool:
-        """Return whether it is still the file of its name."""
+        """Return whether its name still refers to it."""
         return os.path.samestat(self._folder.status(self._name), os.fstat(self._file))
 
     def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
-        """Give it its last name. Its permissions are those that the folder gives."""
+        """Give it its final name. Its permissions follow from the folder."""
         if durable:
             os.fsync(self._file)
         self.close()
@@ -140,7 +140,7 @@ class PortableFile:
         return _status_if_unchanged(final, marked)
 
     def remove(self) -> None:
-        """Close it, then remove it: Windows removes none that is open, nor one that others have taken up meanwhile."""
+        """Close it, then remove it: Windows removes no open file, nor one that others have claimed meanwhile."""
         self.close()
         if self._name:
             self._folder.check_way()
@@ -159,8 +159,8 @@ class PortableFolder:
     """A folder by its path.
 
     Args:
-        path: Its path, as ``system_path`` gives it.
-        way: The folders between it and the root, itself included, which must not be links.
+        path: Its path, from ``system_path``.
+        way: The folders from the root to it, inclusive, which must not be links.
     """
 
     _path: str
@@ -188,7 +188,7 @@ class PortableFolder:
         return PortableFolder(path, (*self._way, path))
 
     def check_way(self) -> None:
-        """Look once more whether a link leads here.
+        """Check again that no link leads here.
 
         Raises:
             OSError: One does.
@@ -197,19 +197,19 @@ class PortableFolder:
             _check_folder(os.lstat(path))
 
     def path_of(self, name: str) -> str:
-        """Return the path of what has the name."""
+        """Return the path of a name."""
         return os.path.join(self._path, name)
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of what has the name."""
+        """Return the status of a name."""
         return os.lstat(self.path_of(name))
 
     def link_target(self, name: str) -> str:
-        """Return where a link leads."""
+        """Return the target of a link."""
         return os.readlink(self.path_of(name))
 
     def some_names(self, most: int) -> Sequence[str]:
-        """Return names of what is in it."""
+        """Return names of its entries."""
         with os.scandir(self._path) as entries:
             return [entry.name for entry in islice(entries, most)]
 
@@ -267,14 +267,14 @@ def _check_folder(found: os.stat_result) -> None:
 
 
 def _check_replaceable(path: str) -> None:
-    """Refuse to wait for a target that will not be let go of: Windows replaces no file that may only be read."""
+    """Raise at once for a read-only target, which Windows never replaces."""
     with suppress(FileNotFoundError):
         if not os.lstat(path).st_mode & stat.S_IWUSR:
             raise PermissionError(errno.EACCES, "the file there is marked as read-only")
 
 
 def _until_released(work: Callable[[], T], pauses: Sequence[float] = RETRY_SECONDS) -> T:
-    """Repeat what is refused because a program, such as a virus scanner, has a file open."""
+    """Retry a call that is refused because a program, such as a virus scanner, has a file open."""
     for seconds in pauses:
         try:
             return work()
@@ -286,22 +286,22 @@ def _until_released(work: Callable[[], T], pauses: Sequence[float] = RETRY_SECON
 
 
 def _marked_as_written(path: str) -> tuple[int, int, int, int]:
-    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
+    """Set a distinct modification time, a microsecond ago, and return what identifies the content.
 
-    Whatever is written later bears a time of Windows' clock, and so another one.
+    Later writes get a time of Windows' clock, which differs.
 
     Returns:
         Device, inode, length, and time of modification in nanoseconds.
     """
     written = os.lstat(path)
     modified = written.st_mtime_ns - 1000
-    with suppress(OSError):  # a file system that keeps no such times
+    with suppress(OSError):  # a file system without such times
         os.utime(path, ns=(written.st_atime_ns, modified))
     return written.st_dev, written.st_ino, written.st_size, modified
 
 
 def _status_if_unchanged(path: str, marked: tuple[int, int, int, int]) -> os.stat_result | None:
-    """Look at a published file; ``None`` if it may be another one, or have been changed, already."""
+    """Return the status of a published file; ``None`` if it may have been replaced or changed already."""
     with suppress(OSError):  # moved away by now
         found = os.lstat(path)
         if (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked:

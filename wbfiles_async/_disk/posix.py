@@ -18,7 +18,7 @@ from wbfiles_async._disk.locks import claim, hold
 assert sys.platform != "win32"  # noqa: S101  # for the type checkers
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags to open a folder that is no link; on Linux one that may not be read will do."""
+"""Flags to open a folder that is not a link; on Linux it need not be readable."""
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -31,7 +31,7 @@ _NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, er
 
 @attrs.define(eq=False)
 class PosixFile:
-    """A file by its descriptor, and that of its folder."""
+    """A file by its descriptor and that of its folder."""
 
     _folder: int
     _name: str
@@ -62,7 +62,7 @@ class PosixFile:
         return os.pwrite(self._file, data, offset)
 
     def cut(self, size: int) -> None:
-        """Make it so many bytes long."""
+        """Set its length."""
         os.ftruncate(self._file, size)
 
     def touch(self) -> None:
@@ -70,18 +70,18 @@ class PosixFile:
         os.utime(self._file)
 
     def leave_holes(self) -> None:
-        """Do nothing: files have holes by themselves, or cannot have any."""
+        """Do nothing: files are sparse automatically, or cannot be."""
 
     def claim(self) -> bool:
-        """Return whether nobody else has it open, or holds it."""
+        """Return whether no other process has it open or holds it."""
         return claim(self._file)
 
     def has_its_name(self) -> bool:
-        """Return whether it is still the file of its name."""
+        """Return whether its name still refers to it."""
         return os.path.samestat(_status(self._name, self._folder), os.fstat(self._file))
 
     def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
-        """Give it its last name."""
+        """Give it its final name."""
         with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
             os.fchmod(self._file, mode)
         marked = _marked_as_written(self._file)
@@ -99,15 +99,15 @@ class PosixFile:
         return published
 
     def _check_close(self) -> None:
-        """Close the file, as far as that can fail, which must be known before it is published."""
+        """Close a duplicate descriptor, to learn before publishing whether closing fails."""
         try:
-            closed = os.dup(self._file)  # while we have it open nobody takes it for left over
+            closed = os.dup(self._file)  # while it is open no other process treats it as a leftover
         except OSError:
             closed, self._file = self._file, -1
         os.close(closed)
 
     def remove(self) -> None:
-        """Remove it, then close it: while we have it open nobody takes it for left over."""
+        """Remove it, then close it: while it is open no other process treats it as a leftover."""
         try:
             if self._name:
                 os.unlink(self._name, dir_fd=self._folder)
@@ -144,15 +144,15 @@ class PosixFolder:
         return PosixFolder(os.open(name, _FOLDER, dir_fd=self._folder))
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of what has the name."""
+        """Return the status of a name."""
         return _status(name, self._folder)
 
     def link_target(self, name: str) -> str:
-        """Return where a link leads."""
+        """Return the target of a link."""
         return os.readlink(name, dir_fd=self._folder)
 
     def some_names(self, most: int) -> Sequence[str]:
-        """Return names of what is in it."""
+        """Return names of its entries."""
         readable = os.open(".", _LISTED, dir_fd=self._folder)
         try:
             with os.scandir(readable) as entries:
@@ -198,24 +198,24 @@ def _status(name: str, folder: int) -> os.stat_result:
 
 
 def _marked_as_written(file: int) -> tuple[int, int, int, int]:
-    """Give a file a time of modification of its own, a microsecond ago, and return what identifies its content.
+    """Set a distinct modification time, a microsecond ago, and return what identifies the content.
 
-    The clock of most file systems stands still for some milliseconds, and a change right after the publishing
-    could leave all times as they are. But every change sets both times, of modification and of status, to
-    the same; so as long as the first is the earlier one, there was none.
+    The clock of most file systems has a granularity of milliseconds, so a change right after publishing could leave
+    all times unchanged. But every change sets the times of modification and of status to the same value, so as long
+    as the first is earlier, there was none.
 
     Returns:
         Device, inode, length, and time of modification in nanoseconds.
     """
     written = os.fstat(file)
     modified = written.st_mtime_ns - 1000
-    with suppress(OSError):  # a file system that keeps no such times
+    with suppress(OSError):  # a file system without such times
         os.utime(file, ns=(written.st_atime_ns, modified))
     return written.st_dev, written.st_ino, written.st_size, modified
 
 
 def _status_if_unchanged(name: str, folder: int, marked: tuple[int, int, int, int]) -> os.stat_result | None:
-    """Look at a published file; ``None`` if it may be another one, or have been changed, already."""
+    """Return the status of a published file; ``None`` if it may have been replaced or changed already."""
     with suppress(OSError):  # moved away by now
         found = _status(name, folder)
         same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == marked
@@ -231,18 +231,18 @@ def _rename_new(name: str, target: str, folder: int) -> None:
     except FileExistsError:
         raise
     except (OSError, NotImplementedError):
-        # No hard links here, for whatever reason: the check and the rename are two steps then.
+        # Without hard links, the check and the rename are two steps.
         with suppress(FileNotFoundError):
             _status(target, folder)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
     else:
-        with suppress(OSError):  # the file is in place, even if its first name remains
+        with suppress(OSError):  # the file is published, even if its first name remains
             os.unlink(name, dir_fd=folder)
 
 
 def _flush_folder(folder: int) -> None:
-    """Wait until the disk holds the names in a folder, where it knows how to do that for folders."""
+    """Flush the names in a folder to the disk, if the file system supports that."""
     try:
         readable = os.open(".", _LISTED, dir_fd=folder)
         try:
@@ -255,11 +255,11 @@ def _flush_folder(folder: int) -> None:
 
 
 def _flush(file: int) -> None:
-    """Wait until the disk holds a file. On macOS ``fsync`` waits only until the disk has been sent it."""
+    """Flush a file to the disk. On macOS ``fsync`` only waits until the disk has received it."""
     if sys.platform == "darwin":
         import fcntl
 
-        with suppress(OSError):  # not every file system has it
+        with suppress(OSError):  # not on every file system
             fcntl.fcntl(file, fcntl.F_FULLFSYNC)
             return
     os.fsync(file)

@@ -1,1 +1,1 @@
-"""Shows the progress of downloads, on a terminal and in a notebook; imports nothing before it is used."""
+"""Shows the progress of downloads, on a terminal and in a notebook; imports nothing until used."""

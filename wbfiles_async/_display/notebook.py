@@ -1,4 +1,4 @@
-"""The moving picture in a notebook: HTML below the cell that began the download, where it stays when all is done."""
+"""The progress display in a notebook: HTML below the cell that started the download, where it stays at the end."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from wbfiles_async._text import printable
 
 
 class Publisher(Protocol):
-    """What sends output from a kernel to its notebook; IPython's ``DisplayPublisher`` is one."""
+    """Sends output from a kernel to its notebook, like IPython's ``DisplayPublisher``."""
 
     def publish(self, data: Mapping[str, str], *, transient: Mapping[str, str], update: bool) -> object:
-        """Show the data, in place of what was shown with the same ``display_id``."""
+        """Show the data, replacing earlier data with the same ``display_id``."""
 
 
 def find_publisher() -> Publisher | None:
-    """Find the notebook that this process is the kernel of; ``None`` if it is none."""
+    """Return the notebook whose kernel this process is; ``None`` if it is none."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell() if get_shell is not None else None
     publisher: Publisher | None = getattr(shell, "display_pub", None) if hasattr(shell, "kernel") else None
@@ -31,7 +31,7 @@ def find_publisher() -> Publisher | None:
 
 
 def painter(publisher: Publisher) -> Painter:
-    """Return a painter for a single download: each has a picture of its own, below its own cell."""
+    """Return a painter for a single download: each has its own display, below its own cell."""
     return Painter(partial(_canvas, publisher))
 
 
@@ -54,7 +54,7 @@ def _canvas(publisher: Publisher) -> Iterator[Callable[[Sequence[Tally]], None]]
 
 
 def picture(tally: Tally) -> str:
-    """Draw a tally in HTML, in the colours of whatever theme the notebook has."""
+    """Draw a tally in HTML, in the colours of the notebook's theme."""
     rows = [_bar(tally.share, tally.words())]
     for transfer in () if tally.over else tally.largest(BARS, least=LARGE_BYTES):
         share = None if transfer.total is None else transfer.share

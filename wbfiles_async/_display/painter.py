@@ -1,4 +1,4 @@
-"""Draws tallies again and again while there are any. Knows neither what they count nor what it draws on."""
+"""Draws tallies repeatedly while there are any. Knows neither what they count nor what it draws on."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from wbfiles_async._threads import ThreadsExhaustedError, await_to_completion, s
 SECONDS_A_PICTURE = 0.1
 
 Canvas = Callable[[], AbstractContextManager[Callable[[Sequence[Tally]], None]]]
-"""Opens the canvas, and returns what draws; closing it leaves all in order, also after an error."""
+"""Opens the canvas, and returns the drawing function; closing it restores the terminal, also after an error."""
 
 
 class Painter:
-    """A thread that draws on one canvas, from the first tally that comes until the last has gone.
+    """A thread that draws on one canvas, from the first tally until the last one ends.
 
-    A terminal that stalls stalls nothing but this thread, and several downloads at once share one picture.
+    A blocked terminal blocks only this thread, and concurrent downloads share one display.
 
     Args:
-        canvas: What is drawn on.
-        seconds: Seconds between two pictures.
+        canvas: The canvas.
+        seconds: Seconds between two updates.
         patience: Seconds in which nothing is shown that needs a total.
 
     Attributes:
-        patience: Seconds in which nothing is shown that needs a total, so that none has to be found out.
+        patience: Seconds in which nothing is shown that needs a total, so that none has to be determined.
     """
 
     def __init__(self, canvas: Canvas, *, seconds: float = SECONDS_A_PICTURE, patience: float = 0.0) -> None:
@@ -46,7 +46,7 @@ class Painter:
 
     @asynccontextmanager
     async def showing(self, tally: Tally) -> AsyncIterator[None]:
-        """Show a tally while the block runs; afterwards it is no longer in the picture, however the block ended."""
+        """Show a tally during the block."""
         self._add(tally)
         try:
             yield
@@ -55,7 +55,7 @@ class Painter:
 
     @contextmanager
     def showing_blocking(self, tally: Tally) -> Iterator[None]:
-        """As ``showing``, for work that waits in a thread without an event loop."""
+        """Like ``showing``, for work that waits in a thread without an event loop."""
         self._add(tally)
         try:
             yield
@@ -66,15 +66,15 @@ class Painter:
         with self._lock:
             self._tallies.append(tally)
             if self._thread is None:
-                with suppress(ThreadsExhaustedError):  # what is only shown is no failure
-                    # A notebook knows by the context which cell the picture belongs to.
+                with suppress(ThreadsExhaustedError):  # a display must not fail a download
+                    # A notebook identifies the cell of the display by the context.
                     self._thread = start_thread(partial(copy_context().run, self._work), "wbfiles-display")
 
     def _remove(self, tally: Tally) -> Future[None]:
         gone: Future[None] = Future()
         with self._lock:
             self._tallies.remove(tally)
-            if self._thread is None:  # what it draws on broke
+            if self._thread is None:  # the canvas failed
                 gone.set_result(None)
             else:
                 self._leaving.append(gone)
@@ -88,13 +88,13 @@ class Painter:
                     while self._drawn(draw):
                         self._woken.wait(self._seconds)
                         self._woken.clear()
-        except OSError:  # the terminal may be gone; that is no failure of a download
+        except OSError:  # the terminal may be gone, which must not fail a download
             pass
         finally:
             self._ended(at_once=True)
 
     def _drawn(self, draw: Callable[[Sequence[Tally]], None]) -> bool:
-        """Draw what there is; return whether there was anything. The last to leave waits for the canvas to close."""
+        """Draw the tallies; return whether there were any. The last one waits for the canvas to close."""
         with self._lock:
             if not self._tallies:
                 return False
@@ -108,7 +108,7 @@ class Painter:
         return True
 
     def _ended(self, *, at_once: bool = False) -> bool:
-        """End the thread if nothing is left to draw, and return whether it has ended."""
+        """End the thread if nothing is left to draw; return whether it has ended."""
         with self._lock:
             if self._thread is not threading.current_thread():
                 return True

@@ -1,4 +1,4 @@
-"""Progress where nothing can be drawn: a plain line now and then, for logs of work that takes minutes or hours."""
+"""Progress without a terminal or notebook: an occasional plain line, for logs of long downloads."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from wbfiles_async._display.painter import Painter
 from wbfiles_async._display.tally import Tally
 
 SECONDS_A_LINE = 10.0
-"""Few enough that a log of an hour stays readable, and that a quick download writes nothing."""
+"""Rare enough that the log of an hour stays readable, and a quick download writes nothing."""
 
 
 @contextmanager
 def lines(seconds: float = SECONDS_A_LINE) -> Iterator[Callable[[Sequence[Tally]], None]]:
-    """Open stderr for lines, the first of them after as many seconds as lie between two."""
+    """Open stderr for lines, the first one after one interval."""
     last = time.monotonic()
 
     def draw(tallies: Sequence[Tally]) -> None:
         nonlocal last
         if time.monotonic() - last >= seconds:
             last = time.monotonic()
-            with suppress(ValueError):  # it was closed meanwhile
+            with suppress(ValueError):  # it has been closed
                 print(*(f"wbfiles: {tally.words()}" for tally in tallies), sep="\n", file=sys.stderr, flush=True)
 
     yield draw
 
 
 def painter() -> Painter:
-    """Return the one of this process: there is one stderr."""
+    """Return this process's painter, since there is one stderr."""
     return _painter
 
 

@@ -1,4 +1,4 @@
-"""Counts what a download does and guesses when it will be done. Draws nothing, and performs no I/O."""
+"""Counts the progress of a download and estimates the time left. Draws nothing, and performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wbfiles_async._reports import FileResult
 from wbfiles_async._text import clock, counted, share_of, size_of
 
 BARS = 4
-"""Files that have a bar of their own."""
+"""Maximum files with their own bar."""
 
 LARGE_BYTES = 1 << 20
-"""Files from this size on may have one; smaller ones come and go too quickly to be read."""
+"""Minimum size of a file with a bar; smaller ones are too quick to read."""
 
 RATE_SECONDS = 3.0
-"""Seconds that rates are averages over: steady enough to be read. More where pictures are rarer."""
+"""Seconds that rates are averaged over: steady enough to read. More if updates are rarer."""
 
 
 @attrs.define
@@ -36,17 +36,17 @@ class Transfer:
 
     @property
     def share(self) -> float:
-        """How much of it has arrived, from 0 to 1; 0 if its length is not known."""
+        """The share that has arrived, from 0 to 1; 0 if its length is unknown."""
         return min(1.0, self.arrived / self.total) if self.total else 0.0
 
     @property
     def weight(self) -> int:
-        """Length in bytes as far as it is known."""
+        """Length in bytes as far as known."""
         return self.arrived if self.total is None else self.total
 
 
 def amount_of(transfer: Transfer) -> str:
-    """Say how much of a file has arrived, and of how much where that is known."""
+    """Format how much of a file has arrived, and its length if known."""
     arrived, total = transfer.arrived, transfer.total
     return size_of(arrived) if total is None else share_of(arrived, total)
 
@@ -58,17 +58,17 @@ class _Moment:
 
 
 class Tally:
-    """What is done and what is left. Takes the part of ``Progress`` in a download.
+    """What is done and what is left; a ``Progress`` object for a download.
 
-    Written in one thread and read in another: each number is right, if not all of the same instant.
+    Written in one thread and read in another: each number is right, but not all are of the same instant.
 
     Attributes:
-        listed: Whether everything to do is known.
-        files_expected: Files to deal with, as far as they are listed.
+        listed: Whether the listing has ended.
+        files_expected: The number of files, as far as listed.
         bytes_expected: Their length.
-        files_ended: Files dealt with.
-        files_failed: Those of them that could not be fetched.
-        over: Whether nothing goes on any more, though not all may be done.
+        files_ended: Files that have ended.
+        files_failed: Those of them that failed.
+        over: Whether the work has stopped, even if incomplete.
     """
 
     def __init__(self) -> None:
@@ -80,12 +80,12 @@ class Tally:
         self._moments: deque[_Moment] = deque()
 
     def expect(self, files: int, size: int) -> None:
-        """Note that there is more to do, in files and bytes."""
+        """Add listed files and bytes."""
         self.files_expected += files
         self.bytes_expected += size
 
     def ended(self, result: FileResult) -> None:
-        """Note that a file is dealt with."""
+        """Record the end of a file."""
         self.files_ended += 1
         if result.status == "failed":
             self.files_failed += 1
@@ -99,13 +99,13 @@ class Tally:
 
     def advanced(self, name: str, count: int) -> None:
         """See ``Progress``."""
-        self._received += max(0, count)  # a file that is begun again has been received for all that
+        self._received += max(0, count)  # bytes of a restarted file were received nevertheless
         self.resumed(name, count)
 
     def resumed(self, name: str, count: int) -> None:
         """See ``report_resumed``."""
         self._arrived += count
-        if transfer := self._transfers.get(name):  # none where a server lists two files of one name
+        if transfer := self._transfers.get(name):  # missing if a server lists two files of one name
             transfer.arrived += count
             if transfer.total is None:  # which no listing counted
                 self.bytes_expected += count
@@ -123,12 +123,12 @@ class Tally:
 
     @property
     def bytes_done(self) -> int:
-        """Bytes that arrived or were there."""
+        """Bytes that arrived or existed."""
         return self._arrived + self._kept
 
     @property
     def share(self) -> float | None:
-        """How much is done, from 0 to 1, in bytes, or in files where they have none; ``None`` until all is listed."""
+        """The share done, from 0 to 1, in bytes, or in files if all are empty; ``None`` until the listing has ended."""
         if not self.listed:
             return None
         if self.bytes_expected:
@@ -136,14 +136,14 @@ class Tally:
         return min(1.0, self.files_ended / self.files_expected) if self.files_expected else 1.0
 
     def remember(self, now: float) -> None:
-        """Note how things stand at a moment, in seconds of a monotonic clock; rates come from such notes."""
+        """Sample the state at a time, in monotonic seconds, for rates."""
         self._moments.append(_Moment(now, self._received))
         while len(self._moments) > 2 and now - self._moments[1].time >= RATE_SECONDS:
             self._moments.popleft()
 
     @property
     def bytes_a_second(self) -> float:
-        """How fast bytes arrived lately."""
+        """The recent rate, in bytes per second."""
         if not self._moments:
             return 0.0
         first, last = self._moments[0], self._moments[-1]
@@ -151,17 +151,17 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """Guess when all is done, if bytes arrive as they did lately; ``None`` if nothing can be said."""
+        """Estimate the seconds left at the recent rate; ``None`` if unknown."""
         left = self.bytes_expected - self.bytes_done - self._lost
         return left / self.bytes_a_second if self.listed and left > 0 and self.bytes_a_second else None
 
     def largest(self, count: int, *, least: int) -> list[Transfer]:
-        """Return the largest files in progress, at most ``count`` of them and of at least so many bytes."""
+        """Return the largest files in progress, at most ``count``, with a minimum size."""
         large = [transfer for transfer in self._under_way() if transfer.weight >= least]
         return heapq.nlargest(count, large, key=lambda transfer: transfer.weight)
 
     def words(self) -> str:
-        """Say in one line how things stand."""
+        """Describe the state in one line."""
         if not self.files_expected and not self.files_ended:
             return "No files" if self.listed else "Listing the files"
         if self.listed:

@@ -1,4 +1,4 @@
-"""The moving picture on a terminal: a bar for each download, and one for each of its largest files in progress."""
+"""The progress display on a terminal: a bar per download, and one for each of its largest files in progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wbfiles_async._display.tally import BARS, LARGE_BYTES, Tally, amount_of
 from wbfiles_async._text import printable
 
 ROOM = 3
-"""Columns at the right that stay empty."""
+"""Empty columns at the right."""
 
 
 @contextmanager
@@ -27,13 +27,13 @@ def _canvas() -> Iterator[Callable[[Sequence[Tally]], None]]:
         console=Console(stderr=True, markup=False, highlight=False, emoji=False),
         auto_refresh=False,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # what is printed meanwhile stands above the picture
+        redirect_stdout=sys.stdout.isatty(),  # printed lines appear above the display
     )
     with live:
 
         def draw(tallies: Sequence[Tally]) -> None:
-            # The terminal writes ^C wherever the cursor stands. On an empty line, or at the end of one that leaves room
-            # for it, that moves nothing, and what is drawn can be taken away again.
+            # The terminal writes ^C at the cursor. On an empty line, or at the end of a line with room for it, that
+            # moves nothing, and the display can still be erased.
             drawn = Constrain(Group(*map(picture, tallies)), max(1, live.console.width - ROOM))
             live.update(Group(drawn, ""), refresh=True)
 
@@ -41,7 +41,7 @@ def _canvas() -> Iterator[Callable[[Sequence[Tally]], None]]:
 
 
 def painter() -> Painter:
-    """Return the painter of this process: there is one terminal."""
+    """Return this process's painter, since there is one terminal."""
     return _painter
 
 

@@ -1,6 +1,6 @@
-"""Turns ``progress=True`` into a display: a picture where there is a terminal or a notebook, lines elsewhere.
+"""Turns ``progress=True`` into a display: bars on a terminal or in a notebook, otherwise lines.
 
-Loads what draws only then.
+Imports the display lazily.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ OnResult = Callable[[FileResult], None]
 
 @asynccontextmanager
 async def watching_one(progress: Progress | bool | None, name: str, size: int | None) -> AsyncIterator[Progress | None]:
-    """Yield the progress of one file's download: the caller's object, or a display that ends with the block.
+    """Yield the progress object of one file's download: the caller's, or a display during the block.
 
     Raises:
-        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+        ConfigurationError: There is a terminal, and rich is not installed.
     """
     if not isinstance(progress, bool):
         yield progress
@@ -53,16 +53,16 @@ async def watching_one(progress: Progress | bool | None, name: str, size: int | 
 async def watching_many(
     progress: Progress | bool | None, on_result: OnResult | None, listing: Listing, selection: Selection
 ) -> AsyncIterator[tuple[Progress | None, OnResult | None]]:
-    """Yield progress and callback of a bulk download: the caller's, with a display that ends with the block, if wanted.
+    """Yield progress object and callback of a bulk download: the caller's, and a display during the block if requested.
 
     Args:
-        progress: What the caller of the library gave.
-        on_result: Called with the result of each file, too.
-        listing: Lists what there is, for the total; used only where there is a display.
-        selection: Which of it is wanted.
+        progress: The caller's argument.
+        on_result: The caller's callback for results.
+        listing: Lists the files for the total; used only with a display.
+        selection: The selection.
 
     Raises:
-        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+        ConfigurationError: There is a terminal, and rich is not installed.
     """
     if not isinstance(progress, bool):
         yield progress, on_result
@@ -91,14 +91,14 @@ async def watching_many(
 async def watching_deletion(
     progress: Progress | bool | None, on_result: OnResult | None
 ) -> AsyncIterator[tuple[Callable[[int, int], None], OnResult]]:
-    """Yield what is called with the number of files and bytes once they are listed, and with each file's result.
+    """Yield a callback for the total of files and bytes, and one for each file's result.
 
     Args:
-        progress: What the caller of the library gave.
-        on_result: Called with the result of each file, too.
+        progress: The caller's argument.
+        on_result: The caller's callback for results.
 
     Raises:
-        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+        ConfigurationError: There is a terminal, and rich is not installed.
     """
     from wbfiles_async._display.tally import Tally
 
@@ -133,8 +133,8 @@ async def _count(tally: Tally, listing: Listing, selection: Selection, patience:
     import anyio
 
     await anyio.sleep(patience)
-    # Beside the download, which reads on only as it gets on: the total is known long before the end.
-    with suppress(WBFilesError):  # the download reports it, if it fails too
+    # A second listing, since the download's own listing only keeps pace with the download.
+    with suppress(WBFilesError):  # the download reports it if it also fails
         async with aclosing(listing()) as pages:
             async for page in pages:
                 wanted = [file for file in page if selection.accepts(file.name)]
@@ -143,10 +143,10 @@ async def _count(tally: Tally, listing: Listing, selection: Selection, patience:
 
 
 def find_painter() -> Painter | None:
-    """Return what draws here: in a notebook, on a terminal, or lines elsewhere; ``None`` if there is no stderr.
+    """Return the painter: for a notebook, a terminal, or lines; ``None`` if there is no stderr.
 
     Raises:
-        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+        ConfigurationError: There is a terminal, and rich is not installed.
     """
     from wbfiles_async._display import notebook
 

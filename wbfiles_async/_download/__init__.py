@@ -1,1 +1,1 @@
-"""What is downloaded, in which order, and how it ends."""
+"""Downloads: selection, order and results."""

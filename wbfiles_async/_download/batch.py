@@ -1,7 +1,7 @@
-"""Small files that follow a first one over its connection, as long as all goes well.
+"""Small files that follow a first one over its connection, as long as all responses are as expected.
 
-A worker thread of the transport takes them from the queue, checks and publishes them. Any other outcome of a request
-returns to the ordinary download of that file, so that each fault is handled in one place.
+A worker thread of the transport takes them from the queue, verifies and publishes them. Any other outcome goes back
+to the ordinary download of that file, so that each fault is handled in one place.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from wbfiles_async.errors import WBFilesError
 
 __all__ = ["PlannedSmallFile", "SmallFile", "SmallFileBatch", "follow_up_of", "small_target"]
 
-# With none of these a response of status 200 is the whole file as it is stored; see `validate_response`.
+# Without these, a response of status 200 is the whole stored file; see `validate_response`.
 _TELLING: Final = frozenset({b"content-encoding", b"content-range", b"x-goog-stored-content-encoding"})
 
 
 @attrs.define(eq=False)
 class SmallFile:
-    """One small file that is fetched as a follow-up, and its sink. Made for each of thousands, so it does little.
+    """One small file as a follow-up, and its sink. Lightweight, since there are thousands.
 
     Attributes:
-        destination: Where it goes.
+        destination: The target path.
         target: Path and query of its URL.
         length: Its length in bytes.
-        md5: The md5 it must have; ``None`` if that is not compared.
+        md5: The expected md5; ``None`` if it is not compared.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
-        is_complete: Whether it is in place, or cannot be.
+        is_complete: Whether it is published, or has failed.
         published: The new file's status; see ``PartFile.published``.
-        error: Why it is not in place, though all of it arrived.
-        on_error: Called with that at once, in a worker thread.
+        error: Why it was not published, although all bytes arrived.
+        on_error: Called with the error immediately, in a worker thread.
     """
 
     destination: TargetPath
@@ -73,18 +73,18 @@ class SmallFile:
 
     @property
     def file(self) -> RemoteFile:
-        """The remote file, for what goes beyond a follow-up."""
+        """The remote file, for an ordinary download."""
         if self._file is None:
             self._file = self._make_file()
         return self._file
 
     @property
     def sink(self) -> Self:
-        """Itself: it takes its bytes, and publishes them."""
+        """Itself, since it takes and publishes its bytes."""
         return self
 
     def accepts(self, head: ResponseHead) -> bool:
-        """Return whether exactly the whole file follows the head of a response."""
+        """Return whether a response's body is exactly the whole file."""
         if head.length != self.length:
             return False
         if head.status == 200 and not any(name.lower() in _TELLING for name, _ in head.fields):
@@ -100,14 +100,14 @@ class SmallFile:
         self._body = piece
 
     def complete(self) -> None:
-        """Check the body, and put it in place."""
+        """Verify the body, and publish it."""
         try:
             if self.md5 is not None and (actual := new_md5(self._body).digest()) != self.md5:
                 check_md5(self.file, actual)
             self.published = write_whole(
                 self.destination, [self._body], mode=self.mode, replace=self.replace, durable=False
             )
-        except Exception as error:  # raised where the file is waited for
+        except Exception as error:  # raised when the file is awaited
             self.error = error
             if self.on_error is not None:
                 self.on_error(error)
@@ -120,7 +120,7 @@ class PlannedSmallFile(SmallFile):
     """A small file of a bulk download.
 
     Attributes:
-        item: What was planned.
+        item: The planned file.
     """
 
     item: PlannedFile
@@ -131,10 +131,10 @@ class SmallFileBatch:
     """The files that follow one first file.
 
     Attributes:
-        queue: Where they are taken from.
-        prepare: Returns a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own.
-        on_landed: Called in the event loop with each file that is in place.
-        failed: Those that arrived, and are not in place.
+        queue: The queue of files.
+        prepare: Returns a planned file as a follow-up at an origin; ``None`` if it needs an ordinary download.
+        on_landed: Called in the event loop with each published file.
+        failed: Those that arrived but were not published.
         returned: Those whose request was not completed; `RemoteFile.opened` is its outcome.
     """
 
@@ -165,12 +165,12 @@ class SmallFileBatch:
         return small
 
     def _on_error(self, error: Exception) -> None:
-        """Note in a worker thread why a file is not in place: a full disk is met by all."""
+        """Record in a worker thread why a file was not published, since a full disk affects all."""
         if isinstance(error, WBFilesError) and is_fatal_for_all(error):
             self.queue.stop_soon()
 
     def completed(self, count: int, slot: RequestSlot) -> None:
-        """Account for the files that are complete by now; the first one, which they follow, counts as well."""
+        """Record newly completed files, including the first one."""
         for small in self._taken[max(0, self._reported - 1) : max(0, count - 1)]:
             slot.record_success(small.length)
             if small.error is None:
@@ -188,7 +188,7 @@ class SmallFileBatch:
         self.returned.append(follow_up)
 
     def go_on(self, batch: FollowUpBatch) -> None:
-        """Take over the follow-ups, whose first file is complete."""
+        """Take over the follow-ups after the first file is complete."""
         self._running = batch
 
     async def finish(self) -> None:
@@ -206,7 +206,7 @@ class SmallFileBatch:
                 raise
 
     async def drop(self) -> None:
-        """Cancel what is still running, and release what was not used."""
+        """Cancel running requests, and release unused ones."""
         if self._running is not None:
             await self._running.abandon()
         for small in self.returned:
@@ -215,12 +215,12 @@ class SmallFileBatch:
 
     @property
     def left_over(self) -> Sequence[PlannedSmallFile]:
-        """Those that need an ordinary download; the one whose request was sent comes first."""
+        """The files that need an ordinary download; the one whose request was sent comes first."""
         return [*self.returned, *self.failed]
 
 
 def small_target(attributes: FileAttributes, requester: Requester) -> tuple[str, str] | None:
-    """Return the origin and the target of a file that can be fetched as a follow-up; ``None`` if it cannot."""
+    """Return the origin and request target of a possible follow-up; ``None`` if it is impossible."""
     length, url = attributes.size_bytes, attributes.direct_url
     if not length or length > SMALL_BYTES or not url or not url.isascii() or not is_fetchable(url):
         return None
@@ -239,7 +239,7 @@ def follow_up_of(
     mode: int,
     replace: bool,
 ) -> PlannedSmallFile | None:
-    """Return a planned file as a follow-up at an origin; ``None`` if it must be fetched on its own."""
+    """Return a planned file as a follow-up at an origin; ``None`` if it needs an ordinary download."""
     attributes = item.attributes
     found = small_target(attributes, requester)
     if found is None or found[0] != where:

@@ -31,10 +31,10 @@ from wbfiles_async.errors import WBFilesError
 __all__ = ["BulkDownload"]
 
 FILES_IN_HAND: Final = 8
-"""Files in progress beside those whose bytes flow, and no more than those: they are written meanwhile, or wait."""
+"""Additional files in progress, at most as many as are being transferred: they are being written, or wait."""
 
 SPACE_SECONDS: Final = 0.05
-"""Seconds until the disk is looked at again where what is planned may not fit."""
+"""Seconds between checks of the free space if the planned files may not fit."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -44,11 +44,11 @@ class BulkDownload:
     Attributes:
         reader: Reads their bytes.
         file_of: Returns a file of a run to read from.
-        root: The folder they go below.
-        selection: Which of them.
+        root: The root.
+        selection: The selection.
         existing: What to do with an existing file.
         dry_run: Whether to only report what would be done.
-        results: Accounts for each.
+        results: Records each result.
     """
 
     reader: StoreReader
@@ -72,11 +72,11 @@ class BulkDownload:
         self._replace = self.existing in ("replace", "verify")
 
     async def run(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> DownloadReport:
-        """Download what the pages list; one file's failure does not stop the others, a full disk does.
+        """Download the listed files; a file's failure does not stop the others, a full disk does.
 
         Raises:
             LocalWriteError: Nothing can be written below the root.
-            WBFilesError: The listing failed; what was begun is finished or undone.
+            WBFilesError: The listing failed; files in progress have been completed or cleaned up.
         """
         disk, clock = self.reader.disk, self.reader.clock
         if not self.dry_run:
@@ -99,7 +99,7 @@ class BulkDownload:
         return self.results.report(self.root, clock.monotonic() - began)
 
     async def _planned(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> AsyncGenerator[list[PlannedFile]]:
-        """Decide, a page at a time, what can be decided of each wanted file before it is downloaded."""
+        """Plan the selected files, a page at a time."""
         async for page in pages:
             items, refused = await self.reader.disk.run(self._planner.plan_page, page)
             for result in refused:
@@ -113,7 +113,7 @@ class BulkDownload:
                 yield items
 
     async def _check_space(self, items: list[PlannedFile]) -> None:
-        """Plan the files' space, or stop before the first of them if not all of them can fit."""
+        """Reserve space for the files, or stop before the first of them if they cannot fit."""
         need = need_of(items)
         if need == SpaceNeeded():
             return
@@ -125,7 +125,7 @@ class BulkDownload:
                 return
             if wanted == need:
                 break
-            # What is being written may count twice, as not free and as needed; judged again once it is in place.
+            # Files being written may count twice, as used and as needed; check again once they are published.
             await self.reader.clock.sleep(SPACE_SECONDS)
             if self.results.stopped is not None:
                 return
@@ -148,7 +148,7 @@ class BulkDownload:
             files.done()
 
     def _follow_up(self, item: PlannedFile, origin: str) -> PlannedSmallFile | None:
-        """Return a file as a follow-up, if nothing is to be decided of it before. Called in worker threads."""
+        """Return a file as a follow-up, if it needs no further checks. Called in worker threads."""
         options = self.reader.options
         if self.dry_run or options.durable or item.known or (item.taken and self.existing != "replace"):
             return None
@@ -156,7 +156,7 @@ class BulkDownload:
         return follow_up_of(item, origin, requester, self.file_of, mode=self._mode, replace=self._replace)
 
     def _landed(self, small: PlannedSmallFile) -> None:
-        """Account for a follow-up that is in place."""
+        """Record a published follow-up."""
         item, name, verified = small.item, small.item.attributes.name, small.md5 is not None
         self._planned_space.begin(item.need)
         progress = self.results.progress_for(item.listed.label)
@@ -191,7 +191,7 @@ class BulkDownload:
         batch: SmallFileBatch | None = None,
         spoiled: Exception | None = None,
     ) -> None:
-        """Do what is to be done with one file, and account for it. An error ends this file only."""
+        """Download or keep one file, and record the result. An error fails only this file."""
         self._planned_space.begin(item.need)
         try:
             result = await self._result_of(item, file or self.file_of(item.attributes, item.listed.run), batch, spoiled)
@@ -235,7 +235,7 @@ class BulkDownload:
         return result
 
     async def _kept(self, item: PlannedFile, file: RemoteFile) -> FileResult | None:
-        """Decide whether the existing file stays as it is."""
+        """Decide whether the existing file is kept."""
         disk, target = self.reader.disk, item.target
         if self.existing == "verify":
             run = disk.run_batched if file.size is not None and file.size <= SMALL_BYTES else disk.run
@@ -258,5 +258,5 @@ class BulkDownload:
 
 
 def _files_for(connections: int) -> int:
-    """Return how many files are in progress where so many requests bring something."""
+    """Return the number of files in progress for this number of useful requests."""
     return connections + min(connections, FILES_IN_HAND)

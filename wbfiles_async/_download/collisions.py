@@ -1,8 +1,9 @@
-"""Notice remote names that would be one local file. Performs no I/O.
+"""Detects remote names that would be the same local file. Performs no I/O.
 
-Equal names always are; names that differ in case or the form of accents are if the disk takes them for one, which is
-checked for such names only. A listing arrives page by page and may hold a million files, so what is kept of a name is
-eight bytes, or twice as many if it is not its own key: 12 to 48 bytes a file with the table's free room.
+Equal names always collide; names that differ in case or the form of accents collide if the disk treats them as
+equal, which is checked only for such names. A listing arrives page by page and may have a million files, so only
+eight bytes of a name are kept, or sixteen if it is not its own key: 12 to 48 bytes per file with the table's free
+slots.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from wbfiles_async.errors import NameCollisionError
 
 __all__ = ["Collision", "Collisions"]
 
-# Each table grows by itself, so that no single step takes long however many files there are.
+# Each table grows separately, so that no single step takes long, however many files there are.
 _TABLES: Final = 64
 _FIRST_SLOTS: Final = 16
 _FILE, _FOLDER = 1, 0
 _EXACT, _KEY = 2, 0
-_KINDS: Final = 0b11  # the bits of a digest that tell these apart
+_KINDS: Final = 0b11  # the bits of a digest that select one
 
 _Path = tuple[str, ...]
 
 
 @attrs.frozen
 class Collision:
-    """Why a file is refused.
+    """A collision, the reason for refusing a file.
 
     Attributes:
         other: The other file's path below the root; empty if it was on an earlier page.
-        nested: Whether one of the two is a folder of the other, and not both the same file.
-        repeated: Whether both have the very same name.
+        nested: Whether one of the two is a folder of the other, rather than the same file.
+        repeated: Whether both have exactly the same name.
     """
 
     other: str
@@ -44,7 +45,7 @@ class Collision:
     repeated: bool = False
 
     def error(self, name: str) -> NameCollisionError:
-        """Return the error of the refused file of this remote name."""
+        """Return the error for the refused file of this remote name."""
         other = repr(self.other) if self.other else "a file that was listed before it"
         advice = "Download them separately, into different roots"
         if self.repeated:
@@ -75,18 +76,19 @@ class _Digests:
 
 
 class Collisions:
-    """The local files of one bulk download, as far as they have been listed.
+    """The local paths of one bulk download, as far as listed.
 
-    Of names that collide on one page none is admitted; one that collides with a name admitted before is
-    refused, and the earlier one stays, since it may be in place by then. So no file ever replaces another one.
+    Of names that collide on one page none is accepted.
 
-    Two different names are taken for one with a probability of 1 in 10⁷ in a million files.
+    A name that collides with one of an earlier page is refused, since the earlier file may be published already. So
+    no file ever replaces another one. Two different names count as equal with a probability of 1 in 10⁷ in a million
+    files.
 
     Args:
-        secret: Random bytes on which the digests depend, so that nobody can choose names that are taken for one.
-        folds: Returns whether the disk takes names that differ in case or the form of accents for one, in any of the
-            folders that a path goes through. Called only for paths where that matters. By default it always does.
-        nests: Whether a name may be that of a file and of a folder, as keys of an object store may.
+        secret: Random bytes that salt the digests, so that nobody can construct collisions.
+        folds: Returns whether the disk treats names that differ in case or the form of accents as equal, in any of
+            the folders of a path. Called only for paths where that matters. By default always true.
+        nests: Whether a name may be both a file and a folder, as in object stores.
     """
 
     def __init__(self, secret: bytes, folds: Callable[[_Path], bool] = lambda _: True, *, nests: bool = False) -> None:
@@ -96,13 +98,13 @@ class Collisions:
         self._tables = [_Table() for _ in range(_TABLES)]
 
     def admit(self, paths: Sequence[_Path]) -> list[Collision | None]:
-        """Check the files of one page, and remember them.
+        """Check the files of one page, and record them.
 
         Args:
             paths: The components of each file's path below the root.
 
         Returns:
-            What each one collides with; ``None`` for a file that may be written.
+            The collision of each file; ``None`` for a file that may be written.
         """
         names = ["/".join(parts) for parts in paths]
         if self._nests:  # then no part of a name is a folder
@@ -163,7 +165,7 @@ class Collisions:
     def _remember(self, exact: Sequence[_Digests], folded: Sequence[_Digests]) -> None:
         entries = {name.file | _FILE | _EXACT for name in exact}
         entries.update(folder | _FOLDER | _EXACT for folders in {name.folders for name in exact} for folder in folders)
-        if folded is not exact:  # a name that is its own key is found by it
+        if folded is not exact:  # a name that is its own key is found by that key
             pairs = list(zip(exact, folded, strict=True))
             entries.update(key.file | _FILE | _KEY for name, key in pairs if key.file != name.file)
             for folders, keys in {(name.folders, key.folders) for name, key in pairs}:
@@ -216,7 +218,7 @@ def _find_among(
 
 
 class _Table:
-    """A set of 64-bit numbers other than 0 in 8 bytes each, where a set of ``int`` objects takes ten times as much."""
+    """A set of non-zero 64-bit numbers in 8 bytes each, a tenth of a set of ``int`` objects."""
 
     def __init__(self) -> None:
         self._slots = array("Q", bytes(8 * _FIRST_SLOTS))
@@ -238,7 +240,7 @@ class _Table:
                 self._slots[self._find(kept)] = kept
 
     def _find(self, number: int) -> int:
-        """Find the slot that the number is in, or else may be put into."""
+        """Return the slot of the number, or a free one for it."""
         slots = self._slots
         last = len(slots) - 1
         # Not the lowest bits: they chose the table, and sets hand their numbers out in the order of these, which

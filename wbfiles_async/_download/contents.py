@@ -1,4 +1,4 @@
-"""A file's bytes without a file: read into memory, or handed out as they arrive."""
+"""A file's bytes without a local file: read into memory, or streamed as they arrive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def read_bytes(reader: StoreReader, file: RemoteFile) -> bytes:
     """Read a whole file into memory.
 
     Raises:
-        WBFilesError: It cannot be had, or is not right.
+        WBFilesError: The file cannot be read, or is wrong.
     """
     recovery = FileRecovery(file)
     pieces: list[bytes | memoryview] = []
@@ -45,7 +45,7 @@ def memory_sink(
     *,
     is_short: bool = False,
 ) -> RangeSink:
-    """Return a sink for a whole file that keeps it in memory.
+    """Return a sink that keeps a whole file in memory.
 
     Args:
         size: The file's length in bytes, if known.
@@ -63,11 +63,11 @@ def memory_sink(
 async def stream(reader: StoreReader, file: RemoteFile, start: int, stop: int | None) -> AsyncGenerator[bytes]:
     """Yield the bytes ``[start, stop)`` as they arrive, also from a store that serves whole files only.
 
-    Until the first byte is out, a file is begun again as it is for ``read_bytes``. The md5 of a whole file is compared
-    before the iteration ends.
+    Until the first byte has been yielded, the file is restarted as in ``read_bytes``. The md5 of a whole file is
+    compared before the iteration ends.
 
     Raises:
-        WBFilesError: They cannot be had, or are not right.
+        WBFilesError: The bytes cannot be read, or are wrong.
     """
     if start < 0 or (stop is not None and stop < start):
         raise ConfigurationError(f"stream reads bytes [start, stop) with 0 <= start <= stop, not [{start}, {stop}).")
@@ -84,7 +84,7 @@ async def stream(reader: StoreReader, file: RemoteFile, start: int, stop: int | 
                     raise failure.error from failure.__cause__
                 raise
             except IntegrityError:
-                if handed_out:  # only what has not been handed out can be begun again
+                if handed_out:  # a restart is possible only before the first yield
                     recovery.give_up()
                 raise
 
@@ -113,10 +113,10 @@ async def _span(reader: StoreReader, file: RemoteFile, start: int, stop: int | N
 
 
 def check_pieces(file: RemoteFile, pieces: Iterable[bytes | memoryview]) -> None:
-    """Check the md5 of a whole file in memory, if it is known. Takes a millisecond a megabyte.
+    """Compare the md5 of a whole file in memory, if known. Takes a millisecond per megabyte.
 
     Raises:
-        IntegrityError: It is not what the server states.
+        IntegrityError: It differs from the server's.
     """
     if file.md5 is None:
         return
@@ -127,7 +127,7 @@ def check_pieces(file: RemoteFile, pieces: Iterable[bytes | memoryview]) -> None
 
 
 def check_md5(file: RemoteFile, actual: bytes) -> None:
-    """Raise ``IntegrityError`` if the md5 is not the one that the server states."""
+    """Raise ``IntegrityError`` if the md5 differs from the server's."""
     expected = file.md5
     if expected is not None and expected != actual:
         raise IntegrityError(

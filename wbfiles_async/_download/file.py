@@ -1,4 +1,4 @@
-"""Downloads one file: complete, checked, and in place, or not at all."""
+"""Downloads one file: complete, verified and published, or not at all."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ SMALL_BYTES: Final = 1 << 20
 """Files up to this size are held in memory, then written and published in one step."""
 
 FEW_CONNECTIONS: Final = 4
-"""Connections that a large file begins with: as many as the fastest links need."""
+"""Initial connections of a large file: as many as the fastest links need."""
 
 ONE_CONNECTION: Final = 1
-"""The same if the md5 follows, which is slower than one connection: it need not read back what arrives in order. And
-if they decrypt: each record releases Python's lock and needs it again, so that threads hold each other up."""
+"""The same if the md5 is computed, which is slower than one connection and need not read back bytes that arrive in
+order; and for TLS, since each record releases and acquires Python's lock, so that threads block each other."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -59,12 +59,12 @@ class FileDownload:
     Attributes:
         reader: Reads its bytes.
         file: The file.
-        target: Where it goes.
+        target: The target path.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
         progress: Notified of the bytes.
-        spoiled: What ended a first attempt that was made elsewhere.
-        follow_ups: Further small files to fetch over the same connection.
+        spoiled: The failure of a first attempt elsewhere.
+        follow_ups: Further small files for the same connection.
         published: The new file's status; see ``PartFile.published``.
     """
 
@@ -87,10 +87,10 @@ class FileDownload:
         return self._arrived
 
     async def run(self) -> FileResult:
-        """Fetch, check and publish.
+        """Download, verify and publish.
 
         Raises:
-            WBFilesError: What ended it; the place is as it was.
+            WBFilesError: The failure; the target is unchanged.
         """
         if self.progress is None:
             return await self._fetched()
@@ -125,7 +125,7 @@ class FileDownload:
         )
 
     async def _attempt(self) -> bool:
-        """Fetch the file once; return whether its md5 was compared."""
+        """Download the file once; return whether its md5 was compared."""
         if self._arrived and self.progress is not None:
             self.progress.advanced(self.file.name, -self._arrived)
         self._arrived = self._parts = self._resumed = 0
@@ -154,7 +154,7 @@ class FileDownload:
 
         self._parts = 1
         sink = memory_sink(size, pieces, check_and_write, is_short=not self.reader.options.durable)
-        # Whoever watches the progress of a single file may end it before it is in place.
+        # A progress object of a single file may raise before it is published.
         may_drain = self.progress is None or self.follow_ups is not None
         await self.reader.save(self.file, sink, self._count, follow_ups=self.follow_ups, may_drain=may_drain)
         return self._verify
@@ -180,14 +180,14 @@ class FileDownload:
 
     @property
     def _may_resume(self) -> bool:
-        """Whether an interrupted download can be resumed later: in parts, and checked as a whole."""
+        """Whether an interrupted download can be resumed later: in parts, with an md5 of the whole."""
         size, options = self.file.size, self.reader.options
         return (
             options.resume and self._verify and size is not None and size > options.part_size and not self._unranged()
         )
 
     async def _fill(self, temporary: PartFile, size: int | None, journal: Journal | None) -> bool:
-        """Write all bytes, the md5 following beside; return whether it was compared."""
+        """Write all bytes, computing the md5 in parallel; return whether it was compared."""
         if not self._verify:
             await self._write_parts(temporary, size, None, journal)
             return False
@@ -274,7 +274,7 @@ class FileDownload:
 
     @property
     def _origin(self) -> OriginLimits:
-        """The origin that serves it, as far as is known."""
+        """The origin that serves it, as far as known."""
         return self.file.responder or self.reader.requester.limits.of(self._url())
 
     def _unranged(self) -> bool:
@@ -282,7 +282,7 @@ class FileDownload:
 
 
 def _is_resumable_error(error: BaseException) -> bool:
-    """Return whether what has arrived is worth keeping: it was interrupted, and nothing is wrong with it."""
+    """Return whether the part file should be kept: the download was interrupted, and no bytes are wrong."""
     match error:
         case IntegrityError() | ObjectChangedError() | RemoteFileNotFoundError():
             return False

@@ -1,4 +1,4 @@
-"""Cuts a file into parts for the connections that fetch it. Performs no I/O."""
+"""Divides a file into parts for its connections. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from wbfiles_async._ranges import Range
 __all__ = ["SMALLEST_PART", "Gaps", "gaps_in"]
 
 SMALLEST_PART: Final = 2 << 20
-"""Bytes below which a part costs too much beside what it brings."""
+"""Minimum bytes of a part, below which the request's overhead dominates."""
 
 LITTLE: Final = 4
-"""A part may be longer than usual while this many of them are left: the end of a file is shared by all readers."""
+"""A part may be longer than usual if at least this many of them are left, since all readers share the end of a file."""
 
 
 @attrs.define
 class Gaps:
-    """The bytes of a file that no connection fetches yet.
+    """The bytes of a file that no connection has requested yet.
 
     Attributes:
-        left: Bytes of it.
-        small_first: Whether parts begin small, for the md5 that follows the contiguous beginning.
+        left: Their number.
+        small_first: Whether the first parts are small, for the md5, which follows the contiguous prefix.
     """
 
     _gaps: deque[Range]
@@ -37,21 +37,21 @@ class Gaps:
         self.left = sum(gap.length for gap in self._gaps)
 
     def take_share(self, readers: int) -> Range | None:
-        """Return the next part, so long that each of so many readers has one."""
+        """Return the next part, long enough to give one to each reader."""
         return self._take(max(SMALLEST_PART, -(-self.left // readers)))
 
     def take(self, usual: int, readers: int, longest: int = 0, shortest: int = SMALLEST_PART) -> Range | None:
-        """Return the next part, for the caller to fetch.
+        """Return the next part to request.
 
-        Towards the end parts become smaller, so that all readers end at about the same time. If they begin small, each
-        round brings about as much as all before it, and at most half of what is left, so that the contiguous beginning
-        is never far behind.
+        Towards the end parts become smaller, so that all readers end at about the same time. If the first parts are
+        small, each round has about as many bytes as all before it, and at most half of those left, so that the
+        contiguous prefix is never far behind.
 
         Args:
             usual: Bytes of a part.
-            readers: How many fetch parts concurrently.
-            longest: Bytes that a part may have while that is little of what is left.
-            shortest: Bytes that a part has at least.
+            readers: The number of concurrent readers.
+            longest: Maximum bytes of a part while that is a small share of those left.
+            shortest: Minimum bytes of a part.
 
         Returns:
             The part; ``None`` if nothing is left.
@@ -62,7 +62,7 @@ class Gaps:
         return self._take(min(max(usual, min(longest, little)), max(share, shortest)))
 
     def give_back(self, gap: Range) -> None:
-        """Return the end of a part that was taken, for others to fetch."""
+        """Give back the end of a part, for other readers."""
         self._gaps.append(gap)
         self._gaps = deque(sorted(self._gaps, key=lambda gap: gap.start))
         self.left += gap.length
@@ -81,7 +81,7 @@ class Gaps:
 
 
 def gaps_in(size: int, done: Iterable[Range] = (), *, small_first: bool = False) -> Gaps:
-    """Return what of a file of ``size`` bytes is not ``done``; the ranges of that are in order and do not overlap."""
+    """Return the ranges of a file of ``size`` bytes that are not in ``done``, which is ordered and disjoint."""
     gaps: deque[Range] = deque()
     start = 0
     for part in done:

@@ -1,4 +1,4 @@
-"""Decide which folder the files of a run go to when those of many runs are downloaded. Performs no I/O."""
+"""Determines the folder of each run's files in a download of many runs. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def _check(layout: Layout, field: attrs.Attribute[str], text: str) -> None:
 
 @attrs.frozen
 class Layout:
-    """Where the files of each run go below the root.
+    """The folders of each run's files below the root.
 
     Attributes:
-        text: Folders with ``/`` between them, in which ``{entity}``, ``{project}`` and ``{run}`` stand for those
-            of the run; empty if all files go to the root itself.
+        text: Folders separated by ``/``, with ``{entity}``, ``{project}`` and ``{run}`` for those of the run; empty
+            for the root itself.
 
     Raises:
         ConfigurationError: Another field is used, or it names no folder below the root.
@@ -45,9 +45,9 @@ class Layout:
     text: str = attrs.field(validator=_check)
 
     def folder(self, run: RunPath) -> tuple[str, ...]:
-        """Return the folders below the root that the run's files go to.
+        """Return the folders of the run's files below the root.
 
-        Names that come from the server are used literally or refused, as those of files are.
+        Names from the server are used literally or refused, like those of files.
 
         Raises:
             UnsafePathError: The run's path cannot be used literally.
@@ -64,4 +64,4 @@ class Layout:
 
 
 FLAT: Final = Layout("")
-"""All files below the root itself, by their names alone."""
+"""All files below the root itself, by their names."""

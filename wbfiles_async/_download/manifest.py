@@ -1,4 +1,4 @@
-"""Manifests: what became of each file of a download, as JSON lines or parquet, beside the data. Blocking."""
+"""Manifests: the result of each file of a download, as JSON lines or parquet. Blocking."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 PARQUET: Final = ".parquet"
 SUFFIXES: Final = (".jsonl", PARQUET)
-"""Names of manifests end so; with any other end, one is JSON lines too."""
+"""Suffixes of manifests; files with other suffixes are JSON lines, too."""
 
 ROWS_AT_ONCE: Final = 10_000
 """Rows of a row group of parquet: a few megabytes."""
@@ -66,7 +66,7 @@ class ManifestRow:
 
     @property
     def is_left(self) -> bool:
-        """Whether the file is still to be fetched."""
+        """Whether the file is still missing."""
         return self.status in ("failed", "planned")
 
 
@@ -139,10 +139,10 @@ def _format(suffix: str, file: IO[bytes]) -> _Format:
 
 
 def encode_manifest(rows: Iterable[ManifestRow], suffix: str) -> bytes:
-    """Return the content of a manifest whose name ends so.
+    """Return the content of a manifest with this suffix.
 
     Raises:
-        ConfigurationError: It is to be parquet, and pyarrow is not installed.
+        ConfigurationError: It is parquet, and pyarrow is not installed.
     """
     content = io.BytesIO()
     manifest = _format(suffix, content)
@@ -153,13 +153,13 @@ def encode_manifest(rows: Iterable[ManifestRow], suffix: str) -> bytes:
 
 
 class ManifestWriter:
-    """Writes a manifest, which appears at its place when the block ends without an error, whole.
+    """Writes a manifest, which is published if the block succeeds.
 
     Args:
-        path: Where to; parquet if it ends with ``.parquet``, else JSON lines.
+        path: The manifest; parquet if it ends with ``.parquet``, else JSON lines.
 
     Raises:
-        ConfigurationError: It is to be parquet, and pyarrow is not installed.
+        ConfigurationError: It is parquet, and pyarrow is not installed.
         OSError: The file cannot be written.
     """
 
@@ -182,7 +182,7 @@ class ManifestWriter:
             self._format.add(attrs.asdict(row_of(result)))
 
     def finish(self) -> None:
-        """Put the manifest in its place."""
+        """Publish the manifest."""
         try:
             self._format.finish()
             self._file.flush()
@@ -193,7 +193,7 @@ class ManifestWriter:
             self._drop()
 
     def abandon(self) -> None:
-        """Leave what is at its place as it is."""
+        """Discard it, and keep an existing manifest."""
         try:
             self._format.abandon()
         finally:
@@ -228,7 +228,7 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
 
 
 def is_manifest(path: Path) -> bool:
-    """Return whether a file is a manifest, as far as its name and its first row tell."""
+    """Return whether a file is a manifest, by its name and first row."""
     if path.suffix not in SUFFIXES:
         return False
     try:
@@ -253,7 +253,7 @@ def _read(file: IO[bytes], path: Path) -> Iterator[ManifestRow]:
             yield _read_row(row, path, number)
     except ConfigurationError:
         raise
-    except ValueError as error:  # of JSON, of UTF-8, and pyarrow's own
+    except ValueError as error:  # from JSON, UTF-8 and pyarrow
         raise ConfigurationError(f"{path} is not a manifest of `wbfiles get --manifest`: {error}.") from None
 
 

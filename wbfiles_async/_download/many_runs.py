@@ -1,4 +1,4 @@
-"""The files of many runs: listed ahead of their transfers, as far as these keep up, and downloaded together."""
+"""The files of many runs: listed a little ahead of their transfers, and downloaded together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wbfiles_async.errors import ApiError, PermissionDeniedError, RunNotFoundErr
 log = logging.getLogger(__name__)
 
 LISTERS = 4
-"""Runs that are listed by themselves concurrently: so that an API far away is no bottleneck, and none is flooded."""
+"""Concurrent listings of single runs: enough for a distant API, few enough not to flood one."""
 
 _OF_ONE_RUN = (RunNotFoundError, PermissionDeniedError, ApiError)
 """Errors that concern one run only, not the others. Refused credentials and a dead network concern all of them."""
@@ -35,10 +35,10 @@ _Ready = MemoryObjectSendStream[Sequence[ListedFiles]]
 
 
 class Bulk(Protocol):
-    """The download of many files, wherever they go."""
+    """The download of many files to any destination."""
 
     async def run(self, pages: AsyncIterator[Sequence[ListedFiles]]) -> DownloadReport:
-        """Download what the pages list."""
+        """Download the listed files."""
         ...
 
 
@@ -46,8 +46,8 @@ class Bulk(Protocol):
 class ManyRuns:
     """Lists the files of many runs.
 
-    The first files of a run may be listed with the run itself; a request for others is sent only if there are more.
-    At any time a few pages are held, however many runs there are.
+    The first files of a run may be listed with the run itself; further requests are sent only if there are more.
+    Only a few pages are in memory at a time, however many runs there are.
     """
 
     _api: WandbApi
@@ -60,7 +60,7 @@ class ManyRuns:
         A run that cannot be listed is a failure in the report, and does not stop the others.
 
         Raises:
-            WBFilesError: The runs themselves cannot be listed, or nothing can be written below the root.
+            WBFilesError: The runs cannot be listed, or nothing can be written below the root.
         """
         ready, found = anyio.create_memory_object_stream[Sequence[ListedFiles]]()
         async with found, open_task_group() as group:
@@ -113,8 +113,8 @@ class _Walk:
     """A run whose files are being listed.
 
     Attributes:
-        pages: How far.
-        listed: Its first files, and where they go.
+        pages: The position of the listing.
+        listed: Its first files, and their destination.
         run: The run, as it was listed.
     """
 

@@ -1,4 +1,4 @@
-"""The md5 of a file that is being written, in a thread beside the writers."""
+"""The md5 of a file that is being written, in its own thread."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from wbfiles_async._md5 import new_md5
 from wbfiles_async._ranges import Range
 
 HELD_BYTES = 4 << 20
-"""About as many bytes wait in memory for the md5: enough that it never waits for the thread that receives them."""
+"""Bytes that wait in memory for the md5: enough that it never waits for the receiving thread."""
 
 DIGEST_BYTES = 2 << 20
-"""Bytes read back at a time: few enough for the processor's caches, many enough to need Python's lock rarely."""
+"""Bytes read back at a time: few enough for the processor's caches, many enough to rarely need Python's lock."""
 
 
 class Md5Stream:
-    """Digests a file while it is written, as far as it has no gap.
+    """Hashes the contiguous prefix of a file while it is written.
 
-    md5 is slower than a fast link, so its thread should do nothing else: what arrives in order is handed to it in
-    memory, and the writer waits if md5 does not keep up, rather than take its processor. What arrived ahead of a gap
-    is read back from the file.
+    md5 is slower than a fast link, so its thread should do nothing else: bytes that arrive in order are passed to it
+    in memory, and the writer waits if md5 does not keep up, rather than compete for the processor. Bytes after a gap
+    are read back from the file.
 
     Args:
         temporary: The file.
@@ -31,7 +31,7 @@ class Md5Stream:
     def __init__(self, temporary: PartFile) -> None:
         self._temporary = temporary
         self._digest = new_md5()
-        # What is digested or about to be is [0, _next); the last of it may be in _held.
+        # [0, _next) is hashed or queued; its end may be in _held.
         self._prefix = ContiguousPrefix()
         self._next = 0
         self._held: deque[bytes] = deque()
@@ -42,17 +42,17 @@ class Md5Stream:
 
     @property
     def value(self) -> bytes:
-        """The md5 of all that was written."""
+        """The md5 of all written bytes."""
         return self._digest.digest()
 
     def found(self, part: Range) -> None:
-        """Record that a part was written before."""
+        """Record a part of an earlier download."""
         with self._news:
             self._prefix.written(part.start, part.stop)
             self._news.notify()
 
     def written(self, start: int, piece: bytes | memoryview) -> None:
-        """Record that a piece is written. Blocks while md5 does not keep up with what arrives in order."""
+        """Record a written piece. Blocks while md5 does not keep up with bytes in order."""
         with self._news:
             while start == self._next and self._held_bytes >= HELD_BYTES and not self._stopped:
                 self._room.wait()
@@ -64,13 +64,13 @@ class Md5Stream:
                 self._news.notify()
 
     def end(self, *, abandoned: bool) -> None:
-        """Record that nothing more will be written, or that the digest is not needed."""
+        """Record that no more bytes follow, or that the md5 is not needed."""
         with self._news:
             self._ended, self._abandoned = True, abandoned
             self._news.notify()
 
     def follow(self) -> None:
-        """Digest what is written, until the end. Blocks."""
+        """Hash written bytes, until the end. Blocks."""
         try:
             buffer = memoryview(bytearray(DIGEST_BYTES))
             while not self._abandoned:

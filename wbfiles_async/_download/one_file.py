@@ -1,4 +1,4 @@
-"""What can be done with one file: write it to the disk, read it into memory, or stream its bytes."""
+"""The operations on one file: write it to the disk, read it into memory, or stream its bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["OneFile"]
 
 @attrs.frozen(eq=False)
 class OneFile:
-    """One file, ready to be transferred; ``AsyncFile`` says what its methods promise.
+    """One file, ready to be transferred; ``AsyncFile`` documents its methods.
 
     Args:
         reader: Reads its bytes.
@@ -49,7 +49,7 @@ class OneFile:
         progress: Progress | None,
         target: TargetPath | None = None,
     ) -> Path:
-        """Download to ``root/name``, or to a path of the caller's choice."""
+        """Download to ``root/name``, or to a path chosen by the caller."""
         target = target or target_below(root, self._name, portable=self._reader.options.portable_names)
         try:
             if progress is None and await self._downloaded_as_small(target, replace=replace):
@@ -73,7 +73,7 @@ class OneFile:
         return self._known is not None and await self._small_files.download(self._known, target, replace=replace)
 
     async def read_bytes(self) -> bytes:
-        """Read all of it into memory."""
+        """Read the whole file into memory."""
         return await read_bytes(self._reader, await self._file())
 
     async def stream(self, start: int, stop: int | None) -> AsyncGenerator[bytes]:

@@ -1,4 +1,4 @@
-"""How many connections a large file is fetched over, and how long its parts are, by what they bring.
+"""Adapts the number of connections and the part size of a large file to the throughput.
 
 Reads no clock, performs no I/O.
 """
@@ -11,35 +11,35 @@ import attrs
 
 __all__ = ["ParallelismController"]
 
-# Soon at first, and over longer times when there were enough: in a short one a busy loop learns late of what arrived.
+# Short intervals at first, then longer ones, since a busy event loop learns late of bytes that have arrived.
 _FIRST_LOOK, _LONGEST_LOOK = 0.015, 0.25  # seconds
 _SLOW_LOOKS: Final = 2
 
 _FAST: Final = 100_000_000
-"""Bytes a second of a connection from which more of them would bring nothing: by then the machine is the limit."""
+"""Bytes per second of a connection above which more connections gain nothing, since the machine is the limit."""
 
 _FEW: Final = 16
 _FACTOR, _FACTOR_OF_MANY = 4, 2
-"""By how much they multiply: while too few are at work, a file loses more than by a few too many. Where an answer takes
+"""Growth factor: too few connections cost more than a few too many. Where an answer takes
 longer to begin than a look, a few become ``_FEW`` at once: each step would cost such a time."""
 
 _WORTH: Final = 1.25
-"""Growth of the rate that the last new connections must have brought for further ones."""
+"""Minimum growth of the rate by new connections to add further ones."""
 
 _LONGEST: Final = 4
-"""How many times as long as usual a part becomes at most: what is fast then still ends within a second."""
+"""Maximum factor of a part's length: on a fast connection it still ends within a second."""
 
 
 @attrs.define
 class ParallelismController:
-    """Connections of one file: few at first, more while they are slow and more of them bring more.
+    """The number of connections of one file: few at first, more while they are slow and throughput grows.
 
     Attributes:
-        wanted: How many there should be now.
-        most: How many there may be.
-        part_factor: How many times as long as usual the next part should be: from a fast connection each request
-            costs more than the bytes that arrived in its time.
-        look: Seconds until they should be judged again.
+        wanted: The current target.
+        most: The maximum.
+        part_factor: The next part's length relative to the usual one: on a fast connection each request costs more
+            bytes of transfer time.
+        look: Seconds until the next check.
     """
 
     wanted: int
@@ -54,13 +54,13 @@ class ParallelismController:
         self.wanted = min(self.wanted, self.most)
 
     def judge(self, rate: float, answer_seconds: float = 0.0) -> None:
-        """Judge whether there are enough of them, and how fast they are.
+        """Adapt the number and the part length to the measured rate.
 
         Args:
-            rate: Bytes a second that they brought together since the last time.
+            rate: Bytes per second of all of them since the last check.
             answer_seconds: Seconds until an answer begins; 0 if not known.
         """
-        if self._settling:  # the new ones have just begun
+        if self._settling:  # the new ones have just started
             self._settling, self.look = False, _FIRST_LOOK
             return
         is_fast = rate >= self.wanted * _FAST

@@ -1,4 +1,4 @@
-"""A large file in parts: which connection fetches what, and when one takes over the end of another's part."""
+"""A large file in parts: assigns them to connections, and lets one take over the end of another's part."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from wbfiles_async._tasks import open_task_group
 __all__ = ["LONG_BYTES", "PartsDownload"]
 
 LONG_BYTES: Final = 32 << 20
-"""Bytes from which on a file is first divided into one part for each connection, and more only where they are slow:
-each further request waits for its answer to begin."""
+"""Minimum bytes of a file that is first divided into one part per connection, and further only if they are slow,
+since each further request has its latency."""
 
 FEW_PARTS: Final = 4
-"""A file of fewer parts than these is not divided so."""
+"""A file with fewer parts is not divided like that."""
 
 ANSWER_SECONDS: Final = 1.0
-"""Seconds in which nothing but connecting and waiting for heads may happen."""
+"""Seconds in which only connecting and waiting for heads is normal."""
 
 WORTH_SECONDS: Final = 0.05
-"""Seconds that the rest of a part must take beyond a few answers, for another connection to take over half of it: as
-what was sent of it already is lost, and its connection closed."""
+"""Minimum seconds left of a part, beyond a few latencies, for another connection to take over half of it, since
+bytes in transit are lost and its connection is closed."""
 
 ANSWERS: Final = 8
-"""A part takes so many times as long as its answer takes to begin: the connection then waits an eighth of its time."""
+"""A part takes this many times the latency, so that a connection waits an eighth of its time."""
 
 FEW_ANSWERS: Final = 2
-"""The same, of the smallest part, and of the rest of a part that another connection takes over."""
+"""The same for the smallest part, and for the rest of a part that another connection takes over."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class PartsDownload:
-    """Fetches the gaps of a file.
+    """Downloads the gaps of a file.
 
     Attributes:
-        gaps: What is missing.
-        part_size: Bytes of a part, usually.
-        controller: How many connections fetch it.
-        fetch: Fetches one part, whose end may be cut off meanwhile.
-        sink_of: Returns what takes the bytes of a part.
-        arrived: Returns the bytes that arrived so far.
-        answer_seconds: Returns the seconds until an answer of the store begins; 0 if not known.
+        gaps: The missing ranges.
+        part_size: Usual bytes of a part.
+        controller: Decides the number of connections.
+        fetch: Downloads one part, whose end may be given up meanwhile.
+        sink_of: Returns the sink of a part.
+        arrived: Returns the number of bytes that have arrived.
+        answer_seconds: Returns the store's latency in seconds; 0 if unknown.
         demand: Called with how many connections are known to bring something.
         admitted: Returns how many requests the store is sent at once.
-        may_cut: Returns whether the end of a part can be requested by itself.
+        may_cut: Returns whether the end of a part can be requested separately.
         clock: The time.
     """
 
@@ -75,7 +75,7 @@ class PartsDownload:
     _ended: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     async def run(self) -> None:
-        """Fetch them, over more connections while those at work are slow."""
+        """Download them, with more connections while the current ones are slow."""
         gaps, controller, began, first = self.gaps, self.controller, self.clock.monotonic(), self.arrived()
         if not gaps.left:
             return
@@ -120,9 +120,9 @@ class PartsDownload:
             self._ended.set()
 
     def _next_part(self) -> Range | None:
-        """Return the next part, or the end of one that is being fetched; ``None`` if nothing is worth a request."""
+        """Return the next part, or the end of one in progress; ``None`` if nothing is worth a request."""
         rate = self._rate / max(1, self._at_work)
-        answer = int(rate * self.answer_seconds())  # bytes that a connection brings while another waits
+        answer = int(rate * self.answer_seconds())  # bytes that one connection receives while another waits
         shortest = max(SMALLEST_PART, FEW_ANSWERS * answer)
         if not self.gaps.left:
             self._cut_longest(shortest + int(rate * WORTH_SECONDS))
@@ -130,11 +130,11 @@ class PartsDownload:
         return self.gaps.take(self.part_size, self.controller.wanted, longest, shortest)
 
     def _cut_longest(self, worth: int) -> None:
-        """Make a gap of the end of a part that is being fetched."""
+        """Turn the end of a part in progress into a gap."""
         running = max(self._running, key=lambda sink: sink.left, default=None)
         if running is None or running.left < 2 * worth or not self.may_cut():
             return
-        # The md5 follows what is contiguous, so that a little is to be left of it.
+        # The md5 follows the contiguous prefix, so little of it should remain.
         rest = running.cut(SMALLEST_PART if self.gaps.small_first else running.left // 2)
         if rest is not None:
             self.gaps.give_back(rest)

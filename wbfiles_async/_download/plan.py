@@ -1,4 +1,4 @@
-"""Plans the files of a page: what can be decided before any of them is downloaded."""
+"""Plans the files of a page: all checks before the downloads."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Planner:
     """Plans the files of each page. Blocking; run it through ``Disk``.
 
     Args:
-        root: The folder they go below.
-        selection: Which files are wanted.
-        existing: What is done with an existing file.
-        verified_files: What is remembered of the files below the root.
+        root: The root.
+        selection: A selection of files.
+        existing: What to do with an existing file.
+        verified_files: The cache of verified files.
         options: How transfers behave.
         dry_run: Whether nothing may be written.
     """
@@ -52,7 +52,7 @@ class Planner:
         self._collisions = Collisions(secrets.token_bytes(16), folding.folds)
 
     def plan_page(self, page: Sequence[ListedFiles]) -> tuple[list[PlannedFile], list[FileResult]]:
-        """Plan the wanted files of a page.
+        """Plan the selected files of a page.
 
         Returns:
             The files to download, and the failures of those that are refused or could not be listed.
@@ -84,7 +84,7 @@ class Planner:
         return self._selection.accepts(attributes.name)
 
     def _look(self, items: Sequence[PlannedFile]) -> tuple[list[PlannedFile], list[FileResult]]:
-        """Check the target paths; returns the files that may be written, and the failures of those that cannot."""
+        """Check the target paths; return the files that can be written, and the failures of the others."""
         found: list[tuple[PlannedFile, os.stat_result | None]] = []
         refused: list[FileResult] = []
         for item, there in zip(items, inspect_many([item.target for item in items]), strict=True):
@@ -104,7 +104,7 @@ class Planner:
     def _writable(
         self, found: Sequence[tuple[PlannedFile, os.stat_result | None]], refused: list[FileResult]
     ) -> list[PlannedFile]:
-        """Leave out files that must be written to folders that cannot be."""
+        """Skip files that must be written to unwritable folders."""
         writable = list[PlannedFile]()
         refusals: dict[tuple[str, ...], OSError | None] = {}
         for item, status in found:
@@ -119,7 +119,7 @@ class Planner:
         return writable
 
     def _is_to_write(self, item: PlannedFile, status: os.stat_result | None) -> bool:
-        """Return whether the file is sure to be written, as far as is known without reading what is there."""
+        """Return whether the file will certainly be written, as far as known without reading existing files."""
         if not item.taken or self._existing == "replace":
             return True
         if self._existing != "verify" or status is None or item.known:

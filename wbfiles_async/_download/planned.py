@@ -21,9 +21,9 @@ class ListedFiles:
     Attributes:
         run: The run, its entity known.
         files: The files.
-        folder: Folders below the root that they go to, judged already.
-        within: A folder of the run, with a slash at its end, that is left out of their places below the root.
-        label: Precedes their names in the progress, to distinguish the files of several runs.
+        folder: Their folders below the root, validated.
+        within: A folder of the run, with a trailing slash, that is stripped from their target paths.
+        label: The prefix of their names in the progress, to distinguish the files of several runs.
         error: Why the run's files, or the rest of them, could not be listed.
     """
 
@@ -40,12 +40,12 @@ class PlannedFile:
     """One file to download.
 
     Attributes:
-        attributes: What the server says of it.
-        target: Where it goes.
-        listed: The files it was listed with.
-        taken: Whether something is at its place.
-        known: Whether that is known to be right.
-        need: What it takes of the disk, as far as is known without reading what is there.
+        attributes: Its attributes on the server.
+        target: The target path.
+        listed: The files that it was listed with.
+        taken: Whether its target path exists.
+        known: Whether the existing file is known to be right.
+        need: The space that it needs, as far as known without reading existing files.
     """
 
     attributes: FileAttributes
@@ -62,5 +62,5 @@ class PlannedFile:
 
 
 def need_of(items: Iterable[PlannedFile]) -> SpaceNeeded:
-    """Add up what files need."""
+    """Add up the space that files need."""
     return sum((item.need for item in items), SpaceNeeded())

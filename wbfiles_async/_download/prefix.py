@@ -1,4 +1,4 @@
-"""How far a file that is written in pieces has no gap. Performs no I/O."""
+"""Tracks the contiguous prefix of a file that is written in pieces. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import attrs
 
 @attrs.define
 class ContiguousPrefix:
-    """The contiguous beginning of a file that is written in pieces, in any order.
+    """The contiguous prefix of a file that is written in pieces, in any order.
 
     Attributes:
         stop: All bytes ``[0, stop)`` are written.

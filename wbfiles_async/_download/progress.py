@@ -62,7 +62,7 @@ class Progress(Protocol):
 
 
 def report_resumed(progress: Progress, name: str, count: int) -> None:
-    """Report bytes that an earlier download had brought: apart from those that arrive, to objects that tell them apart.
+    """Report bytes of an earlier download: separately, if the object distinguishes them.
 
     Those have a method ``resumed``, with the arguments of ``advanced``.
     """
@@ -70,7 +70,7 @@ def report_resumed(progress: Progress, name: str, count: int) -> None:
 
 
 def labelled(progress: Progress | None, label: str) -> Progress | None:
-    """Put a label before each reported name: files of several runs may have the same name."""
+    """Prefixes each reported name with a label, since files of several runs may have the same name."""
     return progress if progress is None or not label else _Labelled(progress, label)
 
 

@@ -1,4 +1,4 @@
-"""The files that are still to be worked on, a page of the listing at a time."""
+"""The queue of planned files, filled a page of the listing at a time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["WorkQueue"]
 
 
 class WorkQueue:
-    """Hands out the planned files, one at a time, to workers in the event loop and in threads.
+    """Distributes the planned files to workers in the event loop and in threads.
 
     Args:
-        pages: More files. The next page is planned while the last quarter of one is worked on.
-        least: How many files are to be left at least when the next page is planned.
-        at_once: Returns how many files may be in progress; it may be another number each time.
+        pages: The pages. The next one is planned during the last quarter of the current one.
+        least: The minimum of files left when the next page is planned.
+        at_once: Returns the maximum of files in progress, which may change.
     """
 
     def __init__(self, pages: AsyncIterator[list[PlannedFile]], least: int, at_once: Callable[[], int]) -> None:
@@ -38,11 +38,11 @@ class WorkQueue:
 
     @property
     def left(self) -> int:
-        """Files that were planned and not worked on."""
+        """Files that were planned but not started."""
         return len(self._items)
 
     async def fill(self) -> None:
-        """Plan page after page, as they are needed. Runs beside the workers, and ends with the listing.
+        """Plan page after page, as needed. Runs concurrently with the workers, and ends with the listing.
 
         Raises:
             WBFilesError: The listing failed.
@@ -63,17 +63,17 @@ class WorkQueue:
             self._wake(len(self._waiting))
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Stop the distribution."""
         self.stopped = True
         self._is_low.set()
         self._wake(len(self._waiting))
 
     def stop_soon(self) -> None:
-        """Hand out nothing more. Any thread may call this; ``stop`` must follow."""
+        """Stop the distribution. Any thread may call this; ``stop`` must follow."""
         self.stopped = True
 
     async def next(self) -> PlannedFile | None:
-        """Wait for the next file, and take it: ``done`` must follow; ``None`` if there is none."""
+        """Wait for the next file and take it; ``None`` if there is none. ``done`` must follow."""
         while not self.stopped:
             is_free = self._in_progress < self._at_once()
             if is_free and (item := self.take_if(lambda _: True)) is not None:
@@ -87,12 +87,12 @@ class WorkQueue:
         return None
 
     def done(self) -> None:
-        """Note that the file that was taken is no longer in progress."""
+        """Record that a taken file is no longer in progress."""
         self._in_progress -= 1
         self.look_again()
 
     def look_again(self) -> None:
-        """Have those who wait take files, as far as they may by now."""
+        """Let waiting workers take files, up to the current maximum."""
         if self._items:
             self._wake(min(len(self._items), self._at_once() - self._in_progress))
         elif self._ended:
@@ -101,22 +101,22 @@ class WorkQueue:
     def _wake(self, number: int) -> None:
         while number > 0 and self._waiting:
             change = self._waiting.popleft()
-            if not change.done():  # else it was cancelled
+            if not change.done():  # otherwise it was cancelled
                 change.set_result(None)
                 number -= 1
 
     def take_if(self, wanted: Callable[[PlannedFile], bool]) -> PlannedFile | None:
-        """Take the next file, if there is one and it is wanted. Any thread may call this."""
+        """Take the next file, if there is one and it is accepted. Any thread may call this."""
         while not self.stopped:
             try:
                 item = self._items[0]
             except IndexError:
                 return None
-            if not wanted(item):  # not under the lock, which the loop takes too
+            if not wanted(item):  # not under the lock, which the event loop takes too
                 return None
             with self._lock:
                 if not self._items or self._items[0] is not item:
-                    continue  # another worker was quicker
+                    continue  # another worker was faster
                 self._items.popleft()
                 is_low = len(self._items) == self._low
             if is_low:

@@ -1,4 +1,4 @@
-"""Reads any ranges of one stored object, and never of two: what an open file stands on."""
+"""Reads any ranges of one stored object, and never of two: the basis of open files."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from wbfiles_async.errors import ObjectChangedError, TransferError
 __all__ = ["RandomAccess"]
 
 IN_MEMORY: Final = 8 << 20
-"""Bytes of a file that can only be fetched whole that are kept in memory; more go to a temporary file."""
+"""Maximum bytes in memory of a file that can only be downloaded whole; larger ones go to a temporary file."""
 
 PARTS: Final = 4
-"""Requests at a time for one long range."""
+"""Concurrent requests for one long range."""
 
 
 class RandomAccess:
-    """One file, open for reading at any place.
+    """One file, open for random access.
 
-    All that it reads is of the object that it read first: by the store's ETag, and by what the API says of the file
-    if that is requested again. A file that the store cannot give in ranges is fetched whole, once, and checked.
+    All bytes are of the object that was read first: by the store's ETag, and by the file's attributes if they
+    are requested again.
 
-    Survives a fork: the child goes on with connections of its own.
+    If the store does not support ranges, the file is downloaded whole, once, and verified. Survives a fork: the
+    child uses its own connections.
 
     Args:
         reader: Returns the reader of the running event loop.
-        prepare: Returns the file to read from, another one at each call.
+        prepare: Returns the file to read from, a new object at each call.
     """
 
     def __init__(self, reader: Callable[[], StoreReader], prepare: Callable[[], Awaitable[RemoteFile]]) -> None:
@@ -55,7 +56,7 @@ class RandomAccess:
         self._begin()
 
     def _begin(self) -> None:
-        """Begin in this process."""
+        """Initialize for this process."""
         self._process = os.getpid()
         self._object = 0
         self._fetching = asyncio.Lock()
@@ -63,13 +64,13 @@ class RandomAccess:
 
     @property
     def size(self) -> int:
-        """Length in bytes. Once it was used it cannot turn out to be another."""
+        """Length in bytes, which cannot change once it was used."""
         self._size_was_used = True
         return self.end
 
     @property
     def end(self) -> int:
-        """Length in bytes as far as is known; that of a compressed file turns out when it is read."""
+        """Length in bytes as far as known; that of a compressed file is known once it is read."""
         return self._size or 0
 
     @property
@@ -83,10 +84,10 @@ class RandomAccess:
         return None if self._file is None else self._file.stated_md5
 
     async def open(self) -> None:
-        """Find out what the file is; fetches it whole if its length is not known.
+        """Look the file up; download it whole if its length is unknown.
 
         Raises:
-            WBFilesError: It cannot be had.
+            WBFilesError: It cannot be read.
         """
         file = await self._opened()
         if self._size is None:
@@ -99,7 +100,7 @@ class RandomAccess:
 
         Raises:
             ObjectChangedError: The file was replaced since it was opened.
-            WBFilesError: They cannot be had.
+            WBFilesError: They cannot be read.
         """
         file = await self._opened()
         if self._whole is None and start < (within := min(stop, self.end)):
@@ -117,11 +118,11 @@ class RandomAccess:
         return await self._reader().disk.run(self._read_whole, start, stop)
 
     async def read_many(self, wanted: Sequence[Range]) -> list[bytes]:
-        """Return the bytes of several ranges; near ones are requested together, others at the same time.
+        """Return the bytes of several ranges; adjacent ones are requested together, others concurrently.
 
         Raises:
             ObjectChangedError: The file was replaced since it was opened.
-            WBFilesError: They cannot be had.
+            WBFilesError: They cannot be read.
         """
         size = self.size
         within = [Range(min(each.start, size), min(each.stop, size)) for each in wanted]
@@ -180,7 +181,7 @@ class RandomAccess:
         return data
 
     async def _fetch_whole(self, file: RemoteFile) -> None:
-        """Fetch all of it into memory, or a temporary file, and check it; who comes meanwhile waits."""
+        """Download all of it into memory, or a temporary file, and verify it; concurrent callers wait."""
         async with self._fetching:
             if self._whole is not None:
                 return
@@ -238,7 +239,7 @@ class RandomAccess:
 
 
 def _parts(wanted: Range, usual: int) -> list[Range]:
-    """Cut a long range, so that several requests bring it."""
+    """Split a long range into several requests."""
     length = max(usual, -(-wanted.length // PARTS))
     return [Range(start, min(start + length, wanted.stop)) for start in range(wanted.start, wanted.stop, length)]
 

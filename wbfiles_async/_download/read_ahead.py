@@ -1,4 +1,4 @@
-"""Decides what an open file requests, and keeps what it may need again. Performs no I/O."""
+"""Decides which ranges an open file requests, and caches blocks. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from wbfiles_async._ranges import Range
 __all__ = ["ReadAhead", "cut", "merge"]
 
 MOST_AHEAD: Final = 8 << 20
-"""Bytes that are read ahead at most, once a file is read in order: at 50 ms a request, 100 MB/s and more."""
+"""Maximum bytes of read-ahead during sequential reads: at 50 ms per request, 100 MB/s and more."""
 
 BLOCKS: Final = 3
-"""Blocks that are kept: where the reader is, where it was, and the end of the file, where zip and parquet have their
-contents."""
+"""Number of cached blocks: the current and the previous position, and the end of the file, where zip and parquet
+have their directory."""
 
 MERGE_GAP: Final = 256 << 10
-"""Bytes between two ranges up to which one request for both is quicker than two: what a slow link brings in the time
-that a request takes to be answered."""
+"""Maximum gap in bytes between two ranges that are requested together: what a slow link transfers during a request's
+latency."""
 
 
 @attrs.define
 class ReadAhead:
-    """The blocks of one file that an open handle keeps.
+    """The cached blocks of an open file.
 
-    A read in order requests twice as much as the one before, up to `MOST_AHEAD`; any other begins with one block.
+    A sequential read requests twice as much as the one before, up to `MOST_AHEAD`; others start with one block.
 
     Attributes:
-        block: Bytes that are requested at least.
+        block: Minimum bytes of a request.
     """
 
     block: int
@@ -39,15 +39,15 @@ class ReadAhead:
     _blocks: list[tuple[int, bytes]] = attrs.field(factory=list, init=False)
 
     def take(self, start: int, stop: int) -> bytes | None:
-        """Return bytes ``[start, stop)``, or those of them that are kept from ``start`` on; ``None`` if none are."""
+        """Return cached bytes of ``[start, stop)`` from ``start`` on; ``None`` if there are none."""
         for index, (offset, data) in enumerate(self._blocks):
             if offset <= start < offset + len(data):
-                self._blocks.append(self._blocks.pop(index))  # the last one is the latest used
+                self._blocks.append(self._blocks.pop(index))  # the last one is the most recently used
                 return data[start - offset : stop - offset]
         return None
 
     def plan(self, start: int, stop: int, size: int) -> Range:
-        """Return what is requested where bytes from ``start`` to ``stop`` are wanted and none of the first are kept.
+        """Return the range to request for bytes from ``start`` to ``stop`` that are not cached.
 
         Args:
             start: First byte.
@@ -63,7 +63,7 @@ class ReadAhead:
         return Range(begin, end)
 
     def keep(self, start: int, data: bytes) -> None:
-        """Keep what was requested; a long piece, which the reader has, is not kept."""
+        """Cache requested bytes, except a long piece, which the reader has."""
         if len(data) <= max(self.block, MOST_AHEAD):
             self._blocks = [*self._blocks[1 - BLOCKS :], (start, data)]
 
@@ -73,11 +73,11 @@ class ReadAhead:
 
 
 def merge(wanted: Iterable[Range], *, gap: int = MERGE_GAP) -> list[Range]:
-    """Return the ranges to request for those that are wanted, which may overlap and come in any order.
+    """Merge the wanted ranges, which may overlap and be in any order, into ranges to request.
 
     Args:
         wanted: The ranges. Empty ones need no request.
-        gap: Bytes that nobody wants and that are requested rather than to make another request.
+        gap: Maximum unneeded bytes that are requested instead of sending another request.
     """
     merged: list[Range] = []
     for each in sorted(wanted, key=lambda each: each.start):
@@ -91,7 +91,7 @@ def merge(wanted: Iterable[Range], *, gap: int = MERGE_GAP) -> list[Range]:
 
 
 def cut(wanted: Range, found: Sequence[tuple[Range, bytes]]) -> bytes:
-    """Return the bytes of one range from those that were requested, one of which holds it."""
+    """Return the bytes of one range from the requested ones, one of which contains it."""
     if wanted.length <= 0:
         return b""
     whole, data = next(each for each in found if each[0].start <= wanted.start and wanted.stop <= each[0].stop)

@@ -1,4 +1,4 @@
-"""What is done when a file must be begun again."""
+"""Restarts of a file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from wbfiles_async.errors import IntegrityError
 __all__ = ["FileRecovery"]
 
 RESTARTS: Final = 2
-"""Times a file is begun again because its object changed; more often, and it is not going to hold still."""
+"""Maximum restarts of a file because its object changed."""
 
 MISMATCHES: Final = 2
-"""Whole downloads with a wrong length or md5, after which the source itself must be wrong."""
+"""Whole downloads with a wrong length or md5 after which the source counts as wrong."""
 
 
 class FileRecovery:
-    """Prepares the next attempt at a whole file, or decides that there is none.
+    """Prepares the next attempt at a whole file, or raises.
 
-    Before a file is begun again, its metadata is requested again: either the object changed, or what was listed of it
-    is out of date.
+    Before a file is restarted, its metadata is requested again: either the object changed, or the listing is
+    outdated.
 
     Args:
         file: The file.
@@ -36,7 +36,7 @@ class FileRecovery:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Begin an attempt; it keeps no byte of the one before, so it may read another object."""
+        """Start an attempt; it keeps no byte of the previous one, so it may read another object."""
         self._generation, self._round = self._file.generation, self._file.budget.round
         self._file.etag = None
         try:
@@ -48,14 +48,14 @@ class FileRecovery:
             raise RequestFailed(RetryAction.RESTART, error) from error
 
     def give_up(self) -> None:
-        """Let the next wrong length or md5 be the last."""
+        """Allow only one more wrong length or md5."""
         self._mismatches = MISMATCHES - 1
 
     async def recover(self, failure: RequestFailed) -> None:
-        """Do what lets the next attempt succeed.
+        """Prepare the next attempt.
 
         Raises:
-            WBFilesError: What ended the last attempt, if nothing is left to try.
+            WBFilesError: The failure of the last attempt, if nothing is left to try.
         """
         file = self._file
         match failure.action:

@@ -1,4 +1,4 @@
-"""Accounts for the files of a bulk download or upload, and reports each to the caller."""
+"""Records the results of a bulk download or upload, and reports each to the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wbfiles_async.errors import TransferError, WBFilesError
 __all__ = ["KEPT", "Results", "failed", "kept", "unexpected"]
 
 FAILURES_KEPT: Final = 1000
-"""Failures a report lists; it counts them all."""
+"""Maximum failures in a report, which counts them all."""
 
 KEPT: Final = "What has arrived of it is kept"
 """How the note begins that an error has, if a part file is left."""
@@ -30,7 +30,7 @@ class Results:
     An exception of the caller's own callbacks ends the work; `is_callers` distinguishes it from a file's failure.
 
     Attributes:
-        stopped: What ended all further work, such as a full disk.
+        stopped: The error that stopped all further work, such as a full disk.
     """
 
     _progress: Progress | None
@@ -48,12 +48,12 @@ class Results:
         """Return the caller's progress object for the files of a run.
 
         Args:
-            label: Precedes their names.
+            label: The prefix of their names.
         """
         return None if self._progress is None else labelled(_Guarded(self._progress, self._note), label)
 
     def add(self, result: FileResult) -> None:
-        """Account for one file."""
+        """Record one file's result."""
         self._count("files", 1)
         self._count(result.status, 1)
         self._count("verified", int(result.verified))
@@ -73,7 +73,7 @@ class Results:
 
     @property
     def totals(self) -> Mapping[str, int]:
-        """What was counted, by the names of the reports' attributes; what is missing is 0."""
+        """The counts, by the names of the reports' attributes; missing ones are 0."""
         return self._totals
 
     @property
@@ -83,18 +83,18 @@ class Results:
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody wants to know of each file."""
+        """Whether there is a callback for each file."""
         return self._on_result is not None
 
     def add_downloaded(self, size: int, *, verified: bool) -> None:
-        """Account for a file that came by one request, if nobody wants to know of it."""
+        """Record a file of one request, without a callback."""
         for key in ("files", "downloaded", "parts"):
             self._count(key, 1)
         self._count("bytes", size)
         self._count("verified", int(verified))
 
     def skip(self, files: int) -> None:
-        """Account for files that were listed and not worked on."""
+        """Record files that were listed but not started."""
         self._count("files", files)
         self._count("skipped", files)
 
@@ -111,7 +111,7 @@ class Results:
 
 @attrs.frozen
 class _Guarded:
-    """The caller's progress object; notes what it raises."""
+    """Wraps the caller's progress object, and records its exceptions."""
 
     _told: Progress
     _note: Callable[[Exception], None]
@@ -152,7 +152,7 @@ def failed(item: PlannedFile, error: WBFilesError) -> FileResult:
 
 
 def kept(item: PlannedFile, *, verified: bool) -> FileResult:
-    """Return the result of a file that stays as it is."""
+    """Return the result of a kept file."""
     attributes = item.attributes
     return FileResult(
         name=attributes.name,
@@ -165,7 +165,7 @@ def kept(item: PlannedFile, *, verified: bool) -> FileResult:
 
 
 def unexpected(name: str, error: Exception) -> TransferError:
-    """Return the error for one file that failed in a way nobody foresaw; it does not stop the others."""
+    """Return the error for an unexpected failure of one file, which does not stop the others."""
     failure = TransferError(f"{name}: an unexpected error, {type(error).__name__}: {error}", name=name)
     failure.__cause__ = error
     return failure

@@ -1,4 +1,4 @@
-"""Choose files by shell globs on their names. Performs no I/O."""
+"""Selects files by shell patterns on their names. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wbfiles_async.errors import ConfigurationError
 
 __all__ = ["MOST_NAMES", "Selection", "read_texts"]
 
-# A query holds all the names; so few never make one that a server finds too long.
+# A query contains all the names; this number is never too long for a server.
 MOST_NAMES = 100
 
 _SPECIAL = re.compile(r"\[!?\]?[^]]*\]|[*?\[\\%]")
@@ -23,7 +23,7 @@ def read_texts(what: str, given: Iterable[str], noun: str = "patterns") -> tuple
 
     Args:
         what: The name of the argument, for messages.
-        given: What the caller passed for it.
+        given: Its value.
         noun: What the texts are, for messages. Defaults to patterns.
 
     Raises:
@@ -62,7 +62,7 @@ def _compile(globs: tuple[str, ...] | None) -> re.Pattern[str] | None:
 
 @attrs.frozen
 class Selection:
-    """Which files are wanted.
+    """A selection of files.
 
     The patterns are those of ``fnmatch``: ``*``, ``?``, ``[seq]`` and ``[!seq]``, on the whole remote name
     and case-sensitive on every system. ``*`` and ``?`` cross ``/``, so that ``*.json`` means the JSON files
@@ -73,7 +73,7 @@ class Selection:
         exclude: A file must match none of these.
 
     Raises:
-        ConfigurationError: A pattern is empty, or what was given is no collection of strings.
+        ConfigurationError: A pattern is empty, or the argument is not a collection of strings.
     """
 
     include: tuple[str, ...] | None = attrs.field(default=None, converter=_included)
@@ -83,14 +83,14 @@ class Selection:
     _excluded: re.Pattern[str] | None = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        # Names without wildcards are looked up, however many there are; each pattern is compared.
+        # Names without wildcards are looked up in a set; each pattern is compared.
         named = frozenset(glob for glob in self.include or () if _SPECIAL.search(glob) is None)
         object.__setattr__(self, "_named", named)
         object.__setattr__(self, "_included", _compile(tuple(glob for glob in self.include or () if glob not in named)))
         object.__setattr__(self, "_excluded", _compile(self.exclude))
 
     def accepts(self, name: str) -> bool:
-        """Return whether the file of this remote name is wanted."""
+        """Return whether the file of this remote name is selected."""
         if self.include is not None and not (
             name in self._named or (self._included is not None and self._included.match(name) is not None)
         ):
@@ -104,7 +104,7 @@ class Selection:
 
     @property
     def selects_all(self) -> bool:
-        """Whether nothing was chosen, so that every file is selected."""
+        """Whether there is no selection, so that every file is selected."""
         return self.include is None and not self.exclude
 
     @property
@@ -114,16 +114,16 @@ class Selection:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The only names that can be wanted, if that is known: these alone can be requested."""
+        """The only names that can be selected, if known, so that only these need to be requested."""
         include = self.include or ()
         plain = len(include) <= MOST_NAMES and all(_SPECIAL.search(glob) is None for glob in include)
         return include if plain else ()
 
     @property
     def pattern(self) -> str | None:
-        """SQL's LIKE for names among which all that are wanted are found; ``None`` if it would be all names.
+        """An SQL LIKE pattern that includes all selected names; ``None`` if it would be all names.
 
-        It may match more than is wanted, since nothing is escaped (servers differ in how) and LIKE knows no sets.
+        It may match more, since nothing is escaped (servers differ in how) and LIKE has no character sets.
         """
         if self.include is None or len(self.include) != 1 or self.names:
             return None

@@ -1,8 +1,8 @@
-"""Small files that are requested one by one, over connections that stay at hand for the next.
+"""Small files that are requested one by one, over connections that are kept for the next one.
 
-The first one is an ordinary download. Its connection stays with a worker thread of the transport, which fetches the
-next files over it as follow-ups: for each the thread is woken once, and the event loop once. Between files a connection
-waits for a moment, without a slot at the origin, so that it is in nobody's way.
+The first one is an ordinary download. Its connection stays with a worker thread of the transport, which downloads
+the next files over it as follow-ups: each wakes the thread once, and the event loop once. Between files a connection
+waits briefly, without a slot at the origin, so that it blocks nothing.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = ["SmallFiles"]
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 0.25
-"""Seconds that a connection waits for the next file: long enough for a caller that reads each file before it requests
-the next. Later ones find the connection in the pool."""
+"""Seconds that a connection waits for the next file: long enough for a caller that reads each file before requesting
+the next. Later ones use the connection from the pool."""
 
 STUCK_SECONDS: Final = 1.0
-"""Seconds without any of the waiting files being taken, after which they wait no longer for other files' connections:
-those may be waiting to be tried again."""
+"""Seconds without progress of the queue, after which files no longer wait for other files' connections, which may be
+waiting for a retry."""
 
 
 class SmallFiles:
@@ -57,11 +57,11 @@ class SmallFiles:
 
         Args:
             file: The file.
-            target: Where it goes.
+            target: The target path.
             replace: Whether an existing file may be replaced.
 
         Raises:
-            WBFilesError: What ended the download; the place is as it was.
+            WBFilesError: The failure; the target is unchanged.
         """
         options = self._reader.options
         found = None if options.durable else small_target(file.attributes, self._reader.requester)
@@ -76,20 +76,20 @@ class SmallFiles:
         return True
 
     async def aclose(self) -> None:
-        """End the connections that wait, and let the files that wait fail. The http client must be closed already."""
+        """End paused connections, and fail waiting files. The http client must be closed already."""
         for queue in self._queues.values():
             await queue.aclose()
 
 
 @attrs.define(eq=False)
 class _SingleFile(SmallFile):
-    """A small file that was requested by itself.
+    """A single small file that was requested.
 
     Attributes:
-        outcome: Whether it is in place; ``False`` if it needs an ordinary download.
-        is_checked: Whether its place was found good.
-        leads: Whether its ordinary download lends its connection to others.
-        batch: What sends its request, until its end is reported.
+        outcome: Whether it is published; ``False`` if it needs an ordinary download.
+        is_checked: Whether its target path was checked.
+        leads: Whether its ordinary download shares its connection.
+        batch: The batch that sends its request, until its end is reported.
     """
 
     outcome: asyncio.Future[bool] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
@@ -98,28 +98,28 @@ class _SingleFile(SmallFile):
     batch: _Batch | None = attrs.field(default=None, init=False)
 
     def check(self) -> None:
-        """Check its place. Blocks."""
+        """Check its target path. Blocks."""
         self.mode = check_new_file(self.destination, replace=self.replace)
         self.is_checked = True
 
     def settle(self, *, in_place: bool) -> None:
-        """Wake whoever waits for it."""
+        """Wake its caller."""
         if not self.outcome.done():
             self.outcome.set_result(in_place)
 
     def fail(self, error: Exception) -> None:
-        """Raise an error where it is waited for."""
+        """Raise an error in its caller."""
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
 
 class _Queue:
-    """The small files at one origin that were requested one by one, and the connections that fetch them.
+    """The single small files at one origin, and their connections.
 
     Attributes:
         origin: The origin.
-        limits: What it takes.
-        lock: Held while any of the following is changed, and while a file of a batch is.
+        limits: Its limits.
+        lock: Protects the following, and the files of batches.
         waiting: Files that wait for a connection.
         paused: Batches whose connections wait for a file.
         taken: Counts the files that have waited.
@@ -139,7 +139,7 @@ class _Queue:
         self._stuck_check: asyncio.TimerHandle | None = None
 
     async def download(self, single: _SingleFile) -> None:
-        """Download one file, over whichever connection."""
+        """Download one file, over any connection."""
         self._assign(single)
         if single.leads:
             await self._lead(single)
@@ -157,7 +157,7 @@ class _Queue:
             await self._download_ordinarily(single)
 
     async def aclose(self) -> None:
-        """End the connections that wait, and let the files that wait fail."""
+        """End paused connections, and fail waiting files."""
         for batch in [*self._batches]:
             await batch.abandon()
         self._promote(all_of_them=True)
@@ -165,7 +165,7 @@ class _Queue:
     # The files.
 
     def _assign(self, single: _SingleFile) -> None:
-        """Hand a file to a connection that waits for one; else let it make one, or wait."""
+        """Pass a file to a paused connection; otherwise let it open one, or wait."""
         batch = None
         with self.lock:
             if self.paused and self.paused[-1].may_send():
@@ -183,7 +183,7 @@ class _Queue:
             self._check_later()
 
     def take_first(self) -> _SingleFile:
-        """Take the file that has waited longest. The lock is held."""
+        """Take the file that has waited longest. Requires the lock."""
         single, _ = self.waiting.popitem(last=False)
         self.taken += 1
         self.limits.backlog = len(self.waiting)
@@ -201,7 +201,7 @@ class _Queue:
             self._check_later()
 
     async def _take_back(self, single: _SingleFile) -> None:
-        """Make sure that nothing is done any more for a file whose caller was cancelled."""
+        """Stop all work for a file whose caller was cancelled."""
         with self.lock:
             self.waiting.pop(single, None)
             self.limits.backlog = len(self.waiting)
@@ -222,11 +222,11 @@ class _Queue:
 
     @property
     def _has_room(self) -> bool:
-        """Whether another connection may be of use."""
+        """Whether another connection may help."""
         return self._leading + len(self._batches) - len(self.paused) < self.limits.limit.allowed
 
     async def _lead(self, single: _SingleFile) -> None:
-        """Download a file the ordinary way, and lend its connection to others."""
+        """Download a file in the ordinary way, and share its connection."""
         batch = _Batch(self)
         try:
             await self._download_ordinarily(single, batch)
@@ -239,7 +239,7 @@ class _Queue:
         self._promote()
 
     def _promote(self, *, all_of_them: bool = False) -> None:
-        """Let waiting files be downloaded the ordinary way, as long as another connection may be of use."""
+        """Start ordinary downloads of waiting files, as long as another connection may help."""
         while all_of_them or self._has_room:
             with self.lock:
                 if not self.waiting:
@@ -266,16 +266,16 @@ class _Queue:
     # The connections.
 
     def begun(self, batch: _Batch) -> None:
-        """Account for a connection that has left its first file behind."""
+        """Record that a connection has completed its first file."""
         self._batches.add(batch)
 
     def completed(self) -> None:
-        """Account for files that are complete: the origin may take more now."""
+        """Record completed files, after which the origin may accept more."""
         if self.waiting:
             self._promote()
 
     def ended(self, batch: _Batch) -> None:
-        """Account for the end of a connection."""
+        """Record the end of a connection."""
         self._batches.discard(batch)
         self._promote()
 
@@ -284,7 +284,7 @@ class _Batch:
     """The files that follow the first one of a connection, as they are requested.
 
     Attributes:
-        handed: A file that was handed to it, and is not taken yet.
+        handed: A file that was passed to it, and is not taken yet.
         resume: Ends a pause.
     """
 
@@ -317,7 +317,7 @@ class _Batch:
             try:
                 if not single.is_checked:
                     single.check()
-            except Exception as error:  # raised where the file is waited for
+            except Exception as error:  # raised when the file is awaited
                 with self._queue.lock:
                     self._taken.pop()
                     self._refused.append((single, error))
@@ -327,7 +327,7 @@ class _Batch:
     def _take(self) -> _SingleFile | None:
         queue, single = self._queue, self.handed
         self.handed = None
-        if single is None and queue.waiting and self not in queue.paused:  # then it may have no slot
+        if single is None and queue.waiting and self not in queue.paused:  # it may have no slot then
             single = queue.take_first()
             single.batch = self
         if single is not None:
@@ -349,11 +349,11 @@ class _Batch:
     # In the loop.
 
     def may_send(self) -> bool:
-        """Return whether it may send a request at once, for which it holds a slot then."""
+        """Acquire a slot for a request if one is free; return whether it holds one."""
         return self._slot is None or self._slot.enter_at_once()
 
     def take_back(self, single: _SingleFile) -> bool:
-        """Take back a file that was handed to it; return whether it had not begun with that. The lock is held."""
+        """Take back a file that was passed to it; return whether it had not started it. Requires the lock."""
         if self.handed is not single:
             return False
         self.handed = None
@@ -363,7 +363,7 @@ class _Batch:
         return True
 
     def completed(self, count: int, slot: RequestSlot) -> None:
-        """Account for the files that are complete by now; the first one, which they follow, counts as well."""
+        """Record newly completed files, including the first one."""
         self._slot = slot
         with self._queue.lock:
             if self in self._queue.paused:
@@ -383,13 +383,13 @@ class _Batch:
         follow_up.error = error
 
     def go_on(self, batch: FollowUpBatch) -> None:
-        """Take over the follow-ups, whose first file is complete."""
+        """Take over the follow-ups after the first file is complete."""
         self._queue.begun(self)
         self._running = batch
         self._end = asyncio.create_task(self._finish(batch))
         for task in (self._end, batch.task):
             if task is not None:
-                # Where a loop is closed while connections wait, nothing is lost, and nothing is to be said.
+                # If an event loop is closed while connections wait, nothing is lost, so nothing is logged.
                 task._log_destroy_pending = False  # type: ignore[union-attr]
         self._is_known.set_result(None)
 
@@ -399,14 +399,14 @@ class _Batch:
         except asyncio.CancelledError:
             await batch.abandon()
             raise
-        except Exception:  # no file's fault: those that are not in place are downloaded the ordinary way
+        except Exception:  # no file's fault: unpublished files are downloaded in the ordinary way
             log.info("Small files of %s lost their connection.", self._queue.origin, exc_info=True)
         finally:
             self._settle_all()
             self._queue.ended(self)
 
     def close(self) -> None:
-        """End it, unless it goes on after its first file."""
+        """End it, unless it continues after its first file."""
         if self._end is None:
             if not self._is_known.done():
                 self._is_known.set_result(None)
@@ -417,7 +417,7 @@ class _Batch:
         single.settle(in_place=single.is_complete and single.error is None)
 
     def _settle_refused(self) -> None:
-        """Raise the errors of those whose places are not good."""
+        """Raise the errors of files with unusable target paths."""
         with self._queue.lock:
             refused, self._refused = self._refused, []
         for single, error in refused:
@@ -425,7 +425,7 @@ class _Batch:
             single.fail(error)
 
     def _settle_all(self) -> None:
-        """Let the files that it has not completed be downloaded the ordinary way."""
+        """Download its incomplete files in the ordinary way."""
         with self._queue.lock:
             if self in self._queue.paused:
                 self._queue.paused.remove(self)
@@ -435,11 +435,11 @@ class _Batch:
             if single is not None:
                 self._settle(single)
         self._settle_refused()
-        if self._slot is not None:  # for a file that was handed over too late
+        if self._slot is not None:  # for a file that was passed too late
             self._slot.release()
 
     async def abandon(self) -> None:
-        """Stop receiving its files, and wait until the thread does nothing more for them."""
+        """Stop receiving its files, and wait until the thread has finished with them."""
         await await_to_completion(asyncio.ensure_future(self._abandon()))
 
     async def _abandon(self) -> None:

@@ -1,4 +1,4 @@
-"""The clients of a file system: one for each event loop, made when it is first needed."""
+"""The clients of a file system: one per event loop, made at first use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wbfiles_async._fsspec.lookups import Lookups
 __all__ = ["Clients", "Link"]
 
 CLOSE_SECONDS: Final = 5.0
-"""Seconds to wait for the clean-up of a client; a network that hangs longer does not hold up the interpreter's exit."""
+"""Seconds to wait for the clean-up of a client, so that a hanging network does not block the interpreter's exit."""
 
 _inherited: list[dict[asyncio.AbstractEventLoop, Link]] = []
 """Clients of a parent process. Kept, never closed: closing would send on connections that the parent uses."""
@@ -24,7 +24,7 @@ _inherited: list[dict[asyncio.AbstractEventLoop, Link]] = []
 
 @attrs.frozen(eq=False)
 class Link:
-    """What a file system has in one event loop.
+    """The client and lookups of a file system in one event loop.
 
     Attributes:
         api: The client.
@@ -39,7 +39,7 @@ class Clients:
     """Makes and keeps the clients.
 
     Args:
-        make: Makes one.
+        make: Makes a client.
     """
 
     def __init__(self, make: Callable[[], AsyncApi]) -> None:
@@ -48,7 +48,7 @@ class Clients:
         self._links: dict[asyncio.AbstractEventLoop, Link] = {}
 
     def current(self) -> Link:
-        """Return what belongs to the running event loop."""
+        """Return those of the running event loop."""
         if self._process != os.getpid():
             _inherited.append(self._links)
             self._process, self._links = os.getpid(), {}
@@ -78,7 +78,7 @@ class Clients:
 
 
 def _close(loop: asyncio.AbstractEventLoop, api: AsyncApi) -> None:
-    """Close a client from outside of its loop and wait for that; from inside, as the collector may call, begin it."""
+    """Close a client from outside its event loop and wait; inside, as for the collector, only start closing."""
     closing = api.aclose()
     try:
         done = asyncio.run_coroutine_threadsafe(closing, loop)

@@ -24,7 +24,7 @@ __all__ = ["GrowingCache", "Opener", "WandbFile", "WandbStream"]
 
 
 class Opener(Protocol):
-    """What files need of the file system."""
+    """The interface of the file system that files use."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -37,7 +37,7 @@ class Opener(Protocol):
 
 
 class GrowingCache(BaseCache):
-    """Reads ahead as ``File.open`` does: more and more where a file is read in order, and one block elsewhere."""
+    """Reads ahead like ``File.open``: more and more during sequential reads, otherwise one block."""
 
     name: ClassVar[str] = "wandb"
 
@@ -70,7 +70,7 @@ register_cache(GrowingCache, clobber=True)
 
 
 class WandbFile(AbstractBufferedFile):
-    """A file open for reading. All that is read is of one object; where that is replaced, reading raises an error."""
+    """A file open for reading. All bytes are of one object; if it is replaced, reading raises an error."""
 
     DEFAULT_BLOCK_SIZE = BLOCK_SIZE
 
@@ -122,7 +122,7 @@ def _open_again(fs: Opener, path: str, block_size: int, cache_type: str, positio
 
 
 class WandbStream(io.RawIOBase):
-    """A file as one stream of bytes, each once and in order, the md5 checked at the end: ``block_size=0``."""
+    """A file as one stream of bytes, each once and in order, with the md5 compared at the end: ``block_size=0``."""
 
     mode = "rb"
 

@@ -1,4 +1,4 @@
-"""What ``find`` has found below a path: files, and the folders that lead to them. Performs no I/O."""
+"""The results of ``find`` below a path: files and their folders. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Found", "parts_of", "prefix_of"]
 
 @attrs.define
 class Found:
-    """What ``find`` has found below a path.
+    """The results of ``find`` below a path.
 
     Attributes:
         path: Where it looks.

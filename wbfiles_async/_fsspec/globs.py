@@ -1,4 +1,4 @@
-"""From shell patterns to what the server compares. Performs no I/O."""
+"""Translates shell patterns for the server. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wbfiles_async._fsspec.places import RUN
 __all__ = ["Pushed", "has_magic", "like_of", "pushed"]
 
 _MAGIC = re.compile(r"[*?[]")
-# What SQL's LIKE could take for something else, since servers differ in how it is escaped; and what it does not know.
+# Characters with a special meaning in SQL LIKE, which servers escape differently; and those it does not support.
 _VAGUE = re.compile(r"\[[^]]*\]|[*\\%]+|\[")
 
 
 @attrs.frozen
 class Pushed:
-    """What of a pattern the server compares. It may list more than is wanted, and never less.
+    """The part of a pattern that the server evaluates. It may match more than the pattern, never less.
 
     Attributes:
         runs: The beginning of the ids of the runs; empty for all.
@@ -34,7 +34,7 @@ def has_magic(path: str) -> bool:
 
 
 def pushed(path: str) -> Pushed | None:
-    """Return what the server can compare of a pattern for whole paths; ``None`` if it has no run or file in it."""
+    """Return the server's part of a pattern for full paths; ``None`` if it has no run or file."""
     parts = path.split("/", RUN)
     if len(parts) < RUN or any(map(_MAGIC.search, parts[: RUN - 1])):
         return None
@@ -46,7 +46,7 @@ def pushed(path: str) -> Pushed | None:
 
 
 def like_of(pattern: str) -> str | None:
-    """Return SQL's LIKE that finds what a pattern matches, and all that lies below a folder that it matches.
+    """Return an SQL LIKE pattern that includes all matches of a pattern, and everything below matching folders.
 
     ``None`` if that would be all.
     """

@@ -1,4 +1,4 @@
-"""How file systems are made, found again and identified: without the keys that they were given."""
+"""Creates, caches and identifies file systems, without their keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["KeepsKeysOut"]
 
 
 class KeepsKeysOut(_Cached):
-    """Makes the instances, or finds them: what identifies them, and what is pickled of them, holds no key."""
+    """The metaclass of cached instances, whose tokens and pickles contain no key."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # that of a metaclass
         options = {name: value for name, value in apply_config(cls, kwargs).items() if value is not None}
@@ -31,7 +31,7 @@ class KeepsKeysOut(_Cached):
 
 
 def _changed(options: TransferOptions) -> dict[str, object]:
-    """Return the options that are not as by default, as JSON can hold them."""
+    """Return the non-default options, JSON compatible."""
     usual, given = attrs.asdict(TransferOptions()), attrs.asdict(options)
     return {name: value for name, value in given.items() if value != usual[name]}
 

@@ -10,14 +10,14 @@ from typing import Final
 __all__ = ["key_of", "mark_of"]
 
 _SALT: Final = os.urandom(16)
-"""Of this process and those forked from it; without it nobody can try which key a mark may be of."""
+"""Random per process and its forks, so that nobody can guess the key of a mark."""
 
 _MARK: Final = re.compile(r"<key [0-9a-f]{32}>")  # no key looks so: they hold letters, digits, "-" and "_" only
 _keys: dict[str, str] = {}
 
 
 def mark_of(key: str) -> str:
-    """Return what stands for a key wherever it could be seen; a mark stands for itself."""
+    """Return the mark of a key; a mark is its own mark."""
     if _MARK.fullmatch(key):
         return key
     mark = f"<key {hmac.new(_SALT, key.encode(), 'sha256').hexdigest()[:32]}>"
@@ -26,5 +26,5 @@ def mark_of(key: str) -> str:
 
 
 def key_of(mark: str | None) -> str | None:
-    """Return the key that a mark stands for; ``None`` in a process that was not given it, to look for another."""
+    """Return the key of a mark; ``None`` in a process that does not know it, to look for another one."""
     return None if mark is None else _keys.get(mark)

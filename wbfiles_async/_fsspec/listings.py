@@ -1,4 +1,4 @@
-"""What was listed shortly before, so that it need not be listed again. Performs no I/O."""
+"""A cache of recent listings. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from wbfiles_async._models import FileAttributes, RunPath
 __all__ = ["Listings", "Tree"]
 
 SOON: Final = 30.0
-"""Seconds that a listing is trusted that may change at any moment: of a running run, of the runs of a project."""
+"""Lifetime of a listing that may change at any moment, in seconds: of a running run, of the runs of a project."""
 
 LATE: Final = 600.0
-"""Seconds that a listing of a run is trusted that has ended, whose files hardly ever change."""
+"""Lifetime of a finished run's listing in seconds, whose files rarely change."""
 
 ENDED: Final = frozenset({"finished", "failed", "crashed", "killed"})
 """States in which a run logs no more files."""
 
 MOST_FILES: Final = 200_000
-"""Files that are remembered in all, each some 1.5 kB with its signed URL."""
+"""Maximum files in the cache, each about 1.5 kB with its signed URL."""
 
 
 class Tree:
-    """Files of one run, and the folders that their names make.
+    """Files of one run, and the folders in their names.
 
     Args:
         files: The files.
@@ -64,10 +64,10 @@ class _Entry:
 
 @attrs.define
 class Listings:
-    """Remembers listings for a while.
+    """Caches listings.
 
     Args:
-        seconds: How long; ``None`` for `SOON`, and `LATE` where a run has ended; 0 for not at all.
+        seconds: The lifetime; ``None`` for `SOON`, and `LATE` for finished runs; 0 for no caching.
         now: Returns the time, in monotonic seconds.
     """
 
@@ -89,7 +89,7 @@ class Listings:
             folder = folder.rpartition("/")[0]
 
     def keep_tree(self, run: RunPath, folder: str, tree: Tree) -> None:
-        """Remember all files of a run below a folder."""
+        """Store all files of a run below a folder."""
         seconds = self._seconds
         if seconds is None:
             seconds = LATE if self.has_ended(run) else SOON
@@ -100,18 +100,18 @@ class Listings:
             self._runs.pop(next(iter(self._runs)), None)  # the one that was listed first
 
     def folder(self, path: str) -> list[Info] | None:
-        """Return what lies in an entity or a project; ``None`` if that is not known."""
+        """Return the contents of an entity or a project; ``None`` if unknown."""
         expires, infos = self._folders.get(path, (0.0, []))
         return infos if expires > self._now() else None
 
     def keep_folder(self, path: str, infos: list[Info]) -> None:
-        """Remember what lies in an entity or a project."""
+        """Store the contents of an entity or a project."""
         seconds = SOON if self._seconds is None else self._seconds
         if seconds > 0:
             self._folders[path] = (self._now() + seconds, infos)
 
     def keep_state(self, run: RunPath, state: str | None) -> None:
-        """Remember the state of a run, as it was listed."""
+        """Store the state of a run."""
         self._states[run] = state or ""
 
     def has_ended(self, run: RunPath) -> bool:
@@ -119,7 +119,7 @@ class Listings:
         return self._states.get(run) in ENDED
 
     def forget(self, run: RunPath | None = None) -> None:
-        """Forget what was listed of a run and above it, or everything."""
+        """Forget the listings of a run and its parents, or everything."""
         self._folders.clear()
         if run is None:
             self._runs.clear()

@@ -1,4 +1,4 @@
-"""Looks files up by their names; those that are looked for at the same moment in one request."""
+"""Looks files up by their names; simultaneous lookups share a request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wbfiles_async._models import FileAttributes, RunPath
 __all__ = ["Lookups"]
 
 MOST_NAMES: Final = 100
-"""Names in one request, as in a selection of names: no server finds such a query too long."""
+"""Maximum names in one request, as in a selection of names, never too long for a server."""
 
 _Wanted = dict[str, list["asyncio.Future[FileAttributes | None]"]]
 
 
 class Lookups:
-    """The look-ups of one client, in one event loop.
+    """The lookups of one client, in one event loop.
 
     Args:
         api: The client.
@@ -60,7 +60,7 @@ class Lookups:
             async with aclosing(api.pages(run, names=tuple(wanted), per_page=len(wanted))) as pages:
                 async for page in pages:
                     found |= {file.name: file for file in page}
-        except Exception as error:  # raised by each who waits for it
+        except Exception as error:  # raised by each waiting task
             _settle(wanted, error=error)
         except BaseException:
             for futures in wanted.values():
@@ -74,7 +74,7 @@ class Lookups:
 def _settle(wanted: _Wanted, found: dict[str, FileAttributes] | None = None, error: Exception | None = None) -> None:
     for name, futures in wanted.items():
         for future in futures:
-            if future.done():  # who waited for it was cancelled
+            if future.done():  # the waiting task was cancelled
                 continue
             if error is not None:
                 future.set_exception(error)

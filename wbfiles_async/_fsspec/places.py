@@ -1,4 +1,4 @@
-"""What a path of the file system names, ``ENTITY/PROJECT/RUN/name``, and what it says of it. Performs no I/O."""
+"""Paths of the file system, ``ENTITY/PROJECT/RUN/name``, and their details. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Info: TypeAlias = dict[str, object]
-"""What fsspec calls the details of a path: ``name``, ``size`` and ``type``, and more where it is known."""
+"""fsspec's details of a path: ``name``, ``size`` and ``type``, and more if known."""
 
 ROOT: Final = 0
 ENTITY: Final = 1
@@ -38,7 +38,7 @@ FILE: Final = 4
 
 @attrs.frozen
 class Place:
-    """What a path names.
+    """A parsed path.
 
     Attributes:
         depth: `ROOT`, `ENTITY`, `PROJECT`, `RUN`, or `FILE` for a file or folder of a run.
@@ -66,12 +66,12 @@ class Place:
 
     @property
     def is_possible(self) -> bool:
-        """Whether there can be such a thing: no part of the path above a run's files is empty."""
+        """Whether the path is possible: no part above a run's files is empty."""
         return all((self.entity, self.project, self.run_id)[: self.depth])
 
 
 def place_of(path: str) -> Place:
-    """Return what a path without its protocol names. The name of a file is taken as it is, whatever it holds."""
+    """Parse a path without its protocol. The name of a file is kept unchanged."""
     parts = path.split("/", RUN) if path else []
     return Place(len(parts), *parts)
 
@@ -89,7 +89,7 @@ def place_at(path: str) -> Place:
 
 
 def file_info(run: RunPath, file: FileAttributes) -> Info:
-    """Return what fsspec is told of a file: no URL, since those of stores are secrets."""
+    """Return fsspec's details of a file, without URLs, since signed ones are secrets."""
     return {
         "name": f"{run}/{file.name}",
         "size": file.size_bytes,
@@ -102,7 +102,7 @@ def file_info(run: RunPath, file: FileAttributes) -> Info:
 
 
 def folder_info(path: str, **known: object) -> Info:
-    """Return what fsspec is told of an entity, a project, a run, or a folder of a run."""
+    """Return fsspec's details of an entity, a project, a run, or a folder of a run."""
     return {"name": path, "size": 0, "type": "directory"} | known
 
 

@@ -1,4 +1,4 @@
-"""Waits for async work from outside of its event loop, by fsspec's own means, which state no types."""
+"""Waits for async work from outside its event loop, with fsspec's own functions, which are untyped."""
 
 from __future__ import annotations
 

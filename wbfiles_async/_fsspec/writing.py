@@ -1,4 +1,4 @@
-"""Files of the file system that are open for writing: kept here until they are closed, and then uploaded whole."""
+"""Files of the file system that are open for writing: buffered until closed, then uploaded whole."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO, Any, Final, Self, TypeAlias
 __all__ = ["IN_MEMORY", "AsyncWriter", "Draft", "Writer"]
 
 IN_MEMORY: Final = 32 << 20
-"""Bytes that are kept in memory; more go to a temporary file."""
+"""Maximum bytes in memory; more go to a temporary file."""
 
 Send: TypeAlias = "Callable[[bytes | memoryview | Path], Awaitable[None]]"
 """Uploads bytes, or a local file."""
 
 
 class Draft:
-    """What was written so far: in memory, or in a temporary file."""
+    """The buffered bytes: in memory, or in a temporary file."""
 
     def __init__(self) -> None:
         self._memory: io.BytesIO | None = io.BytesIO()
@@ -28,7 +28,7 @@ class Draft:
         self.size = 0
 
     def write(self, data: Any) -> int:
-        """Add bytes, and return how many."""
+        """Add bytes, and return their number."""
         count = memoryview(data).nbytes
         if self._memory is not None and self.size + count > IN_MEMORY:
             self._file = tempfile.NamedTemporaryFile(prefix="wbfiles-", delete=False)  # noqa: SIM115  # until `discard`
@@ -42,14 +42,14 @@ class Draft:
         return count
 
     def flush(self) -> None:
-        """Do nothing, as those expect who write compressed bytes."""
+        """Do nothing; required by compressors."""
 
     def tell(self) -> int:
-        """Return how many bytes were written."""
+        """Return the number of bytes written."""
         return self.size
 
     def content(self) -> memoryview | Path:
-        """Return all that was written: bytes, or the temporary file."""
+        """Return the contents: bytes, or the temporary file."""
         if self._memory is not None:
             return self._memory.getbuffer()
         if self._file is None:
@@ -58,7 +58,7 @@ class Draft:
         return Path(self._file.name)
 
     def discard(self) -> None:
-        """Forget it; a second call does nothing."""
+        """Discard the contents; a second call does nothing."""
         file, self._file, self._memory = self._file, None, None
         if file is not None:
             file.close()
@@ -66,7 +66,7 @@ class Draft:
 
 
 class Writer(io.RawIOBase):
-    """A file open for writing. It is uploaded when it is closed, and not at all where its ``with`` block fails.
+    """A file open for writing. It is uploaded when it is closed, but not if its ``with`` block fails.
 
     Args:
         path: Its path in the file system.
@@ -87,7 +87,7 @@ class Writer(io.RawIOBase):
         self._process = os.getpid()
 
     def compress(self, start: Callable[..., IO[bytes]]) -> None:
-        """Have all that is written compressed; closing this ends the compression too.
+        """Compress everything that is written; closing this ends the compression too.
 
         Args:
             start: Returns what compresses into a file, as those of ``fsspec.compression`` do.
@@ -99,7 +99,7 @@ class Writer(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        """Add bytes, and return how many."""
+        """Add bytes, and return their number."""
         if self.closed:
             raise ValueError("I/O operation on a closed file.")
         return self._draft.write(data) if self._compressor is None else self._compressor.write(data)
@@ -126,7 +126,7 @@ class Writer(io.RawIOBase):
             self.discard()
 
     def discard(self) -> None:
-        """Forget what was written."""
+        """Discard what was written."""
         if self._process == os.getpid():  # the temporary file of a parent process is the parent's
             self._draft.discard()
 
@@ -138,7 +138,7 @@ class Writer(io.RawIOBase):
         self.close()
 
     def __del__(self) -> None:
-        if not self.closed:  # nobody closed it: what is there may be half of it
+        if not self.closed:  # it was not closed, so its contents may be incomplete
             self._give_up()
             self.close()
 
@@ -148,7 +148,7 @@ class Writer(io.RawIOBase):
 
 
 class AsyncWriter:
-    """A file open for writing whose methods are awaited; otherwise as `Writer`.
+    """An async file open for writing; otherwise like `Writer`.
 
     Args:
         path: Its path in the file system.
@@ -177,11 +177,11 @@ class AsyncWriter:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether it is closed."""
         return self._closed
 
     async def write(self, data: Any) -> int:
-        """Add bytes, and return how many."""
+        """Add bytes, and return their number."""
         if self._closed:
             raise ValueError("I/O operation on a closed file.")
         return self._draft.write(data)

@@ -1,1 +1,1 @@
-"""W&B's API: what is queried, and how its answers are read."""
+"""W&B's API: queries, and parsing of their responses."""

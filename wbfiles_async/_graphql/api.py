@@ -56,8 +56,8 @@ class WandbApi:
         default_entity: The entity of paths that name none; empty until it is requested.
         names_projects: Whether the server takes a project's number in deletions; cleared once it refuses one.
         finds_runs: Whether the server lists the runs of given names; cleared once it does not.
-        marks_uploads: Whether the server is to be told of uploaded files; ``None`` until it is known.
-        mixes_runs: Whether the server deletes files of several runs together; cleared once it does not.
+        marks_uploads: Whether uploaded files must be marked; ``None`` until known.
+        mixes_runs: Whether the server deletes files of several runs together; cleared once it refuses.
     """
 
     def __init__(self, client: Callable[[], GraphQLClient], default_entity: str) -> None:
@@ -85,11 +85,11 @@ class WandbApi:
         )
 
     async def read(self, parse: Callable[[], T], *, nodes: int) -> T:
-        """Read an answer; one of many nodes in a thread, for which the loop would stand still too long."""
+        """Parse a response; a large one in a thread, since it would block the event loop too long."""
         return await self._client().disk.run(parse) if nodes > MODEST_PAGE else parse()
 
     async def resolve(self, path: P) -> P:
-        """Fill in the default entity, which is requested once."""
+        """Add the default entity, which is requested once."""
         return path if path.entity else attrs.evolve(path, entity=await self.entity())
 
     async def entity(self) -> str:
@@ -114,7 +114,7 @@ class WandbApi:
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails, or leads in circles.
+            ApiError: The server fails, or its pages are circular.
         """
         walk = Pages(run=await self.resolve(run), per_page=per_page, names=names, pattern=pattern)
         async with aclosing(self.further_pages(walk)) as pages:
@@ -122,7 +122,7 @@ class WandbApi:
                 yield page
 
     def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
-        """Yield the files of a run from a walk's cursor on, as ``pages`` does."""
+        """Yield the files of a run from a cursor on, like ``pages``."""
 
         def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
             files = _accept(walk, page)
@@ -137,7 +137,7 @@ class WandbApi:
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
-            ApiError: The server fails, or leads in circles.
+            ApiError: The server fails, or its pages are circular.
         """
         return prefetch(lambda: self._runs_page(walk), partial(_accept, walk), lambda: walk.done)
 
@@ -154,7 +154,7 @@ class WandbApi:
 
         Raises:
             RunNotFoundError: The entity does not exist or is not visible.
-            ApiError: The server fails, or leads in circles.
+            ApiError: The server fails, or its pages are circular.
         """
 
         async def request() -> ProjectsPage:
@@ -163,7 +163,7 @@ class WandbApi:
         return prefetch(request, partial(_accept, walk), lambda: walk.done)
 
     async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
-        """Return how many runs of the project the filters select; ``None`` if the server does not count.
+        """Return the number of runs that the filters select; ``None`` if the server does not count.
 
         Raises:
             RunNotFoundError: The project does not exist or is not visible.
@@ -174,7 +174,7 @@ class WandbApi:
         return parse_run_count(await self.ask(RUN_COUNT, variables), project=project)
 
     async def look_up_run(self, run: RunPath) -> ListedRun:
-        """Return what the listing of its project says of one run.
+        """Return a run's entry in the listing of its project.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -193,20 +193,20 @@ class WandbApi:
         urls: bool = True,
         per_page: int = PER_PAGE,
     ) -> AsyncGenerator[tuple[ListedRun, Sequence[FileAttributes]]]:
-        """Yield the files of many runs, run by run and page by page. A run that is removed meanwhile is left out.
+        """Yield the files of many runs, run by run and page by page. A run that is removed meanwhile is skipped.
 
-        Of runs with more files than were listed with them, a few are listed ahead. Memory does not grow with the number
-        of runs and files.
+        Of runs with more files than were listed with them, a few are listed ahead. Memory does not grow with the
+        number of runs and files.
 
         Args:
             runs: The runs, some or all with the first of their files.
             names: Only the files of these names.
             pattern: Only the files whose names are LIKE this.
-            urls: Whether their URLs are wanted.
-            per_page: Files to list in one request where a run is listed by itself.
+            urls: Whether their URLs are needed.
+            per_page: Files per request if a run is listed separately.
 
         Raises:
-            ApiError: The server fails, or leads in circles.
+            ApiError: The server fails, or its pages are circular.
         """
         async with aclosing(runs) as pages:
             async for page in pages:
@@ -253,7 +253,7 @@ class WandbApi:
             walk.shrink(smaller)
 
     async def count_all(self, run: RunPath) -> int | None:
-        """Return how many files the run has in all; ``None`` if the server does not count."""
+        """Return the total number of files of the run; ``None`` if the server does not count."""
         return (await self._page(Pages(run=await self.resolve(run), per_page=1))).file_count
 
     async def find(self, run: RunPath, name: str) -> FileAttributes | None:
@@ -278,7 +278,7 @@ class WandbApi:
         return found
 
     async def project_number(self, run: RunPath) -> int | None:
-        """Return the number of the run's project, which deletions name; ``None`` if the server states none."""
+        """Return the number of the run's project, for deletions; ``None`` if the server states none."""
         run = await self.resolve(run)
         if (run.entity, run.project) not in self._project_numbers:
             await self._page(Pages(run=run, per_page=1))
@@ -286,7 +286,7 @@ class WandbApi:
 
 
 def _accept(walk: Walk[Page, Item], page: Page) -> tuple[Item, ...]:
-    """Take a page, and log what had to be left out of it."""
+    """Accept a page, and log skipped entries."""
     items = walk.accept(page)
     if page.skipped:
         log.warning("%s: the server listed %d %s; they are left out", walk, page.skipped, walk.unreadable)

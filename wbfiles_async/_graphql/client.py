@@ -1,4 +1,4 @@
-"""Sends operations to W&B's GraphQL API: credentials, retries, the pace the server sets. Knows no query's meaning."""
+"""Sends operations to W&B's GraphQL API: credentials, retries, rate limits. Does not interpret queries."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 __all__ = ["GraphQLClient", "TooLargeError"]
 
 LONG_ANSWER: Final = 64 << 10
-"""Bytes of an answer that is parsed in a thread: the loop would stand still for a quarter of a millisecond."""
+"""Minimum bytes of a response that is parsed in a thread: it would block the loop for a quarter of a millisecond."""
 
 TIMED_OUT: Final = frozenset({502, 504, 524})
-"""Statuses by which a gateway says that the server behind it took too long; by 502 when that one broke off."""
+"""Statuses of a gateway whose server took too long, or, for 502, broke the connection."""
 
 LONGEST_PACE: Final = 60.0
-"""Seconds of a rate limit's reset that are believed."""
+"""Maximum seconds until a rate limit's reset."""
 
 
 class TooLargeError(Exception):
-    """An answer took too long to arrive; a smaller one may not.
+    """A response took too long; a smaller one may not.
 
     Attributes:
         failing_since: When the first of the failures was, in monotonic seconds.
@@ -63,11 +63,11 @@ class GraphQLClient:
         http: Sends the requests.
         authenticator: Provides the credentials; ``None`` if an injected client brings its own.
         refused: The error for credentials that the API refuses, if they are ours.
-        settings: Where the API is, and how long an answer may take.
+        settings: The API's URL, and the timeout of a response.
         options: How long a call may keep failing.
-        disk: Where long answers are parsed.
+        disk: The threads that parse large responses.
         clock: The time.
-        rate_limit: Keeps to a number of requests a second; ``None`` for no limit of ours.
+        rate_limit: Limits requests per second; ``None`` for no limit of ours.
         entity_lock: Held while the default entity is requested.
     """
 
@@ -96,19 +96,19 @@ class GraphQLClient:
         Args:
             query: The operation's text.
             variables: Its variables.
-            repeat: Whether it may be sent again if it is not known whether the server carried it out.
-            slow_retries: How often to ask again for an answer that takes too long, where less can be asked for;
-                ``None`` (default) for as often as after other failures.
-            failing_since: When a request for more of the same failed first, in monotonic seconds: from then on
-                ``time_budget`` counts. ``None`` (default) if none did.
+            repeat: Whether it may be sent again if it is unknown whether the server executed it.
+            slow_retries: Retries of a response that takes too long, if a smaller one could be requested; ``None``
+                (default) for as many as after other failures.
+            failing_since: When a larger request first failed, in monotonic seconds, which is when ``time_budget``
+                starts. ``None`` (default) if none did.
 
         Raises:
             AuthenticationError: The credentials were not accepted.
             PermissionDeniedError: They were, and do not suffice.
             ApiError: The server refuses, or the answer is not valid.
-            TransferError: No answer arrived.
+            TransferError: No response arrived.
             ConfigurationError: The client was closed meanwhile.
-            TooLargeError: The answer took too long more than ``slow_retries`` times, and there is time left.
+            TooLargeError: The response took too long more than ``slow_retries`` times, and there is time left.
         """
         budget, reauthorized, round = RetryBudget(self.options, self.clock, failing_since), False, 0
         slow = 0
@@ -138,7 +138,7 @@ class GraphQLClient:
         return data
 
     async def _wait_for_turn(self) -> None:
-        """Wait as long as the server's limit, and ours, want the next request to wait."""
+        """Wait until the server's rate limit and ours allow the next request."""
         now = self.clock.monotonic()
         wait = self._resumes_at - now
         if self.rate_limit is not None:
@@ -160,7 +160,7 @@ class GraphQLClient:
         except CorruptError as error:
             broken = httpx.ReadError(str(error))
             raise network_failure(broken, name="", host=host, offset=None) from error
-        except ApiError as error:  # an answer without end
+        except ApiError as error:  # an endless response
             raise api_failure(error) from error
         self._keep_pace(response)
         retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
@@ -173,7 +173,7 @@ class GraphQLClient:
             raise api_failure(error) from None
 
     async def _request(self, url: str, query: str, variables: Mapping[str, object]) -> httpx.Request:
-        """Build a request; its credentials stand in no frame of ours any more when it fails."""
+        """Build a request; a separate function, so that no frame contains its credentials when it fails."""
         headers = {"User-Agent": self.settings.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
         if self.authenticator is not None:
             headers |= await authorization(self.authenticator, name="", host=host_of(url))
@@ -188,7 +188,7 @@ class GraphQLClient:
         )
 
     async def _body_of(self, response: httpx.Response) -> bytes:
-        """Read the body, decompressed in small steps: httpx would do it in one, however much a few bytes grow to."""
+        """Read the body, decompressed in small steps: httpx would do it in one step of unbounded size."""
         body, gunzip = bytearray(), _gunzip_for(response)
         limit = StallLimit(self.options.stall_seconds, self.options.stall_bytes)
         async with aclosing(pieces_of(response, limit)) as pieces:
@@ -204,7 +204,7 @@ class GraphQLClient:
         return bytes(body)
 
     def _keep_pace(self, response: httpx.Response) -> None:
-        """Have all tasks of this client wait if the server says that its limit is used up."""
+        """Make all tasks of this client wait if the server's limit is used up."""
         if response.headers.get("ratelimit-remaining") == "0" or response.status_code == 429:
             reset = parse_retry_after(response.headers.get("ratelimit-reset"), time.time())
             if reset is not None:
@@ -212,7 +212,7 @@ class GraphQLClient:
 
 
 def _took_too_long(failure: RequestFailed) -> bool:
-    """Return whether a smaller answer may be delivered in time, where this one was not."""
+    """Return whether a smaller response may be delivered in time."""
     is_status = isinstance(failure.error, ApiError) and failure.error.status in TIMED_OUT
     return is_status or isinstance(failure.__cause__, httpx.ReadTimeout)
 

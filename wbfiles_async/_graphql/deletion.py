@@ -1,4 +1,4 @@
-"""Deletes files of one or more runs in batches, and looks for them if the server's answer does not confirm."""
+"""Deletes files of one or more runs in batches, and looks them up if the response does not confirm it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from wbfiles_async.errors import (
 )
 
 FAILURES_KEPT: Final = 1000
-"""Failures a report lists; it counts them all."""
+"""Maximum failures in a report, which counts them all."""
 
 BATCHES_AT_ONCE: Final = 4
-"""Simultaneous mutations: hides the latency, and is no burden to the server's database."""
+"""Simultaneous mutations: enough to hide the latency, few enough for the server's database."""
 
 
 @attrs.frozen
@@ -46,9 +46,9 @@ class _Outcome:
     """The result of a batch.
 
     Attributes:
-        left: The files that are, or may be, still there.
-        error: Why.
-        final: Whether other batches would fare the same.
+        left: The files that exist or may exist.
+        error: The reason.
+        final: Whether other batches would fail in the same way.
     """
 
     left: Sequence[FileOfRun] = ()
@@ -58,11 +58,11 @@ class _Outcome:
 
 @attrs.define(eq=False)
 class Deletion:
-    """One deletion of files, all of one project.
+    """A deletion of files of one project.
 
-    A mutation whose answer got lost may have been carried out. It is never just sent again: the files are looked
-    for first, by their names, and what has gone counts as deleted, whoever deleted it, also with its run. A file that
-    got the name of a deleted one meanwhile has another id and is left alone.
+    A mutation whose response is lost may have been executed. It is never simply sent again: the files are first
+    looked up by name, and missing ones count as deleted, whoever deleted them, also with their run. A new file with
+    the name of a deleted one has another id and is left alone.
 
     A batch holds files of several runs. If the server refuses one, the files of each run are sent by themselves.
 
@@ -71,7 +71,7 @@ class Deletion:
         options: How long a batch may keep failing.
         clock: The time.
         where: The run or the project that the files belong to, for messages.
-        on_result: Called with the result of each file.
+        on_result: Called with each file's result.
     """
 
     _api: WandbApi
@@ -89,8 +89,8 @@ class Deletion:
         """Delete one file.
 
         Raises:
-            ApiError: The server refuses, or says that it did and did not.
-            WBFilesError: What else kept it from being deleted.
+            ApiError: The server refuses, or reports success without deleting it.
+            WBFilesError: Any other failure.
         """
         outcome = await self._delete([file])
         if outcome.error is not None:
@@ -101,7 +101,7 @@ class Deletion:
         for batch in pending.batches():
             for each in batch:
                 self._account(each, "planned")
-            await anyio.lowlevel.checkpoint()  # the files may be millions, and others want the loop too
+            await anyio.lowlevel.checkpoint()  # there may be millions of files, and other tasks need the event loop
         return self._report(0.0)
 
     async def carry_out(self, pending: PendingDeletions) -> DeletionReport:
@@ -120,7 +120,7 @@ class Deletion:
             for _ in range(BATCHES_AT_ONCE):
                 group.start_soon(self._work, batches)
         stopped_by = self._stopped_by
-        for batch in batches:  # none where it was not stopped
+        for batch in batches:  # none if it was not stopped
             for each in batch:
                 self._account(each, "failed", stopped_by)
         report = self._report(self._clock.monotonic() - began)
@@ -162,7 +162,7 @@ class Deletion:
             error = error or outcome.error
             if outcome.final:
                 return _Outcome([*left, *chain.from_iterable(parts)], outcome.error, final=True)
-            self._api.mixes_runs = False  # since it takes those of one run
+            self._api.mixes_runs = False  # since it accepts those of one run
         return _Outcome(left, error)
 
     async def _delete(self, batch: Sequence[FileOfRun]) -> _Outcome:
@@ -175,14 +175,14 @@ class Deletion:
                     carried_out = True
                     check_deleted(answer)
                     return _Outcome()
-                except RateLimitedError:  # was not begun, and has been waited for long enough
+                except RateLimitedError:  # was not started, and the time is up
                     raise
                 except (TransferError, ApiError) as error:
                     doubt = error
                 before, left = left, await self._still_there(left)
                 if not left:
                     return _Outcome()
-                if len(left) < len(before):  # one that has gone may have been what kept the others
+                if len(left) < len(before):  # a missing file may have been the reason for the others
                     continue
                 if carried_out:
                     return _Outcome(left, doubt)
@@ -206,10 +206,10 @@ class Deletion:
         return await api.ask(DELETE_FILES_WITHOUT_PROJECT, ids, repeat=False)
 
     async def _still_there(self, files: Sequence[FileOfRun]) -> list[FileOfRun]:
-        """Look for files by their names.
+        """Look files up by their names.
 
         Raises:
-            RunNotFoundError: The project is not there any more, or not visible.
+            RunNotFoundError: The project no longer exists, or is not visible.
             ApiError: The server fails.
         """
         names = tuple(dict.fromkeys(each.file.name for each in files))
@@ -224,7 +224,7 @@ class Deletion:
                 there.update((run.path, file.id) for file in page)
         if not seen.issuperset(resolved.values()):  # a run was deleted meanwhile, and its files with it
             project = ProjectPath(files[0].run.entity, files[0].run.project)
-            await self._api.count_runs(project, "{}")  # fails if it is the project that cannot be seen
+            await self._api.count_runs(project, "{}")  # raises if the project is not visible
         return [each for each in files if (resolved[each.run], each.file.id) in there]
 
     def _account(self, each: FileOfRun, status: FileStatus, error: WBFilesError | None = None) -> None:
@@ -254,11 +254,11 @@ class Deletion:
 
 
 NAMES_SHOWN = 5
-"""Files that the message of an incomplete deletion names; the report holds more."""
+"""Maximum files in the message of an incomplete deletion; the report has more."""
 
 
 def _is_refusal(outcome: _Outcome) -> bool:
-    """Return whether the server understood a mutation and did not carry it out, nor would another time."""
+    """Return whether the server refused a mutation permanently."""
     error = outcome.error
     return outcome.final and isinstance(error, ApiError) and not isinstance(error, RateLimitedError)
 

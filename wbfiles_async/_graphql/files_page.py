@@ -1,6 +1,6 @@
-"""Read one page of a run's files as the server sends it. Performs no I/O, and knows of no other page.
+"""Parses one page of a run's files. Performs no I/O, and knows no other pages.
 
-Servers in the wild send numbers as strings and null anywhere; what is usable is used, the rest is counted.
+Real servers send numbers as strings, and null anywhere; usable entries are used, the others are counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FilesPage:
         files: The files, in the server's order.
         end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
         has_next: Whether the server says that there are more.
-        file_count: All files of the run, whatever was requested.
+        file_count: The number of all files of the run.
         project_id: The project's number, which deletions need.
         skipped: Entries that could not be read as a file.
     """
@@ -40,7 +40,7 @@ class FilesPage:
 def parse_files_page(data: Mapping[str, object], *, run: RunPath) -> FilesPage:
     """Read the data of a `RUN_FILES` answer.
 
-    Entries that the server makes up for names that do not exist are left out.
+    Placeholders of the server for names that do not exist are skipped.
 
     Raises:
         RunNotFoundError: The server knows no such run or project, or does not show it.
@@ -56,13 +56,13 @@ def parse_files_page(data: Mapping[str, object], *, run: RunPath) -> FilesPage:
 
 
 def read_files(run: Mapping[str, object], *, project_id: int | None) -> FilesPage:
-    """Read the page of files that an answer holds of one run."""
+    """Parse the page of files of one run in a response."""
     files = mapping(run.get("files"))
     page_info = mapping(files.get("pageInfo"))
     listed = files.get("edges")
     edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
     read = [parse_file_attributes(edge.get("node")) for edge in edges]
-    # W&B's client pages with the last edge's cursor, so that is the one all servers get right.
+    # W&B's client pages with the last edge's cursor, so all servers support that one.
     cursor = text(edges[-1].get("cursor")) if edges else None
     return FilesPage(
         files=tuple(file for file in read if file is not None and not _is_placeholder(file)),
@@ -75,9 +75,9 @@ def read_files(run: Mapping[str, object], *, project_id: int | None) -> FilesPag
 
 
 def parse_file_attributes(node: object) -> FileAttributes | None:
-    """Read the server's dictionary of one file, in its own spelling or in snake case.
+    """Parse the server's dictionary of one file, in camel or snake case.
 
-    Keys that are missing, unknown or of the wrong kind do no harm.
+    Missing, unknown or invalid keys are ignored.
 
     Returns:
         ``None`` if it is no dictionary or has no name.
@@ -91,7 +91,7 @@ def read_attributes(given: Mapping[str, object]) -> FileAttributes:
     identity, name = given.get("id"), given.get("name")
     return FileAttributes(
         id=str(identity) if isinstance(identity, int) else text(identity) or "",
-        name=name if isinstance(name, str) else "",  # not `text`: one that cannot be written is refused, not left out
+        name=name if isinstance(name, str) else "",  # not `text`: an invalid name is refused, not skipped
         url=text(given.get("url")),
         direct_url=text(given.get("directUrl", given.get("direct_url"))),
         size_bytes=whole_number(given.get("sizeBytes", given.get("size_bytes"))),

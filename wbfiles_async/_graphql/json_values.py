@@ -1,6 +1,6 @@
-"""Read single values of a server's JSON, which may be of any kind. Performs no I/O, and never raises.
+"""Parses single values of a server's JSON, which may be of any type. Performs no I/O, and never raises.
 
-Servers in the wild send numbers as strings and null anywhere; what is usable is used.
+Real servers send numbers as strings, and null anywhere; usable values are used.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _PROJECT_ID = re.compile(rb"ProjectInternalId:([0-9]{1,19})")
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """Return an object; an empty one for all else."""
+    """Return an object; an empty one for anything else."""
     return value if isinstance(value, (dict, Mapping)) else {}  # dict first: that check is quick
 
 
 def text(value: object) -> str | None:
-    r"""Return a text; ``None`` for all else, where it is empty, and where it holds half a character.
+    r"""Return a text; ``None`` for anything else, an empty text, or one with a lone surrogate.
 
-    JSON can say ``"\ud800"``, which no request, file or terminal takes.
+    JSON can express ``"\ud800"``, which no request, file or terminal accepts.
     """
     if not isinstance(value, str) or not value:
         return None
@@ -32,7 +32,7 @@ def text(value: object) -> str | None:
 
 
 def whole_number(value: object) -> int | None:
-    """Return a number of 0 or more that 63 bits hold, given as a number or as its digits."""
+    """Return a non-negative number of up to 63 bits, given as a number or as digits."""
     number = -1
     if isinstance(value, str):
         number = int(value) if _WHOLE_NUMBER.fullmatch(value) else -1

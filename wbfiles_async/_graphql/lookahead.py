@@ -1,4 +1,4 @@
-"""Listings that follow one another, of which a few are begun ahead. Knows nothing of what is listed."""
+"""Starts a few of several consecutive listings ahead. Independent of what is listed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import anyio
 __all__ = ["Lookahead"]
 
 LISTINGS_AHEAD: Final = 4
-"""Listings that are requested concurrently: so that an API far away is no bottleneck, and none is flooded."""
+"""Concurrent listings: enough for a distant API, few enough not to flood one."""
 
 Items = TypeVar("Items")
 
 
 class Lookahead(Generic[Items]):
-    """Iterates over listings one after the other, while the first pages of the next few are requested.
+    """Iterates over listings one after the other, and requests the first pages of the next few.
 
     Args:
-        listings: The listings; each is begun when it is one of the next few.
+        listings: The listings; each starts when it is one of the next few.
     """
 
     def __init__(self, listings: Iterable[AsyncGenerator[Items]]) -> None:
@@ -43,7 +43,7 @@ class Lookahead(Generic[Items]):
             await begun.aclose()
 
     async def aclose(self) -> None:
-        """End the listings that were begun."""
+        """End the started listings."""
         while self._begun:
             await self._begun.popleft().aclose()
 
@@ -61,7 +61,7 @@ class _Begun(Generic[Items]):
         self.first: asyncio.Future[Items | None] = asyncio.ensure_future(anext(pages, None))
 
     async def aclose(self) -> None:
-        """End it; a request that is under way is cancelled."""
+        """End it, and cancel a request in progress."""
         self.first.cancel()
         with anyio.CancelScope(shield=True):
             await asyncio.gather(self.first, return_exceptions=True)

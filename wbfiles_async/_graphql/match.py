@@ -32,13 +32,13 @@ _SPELLINGS: Final = {spelling: _snake(key) for key in _KEYS for spelling in (_sn
 
 @attrs.frozen
 class Match:
-    """What a file must be like; all of it must hold.
+    """The required attributes of a file.
 
     Attributes:
-        name: The name to find, which the server can look for itself; ``None`` for any.
-        run_id: The run that is listed. W&B's documentation calls ``id`` that of the run, its server
-            returns the file's own; either is right.
-        wanted: Attribute, in snake case, and the value it must have.
+        name: The name to find, which the server can look up; ``None`` for any.
+        run_id: The listed run. In W&B's documentation ``id`` is that of the run, but its server returns the file's
+            own; both are accepted.
+        wanted: The required values by attribute, in snake case.
     """
 
     name: str | None
@@ -72,12 +72,12 @@ class Match:
 
 
 def parse_match(match: Mapping[str, object], *, run_id: str | None) -> Match:
-    """Read a dictionary of one or more attributes, each in snake or in camel case.
+    """Parse a dictionary of one or more attributes, each in snake or camel case.
 
     Args:
-        match: Attribute and value. ``sizeBytes`` may be given as digits, ``md5`` in hexadecimal; of signed
-            URLs the place counts and not the signature, which is another one in each listing.
-        run_id: The run that is listed, where one is.
+        match: Values by attribute. ``sizeBytes`` may be digits, ``md5`` hexadecimal; signed URLs are compared
+            without their signature, which differs in each listing.
+        run_id: The listed run, if any.
 
     Raises:
         ConfigurationError: The dictionary is empty, or has a key or a value that no file can have.

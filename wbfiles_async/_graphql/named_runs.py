@@ -1,4 +1,4 @@
-"""Runs that are given by their paths, listed many at a time."""
+"""Lists runs given by their paths, many per request."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _ORDER = "+created_at"
 class NamedRuns:
     """Lists runs with the first of their files: those of one project together, by a filter on their names.
 
-    A run that such a request does not list is returned without files, to be listed by itself: it may be missing, which
-    is then noticed; the server may not know the filter; or the request failed.
+    A run that such a request does not list is returned without files, to be listed separately: it may be missing,
+    which is then detected; the server may not support the filter; or the request failed.
     """
 
     _api: WandbApi
@@ -40,7 +40,7 @@ class NamedRuns:
     _urls: bool = attrs.field(default=True, alias="urls")
 
     async def pages(self, runs: Iterable[RunPath]) -> AsyncGenerator[Sequence[ListedRun]]:
-        """Yield the runs, each once and those of a project in the given order; the next page is requested ahead.
+        """Yield the runs, each once and those of a project in the given order; the next page is prefetched.
 
         Args:
             runs: Their paths, entities known.
@@ -67,7 +67,7 @@ class NamedRuns:
             try:
                 found = await self._find(batch)
             except (RunNotFoundError, PermissionDeniedError):
-                pass  # each run's own request says the same of it
+                pass  # each run's own request reports the same error
             except ApiError as error:
                 self._api.finds_runs = is_transient(error.status)
                 log.info("%s does not list runs by their names, listing each by itself: %s", batch[0].project, error)
@@ -77,7 +77,7 @@ class NamedRuns:
         """List runs of one project.
 
         Raises:
-            ApiError: The server does not know the filter; also if it lists runs that were not asked for.
+            ApiError: The server does not support the filter; also if it lists other runs than requested.
         """
         walk = RunPages(
             ProjectPath(batch[0].entity, batch[0].project),
@@ -99,7 +99,7 @@ class NamedRuns:
 
 
 def _batches(runs: Iterable[RunPath]) -> Iterator[Sequence[RunPath]]:
-    """Yield the runs, each once: as many of one project as one request lists, the projects as they come first."""
+    """Yield batches of distinct runs of one project for one request each, projects in order of first appearance."""
     projects: dict[tuple[str, str], dict[RunPath, None]] = defaultdict(dict)
     for path in runs:
         projects[path.entity, path.project][path] = None

@@ -1,4 +1,4 @@
-"""Walk through the pages of a listing, and notice a server that leads in circles. Performs no I/O."""
+"""Follows the pages of a listing, and detects circular pages. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wbfiles_async.errors import ApiError
 
 __all__ = ["Pages", "ProjectPages", "RunPages", "Walk"]
 
-# A file or a run shows up twice when others are added or removed while we page, and then near to its first
-# place. Remembering the ids of a million files would take 100 MB; this many take 1 MB.
+# A file or run appears twice if others are added or removed while paging, and then close to its first position. The
+# ids of a million files would take 100 MB; this many take 1 MB.
 _REMEMBERED_IDS: Final = 10_000
-# Every page brings something, but for a few while things are removed; the server's count may be out of date.
+# Every page has new items, except a few while items are removed; the server's count may be outdated.
 _SPARE_PAGES: Final = 1_000
 _MOST_BARREN_PAGES: Final = 100
 # For a server that does not count: a run of ten million files at one file a page.
@@ -27,7 +27,7 @@ _MOST_PAGES_UNCOUNTED: Final = 10_000_000
 
 
 class _AnyPage(Protocol):
-    """What the pages of all listings say."""
+    """The common interface of pages."""
 
     @property
     def end_cursor(self) -> str | None:
@@ -51,14 +51,14 @@ Item = TypeVar("Item")
 
 @attrs.define
 class Walk(ABC, Generic[Page, Item]):
-    """A walk through one listing, whatever it lists.
+    """A walk through one listing of any kind.
 
     Query with `variables` and pass each page to `accept`, until `done`.
 
     Attributes:
-        per_page: Items to request at a time; may be changed in between.
+        per_page: Items per request; may be changed in between.
         done: Whether all pages have been accepted.
-        unreadable: What an entry that is left out is called, for messages.
+        unreadable: The name of skipped entries, for messages.
     """
 
     unreadable: ClassVar[str]
@@ -66,7 +66,7 @@ class Walk(ABC, Generic[Page, Item]):
     per_page: int = attrs.field(kw_only=True)
     done: bool = attrs.field(default=False, init=False)
     _cursor: str | None = attrs.field(default=None, init=False)
-    # One short text a page: a megabyte for a million files at the usual page size.
+    # One short text per page: a megabyte for a million files at the usual page size.
     _cursors: set[str] = attrs.field(factory=set, init=False, repr=False)
     _pages: int = attrs.field(default=0, init=False)
     _listed: int = attrs.field(default=0, init=False)
@@ -81,11 +81,11 @@ class Walk(ABC, Generic[Page, Item]):
 
     @abstractmethod
     def _items(self, page: Page) -> Iterable[tuple[str, Item]]:
-        """Return a page's items, each with what identifies it."""
+        """Return a page's items with their identities."""
 
     @abstractmethod
     def _count(self, page: Page) -> int | None:
-        """Return the number of the items of all pages, as far as the server states it."""
+        """Return the number of items of all pages, if the server states it."""
 
     @abstractmethod
     def variables(self) -> dict[str, object]:
@@ -93,18 +93,18 @@ class Walk(ABC, Generic[Page, Item]):
 
     @property
     def size(self) -> int:
-        """Items to request at a time."""
+        """Items per request."""
         return self.per_page
 
     def shrink(self, size: int) -> None:
-        """Request at most so many items at a time from now on."""
+        """Limit the items per request from now on."""
         self.per_page = min(self.per_page, size)
 
     def accept(self, page: Page) -> tuple[Item, ...]:
-        """Take the requested page, and return its items without those seen shortly before.
+        """Accept the requested page, and return its items without recent duplicates.
 
         Raises:
-            ApiError: The server says that there are more pages but gives no way to them.
+            ApiError: The server states that there are more pages but gives no usable cursor.
         """
         self._pages += 1
         fresh = tuple(item for identity, item in self._items(page) if self._is_new(identity))
@@ -148,7 +148,7 @@ class Pages(Walk[FilesPage, FileAttributes]):
         run: The run, its entity known.
         names: Only the files of these names.
         pattern: Only the files whose names are LIKE this; not together with ``names``.
-        urls: Whether their URLs are wanted.
+        urls: Whether their URLs are needed.
     """
 
     unreadable = "files without a name"
@@ -175,7 +175,7 @@ class Pages(Walk[FilesPage, FileAttributes]):
 
     @property
     def missing(self) -> int:
-        """Files that the server counts and did not list, after the last page; 0 if not all were requested."""
+        """Files that the server counted but did not list, after the last page; 0 if not all were requested."""
         if not self.done or self._counted is None or self.names or self.pattern is not None:
             return 0
         return max(0, self._counted - self._listed)
@@ -193,17 +193,17 @@ class Pages(Walk[FilesPage, FileAttributes]):
 
 @attrs.define
 class RunPages(Walk[RunsPage, ListedRun]):
-    """A walk through the runs of one project, by the query `RUNS`, or `RUNS_WITH_FILES` where files are wanted.
+    """A walk through the runs of one project, by the query `RUNS`, or `RUNS_WITH_FILES` if files are needed.
 
     Attributes:
         project: The project, its entity known.
-        filters: Which runs, as JSON.
-        order: In which order.
-        files_each: Files to request with each run; 0 for the runs alone. May be changed in between.
+        filters: The filters, as JSON.
+        order: The order.
+        files_each: Files to request with each run; 0 for only the runs. May be changed in between.
         names: Only the files of these names.
         pattern: Only the files whose names are LIKE this; not together with ``names``.
-        urls: Whether the files' URLs are wanted.
-        counts: Whether the number of each run's files is wanted, where no files are.
+        urls: Whether the files' URLs are needed.
+        counts: Whether the number of each run's files is needed, without the files.
     """
 
     unreadable = "runs without an id"
@@ -222,11 +222,11 @@ class RunPages(Walk[RunsPage, ListedRun]):
 
     @property
     def size(self) -> int:
-        """Runs to request at a time, or files where those are wanted."""
+        """Runs per request, or files if those are requested."""
         return self.per_page * max(1, self.files_each)
 
     def shrink(self, size: int) -> None:
-        """Request at most so many runs or files at a time from now on."""
+        """Limit the runs or files per request from now on."""
         self.per_page = min(self.per_page, size)
         self.files_each = min(self.files_each, max(1, size // self.per_page))
 

@@ -1,4 +1,4 @@
-"""Derive a file's place in its bucket from its signed URL. Performs no I/O."""
+"""Derives a file's bucket and key from its signed URL. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from wbfiles_async._urls import is_fetchable
 
 __all__ = ["path_uri"]
 
-# The greedy bucket takes what looks like an endpoint too (a bucket may be called `logs.s3.archive`).
-# Access points, Outposts and website endpoints name no bucket and are left out.
+# The greedy bucket also matches text that looks like an endpoint (a bucket may be called `logs.s3.archive`).
+# Access points, Outposts and website endpoints name no bucket and are excluded.
 # Source: Amazon S3 User Guide, "Virtual hosting of buckets", and the endpoint rules of botocore 1.43.
 _HOST = re.compile(
     r"""
@@ -25,15 +25,15 @@ _HOST = re.compile(
     """,
     re.VERBOSE,
 )
-# As lenient as the oldest buckets of us-east-1 are.
+# As lenient as the names of the oldest buckets in us-east-1.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
 def path_uri(url: str | None, direct_url: str | None) -> str:
-    """Return the place of the file: ``s3://bucket/key``, a reference's own address, or ``""`` if unknown.
+    """Return the URI of the file: ``s3://bucket/key``, a reference's own URI, or ``""`` if unknown.
 
     Args:
-        url: The file's address on the API's host.
+        url: The file's URL on the API's host.
         direct_url: The file's signed URL; equal to ``url`` for a reference file.
     """
     if not direct_url:

@@ -1,4 +1,4 @@
-"""Keeps which files are to be deleted, in little memory. Performs no I/O."""
+"""Stores the files to delete in little memory. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 
 __all__ = ["BATCH", "FileOfRun", "PendingDeletions"]
 
-# Files that one mutation deletes. Enough to make the request cheap beside the work, and few enough that a
-# server which takes 0.1 s for each is done before the API's time-out. W&B states no limit.
+# Files per mutation: enough that the request's overhead is small, and few enough that a server with 0.1 s per file
+# finishes before the API's timeout. W&B states no limit.
 BATCH: Final = 100
 _FASTEST: Final = 1
 
 
 @attrs.frozen
 class FileOfRun:
-    """A file, and the run it belongs to.
+    """A file and its run.
 
     Attributes:
         run: The run.
-        file: What the server says of the file.
+        file: The file's attributes.
     """
 
     run: RunPath
@@ -33,7 +33,7 @@ class FileOfRun:
 
 
 class PendingDeletions:
-    """The files of one project to delete: what the server and a report need of each, compressed batch by batch.
+    """The files of one project to delete: the attributes that the server and a report need, compressed batch by batch.
 
     A million files take 10 to 50 MB; their attributes, with the signed URLs, would take two thousand.
 
@@ -41,9 +41,9 @@ class PendingDeletions:
         project: The project.
 
     Attributes:
-        files: How many.
-        bytes: Their length together, as far as it is known.
-        runs: How many runs they belong to, if the files of a run are added one after the other.
+        files: Their number.
+        bytes: Their total length, as far as known.
+        runs: The number of their runs, if the files of a run are added consecutively.
     """
 
     def __init__(self, project: ProjectPath) -> None:
@@ -67,14 +67,14 @@ class PendingDeletions:
                 self._open.clear()
 
     def batches(self) -> Iterator[list[FileOfRun]]:
-        """Iterate over the files, at most `BATCH` at a time, in the order of the listing."""
+        """Iterate over batches of up to `BATCH` files, in the order of the listing."""
         for packed in self._packed:
             yield [self._file(*each) for each in json.loads(zlib.decompress(packed))]
         if self._open:
             yield [self._file(*each) for each in self._open]
 
     def __iter__(self) -> Iterator[FileOfRun]:
-        """Iterate over the files; of their attributes, id, name and size are known."""
+        """Iterate over the files, with only id, name and size."""
         for batch in self.batches():
             yield from batch
 

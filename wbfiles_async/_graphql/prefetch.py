@@ -1,4 +1,4 @@
-"""Pages that are requested while the ones before are used. Knows nothing of what is listed."""
+"""Prefetches pages. Independent of what is listed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Items = TypeVar("Items")
 async def prefetch(
     ask: Callable[[], Awaitable[Page]], accept: Callable[[Page], Items], is_done: Callable[[], bool]
 ) -> AsyncGenerator[Items]:
-    """Yield page after page; the next one is requested while one is used, and no more than that one.
+    """Yield page after page; exactly one page is prefetched.
 
     Args:
         ask: Requests the next page.
-        accept: Takes a page, so that ``ask`` requests the one after it, and returns what it holds.
-        is_done: Returns whether the page that was accepted is the last.
+        accept: Accepts a page, so that ``ask`` requests the next one, and returns its contents.
+        is_done: Returns whether the accepted page is the last.
     """
     under_way = asyncio.ensure_future(ask())
     try:

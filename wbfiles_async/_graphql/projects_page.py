@@ -1,4 +1,4 @@
-"""Read one page of an entity's projects as the server sends it. Performs no I/O, and knows of no other page."""
+"""Parses one page of an entity's projects. Performs no I/O, and knows no other pages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def parse_projects_page(data: Mapping[str, object], *, entity: str) -> ProjectsP
     listed = models.get("edges")
     edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
     read = [_listed_project(mapping(edge.get("node")), entity) for edge in edges]
-    # As for files: the last edge's cursor, where the server gives one. W&B's client pages projects with endCursor.
+    # As for files: the last edge's cursor, if the server gives one. W&B's client pages projects with endCursor.
     cursor = text(edges[-1].get("cursor")) if edges else None
     return ProjectsPage(
         projects=tuple(project for project in read if project is not None),

@@ -1,6 +1,6 @@
-"""The queries that are sent to W&B's API, as texts. Performs no I/O.
+"""The text of the queries to W&B's API. Performs no I/O.
 
-Operations carry the names that W&B's own client gives them, since servers and their operators sort by those.
+Operations have the names of W&B's own client, since servers and their operators distinguish them by those.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ query RunFiles($project: String!, $entity: String!, $name: String!, $fileCursor:
 }
 """
 
-# What is only counted, planned or deleted needs no signed URLs, which are most of an answer and most of its work.
+# Counting, planning and deleting need no signed URLs, which are most of a response and of the server's work.
 RUN_FILE_SIZES: Final = RUN_FILES.replace(" url directUrl", "")
 
 PROJECTS: Final = """\
@@ -62,7 +62,7 @@ query Run($project: String!, $entity: String!, $name: String!) {
 }
 """
 
-# W&B's client requests much more of each run by "Runs"; this is what we show of one.
+# W&B's client requests many more fields by "Runs"; these are the ones that we show.
 RUNS: Final = """\
 query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
            $filters: JSONString) {
@@ -76,10 +76,10 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int =
 }
 """
 
-# With the number of each run's files, by which runs are divided among workers.
+# With the number of each run's files, to divide runs among workers.
 RUNS_WITH_FILE_COUNTS: Final = RUNS.replace(" createdAt", " createdAt fileCount")
 
-# The first page of each run's files is included, so that runs of few files cost no request of their own.
+# Includes the first page of each run's files, so that small runs need no further request.
 RUNS_WITH_FILES: Final = """\
 query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
            $filters: JSONString, $fileLimit: Int = 50, $fileNames: [String] = [], $pattern: String) {
@@ -103,7 +103,7 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int =
 }
 """
 
-# With the number of each run's files, by which an incomplete listing is noticed.
+# With the number of each run's files, to detect an incomplete listing.
 RUNS_WITH_FILE_SIZES: Final = RUNS_WITH_FILES.replace(" url directUrl", "").replace(
     " createdAt", " createdAt fileCount"
 )
@@ -120,7 +120,7 @@ mutation deleteFiles($files: [ID!]!, $projectId: Int) {
 }
 """
 
-# For servers from before `projectId`, which refuse the argument.
+# For older servers, which refuse the argument `projectId`.
 DELETE_FILES_WITHOUT_PROJECT: Final = """\
 mutation deleteFiles($files: [ID!]!) {
   deleteFiles(input: {files: $files}) { success }
@@ -137,7 +137,7 @@ mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $fil
 }
 """
 
-# A store tells W&B's cloud by itself of what it was given; other servers know nothing of it before this.
+# W&B's cloud is notified by its store; other servers list an upload only after this.
 MARK_RUN_FILES_UPLOADED: Final = """\
 mutation MarkRunFilesUploaded($entity: String!, $project: String!, $run: String!, $files: [String!]!) {
   markRunFilesUploaded(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { success }

@@ -1,4 +1,4 @@
-"""Read the answers of W&B's GraphQL API: the data, or the right error. Performs no I/O."""
+"""Parses the responses of W&B's GraphQL API: the data, or the right error. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ __all__ = ["MAX_ANSWER_BYTES", "check_deleted", "parse_answer", "parse_entities"
 
 # A page of a thousand files with their signed URLs has about 3 MB.
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-# What is parsed may take thirty times the body (`{},` is three bytes, and then 72), and the body a thousand times what
-# was sent compressed. A file of a listing makes 12 values; a million take 130 MB, without their texts. Python
-# itself bounds the depth.
+# Parsed values may take thirty times the body (`{},` is three bytes, then 72), and the body a thousand times its
+# compressed size. A listed file has 12 values; a million values take 130 MB, without their texts. Python itself
+# bounds the depth.
 _MOST_VALUES: Final = 1_000_000
-# No number that means anything here has more than 64 bits; converting takes time with the square of the digits.
+# No meaningful number has more than 64 bits; conversion takes quadratic time.
 _LONGEST_INTEGER: Final = 20  # characters
 _MOST_MESSAGES: Final = 10
 _LONGEST_MESSAGE: Final = 500  # characters
-# More than `clean` reads, so that it is the one to cut.
+# More than `clean` reads, so that `clean` truncates.
 _LONGEST_PLAIN: Final = 100_000  # bytes
 _LONGEST_SUM: Final = 2000  # characters
 
 
 def parse_answer(status: int, body: bytes, *, host: str, retry_after: float | None = None) -> dict[str, object]:
-    """Return the ``data`` of a GraphQL answer.
+    """Return the ``data`` of a GraphQL response.
 
-    Data that comes with an error is never taken for the whole.
+    Data with errors is never returned.
 
     Args:
         status: The HTTP status.
         body: The whole body.
         host: The server's host, for messages.
-        retry_after: Seconds that the answer's headers ask to wait, for `RateLimitedError`.
+        retry_after: Seconds to wait according to the headers, for `RateLimitedError`.
 
     Raises:
         AuthenticationError: Status 401.
         PermissionDeniedError: Status 403.
         RateLimitedError: Status 429.
-        ApiError: Any other status but success, an error in the answer, or no GraphQL answer at all.
+        ApiError: Any other failure status, an error in the response, or no GraphQL response.
     """
     answer, flaw = _decode(body)
     messages = _messages(answer)
@@ -64,10 +64,10 @@ def parse_answer(status: int, body: bytes, *, host: str, retry_after: float | No
 
 
 def check_deleted(data: dict[str, object]) -> None:
-    """Check the answer to a deletion.
+    """Check the response to a deletion.
 
     Raises:
-        ApiError: The server does not say that it succeeded.
+        ApiError: The server does not confirm success.
     """
     outcome = data.get("deleteFiles")
     if not isinstance(outcome, dict) or outcome.get("success") is not True:
@@ -98,12 +98,12 @@ def parse_entities(data: dict[str, object]) -> list[str]:
 
 
 def _decode(body: bytes) -> tuple[dict[str, object], str]:
-    """Return the answer and ``""``, or an empty one and what is wrong with the body."""
+    """Return the response and ``""``, or an empty one and what is wrong with the body."""
     if len(body) > MAX_ANSWER_BYTES:
         return {}, f"more than {MAX_ANSWER_BYTES} bytes"
     if is_markup(body):
         return {}, f"{described_page(body)} instead of JSON: a proxy or a login page answered, or base_url is wrong"
-    # Each value but the first follows one of these; where they stand in texts too, that is too much by as many.
+    # Each value but the first follows one of these; those in texts are counted, too.
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
         return {}, f"more than {_MOST_VALUES:,} values: base_url may be wrong, or per_page too large"
     try:
@@ -122,7 +122,7 @@ def _integer(digits: str) -> int | float:
 
 
 def _messages(answer: dict[str, object]) -> tuple[str, ...]:
-    """Return the texts of all errors in an answer, each of them in any shape W&B's servers give it."""
+    """Return the messages of all errors in a response, in any format of W&B's servers."""
     found: list[object] = []
     for key in ("errors", "error"):
         value = answer.get(key)
@@ -138,7 +138,7 @@ def _messages(answer: dict[str, object]) -> tuple[str, ...]:
 
 
 def _plain_message(body: bytes) -> tuple[str, ...]:
-    """Return what a refusal says that is not the API's own but that of something before it."""
+    """Return the message of a refusal that does not come from the API but from something in front of it."""
     if is_markup(body):
         return (described_page(body),)
     said = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)

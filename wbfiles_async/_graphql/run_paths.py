@@ -1,4 +1,4 @@
-"""Read what a user gives to name a run or a project. Performs no I/O, and knows no default entity."""
+"""Parses paths and URLs of runs and projects. Performs no I/O, and knows no default entity."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PROJECT_FORMS = "use entity/project, project, or the URL of the project's page"
 
 _LONGEST_SHOWN = 200  # characters
 
-# Where the pages of W&B's cloud are: host -> path before the entity.
+# The pages of W&B's cloud: host -> path before the entity.
 _CLOUD_PAGES = {"wandb.ai": "", "www.wandb.ai": "", "forge.coreweave.com": "/wandb"}
 _CLOUD_API = "https://api.wandb.ai"
 
 # Tabs of a project that show its runs.
 _PROJECT_TABS = frozenset({"overview", "runs", "table", "workspace"})
-# What else has a page below that of a project: part of the path -> what the page shows.
+# Other pages below that of a project: part of the path -> what the page shows.
 _OTHER_PAGES = {
     "artifacts": "an artifact, or the project's artifacts",
     "automations": "the project's automations",
@@ -34,7 +34,7 @@ _OTHER_PAGES = {
     "sweeps": "a sweep, or the project's sweeps",
     "weave": "the project's traces",
 }
-# What W&B calls these in the filters of runs.
+# Their names in W&B's filters of runs.
 _FILTERS = {"groups": "group", "sweeps": "sweep"}
 
 # W&B forbids these in the names of projects, and ":" "#" "?" "/" in the ids of runs.
@@ -42,17 +42,17 @@ _FORBIDDEN = frozenset("/\\#?%:")
 
 
 def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str | None) -> RunPath:
-    """Return the run that a path or the URL of a run's page names.
+    """Parse a path or the URL of a run's page.
 
-    A path is read as ``wandb.Api().run`` reads it: also ``project/runs/run_id``, ``/runs/run_id``,
+    A path is parsed as by ``wandb.Api().run``: also ``project/runs/run_id``, ``/runs/run_id``,
     ``entity/project:run_id`` and ``project:run_id``. Of a URL, the tab (``/files``, ``/logs``), the query and
     the fragment are ignored; what is below, such as the page of a file, is refused.
 
     Args:
-        path: What the user gave.
+        path: The user's argument.
         base_url: The configured server; only URLs of its pages are accepted.
-        entity: Stands in for a missing entity; where it is missing too, the result's entity is empty.
-        project: Stands in for a missing project.
+        entity: Replaces a missing entity; if it is missing too, the result's entity is empty.
+        project: Replaces a missing project.
 
     Raises:
         ConfigurationError: It names no run, or the project is missing.
@@ -77,14 +77,14 @@ def parse_run_path(path: str, *, base_url: str, entity: str | None, project: str
 
 
 def parse_project_path(path: str | None, *, base_url: str, entity: str | None, project: str | None) -> ProjectPath:
-    """Return the project that a path or the URL of one of its pages names.
+    """Parse a path or the URL of a page as a project.
 
     Args:
         path: What the user gave: ``entity/project``, ``project``, either with ``/`` or ``/runs`` behind it, or a URL;
             ``None`` for the project of the settings.
         base_url: As for `parse_run_path`.
-        entity: Stands in for a missing entity; where it is missing too, the result's entity is empty.
-        project: Stands in for a missing path.
+        entity: Replaces a missing entity; if it is missing too, the result's entity is empty.
+        project: Replaces a missing path.
 
     Raises:
         ConfigurationError: It names no project.
@@ -101,7 +101,7 @@ def parse_project_path(path: str | None, *, base_url: str, entity: str | None, p
 
 
 def parse_entity(name: str) -> str:
-    """Return the name of a user or team, if it can be one.
+    """Validate the name of a user or team.
 
     Raises:
         ConfigurationError: It cannot.
@@ -116,19 +116,19 @@ def parse_entity(name: str) -> str:
 def possible_meanings(
     path: str, *, base_url: str, entity: str | None, project: str | None
 ) -> tuple[RunPath | ProjectPath, ...]:
-    """Return what a path that may name a run or a project can mean.
+    """Return the possible meanings of a path that may name a run or a project.
 
-    A URL is clear. A path with ``/`` or ``/runs`` behind it, of two parts at most, is that of a project. Two parts
-    without it can be ``project/run_id`` as well as ``entity/project``. All else is a run.
+    A URL is unambiguous. A path of at most two parts with ``/`` or ``/runs`` at its end is a project. Two parts
+    without it can be ``project/run_id`` or ``entity/project``. Anything else is a run.
 
     Args:
-        path: What the user gave.
+        path: The user's argument.
         base_url: As for `parse_run_path`.
         entity: As for `parse_run_path`.
         project: As for `parse_run_path`.
 
     Returns:
-        One, or two: first the run, and then the project that it is if there is no such run.
+        One, or two: first the run, then the project in case there is no such run.
 
     Raises:
         ConfigurationError: It names neither.
@@ -158,7 +158,7 @@ def split_file_page(path: str, *, base_url: str) -> tuple[str, str] | None:
     """Split the URL of the page of a run's file, or of a folder of them.
 
     Args:
-        path: What the user gave.
+        path: The user's argument.
         base_url: As for `parse_run_path`.
 
     Returns:
@@ -169,7 +169,7 @@ def split_file_page(path: str, *, base_url: str) -> tuple[str, str] | None:
     try:
         page = _read_page(path, base_url)
     except ValueError:
-        return None  # the next reader of the path explains it
+        return None  # the next parser of the path explains it
     return (f"{page.entity}/{page.project}/runs/{page.run_id}", page.file) if page.file else None
 
 
@@ -222,7 +222,7 @@ def _from_url(url: str, base_url: str) -> list[str]:
 
 @attrs.frozen
 class _Page:
-    """What the URL of a page names.
+    """The parsed URL of a page.
 
     Attributes:
         entity: User or team.
@@ -238,10 +238,10 @@ class _Page:
 
 
 def _read_page(url: str, base_url: str) -> _Page:
-    """Return what the URL of a page names.
+    """Parse the URL of a page.
 
     Raises:
-        ValueError: It shows something other than a project, a run, or a run's files.
+        ValueError: The page is not of a project, a run, or a run's files.
     """
     match _segments_of(url, base_url):
         case [_, "projects"]:
@@ -273,7 +273,7 @@ def _read_page(url: str, base_url: str) -> _Page:
 
 
 def _segments_of(url: str, base_url: str) -> list[str]:
-    """Return what a page's URL holds behind the place where the server's pages are: entity, project, and more."""
+    """Return the parts of a page's URL after the prefix of the server's pages: entity, project, and more."""
     if not url.isprintable() or " " in url:
         raise ValueError("it contains white space or control characters")
     given = urlsplit(url)
@@ -293,7 +293,7 @@ def _segments_of(url: str, base_url: str) -> list[str]:
 
 
 def _pages(base_url: str) -> dict[tuple[str, int | None], str]:
-    """Map host and port of each server whose pages are known to the path before the entity."""
+    """Map host and port of each known server to the path before the entity."""
     server = urlsplit(base_url)
     host, port = _host_and_port(server)
     hosts = [host]
@@ -314,7 +314,7 @@ def _host_and_port(url: SplitResult) -> tuple[str, int | None]:
 def _check(part: str) -> None:
     if not part:
         raise ValueError("a part of it is empty")
-    # Names of projects may have blanks inside.
+    # Names of projects may contain blanks.
     if not part.isprintable() or part != part.strip():
         raise ValueError("it contains white space or control characters")
     if part in (".", "..") or not _FORBIDDEN.isdisjoint(part):

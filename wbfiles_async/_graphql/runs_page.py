@@ -1,4 +1,4 @@
-"""Read one page of a project's runs as the server sends it. Performs no I/O, and knows of no other page."""
+"""Parses one page of a project's runs. Performs no I/O, and knows no other pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ListedRun:
         created_at: When it was made, as the server writes it.
         files: The first page of its files; ``None`` if none was requested.
         file_count: The number of its files, if it was requested.
-        part: Which of its files are meant; ``None`` for all.
+        part: The share of its files; ``None`` for all.
     """
 
     path: RunPath
@@ -38,7 +38,7 @@ class ListedRun:
     part: Share | None = None
 
     def meant(self, files: Sequence[FileAttributes]) -> Sequence[FileAttributes]:
-        """Return those of the run's files that are meant."""
+        """Return the files of the run's share."""
         if self.part is None:
             return files
         return [file for file in files if self.part.holds(f"{self.path.run_id}/{file.name}")]

@@ -11,25 +11,24 @@ import attrs
 __all__ = ["HUGE_FILES", "Share", "parse_share"]
 
 HUGE_FILES: Final = 10_000
-"""Files from which on a run is divided among all workers: it would keep one of them busy when the others are done."""
+"""Minimum files of a run that is divided among all workers, since it would keep one of them busy too long."""
 
 _SHARE: Final = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
 @attrs.frozen
 class Share:
-    """One of several equal shares. What is added or removed moves nothing else to another share.
+    """One of several equal shares. Adding or removing items moves no others.
 
     Attributes:
-        number: Which of them, from 0.
-        count: How many there are.
+        number: Its number, from 0. count: The number of shares.
     """
 
     number: int
     count: int
 
     def holds(self, name: str) -> bool:
-        """Return whether what has this name belongs to the share."""
+        """Return whether the item with this name belongs to the share."""
         digest = hashlib.md5(name.encode(errors="surrogatepass"), usedforsecurity=False).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.number
 
@@ -38,10 +37,10 @@ class Share:
 
 
 def parse_share(text: str) -> Share:
-    """Return a share given as ``I/N``, I from 0 to N-1.
+    """Parse a share ``I/N``, with I from 0 to N-1.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is invalid.
     """
     match = _SHARE.fullmatch(text.strip())
     if match is None or not int(match[1]) < int(match[2]):

@@ -1,4 +1,4 @@
-"""Read what W&B's API answers about uploads: where files go, whether the server is told of them. Performs no I/O."""
+"""Parses responses about uploads: URLs, and whether uploads must be marked. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wbfiles_async.errors import ApiError
 
 __all__ = ["check_marked", "parse_marks_uploads", "parse_upload_urls"]
 
-# RFC 9110 sections 5.1 and 5.5, without what only old servers send.
+# RFC 9110 sections 5.1 and 5.5, without obsolete forms.
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _FIELD_VALUE: Final = re.compile(r"[\x20-\x7e]{0,4000}")
-# What frames the request is ours to say.
+# We determine the framing of the request.
 _FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding", "upgrade"})
 
 
@@ -26,13 +26,13 @@ def parse_upload_urls(data: Mapping[str, object], *, run: RunPath, base_url: str
     Args:
         data: The data.
         run: The run, for messages.
-        base_url: Where the API is: URLs that begin with ``/`` are below it.
+        base_url: The API's URL: URLs that begin with ``/`` are below it.
 
     Returns:
-        Where to put which file, by name. Names that the server does not take are missing.
+        The upload targets by name. Names that the server refuses are missing.
 
     Raises:
-        ApiError: The server takes no files for this run, or answers with header fields that cannot be sent.
+        ApiError: The server accepts no files for this run, or states header fields that cannot be sent.
     """
     answer = mapping(data.get("createRunFiles"))
     if text(answer.get("runID")) is None:
@@ -65,7 +65,7 @@ def _header_fields(lines: list[object] | tuple[()], run: RunPath) -> Iterator[tu
 
 
 def parse_marks_uploads(data: Mapping[str, object]) -> bool:
-    """Return whether the server has the mutation by which it is told of uploaded files."""
+    """Return whether the server has the mutation that marks uploaded files."""
     features = mapping(data.get("serverInfo")).get("features")
     listed = map(mapping, features if isinstance(features, list) else ())
     return any(feature.get("name") == MARKS_UPLOADS and feature.get("isEnabled") is True for feature in listed)
@@ -75,7 +75,7 @@ def check_marked(data: Mapping[str, object]) -> None:
     """Check the answer to a `MARK_RUN_FILES_UPLOADED`.
 
     Raises:
-        ApiError: The server does not say that it succeeded.
+        ApiError: The server does not confirm success.
     """
     if mapping(data.get("markRunFilesUploaded")).get("success") is not True:
         raise ApiError("the server did not confirm that it knows of the uploaded files", status=200)

@@ -1,4 +1,4 @@
-"""What W&B's API does for an upload: says where files go, is told that they are there, and lists them."""
+"""The API's part in an upload: requests URLs, marks uploads, and lists files."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["NAMES_AT_ONCE", "RunUploads"]
 log = logging.getLogger(__name__)
 
 NAMES_AT_ONCE: Final = 100
-"""Files that one request names. W&B states no limit; so few never make one that a server finds too long."""
+"""Maximum files per request. W&B states no limit; this number is never too long for a server."""
 
 
 @attrs.define(eq=False)
 class RunUploads:
-    """The uploads to one run, as the API sees them.
+    """The API's part in the uploads to one run.
 
     Args:
         api: W&B's API.
         run: The run, its entity known.
-        base_url: Where the API is.
+        base_url: The API's URL.
     """
 
     _api: WandbApi
@@ -46,7 +46,7 @@ class RunUploads:
         return self._run
 
     async def listed(self, names: Sequence[str]) -> dict[str, FileAttributes]:
-        """Return what the server lists of these names.
+        """List files by name.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
@@ -59,12 +59,12 @@ class RunUploads:
         return found
 
     async def urls(self, names: Sequence[str]) -> tuple[dict[str, UploadUrl], dict[str, WBFilesError]]:
-        """Request where to put files.
+        """Request upload URLs.
 
-        A name that the server refuses does not keep the others from being taken.
+        A name that the server refuses does not affect the others.
 
         Returns:
-            The URLs, and why there is none for the other names.
+            The URLs, and errors for the other names.
 
         Raises:
             AuthenticationError: The credentials were not accepted.
@@ -83,7 +83,7 @@ class RunUploads:
                     raise
                 if len(several) == 1:
                     refused[several[0]] = error
-                else:  # one of them may be what it refuses
+                else:  # it may refuse only one of them
                     half = len(several) // 2
                     pending += [several[half:], several[:half]]
                 continue
@@ -95,7 +95,7 @@ class RunUploads:
         return found, refused
 
     async def mark(self, names: Sequence[str]) -> None:
-        """Tell the server that files are in the store, if it is one that is told.
+        """Mark files as uploaded, if the server requires it.
 
         Raises:
             ApiError: It fails, or does not confirm.
@@ -104,7 +104,7 @@ class RunUploads:
             check_marked(await self._api.ask(MARK_RUN_FILES_UPLOADED, self._variables(names)))
 
     async def marks(self) -> bool:
-        """Return whether the server is told of uploads; requested once for each client."""
+        """Return whether uploads must be marked; requested once per client."""
         async with self._lock:
             if self._api.marks_uploads is None:
                 try:

@@ -1,7 +1,7 @@
-"""Decide which addresses are never connected to, and which only if private ones are allowed. Performs no I/O.
+"""Classifies addresses: forbidden, private or public. Performs no I/O.
 
-A name is judged by the addresses it resolves to, at the moment of connecting. If it is resolved elsewhere (by a
-proxy, by an injected client), only the URL itself can be judged: `reach_of_host`.
+A name is classified by the addresses it resolves to when connecting. If it is resolved elsewhere (by a proxy, by an
+injected client), only the URL itself can be classified: `reach_of_host`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import attrs
 __all__ = ["AddressPolicy", "ForbiddenAddressError", "Reach", "literal_address", "reach_of", "reach_of_host"]
 
 Reach = Literal["public", "private", "forbidden"]
-"""Public, of a private network or of this machine, or never to be connected to."""
+"""Public, private (a private network or this machine), or forbidden."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -32,14 +32,14 @@ def _networks(*texts: str) -> tuple[_Network, ...]:
     return tuple(map(ipaddress.ip_network, texts))
 
 
-# Where clouds keep a machine's credentials.
+# Clouds' services for a machine's credentials.
 # Source: the documentation of AWS, GCP, Alibaba, Azure, Oracle and Scaleway.
 _FORBIDDEN: Final = _networks(
     *("169.254.0.0/16", "fe80::/10"),  # link-local: the metadata service of nearly all clouds
     *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
     *("fd00:ec2::/32", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"),
 )
-# Not `is_global`: what that says of multicast and of a dozen networks differs between Python's versions.
+# Not `is_global`, whose result for multicast and a dozen networks differs between Python's versions.
 # Source: IANA's registries of special-purpose IPv4 and IPv6 addresses.
 _NOT_PUBLIC: Final = _networks(
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
@@ -48,7 +48,7 @@ _NOT_PUBLIC: Final = _networks(
 )
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 
-# Prefixes whose last 32 bits are the IPv4 address that is spoken to.
+# Prefixes whose last 32 bits are the IPv4 address of the peer.
 # Source: RFC 4291 2.5.5 (compatible, mapped), RFC 2765 2.1 (translated), RFC 6052 2.1 (NAT64).
 _IPV4_AT_THE_END: Final = tuple(
     map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
@@ -58,7 +58,7 @@ _TEREDO: Final = ipaddress.IPv6Network("2001::/32")  # RFC 4380
 _LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215
 _ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})  # RFC 5214 6.1
 
-# Names that lead to metadata services; where a proxy resolves them, their addresses are not seen.
+# Names of metadata services, whose addresses are unknown if a proxy resolves them.
 _METADATA_NAMES: Final = frozenset(
     {
         *("metadata", "metadata.google.internal", "metadata.goog"),
@@ -69,13 +69,13 @@ _METADATA_NAMES: Final = frozenset(
 _HEX: Final = re.compile(r"0x[0-9a-f]*")
 _OCTAL: Final = re.compile(r"0[0-7]*")
 _DECIMAL: Final = re.compile(r"[0-9]+")
-_LONGEST_NUMBER: Final = 64  # characters; more is only there to keep us busy
+_LONGEST_NUMBER: Final = 64  # characters; longer hosts are an attack
 
 
 class ForbiddenAddressError(OSError):
-    """An address is not connected to.
+    """An address must not be connected to.
 
-    The text names no address, so that of several each says the same.
+    The message omits the address, so that it is the same for several.
 
     Attributes:
         reach: Why: ``forbidden`` always, ``private`` because of the policy.
@@ -93,7 +93,7 @@ class ForbiddenAddressError(OSError):
 
 @attrs.frozen
 class AddressPolicy:
-    """Which addresses may be connected to.
+    """The policy for addresses.
 
     Attributes:
         allow_private: Whether private networks and this machine are among them.
@@ -102,16 +102,15 @@ class AddressPolicy:
     allow_private: bool
 
     def check_address(self, address: str) -> None:
-        """Check an address that a name was resolved to.
+        """Check an address of a resolved name.
 
         Raises:
-            ForbiddenAddressError: It must not be connected to.
-            ValueError: It is no address.
+            ForbiddenAddressError: It must not be connected to. ValueError: It is no address.
         """
         self._check(reach_of(address))
 
     def check_host(self, host: str) -> None:
-        """Check the host of a URL that is resolved elsewhere, as by a proxy; most names pass.
+        """Check the host of a URL that is resolved elsewhere, such as by a proxy; most names pass.
 
         Raises:
             ForbiddenAddressError: It is an address, or a name known to lead to one, that must not be connected to.
@@ -125,9 +124,9 @@ class AddressPolicy:
 
 @lru_cache(maxsize=256)  # each connection asks
 def reach_of(address: str) -> Reach:
-    """Classify an address, also one that carries another: the strictest of what it may lead to.
+    """Classify an address, including an embedded one: the strictest class of all that it may lead to.
 
-    A network's own NAT64 prefix, outside of those that are reserved for the purpose, looks like any other network.
+    A network's own NAT64 prefix, outside the reserved ones, cannot be recognised.
 
     Args:
         address: An IPv4 or IPv6 address; a zone (``%eth0``) is ignored.
@@ -140,10 +139,10 @@ def reach_of(address: str) -> Reach:
 
 @lru_cache(maxsize=256)  # each request of a store asks
 def reach_of_host(host: str) -> Reach | None:
-    """Classify the host of a URL without resolving it; ``None`` for a name that only resolving can judge.
+    """Classify the host of a URL without resolving it; ``None`` for a name that must be resolved.
 
-    An address may be written in any form that `literal_address` reads. Where programs disagree about what it
-    means (``010.0.0.1``), the strictest reading counts.
+    An address may be written in any form that `literal_address` parses. If programs disagree about its meaning
+    (``010.0.0.1``), the strictest one counts.
     """
     readings = [end for address in _readings(host) for end in _ends(address)]
     if readings:
@@ -155,7 +154,7 @@ def reach_of_host(host: str) -> Reach | None:
 
 
 def literal_address(host: str) -> str | None:
-    """Return the address that a URL's host is, in its usual form; ``None`` for a name.
+    """Parse a URL's host as an address; ``None`` for a name.
 
     IPv4 in all forms that C libraries and browsers read: of one to four numbers, each decimal, octal or
     hexadecimal (``127.1``, ``0x7f.1``, ``2852039166``).
@@ -181,7 +180,7 @@ def _reach(address: _Address) -> Reach:
 
 
 def _ends(address: _Address) -> Iterator[_Address]:
-    """Yield the addresses that packets for this one may end at."""
+    """Yield the addresses that packets for this one may reach."""
     if isinstance(address, ipaddress.IPv4Address):
         yield address
         return
@@ -206,7 +205,7 @@ def _ipv4_of(address: ipaddress.IPv6Address, shift: int) -> ipaddress.IPv4Addres
 
 
 def _nat64_readings(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
-    """Yield what a translator may read, whose prefix may be of any length from 48 on.
+    """Yield the IPv4 addresses of translators with prefixes of 48 bits and more.
 
     Source:
         RFC 6052 section 2.2: the bits 64 to 71 are left out.
@@ -219,12 +218,12 @@ def _nat64_readings(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Ad
 
 
 def _normalized(host: str) -> str:
-    """Return the host as programs that map look-alikes (``１``, ``。``, ``%31``) take it, without a dot at its end."""
+    """Return the host with lookalikes (``１``, ``。``, ``%31``) mapped, as some programs do, without a trailing dot."""
     return unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").lower().removesuffix(".")
 
 
 def _readings(host: str) -> Iterator[_Address]:
-    """Yield the addresses that a host may be read as, the C library's reading first."""
+    """Yield the possible addresses of a host, the C library's first."""
     bare = host.removeprefix("[").removesuffix("]")
     if ":" in bare:
         with suppress(ValueError):
@@ -250,7 +249,7 @@ def _number(part: str, *, octal: bool) -> int | None:
 
 
 def _joined(numbers: list[int | None]) -> int | None:
-    """Return the 32 bits of an address; the last number fills all bytes that are left."""
+    """Return the 32 bits of an address; the last number fills the remaining bytes."""
     total = 0
     for place, number in enumerate(numbers):
         last = place == len(numbers) - 1

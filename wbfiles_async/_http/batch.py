@@ -1,15 +1,15 @@
 """Many small responses over several connections, received in one worker thread.
 
-A small response takes a few dozen short steps, each of which needs Python's lock. In one thread they follow one
-another; shared between the loop and other threads they would mostly wait for the lock. So a connection is handed over
-with the first response, sends its follow-ups from the thread, and reports a few times a second to the loop how many
-are complete.
+A small response takes a few dozen short steps, each of which needs Python's lock.
 
-Where the sinks keep the thread waiting, as on a disk of the network, bodies are handed to them in many threads.
+One thread runs them in sequence; divided between the event loop and other threads they would mostly wait for the
+lock. So the thread takes over a connection with the first response, sends its follow-ups, and reports the number of
+complete ones to the event loop a few times per second. If the sinks block the thread, as on a network disk, many
+threads pass bodies to them.
 
-Only what arrives complete and as expected is taken here. Anything else ends a batch: the connection, and what arrived
-over it, return to the loop as they are. While there is no follow-up, but may be soon, a connection is kept: its thread
-waits until it is woken, or the server closes it.
+Only complete, expected responses are handled here. Anything else ends a batch: the connection, with the bytes
+received, returns to the event loop. While there is no follow-up, but may be soon, the connection pauses until the
+thread is woken or the server closes it.
 """
 
 from __future__ import annotations
@@ -39,40 +39,40 @@ from wbfiles_async._threads import await_to_completion, start_thread
 __all__ = ["BatchWorker", "ConnectionBatch"]
 
 REPORT_SECONDS: Final = 0.02
-"""How often to report to the loop at most: once for several bodies, if they arrive quickly."""
+"""Minimum seconds between reports to the event loop."""
 
 CHECK_SECONDS: Final = 0.1
-"""How often stalled connections are looked for."""
+"""Seconds between checks for stalled connections."""
 
 IDLE_SECONDS: Final = 1.0
-"""How long the thread waits for more to do: longer than it takes to request one file after the other."""
+"""Seconds that an idle thread waits for work: longer than between sequential requests."""
 
 
 _Filled = tuple["ConnectionBatch", int, Exception | None]
-"""A batch, which of its bodies was handed to its sink in another thread, and what that raised."""
+"""A batch, the number of a body that another thread passed to its sink, and the exception of the sink."""
 
 
 @attrs.define(eq=False)
 class ConnectionBatch:
-    """A response and its follow-ups, one after the other over one connection.
+    """A response and its follow-ups over one connection.
 
     Args:
-        connection: In the middle of the first response. Nobody else uses it until the batch has ended.
-        head: The head of that response, which states a length.
+        connection: Within the first response. Only the batch uses it until it has ended.
+        head: The head of that response, with a length.
         sink: Takes the first body.
         limit: When the connection counts as stalled.
         read_timeout: Seconds within which the head of each further response must be complete.
         request: Returns the head of the request for a follow-up.
-        next_follow_up: Returns the next follow-up; ``None`` for none at all.
+        next_follow_up: Returns the next follow-up; ``None`` for no follow-ups.
         on_completed: Called in the loop with the number of complete bodies.
 
     Attributes:
         head: The head of the last response.
         pending: The follow-up that was sent last; ``None`` before the first.
-        is_unexpected: Whether the response with that head is not as expected, or broke off. Then the connection is in
-            the middle of it.
-        failure: What ended the batch; ``None`` if nothing was wrong.
-        filling: Bodies that other threads hand to their sinks.
+        is_unexpected: Whether the response with that head is not as expected, or truncated. Then the connection is
+            within it.
+        failure: The error that ended the batch; ``None`` without an error.
+        filling: Bodies that other threads pass to their sinks.
         is_paused: Whether nothing is sent or received before the first body is complete.
     """
 
@@ -131,7 +131,7 @@ class ConnectionBatch:
     # In the loop.
 
     async def wait(self) -> None:
-        """Wait for the end of the batch. When cancelled, the thread does nothing more for it."""
+        """Wait for the end of the batch. If cancelled, the thread stops working on it."""
         await await_to_completion(self._over, interrupt=self._abandon)
 
     def _abandon(self) -> None:
@@ -143,7 +143,7 @@ class ConnectionBatch:
         try:
             if self.on_completed is not None and not self._is_abandoned:
                 self.on_completed(self._completed)
-        except Exception as error:  # raised where the batch is awaited
+        except Exception as error:  # raised when the batch is awaited
             self.failure = self.failure or error
             self._abandon()
         if over and not self._over.done():
@@ -152,24 +152,24 @@ class ConnectionBatch:
     # In the thread. Each returns whether the batch continues.
 
     def start(self, now: float) -> bool:
-        """Begin with what has arrived already."""
+        """Start with the bytes that have arrived."""
         self._checked_at = self._sent_at = now
         self.connection.reserve(self._length)
         return self._attempt(self._advance if self.connection.has_ended else self._receive, now)
 
     def on_readable(self, now: float) -> bool:
-        """Receive, and act on what has arrived."""
+        """Receive, and process the bytes."""
         return self._attempt(self._receive_nothing if self.awaits_follow_up else self._receive, now)
 
     def ask_again(self, now: float) -> bool:
-        """Send the next follow-up, if one was awaited and is there now."""
+        """Send the next follow-up, if one was awaited and is available."""
         return self._attempt(self._ask_again, now) if self.awaits_follow_up else True
 
     def check(self, now: float) -> bool:
-        """Return whether the batch is still wanted, and its connection has not stalled."""
+        """Return whether the batch is still active, and its connection has not stalled."""
         if self._is_abandoned:
             return False
-        if self.is_paused:  # nothing is due from the connection
+        if self.is_paused:  # nothing is expected from the connection
             self._checked_at = now
             return True
         if self._awaits_until is not None:
@@ -184,7 +184,7 @@ class ConnectionBatch:
         return reason is None
 
     def fail(self, error: Exception) -> None:
-        """End the batch by an error; the sink of a first body that broke off has what arrived of it."""
+        """End the batch with an error; the sink of a truncated first body has the bytes that arrived."""
         self.failure = error
         if self.broke_off:
             with suppress(Exception):  # the first error is the one to report
@@ -199,7 +199,7 @@ class ConnectionBatch:
             return step(now)
         except StaleConnectionError:
             return False
-        except Exception as error:  # raised where the batch is awaited
+        except Exception as error:  # raised when the batch is awaited
             self.failure = error
             return False
 
@@ -212,7 +212,7 @@ class ConnectionBatch:
         return True
 
     def _receive_nothing(self, _: float) -> bool:
-        """Look at what the server does without a request: all it can do is close the connection."""
+        """Handle an event without a request: the server can only close the connection."""
         self.connection.receive()
         if self.connection.held:
             self.connection.close()
@@ -243,7 +243,7 @@ class ConnectionBatch:
                 return False
             return True
         sink, head = self.sink, self.head
-        if not self._arrived:  # what its sink raises ends the batch, so no request may have been sent
+        if not self._arrived:  # an exception of its sink ends the batch, so no request may have been sent
             self.is_paused = not self._fill(sink, body)
             return self.is_paused or self._send_next(now, head)
         try:  # the next request is sent while the disk works
@@ -252,7 +252,7 @@ class ConnectionBatch:
             self._fill(sink, body)
 
     def _fill(self, sink: Sink, body: memoryview) -> bool:
-        """Hand a body to its sink; return whether it is complete, which another thread may be busy with."""
+        """Pass a body to its sink; return whether it is complete, or still in another thread."""
         assert self._worker is not None  # noqa: S101  # the thread that this runs in
         number, self._arrived = self._arrived, self._arrived + 1
         if self._worker.sinks.fill(sink, body, partial(self._worker.on_filled, self, number)):
@@ -262,14 +262,14 @@ class ConnectionBatch:
         return False
 
     def _count(self, number: int) -> None:
-        """Count a complete body; those after one that is not complete yet count with that."""
+        """Count a complete body; bodies after an incomplete one count later."""
         self._ahead.add(number)
         while self._completed in self._ahead:
             self._ahead.remove(self._completed)
             self._completed += 1
 
     def on_filled(self, number: int, error: Exception | None, now: float) -> bool:
-        """Act on a body that another thread has handed to its sink."""
+        """Process a body that another thread has passed to its sink."""
         self.filling -= 1
         if error is not None:
             self.failure = self.failure or error
@@ -302,11 +302,11 @@ class ConnectionBatch:
 
 
 class BatchWorker:
-    """A thread that batches share. It lasts while there are any, and for a moment longer.
+    """A thread shared by batches. It lasts while there are any, and briefly longer.
 
     Attributes:
-        sinks: Hands bodies to their sinks.
-        batches: How many there are now.
+        sinks: Passes bodies to their sinks.
+        batches: The current number of batches.
     """
 
     def __init__(self, sinks: SinkThreads) -> None:
@@ -325,7 +325,7 @@ class BatchWorker:
     # In the loop.
 
     def begin(self, batch: ConnectionBatch) -> None:
-        """Have a batch received.
+        """Receive a batch.
 
         Raises:
             ThreadsExhaustedError: No thread can be started.
@@ -346,13 +346,13 @@ class BatchWorker:
             self._wake()
 
     def close(self) -> None:
-        """Have the thread end as soon as no batch is left. Does not wait."""
+        """Let the thread end as soon as no batch is left. Does not wait."""
         with self._lock:
             self._idle_seconds = 0.0
             self._wake()
 
     def check_soon(self) -> None:
-        """Have the thread look for batches that were abandoned."""
+        """Make the thread check for abandoned batches."""
         with self._lock:
             self._some_abandoned = True
             self._wake()
@@ -360,13 +360,13 @@ class BatchWorker:
     # In any thread.
 
     def on_filled(self, batch: ConnectionBatch, number: int, error: Exception | None) -> None:
-        """Tell the thread of a body that was handed to its sink elsewhere."""
+        """Notify the thread of a body that another thread passed to its sink."""
         with self._lock:
             self._filled.append((batch, number, error))
             self._wake()
 
     def ask_soon(self, batch: ConnectionBatch) -> None:
-        """Have the thread ask for the follow-up that a batch awaits."""
+        """Make the thread request the follow-up that a batch awaits."""
         with self._lock:
             self._to_ask.append(batch)
             self._wake()
@@ -386,7 +386,7 @@ class BatchWorker:
     # In the thread.
 
     def _report_soon(self, progressed: Sequence[ConnectionBatch], over: Sequence[ConnectionBatch]) -> None:
-        with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+        with suppress(RuntimeError):  # the event loop was closed; no task waits any more
             self._loop.call_soon_threadsafe(partial(self._report, progressed, over))
 
     def _run(self, waker: socket.socket, wakened: socket.socket) -> None:
@@ -415,7 +415,7 @@ class BatchWorker:
 
 
 class _Poller:
-    """The rounds of the thread: wait until something arrives, act on it, and report to the loop."""
+    """The loop of the thread: wait for events, process them, and report to the event loop."""
 
     def __init__(
         self,
@@ -445,7 +445,7 @@ class _Poller:
             self._after(batch, goes_on=batch.start(self._now))
 
     def resume(self, filled: Sequence[_Filled]) -> None:
-        """Go on with batches some of whose bodies were handed to their sinks elsewhere."""
+        """Continue batches after other threads have filled sinks."""
         for batch, number, error in filled:
             was_paused = batch.is_paused
             goes_on = batch.on_filled(number, error, self._now)
@@ -457,13 +457,13 @@ class _Poller:
                 self._after(batch, goes_on=goes_on)
 
     def ask_again(self, batches: Sequence[ConnectionBatch]) -> None:
-        """Ask for the follow-ups that batches await."""
+        """Request the follow-ups that batches await."""
         for batch in batches:
             if batch in self._active:
                 self._after(batch, goes_on=batch.ask_again(self._now))
 
     def poll(self, *, wait: bool) -> None:
-        """Act on what has arrived."""
+        """Process received bytes."""
         seconds = REPORT_SECONDS if self._progressed else CHECK_SECONDS if self._active else IDLE_SECONDS
         for key, _ in self._selector.select(seconds if wait and not self._over else 0):
             batch: ConnectionBatch | None = key.data
@@ -471,14 +471,14 @@ class _Poller:
                 self._after(batch, goes_on=batch.on_readable(self._now))
             elif isinstance(key.fileobj, socket.socket):
                 key.fileobj.recv(64)
-        # A round that took longer did so because of the disk, which is no connection's fault.
+        # A longer round is due to the disk, not to a connection.
         clock = time.monotonic()
         self._now += min(clock - self._clock, CHECK_SECONDS)
         if self._active or self._over:
             self._clock = clock
 
     def report(self, *, check: bool) -> None:
-        """Check for stalls, and report to the loop, when it is time to."""
+        """Check for stalls, and report to the event loop, when due."""
         if check or self._now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = self._now
             for batch in [batch for batch in self._active if not batch.check(self._now)]:
@@ -491,7 +491,7 @@ class _Poller:
             self._report(progressed, over)
 
     def fail_all(self, error: Exception) -> None:
-        """End all batches by an error that none of them caused."""
+        """End all batches with an error that none of them caused."""
         for batch in [*self._active]:
             batch.failure = batch.failure or error
             self._end(batch)
@@ -504,7 +504,7 @@ class _Poller:
             self._end(batch)
             return
         self._progressed.add(batch)
-        self._some_await |= batch.awaits_follow_up  # who waits for its last body may have the next follow-up
+        self._some_await |= batch.awaits_follow_up  # the task waiting for its last body may provide the next follow-up
         if batch.is_paused:
             self._selector.unregister(batch.connection.socket)
 

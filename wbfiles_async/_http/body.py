@@ -1,4 +1,4 @@
-"""Bodies, whichever transport they go through, with a limit on each wait: read of a response, sent with a request."""
+"""Response and request bodies over any transport, with a timeout for each wait."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ __all__ = ["RequestBody", "pieces_of"]
 
 
 async def pieces_of(response: httpx.Response, limit: StallLimit) -> AsyncGenerator[bytes]:
-    """Yield the body as it was sent, not decoded. A piece is valid until the next one is requested.
+    """Yield the body as sent, not decoded.
 
-    Not every transport gives up by itself where bytes arrive and no body does, as within the framing of chunks.
+    A piece is valid until the next one is requested. Some transports never time out if bytes arrive without a body,
+    as in the framing of chunks.
 
     Raises:
         httpx.TransportError: The connection failed, or stalled.
     """
-    # Not aiter_raw: it refuses a body that is complete with the response, as mocks send it.
+    # Not aiter_raw, which refuses a body that is complete with the response, as from mocks.
     assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101
     pieces, detector = aiter(response.stream), StallDetector(limit.seconds, limit.least)
     while True:
@@ -37,31 +38,32 @@ async def pieces_of(response: httpx.Response, limit: StallLimit) -> AsyncGenerat
             raise httpx.ReadTimeout("no bytes in time") from None
         if piece is None:
             return
-        waited = time.monotonic() - since  # for the network, not for what is done with the bytes
+        waited = time.monotonic() - since  # for the network, not for the processing of bytes
         yield piece
         if reason := detector.stall(waited, len(piece)):
             raise httpx.ReadTimeout(reason)
 
 
 class RequestBody(httpx.AsyncByteStream):
-    """The body of a request, in pieces. Iterated again, it begins again: for another connection.
+    """The body of a request, in pieces.
 
-    While a piece is sent, its request may take a limited time; while the next one is prepared, any.
+    Each iteration starts again, for another connection. Sending a piece has a time limit, preparing the next one has
+    none.
 
     Args:
         length: Its length in bytes, which the pieces have together.
         pieces: Returns the pieces. Each is valid until the next one is requested.
-        stall: The least that a connection must take of it.
-        on_sent: Called with the number of further bytes that a connection has taken; negative if they are sent again.
+        stall: The minimum that a connection must accept.
+        on_sent: Called with the number of further bytes that a connection has accepted; negative if sent again.
         blocks: Returns the same body for a transport that sends it in a worker thread: iterated there, it may block.
             ``None``, the default, if it cannot be sent so.
 
     Attributes:
         length: Its length in bytes.
-        stall: The least that a connection must take of it.
+        stall: The minimum that a connection must accept.
         blocks: The same as the argument.
-        sent: Bytes of the pieces that a connection has taken, of the last time that it was sent.
-        on_wait: Called with whether the network is waited for from then on.
+        sent: Bytes of the pieces that a connection has accepted in the last iteration.
+        on_wait: Called with whether it waits for the network from now on.
     """
 
     def __init__(
@@ -85,16 +87,16 @@ class RequestBody(httpx.AsyncByteStream):
 
     @property
     def is_sent(self) -> bool:
-        """Whether a connection has taken all of it."""
+        """Whether a connection has accepted all of it."""
         return self.sent == self.length
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         self._begin()
-        return _Sent(self)  # not a generator: what is left of one would be ended by a task of its own
+        return _Sent(self)  # not a generator, which would be closed in another task
 
     @contextmanager
     def sent_in_thread(self) -> Iterator[Callable[[int], None]]:
-        """Have the blocks sent inside, by a thread that calls what is returned with the length of each one sent."""
+        """Send the blocks from a thread, which calls the returned function with the length of each block sent."""
         self._begin()
         self.on_wait(False)
         reports = ByteReports(self._record)
@@ -122,7 +124,7 @@ class RequestBody(httpx.AsyncByteStream):
         self._on_sent(count)
 
     async def next(self) -> bytes | memoryview | None:
-        """Return the next piece, the last one having been taken; ``None`` after the last."""
+        """Return the next piece after the previous one has been accepted; ``None`` at the end."""
         self.on_wait(False)
         last, self._last = self._last, 0
         if last:
@@ -142,7 +144,7 @@ class RequestBody(httpx.AsyncByteStream):
 
 
 class _Sent:
-    """One time that a body is sent."""
+    """One transmission of a body."""
 
     def __init__(self, body: RequestBody) -> None:
         self._body = body

@@ -1,8 +1,8 @@
-"""Sends by clients and transports that are not ours, to which a cancellation is passed on once.
+"""Sends with injected clients and transports, and passes on a cancellation only once.
 
 httpcore closes the connection of a cancelled request in a shield of anyio, which does not hold off a second
-``task.cancel()``. That one would leave the connection open and its place in the pool taken, for good. It is common:
-``asyncio.gather`` inside a cancelled scope of anyio cancels its tasks in every turn of the loop.
+``task.cancel()``. A second one would leave the connection open and its place in the pool taken, permanently. It is
+common: ``asyncio.gather`` in a cancelled scope of anyio cancels its tasks in every iteration of the event loop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def cancel_once(request: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
-    """Send a request, and return its response, whose body is protected likewise."""
+    """Send a request, and return its response, whose body is protected in the same way."""
     sent = asyncio.ensure_future(request)
     try:
         response = await await_to_completion(sent, interrupt=sent.cancel)

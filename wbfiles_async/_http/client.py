@@ -1,4 +1,4 @@
-"""The one httpx client of an API client: ours, or one that was handed in. Every request is sent by it."""
+"""The one httpx client of an API client: ours, or an injected one. It sends every request."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 __all__ = ["HttpClient", "HttpOptions", "location_of", "open_client"]
 
 SLACK_SECONDS: Final = 1.0
-"""Seconds that connecting and a head may take beyond their own limits, whatever the transport does."""
+"""Additional seconds for connecting and a head beyond their own limits, with any transport."""
 
 
 @attrs.frozen(kw_only=True)
 class HttpOptions:
-    """How requests are sent, as far as the user says it.
+    """The user's options for sending requests.
 
     Attributes:
         http_client: Sends everything, and is never closed.
-        transport: Used below our client, in place of our own transport.
-        ssl_context: Checks servers' certificates, in place of the system's way.
-        proxies: Which origins are connected to through which proxy, in place of what the environment says.
+        transport: Replaces our own transport below our client.
+        ssl_context: Verifies servers' certificates, in place of the system's authorities.
+        proxies: The proxy rules, in place of the environment's.
     """
 
     http_client: InjectedClient | None = None
@@ -54,7 +54,7 @@ class HttpOptions:
 
 
 class HttpClient:
-    """Sends requests by an ``httpx.AsyncClient``, never following redirects.
+    """Sends requests with an ``httpx.AsyncClient``, never following redirects.
 
     Args:
         client: Sends them.
@@ -72,7 +72,7 @@ class HttpClient:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether it is closed."""
         return self._is_closed or self._client.is_closed
 
     def build(
@@ -95,15 +95,15 @@ class HttpClient:
         Args:
             method: The method.
             url: The URL.
-            headers: All header fields, but for those of the body.
+            headers: All header fields except those of the body.
             connect_timeout: Seconds until the connection is ready.
             read_timeout: Seconds without a byte of the response.
-            with_client_headers: Whether the client's own header fields are added, where it was handed in.
-            public_only: Whether only public addresses may be connected to.
+            with_client_headers: Whether to add the header fields of an injected client.
+            public_only: Whether only public addresses are allowed.
             json: A body.
             data: A form as the body.
-            body: A body in pieces, which states how much of it the server must take in which time.
-            on_round_trip: Called with the seconds to the server and back, if it is connected to, and they are known.
+            body: A body in pieces, which states how much of it the server must accept in which time.
+            on_round_trip: Called with the round-trip time in seconds after connecting, if known.
 
         Raises:
             httpx.InvalidURL: httpx cannot send to this URL.
@@ -122,7 +122,7 @@ class HttpClient:
             make = self._client.build_request
         try:
             if self.is_ours and target:
-                # Parsing a signed URL takes httpx longer than all the rest of a request, and nobody else looks at it.
+                # httpx takes longer to parse a signed URL than for the rest of a request, and nothing else needs it.
                 extensions["target"] = target
                 where: httpx.URL | str = _origin_of(url[: len(url) - len(target)])
             else:
@@ -131,21 +131,21 @@ class HttpClient:
         except UnicodeError as error:  # of idna
             raise httpx.InvalidURL(str(error)) from None
         if body is not None:
-            request.stream = body  # httpx wraps it in a generator, which would end in a task of its own
+            request.stream = body  # httpx wraps it in a generator, which would be closed in another task
         if target and target != request.url.raw_path:
             request.extensions["target"] = target
         return request
 
     async def send(self, request: httpx.Request, *, with_client_auth: bool = False) -> httpx.Response:
-        """Send a request as it is.
+        """Send a request unchanged.
 
-        Whatever the transport waits for, the head of the response must be complete within the time-outs for connecting
-        and for reading; of httpx's own transports, which say when they send, within that for reading from then on. A
-        body in pieces takes the time that it takes: each piece within the time-out for writing.
+        With any transport, the head of the response must be complete within the timeouts for connecting and for
+        reading; with httpx's own transports, which report when they send, within the timeout for reading from then
+        on. A body in pieces has no overall limit: each piece has the timeout for writing.
 
         Args:
             request: The request.
-            with_client_auth: Whether the client's own authentication is used, where it was handed in.
+            with_client_auth: Whether to use the authentication of an injected client.
 
         Returns:
             The response, its body unread.
@@ -180,7 +180,7 @@ class HttpClient:
                 raise ClientClosedError("the client was closed") from None
             raise
         finally:
-            del request  # its repr shows the URL, and tools that print tracebacks show the variables of their frames
+            del request  # its repr shows the URL, and tools that print tracebacks show variables
 
     async def aclose(self) -> None:
         """Close the client, if it is ours. Requests in progress fail."""
@@ -193,8 +193,8 @@ def open_client(options: HttpOptions, proxies: ProxyRules, environ: Mapping[str,
     """Return the client of the running event loop. Makes no request.
 
     Args:
-        options: What the user says.
-        proxies: Which origins are connected to through which proxy.
+        options: The user's options.
+        proxies: The proxy rules.
         environ: Variables that name certificate authorities.
     """
     log_filter.install()
@@ -216,7 +216,7 @@ def _own_transport(options: HttpOptions, proxies: ProxyRules, environ: Mapping[s
 def _adapted_client(client: InjectedClient) -> httpx.AsyncClient | Httpx2Client:
     if isinstance(client, httpx.AsyncClient):
         return client
-    from wbfiles_async._http.httpx2 import Httpx2Client  # where httpx2 is installed
+    from wbfiles_async._http.httpx2 import Httpx2Client  # if httpx2 is installed
 
     return Httpx2Client(client)
 
@@ -224,13 +224,13 @@ def _adapted_client(client: InjectedClient) -> httpx.AsyncClient | Httpx2Client:
 def _adapted_transport(transport: InjectedTransport) -> httpx.AsyncBaseTransport:
     if isinstance(transport, httpx.AsyncBaseTransport):
         return transport
-    from wbfiles_async._http.httpx2 import Httpx2Transport  # where httpx2 is installed
+    from wbfiles_async._http.httpx2 import Httpx2Transport  # if httpx2 is installed
 
     return Httpx2Transport(transport)
 
 
 async def _restart_when_sent(deadline: asyncio.Timeout, seconds: float, event: str, _: object) -> None:
-    """Follow httpcore's extension ``trace``: how long it took to connect is not taken from the time for the head."""
+    """Use httpcore's extension ``trace`` to exclude the time to connect from that for the head."""
     if event.endswith("send_request_headers.started"):
         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
@@ -238,14 +238,14 @@ async def _restart_when_sent(deadline: asyncio.Timeout, seconds: float, event: s
 def _reschedule(
     deadline: asyncio.Timeout, waits: dict[str, float], body: RequestBody, is_waiting: bool, *, may_stall: bool
 ) -> None:
-    """Follow a body in pieces: none of the time it takes to prepare them counts, and what the network takes is limited.
+    """Exclude the time to prepare a body's pieces from the deadline, and limit each wait for the network.
 
     Args:
         deadline: The deadline of its request.
         waits: The time-outs.
         body: The body.
-        is_waiting: Whether the network is waited for from now on.
-        may_stall: Whether the transport may not notice itself that the server takes nothing.
+        is_waiting: Whether it waits for the network from now on.
+        may_stall: Whether the transport may fail to notice that the server accepts nothing.
     """
     seconds = waits["read"] if body.is_sent else waits["write"] if may_stall else None
     if not is_waiting or seconds is None:
@@ -258,7 +258,7 @@ class _NoCookies(httpx.Cookies):
     """Keeps nothing: signed URLs get no cookies, and looking for them takes a tenth of a small file's time."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave them where they are."""
+        """Ignore cookies."""
 
 
 class _Client(httpx.AsyncClient):
@@ -277,9 +277,9 @@ class _Client(httpx.AsyncClient):
 
 
 class _HiddenRedirects(httpx.AsyncBaseTransport):
-    """Hides a redirect's target from httpx, which parses it also if it is not to follow, and fails on odd ones.
+    """Hides a redirect's target from httpx, which parses it even without following, and fails on unusual ones.
 
-    It is left in ``response.extensions["location"]``.
+    It is in ``response.extensions["location"]``.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -306,7 +306,7 @@ def location_of(response: httpx.Response) -> bytes | None:
 
 
 class _RoutingTransport(httpx.AsyncBaseTransport):
-    """Sends what our own transport is not made for by httpx's: SOCKS proxies, and proxies that speak TLS.
+    """Uses httpx's transport for what ours does not support: SOCKS proxies, and TLS to proxies.
 
     httpx's mounts choose by patterns, which cannot express ``NO_PROXY``'s networks.
     """
@@ -350,7 +350,7 @@ def _origin_of(url: str) -> httpx.URL:
 
 
 def _target_of(url: str) -> bytes:
-    """Return path and query of a URL, exactly as they stand there; nothing if it lacks a path."""
+    """Return path and query of a URL, unchanged; empty if it lacks a path."""
     rest = url.partition("://")[2]
     start = rest.find("/")
     return b"" if start < 0 or "#" in url or "?" in rest[:start] else rest[start:].encode("ascii")

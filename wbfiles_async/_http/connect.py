@@ -1,4 +1,4 @@
-"""Opens connections: names, addresses that may be connected to, proxies, TLS."""
+"""Opens connections: name resolution, the address policy, proxies, TLS."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ __all__ = ["DEFAULT_PORTS", "Connector", "Origin"]
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 NEXT_ADDRESS_SECONDS: Final = 0.25
-"""Seconds until a host's next address is tried beside the first (RFC 8305)."""
+"""Seconds until a host's next address is tried in parallel (RFC 8305)."""
 
 LONGEST_REASON: Final = 200
-"""Characters of a proxy's reason that are shown."""
+"""Maximum characters of a proxy's reason in messages."""
 
 DESCRIPTORS_USED_UP: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
@@ -89,9 +89,9 @@ class Connector:
     """Opens connections to origins, directly or through an http proxy.
 
     Args:
-        threads: Where names are resolved, which blocks.
-        tls: Returns the context that checks servers' certificates. Called in a worker thread, at the first need.
-        free_descriptors: Closes what is not needed, and returns whether there was anything.
+        threads: The threads for blocking name resolution.
+        tls: Returns the context that verifies servers' certificates. Called in a worker thread, at first use.
+        free_descriptors: Closes idle connections, and returns whether there were any.
     """
 
     def __init__(
@@ -117,13 +117,13 @@ class Connector:
         """Open a connection.
 
         Args:
-            origin: Where to.
+            origin: The origin.
             proxy: The http proxy to go through. Its own address may be any but a forbidden one.
-            policy: Which addresses may be connected to.
+            policy: The policy for addresses.
             timeout: Seconds until the connection is ready.
-            read_timeout: Seconds until a proxy has answered.
-            on_round_trip: Called with the seconds that the way there and back takes, as soon as they are known; never
-                where the system does not say.
+            read_timeout: Timeout of a proxy's response in seconds.
+            on_round_trip: Called with the round-trip time in seconds as soon as it is known; never if the system
+                does not report it.
 
         Raises:
             httpx.TransportError: That failed.
@@ -137,7 +137,7 @@ class Connector:
                 else:
                     opened = await self._open_socket(proxy.host, proxy.port, AddressPolicy(allow_private=True))
                 try:
-                    with suppress(OSError):  # quicker, and nothing depends on it
+                    with suppress(OSError):  # faster, but optional
                         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     if on_round_trip is not None and (seconds := _round_trip_of(opened)) is not None:
                         on_round_trip(seconds)
@@ -156,12 +156,12 @@ class Connector:
             raise _connect_failure(error, proxy) from error
 
     def keep_session(self, origin: Origin, proxy: Proxy | None, connection: Connection) -> None:
-        """Keep the TLS session of a connection whose server has sent something, for later connections."""
+        """Store the TLS session of a connection for later ones, after its server has sent something."""
         if isinstance(connection.socket, ssl.SSLSocket) and self._context is not None and can_resume(self._context):
             self._sessions.keep((origin, proxy), connection.socket)
 
     async def _tls_context(self) -> ssl.SSLContext:
-        """Return the TLS context, which is made once, off the loop."""
+        """Return the TLS context, which is created once, off the event loop."""
         if self._context is None:
             async with self._context_lock:
                 if self._context is None:
@@ -202,7 +202,7 @@ async def _start(addresses: list[AddrInfoType], open_socket: Callable[[AddrInfoT
 
 
 def _open_socket(policy: AddressPolicy, address_info: AddrInfoType) -> socket.socket:
-    """Open a socket for an address a name resolved to; the address counts, not the name.
+    """Open a socket for a resolved address, which is checked, not the name.
 
     Raises:
         ForbiddenAddressError: It must not be connected to.
@@ -213,9 +213,9 @@ def _open_socket(policy: AddressPolicy, address_info: AddrInfoType) -> socket.so
 
 
 def _round_trip_of(opened: socket.socket) -> float | None:
-    """Return the seconds that the system measured when it connected; ``None`` if it does not say.
+    """Return the round-trip time in seconds that the system measured when connecting; ``None`` if unknown.
 
-    Linux alone does. Not the time that connecting took: the event loop may have had other work.
+    Only Linux reports it. The time that connecting took would include delays of the event loop.
     """
     if sys.platform != "linux":
         return None
@@ -231,7 +231,7 @@ def _round_trip_of(opened: socket.socket) -> float | None:
 def _plain(opened: socket.socket, origin: Origin, proxy: Proxy | None) -> Connection:
     if proxy is None:
         return Connection(opened)
-    # The proxy reads the requests (RFC 9112 section 3.2.2).
+    # The proxy parses the requests (RFC 9112 section 3.2.2).
     return Connection(opened, target_prefix=origin.prefix, extra_fields=_authorization(proxy))
 
 
@@ -240,10 +240,10 @@ def _authorization(proxy: Proxy) -> tuple[tuple[bytes, bytes], ...]:
 
 
 async def _tunnel(opened: socket.socket, origin: Origin, proxy: Proxy, read_timeout: float) -> None:
-    """Have the proxy connect to the origin (RFC 9110 section 9.3.6).
+    """Request a tunnel to the origin from the proxy (RFC 9110 section 9.3.6).
 
     Raises:
-        httpx.ProxyError: It does not.
+        httpx.ProxyError: It failed.
     """
     connection = Connection(opened)
     exchange = Exchange(connection, read_timeout)
@@ -265,7 +265,7 @@ async def _encrypt(
 ) -> ssl.SSLSocket:
     """Start TLS on a connected socket, which is closed if that fails."""
     with ExitStack() as undo:
-        # A body that ends without TLS's closing message has been cut, and must not look complete.
+        # A body that ends without TLS's closing message is truncated, and must not look complete.
         encrypted = context.wrap_socket(
             opened, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False, session=session
         )
@@ -297,7 +297,7 @@ def _connect_failure(error: Exception, proxy: Proxy | None) -> httpx.TransportEr
 
 
 def _said(error: Exception) -> str:
-    """Return what an error says, without Python's numbers and tuples."""
+    """Return an error's message, without Python's numbers and tuples."""
     return _NUMBER.sub(
         "", _CALL.sub(lambda call: f"{os.strerror(int(call[1]))}: {call[2]}, port {call[3]}", str(error))
     )

@@ -1,7 +1,7 @@
-"""One connection to a server: sends a request, and holds what has arrived of its response.
+"""One connection to a server: sends a request, and buffers received bytes of its response.
 
-Never waits, and knows no event loop. Whoever waits for more is the event loop (`exchange`), a thread for one large body
-(`drain`), or a thread for many small ones (`batch`).
+Never waits, and knows no event loop. The event loop (`exchange`), a thread for one large body (`drain`), or a thread
+for many small ones (`batch`) does the waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wbfiles_async._http.http1 import MAX_HEAD_BYTES, MalformedError, ResponseHe
 __all__ = ["CUT_SHORT", "Connection", "broken"]
 
 SMALL_BUFFER: Final = 128 << 10
-"""Bytes of a connection's buffer at first, which is all that heads and small bodies need."""
+"""Initial bytes of a connection's buffer, enough for heads and small bodies."""
 
 CUT_SHORT: Final = "the body ended before it was complete"
 
@@ -29,12 +29,12 @@ _PEEK: Final = int(socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
 
 
 class Connection:
-    """Carries one exchange at a time, for one thread at a time.
+    """A connection for one exchange at a time, in one thread at a time.
 
     Args:
         opened: Connected and not blocking; for TLS its handshake is done. Closed by the connection.
-        target_prefix: Precedes each request's target: the origin, where a proxy reads the request.
-        extra_fields: Header fields of each request that are for the proxy.
+        target_prefix: The prefix of each request's target: the origin, if a proxy parses the request.
+        extra_fields: Header fields for the proxy.
 
     Attributes:
         socket: The socket, to wait for.
@@ -56,7 +56,7 @@ class Connection:
         self.has_ended = False
         self.idle_since = 0.0
         self.received = 0
-        # What has arrived and is not handed out yet is _buffer[_start:_stop].
+        # Received and not yet consumed: _buffer[_start:_stop].
         self._buffer = memoryview(bytearray(SMALL_BUFFER))
         self._start = self._stop = 0
         self._in_exchange = False
@@ -65,12 +65,12 @@ class Connection:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether decrypted bytes may be waiting that the operating system does not report."""
+        """Whether decrypted bytes may be buffered, which the operating system does not report."""
         return isinstance(self.socket, ssl.SSLSocket)
 
     @property
     def is_new(self) -> bool:
-        """Whether it carries its first exchange."""
+        """Whether it is in its first exchange."""
         return self._exchanges == 1
 
     @property
@@ -80,10 +80,10 @@ class Connection:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether an idle connection is still open, and nothing has arrived without a request."""
+        """Whether an idle connection is still open, and no unsolicited bytes have arrived."""
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return False
-        try:  # below TLS, whose own receive cannot look without taking
+        try:  # below TLS, whose own receive cannot peek
             socket.socket.recv(self.socket, 1, _PEEK)
         except BlockingIOError:
             return True
@@ -93,17 +93,17 @@ class Connection:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended by an error."""
+        """Whether it ended with an error."""
         return self._cause is not None
 
     @property
     def held(self) -> int:
-        """Bytes that have arrived and are not handed out yet."""
+        """Received bytes that have not been consumed."""
         return self._stop - self._start
 
     @property
     def capacity(self) -> int:
-        """Bytes that can be held."""
+        """The capacity of the buffer."""
         return len(self._buffer)
 
     def close(self) -> None:
@@ -112,19 +112,19 @@ class Connection:
         self.socket.close()
 
     def abort(self) -> None:
-        """Make all who wait for the connection see its end. Any thread may call this."""
+        """Make all waiters see the connection's end. Any thread may call this."""
         with suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would continue in plain text
 
     def begin_exchange(self, body_bytes: int = 0) -> None:
-        """Prepare for another request, and for a response body of this length that is held as a whole."""
+        """Prepare for another request, and for a response body of this length that is buffered whole."""
         self._exchanges += 1
         self._start = self._stop = 0
         self._in_exchange = True
         self.reserve(MAX_HEAD_BYTES + body_bytes)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send as much as possible without waiting, and return how many bytes that were."""
+        """Send as much as possible without waiting, and return the number of bytes."""
         try:
             return self.socket.send(data)
         except _NOT_NOW:
@@ -134,7 +134,7 @@ class Connection:
             return 0
 
     def send_whole(self, head: bytes, body_bytes: int) -> None:
-        """Send a request without waiting: it fits into what the system holds for an idle connection.
+        """Send a request without waiting: it fits into the system's buffer of an idle connection.
 
         Raises:
             StaleConnectionError, httpx.TransportError: As ``read_head`` does.
@@ -145,7 +145,7 @@ class Connection:
             raise self.broken("the connection did not take the request")
 
     def receive(self) -> bool:
-        """Receive what has arrived, as far as there is room, without waiting.
+        """Receive available bytes into the buffer, without waiting.
 
         Returns:
             Whether more may be available at once.
@@ -163,10 +163,10 @@ class Connection:
         return self.is_encrypted and count > 0
 
     def read_head(self, method: bytes = b"GET") -> ResponseHead | None:
-        """Return the response's head, once all of it has arrived; ``None`` before. Skips informational responses.
+        """Return the response's head, once complete; ``None`` before. Skips informational responses.
 
         Raises:
-            StaleConnectionError: The server read nothing of the request.
+            StaleConnectionError: The server did not read the request.
             httpx.TransportError: The connection has ended, or this is not a valid head.
         """
         while True:
@@ -193,13 +193,13 @@ class Connection:
         return None
 
     def take(self, most: int) -> memoryview:
-        """Hand out what has arrived, at most so many bytes; valid until more is received."""
+        """Consume received bytes, at most this many; valid until more are received."""
         count = min(self.held, most)
         self._start += count
         return self._buffer[self._start - count : self._start]
 
     def take_whole(self, length: int) -> memoryview | None:
-        """Hand out a body of this length, as ``take`` does, if all of it has arrived."""
+        """Consume a body of this length, like ``take``, if all of it has arrived."""
         if self.held < length:
             return None
         body = self.take(length)
@@ -207,13 +207,13 @@ class Connection:
         return body
 
     def end_exchange(self) -> None:
-        """Note that the response has been read. A connection that sent more than it announced is closed."""
+        """Record that the response has been read. A connection with unexpected further bytes is closed."""
         self._in_exchange = False
         if self.held:
             self.close()
 
     def reserve(self, size: int) -> memoryview:
-        """Return the buffer, at least so many bytes long, with what has arrived at its beginning."""
+        """Return the buffer, grown to at least this length, with received bytes at its beginning."""
         held, buffer = self.held, self._buffer
         if len(buffer) < size:
             buffer = memoryview(bytearray(size))

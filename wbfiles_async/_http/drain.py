@@ -1,4 +1,4 @@
-"""Receives one body in a worker thread, by blocking calls: a large one most of the time without Python's lock."""
+"""Receives one body in a worker thread with blocking calls, for a large one mostly without Python's lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BodyReceiver:
     """Receives the body of one response from a connection into a sink.
 
     Args:
-        connection: In the middle of the response, its head taken. Nobody else uses it meanwhile.
+        connection: Within the response, after its head. Nothing else uses it meanwhile.
         length: Length of the body in bytes.
         sink: Takes the body.
         limit: When the connection counts as stalled.
@@ -42,7 +42,7 @@ class BodyReceiver:
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Make ``run`` return soon. For other threads."""
+        """Make ``run`` return soon. Called from other threads."""
         self._interrupted = True
         self._connection.abort()
 
@@ -50,7 +50,7 @@ class BodyReceiver:
         """Receive the whole body. Blocks.
 
         Raises:
-            httpx.TransportError: The connection failed, stalled, or ended early; the sink has what arrived.
+            httpx.TransportError: The connection failed, stalled, or ended early; the sink has the bytes that arrived.
         """
         connection = self._connection
         self._buffer = connection.reserve(min(LARGE_BUFFER, self._length))
@@ -74,7 +74,7 @@ class BodyReceiver:
         connection.end_exchange()
 
     def _fill(self) -> httpx.TransportError | None:
-        """Receive until it is worth writing; return what ended it."""
+        """Receive enough bytes to write; return the error that ended it."""
         # TLS arrives in records of 16 KiB, so that each line in this loop runs 65,536 times for a GiB.
         receive, now, buffer, held = self._socket.recv_into, time.monotonic, self._buffer, self._held
         most, enough = min(len(buffer), self._rest), min(len(buffer) // 2, self._rest)

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, beyond what httpx has a name for."""
+"""Errors of requests that httpx does not have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NoThreadError(httpx.TransportError):
 
 
 class CertificateError(httpx.ConnectError):
-    """The server's certificate is not trusted; another attempt would not change that."""
+    """The server's certificate is not trusted; a retry would not help."""
 
 
 class AddressError(httpx.ConnectError):
@@ -36,7 +36,7 @@ class AddressError(httpx.ConnectError):
 
 
 class ProxyRefusedError(httpx.ProxyError):
-    """The proxy answered, and refuses to connect.
+    """The proxy responded and refused to connect.
 
     Attributes:
         status: The HTTP status of its response.

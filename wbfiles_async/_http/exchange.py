@@ -17,7 +17,7 @@ from wbfiles_async._http.stall import StallDetector
 __all__ = ["LARGE_BUFFER", "Exchange"]
 
 LARGE_BUFFER: Final = 1 << 20
-"""Bytes of the buffer for a large body: smaller ones cost more calls, larger ones exceed the processor's caches."""
+"""Bytes of the buffer for a large body: smaller ones take more calls, larger ones exceed the processor's caches."""
 
 CHUNKS_BYTES: Final = 64 << 10
 """Bytes of a chunked body that are decoded at a time: a chunk may hold one byte, and the loop must not be blocked."""
@@ -30,13 +30,13 @@ class Exchange:
     """One exchange over a connection.
 
     Args:
-        connection: Idle, or in the middle of a response whose body has not been read.
+        connection: Idle, or within a response whose body has not been read.
         read_timeout: Seconds within which the head must be complete, and between two pieces of the body.
-        write_timeout: Seconds in which the server must take something of the request; ``None``, the default, for those
-            of ``read_timeout``.
+        write_timeout: Seconds within which the server must accept bytes of the request; defaults to
+            ``read_timeout``.
 
     Attributes:
-        connection: The connection. Whoever uses it closes it when the exchange has failed.
+        connection: The connection. Its user closes it if the exchange fails.
         answer_seconds: Seconds from the request to the complete head of its response; ``None`` before.
     """
 
@@ -55,19 +55,19 @@ class Exchange:
         chunked: bool = False,
         least: int = 1,
     ) -> bool:
-        """Send a request. A server that responds before it has read the whole body, or goes away, gets no more of it.
+        """Send a request. Stop if the server responds before it has read the whole body, or disconnects.
 
         Args:
             head: Its head.
             body: Its body.
             chunked: Whether the head announces a chunked body.
-            least: Bytes of the body that the server must take in each window of the time-out. Defaults to 1.
+            least: Bytes of the body that the server must accept in each window of the timeout. Defaults to 1.
 
         Returns:
-            Whether all of it was sent. If not, the connection is not good for another request.
+            Whether all of it was sent. If not, the connection cannot be reused.
 
         Raises:
-            httpx.WriteTimeout: The server took too little in time.
+            httpx.WriteTimeout: The server accepted too little in time.
         """
         self.connection.begin_exchange()
         stall = StallDetector(self._write_timeout, least)
@@ -81,11 +81,11 @@ class Exchange:
         return not chunked or await self._send(b"0\r\n\r\n", stall)
 
     async def _send(self, data: bytes | memoryview, stall: StallDetector) -> bool:
-        """Send; return whether all of it was, before the server responded or went away."""
+        """Send; return whether all was sent before the server responded or disconnected."""
         connection, rest = self.connection, memoryview(data)
         while rest := rest[(count := connection.send(rest)) :]:
             if connection.has_ended:
-                connection.receive()  # what it said before it went away
+                connection.receive()  # its response before it disconnected
                 return False
             since = time.monotonic()
             await self._wait_writable()
@@ -96,7 +96,7 @@ class Exchange:
         return True
 
     async def _wait_writable(self) -> None:
-        """Wait until more can be sent, or something has arrived, or the connection has ended.
+        """Wait until more can be sent, bytes have arrived, or the connection has ended.
 
         Raises:
             httpx.WriteTimeout: None of it happened in time.
@@ -134,7 +134,7 @@ class Exchange:
         connection, began = self.connection, self._loop.time()
         deadline = began + self._read_timeout
         while (head := connection.read_head(method)) is None:
-            wanted = connection.held + 1  # no more of TLS than that: the loop decrypts no large body
+            wanted = connection.held + 1  # no more with TLS, since the event loop must not decrypt large bodies
             await self._wait(wanted, wanted, deadline - self._loop.time())
         self.answer_seconds = self._loop.time() - began
         return head
@@ -178,19 +178,19 @@ class Exchange:
                 yield arrived
 
     async def _next(self, rest: int | None, most: int = LARGE_BUFFER) -> memoryview:
-        """Hand out what has arrived, at most ``rest`` bytes, once it is worth it; nothing at the connection's end."""
+        """Return received bytes, at most ``rest``, once there are enough; empty at the connection's end."""
         connection = self.connection
         if rest is None or rest > connection.held:
             connection.reserve(most)
             most = min(most, connection.capacity)
             enough = most if rest is None else min(rest, most)
-            wanted = 1 if rest is None else enough  # without a length, what has arrived may be all
+            wanted = 1 if rest is None else enough  # without a length, the body may be complete
             if connection.held < wanted and not connection.has_ended:
                 await self._wait(wanted, enough, self._read_timeout)
         return connection.take(most if rest is None else rest)
 
     async def _wait(self, wanted: int, most: int, seconds: float) -> None:
-        """Wait until so many bytes are held, or a few of them for a moment, or no more will arrive.
+        """Wait until this many bytes are buffered, or a few of them for a moment, or no more will arrive.
 
         Args:
             wanted: So many.
@@ -222,7 +222,7 @@ class Exchange:
         unwatch = watch(connection.socket, on_readable)
         if connection.held:
             loop.call_later(GATHER_SECONDS, end)
-        if connection.is_encrypted:  # nothing reports what is decrypted already
+        if connection.is_encrypted:  # decrypted bytes are not reported
             loop.call_soon(on_readable)
         try:
             if not await over:

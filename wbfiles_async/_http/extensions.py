@@ -1,8 +1,8 @@
-"""What a response can offer beyond httpx's interface, in ``response.extensions``.
+"""Extensions of responses beyond httpx's interface, in ``response.extensions``.
 
-A response whose transport can do so has a ``"drain"``: it receives the body in a worker thread, straight into a sink,
-and then sends further requests over the same connection. Any other response is read from its stream. It also has
-``"answer_seconds"``: how long the server took to begin, without the time to connect.
+If the transport supports it, a response has a ``"drain"``: it receives the body in a worker thread, directly into a
+sink, and then sends further requests over the same connection. Any other response is read from its stream. It also
+has ``"answer_seconds"``: the seconds until the response began, without the time to connect.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Sink(Protocol):
     """
 
     def write(self, piece: bytes | memoryview) -> None:
-        """Take the next piece. What it raises ends the response."""
+        """Take the next piece. An exception ends the response."""
         ...
 
     def complete(self) -> None:
-        """Note that the body is complete."""
+        """Record that the body is complete."""
         ...
 
 
@@ -53,7 +53,7 @@ class FollowUp(Protocol):
 
     @property
     def length(self) -> int:
-        """Length of the expected body in bytes, at least 1. The whole body is held in memory."""
+        """Length of the expected body in bytes, at least 1. The whole body is buffered."""
         ...
 
     @property
@@ -68,10 +68,10 @@ class FollowUp(Protocol):
 
 @attrs.frozen
 class Pause:
-    """There is no follow-up now, but there may be one soon.
+    """A pause: there is no follow-up now, but there may be one soon.
 
     Attributes:
-        seconds: After so long at most the next follow-up is requested again.
+        seconds: Maximum seconds until the next follow-up is requested again.
     """
 
     seconds: float
@@ -80,17 +80,17 @@ class Pause:
 NextFollowUp = Callable[[Callable[[], None]], "FollowUp | Pause | None"]
 """Returns the next follow-up, or ``None`` to end. Called in a worker thread.
 
-It is given a function that any thread may call during a pause, so that the next follow-up is requested at once.
+Its argument is a function that any thread may call during a pause to request the next follow-up at once.
 """
 
 
 @attrs.frozen
 class StallLimit:
-    """The least that a connection must deliver.
+    """The minimum that a connection must deliver.
 
     Attributes:
         seconds: Length of the window in seconds.
-        least: Bytes that each window must bring.
+        least: Minimum bytes of each window.
     """
 
     seconds: float
@@ -99,10 +99,10 @@ class StallLimit:
 
 @attrs.frozen(eq=False)
 class BatchEnd:
-    """Why a drain with follow-ups ended.
+    """The outcome of a drain with follow-ups.
 
     Attributes:
-        unfinished: The follow-up that was sent last, if its response was not taken; ``None`` if all were.
+        unfinished: The last follow-up sent, if its response was not processed; ``None`` if all were.
         response: That response, unread, if there is one.
         error: Why there is none; ``None`` if the server closed the connection before it read the request, which can
             then be sent again.
@@ -130,18 +130,18 @@ class Drain(Protocol):
             sink: Takes the body.
             stall: When the connection counts as stalled.
             next_follow_up: Returns the next follow-up.
-            on_completed: Called in the event loop with the number of bodies that are complete so far: every few
-                hundredths of a second, and when a pause begins.
+            on_completed: Called in the event loop with the number of complete bodies: every few hundredths of a
+                second, and when a pause begins.
 
         Raises:
             httpx.TransportError: The connection failed or stalled within the first body; the sink has what arrived.
-            Exception: What a sink raised.
+            Exception: The exception of a sink.
         """
         ...
 
 
 def drain_of(response: httpx.Response) -> Drain | None:
-    """Return the response's drain, if its transport offers one."""
+    """Return the response's drain, if its transport has one."""
     return cast("Drain | None", response.extensions.get("drain"))
 
 

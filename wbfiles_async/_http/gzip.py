@@ -1,4 +1,4 @@
-"""Decompress a gzip stream as it arrives, in small steps and within bounds. Performs no I/O.
+"""Decompresses a gzip stream as it arrives, in small steps and within bounds. Performs no I/O.
 
 Source:
     RFC 1952.
@@ -15,28 +15,28 @@ import attrs
 __all__ = ["CorruptError", "Gunzip"]
 
 _STEP: Final = 256 << 10
-"""Bytes decompressed in one go: a millisecond's work, whatever the stream makes of its next byte."""
+"""Bytes decompressed per step: a millisecond's work, whatever the next byte expands to."""
 
 _SLICE: Final = 16 << 10
-"""Bytes of the stream that are looked at in one go: zlib copies all that is left of them at the end of each member."""
+"""Bytes of the stream per step: zlib copies the remaining ones at the end of each member."""
 
 _MOST_UNCOMPRESSED: Final = 256 << 20
 _MOST_RATIO: Final = 100
-"""Logs shrink to a tenth or a twentieth; a hundredth is a bomb, once it is more than a few hundred megabytes."""
+"""Logs shrink to a tenth or a twentieth; a hundredth of more than a few hundred megabytes is a decompression bomb."""
 
 _MOST_WASTE: Final = 1 << 20
-"""Bytes by which a stream may be longer than twice what is in it: gzip adds a few to each 64 KiB, no more."""
+"""Bytes by which a stream may exceed twice its content: gzip adds a few per 64 KiB."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class CorruptError(ValueError):
-    """It is no gzip stream, or one that is damaged or hostile."""
+    """It is not a gzip stream, or a damaged or hostile one."""
 
 
 @attrs.define
 class Gunzip:
-    """Takes a gzip stream apart; its members' checksums are compared.
+    """Decodes a gzip stream and compares its members' checksums.
 
     Attributes:
         taken: Bytes of the stream so far.
@@ -49,10 +49,10 @@ class Gunzip:
     _members: int = 0
 
     def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        """Take what arrived, and yield what is in it, a step at a time.
+        """Decode received bytes, and yield their content step by step.
 
         Raises:
-            CorruptError: What arrived is damaged, or grows beyond bounds.
+            CorruptError: The bytes are damaged, or expand beyond bounds.
         """
         view = memoryview(data)
         for start in range(0, len(view), _SLICE):
@@ -60,7 +60,7 @@ class Gunzip:
 
     def _feed_slice(self, rest: bytes) -> Iterator[bytes]:
         self.taken += len(rest)
-        ready = b""  # of members that are too small to be worth a step each
+        ready = b""  # of members that are too small for a step each
         while True:
             if self._member is None:
                 if self._members:

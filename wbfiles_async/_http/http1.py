@@ -1,7 +1,7 @@
 """The wire format of HTTP/1.1: request heads, response heads, chunked bodies. Performs no I/O.
 
-llhttp reads it (httptools), in its strict mode: it is fuzzed by all of Node, takes about as long as a few regular
-expressions, and refuses whatever could be read in two ways. What it leaves open is refused here.
+llhttp parses it (httptools), in strict mode: it is fuzzed by Node, takes about as long as a few regular expressions,
+and refuses ambiguous messages. What it leaves open is refused here.
 
 Source:
     RFC 9112.
@@ -20,11 +20,11 @@ import httptools
 __all__ = ["MAX_HEAD_BYTES", "ChunkedBody", "MalformedError", "ResponseHead", "parse_head", "request_head"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Bytes of a head, far above what any server sends, so that a hostile one cannot fill the memory."""
+"""Maximum bytes of a head, far above that of any server, so that a hostile one cannot fill the memory."""
 
 _MOST_FIELDS: Final = 200
 _MOST_FRAMING: Final = 64 * 1024
-"""Bytes of chunk sizes, extensions and trailers between two bytes of a body."""
+"""Maximum bytes of chunk sizes, extensions and trailers between two bytes of a body."""
 
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _CANNOT_BE_SENT: Final = re.compile(rb"[\x00\r\n]")
@@ -73,7 +73,7 @@ def request_head(method: bytes, target: bytes, fields: Sequence[tuple[bytes, byt
     """Return the head of a request.
 
     Raises:
-        ValueError: A part of it holds a line break or a null.
+        ValueError: A part of it contains a line break or a null.
     """
     block = b"".join([b"%b: %b\r\n" % field for field in fields])
     lines = len(_CANNOT_BE_SENT.findall(block))
@@ -125,7 +125,7 @@ def parse_head(text: bytes, *, method: bytes = b"GET") -> ResponseHead:
         method: The request's method: the responses to some have no body.
 
     Raises:
-        MalformedError: It is not a valid head, or could be read in two ways.
+        MalformedError: It is not a valid head, or ambiguous.
     """
     parsed = _Parsed()
     parser = httptools.HttpResponseParser(parsed)
@@ -196,7 +196,7 @@ class ChunkedBody:
         return self._parsed.complete
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """Take what arrived, and return the bytes of the body in it.
+        """Decode received bytes, and return those of the body.
 
         Raises:
             MalformedError: It is not a valid chunked body, or something follows it.

@@ -1,7 +1,8 @@
-"""Clients and transports of httpx2 in the place of httpx's.
+"""Adapts clients and transports of httpx2 to httpx.
 
-httpx2 has httpx's interface and classes of its own, so that neither package takes the other's requests, responses and
-errors. They are translated here, and nothing else knows of httpx2. Imported only where something of it is handed in.
+httpx2 has httpx's interface but its own classes, so neither package accepts the other's requests, responses and
+errors. They are translated here, and nothing else depends on httpx2. Imported only if one of its objects is
+injected.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["Httpx2Client", "Httpx2Transport"]
 
 
 class Httpx2Transport(httpx.AsyncBaseTransport):
-    """Sends by a transport of httpx2.
+    """A transport that uses one of httpx2.
 
     Args:
         transport: Sends the requests; closed with this one.
@@ -30,7 +31,7 @@ class Httpx2Transport(httpx.AsyncBaseTransport):
         """Send a request.
 
         Raises:
-            httpx.TransportError: As httpx2's of the same name.
+            httpx.TransportError: Those with the names of httpx2's.
         """
         try:
             with _errors_of_httpx():
@@ -44,7 +45,7 @@ class Httpx2Transport(httpx.AsyncBaseTransport):
 
 
 class Httpx2Client:
-    """Builds and sends requests by a client of httpx2, as ``httpx.AsyncClient`` would.
+    """Builds and sends requests with a client of httpx2, like ``httpx.AsyncClient``.
 
     Args:
         client: Sends them.
@@ -55,7 +56,7 @@ class Httpx2Client:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether it is closed."""
         return self._client.is_closed
 
     def build_request(
@@ -67,7 +68,7 @@ class Httpx2Client:
             method: The method.
             url: The URL.
             content: A body in pieces, whose length is stated.
-            others: As ``httpx.AsyncClient.build_request`` takes them.
+            others: As for ``httpx.AsyncClient.build_request``.
         """
         with _errors_of_httpx():
             built = self._client.build_request(method, str(url), **others)
@@ -91,7 +92,7 @@ class Httpx2Client:
             follow_redirects: Whether redirects are followed.
 
         Raises:
-            httpx.TransportError: As httpx2's of the same name.
+            httpx.TransportError: Those with the names of httpx2's.
         """
         theirs = httpx2.USE_CLIENT_DEFAULT if auth is httpx.USE_CLIENT_DEFAULT else None
         try:
@@ -168,7 +169,7 @@ _ERRORS: Final = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
 
 
 def _translated(error: Exception) -> Exception:
-    """Return the error of httpx that an error of httpx2 is, or is a kind of."""
+    """Return the corresponding error class of httpx."""
     for kind in type(error).__mro__:
         found = getattr(httpx, kind.__name__, None)
         if kind.__module__ == httpx2.__name__ and isinstance(found, type) and issubclass(found, Exception):

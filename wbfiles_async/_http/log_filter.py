@@ -1,6 +1,6 @@
-"""Keeps signatures out of what httpx logs: the URL of each request at INFO, its transport's header fields at DEBUG.
+"""Removes signatures from httpx's log: the URL of each request at INFO, the header fields at DEBUG.
 
-A signed URL is a credential. Only URLs with a signature are shortened; all else is logged as it is.
+A signed URL is a credential. Only URLs with a signature are shortened; everything else is logged unchanged.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Final
 
 __all__ = ["install"]
 
-# httpcore has a logger for each of its modules; a filter counts for its own logger only.
+# httpcore has a logger for each module, and a filter applies only to its own logger.
 _OF_HTTPCORE: Final = ("connection", "http11", "http2", "proxy", "socks")
 LOGGERS: Final = (
     *("httpx", "httpx2"),
     *(f"{core}.{name}" for core in ("httpcore", "httpcore2") for name in _OF_HTTPCORE),
 )
 
-# Of a URL that stands for itself, and of one that is relative to another, as redirects may be.
+# In an absolute URL, and in a relative one, as in redirects.
 _QUERY: Final = re.compile(r"[?#]([^\s\"]*)")
 _SIGNED: Final = re.compile(
     r"(?:^|[&;?])(?:sig|[\w.-]*(?:signature|credential|token|accesskeyid|accessid))=", re.IGNORECASE
@@ -42,6 +42,6 @@ _filter: Final = _Redacting()
 
 
 def install() -> None:
-    """Have the loggers leave out signatures. Harmless when repeated."""
+    """Install the filters. Idempotent."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_filter)

@@ -10,14 +10,14 @@ from wbfiles_async._http.connection import Connection
 __all__ = ["ConnectionPool"]
 
 IDLE_SECONDS = 30.0
-"""How long an unused connection is kept: less than stores keep theirs."""
+"""Seconds to keep an idle connection: less than stores do."""
 
 
 class ConnectionPool:
-    """Keeps connections by origin; the one that was used last is used next.
+    """Keeps connections by origin; the most recently used one is used next.
 
-    Idle connections are not watched: whether the server has closed one is checked when it is needed. Does not limit
-    how many there are; the caller does.
+    Idle connections are not watched: whether the server has closed one is checked before its use. The caller limits
+    their number.
     """
 
     def __init__(self) -> None:
@@ -27,14 +27,14 @@ class ConnectionPool:
         self._closed = False
 
     def register(self, connection: Connection) -> None:
-        """Have a new connection ended when the pool is closed, whether it is in use or not."""
+        """Register a new connection, which ends when the pool is closed, even if it is in use."""
         if self._closed:
             connection.close()
         else:
             self._all.add(connection)
 
     def take(self, origin: str) -> Connection | None:
-        """Return an idle connection to an origin that can be used."""
+        """Return a reusable idle connection to an origin."""
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
@@ -55,7 +55,7 @@ class ConnectionPool:
             self._timer = loop.call_later(IDLE_SECONDS, self._close_expired)
 
     def close_idle(self) -> bool:
-        """Close all idle connections, and return whether there were any: each frees a descriptor."""
+        """Close all idle connections, each of which frees a descriptor; return whether there were any."""
         had_any = any(self._idle.values())
         self._close_idle_until(float("inf"))
         return had_any
@@ -77,7 +77,7 @@ class ConnectionPool:
         self._timer = None if oldest is None else loop.call_at(oldest + IDLE_SECONDS, self._close_expired)
 
     def _close_idle_until(self, moment: float) -> None:
-        """Close those that have been idle since then or longer."""
+        """Close connections that have been idle since then or longer."""
         for origin, idle in [*self._idle.items()]:
             while idle and idle[0].idle_since <= moment:
                 idle.pop(0).close()

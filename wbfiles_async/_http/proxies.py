@@ -1,6 +1,7 @@
-"""Choose the proxy for an origin by the environment's variables. Performs no I/O: the variables are handed in.
+"""Chooses the proxy for an origin from environment variables.
 
-Read as curl and Go's ``net/http`` read them; what the two read differently is said where it stands.
+Performs no I/O: the variables are arguments. They are parsed as by curl and Go's ``net/http``; differences between
+the two are noted.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Source: Go's net/http. curl takes 1080 for http proxies too.
 _DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
-# `urlsplit` drops some of them without a word.
+# `urlsplit` silently drops some of them.
 _NOT_IN_A_URL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:/]+)(?::([1-9][0-9]{0,4})?)?")
 
 
 class ProxyUrlError(ValueError):
-    """A variable's value cannot be used as a proxy's URL. The text names the variable, never the value."""
+    """A variable's value cannot be used as a proxy's URL. The message names the variable, never the value."""
 
 
 @attrs.frozen
@@ -38,7 +39,7 @@ class Proxy:
     """A proxy to connect through.
 
     Attributes:
-        scheme: How to speak to it.
+        scheme: Its protocol.
         host: Its name or address, without brackets.
         port: Its port.
         authorization: The value of ``Proxy-Authorization``; ``None`` if the URL has no user.
@@ -62,14 +63,14 @@ class Proxy:
 
 @attrs.frozen
 class _Setting:
-    """A variable that names a proxy. Its value may hold a password, so that it is never shown."""
+    """A variable with a proxy. Its value may contain a password, so it is never shown."""
 
     variable: str
     value: str = attrs.field(repr=False)
 
     def proxy(self) -> Proxy | None:
         """Return the proxy; ``None`` if the value is no URL of one."""
-        # As Go does: "proxy.example.com:3128" is a URL that only lacks its scheme.
+        # Like Go: "proxy.example.com:3128" is a URL that only lacks its scheme.
         text = self.value if _SCHEME.match(self.value) else f"http://{self.value}"
         if _NOT_IN_A_URL.search(text):
             return None
@@ -80,7 +81,7 @@ class _Setting:
             return None
         if parts.scheme not in _DEFAULT_PORTS or not host or port == 0:
             return None
-        # No host holds one of these; this is a password with a character that is not encoded.
+        # No host contains one of these; it is a password with an unencoded character.
         if "@" in parts.path + parts.query + parts.fragment or "%" in host:
             return None
         host, port = _ascii(host), port or _DEFAULT_PORTS[parts.scheme]
@@ -97,7 +98,7 @@ class _Setting:
         )
 
     def error(self) -> ProxyUrlError:
-        """Return the error that says what is wrong, and what to write."""
+        """Return the error with what is wrong and what is expected."""
         return ProxyUrlError(
             f"{self.variable} is not the URL of a proxy that can be used. Expected is http://host:port or "
             "http://user:password@host:port, with special characters of user and password percent-encoded (@ as %40, "
@@ -111,8 +112,8 @@ class _NoProxyEntry:
 
     Attributes:
         network: The addresses; ``None`` for a domain.
-        domain: In lower case, without dots around it.
-        is_itself: Whether the domain itself is meant, not only the names below it.
+        domain: In lower case, without leading and trailing dots.
+        is_itself: Whether the domain itself is included, not only the names below it.
         port: ``None`` for all.
     """
 
@@ -132,12 +133,12 @@ class _NoProxyEntry:
 
 
 _MOST_ORIGINS = 1000
-"""Origins whose proxies are remembered; there are a handful, but where redirects lead is the servers' choice."""
+"""Maximum origins in the cache; there are usually a handful, but servers choose where redirects lead."""
 
 
 @attrs.frozen
 class ProxyRules:
-    """Which origins are connected to through which proxy."""
+    """The proxy rules: which proxy to use for an origin."""
 
     _by_scheme: Mapping[str, _Setting]
     _exceptions: tuple[_NoProxyEntry, ...]
@@ -150,7 +151,7 @@ class ProxyRules:
     def from_environment(cls, environ: Mapping[str, str], *, is_excepted: Callable[[str], bool] | None = None) -> Self:
         """Read ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in lower case first.
 
-        A value is judged only when it is needed, by `choose`. ``HTTP_PROXY`` is ignored in CGI programs, where
+        A value is validated only when `choose` needs it. ``HTTP_PROXY`` is ignored in CGI programs, where
         the sender of a request can set it (by a header ``Proxy``); ``http_proxy`` is not.
 
         ``NO_PROXY`` lists hosts, separated by commas or blanks:
@@ -168,7 +169,7 @@ class ProxyRules:
             environ: The variables.
             is_excepted: Hosts that are connected to directly besides ``NO_PROXY``'s.
         """
-        variables = dict(environ)  # for Windows, where the environment answers in any case of letters
+        variables = dict(environ)  # for Windows, whose environment is case-insensitive
         found = {}
         for scheme in ("http", "https", "all"):
             lower, upper = f"{scheme}_proxy", f"{scheme}_proxy".upper()
@@ -182,10 +183,10 @@ class ProxyRules:
 
     @classmethod
     def of_one(cls, url: str) -> Self:
-        """Return the rules by which every origin, this machine included, is connected to through one proxy.
+        """Return rules that use one proxy for every origin, including this machine.
 
         Args:
-            url: The proxy's; an empty one for connecting directly, always.
+            url: The proxy's URL; empty to always connect directly.
 
         Raises:
             ProxyUrlError: The URL cannot be used.
@@ -199,11 +200,11 @@ class ProxyRules:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no proxy, so that everything is connected to directly."""
+        """Whether there is no proxy, so that all connections are direct."""
         return not self._by_scheme
 
     def choose(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """Choose the proxy for an origin. By the environment's rules this machine is connected to directly, as Go does.
+        """Choose the proxy for an origin. The environment's rules connect to this machine directly, as in Go.
 
         Args:
             scheme: ``http`` or ``https``.
@@ -219,7 +220,7 @@ class ProxyRules:
         if self._is_excepted is not None:  # the system's own settings may change
             return self._choose(scheme, host, port)
         origin = (scheme, host, port)
-        if origin not in self._chosen:  # a tenth of a millisecond, which each request would take twice
+        if origin not in self._chosen:  # takes a tenth of a millisecond, twice per request
             if len(self._chosen) >= _MOST_ORIGINS:
                 self._chosen.clear()
             self._chosen[origin] = self._choose(scheme, host, port)
@@ -248,7 +249,7 @@ class ProxyRules:
 
 
 def _no_proxy_entry(text: str) -> _NoProxyEntry | None:
-    """Read an entry of ``NO_PROXY``; ``None`` for one that means nothing."""
+    """Parse an entry of ``NO_PROXY``; ``None`` if it is invalid."""
     if (network := _network(text)) is not None:
         return _NoProxyEntry(network)
     match = _HOST_AND_PORT.fullmatch(text)
@@ -282,10 +283,10 @@ def _unmapped(
 
 
 def _ascii(host: str) -> str:
-    """Return an international name as it is looked up; unchanged where it has no such form."""
+    """Return the IDNA form of an international name; unchanged if it has none."""
     if host.isascii():
         return host
-    import httpx  # slow to load, and wanted for few names; it encodes those that are connected to
+    import httpx  # slow to import, and needed for few names; the same codec encodes the names of connections
 
     try:
         return httpx.URL(scheme="http", host=host).raw_host.decode("ascii")

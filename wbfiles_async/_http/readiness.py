@@ -1,4 +1,4 @@
-"""Waits until a socket can be read from or written to: in a thread, and in event loops, also those that cannot."""
+"""Waits until a socket is readable or writable: in a thread, and in event loops, including those without support."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from wbfiles_async._threads import start_thread
 __all__ = ["block_until_ready", "wait_until_ready", "watch"]
 
 IDLE_SECONDS: Final = 0.5
-"""How long the thread waits for a further socket before it ends."""
+"""Seconds that the thread waits for another socket before it ends."""
 
 
 def watch(opened: socket.socket, on_ready: Callable[[], object], *, writing: bool = False) -> Callable[[], object]:
-    """Call something in the running loop whenever a socket is ready.
+    """Register a callback in the running event loop for whenever a socket is ready.
 
     Args:
         opened: The socket.
-        on_ready: Called.
-        writing: Whether to wait until it can be written to; otherwise, until it can be read from.
+        on_ready: The callback.
+        writing: Whether to wait until it is writable; otherwise, until it is readable.
 
     Returns:
-        What ends that; to be called before the socket is closed.
+        A function that ends that; to be called before the socket is closed.
     """
     loop, number = asyncio.get_running_loop(), opened.fileno()
     try:
@@ -47,7 +47,7 @@ def watch(opened: socket.socket, on_ready: Callable[[], object], *, writing: boo
 
 
 async def wait_until_ready(opened: socket.socket, *, writing: bool = False) -> None:
-    """Wait until a socket can be read from, or written to."""
+    """Wait until a socket is readable or writable."""
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_ready() -> None:
@@ -62,7 +62,7 @@ async def wait_until_ready(opened: socket.socket, *, writing: bool = False) -> N
 
 
 def block_until_ready(opened: socket.socket, seconds: float) -> bool:
-    """Block until a socket can be read from or written to, or has failed; return whether that was in time."""
+    """Block until a socket is readable or writable, or has failed; return whether that was in time."""
     if sys.platform == "win32" or not hasattr(select, "poll"):  # its own has no limit on the number
         return any(select.select([opened], [opened], [opened], seconds))
     poll = select.poll()  # select.select refuses sockets with a number above 1023
@@ -81,7 +81,7 @@ class _Watched:
     # In the loop.
 
     def end(self) -> None:
-        """Have it watched no more."""
+        """Stop watching."""
         self._has_ended = True
         _watcher.remove(self)
 
@@ -94,16 +94,16 @@ class _Watched:
     # In the thread.
 
     def report(self) -> None:
-        """Report to the loop that it is ready."""
-        with suppress(RuntimeError):  # the loop was closed; nobody waits any more
+        """Report to the event loop that it is ready."""
+        with suppress(RuntimeError):  # the event loop was closed; no task waits any more
             self._loop.call_soon_threadsafe(self._fire)
 
 
 class _Watcher:
-    """A thread that watches the sockets of all loops that cannot. It lasts while there are any, and a moment longer.
+    """A thread that watches the sockets of event loops without support.
 
-    Why not anyio's, which does the same: a socket that is closed while it is watched, as after a time-out, can end its
-    thread on Windows, where everybody waits for ever then.
+    It lasts while there are any, and briefly longer. anyio's is not used: a socket that is closed while it is
+    watched, such as after a timeout, can end its thread on Windows, and then all waiters hang.
     """
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class _Watcher:
             _wake(self._waker)
 
     def remove(self, watched: _Watched) -> None:
-        """Stop watching, and return only when the socket can be closed: within a moment, since the thread is woken."""
+        """Stop watching, and return when the socket can be closed, which is soon, since the thread is woken."""
         with self._changed:
             if watched in self._watched and self._waker is not None:
                 self._watched.discard(watched)
@@ -164,18 +164,18 @@ class _Watcher:
 
 
 def _wake(waker: socket.socket) -> None:
-    with suppress(BlockingIOError):  # it has not woken up yet from many times before
+    with suppress(BlockingIOError):  # it has not woken up yet from many earlier calls
         waker.send(b"!")
 
 
 def _wait_for_some(watched: Sequence[_Watched], wakened: socket.socket, seconds: float | None) -> Sequence[_Watched]:
-    """Return those that are ready, as soon as there are any, or ``wakened`` can be read from."""
+    """Return the ready ones, as soon as there are any, or ``wakened`` is readable."""
     reading = [wakened, *(each.socket for each in watched if not each.writing)]
     writing = [each.socket for each in watched if each.writing]
     try:
         # Windows reports in the third that a connection failed.
         readable, writable, failed = map(set, select.select(reading, writing, writing, seconds))
-    except (OSError, ValueError):  # one of them is closed, or they are too many: whoever uses them will see
+    except (OSError, ValueError):  # one of them is closed, or there are too many: their users will notice
         return watched
     return [each for each in watched if each.socket in (writable | failed if each.writing else readable)]
 

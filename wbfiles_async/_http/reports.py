@@ -1,4 +1,4 @@
-"""Reports the bytes that a worker thread moves to the event loop, a few hundred times a second at most."""
+"""Reports the bytes that a worker thread transfers to the event loop, at most a few hundred times per second."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 __all__ = ["ByteReports"]
 
 REPORT_SECONDS: Final = 0.01
-"""How often a thread reports its bytes to the loop: each time the threads wait for Python's lock."""
+"""Minimum seconds between reports, each of which contends for Python's lock."""
 
 
 class ByteReports:
     """The reports of one transfer. Made in the event loop.
 
     Args:
-        on_bytes: Called in the loop with the number of further bytes. What it raises ends the transfer.
+        on_bytes: Called in the event loop with the number of further bytes. An exception ends the transfer.
     """
 
     def __init__(self, on_bytes: Callable[[int], None]) -> None:
@@ -30,12 +30,12 @@ class ByteReports:
     # In the thread.
 
     def check(self) -> None:
-        """Raise what the callback raised."""
+        """Raise the callback's exception."""
         if self._error is not None:
             raise self._error
 
     def add(self, count: int) -> None:
-        """Have this many bytes reported soon."""
+        """Report this many bytes soon."""
         self._moved += count
         if count and not self._scheduled:
             self._scheduled = True
@@ -53,7 +53,7 @@ class ByteReports:
         """Report what was added since the last time."""
         if self._is_ended:
             return
-        self._scheduled = False  # before looking at what was moved: what is added later is reported again
+        self._scheduled = False  # before reading the count, so that later bytes are reported again
         count = self._moved - self._reported
         try:
             if count > 0:
@@ -63,10 +63,10 @@ class ByteReports:
             self._error = error
 
     def end(self) -> None:
-        """Report the rest; nothing is reported any more afterwards."""
+        """Report the rest, and nothing afterwards."""
         self.report()
         self._is_ended = True
 
     def abandon(self) -> None:
-        """Report nothing any more."""
+        """Stop reporting."""
         self._is_ended = True

@@ -1,4 +1,4 @@
-"""Sends one request with its body in a worker thread, by blocking calls: most of the time without Python's lock."""
+"""Sends one request with its body in a worker thread with blocking calls, mostly without Python's lock."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["RequestSender"]
 
 
 class RequestSender:
-    """Sends a request over a connection. A server that responds early, or goes away, gets no more of it.
+    """Sends a request over a connection, and stops if the server responds early or disconnects.
 
     Args:
-        connection: Idle. Nobody else uses it meanwhile.
+        connection: An idle connection, which nothing else uses meanwhile.
         head: The request's head.
-        blocks: Returns the body in pieces, each valid until the next one is requested. Called, iterated and closed in
-            the thread, which they may block.
-        limit: When the server takes too little.
-        on_sent: Called in the thread with the length of each piece that was sent. What it raises ends the request.
+        blocks: Returns the body in pieces, each valid until the next one is requested. Called, iterated and closed
+            in the thread; may block.
+        limit: The minimum that the server must accept.
+        on_sent: Called in the thread with the length of each piece sent. An exception ends the request.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class RequestSender:
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Make ``run`` return soon. For other threads."""
+        """Make ``run`` return soon. Called from other threads."""
         self._interrupted = True
         self._connection.abort()
 
@@ -52,11 +52,11 @@ class RequestSender:
         """Send all of it. Blocks.
 
         Returns:
-            Whether all of it was sent. If not, the connection is not good for another request.
+            Whether all of it was sent. If not, the connection cannot be reused.
 
         Raises:
-            httpx.WriteTimeout: The server took too little in time.
-            Exception: What the body raised.
+            httpx.WriteTimeout: The server accepted too little in time.
+            Exception: The exception of the body.
         """
         self._connection.begin_exchange()
         if not self._send(self._head):
@@ -72,7 +72,7 @@ class RequestSender:
         connection, rest = self._connection, memoryview(data)
         while rest := rest[(count := connection.send(rest)) :]:
             if connection.has_ended:
-                connection.receive()  # what it said before it went away
+                connection.receive()  # its response before it disconnected
             if connection.has_ended or self._interrupted:
                 return False
             since = time.monotonic()

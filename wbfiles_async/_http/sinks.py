@@ -1,4 +1,4 @@
-"""Completes small bodies: in the thread that received them, or in many threads where sinks keep that one waiting."""
+"""Completes small bodies: in the receiving thread, or in many threads if sinks block it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["SinkThreads"]
 
 
 class SinkThreads:
-    """Hands bodies to their sinks.
+    """Passes bodies to their sinks.
 
     Args:
-        threads: Where the threads come from.
+        threads: The pool of threads.
     """
 
     def __init__(self, threads: WorkerThreads) -> None:
@@ -25,18 +25,18 @@ class SinkThreads:
         self._free = threading.Semaphore(MANY_THREADS)
 
     def fill(self, sink: Sink, body: memoryview, on_filled: Callable[[Exception | None], None]) -> bool:
-        """Hand a body to its sink and complete it; return whether that is done.
+        """Pass a body to its sink and complete it; return whether that is done.
 
-        If it is not, it is done in another thread, which calls ``on_filled`` with what the sink raised. Blocks while
-        all threads have something to do.
+        Otherwise another thread does it, and calls ``on_filled`` with the sink's exception. Blocks while all threads
+        are busy.
 
         Args:
             sink: Takes the body.
             body: The whole body; not used after this has returned.
-            on_filled: Called in another thread, and only if this returns false.
+            on_filled: Called in another thread, only if this returns false.
 
         Raises:
-            Exception: What the sink raised, if it was filled in this thread.
+            Exception: The sink's exception, if it was filled in this thread.
         """
         if not self._waiting.is_long:
             self._waiting.measure(lambda: _fill(sink, body))
@@ -47,7 +47,7 @@ class SinkThreads:
             error = None
             try:
                 self._waiting.measure(lambda: _fill(sink, copy))
-            except Exception as raised:  # raised where the batch is awaited
+            except Exception as raised:  # raised when the batch is awaited
                 error = raised
             self._free.release()
             on_filled(error)

@@ -12,7 +12,7 @@ class StallDetector:
     """Counts bytes per window of waiting: a trickle is a stall, a slow but healthy link is not.
 
     Attributes:
-        seconds: Length of the window. Only time spent waiting for the network counts, not time spent on the bytes.
+        seconds: Length of the window. Only time spent waiting for the network counts, not the processing of bytes.
         least: Bytes that a window must bring.
     """
 
@@ -25,7 +25,7 @@ class StallDetector:
         """Record that ``moved`` bytes took ``waited`` seconds.
 
         Returns:
-            How much a window brought, as text, if it was too little; ``None`` while the connection is healthy.
+            The bytes of a window, as text, if there were too few; ``None`` while the connection is healthy.
         """
         self._waited += waited
         self._moved += moved

@@ -1,4 +1,4 @@
-"""Read the proxies of the environment and, on macOS and Windows, of the system's settings."""
+"""Reads the proxies of the environment and, on macOS and Windows, of the system's settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["read_proxies", "system_proxies"]
 
 
 def read_proxies(environ: Mapping[str, str]) -> ProxyRules:
-    """Return the rules of the environment, or where no variable names a proxy those of the system's settings."""
+    """Return the rules of the environment, or, if no variable names a proxy, those of the system's settings."""
     rules = ProxyRules.from_environment(environ)
     if not rules.is_empty or sys.platform not in ("darwin", "win32"):
         return rules
@@ -20,9 +20,9 @@ def read_proxies(environ: Mapping[str, str]) -> ProxyRules:
 
 
 def system_proxies() -> ProxyRules:
-    """Return the rules of the system's settings; elsewhere than on macOS and Windows those of this process's variables.
+    """Return the rules of the system's settings; except on macOS and Windows, those of this process's variables.
 
-    Reads the registry or the system's configuration, also whenever a proxy is chosen, for its exceptions.
+    Reads the registry or the system's configuration, also for its exceptions whenever a proxy is chosen.
     """
     settings = {f"{scheme}_proxy": url for scheme, url in getproxies().items()}
     return ProxyRules.from_environment(settings, is_excepted=proxy_bypass)

@@ -1,4 +1,4 @@
-"""Create the context that checks servers' certificates. Reads files; takes tens of milliseconds."""
+"""Creates the context that verifies servers' certificates. Reads files; takes tens of milliseconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import certifi
 __all__ = ["CertificatesError", "create_ssl_context"]
 
 _BUNDLE_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# How OpenSSL looks certificates up in a folder. Source: openssl-rehash(1).
+# File names of certificates in a folder for OpenSSL. Source: openssl-rehash(1).
 _HASHED_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 _SYSTEM_BUNDLES: Final = (
@@ -26,7 +26,7 @@ _SYSTEM_BUNDLES: Final = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",  # Alpine, BSD
 )
-"""Where systems keep their authorities: a Python that was built elsewhere looks for them in its builder's places.
+"""Systems' files of authorities: a Python that was built elsewhere looks for them in other locations.
 Source: Go's crypto/x509, root_linux.go."""
 
 
@@ -35,7 +35,7 @@ class CertificatesError(ValueError):
 
     Attributes:
         source: The variable.
-        path: Its value, or the part of it that is meant.
+        path: Its value, or the relevant part of it.
         reason: What is wrong.
     """
 
@@ -51,13 +51,13 @@ class CertificatesError(ValueError):
 
 
 def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Create the context that checks servers' certificates and names.
+    """Create the context that verifies servers' certificates and names.
 
     ``SSL_CERT_FILE`` (certificates in PEM form) and ``SSL_CERT_DIR`` (a folder, or several, prepared by ``openssl
     rehash``) replace the system's authorities, as they do for OpenSSL; else ``REQUESTS_CA_BUNDLE`` or
-    ``CURL_CA_BUNDLE`` (a file or a folder) does, as for requests. Where no variable is set, macOS and Windows judge
-    certificates themselves, by what their administrators trust. Elsewhere the system's authorities are used, and those
-    of certifi where it has none (small containers).
+    ``CURL_CA_BUNDLE`` (a file or a folder) does, as for requests. If no variable is set, macOS and Windows verify
+    certificates themselves, with their administrators' settings. Other systems use their authorities, or those of
+    certifi if there are none (small containers).
 
     Args:
         environ: The variables.
@@ -74,7 +74,7 @@ def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
         file_variable = folder_variable = bundle
         is_folder = os.path.isdir(environ[bundle])  # noqa: PTH112  # Path's may raise
         file, folders = (None, environ[bundle]) if is_folder else (environ[bundle], None)
-    # OpenSSL says nothing of a folder in which it finds nothing, and then trusts nobody.
+    # OpenSSL silently accepts a folder without certificates, and then trusts nobody.
     for folder in (folders or "").split(os.pathsep):
         if folder and not _holds_authorities(folder):
             raise CertificatesError(folder_variable, folder, "it is no folder that `openssl rehash` has prepared")
@@ -93,7 +93,7 @@ def _system_context() -> ssl.SSLContext:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context()
     folder = ssl.get_default_verify_paths().capath
-    # A folder's certificates are loaded when they are needed, and not counted before.
+    # A folder's certificates are loaded lazily, and not counted before.
     if not context.cert_store_stats()["x509"] and not (folder and _holds_authorities(folder)):
         bundles = [bundle for bundle in _SYSTEM_BUNDLES if os.path.isfile(bundle)]  # noqa: PTH113  # Path's may raise
         context.load_verify_locations(next(iter(bundles), None) or certifi.where())

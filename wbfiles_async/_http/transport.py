@@ -1,10 +1,10 @@
-"""An httpx transport whose responses can be drained in worker threads. Speaks HTTP/1.1, directly or by an http proxy.
+"""An httpx transport whose responses can be drained in worker threads.
 
-Sends what it is given and nothing else: knows no retries, redirects, cookies or credentials. Does not limit the number
-of connections.
+Speaks HTTP/1.1, directly or through an http proxy. Knows no retries, redirects, cookies or credentials. Does not
+limit the number of connections.
 
-Why not httpx's own: under concurrency it costs six times the processor time a request, copies a body several times on
-its way, and a cancelled request can take a place in its pool for ever.
+httpx's own transport is not used: under concurrency it takes six times the processor time per request, copies a body
+several times, and a cancelled request can occupy a place in its pool forever.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ BATCH_WORKERS: Final = 2
 Python's lock. More of them were slower again."""
 
 LIGHT_BYTES: Final = 64 << 10
-"""Bodies up to this size all go to one thread: two would spend more time on Python's lock than on the bytes."""
+"""Maximum bytes of bodies that share one thread: two would spend more time on Python's lock than on the bytes."""
 
 LARGE_BYTES: Final = 1 << 20
-"""Bytes above which a body has a thread to itself."""
+"""Bytes above which a body has its own thread."""
 
 DEFAULT_TIMEOUT: Final = 60.0
-"""Seconds, for requests that state none."""
+"""Default timeout in seconds."""
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
-"""Methods of requests that are sent again if a kept connection was closed unseen; a body is iterated once more."""
+"""Methods of requests that are sent again if a kept connection turns out to be closed; a body is iterated once more."""
 
 
 class DrainingTransport(httpx.AsyncBaseTransport):
     """Sends requests over its own connections; belongs to one event loop.
 
-    Its responses offer a drain; see `extensions`. Three extensions of a request are read beside httpx's ``timeout`` and
-    ``target``: ``public_only`` (connect to public addresses alone), ``least_bytes`` (that the server must take of the
-    body in each window of the time-out for writing), and ``on_round_trip`` (called with the seconds that the way to the
-    server and back takes, when it is connected to). A `RequestBody` that has blocks is sent by a thread.
+    Its responses have a drain; see `extensions`. It supports three extensions of a request besides httpx's
+    ``timeout`` and ``target``: ``public_only`` (connect only to public addresses), ``least_bytes`` (that the server
+    must accept of the body in each window of the timeout for writing), and ``on_round_trip`` (called with the
+    round-trip time in seconds after connecting). A `RequestBody` with blocks is sent by a thread.
 
     Args:
-        proxies: Which origins are connected to through which proxy.
-        tls: Returns the context that checks servers' certificates. Called in a worker thread, at the first need.
+        proxies: The proxy rules.
+        tls: Returns the context that verifies servers' certificates. Called in a worker thread, at first use.
     """
 
     def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
@@ -77,7 +77,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         """Send a request; the response's body is received as it is iterated, or drained.
 
         Raises:
-            httpx.TransportError: As httpx's own transport does; the subclass says what failed.
+            httpx.TransportError: As with httpx's own transport; the subclass says what failed.
             ValueError: The environment's proxies or certificate authorities cannot be used.
         """
         origin = _origin_of(request.url)
@@ -109,7 +109,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
                 raise
 
     async def _send(self, request: httpx.Request, exchange: Exchange) -> bool:
-        """Send the request, in a thread of its own if its body can be; return whether all of it was sent."""
+        """Send the request, in its own thread if the body supports that; return whether all of it was sent."""
         head, least = _head_of(request, exchange.connection), request.extensions.get("least_bytes", 1)
         body = request.stream
         if isinstance(body, RequestBody) and body.blocks is not None:
@@ -133,12 +133,12 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         return connection
 
     async def receive(self, connection: Connection, length: int, sink: Sink, stall: StallLimit) -> None:
-        """Receive a body in a thread of its own."""
+        """Receive a body in its own thread."""
         receiver = BodyReceiver(connection, length, sink, stall)
         await self._threads.run(receiver.run, interrupt=receiver.interrupt)
 
     def begin(self, batch: ConnectionBatch, length: int) -> None:
-        """Have a batch received, by the thread that fits its first body."""
+        """Receive a batch in the thread for its first body's size."""
         light = length <= LIGHT_BYTES
         worker = self._workers[0] if light else min(self._workers, key=lambda worker: worker.batches)
         worker.begin(batch)
@@ -151,7 +151,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             connection.close()
 
     async def aclose(self) -> None:
-        """Close all connections; transfers that still run over one fail."""
+        """Close all connections; transfers in progress fail."""
         self._pool.close()
         self._threads.close()
         for worker in self._workers:
@@ -179,7 +179,7 @@ class _Body(httpx.AsyncByteStream):
         return httpx.Response(head.status, headers=head.fields, stream=self, extensions=extensions)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        # Pieces may be views of the connection's buffer: httpx hands them on as they are.
+        # Pieces may be views of the connection's buffer: httpx passes them on unchanged.
         return self._exchange.body(self._head)  # type: ignore[return-value]
 
     async def aclose(self) -> None:
@@ -213,7 +213,7 @@ class _Body(httpx.AsyncByteStream):
             )
             try:
                 self._transport.begin(batch, length)
-            except ThreadsExhaustedError:  # at the interpreter's exit other threads, or the loop's, still do it
+            except ThreadsExhaustedError:  # at the interpreter's exit other threads, or the event loop's, still do it
                 return await self._drain_alone(sink, stall)
             await batch.wait()
         except BaseException as error:
@@ -224,7 +224,7 @@ class _Body(httpx.AsyncByteStream):
         return self._end_of(batch)
 
     async def _drain_alone(self, sink: Sink, stall: StallLimit) -> BatchEnd:
-        """Receive the body, and no follow-ups."""
+        """Receive the body, without follow-ups."""
         connection = self._exchange.connection
         await self._transport.receive(connection, self._head.length or 0, sink, stall)
         self._transport.release(self._key, connection, keep=self._head.keep_alive)
@@ -243,7 +243,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _FollowUpHeads:
-    """Returns the heads of follow-ups: a request's own, with another target."""
+    """Returns the heads of follow-ups: those of a request with another target."""
 
     def __init__(self, request: httpx.Request, connection: Connection) -> None:
         whole = _head_of(request, connection)

@@ -1,1 +1,1 @@
-"""What is done about a request that failed: classified, retried, and for how long."""
+"""Failed requests: classification, retries and time budgets."""

@@ -1,4 +1,4 @@
-"""The one loop of attempts."""
+"""The only loop of attempts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Attempt", "attempts"]
 
 
 class Attempt:
-    """One attempt: a context manager that keeps the failure of what is done inside.
+    """One attempt: a context manager that records the failure of its block.
 
     Attributes:
         failure: Why it failed; ``None`` if it succeeded.
@@ -37,7 +37,7 @@ class attempts:  # noqa: N801  # reads as a function: `async for attempt in atte
     """Attempts, until one succeeds.
 
     Args:
-        recover: Awaited after each failure: does what lets the next attempt succeed, or raises what ends the loop.
+        recover: Awaited after each failure: prepares the next attempt, or raises to end the loop.
     """
 
     def __init__(self, recover: Callable[[RequestFailed], Awaitable[object]]) -> None:

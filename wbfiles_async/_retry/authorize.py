@@ -1,4 +1,4 @@
-"""Credentials for a request, with what can go wrong about them classified like any other failure."""
+"""Credentials for a request, with their failures classified like any other."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def authorization(authenticator: Authenticator, *, name: str, host: str) -
         host: The API's host.
 
     Raises:
-        RequestFailed: There are none for now.
-        AuthenticationError: There are none, and another attempt would not help.
+        RequestFailed: There are none at the moment.
+        AuthenticationError: There are none, and a retry would not help.
     """
     try:
         return await authenticator.headers()

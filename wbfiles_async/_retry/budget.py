@@ -1,4 +1,4 @@
-"""How often, and for how long, one file or one call of the API may fail without progress."""
+"""The attempts and the time that one file or one call of the API may fail without progress."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["RetryBudget"]
 log = logging.getLogger(__name__)
 
 LOUD_FAILURES: Final = 4
-"""The failure in a row that is worth a warning: by then the caller has been waiting for a second."""
+"""The number of consecutive failures that causes a warning: by then the caller has waited for a second."""
 
 REFUND_BYTES: Final = 64 << 10
-"""Bytes whose arrival cancels earlier failures: a long transfer over a bad link is retried while it makes progress."""
+"""Bytes of progress that cancel earlier failures: a long transfer over a bad link goes on while it progresses."""
 
 HOPELESS_ATTEMPTS: Final = 6
-"""Attempts at what hardly ever heals, such as a port on which nobody listens: three seconds, for a server that is just
+"""Attempts for failures that rarely pass, such as a port without a listener: three seconds, for a server that is
 starting."""
 
 
 class RetryBudget:
-    """The budget of one file or call: one for all layers.
+    """The budget of one file or call, shared by all layers.
 
-    Concurrent requests often fail together, from one cause; that counts once. So a request
-    remembers the ``round`` it began in, and its failure is free if another of that round was counted already.
+    Concurrent requests often fail together, from one cause, which counts once. So a request records the ``round`` in
+    which it started, and its failure is free if another of that round has been counted.
 
     Args:
         options: States ``attempts`` and ``time_budget``.
         clock: The time.
-        failing_since: When the first failure was, in monotonic seconds, if that was before the first request of these.
+        failing_since: When the first failure was, in monotonic seconds, if it was before these requests.
 
     Attributes:
-        round: Counts the failures that counted.
+        round: The number of counted failures.
     """
 
     def __init__(self, options: TransferOptions, clock: Clock, failing_since: float | None = None) -> None:
@@ -54,7 +54,7 @@ class RetryBudget:
 
     @property
     def failing_since(self) -> float:
-        """When the first of the failures in a row was, in monotonic seconds."""
+        """When the first of the consecutive failures was, in monotonic seconds."""
         return self._since
 
     def record_progress(self, count: int) -> None:
@@ -65,15 +65,15 @@ class RetryBudget:
                 self._failures = self._moved = 0
 
     def begin_again(self, attempts: int) -> None:
-        """Allow so many more attempts, another way having been found."""
+        """Allow this many more attempts, after another way has been found."""
         self.round += 1
         self._attempts = min(self._attempts, attempts)
         self._failures = self._lost = self._moved = 0
 
     def exclude_queue_time(self, began: float) -> None:
-        """Leave out the time since ``began`` (monotonic seconds), in which the file waited because of others.
+        """Exclude the time since ``began`` (monotonic seconds), in which the file waited because of others.
 
-        What it had to wait because of its own failure counts.
+        Waits because of its own failures count.
         """
         now = self._clock.monotonic()
         if self._failures:
@@ -85,11 +85,11 @@ class RetryBudget:
         """Wait before the next attempt.
 
         Args:
-            failure: What went wrong.
-            round: The value of ``round`` when the failed request began.
-            lost: Whether all that arrived must be fetched again, so that it was no progress, however much it was.
-            pause: Seconds in which no request is sent to the origin, since it throttles. Not waited for here: all
-                requests wait for its end together.
+            failure: The failure.
+            round: The value of ``round`` when the failed request started.
+            lost: Whether all received bytes are lost, and so were no progress.
+            pause: Seconds without requests to the throttling origin. Not waited for here, since all requests wait
+                for it together.
 
         Raises:
             WBFilesError: The failure's own error, if no attempt is left or the wait would be too long.

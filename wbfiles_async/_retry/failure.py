@@ -1,4 +1,4 @@
-"""A failed request: what is done next, and the error that is raised if nothing helps."""
+"""A failed request: the next action, and the error to raise if nothing helps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["RequestFailed", "RetryAction", "network_failure"]
 
 
 class RetryAction(enum.Enum):
-    """What is done about a failed request."""
+    """The reaction to a failed request."""
 
     RETRY = "send it again, after a while"
     REFRESH = "ask the API for the file again: its URL expired, or the object is gone"
@@ -34,15 +34,15 @@ class RetryAction(enum.Enum):
 
 
 class RequestFailed(Exception):  # noqa: N818  # no caller sees it
-    """One request failed. Never leaves the package: either another attempt succeeds or ``error`` is raised.
+    """A failed request. Internal: either a retry succeeds or ``error`` is raised.
 
     Attributes:
         action: What to do next.
-        error: What is raised if nothing helps.
-        retry_after: Seconds the server asked to wait.
-        throttled: Whether the server asks for fewer requests, from everybody.
-        pause: Seconds in which no request is sent to it, if that was decided.
-        hopeless: Whether another attempt hardly ever helps, if the server has never answered before.
+        error: The error to raise if nothing helps.
+        retry_after: Seconds to wait, as requested by the server.
+        throttled: Whether the server throttles all requests.
+        pause: Seconds without requests to it, if determined.
+        hopeless: Whether a retry rarely helps, if the server has never responded before.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class RequestFailed(Exception):  # noqa: N818  # no caller sees it
 
 
 def _forget_requests(error: BaseException) -> None:
-    """Take the requests from the errors of httpx and httpx2 that led to one, in place.
+    """Remove the requests from the errors of httpx and httpx2 that caused an error, in place.
 
-    Who pickles errors with what caused them, as Dask does, finds no key in a header field then, and no signed URL.
+    Pickles of errors with their causes, as in Dask, then contain no key in a header field, and no signed URL.
     """
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
@@ -80,13 +80,13 @@ def _forget_requests(error: BaseException) -> None:
 
 
 def network_failure(error: Exception, *, name: str, host: str, offset: int | None) -> RequestFailed:
-    """Classify what httpx raised for a request; the one table from its errors to ours.
+    """Classify an error of httpx; the only table from its errors to ours.
 
     Args:
         error: An ``httpx.TransportError`` or ``httpx.InvalidURL``.
         name: The file, for messages; empty for the API.
-        host: Where the request was sent.
-        offset: The first byte that was requested, if it was a file's.
+        host: The host of the request.
+        offset: The first requested byte of a file.
     """
     _forget_requests(error)
     at = f" at byte {offset}" if offset else ""
@@ -137,7 +137,7 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
 
 
 def _is_hopeless(error: BaseException) -> bool:
-    """Return whether waiting hardly ever changes the reason: nobody listens, no such name, forbidden, no common TLS."""
+    """Return whether the cause rarely passes: no listener, no such name, forbidden, no common TLS version."""
     cause: BaseException | None = error
     while cause is not None:
         match cause:

@@ -1,1 +1,1 @@
-"""Whole projects on many machines: a plan of chunks, and what carries it out on an engine of the user's."""
+"""Whole projects on many machines: plans of chunks, and their execution on the user's engine."""

@@ -1,4 +1,4 @@
-"""A place in an object store that a plan and its reports lie in. Blocking; needs obstore."""
+"""A place in an object store for a plan and its reports. Blocking; needs obstore."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class BucketPlace:
             raise self._failure(error, name) from None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write an object by one request."""
+        """Write an object with one request."""
         try:
             obstore.put(self._store, name, data, use_multipart=False)
         except Exception as error:
             raise self._failure(error, name) from None
 
     def remove(self, name: str) -> None:
-        """Remove an object if it is there."""
-        with suppress(Exception):  # what is left of an earlier attempt does no harm
+        """Remove an object if it exists."""
+        with suppress(Exception):  # leftovers of an earlier attempt are harmless
             obstore.delete(self._store, name)
 
     def names(self) -> list[str]:
-        """Return the names of the objects that are there, without those in folders below."""
+        """Return the names of the objects, without those in subfolders."""
         try:
             found = obstore.list_with_delimiter(self._store)["objects"]
         except Exception as error:

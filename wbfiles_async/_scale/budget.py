@@ -1,4 +1,4 @@
-"""Divides what a whole cluster may use among its workers, as they come and go. Performs no I/O."""
+"""Divides a cluster's budget among its workers, as they come and go. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Budget", "Grant"]
 N = TypeVar("N", int, float)
 
 ROUNDING: Final = 1e-6
-"""The share of a rate that rounding may leave of it, when all of it has been granted."""
+"""The share of a rate that rounding may leave after all of it has been granted."""
 
 
 @attrs.frozen
 class Grant:
-    """What one chunk may use while it is worked on; ``None`` for no limit.
+    """The limits of one chunk in progress; ``None`` for no limit.
 
     Attributes:
         connections: Simultaneous requests to the stores.
-        limit_rate: Bytes a second.
-        api_requests: Requests to the API a second.
+        limit_rate: Bytes per second.
+        api_requests: Requests to the API per second.
     """
 
     connections: int | None = None
@@ -32,15 +32,14 @@ class Grant:
 
 @attrs.define
 class Budget:
-    """What all chunks that are worked on may use together; ``None`` for no limit.
+    """The limits of all chunks in progress together; ``None`` for no limit.
 
-    What has been granted stays granted until the chunk ends, so that the whole is never exceeded, however the number of
-    workers changes meanwhile.
+    A grant lasts until its chunk ends, so that the total is never exceeded, however the number of workers changes.
 
     Attributes:
         connections: Simultaneous requests to the stores.
-        limit_rate: Bytes a second.
-        api_requests: Requests to the API a second.
+        limit_rate: Bytes per second.
+        api_requests: Requests to the API per second.
     """
 
     connections: int | None = None
@@ -49,15 +48,15 @@ class Budget:
     _granted: list[Grant] = attrs.field(factory=list, init=False)
 
     def grant(self, sharing: int) -> Grant | None:
-        """Grant a chunk its share of what is left; ``None`` if that is less than one connection or byte a second.
+        """Grant a chunk its share of the rest; ``None`` if that is less than one connection or byte per second.
 
         Args:
-            sharing: Chunks that could begin now, this one included: as many share what is left.
+            sharing: Chunks that could start now, including this one, which share the rest.
         """
         connections = _less(self.connections, (each.connections for each in self._granted))
         rate = _less(self.limit_rate, (each.limit_rate for each in self._granted))
         requests = _less(self.api_requests, (each.api_requests for each in self._granted))
-        # Of a rate of requests no part is too small; of the others each needs one at least, so that fewer may share.
+        # A rate of requests can be divided arbitrarily; of the others each chunk needs one, so fewer may share.
         sharing = min(each for each in (sharing, connections, rate) if each is not None)
         if sharing < 1 or (requests is not None and requests <= (self.api_requests or 0) * ROUNDING):
             return None
@@ -70,10 +69,10 @@ class Budget:
         return grant
 
     def give_back(self, grant: Grant) -> None:
-        """Take back what a chunk was granted, since it ended."""
+        """Release the grant of a chunk that has ended."""
         self._granted.remove(grant)
 
 
 def _less(total: N | None, granted: Iterable[N | None]) -> N | None:
-    """Return what is left of a total, if there is one."""
+    """Return the rest of a total, if there is one."""
     return None if total is None else total - sum(each for each in granted if each is not None)

@@ -1,4 +1,4 @@
-"""Checks of arguments that plans and their execution have in common. Performs no I/O."""
+"""Checks of arguments shared by plans and their execution. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def check_whole(name: str, value: object, *, least: int) -> None:
     """Check that an argument is a whole number.
 
     Raises:
-        ConfigurationError: It is none, or too small.
+        ConfigurationError: It is not, or too small.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigurationError(f"{name} is a whole number of {least} or more, not {value!r}.")

@@ -1,4 +1,4 @@
-"""Divides the runs of a project into chunks, each the work of one worker for a while. Performs no I/O."""
+"""Divides the runs of a project into chunks for workers. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ class Chunk:
     """Runs that one worker downloads.
 
     Attributes:
-        number: Which chunk of the plan, from 0.
+        number: The number of the chunk in the plan, from 0.
         runs: The ids of its runs.
-        files: How many files they have, as the server counted them when the plan was made; 0 if it did not.
-        part: Which of the files are meant, where a single run is so large that several chunks divide it; ``None`` for
-            all.
+        files: The number of their files, as counted by the server when the plan was made; 0 if unknown.
+        part: The share of the files, if several chunks divide a single large run; ``None`` for all.
     """
 
     number: int
@@ -38,12 +37,12 @@ class Chunk:
 def divide(runs: Iterable[tuple[str, int]], *, runs_per_chunk: int, files_per_chunk: int = HUGE_FILES) -> list[Chunk]:
     """Divide runs into chunks, in their order.
 
-    A chunk is full when it has so many runs or files. A run with more files than that is divided among several
-    chunks by a hash of the files' names.
+    A chunk is full with this number of runs or files. A run with more files is divided among several chunks by a
+    hash of the files' names.
 
     Args:
         runs: The id of each run, and the number of its files.
-        runs_per_chunk: Runs of a chunk at most.
+        runs_per_chunk: Maximum runs per chunk.
         files_per_chunk: Files of a chunk, as far as whole runs allow.
     """
     return [
@@ -73,7 +72,7 @@ def _groups(
 
 
 def part_name(plan: str, number: int, kind: ReportFormat) -> str:
-    """Return the name of the manifest that says that a chunk is done."""
+    """Return the name of the manifest of a finished chunk."""
     return f"part-{plan}-{number:05}.{kind}"
 
 
@@ -83,6 +82,6 @@ def incomplete_name(plan: str, number: int, kind: ReportFormat) -> str:
 
 
 def finished_chunks(names: Iterable[str], plan: str) -> set[int]:
-    """Return the numbers of the chunks of a plan that are done, by the names of the manifests that lie there."""
+    """Return the numbers of a plan's finished chunks, from the names of the existing manifests."""
     found = (_PART.fullmatch(name) for name in names)
     return {int(match[2]) for match in found if match is not None and match[1] == plan}

@@ -1,4 +1,4 @@
-"""Carries out a plan: hands its chunks to workers, a few at a time, each with its share of the budget."""
+"""Runs a plan: gives its chunks to workers, a few at a time, each with its share of the budget."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ __all__ = ["run_plan"]
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-"""Seconds after which it is looked for workers that came or went, if no chunk ends before."""
+"""Seconds between checks for new or missing workers, unless a chunk ends before."""
 
 WAITING_SECONDS: Final = 30.0
-"""Seconds without any worker after which a line says so."""
+"""Seconds without any worker until a warning."""
 
 ERROR_LENGTH: Final = 500
-"""Characters of an engine's own message that are told."""
+"""Maximum characters of an engine's message."""
 
 _LASTING: Final = (NameCollisionError, UnsafePathError, UnsupportedReferenceError, RunNotFoundError)
-"""Failures that a further attempt would meet again."""
+"""Failures that a retry would repeat."""
 
 _OF_ALL: Final = (ConfigurationError, AuthenticationError)
-"""Errors of a chunk that every other one would meet too."""
+"""Errors of a chunk that all others would have too."""
 
 
 def run_plan(
@@ -86,49 +86,48 @@ def run_plan(
     raise_on_error: bool = True,
     on_chunk: Callable[[Chunk, DownloadReport], None] | None = None,
 ) -> PlanReport:
-    """Download what a plan holds, on the workers of an engine; what is done already is not done again.
+    """Download the files of a plan on the workers of an engine; finished chunks are skipped.
 
-    A worker lists the runs of its chunk anew, so that URLs are fresh, and finds its credentials by itself: in the
-    environment, an identity token or netrc, as ``AsyncApi`` does. Neither keys nor URLs of files travel to it. A worker
-    that dies costs the chunk that it worked on; files that it had brought are kept.
+    A worker lists the runs of its chunk itself, so that URLs are fresh, and finds its own credentials: in the
+    environment, an identity token or netrc, like ``AsyncApi``.
 
-    When a chunk is done, its manifest is written to the plan's place, one row a file. So a call that was interrupted is
-    repeated, and one that failed in part, too.
-
-    Interrupted (Ctrl-C), no further chunk is begun; those under way on other machines are ended by their workers.
+    It receives neither keys nor URLs of files. If a worker dies, its chunk is repeated; the files that it had
+    downloaded are kept. When a chunk is done, its manifest is written next to the plan, one row per file. So a call
+    that was interrupted, or failed in part, can simply be repeated. After an interruption (Ctrl-C), no further chunk
+    starts; chunks in progress on other machines are completed by their workers.
 
     Args:
-        plan: The plan, or the place that it lies in.
-        destination: The folder that files go below, which all workers share; or a place in an object store, as
+        plan: The plan, or its location.
+        destination: The root of the files: a folder that all workers share, or a place in an object store such as
             ``s3://bucket/prefix`` (extra ``cloud``), with each worker's own credentials.
-        on: What has the workers: a Dask ``Client`` (extra ``dask``), or an executor, such as
+        on: The engine: a Dask ``Client`` (extra ``dask``), or an executor, such as
             ``concurrent.futures.ProcessPoolExecutor``; ``None`` (default) for this process.
-        api: The client to use in this process, if ``on`` is ``None``; by default one is made as ``Api()`` makes it.
-        workers: Chunks to work on at once. By default as many as Dask's workers have threads, or the executor has
-            workers, as far as it tells.
-        layout: Folders below the destination that a run's files go to, with ``{entity}``, ``{project}`` and
-            ``{run}`` for those of the run; ``{run}`` must be in it.
-        existing: What to do with an existing file, as in ``Api.download``.
-        connections: Simultaneous requests to the stores, of all workers together. By default each worker finds out by
-            itself how many bring something, up to 128.
-        limit_rate: Bytes a second that all workers together receive. ``None`` (default) for no limit.
-        api_requests: Requests a second that all workers together send to the API. ``None`` (default) for as many as
-            the server's own limits allow, which each worker keeps.
-        retries: Further attempts at a chunk in which files failed or whose worker died.
-        options: How transfers behave otherwise; by default as those of ``api`` do, if it is given.
-        progress: Whether to show what all workers do, as ``Api.download`` shows its files; Dask's dashboard shows
-            the chunks too, as ``wbfiles-chunk``.
-        raise_on_error: Whether to raise when files failed, after the others are done.
-        on_chunk: Called with each chunk that ended and what became of it, in the thread that called.
+        api: The client to use in this process, if ``on`` is ``None``; by default a new ``Api()``.
+        workers: Simultaneous chunks. Defaults to the number of threads of Dask's workers, or of the executor's
+            workers if it is known.
+        layout: Folders below the destination for the files of each run, from ``{entity}``, ``{project}`` and
+            ``{run}``; it must contain ``{run}``.
+        existing: What to do with an existing file; see ``Api.download``.
+        connections: Maximum simultaneous requests to the stores, of all workers together. By default each worker
+            adapts on its own, up to 128.
+        limit_rate: Maximum bytes per second of all workers together. ``None`` (default) for no limit.
+        api_requests: Maximum requests per second to the API, of all workers together. ``None`` (default) for only
+            the server's own limits, which each worker respects.
+        retries: Maximum retries of a chunk in which files failed or whose worker died.
+        options: Other options of transfers; defaults to those of ``api``, if given.
+        progress: Whether to show the progress of all workers, as in ``Api.download``; Dask's dashboard shows the
+            chunks too, as ``wbfiles-chunk``.
+        raise_on_error: Whether to raise if files failed, after the others are done.
+        on_chunk: Called with each chunk and its result, in the calling thread.
 
     Returns:
-        What was done.
+        The report.
 
     Raises:
-        IncompleteDownloadError: Files or chunks failed; it carries the report.
-        ConfigurationError: An argument cannot be used, there is no plan, or the workers are not set up for it.
+        IncompleteDownloadError: Files or chunks failed; it has the report.
+        ConfigurationError: An argument cannot be used, there is no plan, or the workers are not configured for it.
         AuthenticationError: A worker's credentials are not accepted.
-        LocalWriteError: The destination cannot be made.
+        LocalWriteError: The destination cannot be created.
     """
     check_existing(existing)
     check_whole("retries", retries, least=0)
@@ -152,14 +151,14 @@ def run_plan(
             chunk=chunk,
             destination=root,
             layout=layout,
-            # A file that an earlier attempt brought is none that stood in the way.
+            # Files of an earlier attempt do not count as existing.
             existing="verify" if existing == "error" and attempt else existing,
             options=attrs.evolve(
                 given,
                 connections=grant.connections or ADAPTIVE,
                 limit_rate=grant.limit_rate,
                 api_requests=grant.api_requests,
-                remember=False,  # of which the manifests take the place
+                remember=False,  # replaced by the manifests
             ),
         )
 
@@ -178,7 +177,7 @@ def run_plan(
 
 
 def _told(report: PlanReport) -> str:
-    """Say in one message what is left of a plan, and why."""
+    """Return a message about what is left of a plan, and why."""
     first = report.failures[0] if report.failures else None
     why = "" if first is None else f": {f'{first.run}: ' if first.name else ''}{str(first.error).rstrip('.')}"
     others = f", and {report.failed - 1} more" if report.failed > 1 else ""
@@ -216,7 +215,7 @@ def _make_folder(root: str) -> None:
 
 @attrs.define(eq=False)
 class _Run:
-    """The carrying out of a plan."""
+    """The execution of a plan."""
 
     engine: Engine
     budget: Budget
@@ -232,13 +231,13 @@ class _Run:
     stopped: WBFilesError | None = attrs.field(default=None, init=False)
 
     def to_the_end(self) -> None:
-        """Have all chunks worked on that are left, or none further once something ends all."""
+        """Run all remaining chunks, or stop at an error that concerns all."""
         seen = time.monotonic()
         try:
             while self.running or (self.pending and self.stopped is None):
                 try:
                     under_way = self.begin_what_can()
-                except OSError as error:  # the engine cannot be reached any more
+                except OSError as error:  # the engine is no longer reachable
                     self.stopped = _broken(error)
                     return
                 if under_way:
@@ -253,7 +252,7 @@ class _Run:
                 handle.cancel()
 
     def begin_what_can(self) -> bool:
-        """Hand out as many chunks as there are free workers and budget for; return whether any is under way."""
+        """Submit as many chunks as there are free workers and budget for; return whether any is in progress."""
         self.tally.workers = workers = self.engine.workers()
         while self.pending and self.stopped is None and len(self.running) < workers:
             grant = self.budget.grant(min(workers - len(self.running), len(self.pending)))
@@ -263,7 +262,7 @@ class _Run:
             self.tally.begin(chunk)
             try:
                 handle = self.engine.submit(self.task_of(chunk, attempt, grant), attempt)
-            except (BrokenExecutor, RuntimeError) as error:  # the latter of an executor that was shut down
+            except (BrokenExecutor, RuntimeError) as error:  # the latter from an executor that was shut down
                 self.pending.appendleft((chunk, attempt))
                 self.budget.give_back(grant)
                 self.stopped = _broken(error)
@@ -273,7 +272,7 @@ class _Run:
         return bool(self.running)
 
     def end(self, handle: Handle) -> None:
-        """Account for an attempt that ended, and have another one made if that may help."""
+        """Record the result of an attempt, and retry if that may help."""
         chunk, attempt, grant = self.running.pop(handle)
         self.budget.give_back(grant)
         report, again = self.outcome_of(handle, chunk)
@@ -290,7 +289,7 @@ class _Run:
             self.on_chunk(chunk, report)
 
     def outcome_of(self, handle: Handle, chunk: Chunk) -> tuple[DownloadReport, bool]:
-        """Return what an attempt did, and whether a further one may do better."""
+        """Return the result of an attempt, and whether a retry may help."""
         try:
             result = handle.result()
         except (BrokenExecutor, CancelledError) as error:
@@ -331,7 +330,7 @@ class _Run:
 
 
 def _failed(chunk: Chunk, error: WBFilesError) -> DownloadReport:
-    """Return the report of a chunk that could not be worked on: one failure, without the name of a file."""
+    """Return the report of a chunk that could not run: one failure, without a file name."""
     failure = FileResult(name="", status="failed", error=error, run=f"chunk {chunk.number}")
     return DownloadReport(root="", files=1, failed=1, failures=(failure,))
 
@@ -344,5 +343,5 @@ def _broken(error: BaseException) -> TransferError:
 
 
 def _said(error: BaseException) -> str:
-    """Return what an engine's own error says, without secrets."""
+    """Return an engine's error message, without secrets."""
     return f"{type(error).__name__}: {clean(str(error), ERROR_LENGTH)}"

@@ -1,4 +1,4 @@
-"""What carries chunks to workers: this process, an executor of ``concurrent.futures`` or of its kind, or Dask."""
+"""Engines that run chunks: this process, an executor like those of ``concurrent.futures``, or Dask."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ __all__ = ["Engine", "Handle", "open_engine"]
 
 
 class Handle(Protocol):
-    """A chunk on its way, as ``concurrent.futures.Future`` and Dask's have it."""
+    """A submitted chunk, as in ``concurrent.futures.Future`` and Dask's."""
 
     def add_done_callback(self, fn: Callable[[Any], object], /) -> object:
-        """Have a function called with this when the chunk has ended, at once if it has."""
+        """Call a function with this when the chunk has ended, immediately if it has."""
         ...
 
     def result(self) -> ChunkResult:
-        """Return what became of it, or raise what went wrong on the way."""
+        """Return its result, or raise its error."""
         ...
 
     def cancel(self) -> object:
-        """Have it not begun, if it has not begun."""
+        """Cancel it, if it has not started."""
         ...
 
 
 class Engine(Protocol):
-    """Carries chunks to workers."""
+    """Runs chunks on workers."""
 
     def workers(self) -> int:
-        """Return how many chunks can be worked on at once now."""
+        """Return the current number of simultaneous chunks."""
         ...
 
     def submit(self, task: ChunkTask, attempt: int) -> Handle:
-        """Have a chunk worked on."""
+        """Submit a chunk."""
         ...
 
     def listening(self, plan: str, tell: Callable[[Event], None]) -> AbstractContextManager[None]:
-        """Have a function called with how far the workers are while a block runs, where that can be known."""
+        """Call a function with the workers' progress during a block, if available."""
         ...
 
 
 def open_engine(on: Client | Executor | None, api: Api | None, workers: int | None) -> Engine:
-    """Return what carries chunks to the workers that the caller named.
+    """Return the engine for the caller's workers.
 
     Args:
-        on: As ``run_plan`` takes it.
-        api: The client of this process, if it is to do the work.
-        workers: How many chunks to work on at once, if the caller said so.
+        on: As for ``run_plan``.
+        api: The client of this process, if it does the work.
+        workers: The number of simultaneous chunks, if given.
 
     Raises:
-        ConfigurationError: It is nothing that takes work, or ``api`` is given for workers of their own.
+        ConfigurationError: It is no engine, or ``api`` is given for workers with clients of their own.
     """
     if workers is not None:
         check_whole("workers", workers, least=1)
@@ -77,7 +77,7 @@ def open_engine(on: Client | Executor | None, api: Api | None, workers: int | No
         if getattr(on, "asynchronous", False):
             raise ConfigurationError("run_plan waits for its workers; give a Client made without asynchronous=True.")
         return _OfDask(on, workers)
-    submits: Any = on  # also what has an executor's methods and is none by its class
+    submits: Any = on  # also objects with an executor's methods but another class
     if not callable(getattr(submits, "submit", None)):
         raise ConfigurationError(
             f"on is a Client of Dask, an executor as in concurrent.futures, or None for this process, not {on!r}."
@@ -87,7 +87,7 @@ def open_engine(on: Client | Executor | None, api: Api | None, workers: int | No
 
 @attrs.frozen
 class _Here:
-    """This process, one chunk after the other: a single client uses all of its connections already."""
+    """This process, one chunk after the other, since a single client already uses all of its connections."""
 
     _api: Api | None
     _told: list[Callable[[Event], None]] = attrs.field(factory=list)
@@ -118,7 +118,7 @@ class _Here:
 
 @attrs.frozen
 class _OfExecutor:
-    """Any executor with ``submit``; how many workers it has is nowhere standardized."""
+    """Any executor with ``submit``; there is no standard way to get its number of workers."""
 
     _executor: Executor
     _workers: int | None
@@ -142,9 +142,9 @@ class _OfExecutor:
 
 @attrs.frozen
 class _OfDask:
-    """A cluster of Dask, whose workers come and go. What one that died worked on, another begins again."""
+    """A cluster of Dask, whose workers come and go. The chunk of a dead worker is repeated by another one."""
 
-    _client: Any  # its methods state no types
+    _client: Any  # its methods are untyped
     _workers: int | None
 
     def workers(self) -> int:
@@ -152,7 +152,7 @@ class _OfDask:
         return threads if self._workers is None else min(threads, self._workers)
 
     def submit(self, task: ChunkTask, attempt: int) -> Handle:
-        # Dask's dashboard sums up what has the same words before the first number. Two calls never mean the same task.
+        # Dask's dashboard groups tasks by the words before the first number. Two calls never share a task.
         key = f"wbfiles-chunk-{task.chunk.number:05}-{attempt}-{task.plan}-{os.urandom(4).hex()}"
         handle: Handle = self._client.submit(run_chunk, task, key=key, pure=False)
         return handle
@@ -168,5 +168,5 @@ class _OfDask:
 
 
 def _event(message: Mapping[str, Any]) -> Event:
-    """Read what a worker logged; Dask adds the worker's address."""
+    """Parse a worker's event, to which Dask adds the worker's address."""
     return Event(message["number"], message["files"], message["bytes"])

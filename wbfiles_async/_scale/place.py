@@ -1,4 +1,4 @@
-"""Where a plan and its reports lie: a folder that all workers share, or a place in an object store. Blocking."""
+"""The location of a plan and its reports: a folder that all workers share, or a place in an object store. Blocking."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Place", "open_place", "shared_root"]
 
 
 class Place(Protocol):
-    """Holds small files by their names."""
+    """Stores small files by name."""
 
     @property
     def url(self) -> str:
-        """What it is called for people, and what opens it again on another machine."""
+        """Its name for messages, by which it can be opened on another machine."""
         ...
 
     def read(self, name: str) -> bytes | None:
@@ -32,27 +32,27 @@ class Place(Protocol):
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file: it is there with all of its content, or as it was before."""
+        """Write a file atomically."""
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         ...
 
     def names(self) -> list[str]:
-        """Return the names of the files that are there."""
+        """Return the names of the files."""
         ...
 
 
 def shared_root(root: str | os.PathLike[str], what: str) -> str:
-    """Return a root as other processes understand it: an absolute path, or a URL.
+    """Return a root in a form for other processes: an absolute path, or a URL.
 
     Args:
-        root: What the caller gave.
+        root: The caller's argument.
         what: The name of the argument, for messages.
 
     Raises:
-        ConfigurationError: It is none, or one that no other process can reach.
+        ConfigurationError: It is invalid, or not reachable by other processes.
     """
     if not isinstance(root, str | os.PathLike):
         raise ConfigurationError(
@@ -68,7 +68,7 @@ def shared_root(root: str | os.PathLike[str], what: str) -> str:
 
 
 def open_place(at: str | os.PathLike[str]) -> Place:
-    """Open a place. Reads and writes nothing yet.
+    """Open a place, without reading or writing.
 
     Raises:
         ConfigurationError: It cannot be used, or the package obstore, which it needs, is not installed.
@@ -118,7 +118,7 @@ class _Folder:
             raise LocalWriteError(message, errno=error.errno, path=path) from error
 
     def remove(self, name: str) -> None:
-        with suppress(OSError):  # what is left of an earlier attempt does no harm
+        with suppress(OSError):  # leftovers of an earlier attempt are harmless
             (self._path / name).unlink()
 
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plans: which runs of a project belong to which chunk, written beside the data before the work begins."""
+"""Plans: the division of a project's runs into chunks, written before the work starts."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from wbfiles_async.errors import ConfigurationError
 __all__ = ["PLAN_NAME", "RUNS_PER_CHUNK", "Plan"]
 
 PLAN_NAME: Final = "plan.json"
-"""The file of a plan, in the folder or the place that was named for it."""
+"""The file of a plan in its location."""
 
 RUNS_PER_CHUNK: Final = 200
-"""Runs of a chunk: four requests list so many with their files, and a worker that dies costs no more than they do."""
+"""Default runs per chunk: four requests list them with their files, and a dead worker costs no more than one chunk."""
 
 _VERSION: Final = 1
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """Which runs of a project are downloaded, divided into chunks. Made by ``make`` or ``amake``, found by ``read``.
+    """The runs of a project to download, divided into chunks. Created by ``make`` or ``amake``, opened by ``read``.
 
-    It holds ids of runs and what was asked for, and neither URLs nor keys. A chunk is done when its manifest lies
-    beside the plan, so a plan can be carried out in several sessions, on as many machines as there are.
+    It contains the ids of runs and the arguments, but neither URLs nor keys. A chunk is done when its manifest is
+    next to the plan, so a plan can be run in several sessions, on any machines.
 
     Attributes:
-        at: The folder, or the URL of the place in an object store, that the plan and the manifests lie in.
-        id: Distinguishes it from another plan in the same place.
-        base_url: The server that the project is on.
+        at: The folder, or the URL of the place in an object store, of the plan and the manifests.
+        id: Distinguishes it from another plan in the same location.
+        base_url: The server of the project.
         project: The project, ``entity/project``.
-        filters: Which of its runs, as JSON.
+        filters: The filters of its runs, as JSON.
         include: Shell patterns on the files' names; ``None`` for all files.
-        exclude: Shell patterns of names that are left out.
-        runs_per_chunk: Runs of a chunk at most.
-        report_format: How the manifests are written, ``jsonl`` or ``parquet``.
+        exclude: Shell patterns of names to leave out.
+        runs_per_chunk: Maximum runs per chunk.
+        report_format: The format of the manifests, ``jsonl`` or ``parquet``.
         chunks: The chunks.
     """
 
@@ -84,34 +84,34 @@ class Plan:
         report_format: ReportFormat = "jsonl",
         again: bool = False,
     ) -> Self:
-        """List the runs of a project and write the plan; or return the plan that is there, if it is the same.
+        """List the runs of a project and write the plan; or return the existing plan, if its arguments are the same.
 
-        A thousand runs take one request to the API. A script that is repeated goes on with the plan that it made the
-        first time; runs that were added meanwhile are in it if it is made ``again``.
+        A thousand runs take one request to the API. A repeated script continues with the plan that it made the first
+        time; with ``again=True`` it includes runs that were added meanwhile.
 
         Args:
             api: The client.
-            path: The project, as ``Api.runs`` takes it.
-            at: Where the plan and the manifests go: a folder that all workers share, or a place in an object store
-                such as ``s3://bucket/plans/mine``.
-            filters: Only the runs that meet these conditions, as ``Api.runs`` takes them.
+            path: The project, as for ``Api.runs``.
+            at: The location of the plan and the manifests: a folder that all workers share, or a place in an object
+                store such as ``s3://bucket/plans/mine``.
+            filters: Only runs that meet these conditions, as for ``Api.runs``.
             include: Shell patterns on the files' names; ``None`` (default) means all files, an empty list none.
             exclude: Shell patterns of names to leave out.
-            runs_per_chunk: Runs of a chunk at most. A chunk ends at 10,000 files, too, and a run with more is divided
+            runs_per_chunk: Maximum runs per chunk. A chunk ends at 10,000 files, too, and a run with more is divided
                 among several.
-            report_format: How the manifests are written: ``jsonl``, or ``parquet``, which needs pyarrow on the workers.
-            again: Whether to list the runs anew, and to begin a new plan in the place of one that is there. Files that
-                are in place are kept then, as ``existing`` says.
+            report_format: The format of the manifests: ``jsonl``, or ``parquet``, which needs pyarrow on the workers.
+            again: Whether to list the runs again, and to replace an existing plan by a new one. Existing files are
+                then handled according to ``existing``.
 
         Returns:
             The plan.
 
         Raises:
-            ConfigurationError: An argument cannot be used, or another plan is there already.
+            ConfigurationError: An argument cannot be used, or another plan exists there.
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The listing failed.
             LocalWriteError: The plan cannot be written to the folder.
-            ObjectStoreError: Nor to the object store.
+            ObjectStoreError: The plan cannot be written to the object store.
         """
         return run_blocking(
             cls.amake,
@@ -140,7 +140,7 @@ class Plan:
         report_format: ReportFormat = "jsonl",
         again: bool = False,
     ) -> Self:
-        """As ``make``, with an ``AsyncApi``."""
+        """Like ``make``, with an ``AsyncApi``."""
         check_whole("runs_per_chunk", runs_per_chunk, least=1)
         if report_format not in get_args(ReportFormat):
             raise ConfigurationError(f"report_format is 'jsonl' or 'parquet', not {report_format!r}.")
@@ -173,12 +173,12 @@ class Plan:
 
     @classmethod
     def read(cls, at: str | os.PathLike[str]) -> Self:
-        """Read the plan that lies in a place.
+        """Read the plan in a location.
 
         Raises:
             ConfigurationError: There is none, or it cannot be used.
             LocalReadError: The folder cannot be read.
-            ObjectStoreError: Nor the object store.
+            ObjectStoreError: The object store cannot be read.
         """
         place = open_place(at)
         plan = cls._find(place)
@@ -188,33 +188,33 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """How many runs it has."""
+        """The number of runs."""
         return sum(len(chunk.runs) for chunk in self.chunks if chunk.part is None or chunk.part.number == 0)
 
     @property
     def files(self) -> int:
-        """How many files its runs had when it was made, whatever their names, as far as the server counts them."""
+        """The number of all files of its runs when it was made, as far as the server counts them."""
         return sum(chunk.files for chunk in self.chunks)
 
     def left(self) -> tuple[Chunk, ...]:
-        """Look up which chunks are not done, or have failures.
+        """Return the chunks that are not done, or have failures.
 
         Returns:
             The chunks, in the order of the plan.
 
         Raises:
             LocalReadError: The folder of the plan cannot be read.
-            ObjectStoreError: Nor the object store.
+            ObjectStoreError: The object store cannot be read.
         """
         done = finished_chunks(open_place(self.at).names(), self.id)
         return tuple(chunk for chunk in self.chunks if chunk.number not in done)
 
     def manifests(self) -> tuple[str, ...]:
-        """Return the paths or URLs of the manifests that are there, for ``wbfiles report``, pandas, duckdb or pyarrow.
+        """Return the paths or URLs of the existing manifests, for ``wbfiles report``, pandas, duckdb or pyarrow.
 
         Raises:
             LocalReadError: The folder of the plan cannot be read.
-            ObjectStoreError: Nor the object store.
+            ObjectStoreError: The object store cannot be read.
         """
         place = open_place(self.at)
         separator = os.sep if Path(place.url).is_absolute() else "/"
@@ -222,7 +222,7 @@ class Plan:
         return tuple(f"{place.url.rstrip(separator)}{separator}{name}" for name in names)
 
     def __str__(self) -> str:
-        """Say in one line what it holds."""
+        """Describe it in one line."""
         return (
             f"{counted(self.runs, 'run')} of {self.project} in {counted(len(self.chunks), 'chunk')}, "
             f"{counted(self.files, 'file')}, in {self.at}"
@@ -233,7 +233,7 @@ class Plan:
         return titled("Plan of", self.project) + table((), rows) + line(self.at)
 
     def _check_same(self, asked: Plan) -> None:
-        """Check that this is what another plan asks for.
+        """Check that another plan has the same arguments.
 
         Raises:
             ConfigurationError: It is not.
@@ -293,7 +293,7 @@ class Plan:
 
 
 _QUESTION: Final = ("base_url", "project", "filters", "include", "exclude", "runs_per_chunk", "report_format")
-"""What is asked for: a plan that has these is the same plan."""
+"""The arguments that identify a plan."""
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Counts what the workers of a plan do, for the same pictures that a single download has."""
+"""Counts the progress of a plan's workers, for the same displays as a single download."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 class ClusterTally(Tally):
-    """What all workers did and do. Written in one thread and read in another, as ``Tally``.
+    """The progress of all workers. Written in one thread and read in another, like ``Tally``.
 
     Args:
         chunks: Chunks of the plan.
-        before: Those of them that were done before.
+        before: The number of chunks done before.
 
     Attributes:
-        workers: Chunks that can be worked on at once.
+        workers: Simultaneous chunks.
         failed_chunks: Chunks that failed.
     """
 
@@ -40,17 +40,17 @@ class ClusterTally(Tally):
         self._since = time.monotonic()
 
     def begin(self, chunk: Chunk) -> None:
-        """Note that a worker has got a chunk."""
+        """Record the start of a chunk."""
         self._begun = {**self._begun, chunk.number: chunk}
 
     def tell(self, event: Event) -> None:
-        """Note how far a worker is. What a worker that died told of is told again by the next one."""
+        """Record a worker's progress. The next worker repeats the reports of one that died."""
         if event.number in self._begun:
             self._events = {**self._events, event.number: event}
         self._count()
 
     def end(self, chunk: Chunk, files: int, size: int, failed: int) -> None:
-        """Note that an attempt at a chunk ended, with so many files, bytes that arrived, and failures."""
+        """Record the end of an attempt, with its files, received bytes and failures."""
         self._begun = _without(self._begun, chunk.number)
         self._events = _without(self._events, chunk.number)
         self._done_files += files
@@ -59,13 +59,13 @@ class ClusterTally(Tally):
         self._count()
 
     def settle(self, *, failed: bool) -> None:
-        """Note that a chunk needs no further attempt."""
+        """Record that a chunk needs no further attempt."""
         self._ended += 1
         self.failed_chunks += failed
 
     @property
     def share(self) -> float | None:
-        """How much is done, from 0 to 1: chunks, and those in progress as far as their files are known."""
+        """The share done, from 0 to 1: chunks, and those in progress as far as their files are known."""
         if not self._chunks:
             return 1.0
         begun = self._begun
@@ -75,19 +75,19 @@ class ClusterTally(Tally):
 
     @property
     def seconds_left(self) -> float | None:
-        """Guess when all is done, from how long this call took so far; ``None`` if nothing can be said."""
+        """Estimate the seconds left from the duration so far; ``None`` if unknown."""
         share, begun = self.share or 0.0, self._before / self._chunks if self._chunks else 1.0
         if share <= begun or share >= 1.0:
             return None
         return (time.monotonic() - self._since) * (1.0 - share) / (share - begun)
 
     def largest(self, count: int, *, least: int) -> list[Transfer]:
-        """Return the chunks in progress of which most has arrived."""
+        """Return the chunks in progress with the most received bytes."""
         found = [Transfer(f"chunk {event.number}", None, event.bytes) for event in self._events.values()]
         return sorted(found, key=lambda transfer: -transfer.arrived)[:count]
 
     def words(self) -> str:
-        """Say in one line how things stand."""
+        """Describe the state in one line."""
         words = [
             f"{self._before + self._ended:,} of {counted(self._chunks, 'chunk')}",
             counted(self.files_ended, "file"),
@@ -114,10 +114,10 @@ def _without(held: Mapping[int, T], number: int) -> dict[int, T]:
 
 
 def shown(tally: ClusterTally, *, wanted: bool) -> AbstractContextManager[None]:
-    """Show a tally while a block runs, if that is wanted: in a notebook, on a terminal, or as lines.
+    """Show a tally during a block, if requested: in a notebook, on a terminal, or as lines.
 
     Raises:
-        ConfigurationError: There is a terminal, and the package that draws on it is not installed.
+        ConfigurationError: There is a terminal, and rich is not installed.
     """
     painter = find_painter() if wanted else None
     return nullcontext() if painter is None else painter.showing_blocking(tally)

@@ -1,4 +1,4 @@
-"""What carrying out a plan did. Performs no I/O."""
+"""The report of a plan's execution. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from wbfiles_async._text import counted
 __all__ = ["FAILURES_KEPT", "PlanReport", "continued", "of_rows", "total"]
 
 FAILURES_KEPT = 1000
-"""Failures a report lists; it counts them all."""
+"""Maximum failures in a report, which counts them all."""
 
 _SUMS = ("files", "downloaded", "kept", "failed", "skipped", "bytes", "verified", "parts", "resumed", "resumed_bytes")
 
 
 @attrs.frozen(kw_only=True)
 class PlanReport(DownloadReport):
-    """What ``run_plan`` did, on all workers together; files of chunks that were done before are not counted.
+    """The report of ``run_plan``, for all workers together; files of chunks that were done before are not counted.
 
     Attributes:
         chunks: Chunks of the plan.
-        chunks_done: Those of them that this call did.
-        chunks_before: Those that were done before.
-        chunks_failed: Those in which files failed, or that could not be worked on.
+        chunks_done: Chunks done by this call.
+        chunks_before: Chunks done before.
+        chunks_failed: Chunks in which files failed, or that could not run.
     """
 
     chunks: int = 0
@@ -37,7 +37,7 @@ class PlanReport(DownloadReport):
 
     @property
     def chunks_left(self) -> int:
-        """Chunks that are not done: those that failed, and those that were not begun."""
+        """Chunks that are not done: failed ones, and those that were not started."""
         return self.chunks - self.chunks_done - self.chunks_before
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class PlanReport(DownloadReport):
 
 
 def continued(earlier: DownloadReport | None, last: DownloadReport) -> DownloadReport:
-    """Return what two attempts at the same chunk did together: the second keeps what the first one fetched."""
+    """Return the combined report of two attempts at the same chunk: the second keeps the files of the first."""
     if earlier is None:
         return last
     added = ("parts", "resumed", "resumed_bytes", "bytes")
@@ -70,7 +70,7 @@ def continued(earlier: DownloadReport | None, last: DownloadReport) -> DownloadR
 
 
 def of_rows(rows: Iterable[ManifestRow]) -> DownloadReport:
-    """Return the report of a chunk that is done, as its manifest tells it."""
+    """Return the report of a finished chunk from its manifest."""
     listed = list(rows)
     statuses = Counter(row.status for row in listed)
     return DownloadReport(

@@ -1,4 +1,4 @@
-"""What a worker does: downloads the runs of one chunk and leaves a manifest that says so."""
+"""The work of a worker: downloads the runs of one chunk and writes its manifest."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ __all__ = ["ChunkResult", "ChunkTask", "Event", "run_chunk", "topic_of"]
 E = TypeVar("E", bound=WBFilesError)
 
 EVENT_SECONDS: Final = 1.0
-"""Seconds between two messages of a worker on how far it is."""
+"""Seconds between progress messages of a worker."""
 
 
 @attrs.frozen(kw_only=True)
 class ChunkTask:
-    """The work of one chunk, as it travels to a worker. Holds no keys and no URLs of files.
+    """The task of one chunk, as sent to a worker. Contains no keys and no URLs of files.
 
     Attributes:
         plan: The plan, without its chunks.
-        chunk: Which runs.
-        destination: The folder, or the place in an object store, that the files go below.
-        layout: The folders below it that a run's files go to.
+        chunk: The chunk.
+        destination: The root: a folder, or a place in an object store.
+        layout: The folders of each run's files below it.
         existing: What to do with an existing file.
-        options: How transfers behave, with what this chunk may use of the cluster's budget.
+        options: The options of transfers, with this chunk's share of the cluster's budget.
     """
 
     plan: Plan
@@ -63,11 +63,11 @@ class ChunkTask:
 
 @attrs.frozen(kw_only=True)
 class ChunkResult:
-    """What became of a chunk.
+    """The result of a chunk.
 
     Attributes:
-        report: What was downloaded; empty if it ended by an error.
-        error: What it ended by.
+        report: The report; empty if it ended with an error.
+        error: The error that ended it.
     """
 
     report: DownloadReport = DownloadReport(root="")  # noqa: RUF009  # it is frozen
@@ -76,11 +76,11 @@ class ChunkResult:
 
 @attrs.frozen
 class Event:
-    """How far a worker is with a chunk.
+    """The progress of a worker.
 
     Attributes:
-        number: Which one.
-        files: Files dealt with.
+        number: The number of the chunk.
+        files: The number of files that have ended.
         bytes: Bytes that have arrived.
     """
 
@@ -90,7 +90,7 @@ class Event:
 
 
 def topic_of(plan: str) -> str:
-    """Return the topic under which the workers of a plan tell Dask's scheduler how far they are."""
+    """Return the topic of the progress events of a plan's workers at Dask's scheduler."""
     return f"wbfiles-{plan}"
 
 
@@ -98,9 +98,9 @@ def run_chunk(task: ChunkTask, api: Api | None = None, tell: Callable[[Event], N
     """Download the runs of a chunk.
 
     Args:
-        task: The chunk, and how.
-        api: The client; by default this process's own, with credentials that are found here.
-        tell: Called with how far it is; by default Dask is told, where this is one of its workers.
+        task: The task.
+        api: The client; by default this process's own, with its credentials.
+        tell: Called with the progress; by default logs an event if this is a worker of Dask.
     """
     try:
         return ChunkResult(report=_without_causes(_run(task, api, tell or _teller_of_dask(task.plan.id))))
@@ -116,7 +116,7 @@ def _bare(error: E) -> E:
 
 
 def _without_causes(report: DownloadReport) -> DownloadReport:
-    """Return the report with errors that lead to nothing else: what they were caused by may hold requests."""
+    """Return the report with errors without their causes, which may contain requests."""
     failures = tuple(
         attrs.evolve(failure, error=None if failure.error is None else _bare(failure.error))
         for failure in report.failures
@@ -136,7 +136,7 @@ def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None)
         )
     kind = plan.report_format
     whole, incomplete = part_name(plan.id, number, kind), incomplete_name(plan.id, number, kind)
-    if whole in names:  # by a worker that died before it could say so
+    if whole in names:  # by a worker that died before it could report that
         return of_rows(decode_manifest(place.read(whole) or b"", whole))
     root = read_root(task.destination)
     if isinstance(root, Path) and not root.is_dir():
@@ -195,7 +195,7 @@ async def _download(
 
 
 class _Meter:
-    """Counts what arrives, and tells of it now and then. Takes the part of ``Progress`` in a download."""
+    """Counts received bytes, and reports them periodically; a ``Progress`` object for a download."""
 
     def __init__(self, number: int, tell: Callable[[Event], None]) -> None:
         self._number, self._tell = number, tell
@@ -227,7 +227,7 @@ class _Meter:
 
 
 def _teller_of_dask(plan: str) -> Callable[[Event], None] | None:
-    """Return what tells Dask's scheduler how far this worker is; ``None`` if this is no worker of Dask's."""
+    """Return a function that reports this worker's progress to Dask; ``None`` if this is not a worker of Dask."""
     if "distributed.worker" not in sys.modules:
         return None
     from distributed import get_worker
@@ -241,7 +241,7 @@ def _teller_of_dask(plan: str) -> Callable[[Event], None] | None:
 
 _clients: dict[tuple[int, str], Api] = {}
 _lock = threading.Lock()
-"""Held while a client is made. A process has one for each server, whatever number of chunks it works on."""
+"""Held while a client is made. A process has one per server, for any number of chunks."""
 
 
 def _client(base_url: str) -> Api:

@@ -1,1 +1,1 @@
-"""How object stores behave: requests for ranges, what their responses mean, and how much they take."""
+"""Object stores: range requests, validation of responses, and limits."""

@@ -1,4 +1,4 @@
-"""The body of one response: into a sink, by the transport's drain or in pieces, or to the caller."""
+"""The body of one response: into a sink, with the transport's drain or in pieces, or to the caller."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from wbfiles_async.errors import IntegrityError, TransferError
 __all__ = ["ResponseBody", "broken_off"]
 
 WRITE_BYTES: Final = 1 << 20
-"""Bytes gathered before they are handed to a thread: below it the hand-over costs more than the write."""
+"""Bytes collected for a thread: with fewer the hand-over costs more than the write."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class ResponseBody:
-    """The bytes ``[start, stop)`` of a file that one response brings.
+    """The bytes ``[start, stop)`` of a file in one response.
 
     Attributes:
         file: The file.
@@ -42,9 +42,9 @@ class ResponseBody:
         stop: End, exclusive; ``None`` if no length is known.
         disk: Threads that write into a sink if no transport drains into it.
         stall_limit: When the connection counts as stalled.
-        rate_limit: Keeps all connections together to a rate; ``None`` for no limit.
+        rate_limit: The rate limit of all connections; ``None`` for no limit.
         clock: The time.
-        verify: Whether what is decompressed is compared with the md5 as well.
+        verify: Whether to compare the md5 of decompressed bytes, too.
     """
 
     file: RemoteFile
@@ -63,7 +63,7 @@ class ResponseBody:
         return host_of(self.found.url)
 
     def _drain(self) -> Drain | None:
-        """Return the quick way into a sink, if the transport offers one and the bytes are used as they arrive."""
+        """Return the response's drain, if the transport has one and the bytes need no decoding."""
         if self.file.encoded or self.rate_limit is not None:
             return None
         return drain_of(self.found.response)
@@ -73,8 +73,7 @@ class ResponseBody:
 
         Raises:
             httpx.TransportError: The connection failed, or stalled.
-            RequestFailed: They ended early.
-            IntegrityError: There are more.
+            RequestFailed: They ended early. IntegrityError: There are more.
         """
         pieces = self._as_sent()
         if not self.file.encoded:
@@ -115,13 +114,13 @@ class ResponseBody:
         except ExcessError:
             raise self._too_long() from None
         except CutError:
-            pass  # the rest of the response is for nobody; its connection ends with it
+            pass  # the rest of the response is discarded with its connection
         finally:
             reported.end()
         reported.check()
 
     async def _drained(self, drain: Drain, sink: ReportingSink, follow_ups: FollowUpSource | None) -> None:
-        """Have the transport write them, and then fetch the follow-ups over the same connection."""
+        """Let the transport write them, and then request the follow-ups over the same connection."""
         limit = self.stall_limit
         where = origin(self.found.url)
         is_whole = self.start == 0 and self.stop == sink.stop  # follow-ups have the header fields of this request
@@ -161,7 +160,7 @@ class ResponseBody:
             follow_ups.go_on(batch)
 
     async def _pumped(self, sink: ReportingSink) -> None:
-        """Write them in pieces that are worth the hand-over to a thread."""
+        """Write them in pieces that are large enough for a thread."""
         disk, gathered, is_complete = self.disk, bytearray(), False
 
         def write_rest() -> None:

@@ -1,4 +1,4 @@
-"""Whether requests to an origin are worth sending, learnt from files that failed. Reads no clock, performs no I/O."""
+"""Decides from failed files whether requests to an origin are worth sending. Reads no clock, performs no I/O."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import attrs
 __all__ = ["FILES", "CircuitBreaker"]
 
 FILES: Final = 8
-"""Files in a row that used up all their attempts, without one success between: then it is the origin, not the files."""
+"""Number of consecutive files that used up all their attempts, after which the origin counts as down."""
 
-# A store that restarts is back within seconds; one that stays away is probed once a minute.
+# A restarting store is back within seconds; one that stays down is probed once a minute.
 _FIRST_PROBE: Final = 5.0  # seconds
 _LONGEST_PROBE: Final = 60.0  # seconds
 
 
 @attrs.define
 class CircuitBreaker:
-    """Circuit breaker of one origin: saves the requests that would fail like those before.
+    """Circuit breaker of one origin: avoids requests that would fail like those before.
 
-    It opens when `FILES` different files have failed in a row, and no request succeeded while any of them was
-    failing. While it is open one request now and then probes whether the origin is back; the first success closes it.
+    It opens when `FILES` different consecutive files have failed, and no request succeeded while any of them was
+    failing. While it is open, an occasional request probes whether the origin is back; the first success closes it.
     """
 
     _exhausted: set[object] = attrs.field(factory=set, init=False)
@@ -32,11 +32,11 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the origin is taken to be down."""
+        """Whether the origin counts as down."""
         return self._probe_at is not None
 
     def seconds_until_probe(self, now: float) -> float:
-        """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 if it may be at once."""
+        """Return the seconds from ``now`` (monotonic) until a request may be sent; 0 for immediately."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
     def record_sent(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""How many requests at once bring something, by what they bring. Reads no clock, performs no I/O."""
+"""Adapts the number of concurrent requests to the throughput. Reads no clock, performs no I/O."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ import attrs
 __all__ = ["DISTANT_SECONDS", "FIRST", "FIRST_DISTANT", "Concurrency"]
 
 FIRST: Final = 8
-"""Requests at once to begin with: as many as a near store needs."""
+"""Initial concurrent requests: as many as a near store needs."""
 
 FIRST_DISTANT: Final = 32
-"""The same for a store whose answers take long to begin, once that is known."""
+"""The same for a store with a high latency, once that is known."""
 
 FEWEST: Final = 4
-"""Requests at once that are always worth having: where one of them waits, the others go on."""
+"""Minimum concurrent requests, so that others continue while one waits."""
 
 WORTH: Final = 0.25
-"""Share of a proportional growth that more requests must bring: twice as many at least 1.25 times as much."""
+"""Minimum share of proportional growth to keep more requests: twice as many must have 1.25 times the throughput."""
 
 PROPORTIONAL: Final = 0.75
-"""The same share, from which on the next step is a long one."""
+"""The share above which the next step is a large one."""
 
 DISTANT_SECONDS: Final = 0.015
-"""Seconds until a store begins to answer, at best, from which on it is asked for many files at once, and soon."""
+"""Minimum latency in seconds of a distant store, which gets many concurrent requests soon."""
 
 NO_LOSS: Final = 0.95
-"""What fewer requests must still bring of what more of them did, for the fewer to be kept."""
+"""Minimum share of the throughput to keep fewer requests."""
 
 LONG_STEP, STEP = 4, 2
-"""By how much the number of requests changes at a time."""
+"""Factor by which the number of requests changes."""
 
 LEAST_SECONDS: Final = 0.1
-"""Seconds that are measured at least: shorter ones say more of the event loop than of the store."""
+"""Minimum seconds of a measurement: shorter ones reflect the event loop rather than the store."""
 
 MOST_SECONDS: Final = 0.5
-"""Seconds after which is judged, however few requests have ended: the parts of a large file take long."""
+"""Maximum seconds of a measurement, however few requests have ended: parts of a large file take long."""
 
 FIRST_REST, LONGEST_REST = 1.0, 16.0
-"""Seconds for which the number stays as it is before another is tried; twice as long each time nothing was won."""
+"""Seconds until another number is tried; doubled each time there was no gain."""
 
 PUSHED_BACK_REST: Final = 16.0
-"""Seconds without a try to grow after the store asked for less, or failed too often."""
+"""Seconds without growth after the store throttled or failed too often."""
 
 FAILURES: Final = 0.1
-"""Share of requests that fail by which a store, or the way to it, is overloaded."""
+"""Share of failed requests that indicates an overloaded store or network."""
 
 FEW_FAILURES: Final = 3
-"""Failures that say nothing: whatever is done a thousand times fails now and then."""
+"""Number of failures to ignore, since a few in a thousand are normal."""
 
 
 class _Trying(Enum):
-    """What is being found out."""
+    """The current experiment."""
 
     NOTHING = auto()
     MORE = auto()
@@ -62,12 +62,12 @@ class _Trying(Enum):
 
 @attrs.frozen
 class _Rate:
-    """What a number of requests brought.
+    """The throughput of a number of requests.
 
     Attributes:
         at_once: The number.
-        requests: Requests a second.
-        received: Bytes a second.
+        requests: Requests per second.
+        received: Bytes per second.
     """
 
     at_once: int
@@ -75,26 +75,26 @@ class _Rate:
     received: float
 
     def gain(self, before: _Rate) -> float:
-        """Return how many times as much it is: in files or in bytes, whichever says more."""
+        """Return the growth factor: of files or of bytes, whichever is larger."""
         pairs = (self.requests, before.requests), (self.received, before.received)
         return max((now / then for now, then in pairs if then > 0), default=1.0)
 
     def is_worth(self, before: _Rate, share: float) -> bool:
-        """Return whether it gained at least a share of what a proportional growth would have brought."""
+        """Return whether it gained at least a share of proportional growth."""
         return self.gain(before) >= 1 + share * (self.at_once / before.at_once - 1)
 
 
 @attrs.define
 class Concurrency:
-    """How many requests at once one origin is sent.
+    """The number of concurrent requests to one origin.
 
-    Climbs the hill of what they bring: measures for a moment, tries more, and keeps them if they brought a fair share
-    of a proportional growth; at another time tries fewer, and keeps those if nothing was lost. Judges only while more
-    requests wait to be sent: else what comes says nothing of their number.
+    Hill climbing on the throughput: measures briefly, tries more, and keeps them if they gained a fair share of
+    proportional growth; at other times tries fewer, and keeps those if nothing was lost. Measures only while more
+    requests wait, since otherwise the throughput does not depend on their number.
 
     Attributes:
-        ceiling: Requests at once at most.
-        wanted: Requests at once that bring something, as far as is known.
+        ceiling: Maximum concurrent requests.
+        wanted: The best number of concurrent requests, as far as known.
     """
 
     ceiling: int
@@ -116,16 +116,16 @@ class Concurrency:
         self.wanted = min(FIRST, self.ceiling)
 
     def record(self, now: float, *, requests: int = 0, received: int = 0, is_full: bool) -> bool:
-        """Record what has come.
+        """Record throughput.
 
         Args:
             now: Monotonic seconds.
-            requests: Requests that were answered in full.
+            requests: Completed requests.
             received: Bytes.
-            is_full: Whether as many requests as wanted are under way, and more of them wait.
+            is_full: Whether as many requests as wanted are in progress, and more wait.
 
         Returns:
-            Whether ``wanted`` is another number now.
+            Whether ``wanted`` has changed.
         """
         if not is_full:
             self._since = None
@@ -136,7 +136,7 @@ class Concurrency:
         self._requests += requests
         self._received += received
         seconds = now - self._since
-        if not self._settled:  # those that were sent last have just begun
+        if not self._settled:  # the latest requests have just started
             if self._requests >= self.wanted or seconds >= MOST_SECONDS / 2:
                 self._begin(now, settled=True)
             return False
@@ -148,7 +148,7 @@ class Concurrency:
         return self.wanted != before
 
     def record_distance(self, answer_seconds: float) -> bool:
-        """Record how long the store's first answers took to begin, and return whether ``wanted`` is another number."""
+        """Record the latency of the store's first responses, and return whether ``wanted`` has changed."""
         before, self._is_distant = self.wanted, answer_seconds >= DISTANT_SECONDS
         if self._is_distant and self._next is _Trying.MORE and not self._rests_until:
             self.wanted = max(before, min(FIRST_DISTANT, self.ceiling))
@@ -168,11 +168,11 @@ class Concurrency:
         return True
 
     def record_failure(self) -> None:
-        """Record that a request failed in a way that may be due to too many of them."""
+        """Record a failed request that may be due to too many of them."""
         self._failures += 1
 
     def push_back(self, now: float, at_once: int) -> None:
-        """Record that so many requests at once were too many for the store."""
+        """Record that this number of concurrent requests was too high for the store."""
         self.wanted = max(1, min(self.wanted, at_once))
         self._trying, self._next, self._since = _Trying.NOTHING, _Trying.MORE, None
         self._rests_until = self._pushed_back_until = now + PUSHED_BACK_REST
@@ -196,14 +196,14 @@ class Concurrency:
         elif trying is _Trying.FEWER and rate.gain(base) >= NO_LOSS:
             self._rest_seconds = FIRST_REST
             self._go_on(now, trying, rate, STEP)
-        elif trying is _Trying.MORE and rate.at_once > STEP * base.at_once:  # that step was too long
+        elif trying is _Trying.MORE and rate.at_once > STEP * base.at_once:  # that step was too large
             self.wanted = STEP * base.at_once
         else:
             self.wanted = base.at_once
             self._rest(now)
 
     def _go_on(self, now: float, direction: _Trying, base: _Rate, step: int) -> None:
-        """Have more or fewer requests from now on, as far as there may be."""
+        """Change the number of requests, within its limits."""
         number = base.at_once * step if direction is _Trying.MORE else base.at_once // step
         self._base, self._next = base, direction
         self.wanted, before = max(min(FEWEST, self.ceiling), min(number, self.ceiling)), self.wanted
@@ -213,7 +213,7 @@ class Concurrency:
             self._trying = direction
 
     def _rest(self, now: float) -> None:
-        """Leave the number as it is for a while, and then try the other direction."""
+        """Keep the number for a while, then try the other direction."""
         self._next = _Trying.FEWER if self._next is _Trying.MORE else _Trying.MORE
         self._trying, self._base = _Trying.NOTHING, None
         self._rests_until = now + self._rest_seconds

@@ -1,4 +1,4 @@
-"""Decompresses a file as it arrives, and checks it against what the API states of it."""
+"""Decompresses a file as it arrives, and compares it with length and md5 from the API."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from wbfiles_async.errors import IntegrityError, TransferError
 async def decoded(
     file: RemoteFile, pieces: AsyncGenerator[bytes | memoryview], *, host: str, verify: bool
 ) -> AsyncGenerator[bytes]:
-    """Yield what is in a gzip stream, then check that it was the right one.
+    """Decompress a gzip stream, then verify it.
 
-    Length and md5 that the API states are those of the stored bytes. These are the compressed ones if the store keeps
-    the file so (GCS), and the decompressed ones if a proxy compresses; so either may fit. If they do,
-    ``file.decoded_md5`` is the md5 of what was handed out.
+    Length and md5 from the API are those of the stored bytes. These are the compressed ones if the store keeps the
+    file compressed (GCS), and the decompressed ones if a proxy compresses, so either may match. If the compressed
+    ones do, ``file.decoded_md5`` is the md5 of the yielded bytes.
 
     Args:
         file: The file.
         pieces: The compressed bytes.
         host: The store's host, for messages.
-        verify: Whether md5s are compared; lengths are anyway.
+        verify: Whether to compare md5s; lengths are always compared.
 
     Raises:
-        RequestFailed: The stream ended too early.
-        IntegrityError: It is damaged, too large, or not the file.
+        RequestFailed: The stream ended too early. IntegrityError: It is damaged, too large, or not the file.
     """
 
     def wrong(message: str, expected: str, actual: str) -> IntegrityError:
@@ -45,7 +44,7 @@ async def decoded(
                 for step in gunzip.feed(piece):
                     given.update(step)
                     yield step
-                    await asyncio.sleep(0)  # a few bytes may hold thousands of steps
+                    await asyncio.sleep(0)  # a few bytes may expand to thousands of steps
     except CorruptError as error:
         raise wrong(str(error), "a gzip stream", str(error)) from None
     if not gunzip.is_whole:

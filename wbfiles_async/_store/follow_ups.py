@@ -1,4 +1,4 @@
-"""Small files that follow a first one over its connection, as the reader of that first one sees them."""
+"""The interface of follow-ups for the reader of a first small file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["FollowUpBatch", "FollowUpSource"]
 
 
 class FollowUpSource(Protocol):
-    """Further small files that can go over the connection of a first one."""
+    """Further small files that can use the connection of a first one."""
 
     def next(self, origin: str, resume: Callable[[], None]) -> FollowUp | Pause | None:
         """Return the next file at an origin, or ``None`` to end. Called in a worker thread.
@@ -31,7 +31,7 @@ class FollowUpSource(Protocol):
         ...
 
     def completed(self, count: int, slot: RequestSlot) -> None:
-        """Record that so many bodies are complete, the first one included. Called in the event loop."""
+        """Record the number of complete bodies, including the first one. Called in the event loop."""
         ...
 
     def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
@@ -51,7 +51,7 @@ class FollowUpSource(Protocol):
 
 @attrs.define(eq=False)
 class FollowUpBatch:
-    """Follow-ups that are being received, and the slot that their connection holds.
+    """Follow-ups in progress, and the slot of their connection.
 
     Attributes:
         slot: The slot.
@@ -66,8 +66,7 @@ class FollowUpBatch:
         """Wait for the last of them.
 
         Raises:
-            httpx.TransportError: The first body broke off.
-            Exception: What a callback for the files raised.
+            httpx.TransportError: The first body was truncated. Exception: The exception of a callback.
         """
         assert self.task is not None  # noqa: S101
         try:

@@ -1,7 +1,7 @@
 """The limits of each origin: slots for requests, throttling, and its circuit breaker.
 
-All transfers to an origin share its limits: they wait together when it throttles, fewer of them run at once, and none
-is sent while it is known to be down. Knows no URLs of files, and sends nothing.
+All transfers to an origin share its limits: they wait together when it throttles, send fewer concurrent requests,
+and none while it is down. Knows no URLs of files, and sends nothing.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 _NONE: Final = frozenset[str]()
 
 ANSWERS_FOR_DISTANCE: Final = 4
-"""Answers of which the quickest tells how distant a store is: a single one may have been slow for another reason."""
+"""Number of responses whose fastest shows a store's distance: a single one may be slow for another reason."""
 
 SLOWER: Final = 1.02
-"""What the best time to an answer becomes with each further answer, so that a store may become slower."""
+"""Factor of the best latency with each further response, so that a store may become slower."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -46,14 +46,14 @@ class OriginLimits:
 
     Attributes:
         name: ``scheme://host:port``.
-        limit: How many requests it takes at once.
-        concurrency: How many bring something.
+        limit: The concurrent requests that it accepts.
+        concurrency: The best number of concurrent requests.
         breaker: Whether requests are worth sending.
-        reachable: Whether the last connection could be made.
-        has_answered: Whether it has ever answered.
+        reachable: Whether the last connection succeeded.
+        has_answered: Whether it has ever responded.
         ranged: Whether it serves ranges properly.
-        answer_seconds: Seconds until it begins to answer, at best; 0 if that is not known.
-        backlog: Requests that wait elsewhere until others of this origin end.
+        answer_seconds: Its best latency in seconds; 0 if unknown.
+        backlog: Requests that wait elsewhere for others of this origin.
     """
 
     name: str
@@ -78,7 +78,7 @@ class OriginLimits:
     _why_down: str = attrs.field(default="", init=False)
 
     def slot(self, file: str) -> RequestSlot:
-        """Return a slot for a request, acquired by entering it; one place of the limiter is held inside.
+        """Return a slot for a request, acquired by entering it, which also holds a place of the limiter.
 
         Args:
             file: The file's name, for messages.
@@ -87,7 +87,7 @@ class OriginLimits:
 
     @property
     def admits(self) -> bool:
-        """Whether the holder of a slot may send another request at once. Any thread may read it."""
+        """Whether the holder of a slot may send another request immediately. Any thread may read it."""
         now = self._clock.monotonic()
         limit = self.limit
         is_open = (
@@ -99,7 +99,7 @@ class OriginLimits:
         """Record that it responded, whatever the response was.
 
         Args:
-            seconds: Seconds after the request was sent; ``None`` if they are not known.
+            seconds: Seconds after the request was sent; ``None`` if unknown.
         """
         self.reachable = self.has_answered = True
         if seconds is not None:
@@ -109,7 +109,7 @@ class OriginLimits:
                 self._aim()
 
     def record_round_trip(self, seconds: float) -> None:
-        """Record how long the way there and back takes: no answer begins sooner, and none is needed to know it."""
+        """Record the round-trip time, a minimum of the latency that needs no response."""
         if seconds >= DISTANT_SECONDS and self.concurrency.record_distance(seconds):
             self._aim()
 
@@ -119,7 +119,7 @@ class OriginLimits:
             self._aim()
 
     def _aim(self) -> None:
-        """Send as many requests at once as bring something by now."""
+        """Apply the current number of concurrent requests."""
         log.debug("%s: %d requests at once", self.name, self.concurrency.wanted)
         self.limit.aim(self.concurrency.wanted)
         self._admit()
@@ -127,7 +127,7 @@ class OriginLimits:
             on_change()
 
     def record_success(self, number: int, received: int = 0) -> None:
-        """Record that the request of this number succeeded, with bytes that nothing else was recorded of."""
+        """Record that the request of this number succeeded, with bytes that have not been recorded otherwise."""
         now = self._clock.monotonic()
         self._failing_since = None
         self.breaker.record_success(now)
@@ -151,14 +151,13 @@ class OriginLimits:
             self._aim()
 
     def record_failure(self, error: Exception, *, progressed: bool) -> None:
-        """Record that a request failed in a way that another attempt may succeed.
+        """Record a failed request that can be retried.
 
-        When no request has succeeded for as long as one file may keep failing, it is not the files, and the circuit
-        opens for all of them.
+        If no request has succeeded for one file's time budget, the circuit opens for all files.
 
         Args:
-            error: Why.
-            progressed: Whether it had brought bytes before, as connections do that live for a few seconds only.
+            error: The reason.
+            progressed: Whether it had delivered bytes before, like connections that live for a few seconds only.
         """
         now = self._clock.monotonic()
         self._last_failure = str(error)
@@ -177,15 +176,15 @@ class OriginLimits:
 
         Args:
             number: The number of the request that was throttled.
-            retry_after: Seconds it asked to wait, if it said so.
+            retry_after: Seconds to wait, if stated.
 
         Returns:
-            Seconds in which no request is sent to it.
+            Seconds without requests to it.
         """
         now, before = self._clock.monotonic(), self.limit.allowed
         longest = self._longest_pause
         if retry_after is None and self._failing_since is not None:
-            # The request that decides whether the origin is down is sent when that is due, not a long pause later.
+            # The request that decides whether the origin is down is sent on time, not a long pause later.
             longest = min(longest, max(0.0, self._failing_since + self._longest_failing - now))
         self.limit.record_throttled(
             number, now=now, retry_after=retry_after, longest=longest, jitter=self._clock.jitter()
@@ -203,7 +202,7 @@ class OriginLimits:
         Args:
             file: Identifies it.
             error: Its last failure.
-            since: When it began to fail, in monotonic seconds.
+            since: When it started to fail, in monotonic seconds.
         """
         self._last_failure = str(error)
         if self.breaker.record_exhausted(file, self._clock.monotonic(), since=since):
@@ -213,10 +212,10 @@ class OriginLimits:
             )
 
     async def pass_gate(self, file: str) -> int:
-        """Wait for the end of a pause, for a request that has its slot at another origin, which redirected it.
+        """Wait for the end of a pause, for a redirected request with a slot at another origin.
 
         Returns:
-            The number of the request that may be sent now.
+            The number of the request.
 
         Raises:
             StoreUnavailableError: The origin is known to be down.
@@ -231,7 +230,7 @@ class OriginLimits:
         """Wait for a place here, for the end of a pause, and for a place of the limiter.
 
         Returns:
-            The number of the request that may be sent now.
+            The number of the request.
 
         Raises:
             StoreUnavailableError: The origin is known to be down.
@@ -258,7 +257,7 @@ class OriginLimits:
             raise
 
     def acquire_at_once(self) -> int | None:
-        """Return the number of a request that may be sent now, if nothing has to be waited for."""
+        """Return the number of a request, if it need not wait."""
         now = self._clock.monotonic()
         limit, breaker = self.limit, self.breaker
         if self._queue or not limit.has_room or limit.resumes_at > now or breaker.seconds_until_probe(now):
@@ -299,8 +298,8 @@ class OriginLimits:
                 await place
         except asyncio.CancelledError:
             if not place.cancelled():
-                self._leave()  # the place was given meanwhile
-            raise  # else it is passed over when its time comes
+                self._leave()  # the place was assigned meanwhile
+            raise  # otherwise it is skipped when its turn comes
 
     async def _enter_limiter(self) -> None:
         try:
@@ -324,7 +323,7 @@ class OriginLimits:
 
 @attrs.frozen(eq=False)
 class Hop:
-    """A request as one origin counts it.
+    """A request with its number at an origin.
 
     Attributes:
         origin: The origin that it was sent to.
@@ -362,7 +361,7 @@ class RequestSlot:
         return self._held
 
     def enter_at_once(self) -> bool:
-        """Acquire the place, unless it has to be waited for; return whether it is held."""
+        """Acquire the place if it is free; return whether it is held."""
         if not self._held and (number := self.origin.acquire_at_once()) is not None:
             self._number, self._held = number, True
         return self._held
@@ -385,7 +384,7 @@ class RequestSlot:
             self.origin.release()
 
     def transfer(self) -> RequestSlot:
-        """Move the place to another slot, which is entered already and must be released or left."""
+        """Move the place to another slot, which counts as entered and must be released or left."""
         other = RequestSlot(self.origin, self._file)
         other._number, other._held = self._number, self._held
         self._held = False
@@ -401,7 +400,7 @@ class StoreLimits:
 
     Args:
         options: State the number of connections and the longest pause.
-        limiter: Simultaneous requests to all origins together.
+        limiter: Limits simultaneous requests to all origins together.
         clock: The time.
     """
 
@@ -435,7 +434,7 @@ class StoreLimits:
 
     @contextmanager
     def on_change(self, call: Callable[[], None]) -> Iterator[None]:
-        """Have something called inside when another number of requests at once brings something at an origin."""
+        """Register a callback during the block for changes of an origin's number of concurrent requests."""
         self._on_change.append(call)
         try:
             yield
@@ -444,7 +443,7 @@ class StoreLimits:
 
     @property
     def avoided(self) -> frozenset[str]:
-        """Origins that are not asked while another way is left: not connected to, or known to be down."""
+        """Origins to avoid while there is another URL: unreachable, or down."""
         suspect = [origin for origin in self._by_name.values() if not origin.reachable or origin.breaker.is_open]
         if not suspect:
             return _NONE
@@ -458,20 +457,20 @@ class StoreLimits:
 
     @property
     def most(self) -> int:
-        """Simultaneous requests to all origins together, at most."""
+        """Maximum simultaneous requests to all origins together."""
         return self._most
 
     @property
     def wanted(self) -> int:
-        """How many bring something now, at the origin that takes most."""
+        """The number of concurrent requests of the origin with the most."""
         return max((origin.limit.allowed for origin in self._by_name.values()), default=min(FIRST, self._most))
 
     @property
     def free(self) -> int:
-        """How many more there may be now."""
+        """The number of free places."""
         return self._limiter.value
 
     @property
     def under_way(self) -> int:
-        """Requests that hold a place anywhere."""
+        """The number of requests with a place."""
         return sum(origin.limit.under_way for origin in self._by_name.values())

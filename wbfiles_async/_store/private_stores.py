@@ -17,10 +17,10 @@ __all__ = ["PrivateStores"]
 
 @attrs.define(eq=False)
 class PrivateStores:
-    """Whether stores may have private addresses: if the configured server does, or if that was allowed.
+    """Whether stores may have private addresses: if the configured server has one, or if allowed.
 
     Attributes:
-        allowed: The answer; ``None`` while it is not known.
+        allowed: The decision; ``None`` until known.
     """
 
     allowed: bool | None
@@ -30,12 +30,12 @@ class PrivateStores:
 
     @classmethod
     def of_server(cls, base_url: str, *, behind_proxy: bool) -> Self:
-        """Decide by the server's address, when it is first needed.
+        """Decide by the server's address, at first use.
 
         Args:
             base_url: The server.
-            behind_proxy: Whether it is reached through a proxy. Then it counts as public: its name may mean nothing
-                here.
+            behind_proxy: Whether it is reached through a proxy. Then it counts as public, since its name may not
+                resolve here.
         """
         parts = urlsplit(base_url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -45,7 +45,7 @@ class PrivateStores:
         return cls(False if behind_proxy else None, host, port)
 
     async def known(self) -> bool:
-        """Return the answer; resolves the server's name once."""
+        """Return the decision; resolves the server's name once."""
         if self.allowed is None:
             async with self._lock:
                 if self.allowed is None:

@@ -1,4 +1,4 @@
-"""Ranges as HTTP writes them: the one place that knows its inclusive form. Performs no I/O."""
+"""HTTP's form of ranges: the only module with inclusive ranges. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["ContentRange", "parse_content_range", "parse_unsatisfied_range", "ra
 # Offsets are signed 64-bit numbers on every system; a larger one is an attack or a bug.
 _TOO_LARGE = 2**63
 
-# [0-9], since \d also takes the digits of other scripts. Leading zeros do no harm.
+# [0-9], since \d also matches digits of other scripts. Leading zeros are harmless.
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})", re.IGNORECASE)
 
 
 @attrs.frozen
 class ContentRange:
-    """Which bytes a response holds: ``[start, stop)`` of ``total``; ``None`` if it does not state that."""
+    """The bytes of a response: ``[start, stop)`` of ``total``; ``None`` if not stated."""
 
     start: int
     stop: int
@@ -40,7 +40,7 @@ def range_header(start: int, stop: int | None) -> str:
 
 
 def parse_content_range(value: str | None) -> ContentRange | None:
-    """Return which bytes a response of status 206 holds; ``None`` if the header does not state it properly.
+    """Parse the bytes of a response with status 206; ``None`` if the header is invalid.
 
     Source:
         RFC 9110 section 14.4.

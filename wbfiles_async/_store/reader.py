@@ -1,4 +1,4 @@
-"""Reads a range of a file from its store: into a sink or to the caller, resuming where a body broke off."""
+"""Reads a range of a file from its store: into a sink or to the caller, resuming truncated bodies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from wbfiles_async.errors import ObjectChangedError, WBFilesError
 __all__ = ["StoreReader"]
 
 LITTLE_BYTES: Final = 64 << 10
-"""Bytes of less than was requested that count as progress; a store could send one at a time for ever."""
+"""Minimum bytes of a partial response that count as progress, since a store could send single bytes forever."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -40,7 +40,7 @@ class StoreReader:
         requester: Sends the requests.
         disk: Threads that write into a sink if no transport drains into it.
         options: When a connection counts as stalled.
-        rate_limit: Keeps all connections together to a rate; ``None`` for no limit.
+        rate_limit: The rate limit of all connections; ``None`` for no limit.
         clock: The time.
     """
 
@@ -70,7 +70,7 @@ class StoreReader:
             on_bytes: Called in the event loop with the number of further bytes.
             follow_ups: Further files to fetch over the same connection.
             may_drain: Whether bytes may be reported after they are written, and the sink completed before.
-            ranged: Whether all of the file is requested as a range, too, to learn whether parts can be.
+            ranged: Whether to request even the whole file as a range, to learn whether the store supports them.
 
         Raises:
             RequestFailed: The range cannot be completed; the whole file must be restarted.
@@ -117,7 +117,7 @@ class StoreReader:
 
 @attrs.define(eq=False)
 class _Reading:
-    """The reading of ``[start, stop)``, over as many requests as it takes; the stop may come nearer meanwhile."""
+    """Reads ``[start, stop)`` with as many requests as necessary; the stop may be reduced meanwhile."""
 
     reader: StoreReader
     file: RemoteFile
@@ -143,7 +143,7 @@ class _Reading:
 
     @asynccontextmanager
     async def request(self, offset: int) -> AsyncIterator[ResponseBody]:
-        """Request what is missing from ``offset`` on; yield the body of a response that holds exactly that."""
+        """Request the missing bytes from ``offset`` on; yield the body of a response with exactly these."""
         file, limits = self.file, self.reader.requester.limits
         self._offset = self._begun = offset
         if file.object != self._object:
@@ -214,11 +214,11 @@ class _Reading:
         """Record that a response has ended, and return whether nothing is missing.
 
         Args:
-            begun: The first byte that was requested.
+            begun: The first requested byte.
             offset: The first byte that has not arrived.
 
         Raises:
-            RequestFailed: It held too little to count as progress.
+            RequestFailed: It was too short to count as progress.
         """
         if self._response is not None:
             hop = self._response.hop
@@ -234,7 +234,7 @@ class _Reading:
         return False
 
     async def recover(self, failure: RequestFailed) -> None:
-        """Prepare the next request, or raise: the table of what is done about which failure."""
+        """Prepare the next request, or raise, depending on the failure."""
         file, stop, offset = self.file, self.stop, self._offset
         if failure.action is not RetryAction.REFRESH:
             file.record_answer()

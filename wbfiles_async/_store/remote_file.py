@@ -1,4 +1,4 @@
-"""One remote file: its URLs, the identity of its object, and how both are renewed."""
+"""One remote file: its URLs, the identity of its object, and their renewal."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["Opened", "RemoteFile", "takes_credentials"]
 
 
 FALL_BACK_ATTEMPTS: Final = 3
-"""Attempts by way of the API's URL when the store's own keeps failing: most APIs redirect to the same store."""
+"""Attempts with the API's URL if the store's own keeps failing; most APIs redirect to the same store."""
 
 
 @attrs.frozen(eq=False)
 class Opened:
-    """A request that was sent for a file already, as a follow-up of another file's.
+    """A request that has been sent for a file, as a follow-up of another file.
 
     Attributes:
-        url: Where it was sent.
+        url: Its URL.
         slot: Its slot at the origin, still held.
-        outcome: The response, unread; or why there is none.
+        outcome: The unread response, or the error.
     """
 
     url: str
@@ -39,7 +39,7 @@ class Opened:
     outcome: httpx.Response | Exception
 
     async def drop(self) -> None:
-        """Release the slot and the response, which nobody reads."""
+        """Release the slot and the unread response."""
         self.slot.release()
         if isinstance(self.outcome, httpx.Response):
             await self.outcome.aclose()
@@ -50,19 +50,19 @@ class RemoteFile:
     """A file to read from; shared by all requests for its parts.
 
     Attributes:
-        attributes: What the API says of the file; replaced when it is refreshed.
+        attributes: The file's attributes from the API; replaced by a refresh.
         run: The run's path, for messages.
-        budget: How long the file may keep failing.
-        relist: Requests the file's attributes from the API again; ``None`` if that is impossible.
+        budget: The retry budget.
+        relist: Requests the file's attributes from the API again; ``None`` if impossible.
         allows_plain_http: Whether it may be requested without TLS.
-        etag: The strong validator of the object that is being read, once a response stated it.
+        etag: The strong validator of the object being read, once a response has stated it.
         generation: Counts the refreshes.
         unranged: Whether parts of it cannot be requested.
-        object: Counts the objects: bytes of different ones must not be mixed.
-        encoded: Whether the stored bytes are compressed, and are handed out decompressed.
-        decoded_md5: The md5 of what was handed out, if that is not what the API states: once the stored bytes were
-            found right.
-        opened: A request that was sent for it already; the next reading uses it.
+        object: The number of the object: bytes of different ones must not be mixed.
+        encoded: Whether the stored bytes are compressed, and yielded decompressed.
+        decoded_md5: The md5 of the yielded bytes, if it differs from the API's, once the stored bytes have been
+            verified.
+        opened: A request that has been sent for it, to be used by the next read.
         responder: The origin that its last request was sent to, after redirects.
     """
 
@@ -93,34 +93,34 @@ class RemoteFile:
 
     @property
     def size(self) -> int | None:
-        """Length in bytes of what is handed out, if known; the API states that of what is stored."""
+        """Length in bytes of the yielded content, if known; the API states that of the stored bytes."""
         return None if self.encoded else self.attributes.size_bytes
 
     @property
     def md5(self) -> bytes | None:
-        """The 16 bytes of the md5 of what is handed out, if known."""
+        """The 16 bytes of the md5 of the yielded content, if known."""
         return self.decoded_md5 or self.stated_md5
 
     @property
     def stated_md5(self) -> bytes | None:
-        """The 16 bytes of the md5 that the API states, which is that of what is stored."""
+        """The 16 bytes of the md5 from the API, which is that of the stored bytes."""
         if self._md5_of is not self.attributes:
             self._md5_of, self._stated_md5 = self.attributes, parse_md5(self.attributes.md5)
         return self._stated_md5
 
     def take_opened(self) -> Opened | None:
-        """Return the request that was sent already, once."""
+        """Return the request that has been sent, once."""
         opened, self.opened = self.opened, None
         return opened
 
     def url(self, unreachable: Container[str]) -> str:
-        """Choose the URL to request: the store's own, which saves a request to the API, else the API's.
+        """Choose the URL to request: the store's own, which saves a request to the API, otherwise the API's.
 
         Args:
             unreachable: Origins that are avoided while another URL is left.
 
         Raises:
-            UnsupportedReferenceError: Neither can be fetched.
+            UnsupportedReferenceError: Neither can be requested.
         """
         last = None
         for candidate in self._candidates():
@@ -164,12 +164,12 @@ class RemoteFile:
         self._refused_refreshes = 0
 
     def may_reauthorize(self) -> bool:
-        """Return whether a request that was answered 401 may be repeated with fresh credentials: once."""
+        """Return whether a request with status 401 may be repeated with fresh credentials: once."""
         first, self._reauthorized = not self._reauthorized, True
         return first
 
     def fall_back(self) -> bool:
-        """Go on by way of the API's own URL, for a few attempts; return whether that is possible and new."""
+        """Continue with the API's own URL for a few attempts; return whether that is possible and new."""
         if not self._has_other_url():
             return False
         self._direct_url_refused = True
@@ -179,12 +179,12 @@ class RemoteFile:
         return True
 
     def forget_object(self) -> None:
-        """Forget what is known of the object: it may be another one."""
+        """Forget the object's identity: it may be another one."""
         self.encoded = False
         self.decoded_md5 = None
 
     async def refresh(self, failure: RequestFailed, *, generation: int) -> None:
-        """Request the attributes from the API again, once for all requests that found the same generation unusable.
+        """Request the attributes from the API again, once for all requests that failed with the same generation.
 
         If a fresh URL of the store is refused too, it had not expired, and the API's own URL is used.
 
@@ -193,7 +193,7 @@ class RemoteFile:
             generation: The value of ``generation`` when the failed request began.
 
         Raises:
-            WBFilesError: The failure's own error, if refreshing cannot help or did not.
+            WBFilesError: The failure's own error, if refreshing does not help.
             RemoteFileNotFoundError: The file is gone.
         """
         async with self._lock:
@@ -216,7 +216,7 @@ class RemoteFile:
 
 
 def _same_object(one: FileAttributes, other: FileAttributes) -> bool:
-    """Return whether two answers of the API describe the same bytes."""
+    """Return whether two responses of the API describe the same bytes."""
     return (one.id, one.size_bytes, one.md5, one.updated_at) == (
         other.id,
         other.size_bytes,
@@ -226,5 +226,5 @@ def _same_object(one: FileAttributes, other: FileAttributes) -> bool:
 
 
 def takes_credentials(url: str, api_origin: str) -> bool:
-    """Return whether our credentials go with a request: to the API's exact origin, and never on a signed URL."""
+    """Return whether to send our credentials: only to the API's exact origin, and never with a signed URL."""
     return origin(url) == api_origin and not is_signed(url)

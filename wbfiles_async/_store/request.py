@@ -1,4 +1,4 @@
-"""One request to a store for bytes of a file: the header fields of each hop, redirects by our own rules, refusals."""
+"""One request to a store for bytes of a file: header fields of each hop, our own redirect rules, refusals."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from wbfiles_async.errors import AuthenticationError, TransferError
 __all__ = ["MAX_REDIRECTS", "Requester", "StoreResponse", "next_hop", "read_beginning", "rejected"]
 
 MAX_REDIRECTS: Final = 5
-"""Hops that are followed: the API needs one, a load balancer adds one or two."""
+"""Maximum hops: the API needs one, a load balancer adds one or two."""
 
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 
 REFUSAL_BYTES: Final = 16 << 10
-"""Bytes read of a response that is an error: enough for its code."""
+"""Maximum bytes to read of an error response: enough for its code."""
 
 
 @attrs.frozen(eq=False)
@@ -44,8 +44,8 @@ class StoreResponse:
 
     Attributes:
         response: The response, unread.
-        url: The URL that gave it, after redirects.
-        hop: The request, as that origin counts it.
+        url: Its URL, after redirects.
+        hop: The request, with its number at that origin.
     """
 
     response: httpx.Response
@@ -63,9 +63,9 @@ class Requester:
         refused: The error for credentials that the API refuses, if they are ours.
         api_origin: The only origin that ever receives our credentials.
         user_agent: What the library calls itself.
-        options: How long requests may take.
+        options: The timeouts of requests.
         private_stores: Whether stores may have private addresses.
-        limits: What each origin takes.
+        limits: The limits of each origin.
     """
 
     http: HttpClient
@@ -91,7 +91,7 @@ class Requester:
 
         Raises:
             RequestFailed: No usable response arrived.
-            WBFilesError: What no other attempt can help.
+            WBFilesError: A failure that a retry cannot help.
         """
         whole = start == 0 and (stop is None or (stop == file.size and not ranged))
         opened = file.take_opened()
@@ -129,15 +129,15 @@ class Requester:
         )
 
     async def _hop_to(self, url: str, file: RemoteFile, hop: Hop) -> Hop:
-        """Return the next hop of a redirected request, once its origin takes one."""
+        """Return the next hop of a redirected request, once its origin accepts one."""
         target = self.limits.of(url)
         return hop if target is hop.origin else Hop(target, await target.pass_gate(file.name))
 
     async def policy_for(self, url: str) -> AddressPolicy:
-        """Return which addresses a request may be sent to.
+        """Return the address policy of a request.
 
         Raises:
-            ForbiddenAddressError: Not to that of this URL, whoever resolves it.
+            ForbiddenAddressError: The URL's own host is forbidden.
         """
         policy = AddressPolicy(allow_private=origin(url) == self.api_origin or await self.private_stores.known())
         policy.check_host(host_of(url))
@@ -160,7 +160,7 @@ class Requester:
     async def _request(
         self, file: RemoteFile, url: str, range_field: str | None, *, public_only: bool
     ) -> httpx.Request:
-        """Build a request. Each hop's header fields are built afresh from what it may know."""
+        """Build a request, with only the header fields that this hop may see."""
         headers = {
             "User-Agent": self.user_agent,
             "Accept": "*/*",
@@ -213,11 +213,11 @@ def next_hop(name: str, url: str, location: bytes, *, insecure: bool) -> str:
     Args:
         name: The file, for messages.
         url: The URL that redirects.
-        location: Where to, as it was sent.
+        location: The target, as sent.
         insecure: Whether https may fall to http.
 
     Raises:
-        TransferError: It leads where no request is sent to.
+        TransferError: Its target must not be requested.
     """
     target = SecretUrl(resolve_location(url, location))
     if not is_fetchable(target):
@@ -242,7 +242,7 @@ def is_page_instead(file: RemoteFile, response: httpx.Response) -> bool:
 
 
 def page_of(file: RemoteFile, response: httpx.Response, beginning: bytes) -> str | None:
-    """Return a description of the web page that a response is in place of a file; ``None`` if it is none."""
+    """Return a description of a web page in place of a file; ``None`` if it is none."""
     if "html" in (file.attributes.mimetype or ""):
         return None
     return page_instead(response.headers.get("content-type"), beginning, name=file.name)
@@ -251,15 +251,15 @@ def page_of(file: RemoteFile, response: httpx.Response, beginning: bytes) -> str
 def page_failure(
     file: RemoteFile, url: str, start: int, response: httpx.Response, beginning: bytes = b""
 ) -> RequestFailed:
-    """Return the failure that a web page in place of a file is: the API's own URL may lead around what sent it."""
+    """Return the failure for a web page in place of a file; the API's own URL may bypass its sender."""
     reason = page_of(file, response, beginning) or ""
     return rejected(Rejection(RetryAction.REFRESH, reason, response.status_code), file, url, start)
 
 
 async def read_beginning(response: httpx.Response, seconds: float) -> bytes:
-    """Read the first bytes of a response that holds no file; of one that breaks off or trickles, what has arrived.
+    """Read the first bytes of an error response; of a truncated or trickling one, those that have arrived.
 
-    One that is short is read to its end, so that its connection can be used again.
+    A short one is read to its end, so that its connection can be reused.
     """
     body = bytearray()
     with suppress(httpx.TransportError, TimeoutError):
@@ -275,5 +275,5 @@ async def read_beginning(response: httpx.Response, seconds: float) -> bytes:
 def rejected(
     rejection: Rejection, file: RemoteFile, url: str, start: int, refused: AuthenticationError | None = None
 ) -> RequestFailed:
-    """Return the failure that a rejected response is."""
+    """Return the failure of a rejected response."""
     return rejection_failure(rejection, name=file.name, run=file.run, host=host_of(url), offset=start, refused=refused)

@@ -1,7 +1,7 @@
-"""Validates what a store responds to a GET: usable bytes, or why not and what to do instead. Performs no I/O.
+"""Validates responses to a GET: usable bytes, or why not and what to do. Performs no I/O.
 
-A response is judged by its ``Content-Range`` as well as by its status, and by the identity of the object it comes from;
-only what provably belongs at an offset is ever written.
+A response is validated by its ``Content-Range`` and status, and by the identity of its object; only bytes that
+provably belong at an offset are ever written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from wbfiles_async.errors import (
 __all__ = ["Body", "Rejection", "classify_error", "rejection_failure", "strong_etag", "validate_response"]
 
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
-# RFC 9110 section 8.8.3, without the bytes above ASCII that it allows: they cannot be sent back by every client.
+# RFC 9110 section 8.8.3, without non-ASCII bytes, which not every client can send back.
 _STRONG_ETAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
 _LONGEST_ETAG: Final = 1024
 _LENGTH: Final = re.compile(r"[0-9]{1,19}")
@@ -47,9 +47,9 @@ class Rejection:
     """Why a response is not used.
 
     Attributes:
-        action: What to do.
-        reason: For people; holds no secret.
-        retry_after: Seconds the server asked to wait.
+        action: The reaction.
+        reason: The reason, for messages; contains no secret.
+        retry_after: Seconds to wait, as requested by the server.
         status: The HTTP status.
         throttled: Whether the server asks for fewer requests.
         everywhere: Whether other files of this origin would fail in the same way.
@@ -66,7 +66,7 @@ class Rejection:
 def strong_etag(headers: Mapping[str, str]) -> str | None:
     """Return the response's validator, if it identifies the exact bytes (RFC 9110 section 8.8.1).
 
-    It is sent back as it is, so one of other characters than ASCII's is not used. Never an md5.
+    It is sent back unchanged, so a non-ASCII one is not used. Never an md5.
     """
     etag = headers.get("etag", "")
     return etag if len(etag) <= _LONGEST_ETAG and _STRONG_ETAG.fullmatch(etag) else None
@@ -84,15 +84,15 @@ def validate_response(
 ) -> Body | Rejection:
     """Validate a 2xx response to a request for bytes ``[start, stop)``.
 
-    What is compressed though that was not requested is used as it is only if its length is that of the file: then it is
-    stored so (S3, Azure). GCS would rather decompress it in transit, without a length and unlike its md5; there, and
-    where a proxy compresses, the compressed bytes are requested (``encoded``).
+    An unexpectedly compressed response is used unchanged only if it has the file's length: then it is stored like
+    that (S3, Azure). GCS would decompress it in transit, without a length and with another md5; there, and if a
+    proxy compresses, the compressed bytes are requested (``encoded``).
 
     Args:
         status: The HTTP status.
         headers: The response's header fields, names without regard to case.
         start: First byte requested.
-        stop: End of what was requested, exclusive; ``None`` for up to the end.
+        stop: End of the requested bytes, exclusive; ``None`` for the end of the file.
         size: The object's length in bytes as the API states it; ``None`` if unknown.
         etag: The strong validator of an earlier response for the same object.
         encoded: Whether the compressed form of the whole was requested, of unknown length.
@@ -172,15 +172,15 @@ def classify_error(status: int, headers: Mapping[str, str], body: bytes, *, now:
 def rejection_failure(
     rejection: Rejection, *, name: str, run: str, host: str, offset: int, refused: AuthenticationError | None
 ) -> RequestFailed:
-    """Return the failure that a rejected response is.
+    """Return the failure of a rejected response.
 
     Args:
-        rejection: What was found.
+        rejection: The rejection.
         name: The remote file.
         run: The run's path.
         host: The store's host.
         offset: The first byte that was requested.
-        refused: What a 401 means, if it is about credentials of ours.
+        refused: The error for status 401, if our credentials were sent.
     """
     told = f"{host}: {rejection.reason}"
     error: WBFilesError
@@ -206,6 +206,6 @@ def rejection_failure(
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:
-    """Return the stated length. Every transport has refused what is no length, or stated it twice differently."""
+    """Return the stated length. Every transport refuses invalid or contradictory lengths."""
     value = headers.get("content-length", "").partition(",")[0].strip()
     return int(value) if _LENGTH.fullmatch(value) else None

@@ -1,4 +1,4 @@
-"""Takes the bytes of a range, and reports them. No sender can write beyond the range's end."""
+"""Takes the bytes of a range, and reports them. Never writes beyond the range's end."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class ExcessError(Exception):
 
 
 class CutError(Exception):
-    """Everything has arrived that is still wanted of a range that was cut; more would follow."""
+    """All bytes of a shortened range have arrived; more would follow."""
 
 
 class RangeSink:
-    """Takes the bytes ``[start, stop)`` of a file in order, over as many responses as it takes.
+    """Takes the bytes ``[start, stop)`` of a file in order, from any number of responses.
 
     Args:
         start: First byte.
         stop: End, exclusive; ``None`` if the file's length is unknown.
         write_at: Takes a piece at an offset. Called in worker threads, and may block.
         on_complete: Called once all bytes have been written, in a worker thread.
-        is_short: Whether writing and completing takes so little time that it can be done together with others'.
+        is_short: Whether writing and completing is short work that can share a thread.
 
     Attributes:
         position: The first byte that has not arrived.
         is_complete: Whether ``on_complete`` was called.
-        stop: The end, which ``cut`` can bring nearer.
+        stop: The end, which ``cut`` can reduce.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class RangeSink:
 
     @property
     def left(self) -> int:
-        """Bytes that are still to come; 0 if their number is not known."""
+        """Bytes that are missing; 0 if unknown."""
         return 0 if self.stop is None else self.stop - self._claimed
 
     def cut(self, keep: int) -> Range | None:
-        """Give up the end of the range, for another connection to fetch.
+        """Give up the end of the range, for another connection.
 
         Args:
-            keep: Bytes from the current position on that are still taken, at least 1.
+            keep: Bytes to keep from the current position on, at least 1.
 
         Returns:
-            What is given up; ``None`` if nothing is left beyond that.
+            The range that is given up; ``None`` if nothing is left beyond that.
         """
         with self._lock:
             if self.stop is None or self._claimed + keep >= self.stop:
@@ -77,15 +77,15 @@ class RangeSink:
 
     @property
     def is_full(self) -> bool:
-        """Whether every byte has arrived, as far as their number is known."""
+        """Whether every byte has arrived, if their number is known."""
         return self.stop is not None and self.position >= self.stop
 
     def write(self, piece: bytes | memoryview) -> None:
         """Take the next piece; it is valid until the next call has returned.
 
         Raises:
-            ExcessError: It goes beyond the end; nothing of it is written.
-            CutError: It goes beyond the end of a range that was cut; what belongs to the range is written.
+            ExcessError: It exceeds the end; nothing of it is written.
+            CutError: It exceeds the end of a shortened range; the bytes within the range are written.
         """
         with self._lock:  # not while writing, which may take long
             stop, is_cut = self.stop, self._is_cut
@@ -102,7 +102,7 @@ class RangeSink:
             raise CutError
 
     def complete(self) -> None:
-        """Record that a response is complete; finishes the range, if nothing is missing."""
+        """Record that a response is complete; completes the range if nothing is missing."""
         if (self.stop is None or self.is_full) and not self.is_complete:
             self.is_complete = True
             if self._on_complete is not None:
@@ -114,7 +114,7 @@ class ReportingSink:
 
     Args:
         sink: Takes the bytes.
-        on_bytes: Called in the loop with the number of further bytes. What it raises ends the writing.
+        on_bytes: Called in the event loop with the number of further bytes. An exception ends the writing.
     """
 
     def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
@@ -122,7 +122,7 @@ class ReportingSink:
         self._reports = ByteReports(on_bytes)
 
     def write(self, piece: bytes | memoryview) -> None:
-        """Take the next piece, as the sink does."""
+        """Take the next piece, like the sink."""
         self._reports.check()
         before = self._sink.position
         try:
@@ -141,7 +141,7 @@ class ReportingSink:
         return self._sink.stop
 
     def complete(self) -> None:
-        """Record that a response is complete, as the sink does."""
+        """Record that a response is complete, like the sink."""
         self._sink.complete()
 
     def report_ahead(self, count: int) -> None:
@@ -149,9 +149,9 @@ class ReportingSink:
         self._reports.report_ahead(count)
 
     def end(self) -> None:
-        """Report the rest. What the next response brings into the same sink is another's to report."""
+        """Report the rest. Bytes of the next response into the same sink are reported separately."""
         self._reports.end()
 
     def check(self) -> None:
-        """Raise what the callback raised."""
+        """Raise the callback's exception."""
         self._reports.check()

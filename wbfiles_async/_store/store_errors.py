@@ -1,6 +1,6 @@
-"""Read what an object store says when it refuses. Performs no I/O.
+"""Parses error responses of object stores.
 
-The bodies are XML, and untrusted: bounded patterns read the few elements that matter, so that no entity is
+Performs no I/O. The bodies are untrusted XML: bounded patterns match the few relevant elements, so that no entity is
 ever expanded.
 """
 
@@ -14,14 +14,14 @@ from wbfiles_async._messages import clean, described_page
 
 __all__ = ["StoreError", "is_expired", "is_throttle", "page_instead", "parse_store_error"]
 
-# More than `clean` reads, so that it is the one to cut. S3's longest answer is below 4 KiB.
+# More than `clean` reads, so that `clean` truncates. S3's longest answer is below 4 KiB.
 _LONGEST_BODY = 100_000  # bytes
 _LONGEST_MESSAGE = 500  # characters
 
 _CODE = re.compile(r"<Code(?:\s[^<>]{0,200})?>\s{0,20}([A-Za-z0-9._-]{1,100})\s{0,20}</Code>")
 # S3; GCS adds Details, Azure AuthenticationErrorDetail.
 _TEXT = re.compile(r"<(Message|Details|AuthenticationErrorDetail)(?:\s[^<>]{0,200})?>([^<]{1,4000})</\1>")
-# The beginning of a web page; blanks, comments and a declaration may stand before it. Atomic: never read again.
+# The beginning of a web page, after blanks, comments and a declaration. Atomic: no backtracking.
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?(?>(?:\s+|<!--.*?-->|<\?[^>]*>)*)<(?:!doctype\s{1,9}html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
@@ -30,7 +30,7 @@ _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _PAGE_NAMES = (".html", ".htm", ".xhtml")
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&"))
 
-# R2 and NooBaa have codes of their own; STS tokens expire with status 400 on S3, signed URLs on GCS.
+# R2 and NooBaa have their own codes; STS tokens expire with status 400 on S3, signed URLs on GCS.
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredRequest", "RequestExpired"})
 _EXPIRED_STATUSES = frozenset({400, 401, 403})
 
@@ -45,7 +45,7 @@ class StoreError:
 
     Attributes:
         code: The store's own code, such as ``AccessDenied``; empty if the body has none.
-        message: What it said, in one line and without secrets; may be empty.
+        message: Its message, in one line and without secrets; may be empty.
     """
 
     code: str
@@ -69,36 +69,36 @@ def parse_store_error(body: bytes) -> StoreError:
 def is_expired(status: int, error: StoreError) -> bool:
     """Return whether the signed URL has expired and a fresh one would be accepted.
 
-    Decided by the store's own words: a status of 403 alone is also what a real refusal looks like.
+    Decided by the store's code and message, since status 403 alone may also be a real refusal.
     """
     if status not in _EXPIRED_STATUSES:
         return False
     if error.code == "AccessDenied":
         return "request has expired" in error.message.lower()
     if error.code == "AuthenticationFailed":
-        # Azure says the first of a time frame that it can read and the second of one that has become empty.
+        # Azure uses the first message for a valid time frame, the second for an empty one.
         said = error.message.lower()
         return "not valid in the specified time frame" in said or "signed expiry time" in said
     return error.code in _EXPIRED_CODES
 
 
 def is_throttle(status: int, error: StoreError) -> bool:
-    """Return whether the store throttles, so that all should send fewer requests, not only the one that was refused."""
+    """Return whether the store throttles all requests, rather than refusing this one."""
     return status in _THROTTLE_STATUSES or error.code in _THROTTLE_CODES
 
 
 def page_instead(content_type: str | None, beginning: bytes, *, name: str) -> str | None:
     """Return a description of a web page that arrived in place of a file.
 
-    Captive portals, login pages and firewalls answer with status 200, as if their page were what was requested.
+    Captive portals, login pages and firewalls respond with status 200, as if their page had been requested.
 
     Args:
-        content_type: The answer's ``Content-Type``.
-        beginning: The first bytes of its body; may be empty if the type says enough.
-        name: The file's name: if the file is a web page itself, nothing can be said.
+        content_type: The response's ``Content-Type``.
+        beginning: The first bytes of its body; may be empty if the type suffices.
+        name: The file's name: if the file is a web page itself, the result is ``None``.
 
     Returns:
-        ``None`` if it is no web page, as far as is known.
+        ``None`` if it is no web page, as far as known.
     """
     if name.lower().endswith(_PAGE_NAMES):
         return None

@@ -1,4 +1,4 @@
-"""How many requests one origin takes, learnt from its answers. Reads no clock, draws no chance, performs no I/O."""
+"""Limits the requests to an origin by its throttling. Reads no clock and no random numbers, performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["ThrottleLimit"]
 
 @attrs.define
 class ThrottleLimit:
-    """Requests that an origin takes at once, and the time until which it takes none.
+    """The concurrent requests that an origin accepts, and the time until which it accepts none.
 
-    Additive increase, multiplicative decrease: an origin that throttles gets half as many at once, and one
-    more after each round of successes. Answers to requests that were sent before the last decrease say nothing
-    new: of sixteen that are throttled together the first one decides.
+    Additive increase, multiplicative decrease: an origin that throttles gets half as many concurrent requests, and
+    one more after each round of successes. Responses to requests sent before the last decrease are ignored: of
+    sixteen that are throttled together only the first one counts.
 
     Attributes:
-        most: Requests at once if it has not throttled; see ``aim``.
-        allowed: Requests at once now.
+        most: Maximum concurrent requests without throttling; see ``aim``.
+        allowed: Concurrent requests now.
         under_way: Requests that hold a place now.
-        resumes_at: When the origin takes requests again, in monotonic seconds.
+        resumes_at: When the origin accepts requests again, in monotonic seconds.
     """
 
     most: int
@@ -42,13 +42,13 @@ class ThrottleLimit:
         return self.under_way < self.allowed
 
     def aim(self, most: int) -> None:
-        """Set how many requests at once are worth having. An origin that has throttled still gets one more a round."""
+        """Set the maximum of concurrent requests. An origin that has throttled still grows by one per round."""
         if self.allowed >= min(self.most, most):
             self.allowed = most
         self.most = most
 
     def record_sent(self) -> int:
-        """Number a request that is sent now; its outcome is reported with this number."""
+        """Return the number of a new request, with which its outcome is recorded."""
         self._sent += 1
         return self._sent
 
@@ -67,10 +67,10 @@ class ThrottleLimit:
         """Record that the origin asked to slow down.
 
         Args:
-            number: The request's, which has left its place.
+            number: The number of the request, which has released its place.
             now: Monotonic seconds.
-            retry_after: Seconds the origin asked to wait, where it said so.
-            longest: Seconds of a pause that are believed.
+            retry_after: Seconds to wait, if stated.
+            longest: Maximum seconds of a pause.
             jitter: A random number in ``[0, 1)``.
         """
         if number > self._sent_before_decrease:

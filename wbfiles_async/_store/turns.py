@@ -1,4 +1,4 @@
-"""Who waits for a slot, so that those who send one request after another over theirs give way in time."""
+"""Tracks waiting requests, so that batches, which keep their slot, give way in time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from wbfiles_async._clock import Clock
 __all__ = ["Turns"]
 
 PATIENCE: Final = 1.0
-"""Seconds that a request waits before a batch ends for it: beginning another one costs as much as ten small files."""
+"""Seconds that a request waits before a batch ends for it: starting another batch costs as much as ten small files."""
 
 
 @attrs.define(eq=False)
 class _Wait:
-    """One request that waits.
+    """A waiting request.
 
     Attributes:
-        since: From when on, in monotonic seconds.
-        served: Whether it waits no longer, or somebody gives way to it.
+        since: The start of the wait, in monotonic seconds.
+        served: Whether it no longer waits, or a batch gives way to it.
     """
 
     since: float
@@ -31,7 +31,7 @@ class _Wait:
 
 
 class Turns:
-    """The requests of one client that wait for a slot.
+    """The waiting requests of one client.
 
     Args:
         clock: The time.
@@ -54,12 +54,12 @@ class Turns:
                 self._waiting.popleft()
 
     def give_way(self) -> bool:
-        """Return whether the caller is to give way to one that has waited for long. Any thread may call this."""
+        """Return whether the caller must give way to a request that has waited too long. Any thread may call this."""
         try:
             first = self._waiting[0]
         except IndexError:
             return False
         if first.served or self._clock.monotonic() - first.since < PATIENCE:
             return False
-        first.served = True  # by the caller; to the next one somebody else gives way
+        first.served = True  # by the caller; another batch gives way to the next one
         return True

@@ -1,6 +1,6 @@
-"""Puts the bytes of a file into its store: one request, sent again until the store has taken it, or nothing helps.
+"""Uploads the bytes of a file to its store with one request, retried until the store accepts it or nothing helps.
 
-A store keeps an object only when all of it has arrived, so that a request that breaks leaves what was there.
+A store keeps an object only after all of it has arrived, so a broken request leaves the old object.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ from wbfiles_async.errors import PermissionDeniedError, TransferError, WBFilesEr
 __all__ = ["Blocks", "Content", "OpenContent", "StoreWriter", "UploadTarget"]
 
 KEEPS_METHOD: Final = frozenset({307, 308})
-"""Redirects after which the same request is sent (RFC 9110 section 15.4). The others would become a GET."""
+"""Redirects that keep the method (RFC 9110 section 15.4). The others would become a GET."""
 
 REFRESHES: Final = 2
-"""Fresh URLs in a row that a store refuses, after which it is no matter of their age."""
+"""Consecutive fresh URLs that a store refuses, after which expiry is not the reason."""
 
 DRAINED_BYTES: Final = 4 << 20
-"""Bytes that the system may hold of a request when all of it counts as sent."""
+"""Maximum bytes in the system's buffers when a request counts as sent."""
 
 SLOWEST_LINE: Final = 64 << 10
-"""Bytes a second at which those still leave, at least."""
+"""Minimum bytes per second at which the buffers are sent."""
 
 SLOWEST_STORE: Final = 32 << 20
-"""Bytes a second that a store takes to keep an object for good, at least; some begin only when it has arrived."""
+"""Minimum bytes per second at which a store commits an object; some start only after it has arrived."""
 
 _REFUSED_SIZES: Final = frozenset({"EntityTooLarge", "RequestBodyTooLarge", "MaxMessageLengthExceeded"})
 
 
 Blocks = Callable[[], Generator[bytes | memoryview]]
-"""Returns the pieces of a body; iterated and closed in one worker thread, which it may block."""
+"""Returns the pieces of a body; iterated and closed in one worker thread; may block."""
 
 
 class OpenContent(Protocol):
-    """Content that is open to be read."""
+    """Content that is open for reading."""
 
     @property
     def size(self) -> int:
@@ -75,12 +75,12 @@ class OpenContent(Protocol):
 
     @property
     def blocks(self) -> Blocks | None:
-        """Reads it likewise for a worker thread that sends it; ``None`` if it is so short that none is worth it."""
+        """The same for a sending worker thread; ``None`` if it is too short for one."""
         ...
 
 
 class Content(Protocol):
-    """What is uploaded."""
+    """The content of an upload."""
 
     def open(self) -> AbstractAsyncContextManager[OpenContent]:
         """Open it."""
@@ -94,8 +94,8 @@ class UploadTarget:
     Attributes:
         name: Its name in the run.
         run: The run's path, for messages.
-        url: Where to put it.
-        budget: How long it may keep failing.
+        url: The upload URL.
+        budget: The retry budget.
         renew: Requests another URL.
     """
 
@@ -111,8 +111,8 @@ class StoreWriter:
     """Writes files to stores.
 
     Attributes:
-        requester: Knows by which rules requests are sent.
-        rate_limit: Keeps all connections together to a rate; ``None`` for no limit.
+        requester: Has the rules of requests.
+        rate_limit: The rate limit of all connections; ``None`` for no limit.
         clock: The time.
     """
 
@@ -121,19 +121,19 @@ class StoreWriter:
     clock: Clock
 
     async def put(self, target: UploadTarget, content: Content, on_bytes: Callable[[int], None]) -> None:
-        """Put content into the store, in one piece.
+        """Upload content with one request.
 
         One slot at the origin is held while bytes flow, and none while waiting for another attempt. A fresh URL is
         requested for one that has expired.
 
         Args:
-            target: Where to.
-            content: What.
+            target: The target.
+            content: The content.
             on_bytes: Called with the number of further bytes that were sent; negative if they are sent again.
 
         Raises:
             PermissionDeniedError: The store refuses.
-            TransferError: It did not take the bytes.
+            TransferError: It did not accept the bytes.
             WBFilesError: Any other failure, of the content too.
         """
         writing = _Writing(self, target, content, on_bytes)
@@ -144,7 +144,7 @@ class StoreWriter:
 
 @attrs.define(eq=False)
 class _Writing:
-    """The writing of one file, over as many requests as it takes."""
+    """The upload of one file, with as many requests as necessary."""
 
     _writer: StoreWriter
     _target: UploadTarget
@@ -161,7 +161,7 @@ class _Writing:
         """Send the content once.
 
         Raises:
-            RequestFailed: The store did not take it.
+            RequestFailed: The store did not accept it.
         """
         target, clock = self._target, self._writer.clock
         queued_at = clock.monotonic()
@@ -193,7 +193,7 @@ class _Writing:
         )
 
     async def _send(self, url: str, opened: OpenContent, slot: RequestSlot) -> None:
-        """Send to the store, and to where it redirects."""
+        """Send to the store, and follow redirects."""
         requester, hop = self._writer.requester, slot.hop
         for _ in range(MAX_REDIRECTS + 1):
             self._responder = hop.origin
@@ -239,7 +239,7 @@ class _Writing:
         return StallLimit(options.stall_seconds, options.stall_bytes)
 
     async def _pieces(self, opened: OpenContent) -> AsyncGenerator[bytes | memoryview]:
-        """Yield the content as fast as it may be sent."""
+        """Yield the content within the rate limit."""
         rate_limit, clock = self._writer.rate_limit, self._writer.clock
         async with aclosing(opened.pieces()) as pieces:
             async for piece in pieces:
@@ -249,14 +249,14 @@ class _Writing:
                     yield part
 
     def _record_sent(self, origin: OriginLimits, count: int) -> None:
-        """Record bytes that a connection has taken; negative if they are sent again."""
+        """Record bytes that a connection has accepted; negative if they are sent again."""
         self._tell(count)
         if count > 0:
             self._target.budget.record_progress(count)
             origin.record_bytes(count)
 
     def _parts(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
-        """Split a piece for transports that want each written in one time-out; our own takes it as it goes."""
+        """Split a piece for transports with a timeout per piece; ours accepts pieces gradually."""
         if self._writer.requester.http.is_ours and self._writer.rate_limit is None:
             return [piece]
         view = memoryview(piece)
@@ -281,7 +281,7 @@ class _Writing:
             raise self._network_failure(error, url, body) from error
 
     async def _request(self, url: str, body: RequestBody) -> httpx.Request:
-        """Build the request of one hop; its URL stands in no frame of ours any more when it fails."""
+        """Build the request of one hop; a function, so that no frame contains its URL when it fails."""
         requester, options = self._writer.requester, self._writer.requester.options
         policy = await requester.policy_for(url)
         headers = {"Accept": "*/*", **dict(self._target.url.headers), "User-Agent": requester.user_agent}
@@ -307,7 +307,7 @@ class _Writing:
         return failure
 
     async def _check(self, url: str, response: httpx.Response, beginning: bytes, body: RequestBody, hop: Hop) -> None:
-        """Check that the store took the content.
+        """Check that the store accepted the content.
 
         Raises:
             RequestFailed: It did not.
@@ -330,7 +330,7 @@ class _Writing:
             is_first, self._reauthorized = not self._reauthorized, True
             if is_first and await requester.authenticator.refused():
                 rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
-        if response.status_code == 400 and "RequestTimeout" in rejection.reason:  # S3's word for a line that stalled
+        if response.status_code == 400 and "RequestTimeout" in rejection.reason:  # S3's code for a stalled connection
             rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
         failure = RequestFailed(
             rejection.action,
@@ -343,7 +343,7 @@ class _Writing:
         return failure
 
     async def recover(self, failure: RequestFailed) -> None:
-        """Do what lets the next request succeed, or raise."""
+        """Prepare the next request, or raise."""
         target, responder = self._target, self._responder
         was_cut_off, self._cut_off = self._cut_off, False
         match failure.action:
@@ -360,7 +360,7 @@ class _Writing:
                         since = target.budget.failing_since
                         responder.record_exhausted((target.run, target.name), error, since=since)
                     raise
-                if was_cut_off:  # it may have been refused, with words that not every transport reads while it sends
+                if was_cut_off:  # perhaps by a refusal, which not every transport reads while sending
                     target.url = await target.renew()
             case _:
                 raise failure.error from failure.__cause__

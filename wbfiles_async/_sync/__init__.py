@@ -1,1 +1,1 @@
-"""The blocking objects: each holds an async one, and has one I/O thread wait for it."""
+"""The blocking objects: each wraps an async one, which runs in the I/O thread."""

@@ -1,4 +1,4 @@
-"""An open remote file for code that does not await: Python's own buffered reader over the async one."""
+"""An open remote file without ``await``: Python's own buffered reader over the async one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["open_blocking"]
 
 BUFFER = 64 << 10
-"""Bytes that Python's reader takes at a time from what is kept here; what is requested for them is a block."""
+"""Buffer size of Python's reader; requests are for whole blocks."""
 
 
 class _RawFile(io.RawIOBase):
-    """What Python's buffered reader reads from. What is kept of the file is returned without a call of the I/O thread.
+    """The raw file of Python's buffered reader. Returns cached bytes without a call to the I/O thread.
 
     Args:
         file: The async file.
-        client: Held so that it is not closed meanwhile.
+        client: Referenced so that it is not closed meanwhile.
     """
 
     mode = "rb"
@@ -69,10 +69,10 @@ class _RawFile(io.RawIOBase):
 
 
 def open_blocking(file: AsyncBinaryFile, client: object) -> io.BufferedReader:
-    """Return a file as Python's ``open`` returns it.
+    """Return a file like that of Python's ``open``.
 
     Args:
         file: The async file.
-        client: Held as long as the file is.
+        client: Referenced as long as the file.
     """
     return io.BufferedReader(_RawFile(file, client), min(BUFFER, file._ahead.block))

@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class LoopExecutor(ThreadPoolExecutor):
-    """Worker threads, as an executor. asyncio demands this class; no thread of its own is ever started.
+    """Worker threads, as an executor. asyncio requires this class, which never starts threads of its own.
 
     Args:
-        most: Threads at most.
+        most: Maximum threads.
     """
 
     def __init__(self, most: int) -> None:
@@ -31,5 +31,5 @@ class LoopExecutor(ThreadPoolExecutor):
         return self._workers.submit(partial(work, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Have the threads end when their work is done. Does not wait for them."""
+        """Let the threads end when their work is done. Does not wait for them."""
         self._workers.close()

@@ -1,8 +1,8 @@
-"""The one thread in which blocking calls of this process have their event loop.
+"""The I/O thread, with the event loop of all blocking calls of this process.
 
-Why not anyio's ``start_blocking_portal``: kept open, its thread hangs the interpreter at exit; cancelling its futures
-does not wait for the task's clean-up, which Ctrl-C must; and it takes two trips to the loop for a call, one of them to
-begin it, where one will do.
+anyio's ``start_blocking_portal`` is not used: kept open, its thread hangs the interpreter at exit; cancelling its
+futures does not wait for the task's clean-up, as Ctrl-C must; and a call takes two trips to the event loop instead
+of one.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 EXIT_SECONDS = 5.0
-"""How long the interpreter's exit waits for clean-up; a disk that hangs longer does not hold it."""
+"""Maximum seconds that the interpreter's exit waits for clean-up, such as on a hanging disk."""
 
 
 RESOLVERS = 8
-"""Threads that look host names up: more hosts at once hardly any download has."""
+"""Threads for name resolution; downloads rarely have more hosts."""
 
 _EXITS = "The interpreter exits; the blocking objects can no longer be used."
 
 WAIT_SECONDS = 0.5
-"""How long a call waits in one go. Python sees a signal that comes just before a wait only when the wait ends."""
+"""Maximum seconds of a single wait, since Python handles a signal just before a wait only after it."""
 
 
 class Closable(Protocol):
-    """What is closed in the thread before it ends."""
+    """Closed in the thread before it ends."""
 
     def aclose(self) -> Coroutine[object, object, None]: ...
 
 
 def has_uvloop() -> bool:
-    """Return whether the quicker event loop is installed, which the extra ``uvloop`` brings."""
+    """Return whether uvloop is installed, from the extra ``uvloop``."""
     return find_spec("uvloop") is not None
 
 
@@ -61,7 +61,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     import asyncio
     import socket
 
-    if sys.platform == "win32":  # whose usual loop cannot wait for sockets
+    if sys.platform == "win32":  # whose default event loop cannot wait for sockets
         return asyncio.SelectorEventLoop()
     if not has_uvloop():
         return asyncio.new_event_loop()
@@ -79,7 +79,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     ) -> list[Any]:
         return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
 
-    # uvloop's own look-up starts threads of libuv, and a child that is forked later crashes when it exits, since libuv
+    # uvloop's own name resolution starts threads of libuv, and a child forked later crashes at exit, since libuv
     # waits there for threads that only the parent has.
     loop_type = type("Loop", (uvloop.Loop,), {"getaddrinfo": getaddrinfo, "__module__": "uvloop"})
     loop: asyncio.AbstractEventLoop = loop_type()
@@ -87,7 +87,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 class _Thread:
-    """An event loop in a daemon thread: it never holds up the exit by itself, only through ``stop``."""
+    """An event loop in a daemon thread, which delays the interpreter's exit only through ``stop``."""
 
     _loop: asyncio.AbstractEventLoop
     _stopped: asyncio.Event
@@ -120,7 +120,7 @@ class _Thread:
         except BaseException as error:
             if started.done():
                 raise
-            started.set_exception(error)  # who waits for the thread must not do so for ever
+            started.set_exception(error)  # the thread's starter must not wait forever
 
     def _serve(self, executor: LoopExecutor, started: Future[None]) -> None:
         import asyncio
@@ -134,7 +134,7 @@ class _Thread:
             for call in self._calls:
                 call.cancel()
             await asyncio.gather(*self._calls, return_exceptions=True)
-            # From their outer ends; the loop would close those inside of them at the same moment, and fail.
+            # From the outermost ones; the event loop would close inner ones at the same time, and fail.
             while self.generators:
                 await self.generators.pop().aclose()
             while self.clients:
@@ -159,18 +159,18 @@ class _Thread:
         return threading.current_thread() is self._thread
 
     def close_soon(self, closable: Closable) -> None:
-        """Close without waiting. The collector calls this at any time in any thread, in this one too."""
+        """Close without waiting. The garbage collector calls this at any time in any thread, including this one."""
 
         def close() -> None:
             closing = self._loop.create_task(closable.aclose())
             self._closings.add(closing)
             closing.add_done_callback(self._closings.discard)
 
-        with suppress(RuntimeError):  # the loop has ended, and with it the connections
+        with suppress(RuntimeError):  # the event loop has ended, and with it the connections
             self._loop.call_soon_threadsafe(close)
 
     def close_generator(self, values: Closable) -> None:
-        """Close a generator that may be half read, unless the thread does or did so, or it is a parent process's."""
+        """Close a partly read generator, unless the thread does or did so, or it belongs to a parent process."""
         if self.process == os.getpid() and not self.ending and values in self.generators:
             self.generators.discard(values)
             if self.is_current:
@@ -179,7 +179,7 @@ class _Thread:
                 run_blocking(values.aclose)
 
     def leave_if_ending(self) -> None:
-        """Keep a daemon thread whose work the exit cut off: all that it could still do is print a traceback."""
+        """Keep a daemon thread interrupted by the exit from printing a traceback."""
         if self.ending:
             if threading.current_thread() is not threading.main_thread():
                 threading.Event().wait()
@@ -190,7 +190,7 @@ class _Thread:
         return not self._thread.is_alive()
 
     def begin(self, call: _Call[T]) -> None:
-        """Begin a call, without waiting.
+        """Start a call, without waiting.
 
         Raises:
             RuntimeError: The loop has ended.
@@ -206,11 +206,11 @@ class _Thread:
 
     def cancel(self, call: _Call[T]) -> None:
         """Cancel a call, without waiting."""
-        with suppress(RuntimeError):  # the loop has ended, and with it the call
+        with suppress(RuntimeError):  # the event loop has ended, and with it the call
             self._loop.call_soon_threadsafe(call.cancel)
 
     def stop(self) -> None:
-        """Cancel what runs, close the clients, and end the thread."""
+        """Cancel running calls, close the clients, and end the thread."""
         if self.process == os.getpid() and self._thread.is_alive():
             self.ending = True
             self._loop.call_soon_threadsafe(self._stopped.set)
@@ -242,11 +242,11 @@ if hasattr(os, "register_at_fork"):
 def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run async work in the I/O thread and wait for it.
 
-    Works from any thread, also from one whose own event loop runs. When the waiting is interrupted (Ctrl-C), the
-    work is cancelled and its clean-up waited for before the interruption is raised; a second one does not wait.
+    Works from any thread, also from one with a running event loop. If interrupted (Ctrl-C), the work is cancelled
+    and cleaned up before the interruption is raised; a second one does not wait.
 
     Raises:
-        ConfigurationError: Called from the I/O thread itself, which would wait for itself for ever.
+        ConfigurationError: Called from the I/O thread itself, which would deadlock.
     """
     thread = _current()
     if thread.is_current:
@@ -266,17 +266,17 @@ def run_blocking(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.
                 raise ConfigurationError(_EXITS)  # noqa: TRY301  # nothing is left that could cancel the call
         return call.result()
     except BaseException as error:
-        try:  # at once: where a second interruption can come, it must not keep the work from being cancelled
+        try:  # immediately, so that a second interruption cannot prevent the cancellation
             thread.leave_if_ending()
             if not call.has_ended(0):
                 thread.cancel(call)
                 while not call.has_ended(WAIT_SECONDS):
                     pass
         except BaseException:
-            thread.cancel(call)  # perhaps for the second time, which is harmless
+            thread.cancel(call)  # possibly for the second time, which is harmless
             raise
         if isinstance(error, WBFilesError | KeyboardInterrupt):
-            # The message says what to do; thirty frames of ours would hide the caller's line.
+            # The message suffices; thirty frames of ours would hide the caller's line.
             log.debug("The whole traceback of what %s raised:", getattr(work, "__qualname__", work), exc_info=error)
             error.__traceback__ = None
         raise
@@ -287,10 +287,10 @@ async def _next(values: AsyncGenerator[T]) -> T | None:
 
 
 def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
-    """Iterate async values in the I/O thread. Where the iteration stops early, and at exit, the generator is closed.
+    """Iterate async values in the I/O thread. The generator is closed if the iteration stops early, and at exit.
 
     Raises:
-        ConfigurationError: The iteration was begun before the process was forked.
+        ConfigurationError: The iteration was started before the process was forked.
     """
     thread = _current()
     thread.generators.add(values)
@@ -312,7 +312,7 @@ def iterate_blocking(values: AsyncGenerator[T]) -> Iterator[T]:
 class _Call(Generic[T]):
     """Async work that another thread waits for and can cancel.
 
-    Why not a future of ``concurrent.futures``: with it, and a scope to cancel, a small file took a tenth longer.
+    With a future of ``concurrent.futures`` and a cancel scope, a small file took a tenth longer.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
@@ -329,7 +329,7 @@ class _Call(Generic[T]):
         return await self._work()
 
     def begun(self, task: asyncio.Task[T]) -> None:
-        """Note the task that does it."""
+        """Record its task."""
         self._task = task
         task.add_done_callback(self._end)
 
@@ -347,7 +347,7 @@ class _Call(Generic[T]):
     # In the thread that waits.
 
     def has_ended(self, seconds: float) -> bool:
-        """Wait so long at most, and return whether it has ended."""
+        """Wait with a timeout, and return whether it has ended."""
         return self._ended is not None or self._lock.acquire(timeout=seconds)
 
     def result(self) -> T:
@@ -357,7 +357,7 @@ class _Call(Generic[T]):
 
 
 def close_at_exit(client: Closable) -> None:
-    """Have a client closed before the thread ends."""
+    """Register a client to be closed before the thread ends."""
     _current().clients.add(client)
 
 

@@ -1,4 +1,4 @@
-"""What the blocking listings have in common: they are sequences that remember what they have listed."""
+"""The base of blocking listings: sequences that cache their items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ours = TypeVar("Ours", bound=Row)
 
 
 class RememberedSequence(ABC, Generic[Theirs, Ours]):
-    """Iterable, with ``len()``, ``[i]`` and ``[a:b]``; requests as many pages as that takes, each once."""
+    """Iterable, with ``len()``, ``[i]`` and ``[a:b]``; requests only the necessary pages, each once."""
 
     def __init__(self) -> None:
         self._listed: list[Ours] = []
@@ -28,26 +28,26 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
 
     @abstractmethod
     def _begin(self) -> AsyncGenerator[list[Theirs]]:
-        """Begin to list."""
+        """Start the listing."""
 
     @abstractmethod
     def _wrap(self, page: list[Theirs]) -> list[Ours]:
-        """Make what is handed out of what is listed."""
+        """Wrap a listed item."""
 
     @abstractmethod
     def _title(self) -> tuple[str, str]:
-        """Return the kind of what is listed, and of what it is."""
+        """Return the kind of the items, and the run or project."""
 
     @abstractmethod
     def count(self) -> int:
-        """Ask how many there are."""
+        """Request their number."""
 
     def _repr_html_(self) -> str:
-        """Show the first of them, which are listed first if they are not yet."""
+        """Show the first items, listing them if necessary."""
         trouble = ""
         try:
             self._listed_beyond(ROWS)
-        except WBFilesError as error:  # to look at something must not fail
+        except WBFilesError as error:  # displaying must not fail
             trouble = str(error)
         return listing_html(*self._title(), self._listed, complete=self._ended, trouble=trouble)
 
@@ -58,7 +58,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
             index += 1
 
     def __len__(self) -> int:
-        # list() reads the length too: most often the first page, needed anyway, has it.
+        # list() also needs the length, which the first page usually has.
         self._listed_beyond(0)
         return len(self._listed) if self._ended else self.count()
 
@@ -75,17 +75,17 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         return self._listed[index] if isinstance(index, int) else ShownList(self._listed[index])
 
     def _listed_beyond(self, index: int | None) -> bool:
-        """List until there is one of this index, or to the end; return whether there is one."""
+        """List until this index exists, or to the end; return whether it exists."""
         with self._lock:
             if self._process != os.getpid() and not self._ended:
-                # What was begun continues in the parent process, over the parent's connections.
+                # A started listing belongs to the parent process, with the parent's connections.
                 self._process, self._pages, self._listed = os.getpid(), None, []
             while not self._ended and (index is None or len(self._listed) <= index):
                 self._pages = self._pages or iterate_blocking(self._begin())
                 try:
                     page = next(self._pages, None)
                 except BaseException:
-                    # A listing that broke off cannot continue; the next use begins again.
+                    # An interrupted listing cannot continue; the next use starts again.
                     self._pages, self._listed = None, []
                     raise
                 if page is None:

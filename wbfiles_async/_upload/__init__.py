@@ -1,1 +1,1 @@
-"""What is uploaded, in which order, and how it ends."""
+"""Uploads: files, order and results."""

@@ -23,8 +23,8 @@ from wbfiles_async.errors import WBFilesError
 __all__ = ["BulkUpload", "failure_of"]
 
 BATCHES_AT_ONCE: Final = 8
-"""Batches in progress: while the files of some are sent, others wait for the API. And as many large files, each of
-which is a batch, are sent side by side."""
+"""Batches in progress: while some are being sent, others wait for the API. A large file is a batch, so this many are
+sent concurrently."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -33,8 +33,8 @@ class BulkUpload:
 
     Attributes:
         uploader: Uploads each batch.
-        disk: Threads that read the files.
-        results: Accounts for each.
+        disk: The threads that read the files.
+        results: Records each result.
         dry_run: Whether to only report what would be sent.
         clock: The time.
     """
@@ -47,7 +47,7 @@ class BulkUpload:
     _turn: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
 
     async def run(self, batches: Iterator[list[ToUpload]]) -> UploadReport:
-        """Upload all; one file's failure does not stop the others, one of the API does.
+        """Upload all; a file's failure does not stop the others, one of the API does.
 
         Args:
             batches: The files; the iterator blocks.
@@ -132,10 +132,10 @@ _TOTALS: Final = ("files", "uploaded", "kept", "planned", "failed", "skipped", "
 
 
 def failure_of(results: Results, name: str, error: Exception) -> WBFilesError:
-    """Return the error that one file failed by.
+    """Return the error of one file.
 
     Raises:
-        Exception: What the caller's own callbacks raised: it ends all work.
+        Exception: An exception of the caller's callbacks, which ends all work.
     """
     if results.is_callers(error):
         raise error

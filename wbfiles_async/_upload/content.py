@@ -1,4 +1,4 @@
-"""What is uploaded, as the store's writer reads it: a local file, or bytes in memory; and the md5 of what was sent."""
+"""The content of uploads: a local file, or bytes in memory; and the md5 of the sent bytes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from wbfiles_async._upload.md5_beside import Md5Beside
 __all__ = ["BytesContent", "FileContent", "UploadContent"]
 
 PIECE_BYTES: Final = 1 << 20
-"""Bytes that are read at a time: below it the hand-over to a thread costs more than reading and the md5."""
+"""Bytes per read: with fewer the hand-over to a thread costs more than reading and the md5."""
 
 SHORT_BYTES: Final = 64 << 10
-"""Bytes of which the md5 is computed in the event loop, if they are in memory: a tenth of a millisecond."""
+"""Maximum bytes in memory whose md5 is computed in the event loop: a tenth of a millisecond."""
 
 
 class UploadContent(Content, Protocol):
-    """Content that can be compared with what a server states.
+    """Content that can be compared with a server's listing.
 
     Attributes:
         path: The local file, if it is one.
-        md5: That of the bytes that were sent last; ``None`` before, and if it is not computed.
-        sent: How many they were.
+        md5: The md5 of the bytes sent last; ``None`` before, and if it is not computed.
+        sent: Their number.
     """
 
     @property
@@ -81,7 +81,7 @@ class FileContent:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[OpenContent]:
-        """Open it; a file of one piece is read at once.
+        """Open it; a file of one piece is read immediately.
 
         Raises:
             LocalReadError: It is gone, not readable, or no regular file.
@@ -107,7 +107,7 @@ class FileContent:
         return opened, whole
 
     def record(self, whole: bytes, md5: bytes | None) -> None:
-        """Note what is sent."""
+        """Record sent bytes."""
         self.sent, self.md5 = len(whole), md5
 
     async def read_ahead(self, opened: ReadFile) -> AsyncGenerator[bytes]:
@@ -135,7 +135,7 @@ class FileContent:
                     self.sent, self.md5 = size, digest.digest() if digests else None
                 yield piece
         finally:
-            if not ahead.done():  # nobody may read from what is closed
+            if not ahead.done():  # a closed file must not be read
                 ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
 
@@ -195,7 +195,7 @@ class BytesContent:
 
     @property
     def path(self) -> Path | None:
-        """It is no local file."""
+        """It is not a local file."""
         return None
 
     @property
@@ -230,7 +230,7 @@ class BytesContent:
 
     @property
     def blocks(self) -> Blocks | None:
-        """The loop sends them: nothing has to be read, and their md5 is known."""
+        """The event loop sends them, since nothing has to be read and their md5 is known."""
         return None
 
 
@@ -238,5 +238,5 @@ async def _pieces_of(data: bytes | memoryview) -> AsyncGenerator[bytes | memoryv
     view = memoryview(data).cast("B")
     for start in range(0, len(view), PIECE_BYTES):
         if start:
-            await asyncio.sleep(0)  # a quick connection would hold the loop until all is sent
+            await asyncio.sleep(0)  # a fast connection would block the event loop until all is sent
         yield view[start : start + PIECE_BYTES]

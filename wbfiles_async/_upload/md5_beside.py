@@ -1,4 +1,4 @@
-"""The md5 of what one thread reads and sends, computed in another. Blocking."""
+"""Computes the md5 in another thread than the one that reads and sends. Blocking."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from wbfiles_async._threads import ThreadsExhaustedError
 __all__ = ["BLOCK_BYTES", "Md5Beside"]
 
 BLOCK_BYTES: Final = 256 << 10
-"""Bytes that are read, sent and digested at a time: few enough for the processor's caches, many enough to need Python's
-lock rarely."""
+"""Bytes per block: few enough for the processor's caches, many enough to rarely need Python's lock."""
 
 HELD_BLOCKS: Final = 8
-"""Blocks that have been read and not digested, at most: whoever sends waits for md5, but not for each block."""
+"""Maximum blocks that have been read but not hashed, so that the sender rarely waits for the md5."""
 
 START_SECONDS: Final = 1.0
-"""Seconds that a thread may take to start, where there is none to be had: then this one does its work."""
+"""Seconds for a thread to start, after which this thread does its work."""
 
 
 class Md5Beside:
-    """Buffers for the blocks of a file, and the md5 of what they held. Use as a context manager, in one thread.
+    """Buffers for the blocks of a file, and their md5.
 
-    A buffer is used again once its block is digested, and no more needed by whoever requests the next one.
+    Use as a context manager, in one thread. A buffer is reused after its block has been hashed and the next one
+    requested.
 
     Args:
-        begin: Begins work in another thread.
+        begin: Starts work in another thread.
         size: Bytes of the file.
     """
 
@@ -62,7 +62,7 @@ class Md5Beside:
         return self._buffer
 
     def add(self, block: memoryview) -> None:
-        """Digest a block, which is what was read into the last buffer."""
+        """Hash a block that was read into the last buffer."""
         self._filled.put((self._buffer, block))
 
     def value(self) -> bytes:
@@ -95,7 +95,7 @@ class Md5Beside:
             pass
 
     def _digest_next(self) -> bool:
-        """Digest the next block; return whether there may be another."""
+        """Hash the next block; return whether there may be another."""
         filled = self._filled.get()
         if filled is None or self._is_abandoned:
             return False

@@ -34,17 +34,17 @@ BATCH_FILES: Final = 100
 """Files of a batch: as many as one request of the API names."""
 
 BATCH_BYTES: Final = 256 << 20
-"""Bytes of a batch, which the file that reaches them completes: a batch is checked when all of it is sent, and its
-signed URLs are requested at its beginning."""
+"""Bytes that complete a batch, whose files are checked after all are sent, and whose signed URLs are requested at
+the start."""
 
 
 @attrs.frozen
 class GivenPath:
-    """A path that the caller gave.
+    """A path from the caller.
 
     Attributes:
         path: The path, absolute.
-        name: What it is below the root, with ``/`` between folders; empty for the root itself.
+        name: Its name relative to the root, with ``/`` between folders; empty for the root itself.
         is_folder: Whether it is a folder.
     """
 
@@ -61,7 +61,7 @@ class FoundFile:
         name: Its name in the run.
         path: Where it is.
         size: Length in bytes, when it was found.
-        given: Whether the caller named it, and not a folder of it. Then it may be a symbolic link.
+        given: Whether the caller named it rather than its folder. Then it may be a symbolic link.
         error: Why it cannot be uploaded.
     """
 
@@ -107,14 +107,14 @@ ToUpload: TypeAlias = FoundFile | GivenBytes
 def read_paths(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], root: str | os.PathLike[str]
 ) -> list[GivenPath]:
-    """Check the paths that the caller gave.
+    """Check the caller's paths.
 
     Args:
         paths: Files and folders, relative to the current one; or a single one.
         root: The folder whose files have no folder in the run.
 
     Returns:
-        The paths, each once: what lies in a folder that was given too is left out.
+        The paths, each once, without those in another given folder.
 
     Raises:
         ConfigurationError: There are none, or one of them is not below the root.
@@ -133,7 +133,7 @@ def read_paths(
 
 
 def path_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """Return the paths that the caller gave, such as by a generator, as a list.
+    """Return the caller's paths, such as from a generator, as a list.
 
     Raises:
         ConfigurationError: It is neither a path nor a collection of paths.
@@ -176,7 +176,7 @@ def _read_path(given: str | os.PathLike[str], base: Path) -> GivenPath:
 
 
 def _folders_above(name: str) -> Iterator[str]:
-    """Yield the folders that a name lies in, the root included."""
+    """Yield the folders of a name, including the root."""
     if name:
         yield ""
     at = name.rfind("/")
@@ -186,10 +186,10 @@ def _folders_above(name: str) -> Iterator[str]:
 
 
 def find_files(paths: Sequence[GivenPath], selection: Selection) -> Iterator[FoundFile]:
-    """Find the files that a selection accepts, folder by folder, each folder in the order of its names.
+    """Find the selected files, folder by folder, each folder sorted by name.
 
-    Links that are found in a folder are not followed, since they may lead out of it, or in circles; one that was given
-    itself is. Files that belong to this package's own downloads are left out.
+    Links in a folder are not followed, since they may lead out of it or form cycles; a link given by the caller is.
+    Files of this package's own downloads are skipped.
     """
     for given in paths:
         if given.is_folder:
@@ -220,7 +220,7 @@ def _walk(given: GivenPath, selection: Selection) -> Iterator[FoundFile]:
 
 
 def _judged(found: FoundFile) -> FoundFile:
-    """Return the file with its length, or with what keeps it from being uploaded."""
+    """Return the file with its length, or with its error."""
     try:
         status = os.stat(found.path) if found.given else os.lstat(found.path)
     except OSError as error:
@@ -234,7 +234,7 @@ def _judged(found: FoundFile) -> FoundFile:
 
 
 def name_refusal(name: str) -> UnsafePathError | None:
-    """Return why a local file cannot be uploaded under its name: whoever downloads it later could not write it."""
+    """Return why a local file cannot be uploaded under its name: a later download could not write it."""
     reason = reason_against(name)
     if reason is None:
         return None
@@ -246,7 +246,7 @@ def name_refusal(name: str) -> UnsafePathError | None:
 
 
 def batches_of(files: Iterable[ToUpload]) -> Iterator[list[ToUpload]]:
-    """Gather files into batches that are uploaded together."""
+    """Group files into batches."""
     batch, size = list[ToUpload](), 0
     for file in files:
         batch.append(file)
@@ -259,7 +259,7 @@ def batches_of(files: Iterable[ToUpload]) -> Iterator[list[ToUpload]]:
 
 
 def read_one(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> FoundFile:
-    """Check the path of one file, as `read_paths` does.
+    """Check the path of one file, like `read_paths`.
 
     Raises:
         ConfigurationError: It is not below the root.

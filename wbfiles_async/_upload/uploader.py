@@ -1,4 +1,4 @@
-"""Uploads a few files of one run together: decides which, sends them, and looks whether the server has them."""
+"""Uploads a batch of files of one run: selects, sends, and checks the server's listing."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from wbfiles_async.errors import ApiError, IntegrityError, RemoteFileExistsError
 __all__ = ["Upload", "Uploader"]
 
 LOOKS: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0)
-"""Seconds before each look for a file that was sent; the last of them again and again. Servers that are told of an
-upload list it at once; W&B's cloud hears of it from its store, after a moment."""
+"""Seconds before each check for an uploaded file; the last one repeats. Servers with marked uploads list them at
+once; W&B's cloud is notified by its store, with a delay."""
 
 LISTED_SECONDS: Final = 60.0
-"""Seconds within which the server should list what it was sent."""
+"""Seconds within which the server must list an upload."""
 
 TRIES: Final = 2
-"""Times that a file is sent whose bytes the store then holds otherwise."""
+"""Maximum transmissions of a file whose bytes the server states differently."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class Upload:
-    """One file on its way to the server.
+    """One file of an upload.
 
     Attributes:
         name: Its name in the run.
         content: Its bytes.
         size: Their number, as far as known.
-        before: What the server listed of that name before.
-        listed: What it lists now, once it has what it should have; ``None`` before that, and in a dry run.
+        before: The server's entry before the upload.
+        listed: The server's entry once it is right; ``None`` before that, and in a dry run.
         kept: Whether the server had it already, so that nothing was sent.
         verified: Whether the server states the md5 of the bytes.
-        error: Why the server has it not.
+        error: Why it failed.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Upload:
     error: WBFilesError | None = None
 
     def keep(self, *, verified: bool) -> None:
-        """Leave what the server has."""
+        """Keep the server's file."""
         self.listed, self.kept, self.verified = self.before, True, verified
 
 
@@ -68,12 +68,12 @@ class Uploader:
     """Uploads files of one run.
 
     Attributes:
-        uploads: What the API does for it.
+        uploads: The API's part.
         writer: Sends the bytes.
-        existing: What is done with a file that the server has already.
+        existing: What to do with a file that the server already has.
         options: How transfers behave.
         clock: The time.
-        failure_of: Returns the error that a file failed by, or raises what ends all work.
+        failure_of: Returns the error of a file, or raises to end all work.
         progress: Notified of the bytes.
     """
 
@@ -86,14 +86,14 @@ class Uploader:
     progress: Progress | None = None
 
     async def upload(self, files: Sequence[Upload], *, dry_run: bool = False) -> None:
-        """Upload files that one request can name; each is then listed, kept, or has its error.
+        """Upload files of one batch; each is then listed, kept, or has its error.
 
         Args:
             files: The files, of different names.
             dry_run: Whether nothing is sent.
 
         Raises:
-            WBFilesError: The API fails, or refuses; of the files, some may be on the server.
+            WBFilesError: The API fails or refuses; some of the files may be on the server.
         """
         wanted = await self._wanted(files)
         if dry_run:
@@ -111,7 +111,7 @@ class Uploader:
         return str(self.uploads.run)
 
     async def _wanted(self, files: Sequence[Upload]) -> list[Upload]:
-        """Decide which files are sent."""
+        """Decide which files to send."""
         listed = await self.uploads.listed([file.name for file in files])
         for file in files:
             file.before = listed.get(file.name)
@@ -119,7 +119,7 @@ class Uploader:
         return [file for file in files if file.listed is None and file.error is None]
 
     async def _decide(self, file: Upload) -> None:
-        """Decide about a file that the server has already."""
+        """Decide about a file that the server already has."""
         before = file.before
         match self.existing:
             case "keep":
@@ -139,7 +139,7 @@ class Uploader:
                     file.error = self.failure_of(file.name, error)
 
     async def _send(self, files: Sequence[Upload]) -> list[Upload]:
-        """Put files into the store; return those that it took."""
+        """Upload files to the store; return those that it accepted."""
         if not files:
             return []
         urls, refused = await self.uploads.urls([file.name for file in files])
@@ -176,13 +176,13 @@ class Uploader:
         return urls[name]
 
     async def _confirm(self, files: Sequence[Upload]) -> list[tuple[Upload, FileAttributes]]:
-        """Tell the server of files, and wait until it lists them; return those of which it lists other bytes."""
+        """Mark files, and wait until the server lists them; return those with other bytes."""
         if not files:
             return []
         doubt: WBFilesError | None = None
         try:
             await self.uploads.mark([file.name for file in files])
-        except ApiError as error:  # it may know of them by other means
+        except ApiError as error:  # it may have been notified in another way
             doubt = error
         began, looks = self.clock.monotonic(), iter(LOOKS)
         waiting, wrong = list(files), list[tuple[Upload, FileAttributes]]()
@@ -239,7 +239,7 @@ def _wrong(run: str, file: Upload, found: FileAttributes) -> IntegrityError:
 
 
 async def _each(works: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Do many things side by side."""
+    """Run many things concurrently."""
     async with open_task_group() as group:
         for work in works:
             group.start_soon(work)

@@ -1,4 +1,4 @@
-"""Uploads to runs, as a client's objects start them: files and folders, one file, or bytes."""
+"""The upload operations of a client: files and folders, one file, or bytes."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Uploads:
 
     Attributes:
         api: W&B's API.
-        base_url: Where that is.
+        base_url: The API's URL.
         writer: Sends the bytes.
-        disk: Threads that read local files.
+        disk: The threads that read local files.
         options: How transfers behave.
         clock: The time.
     """
@@ -81,7 +81,7 @@ class Uploads:
     async def listing(
         self, paths: Iterable[str | os.PathLike[str]], root: str | os.PathLike[str], selection: Selection
     ) -> AsyncGenerator[list[FileAttributes]]:
-        """List what ``paths`` would find, for the total of what is uploaded."""
+        """List the files of ``paths``, for the total."""
         batches = await self._batches(paths, root, selection)
         while (batch := await self.disk.run(next, batches, None)) is not None:
             yield [FileAttributes(id="", name=found.name, size_bytes=found.size) for found in batch]
@@ -98,7 +98,7 @@ class Uploads:
         """Upload one local file under its name below a root.
 
         Returns:
-            What the server lists of it now.
+            The server's entry.
         """
         found = await self.disk.run(read_one, path, root)
         return await self._one(run, found.name, self._content_of(found.path), found.size, existing, progress)
@@ -106,13 +106,13 @@ class Uploads:
     async def path(
         self, run: RunPath, name: str, path: Path, *, existing: Existing, progress: Progress | None = None
     ) -> FileAttributes:
-        """Upload a local file under any name, which is taken as it is; otherwise as ``file``."""
+        """Upload a local file under any name, used literally; otherwise like ``file``."""
         return await self._one(run, name, self._content_of(path), 0, existing, progress)
 
     async def data(
         self, run: RunPath, name: str, data: bytes | memoryview, *, existing: Existing, progress: Progress | None = None
     ) -> FileAttributes:
-        """Upload bytes, which must not change meanwhile, under any name, which is taken as it is; as ``file``."""
+        """Upload bytes, which must not change meanwhile, under any name, used literally; like ``file``."""
         content = BytesContent(data, self.disk, self.options.verify)
         return await self._one(run, name, content, content.size, existing, progress)
 

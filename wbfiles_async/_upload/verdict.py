@@ -1,4 +1,4 @@
-"""Judges whether the server has what was uploaded, by what it lists. Performs no I/O."""
+"""Compares an upload with the server's listing. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Verdict", "verdict_on"]
 
 
 class Verdict(enum.Enum):
-    """What a listing says of a file that was uploaded."""
+    """The comparison of an uploaded file with a listing."""
 
     VERIFIED = "the server states the md5 of what was sent"
     THERE = "the server has a file of that length, and states no md5 to compare"
@@ -20,12 +20,12 @@ class Verdict(enum.Enum):
 
 
 def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, size: int, md5: bytes | None) -> Verdict:
-    """Judge what is listed of an uploaded file.
+    """Compare an uploaded file with its listing.
 
     Args:
-        found: What is listed now.
-        before: What was listed before it was sent.
-        size: Bytes that were sent.
+        found: The current entry.
+        before: The entry before the upload.
+        size: The number of sent bytes.
         md5: Their md5; ``None`` if it was not computed.
     """
     if found is None:
@@ -34,7 +34,7 @@ def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, s
     if md5 is not None and stated == md5 and found.size_bytes in (None, size):
         return Verdict.VERIFIED
     if before is not None and _says_the_same(found, before):
-        # Either the server has not noticed, or it is the same file again, of which it states no md5.
+        # Either the server's listing is outdated, or it is the same file again, without an md5.
         is_same = (md5 is None or stated is None) and found.size_bytes == size
         return Verdict.THERE if is_same else Verdict.MISSING
     if md5 is not None and stated is not None:
