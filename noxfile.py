@@ -1,4 +1,4 @@
-"""What is checked before anything lands: ``nox`` runs it all, ``nox -s tests`` one part."""
+"""Checks that must pass before a change is merged: ``nox`` runs all, ``nox -s tests`` one of them."""
 
 import os
 import shutil
@@ -13,29 +13,29 @@ import nox
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
-nox.options.error_on_missing_interpreters = False  # nox names the sessions that it skips
+nox.options.error_on_missing_interpreters = False  # nox lists the sessions that it skips
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ("3.11", "3.12", "3.13")
 PROCESSES = ("sync/test_parity", "sync/test_lifecycle", "sync/test_uvloop", "cli/test_processes", "test_threads")
-"""Tests of what depends on the interpreter and its event loop: threads, signals, forks, the exit."""
+"""Tests that depend on the interpreter and its event loop: threads, signals, forks, exit."""
 WITH_UVLOOP = ("sync/test_uvloop", "sync/test_lifecycle", "cli/test_processes")
-"""Tests of what uses uvloop where it is installed: the blocking objects and the command line."""
+"""Tests of the code that uses uvloop if installed: the blocking objects and the command line."""
 
 PORTABLE = (
     *("tests/disk", "tests/download", "tests/upload", "tests/cli/test_processes.py", "tests/sync/test_lifecycle.py"),
     *(f"tests/test_{name}.py" for name in ("bad_input", "cancellation", "killed", "machines")),
 )
-"""Tests of what differs between systems; ``tests/test_other_systems.py`` plays a few of them in each run."""
+"""Tests of differences between systems; ``tests/test_other_systems.py`` runs a few of them in each test run."""
 
 
 def works(python: str) -> bool:
-    """Return whether an interpreter runs; pyenv's shims stand for versions that are not active, too."""
+    """Return whether an interpreter runs; pyenv has shims for inactive versions, too."""
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def find_python(version: str) -> str | None:
-    """Return a working interpreter of this version, from ``PATH`` or from pyenv; on Windows, by its launcher."""
+    """Return a working interpreter of this version, from ``PATH`` or pyenv; on Windows from its launcher."""
     if sys.platform == "win32":
         asked = ["py", f"-{version}", "-c", "import sys; print(sys.executable)"]
         found = subprocess.run(asked, capture_output=True, text=True, check=False) if shutil.which("py") else None
@@ -50,22 +50,22 @@ def find_python(version: str) -> str | None:
 
 FOUND = {version: python for version in PYTHONS if (python := find_python(version))}
 OLDEST, NEWEST = next(iter(FOUND), None), next(reversed(FOUND), None)
-# Tests start hundreds of interpreters, none of which is to compile again what they import.
+# Tests start hundreds of interpreters, which should not compile their imports again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # nox looks interpreters up in PATH.
 os.environ["PATH"] = os.pathsep.join([*(str(Path(python).parent) for python in FOUND.values()), os.environ["PATH"]])
 
 
 def install(session: nox.Session, group: str) -> None:
-    """Install the package as users get it, with all extras, and one group of tools.
+    """Install the package as users do, with all extras, and one group of tools.
 
-    Not compiled in advance: of most of it little is imported, and that takes a third of the time.
+    Without byte-compiling, which takes a third of the time, although few of the modules are imported.
     """
     session.install("--no-compile", ".[cli,fsspec,server]", *nox.project.dependency_groups(PROJECT, group))
 
 
 XDIST = ("-n", "auto", "--dist", "worksteal")
-"""On all processors; a worker that is done takes tests from another, since some take a minute and most none."""
+"""On all processors; idle workers take over tests of others, since a few tests take a minute."""
 
 
 def paths(names: Iterable[str]) -> list[str]:
@@ -75,7 +75,7 @@ def paths(names: Iterable[str]) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and the mistakes that a reader of the text alone can find."""
+    """Style, and mistakes that static analysis finds."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -83,7 +83,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, by both checkers; and whether the package calls what macOS or Windows does not have."""
+    """Types, with both type checkers, for the package also as on macOS and Windows."""
     install(session, "types")
     other = [
         ("mypy", "--platform", platform, "--cache-dir", f".mypy_cache/{platform}", "wbfiles_async")
@@ -95,10 +95,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests on the oldest Python that is installed, and those of processes on the others.
+    """All tests on the oldest installed Python, and the tests of processes on the others.
 
-    Then whether the benchmarks work, on the oldest, and what uses uvloop, on the newest: to install takes as long as
-    many a test. Arguments go to pytest, on each of them: ``nox -s tests -- FILE``, or ``nox -s tests-3.13 -- FILE``.
+    Then a smoke run of the benchmarks on the oldest, and the tests with uvloop on the newest, since each
+    installation takes long. Arguments go to pytest, on each version: ``nox -s tests -- FILE``, or
+    ``nox -s tests-3.13 -- FILE``.
     """
     install(session, "test" if session.posargs or session.python == OLDEST else "processes")
     if session.posargs:
@@ -118,9 +119,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_portable(session: nox.Session) -> None:
-    """Tests of files and processes with what Windows has, and of files with what macOS has; Linux plays both."""
+    """Tests of files and processes as on Windows, and of files as on macOS, both simulated on Linux."""
     if sys.platform != "linux":
-        session.skip("only Linux can play the other systems")
+        session.skip("only Linux can simulate the other systems")
     install(session, "test")
     folder = str(Path("tests", "other_systems").resolve())
     for system, chosen in (("win32", PORTABLE), ("darwin", PORTABLE[:3])):
@@ -130,23 +131,23 @@ def tests_portable(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The tests that make things go wrong, and their table: writes docs/faults.md."""
+    """The tests of faults, and their table: writes docs/faults.md."""
     install(session, "test")
     session.run("python", "tests/fault_table.py", *session.posargs)
 
 
 @nox.session
 def differential(session: nox.Session) -> None:
-    """What ``wandb`` and we do about the same faults: prints the table of docs/pages/explanation/compared.md."""
+    """``wandb`` and this package with the same faults: prints the table of docs/pages/explanation/compared.md."""
     install(session, "test")
     session.run("python", "tests/differential.py")
 
 
 @nox.session
 def ecosystem(session: nox.Session) -> None:
-    """Tests that others wrote, over the file system ``wandb://``: of fsspec, zarr, pyarrow and universal_pathlib.
+    """Test suites of fsspec, zarr, pyarrow and universal_pathlib over the file system ``wandb://``.
 
-    And the examples of what uses it. Arguments go to pytest.
+    And examples of its use. Arguments go to pytest.
     """
     install(session, "ecosystem")
     sources = Path(session.create_tmp())
@@ -164,7 +165,7 @@ def ecosystem(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site of the documentation, its links checked: build/docs/site."""
+    """The documentation site, with its links checked: build/docs/site."""
     session.install("--no-compile", ".[cli]", *nox.project.dependency_groups(PROJECT, "docs"))
     session.run("python", "docs/site.py")
     session.run("zensical", "build", "-f", "build/docs/zensical.toml", "--strict")
@@ -189,21 +190,21 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, beside peers; arguments go to ``python -m benchmarks``."""
+    """The benchmarks; arguments go to ``python -m benchmarks``."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
 def picture(session: nox.Session) -> None:
-    """The picture of the README, from a real run."""
+    """The picture in the README, from a real run."""
     install(session, "picture")
     session.run("python", "docs/picture.py")
 
 
 @nox.session
 def latency(session: nox.Session) -> None:
-    """The picture of stores near and far, measured; about an hour. Arguments go to ``python -m docs.latency``."""
+    """The picture of near and distant stores, in about an hour. Arguments go to ``python -m docs.latency``."""
     install(session, "bench")
     session.run("python", "-m", "docs.latency", *session.posargs)
 

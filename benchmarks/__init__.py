@@ -1,1 +1,1 @@
-"""Measures wbfiles_async beside its peers; see README.md in this folder."""
+"""Compares wbfiles_async with its peers; see README.md in this folder."""

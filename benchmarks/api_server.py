@@ -1,4 +1,4 @@
-"""Answers what the contenders ask of W&B's GraphQL API, from pages that are built once. One process of its own.
+"""Serves the contenders' requests to W&B's GraphQL API from pages that are built once, in a process of its own.
 
 python -m benchmarks.api_server RUNS_JSON SOCKET_NUMBER
 """
@@ -57,19 +57,19 @@ _FEATURES = [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}]
 
 
 def signed(url: str) -> str:
-    """Return the URL with a signature of the usual length, which opens nothing."""
+    """Return the URL with a dummy signature of the usual length."""
     return f"{url}?{_SIGNATURE}"
 
 
 @attrs.frozen
 class Listing:
-    """The files of one run, as the API lists them; or the runs of one project, each with such files.
+    """The listing of the files of one run, or of the runs of one project, each with such files.
 
     Attributes:
         run: The run, or the project.
         store: Where the store is, as ``http://host:port``.
         md5s: The md5 of each file, or one for all.
-        sent: Where the store keeps what is uploaded to the run.
+        sent: The folder in which the store keeps uploads to the run.
     """
 
     run: StagedRun
@@ -78,21 +78,21 @@ class Listing:
     sent: str
 
     def page(self, start: int, stop: int) -> bytes:
-        """Return the answer that lists the files ``[start, stop)``."""
+        """Return the response that lists the files ``[start, stop)``."""
         return self._answer([self._edge(index) for index in range(start, min(stop, self.run.files))])
 
     def of_names(self, names: list[str]) -> bytes:
-        """Return the answer that lists the files of these names."""
+        """Return the response that lists the files of these names."""
         known = (name for name in names if re.fullmatch(r"f\d{6,}\.bin", name) and self._is_there(name))
         indices = (int(name[1:-4]) for name in known)
         return self._answer([self._edge(index) for index in indices if index < self.run.files], complete=True)
 
     def _is_there(self, name: str) -> bool:
-        """Return whether the store has it; it has all of a run that nothing is uploaded to. Bytes are checked later."""
+        """Return whether the store has the file; true unless the run is for uploads. Bytes are compared later."""
         return not self.run.uploaded or Path(self.sent, name).exists()
 
     def upload_urls(self, names: list[str]) -> bytes:
-        """Return the answer that says where files are to be put."""
+        """Return the response with the upload URLs of files."""
         files = [{"name": name, "uploadUrl": signed(f"{self.store}/put/{self.run.run_id}/{name}")} for name in names]
         return _data({"createRunFiles": {"runID": _RUN["id"], "uploadHeaders": [], "files": files}})
 
@@ -111,7 +111,7 @@ class Listing:
         return {"node": node, "cursor": str(index + 1)}
 
     def runs(self, names: Sequence[str], start: int, stop: int, files_each: int, urls: bool) -> bytes:
-        """Return the answer that lists the project's runs ``[start, stop)``, each with some of its files.
+        """Return the response that lists the project's runs ``[start, stop)``, each with some of its files.
 
         Args:
             names: Only the runs of these names; none means all.
@@ -149,7 +149,7 @@ def _data(data: object) -> bytes:
 
 
 class Answers:
-    """Answers requests; a page that was requested once is kept."""
+    """Answers requests; caches each page."""
 
     def __init__(self, listings: dict[str, Listing]) -> None:
         self._listings = listings
@@ -158,11 +158,11 @@ class Answers:
         self._asked = 0
 
     async def asked(self, request: web.Request) -> web.Response:
-        """Return how many GraphQL requests there were."""
+        """Return the number of GraphQL requests."""
         return web.Response(text=str(self._asked))
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer one request to ``/graphql``; what no contender requests is refused."""
+        """Answer one request to ``/graphql``; refuse what no contender requests."""
         self._asked += 1
         asked = await request.json()
         variables = asked.get("variables") or {}
@@ -178,7 +178,7 @@ class Answers:
         listing = next((self._listings[name] for name in named if name in self._listings), None)
         known = ("Run", "RunFiles", "Runs", "RunCount", "CreateRunFiles")
         if listing is None or operation not in known or variables.get("pattern"):
-            return web.json_response({"errors": [{"message": "the benchmark does not ask this"}]}, status=400)
+            return web.json_response({"errors": [{"message": "the benchmark does not support this query"}]}, status=400)
         if listing.run.latency:
             await asyncio.sleep(listing.run.latency)
         if operation == "CreateRunFiles":

@@ -1,4 +1,4 @@
-"""A project on several workers: how the time falls with their number, and what that asks of the API.
+"""A project on several workers: the time by their number, and the load on the API.
 
 Run it alone: ``python -m benchmarks.cluster``.
 """
@@ -11,7 +11,7 @@ from benchmarks.data import StagedRun
 PLAN = Comparison(
     name="plan",
     title="A plan of a large project, with latency of each GraphQL request",
-    says="A thousand runs a request, each with the number of its files.",
+    says="One request per 1,000 runs, each with its number of files.",
     run=StagedRun(runs=20_000, files=3, size=1024, distinct=False, latency=0.02),
     smoke=StagedRun(runs=40, files=3, size=1024, distinct=False, latency=0.001),
     contenders=(ours_plan("**wbfiles_async**, Plan.make", "plan", 1, 1),),
@@ -21,7 +21,7 @@ PLAN = Comparison(
 
 CLUSTER = Comparison(
     name="cluster",
-    title="A project on several workers, from a store far away",
+    title="A project on several workers, distant store",
     says="Each response of the store begins after 50 ms, and each worker may have 4 connections: so the number of "
     "workers decides, not this machine's two processors. Chunks are of 5 runs. The ratio is that to one worker.",
     run=StagedRun(runs=100, files=10, size=16 * 1024, distinct=False, latency=0.02, first_byte=0.05),

@@ -22,51 +22,51 @@ from benchmarks.stage import Stage, staged
 from benchmarks.table import replace_rest
 
 _README = Path(__file__).with_name("README.md")
-_LAST = "# The last tables"
+_LAST = "# Latest tables"
 
 
 class Benchmark(Protocol):
-    """What can be run: a comparison, or a question of scale."""
+    """A runnable benchmark: a comparison or a scaling series."""
 
     @property
     def name(self) -> str:
-        """How the command line calls it."""
+        """Its name on the command line."""
         ...
 
     def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
-        """Return the runs that must be there."""
+        """Return the runs that the stage must hold."""
         ...
 
     def among(self, text: str) -> Benchmark:
-        """Return the same with those contenders alone whose title contains this."""
+        """Return the benchmark with only the contenders whose title contains this text."""
         ...
 
     def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
-        """Do it; ``smoke`` means with tiny runs."""
+        """Measure; ``smoke`` uses tiny runs."""
         ...
 
 
 def main(benchmarks: Sequence[Benchmark], *, options: Sequence[argparse.ArgumentParser] = ()) -> None:
     """Run the benchmarks that the command line names, and print their tables.
 
-    Exits with 1 where anybody did wrong.
+    Exits with 1 if a contender failed.
 
     Args:
-        benchmarks: What can be chosen from.
-        options: Further options, which the caller has read already.
+        benchmarks: The available benchmarks.
+        options: Further options, which the caller has parsed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, and so cleans up
     names = [benchmark.name for benchmark in benchmarks]
-    parser = argparse.ArgumentParser(description="Measures wbfiles_async beside its peers.", parents=options)
+    parser = argparse.ArgumentParser(description="Compare wbfiles_async with its peers.", parents=options)
     parser.add_argument("--only", metavar="NAME,...", help=f"some of {', '.join(names)}")
-    parser.add_argument("--contenders", metavar="TEXT", default="", help="those whose title contains this")
+    parser.add_argument("--contenders", metavar="TEXT", default="", help="only those whose title contains this text")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions of each (default: 5)")
-    parser.add_argument("--smoke", action="store_true", help="everything tiny and once: does it work?")
-    parser.add_argument("--write", action="store_true", help="put the tables into this folder's README.md")
+    parser.add_argument("--smoke", action="store_true", help="run everything once with tiny inputs, as a check")
+    parser.add_argument("--write", action="store_true", help="write the tables into README.md in this folder")
     given = parser.parse_args()
     only = given.only.split(",") if given.only else names
     if unknown := set(only) - set(names):
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
     if given.runs < 1:
         parser.error("--runs must be 1 or more")
     chosen = [benchmark.among(given.contenders) for benchmark in benchmarks if benchmark.name in only]
@@ -89,10 +89,10 @@ def main(benchmarks: Sequence[Benchmark], *, options: Sequence[argparse.Argument
 
 
 def _surroundings(*, smoke: bool) -> str:
-    """Return where and with what is measured."""
+    """Return the machine and the versions."""
     packages = [f"{name} {_version(name)}" for name in ("wbfiles-async", "wandb", "httpx", "aiohttp", "anyio")]
     tools = [_tool(name, option) for name, option in (("nginx", "-v"), ("curl", "--version"), ("aria2c", "--version"))]
-    note = " A smoke run: all is tiny, so the figures mean nothing." if smoke else ""
+    note = " A smoke run with tiny inputs: the figures mean nothing." if smoke else ""
     return (
         f"{time.strftime('%Y-%m-%d')}, {_processor()}, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}; {', '.join(packages + tools)}.{note}\n"
@@ -108,10 +108,10 @@ def _version(package: str) -> str:
 
 def _tool(name: str, option: str) -> str:
     if shutil.which(name) is None:
-        return f"{name} not installed" + (", a slow server in Python stands in" if name == "nginx" else "")
+        return f"{name} not installed" + (", replaced by a slow server in Python" if name == "nginx" else "")
     said = subprocess.run([name, option], capture_output=True, text=True, check=False)
     number = re.search(r"\d+(\.\d+)+", said.stdout or said.stderr)
-    return f"{name} {number[0] if number else 'of an unknown version'}"
+    return f"{name} {number[0] if number else 'of unknown version'}"
 
 
 def _processor() -> str:

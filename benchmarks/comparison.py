@@ -17,17 +17,17 @@ from benchmarks.trial import Contender, Trial, run_trial
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """One question, and who is asked.
+    """One workload and its contenders.
 
     Attributes:
-        name: How the command line calls it.
+        name: Its name on the command line.
         title: Heading of the table.
-        says: What is measured, and what has to be reached.
+        says: What is measured, and the target.
         run: The files.
-        smoke: A tiny run for a check that all of it works; ``None`` if another comparison's does that.
-        contenders: Who; the first one is what the others are compared with.
-        most: Repetitions that are enough for it.
-        rehearse: Whether each does it once unmeasured, where first times differ (compiled modules).
+        smoke: A tiny run for smoke tests; ``None`` if another comparison covers it.
+        contenders: The contenders; the first one is the baseline.
+        most: The maximum of repetitions.
+        rehearse: Whether each contender first runs once unmeasured, to compile modules.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Comparison:
     rehearse: bool = False
 
     def among(self, text: str) -> Comparison:
-        """Return the same with those contenders alone whose title contains this."""
+        """Return the comparison with only the contenders whose title contains this text."""
         return attrs.evolve(self, contenders=[each for each in self.contenders if text in each.title])
 
     def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
-        """Return the runs that must be there."""
+        """Return the runs that the stage must hold."""
         run = self._run(smoke=smoke)
         return [run] if run else []
 
@@ -52,7 +52,7 @@ class Comparison:
         return self.smoke if smoke else self.run
 
     def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
-        """Let everybody do it."""
+        """Run all contenders in turn."""
         run = self._run(smoke=smoke)
         if run is None:
             return Result("", [])
@@ -93,8 +93,8 @@ class Comparison:
 
 
 def _tried(contenders: Sequence[Contender], run: StagedRun, stage: Stage) -> dict[str, list[Trial]]:
-    """Let everybody do it once, several at the same time, since nothing is measured."""
-    at_once = 1 if run.uploaded else os.cpu_count()  # what is uploaded goes to one place
+    """Run all contenders once, several at the same time, since nothing is measured."""
+    at_once = 1 if run.uploaded else os.cpu_count()  # uploads share one folder
     with ThreadPoolExecutor(at_once) as pool:
         done = pool.map(lambda contender: run_trial(contender, run, stage), contenders)
         return {contender.title: [trial] for contender, trial in zip(contenders, done, strict=True)}
@@ -102,11 +102,11 @@ def _tried(contenders: Sequence[Contender], run: StagedRun, stage: Stage) -> dic
 
 @attrs.frozen
 class Result:
-    """What a measurement gave.
+    """The result of a measurement.
 
     Attributes:
         text: The table, as Markdown.
-        problems: What went wrong, a line each.
+        problems: What went wrong, one line each.
     """
 
     text: str
@@ -136,7 +136,7 @@ def _row(title: str, trials: list[Trial], base: list[Trial] | None, run: StagedR
 
 
 def _notes(absent: list[str]) -> str:
-    return f"\nNot installed here, so not measured: {'; '.join(absent)}.\n" if absent else ""
+    return f"\nNot installed, so not measured: {'; '.join(absent)}.\n" if absent else ""
 
 
 def _rate(run: StagedRun, median: float) -> str:

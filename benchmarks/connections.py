@@ -1,4 +1,4 @@
-"""Many connections where few would do: they should cost nothing. Run it alone: ``python -m benchmarks.connections``."""
+"""More connections than needed: they should cost nothing. Run it alone: ``python -m benchmarks.connections``."""
 
 from benchmarks.command import main
 from benchmarks.comparison import Comparison
@@ -6,12 +6,12 @@ from benchmarks.contenders.lineup import ours
 from benchmarks.data import MIB, StagedRun
 
 _COUNTS = (4, 16, 64)
-_SAYS = "`TransferOptions.connections`, on a store as fast as the memory, where four are enough."
+_SAYS = "`TransferOptions.connections`, with a store in memory, for which four are enough."
 
 CONNECTIONS = (
     Comparison(
         name="connections",
-        title="Many connections where few would do, small files",
+        title="More connections than needed, small files",
         says=_SAYS,
         run=StagedRun(files=5000, size=16 * 1024),
         smoke=StagedRun(files=40, size=1024),
@@ -19,7 +19,7 @@ CONNECTIONS = (
     ),
     Comparison(
         name="connections-large",
-        title="Many connections where few would do, one large file, unverified",
+        title="More connections than needed, one large file, unverified",
         says=_SAYS,
         run=StagedRun(size=1024 * MIB),
         smoke=StagedRun(size=9 * MIB),

@@ -1,4 +1,4 @@
-"""What the benchmarks' runs hold: files of known size and content. Knows of no server."""
+"""The runs of the benchmarks: files of known size and content. Knows no server."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import attrs
 MIB = 1 << 20
 
 Door = Literal["http", "https", "limited"]
-"""The store's ways in: plain, over TLS, or with a rate limit on each connection."""
+"""How the store is reached: plain, over TLS, or with a rate limit per connection."""
 
 Way = Literal["direct", "tinyproxy", "squid", "excluded", "other scheme"]
-"""How the store is reached: directly; by a proxy; directly, though the environment names a proxy, which ``NO_PROXY``
-excludes or which is for https, and the store is not."""
+"""The route to the store: direct; through a proxy; direct although the environment names a proxy, because ``NO_PROXY``
+excludes the store or the proxy is for https and the store is not."""
 
 
 @attrs.frozen
 class StagedRun:
-    """A run of the benchmarks, or a project of several runs that have the same files.
+    """A run of the benchmarks, or a project of several runs with the same files.
 
     Attributes:
-        files: How many, in each run.
-        size: Bytes of each.
-        distinct: Whether each has a content of its own; else one file on the disk answers for all of them.
-        sparse: Whether the content is zeros that take no place on the disk.
-        door: Which way into the store the files' URLs lead.
-        latency: Seconds that the API takes longer for each answer on this run.
-        first_byte: Seconds after which the store begins each response, as one far away does.
-        slow_disk: Seconds that each metadata call takes on the disk that the files go to; 0 for memory.
-        way: How the store is reached.
-        runs: How many runs. With more than one, ``run_id`` is the name of their project.
-        uploaded: Whether the files are to be uploaded: the API lists those of them that the store was sent.
+        files: The number of files in each run.
+        size: Bytes of each file.
+        distinct: Whether each file has its own content; otherwise one file on the disk serves them all.
+        sparse: Whether the content is zeros that take no space on the disk.
+        door: How the files' URLs reach the store.
+        latency: Additional seconds of the API for each response.
+        first_byte: Seconds until the store begins each response, like a distant one.
+        slow_disk: Seconds of each metadata call on the destination disk; 0 for memory.
+        way: The route to the store.
+        runs: The number of runs. With more than one, ``run_id`` is the name of their project.
+        uploaded: Whether the files are to be uploaded; the API then lists those that the store has received.
     """
 
     files: int = 1
@@ -53,7 +53,7 @@ class StagedRun:
 
     @property
     def folder(self) -> str:
-        """Name of the folder that the store has them in; runs of the same content share it."""
+        """The store's folder for the files; runs of the same content share it."""
         return f"{self.files if self.distinct else 1}x{self.size}{'-sparse' if self.sparse else ''}"
 
     @property
@@ -73,7 +73,7 @@ class StagedRun:
 
     @property
     def count(self) -> int:
-        """Files of all runs."""
+        """The number of files of all runs."""
         return self.runs * self.files
 
     @property
@@ -82,14 +82,14 @@ class StagedRun:
         return self.count * self.size
 
     def places(self) -> Iterator[tuple[str, int]]:
-        """Yield where each file is below the root when all is downloaded, and its number in its run."""
+        """Yield the expected path of each file below the root, and its number in its run."""
         for run in range(self.runs):
             folder = f"{run_name_of(run)}/" if self.runs > 1 else ""
             for index in range(self.files):
                 yield folder + name_of(index), index
 
     def url_path(self, name: str) -> str:
-        """Return the path under which the store has the file of this name."""
+        """Return the store's path of the file with this name."""
         place = f"/{self.folder}/{name}" if self.distinct else f"/same/{self.folder}/{name}"
         return f"/after/{self.first_byte:.3f}{place}" if self.first_byte else place
 
@@ -108,7 +108,7 @@ def write_files(run: StagedRun, folder: Path) -> list[str]:
     """Write the files of a run.
 
     Returns:
-        The md5 of each file, as W&B states it; one for all where they are not distinct.
+        The md5 of each file, as W&B states it; a single one if they are not distinct.
     """
     folder.mkdir(exist_ok=True)
     return [_write_file(run, folder / name_of(index)) for index in range(run.files if run.distinct else 1)]
@@ -133,7 +133,7 @@ def _pieces(run: StagedRun) -> Iterator[memoryview]:
 
 
 def check_files(run: StagedRun, root: Path, md5s: list[str]) -> str:
-    """Compare what was downloaded with what was to be.
+    """Compare the downloaded files with the expected ones.
 
     Returns:
         What is wrong, or an empty text.

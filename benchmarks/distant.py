@@ -1,4 +1,4 @@
-"""A store far away: each response takes its time to begin.
+"""A distant store: each response begins late.
 
 Run it alone: ``python -m benchmarks.distant [--latency MILLISECONDS]``.
 """
@@ -40,12 +40,12 @@ _LARGE = (
 
 
 def distant(latency: float) -> list[Comparison]:
-    """Return the comparisons with a store whose responses begin after this many seconds."""
+    """Return the comparisons with a store whose responses begin after this delay, in seconds."""
     milliseconds = f"{latency * 1000:g} ms"
     return [
         Comparison(
             name="distant-small",
-            title="A store far away, many small files",
+            title="A distant store, many small files",
             says=f"Each response of the store begins after {milliseconds}. At least 8× of wandb with 16 threads, "
             "verified; the aim is 12×.",
             run=StagedRun(files=5000, size=16 * 1024, first_byte=latency),
@@ -54,7 +54,7 @@ def distant(latency: float) -> list[Comparison]:
         ),
         Comparison(
             name="distant-medium",
-            title="A store far away, files of a megabyte",
+            title="A distant store, files of a megabyte",
             says=f"Each response of the store begins after {milliseconds}. At least 4× of wandb with 16 threads, "
             "verified; the aim is 8×.",
             run=StagedRun(files=400, size=MIB, first_byte=latency),
@@ -63,7 +63,7 @@ def distant(latency: float) -> list[Comparison]:
         ),
         Comparison(
             name="distant-large",
-            title="A store far away, one large file",
+            title="A distant store, one large file",
             says=f"Each response of the store begins after {milliseconds}. Unverified at least 1.2× of wandb, the aim "
             "is 1.5×; verified at least 0.7×, the aim is 0.9 of md5's own rate.",
             run=StagedRun(size=256 * MIB, first_byte=latency),
@@ -72,7 +72,7 @@ def distant(latency: float) -> list[Comparison]:
         ),
         Comparison(
             name="distant-limited",
-            title=f"A store far away that gives {LIMIT / 1e6:.0f} MB/s a connection",
+            title=f"A distant store that gives {LIMIT / 1e6:.0f} MB/s per connection",
             says=f"Each response of the store begins after {milliseconds}. Verified at least 7× of wandb; the aim is "
             "10×.",
             run=StagedRun(size=256 * MIB, door="limited", first_byte=latency),
@@ -91,6 +91,6 @@ if __name__ == "__main__":
         type=float,
         default=50,
         metavar="MS",
-        help="milliseconds after which the store begins a response (default: 50)",
+        help="milliseconds until the store begins a response (default: 50)",
     )
     main(distant(options.parse_known_args()[0].latency / 1000), options=[options])

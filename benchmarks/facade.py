@@ -1,4 +1,4 @@
-"""Without ``await``: one call for all files, and a call for each, from one thread and from many.
+"""Without ``await``: one call for all files, and one call per file, from one thread and from many.
 
 Run it alone: ``python -m benchmarks.facade``.
 """
@@ -11,8 +11,8 @@ from benchmarks.data import StagedRun
 FACADE = Comparison(
     name="facade",
     title="Without `await`",
-    says="`run.download()` should cost what its async form does. `file.fetch()`, one after the other or in 16 threads, "
-    "is what scripts do that move over from wandb.",
+    says="`run.download()` should cost the same as its async form. `file.fetch()`, sequentially or in 16 threads, "
+    "is typical of scripts ported from wandb.",
     run=StagedRun(files=5000, size=16 * 1024),
     smoke=StagedRun(files=40, size=1024),
     contenders=(

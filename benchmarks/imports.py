@@ -1,4 +1,4 @@
-"""What the import costs, as a whole process. Run it alone: ``python -m benchmarks.imports``."""
+"""The cost of the import, as a whole process. Run it alone: ``python -m benchmarks.imports``."""
 
 from benchmarks.command import main
 from benchmarks.comparison import Comparison

@@ -42,7 +42,7 @@ TLS = Comparison(
 
 LIMITED = Comparison(
     name="limited",
-    title=f"A store that gives {LIMIT / 1e6:.0f} MB/s a connection",
+    title=f"A store that gives {LIMIT / 1e6:.0f} MB/s per connection",
     says=f"At least 10× of wandb; the aim is 0.95 of sixteen connections' {16 * LIMIT / 1e6:.0f} MB/s.",
     run=StagedRun(size=256 * MIB, door="limited"),
     smoke=StagedRun(size=_SMOKE, door="limited"),

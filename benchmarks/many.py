@@ -8,8 +8,8 @@ from benchmarks.data import StagedRun
 MANY = Comparison(
     name="many",
     title="Very many files",
-    says="Peak memory at most 200 MiB; the aim is 100 MiB. Done twice at most, since it takes "
-    "long and memory varies little.",
+    says="Peak memory at most 200 MiB; the aim is 100 MiB. At most two repetitions, "
+    "since they take long and memory varies little.",
     run=StagedRun(files=100_000, size=1024, distinct=False),
     smoke=StagedRun(files=200, size=1024, distinct=False),
     contenders=(WANDB_16, ARIA2C, CURL, ours("**wbfiles_async**", "download")),

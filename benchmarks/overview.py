@@ -1,4 +1,4 @@
-"""What lies in a project of very many runs, seen without downloading it.
+"""The contents of a project of very many runs, without downloading it.
 
 Run it alone: ``python -m benchmarks.overview``.
 """
@@ -10,7 +10,7 @@ from benchmarks.data import StagedRun
 
 OVERVIEW = Comparison(
     name="overview",
-    title="Seeing a large project, with latency of each GraphQL request",
+    title="Listing a large project, with latency of each GraphQL request",
     says="One GraphQL request for 50 runs with their files (a quarter of them more for shards, each of which lists all "
     "runs' ids, up to 1,000 a request); one more is counted, before the clock runs. Memory grows with neither runs nor "
     "files, but for the deletion, which keeps what it would delete.",
@@ -28,7 +28,7 @@ OVERVIEW = Comparison(
 
 SAMPLE = Comparison(
     name="overview_sample",
-    title="The same of a sample, beside wandb",
+    title="A sample of it, compared with wandb",
     says="`wandb` lists the files of each run by a request of its own, here in 16 threads.",
     run=StagedRun(runs=1_000, files=3, size=1024, distinct=False, latency=0.02),
     smoke=StagedRun(runs=20, files=3, size=1024, distinct=False, latency=0.001),

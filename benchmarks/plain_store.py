@@ -1,4 +1,4 @@
-"""Stands in for nginx where there is none: good enough to see that everything works, too slow to compare by.
+"""Replaces nginx if it is not installed: good enough for smoke tests, too slow for comparisons.
 
 python -m benchmarks.plain_store DATA FOLDER CERTIFICATE DOOR=SOCKET ...
 """

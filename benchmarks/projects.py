@@ -1,4 +1,4 @@
-"""A project of many runs with a few files each: the whole of it, and runs given by their paths.
+"""A project of many runs with a few files each: the whole project, and runs given by their paths.
 
 Run it alone: ``python -m benchmarks.projects``.
 """
@@ -12,7 +12,7 @@ PROJECTS = Comparison(
     name="projects",
     title="A project, with latency of each GraphQL request",
     says="About one GraphQL request for 50 runs, files included, and memory that does not grow with the runs. "
-    "`wbfiles get` is timed as a whole process. Done twice at most, since wandb takes long.",
+    "`wbfiles get` is timed as a whole process. At most two repetitions, since wandb takes long.",
     run=StagedRun(runs=5000, files=4, size=1024, latency=0.02),
     smoke=StagedRun(runs=60, files=2, size=1024, latency=0.001),
     contenders=(

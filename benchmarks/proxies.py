@@ -1,4 +1,4 @@
-"""By forward proxies; and where the environment names one that is not for the store.
+"""Through forward proxies, and with a proxy in the environment that does not apply to the store.
 
 Run it alone: ``python -m benchmarks.proxies``.
 """
@@ -48,12 +48,12 @@ def _unused(way: Way, title: str) -> list[Comparison]:
 
 
 def _used(way: Way) -> list[Comparison]:
-    says = "At least 0.8× of wandb by the same proxy; the aim is 1×."
+    says = "At least 0.8× of wandb through the same proxy; the aim is 1×."
     run = StagedRun(size=1024 * MIB, door="https", way=way)
     smoke = StagedRun(size=9 * MIB, door="https", way=way) if way == "squid" else None
     return [
-        _small(way, says, f"By a forward proxy ({way})", 1000),
-        _large(way, f"CONNECT. {says}", f"By a forward proxy ({way}), over TLS", run, smoke),
+        _small(way, says, f"Through a forward proxy ({way})", 1000),
+        _large(way, f"CONNECT. {says}", f"Through a forward proxy ({way}), over TLS", run, smoke),
     ]
 
 

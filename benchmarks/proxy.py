@@ -1,4 +1,4 @@
-"""Forward proxies, and environments that name one which is not for the store."""
+"""Forward proxies, and environments with a proxy that does not apply to the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.store import running
 _START_SECONDS = 20.0
 
 _NOBODY = "http://127.0.0.1:1"
-"""A proxy that nobody reaches: a request that goes to it fails."""
+"""An unreachable proxy: requests through it fail."""
 
 _TINYPROXY = """\
 Port {port}
@@ -40,10 +40,10 @@ shutdown_lifetime 0 seconds
 
 
 def own_address() -> str | None:
-    """Return an address of this machine that is not on loopback, where Go's programs take no proxy."""
+    """Return an address of this machine that is not on loopback, for which Go programs use no proxy."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # nothing is sent: the system chooses the address that it would use
+            probe.connect(("192.0.2.1", 9))  # sends nothing: the system only chooses the local address
         except OSError:
             return None
         address = str(probe.getsockname()[0])
@@ -51,20 +51,20 @@ def own_address() -> str | None:
 
 
 def obstacle(way: Way) -> str:
-    """Return why the store cannot be reached in this way; an empty text if it can."""
+    """Return why this route to the store is unavailable; an empty text if it is available."""
     if way not in ("tinyproxy", "squid"):
         return ""
     if shutil.which(way) is None:
         return f"{way} is not installed"
-    return "" if own_address() else "this machine has no address but that of loopback"
+    return "" if own_address() else "this machine has only the loopback address"
 
 
 @contextmanager
 def serve(way: Way, folder: Path) -> Iterator[Mapping[str, str]]:
-    """Have a proxy run, if there is to be one.
+    """Run the proxy, if the route has one.
 
     Yields:
-        Variables of the environment in which the store is reached in this way.
+        Environment variables for this route.
     """
     match way:
         case "direct":
@@ -91,7 +91,7 @@ def _proxy(way: Way, folder: Path) -> Iterator[str]:
     configuration = folder / f"{way}.conf"
     text = _TINYPROXY if way == "tinyproxy" else _SQUID
     configuration.write_text(text.format(port=port, folder=folder))
-    if os.geteuid() == 0:  # squid gives up its rights
+    if os.geteuid() == 0:  # squid drops its privileges
         folder.chmod(0o777)
     command = ["tinyproxy", "-d", "-c"] if way == "tinyproxy" else ["squid", "-N", "-f"]
     with running([*command, str(configuration)], pass_fds=[]):

@@ -1,4 +1,4 @@
-"""What grows with the number of files, their size, the latency? Run it alone: ``python -m benchmarks.scale``."""
+"""Growth with the number of files, their size and the latency. Run it alone: ``python -m benchmarks.scale``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from benchmarks.trial import Contender, Trial, run_trial
 
 @attrs.frozen(kw_only=True)
 class Growth:
-    """One contender on runs that grow.
+    """One contender on growing runs.
 
     Attributes:
-        name: How the command line calls it.
+        name: Its name on the command line.
         title: Heading of the table.
-        says: What should be seen.
+        says: The expected result.
         runs: The runs, smallest first.
-        smoke: Tiny ones.
-        contender: Who.
+        smoke: Tiny runs.
+        contender: The contender.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Growth:
     contender: Contender
 
     def among(self, text: str) -> Growth:
-        """Return the same: there is one contender, wbfiles_async."""
+        """Return the benchmark unchanged: its only contender is wbfiles_async."""
         return self
 
     def staged_runs(self, *, smoke: bool) -> list[StagedRun]:
-        """Return the runs that must be there."""
+        """Return the runs that the stage must hold."""
         return list(self.smoke if smoke else self.runs)
 
     def measure(self, stage: Stage, *, repetitions: int, smoke: bool) -> Result:
@@ -115,7 +115,7 @@ SCALE = (
     Growth(
         name="scale-latency",
         title="Scale: the latency of each GraphQL request, when listing",
-        says="The number of round trips should stay near to the number of pages, 5 of 1,000 files.",
+        says="The number of round trips should stay close to the number of pages, 5 of 1,000 files.",
         runs=_latencies(5000, 0.0, 0.02, 0.1, 0.3),
         smoke=_latencies(100, 0.0, 0.002),
         contender=ours("", "list"),

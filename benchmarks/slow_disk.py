@@ -1,4 +1,4 @@
-"""A disk on the network: each metadata call takes its time.
+"""A network disk: each metadata call has a latency.
 
 Run it alone: ``python -m benchmarks.slow_disk [--call MILLISECONDS]``.
 """
@@ -12,7 +12,7 @@ from benchmarks.data import StagedRun
 
 
 def slow_disk(call: float) -> list[Comparison]:
-    """Return the comparisons with a disk each of whose metadata calls takes so many seconds."""
+    """Return the comparisons with a disk whose metadata calls take this many seconds."""
     says = f"Each metadata call takes {call * 1000:g} ms (`slow_disk_server.py`)."
     run, smoke = StagedRun(files=500, size=16 * 1024, slow_disk=call), StagedRun(files=40, size=1024, slow_disk=call)
     return [
@@ -32,8 +32,8 @@ def slow_disk(call: float) -> list[Comparison]:
         ),
         Comparison(
             name="slow-disk-again",
-            title="A disk with latency, all files there already",
-            says=f"{says} Each file's md5 is compared; or, by default, only whether it has changed since.",
+            title="A disk with latency, all files present",
+            says=f"{says} Each file's md5 is compared, or by default only whether the file has changed since.",
             run=run,
             smoke=smoke,
             contenders=(

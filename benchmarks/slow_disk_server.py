@@ -1,9 +1,9 @@
-"""A FUSE file system that passes everything on to a folder, and answers each metadata call later, as a network does.
+"""A FUSE file system that forwards all calls to a folder, and delays the answers of metadata calls, like a network.
 
 python -m benchmarks.slow_disk_server FOLDER SECONDS MOUNT_POINT
 
-A call is carried out at once, and its answer waits in a queue: one thread serves any number of calls at the same time.
-Reading and writing cost nothing more; closing a file that was written does, as NFS sends then what was written.
+A call runs at once and its answer waits in a queue, so that one thread serves any number of concurrent calls.
+Reading and writing are not delayed; closing a written file is, since NFS then sends the data.
 Source of the numbers and layouts: Linux's ``include/uapi/linux/fuse.h``, protocol 7.31.
 """
 
@@ -41,7 +41,7 @@ _FLAGS = 1 | 1 << 3 | 1 << 5 | 1 << 18
 """Asynchronous reads, O_TRUNC within OPEN, large writes, and concurrent calls in one folder, as NFS has them."""
 
 _CACHED_SECONDS = 1
-"""How long the kernel may keep names and attributes; that there is no such name is not kept."""
+"""Seconds for which the kernel may cache names and attributes; missing names are not cached."""
 
 _MODE, _SIZE, _ATIME, _MTIME, _ATIME_NOW, _MTIME_NOW = 1, 8, 16, 32, 128, 256
 
@@ -64,7 +64,7 @@ class SlowDisk:
 
     Args:
         device: The open ``/dev/fuse``, mounted.
-        root: The folder that everything is passed on to.
+        root: The folder that calls are forwarded to.
         delay: Seconds until a metadata call is answered.
     """
 
@@ -93,7 +93,7 @@ class SlowDisk:
             17: (self._statfs, True),
             18: (self._release, False),
             20: (self._fsync, True),
-            25: (lambda _, body: b"", False),  # delayed where something was written
+            25: (lambda _, body: b"", False),  # delayed if something was written
             26: (self._init, False),
             27: (self._opendir, True),
             28: (self._readdir, False),
@@ -117,7 +117,7 @@ class SlowDisk:
                 return
 
     def _receive(self, now: float) -> bool:
-        """Carry out what is requested; return whether the file system is still mounted."""
+        """Handle a request; return whether the file system is still mounted."""
         while True:
             try:
                 length = os.readv(self._device, [self._buffer])
@@ -126,12 +126,12 @@ class SlowDisk:
             except OSError as error:
                 if error.errno == errno.ENODEV:
                     return False
-                if error.errno in (errno.EINTR, errno.ENOENT):  # the latter: the request was taken back
+                if error.errno in (errno.EINTR, errno.ENOENT):  # the latter: the request was cancelled
                     continue
                 raise
             _, call, unique, node, *_ = _HEADER.unpack_from(self._buffer)
             body = bytes(self._buffer[_HEADER.size : length])
-            if call in (2, 36, 38, 42):  # forgotten nodes, interrupts and the end want no answer
+            if call in (2, 36, 38, 42):  # forgotten nodes, interrupts and the end need no answer
                 continue
             work, is_slow = self._calls.get(call, (_unknown, False))
             if call == 25 and (file := int.from_bytes(body[:8], "little")) in self._written:
@@ -151,7 +151,7 @@ class SlowDisk:
         try:
             os.write(self._device, answer)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENODEV):  # nobody waits for it any more
+            if error.errno not in (errno.ENOENT, errno.ENODEV):  # its caller no longer waits
                 raise
 
     def _path(self, node: int, name: bytes = b"") -> bytes:
@@ -159,7 +159,7 @@ class SlowDisk:
         return path + b"/" + name if name else path
 
     def _entry(self, node: int, name: bytes) -> bytes:
-        """Return what is at a name; raises if nothing is."""
+        """Return the status of a name; raises if there is none."""
         attributes = _packed(os.lstat(self._path(node, name)))
         parent = self._nodes[node]
         number = self._numbers.setdefault((parent, name), len(self._nodes) + 1)

@@ -1,4 +1,4 @@
-"""Mounts disks whose metadata calls take their time, as those of a network file system do."""
+"""Mounts disks with slow metadata calls, like those of a network file system."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class SlowDisk:
     """A slow disk.
 
     Attributes:
-        mounted: Where its calls take their time.
-        direct: The same folder, where they do not.
+        mounted: The slow mount.
+        direct: The same folder, without the delay.
     """
 
     mounted: Path
@@ -31,7 +31,7 @@ class SlowDisk:
 
 
 def obstacle() -> str:
-    """Return why there can be no slow disk here; an empty text if there can be."""
+    """Return why a slow disk cannot be mounted; an empty text if it can."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "no FUSE here"
     return "" if shutil.which("fusermount3") else "no fusermount3 (Debian: fuse3)"
@@ -42,8 +42,8 @@ def mounted(folder: Path, seconds: float) -> Iterator[SlowDisk]:
     """Mount a slow disk.
 
     Args:
-        folder: Where its content goes.
-        seconds: How long each call takes.
+        folder: The folder of its contents.
+        seconds: The duration of each call.
     """
     name = f"{seconds * 1e6:.0f}us"
     disk = SlowDisk(folder / f"slow-{name}", folder / f"direct-{name}")

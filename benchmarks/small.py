@@ -1,4 +1,4 @@
-"""Many small files: what one file costs beside its bytes; and files of a megabyte, where it is no longer all.
+"""Many small files, for the cost per file, and files of a megabyte, where bytes matter too.
 
 Run it alone: ``python -m benchmarks.small``.
 """
@@ -11,7 +11,7 @@ from benchmarks.data import MIB, StagedRun
 SMALL = Comparison(
     name="small",
     title="Many small files",
-    says="At least 1.6× of wandb with 16 threads, verified; the aim is 2.5×, and to be level with aria2c. "
+    says="At least 1.6× of wandb with 16 threads, verified; the aim is 2.5×, and the speed of aria2c. "
     "curl, aria2c and httpx are given the URLs; the others list the files within the time.",
     run=StagedRun(files=5000, size=16 * 1024),
     smoke=StagedRun(files=40, size=1024),
@@ -29,7 +29,7 @@ SMALL = Comparison(
 MEDIUM = Comparison(
     name="medium",
     title="Files of a megabyte",
-    says="Neither many enough for what a file costs to count most, nor large enough for parts.",
+    says="Too large for the cost per file to dominate, too small for parts.",
     run=StagedRun(files=400, size=MIB),
     smoke=None,
     contenders=SMALL.contenders,

@@ -1,4 +1,4 @@
-"""What stands around a measurement: the data, the store and the API. Started once, and taken down whatever happens."""
+"""The surroundings of a measurement: data, store and API. Started once, and always stopped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Stage:
     """The surroundings of the measurements.
 
     Attributes:
-        folder: Where all of it is.
+        folder: The folder of everything.
         base_url: The API.
         origins: The store's origins, by its host and its doors.
         md5s: The md5 of each run's files, by the run's folder.
         slow_disks: Disks with latency, by the seconds that a metadata call takes.
-        environments: Variables with which the store is reached, by the way to it.
+        environments: The environment variables of each route to the store.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Stage:
         return {name: signed(self.origins[_entry_of(run)] + run.url_path(name)) for name in names}
 
     def obstacle(self, run: StagedRun) -> str:
-        """Return why the run cannot be downloaded here; an empty text if it can."""
+        """Return why the run cannot be downloaded on this machine; an empty text if it can."""
         needed = run.total + run.count * 4096  # each file in whole pages
         if needed * 1.2 > shutil.disk_usage(self.folder).free:
             return f"{self.folder.parent} has no room for {run.total / MIB:,.0f} MiB"
@@ -71,7 +71,7 @@ class Stage:
 
 @contextmanager
 def staged(runs: Sequence[StagedRun]) -> Iterator[Stage]:
-    """Have these runs at an API and a store.
+    """Serve these runs from an API and a store.
 
     Everything is on a disk in memory if there is one, so that no disk is measured.
     """
@@ -116,7 +116,7 @@ def _api(
 
 
 def sent_to(folder: Path, run: StagedRun) -> Path:
-    """Return where the store keeps what is uploaded to a run."""
+    """Return the folder in which the store keeps uploads to a run."""
     return folder / "put" / run.run_id
 
 

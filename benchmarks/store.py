@@ -1,6 +1,6 @@
 """The store of the benchmarks: serves a folder at loopback, plain, over TLS, and with a limit on each connection.
 
-``/after/SECONDS/PATH`` is ``/PATH``, whose response begins that much later, as that of a store far away does. What is
+``/after/SECONDS/PATH`` is ``/PATH``, whose response begins that much later, like that of a distant store. What is
 put to ``/put/PATH`` becomes ``put/PATH`` below the folder of the configuration.
 """
 
@@ -77,7 +77,7 @@ def can_limit() -> bool:
 
 
 def can_delay() -> bool:
-    """Return whether responses can begin later: nginx needs its echo module for that."""
+    """Return whether responses can be delayed, which needs nginx's echo module."""
     return not shutil.which("nginx") or _echo_module() is not None
 
 
@@ -91,18 +91,18 @@ def _echo_module() -> Path | None:
 
 @contextmanager
 def serve(data: Path, folder: Path, outer: str | None = None) -> Iterator[Mapping[Entry, str]]:
-    """Serve the folder ``data`` by nginx; by a slower server in Python where there is none.
+    """Serve the folder ``data`` with nginx, or with a slower server in Python if it is not installed.
 
     Args:
-        data: What is served.
+        data: The folder to serve.
         folder: Where configuration, certificates and logs go; ``authority.pem`` is the one to trust.
-        outer: An address of this machine that is not on loopback; if there is none, loopback stands in.
+        outer: An address of this machine that is not on loopback; without one, loopback is used.
 
     Yields:
         The store's origins.
     """
     with ExitStack() as stack:
-        # Listening before the server starts: nobody else can take the ports, and nothing needs to be waited for.
+        # Listens before the server starts, so that nobody else can take the ports and nothing has to wait.
         hosts: dict[Host, str] = {"loopback": "127.0.0.1", "outer": outer or "127.0.0.1"}
         doors: dict[Entry, socket.socket] = {
             (host, door): stack.enter_context(_listen(hosts[host])) for host in hosts for door in get_args(Door)
@@ -124,7 +124,7 @@ def serve(data: Path, folder: Path, outer: str | None = None) -> Iterator[Mappin
 
 def _listen(host: str) -> socket.socket:
     listener = socket.create_server((host, 0), backlog=1024)
-    # nginx believes that of a socket it inherits; else two workers take one connection, and one waits for the next.
+    # nginx trusts this flag of an inherited socket; without it two workers accept one connection, and one waits.
     listener.setblocking(False)
     return listener
 
@@ -135,7 +135,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def _nginx(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> tuple[list[str], dict[str, str]]:
-    # Started by root, nginx would give up the right to read what only root may.
+    # Started by root, nginx would drop the permission to read what only root may.
     owner = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
     user = f"user {owner};" if os.geteuid() == 0 else ""
     listens = "\n        ".join(
@@ -145,7 +145,7 @@ def _nginx(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> tu
     echo = _echo_module()
     delay = {"modules": f"load_module {echo};" if echo else "", "delayed": _DELAYED if echo else ""}
     configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, data=data, listens=listens, **delay))
-    # The variable is how nginx hands its own listening sockets over to a new version of itself.
+    # nginx passes its listening sockets to a new version of itself with this variable.
     inherited = "".join(f"{listener.fileno()};" for listener in doors.values())
     command = ["nginx", "-p", str(folder), "-c", str(configuration), "-e", str(folder / "nginx.log")]
     return command, {"NGINX": inherited}
@@ -161,7 +161,7 @@ def _python(data: Path, folder: Path, doors: Mapping[Entry, socket.socket]) -> t
 def running(
     command: list[str], *, pass_fds: list[int], environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a server run beside us, and end it."""
+    """Run a server as a child process, and stop it."""
     with subprocess.Popen(command, pass_fds=pass_fds, env=os.environ | (environment or {})) as server:
         try:
             yield server

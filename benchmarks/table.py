@@ -21,27 +21,27 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def seconds(value: float) -> str:
-    """Show seconds, from ten on with one digit behind the point."""
+    """Format seconds, with one decimal from ten on."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
 def milliseconds(value: float | None) -> str:
-    """Show seconds as milliseconds; nothing where unknown."""
+    """Format seconds as milliseconds; empty if unknown."""
     return "" if value is None else f"{value * 1000:.1f}"
 
 
 def mebibytes(value: int) -> str:
-    """Show bytes as MiB; nothing where unknown."""
+    """Format bytes as MiB; empty if unknown."""
     return f"{value / MIB:.0f}" if value else ""
 
 
 def count(value: int) -> str:
-    """Show a number of things; nothing where there are none or it is unknown."""
+    """Format a count; empty if it is zero or unknown."""
     return f"{value:,}" if value else ""
 
 
 def replace_rest(file: Path, heading: str, text: str) -> None:
-    """Replace what stands below a heading of a Markdown file, to its end."""
+    """Replace the text below a heading of a Markdown file, to its end."""
     kept, found, _ = file.read_text(encoding="utf-8").partition(f"\n{heading}\n")
     if not found:
         raise ValueError(f"{file} has no heading {heading!r}")

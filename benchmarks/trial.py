@@ -1,4 +1,4 @@
-"""One contender at work once, in a process of its own: started, measured, checked, cleaned up after."""
+"""One run of a contender in its own process: start, measure, check, clean up."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from benchmarks.stage import Stage, sent_to
 from benchmarks.watch import StoreWatch
 
 _LIMIT = 1800.0
-"""Seconds after which a contender is given up."""
+"""Timeout of a contender, in seconds."""
 
 _GRACE = 20.0
-"""Seconds that a contender's own children have to end after it."""
+"""Seconds within which a contender's children must end after it."""
 
 _SAMPLE = 0.01
-"""Seconds between two looks at the memory of a tool that cannot be asked to wait for a last one."""
+"""Sampling interval, in seconds, of the memory of a tool that cannot wait for a last sample."""
 
 _MARK = "WBFILES_BENCHMARK_TRIAL"
 _REPOSITORY = Path(__file__).parent.parent
@@ -39,13 +39,13 @@ _REPOSITORY = Path(__file__).parent.parent
 
 @attrs.frozen
 class Job:
-    """What a contender is to do.
+    """The task of a contender.
 
     Attributes:
-        stage: Where.
-        run: Which run's files.
-        folder: A folder for this job alone, in memory.
-        disk: The disk that the files shall go to, if that has latency.
+        stage: The surroundings.
+        run: The run.
+        folder: A folder in memory for this job alone.
+        disk: The destination disk, if it has latency.
     """
 
     stage: Stage
@@ -55,40 +55,40 @@ class Job:
 
     @property
     def root(self) -> Path:
-        """Where they shall go; does not exist yet."""
+        """The destination; does not exist yet."""
         return (self.disk.mounted / self.folder.name if self.disk else self.folder) / "root"
 
     @property
     def written(self) -> Path:
-        """The same, where no call takes its time."""
+        """The same folder, without the delay."""
         return (self.disk.direct / self.folder.name if self.disk else self.folder) / "root"
 
     @property
     def source(self) -> Path:
-        """Where the files are that are uploaded."""
+        """The folder of the files to upload."""
         return self.stage.folder / "data" / self.run.folder
 
     @property
     def sent(self) -> Path:
-        """Where the store keeps what is uploaded."""
+        """The folder in which the store keeps uploads."""
         return sent_to(self.stage.folder, self.run)
 
     @property
     def path(self) -> str:
-        """The run's path at the API, or that of a project of runs."""
+        """The run's path, or that of a project of runs."""
         return f"bench/{self.run.run_id}/" if self.run.runs > 1 else f"bench/bench/{self.run.run_id}"
 
 
 @attrs.frozen
 class Contender:
-    """A way to do the job.
+    """A program that does the job.
 
     Attributes:
-        title: What the table calls it.
+        title: Its name in the table.
         command: Makes the command line; may write files to the job's folder.
-        needs: The program that must be there, or the package, as ``import wandb``.
-        reports: Whether it measures itself (see ``contenders.reporting``). Of others the whole process is measured.
-        downloads: Whether the files must be there in the end, or at the store if they are uploaded. If not, and if it
+        needs: The program that must be installed, or the package, as ``import wandb``.
+        reports: Whether it measures itself (see ``contenders.reporting``). Otherwise the whole process is measured.
+        downloads: Whether the files must exist at the end, or at the store if they are uploaded. Otherwise, if it
             reports, they must have been listed.
     """
 
@@ -100,14 +100,14 @@ class Contender:
 
     @property
     def missing(self) -> bool:
-        """Whether it cannot be measured here."""
+        """Whether it cannot be measured on this machine."""
         program, _, package = self.needs.partition("import ")
         return find_spec(package) is None if package else shutil.which(program) is None
 
 
 @attrs.frozen
 class Usage:
-    """What processes used.
+    """Resources used by processes.
 
     Attributes:
         peak: Bytes of memory, each process at its own peak; 0 if the system does not report it.
@@ -120,15 +120,15 @@ class Usage:
 
 @attrs.frozen
 class Trial:
-    """What was measured.
+    """The measurements.
 
     Attributes:
-        seconds: The work alone, where the contender measures itself.
-        whole: Seconds of the whole process.
-        usage: What all its processes used.
-        stall: Seconds that the event loop stood still at most; ``None`` where there is none to be seen.
-        problem: What was wrong; an empty text if nothing was.
-        asked: GraphQL requests that it made, those before the clock ran included.
+        seconds: Duration of the work alone, if the contender measures itself.
+        whole: Duration of the whole process, in seconds.
+        usage: Resources used by all its processes.
+        stall: Longest stall of the event loop, in seconds; ``None`` if unknown.
+        problem: What went wrong; an empty text if nothing did.
+        asked: The number of its GraphQL requests, including those before the clock started.
         connections: To the store, the most at the same time; 0 if the store does not count them.
         requests: To the store; 0 if the store does not count them.
     """
@@ -144,7 +144,7 @@ class Trial:
 
 
 def run_trial(contender: Contender, run: StagedRun, stage: Stage) -> Trial:
-    """Let the contender do its job once."""
+    """Run the contender once."""
     mark = uuid.uuid4().hex
     folder = stage.folder / mark
     folder.mkdir()
@@ -208,7 +208,7 @@ def _follow(
     """Wait until the contender is done.
 
     Returns:
-        Its report, what it used, and the seconds that it was kept waiting.
+        Its report, its resource use, and the seconds that it was kept waiting.
     """
     assert child.stdin is not None
     assert child.stdout is not None
@@ -239,12 +239,12 @@ def _sample_until_end(child: subprocess.Popen[bytes]) -> Usage:
     sampler.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    # Not ru_maxrss: Linux hands this process's own over to its children.
+    # Not ru_maxrss: on Linux, children inherit this process's own value.
     return Usage(max(peaks, default=0), cpu)
 
 
 def _environment(job: Job, mark: str) -> dict[str, str]:
-    """Return an environment that says nothing of this machine's user, proxies and settings."""
+    """Return an environment without this machine's user, proxies and settings."""
     home = job.folder / "home"
     home.mkdir()
     return {
@@ -284,7 +284,7 @@ def _marked(mark: str) -> list[int]:
 
 
 def _usage_of(process: int) -> Usage:
-    """Return what a process has used until now; zeros where it has ended."""
+    """Return the resource use of a process so far; zeros if it has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -295,7 +295,7 @@ def _usage_of(process: int) -> Usage:
 
 
 def _end_remaining(mark: str) -> None:
-    """Wait until the trial's processes have ended, so that they do not run into the next one."""
+    """Wait until the trial's processes have ended, so that they do not overlap with the next one."""
     deadline = time.monotonic() + _GRACE
     while remaining := _marked(mark):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Uploads: many small files, and a large one, beside ``run.upload_file`` of wandb.
+"""Uploads: many small files, and a large one, compared with ``run.upload_file`` of wandb.
 
 Run it alone: ``python -m benchmarks.uploads``.
 """

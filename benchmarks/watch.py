@@ -1,4 +1,4 @@
-"""Counts what a contender does to the store: connections at the same time, and requests."""
+"""Counts the load of a contender on the store: concurrent connections, and requests."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Self
 from urllib.parse import urlsplit
 
 _SAMPLE = 0.02
-"""Seconds between two looks: each costs the store and us a tenth of a millisecond."""
+"""Sampling interval in seconds; a sample costs the store and this process a tenth of a millisecond."""
 
 
 class StoreWatch:
-    """Samples nginx's own counters inside of a ``with``; the store in Python has none, and all stays 0.
+    """Samples nginx's own counters within a ``with`` block; the store in Python has none, so all stay 0.
 
     Attributes:
-        connections: The most that were open in any sample, besides those from before.
-        requests: How many there were.
+        connections: The maximum of open connections in any sample, excluding those from before.
+        requests: The number of requests.
     """
 
     def __init__(self, origin: str) -> None:
@@ -44,7 +44,7 @@ class StoreWatch:
         if self._before:
             self._thread.join()
         if self._before and kind is None:
-            self.requests = self._look() - self._before - self._looks + 1  # the first look counts itself
+            self.requests = self._look() - self._before - self._looks + 1  # the first sample counts itself
         self._connection.close()
 
     def _sample(self) -> None:
@@ -52,7 +52,7 @@ class StoreWatch:
             self._look()
 
     def _look(self) -> int:
-        """Return how many requests there were until now, this one included; 0 if the store does not count."""
+        """Return the number of requests so far, including this one; 0 if the store does not count."""
         self._looks += 1
         self._connection.request("GET", "/state")
         response = self._connection.getresponse()

@@ -13,7 +13,7 @@ class ManualPages(BuildHookInterface[Any]):
     """Writes the pages when a wheel is built."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the pages and have them installed. Without click-man the wheel has none."""
+        """Write the pages and add them to the wheel. Without click-man it has none."""
         folders = [self.root, str(Path(self.root, "docs"))]
         sys.path[:0] = folders
         try:
@@ -21,7 +21,7 @@ class ManualPages(BuildHookInterface[Any]):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in ("man", "wbfiles_async"):
                 raise
-            # A build without isolation may do without what makes the pages.
+            # A build without isolation may lack the tools for the pages.
             self.app.display_warning(f"no manual pages, since {error.name} is not installed")
             return
         finally:

@@ -1,4 +1,4 @@
-"""A terminal without a window: runs a command on it, and draws what stands there as SVG."""
+"""A terminal without a window: runs a command on it, and draws its screen as SVG."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COLUMNS, LINES = 80, 40
 COLOURS = {"default": None, "brown": "yellow"}
 
 Watch = Callable[[pyte.Screen, int], None]
-"""Called whenever something was written, with the screen and the descriptor that takes what is typed."""
+"""Called after each write, with the screen and the descriptor for keyboard input."""
 
 
 def played(
     command: Sequence[str], folder: str, watch: Watch | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[pyte.Screen, int]:
-    """Run a command on a terminal of its own; return what stands there at the end, and the exit code."""
+    """Run a command on its own terminal; return the final screen and the exit code."""
     screen = pyte.Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
     keys, line = pty.openpty()
@@ -40,7 +40,7 @@ def played(
         preexec_fn=lambda: _take_terminal(line),
     )  # fmt: skip
     os.close(line)
-    with contextlib.suppress(OSError):  # Linux's way to say that the other side is closed
+    with contextlib.suppress(OSError):  # on Linux this means that the other side is closed
         while piece := os.read(keys, 1 << 16):
             stream.feed(piece)
             if watch is not None:
@@ -60,11 +60,11 @@ def _style_of(cell: pyte.screens.Char) -> Style:
 
 
 def lines_of(screen: pyte.Screen) -> list[Text]:
-    """Return what stands on a screen, in its colours."""
+    """Return the text of a screen, with its colours."""
     lines = []
     for row in range(LINES):
         cells = [screen.buffer[row][column] for column in range(COLUMNS)]
-        # Word by word, since each gets a place of its own then: whatever the reader's font, columns stay columns.
+        # Word by word, each at its own position, so that columns stay aligned in any font.
         words = groupby(cells, key=lambda cell: (_style_of(cell), cell.data == " "))
         line = Text.assemble(*(("".join(cell.data for cell in word), style) for (style, _), word in words))
         line.rstrip()
@@ -75,7 +75,7 @@ def lines_of(screen: pyte.Screen) -> list[Text]:
 
 
 def prompt(command: str) -> Text:
-    """Return the line on which a command was typed."""
+    """Return the prompt line with a command."""
     return Text.assemble(("$ ", "bold green"), command)
 
 
@@ -85,4 +85,4 @@ def drawn(lines: Iterable[Text], title: str) -> str:
     for line in lines:
         picture.print(line, no_wrap=True)
     svg = picture.export_svg(title=title, unique_id="wbfiles")
-    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # the reader's browser shall request no fonts
+    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # no font requests by the reader's browser

@@ -1,6 +1,6 @@
-"""Measures downloads from stores near and far, and draws the picture of the README: ``python -m docs.latency``.
+"""Measures downloads from near and distant stores, and draws a picture of them: ``python -m docs.latency``.
 
-Writes ``docs/latency.svg``, and what it shows to ``docs/latency.json``, from which ``--draw`` alone draws it again.
+Writes ``docs/latency.svg`` and its data, ``docs/latency.json``, from which ``--draw`` draws it again.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Panel:
 
     Attributes:
         title: What is measured.
-        unit: Of what is measured, per second.
-        contenders: By the names that the picture gives them.
-        files: How many files.
-        size: Bytes of each.
+        unit: The unit of the measured rate, per second.
+        contenders: By their names in the picture.
+        files: The number of files.
+        size: Bytes of each file.
     """
 
     title: str
@@ -50,11 +50,11 @@ class Panel:
     size: int
 
     def run(self, milliseconds: float) -> StagedRun:
-        """Return what is downloaded from a store of this latency."""
+        """Return the run to download from a store of this latency."""
         return StagedRun(files=self.files, size=self.size, first_byte=milliseconds / 1000)
 
     def rate(self, seconds: float) -> float:
-        """Return what is shown of a download that took so long."""
+        """Return the rate of a download of this duration."""
         return self.files / seconds if self.files > 1 else self.size / 1e6 / seconds
 
 
@@ -88,7 +88,7 @@ PANELS: Final = (
 
 
 def measure(panels: Sequence[Panel], latencies: Sequence[float], runs: int) -> Points:
-    """Have all contenders download from a store of each latency, in turn; return the medians."""
+    """Download with all contenders in turn from a store of each latency; return the medians."""
     staged_runs = [panel.run(latency) for panel in panels for latency in latencies]
     with staged(staged_runs) as stage:
         return {panel.title: dict(_measured(stage, panel, latencies, runs)) for panel in panels}
@@ -214,14 +214,12 @@ def _text(x: float, y: float, text: str, kind: str = "", *, anchor: str = "start
 
 
 def main() -> None:
-    """Measure, unless only to draw, and draw."""
+    """Measure, unless told only to draw, and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--runs", type=int, default=3, help="downloads of each, of which the median counts (default: 3)"
-    )
+    parser.add_argument("--runs", type=int, default=3, help="repetitions, of which the median counts (default: 3)")
     parser.add_argument("--latencies", default=",".join(map(str, LATENCIES)), metavar="MS,...", help="milliseconds")
-    parser.add_argument("--draw", action="store_true", help="draw what was measured the last time")
-    parser.add_argument("--smoke", action="store_true", help="tiny, ours alone, and nothing written: does it work?")
+    parser.add_argument("--draw", action="store_true", help="only draw the last measurements")
+    parser.add_argument("--smoke", action="store_true", help="tiny inputs, ours alone, nothing written: a check")
     given = parser.parse_args()
     if given.smoke:
         _smoke()

@@ -1,6 +1,6 @@
 """Writes the manual pages of the command line: ``nox -s man``, and each build of a wheel.
 
-They say what ``--help`` says: Click knows the commands, click-man the form of a page.
+They have the text of ``--help``: Click knows the commands, click-man the format of a page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def write_pages(folder: Path) -> list[Path]:
     """Write a page for each command.
 
     Args:
-        folder: Where to, created if it is missing.
+        folder: The destination, created if it is missing.
 
     Returns:
         The pages.
@@ -37,7 +37,7 @@ def write_pages(folder: Path) -> list[Path]:
 
 
 def pages(name: str, command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of a command's page, then those of the commands below it."""
+    """Yield the name and text of a command's page, then those of its subcommands."""
     context = click.Context(command, info_name=name, parent=parent)
     below = [
         (each, found)
@@ -62,7 +62,7 @@ def pages(name: str, command: click.Command, parent: click.Context | None) -> It
 
 
 def escaped(text: str) -> str:
-    """Return a text in which roff sees no commands of its own."""
+    """Return the text with roff commands escaped."""
     lines = text.replace("\\", "\\e").replace("-", "\\-").splitlines()
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in lines)
 
@@ -72,7 +72,7 @@ def _summary(command: click.Command) -> str:
 
 
 def _epilog(command: click.Command) -> str:
-    """Return what stands at the end of a help text, its lines as they are."""
+    """Return the end of a help text, with its lines unchanged."""
     if not command.epilog:
         return ""
     return "\n.PP\n.nf\n" + escaped(cleandoc(command.epilog.removeprefix("\b\n")).rstrip()) + "\n.fi"

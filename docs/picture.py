@@ -1,7 +1,7 @@
 """Makes docs/demo.svg, the picture in the README: ``nox -s picture``.
 
-``wbfiles demo`` runs on a pseudo-terminal of 80 columns. The picture shows what stands there at the end: the bars of
-the download that was killed, and what the second one did.
+``wbfiles demo`` runs on a pseudo-terminal of 80 columns. The picture shows the final screen: the bars of
+the killed download, and the result of the second one.
 """
 
 from __future__ import annotations

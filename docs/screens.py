@@ -1,7 +1,7 @@
-"""Makes docs/screens, pictures of what people see: ``nox -s screens``.
+"""Makes docs/screens, pictures of the terminal and a notebook: ``nox -s screens``.
 
 The command line runs on a pseudo-terminal of 80 columns, against a server on this machine, and is drawn as SVG. A
-notebook runs in Jupyter and a browser without a window, and is photographed. Only the moments are chosen.
+notebook runs in Jupyter and a headless browser, which takes screenshots. Only the moments are chosen.
 
 Arguments: the names of screens; without any, all are made.
 """
@@ -78,7 +78,7 @@ def _files(seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _half_way(share: float, seen: list[tuple[float, Lines]], screen: pyte.Screen, _: int) -> None:
-    """Note each picture, and how far it is from this share."""
+    """Keep the picture closest to this share."""
     lines = lines_of(screen)
     if (done := _share(lines)) is not None:
         seen.append((abs(done - share), lines))
@@ -95,7 +95,7 @@ def _known(server: LocalServer) -> dict[str, str]:
 
 
 def _typed(server: LocalServer, folder: str, *arguments: str, **watching: Callable[[pyte.Screen, int], None]) -> Lines:
-    """Run ``wbfiles`` on a terminal; return the line it was typed on, and all that stands there at the end."""
+    """Run ``wbfiles`` on a terminal; return its prompt line and the final screen."""
     command = [sys.executable, "-m", "wbfiles_async", *arguments]
     screen, _ = played(command, folder, watching.get("watch"), _known(server))
     shown = " ".join(word if re.fullmatch(r"[\w./:@=-]+", word) else f"'{word}'" for word in arguments)
@@ -112,7 +112,7 @@ def terminal_project(server: LocalServer, folder: str) -> Lines:
 
 
 def terminal_failure(server: LocalServer, folder: str) -> Lines:
-    """Files that cannot be written or are not as they should be, and a run that does not exist."""
+    """Files that cannot be written or have wrong bytes, and a missing run."""
     for name in ("config.yaml", "output.log"):
         (Path(folder) / "data" / name / "in the way").mkdir(parents=True)
     lines = _typed(server, folder, "get", RUN, "-o", "data", "--exclude", "*.ckpt")
@@ -189,7 +189,7 @@ run.download("third", progress=True)""",
 
 
 def notebook(server: LocalServer, wanted: set[str]) -> None:
-    """Run the cells in Jupyter, and photograph them."""
+    """Run the cells in Jupyter, and take screenshots."""
     cells: list[dict[str, object]] = [
         {"cell_type": "code", "id": name, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
         for name, source in CELLS.items()
@@ -226,7 +226,7 @@ def _open(page: Page, url: str) -> None:
         try:
             page.goto(url)
             break
-        except Exception:  # it does not listen yet
+        except Exception:  # it is not listening yet
             time.sleep(0.3)
     page.wait_for_selector(".jp-CodeCell", timeout=SECONDS)
     page.add_style_tag(content=".jp-cell-toolbar, .jp-Notebook-footer { display: none }")

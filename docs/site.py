@@ -1,7 +1,6 @@
-"""Assembles the pages of the documentation in build/docs, for ``nox -s docs``, which builds the site from them.
+"""Assembles the documentation pages in build/docs; ``nox -s docs`` builds the site from them.
 
-Most are those of docs/pages. Some stand elsewhere in the repository, and the reference of the command line is what
-Click says of it.
+Most are in docs/pages, some elsewhere in the repository, and the reference of the command line comes from Click.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _INCLUDE = re.compile(r"^# include: (\S+)$", re.MULTILINE)
 
 
 def assemble() -> None:
-    """Write all pages, and the configuration beside them."""
+    """Write all pages, and the configuration next to them."""
     if BUILD.exists():
         shutil.rmtree(BUILD)
     shutil.copytree(ROOT / "docs" / "pages", PAGES)

@@ -1,1 +1,1 @@
-"""Who is measured: each module is the program of one child process, and uses what it shows as a user would."""
+"""The contenders: each module is the program of a child process, and uses its package as a user would."""

@@ -1,4 +1,4 @@
-"""The contenders by name, and how each is started."""
+"""Functions that make each contender."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def ours(title: str, work: str, **options: bool | int) -> Contender:
     """Make a contender of ``AsyncApi``.
 
     Args:
-        title: What the table calls it.
-        work: ``download``; ``again``, where all is there; ``fetch``, file by file; or ``list``.
-        **options: Those of ``TransferOptions`` that are not as by default.
+        title: Its name in the table.
+        work: ``download``; ``again``, with all files present; ``fetch``, file by file; or ``list``.
+        **options: Non-default ``TransferOptions``.
     """
     how = (work, json.dumps(options))
     return Contender(title, lambda job: _module("ours", *how, *_place(job)), needs=_OURS, downloads=work != "list")
@@ -77,7 +77,7 @@ def wandb_project(title: str, threads: int, *, paths: bool = False) -> Contender
 
 
 def ours_overview(title: str, work: str) -> Contender:
-    """Make a contender of ``AsyncApi`` that only lists: ``du``, ``files``, ``delete`` (dry), or so many shards."""
+    """Make a contender of ``AsyncApi`` that only lists: ``du``, ``files``, ``delete`` (dry), or that many shards."""
     return Contender(title, lambda job: _module("ours_overview", work, *_place(job)), needs=_OURS, downloads=False)
 
 
@@ -120,7 +120,7 @@ def _httpx(job: Job) -> Sequence[str]:
 
 
 def md5_alone() -> Contender:
-    """Make a contender that computes the md5 of as many bytes, and does nothing else."""
+    """Make a contender that only computes the md5 of as many bytes."""
     return Contender(
         "md5 alone, in memory",
         lambda job: _module("md5_alone", str(job.run.total)),
@@ -130,7 +130,7 @@ def md5_alone() -> Contender:
 
 
 def md5_of_files() -> Contender:
-    """Make a contender that computes the md5 of the files that are uploaded, and sends nothing."""
+    """Make a contender that computes the md5 of the files to upload, and sends nothing."""
     return Contender(
         "hashlib over the same file",
         lambda job: _module("md5_of_files", str(job.source)),
@@ -140,7 +140,7 @@ def md5_of_files() -> Contender:
 
 
 def curl(at_once: int) -> Contender:
-    """Make a contender of ``curl --parallel``, which takes a connection for each file."""
+    """Make a contender of ``curl --parallel``, which opens a connection per file."""
     return Contender(f"`curl -Z`, {at_once} at a time", lambda job: _curl(job, at_once), needs="curl", reports=False)
 
 

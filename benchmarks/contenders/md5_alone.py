@@ -1,4 +1,4 @@
-"""The md5 of as many bytes in memory: what no download that compares it can be faster than.
+"""The md5 of as many bytes in memory: the lower bound for verified downloads.
 
 python -m benchmarks.contenders.md5_alone BYTES
 """

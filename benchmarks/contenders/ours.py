@@ -1,8 +1,8 @@
-"""wbfiles_async, awaited.
+"""wbfiles_async with await.
 
 python -m benchmarks.contenders.ours download|again|fetch|list|upload|upload_file OPTIONS_JSON BASE_URL RUN ROOT
 
-``ROOT`` is where the files go, or are uploaded from.
+``ROOT`` is the folder to download to or upload from.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ async def _main(work: str, options: str, base_url: str, path: str, root: str) ->
     given = TransferOptions(**json.loads(options))
     async with AsyncApi(base_url=base_url, api_key="b" * 40, options=given) as api:
         run = api.run(path)
-        await run.files().count()  # as wandb.Api().run() does, ask the API once before the clock runs
+        await run.files().count()  # one request to the API before the clock starts, like wandb.Api().run()
         if work == "again":
             await run.download(root)
         async with Stopwatch() as watch:

@@ -1,4 +1,4 @@
-"""wbfiles_async without await: the whole run in one call, or each file by itself, from one thread or many.
+"""wbfiles_async without await: the whole run in one call, or one call per file, from one thread or many.
 
 python -m benchmarks.contenders.ours_blocking download|fetch THREADS BASE_URL RUN ROOT
 """
@@ -26,7 +26,7 @@ def _fetch(run: Run, root: str, threads: int) -> int:
 def _main(work: str, threads: str, base_url: str, path: str, root: str) -> None:
     with Api(base_url=base_url, api_key="b" * 40) as api:
         run = api.run(path)
-        run.files().count()  # as wandb.Api().run() does, ask the API once before the clock runs
+        run.files().count()  # one request to the API before the clock starts, like wandb.Api().run()
         with Stopwatch() as watch:
             files = {"download": _download, "fetch": _fetch}[work](run, root, int(threads))
     report(watch.seconds, files=files)

@@ -1,4 +1,4 @@
-"""wbfiles_async, awaited: what lies in a project, without a byte of it.
+"""wbfiles_async with await: the contents of a project, without downloads.
 
 python -m benchmarks.contenders.ours_overview du|files|delete|SHARDS BASE_URL PROJECT ROOT
 """
@@ -22,7 +22,7 @@ from wbfiles_async._graphql.shares import Share
 async def _main(work: str, base_url: str, path: str, root: str) -> None:
     async with AsyncApi(base_url=base_url, api_key="b" * 40) as api:
         runs = api.runs(path)
-        expected = await runs.count()  # as wandb.Api() does, ask the API once before the clock runs
+        expected = await runs.count()  # one request to the API before the clock starts, like wandb.Api()
         async with Stopwatch() as watch:
             done = await _look(runs, work)
     report(watch.seconds, stall=watch.stall, files=done if expected else None)
@@ -43,7 +43,7 @@ async def _look(runs: AsyncRuns, work: str) -> int:
 
 
 async def _summed_up(runs: AsyncRuns) -> int:
-    """Do what ``wbfiles du PROJECT/ --by pattern`` does; the last line that it writes has the number of files."""
+    """Run ``wbfiles du PROJECT/ --by pattern``; the last line of its output has the number of files."""
     lines: list[str] = []
     written, sys.stdout.write = sys.stdout.write, lines.append  # type: ignore[method-assign]
     try:

@@ -1,9 +1,9 @@
-"""wbfiles_async on several workers: a plan of a project, made or carried out.
+"""wbfiles_async on several workers: make or run a plan of a project.
 
 python -m benchmarks.contenders.ours_plan plan|pool|dask WORKERS CONNECTIONS BASE_URL PROJECT ROOT
 
 ``pool`` is a pool of processes, ``dask`` a local cluster of processes, each of one thread; both are warm before the
-clock runs. ``CONNECTIONS`` are those of each worker.
+clock starts. ``CONNECTIONS`` are those of each worker.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _ready() -> None:
 def _main(work: str, workers: int, connections: int, base_url: str, path: str, root: str) -> None:
     os.environ.update(WANDB_BASE_URL=base_url, WANDB_API_KEY="b" * 40)
     with tempfile.TemporaryDirectory() as at, Api() as api:
-        api.runs(path).count()  # as wandb.Api() does, ask the API once before the clock runs
+        api.runs(path).count()  # one request to the API before the clock starts, like wandb.Api()
         if work == "plan":
             with Stopwatch() as watch:
                 plan = Plan.make(api, path, at=at)

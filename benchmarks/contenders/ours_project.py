@@ -1,4 +1,4 @@
-"""wbfiles_async, awaited: all runs of a project; or so many of its runs, given as a list of paths.
+"""wbfiles_async with await: all runs of a project, or that many of its runs, given as a list of paths.
 
 python -m benchmarks.contenders.ours_project all|COUNT BASE_URL PROJECT ROOT
 """
@@ -16,7 +16,7 @@ from wbfiles_async import AsyncApi
 async def _main(which: str, base_url: str, path: str, root: str) -> None:
     async with AsyncApi(base_url=base_url, api_key="b" * 40) as api:
         runs = api.runs(path)
-        await runs.count()  # as wandb.Api() does, ask the API once before the clock runs
+        await runs.count()  # one request to the API before the clock starts, like wandb.Api()
         async with Stopwatch() as watch:
             if which == "all":
                 done = await runs.download(root)

@@ -1,4 +1,4 @@
-"""The client that one writes in ten minutes: httpx, sixteen at a time, straight into the file, nothing checked.
+"""A client written in ten minutes: httpx, sixteen at a time, directly into the file, nothing verified.
 
 python -m benchmarks.contenders.plain_httpx URLS ROOT
 """

@@ -1,4 +1,4 @@
-"""How a contender reports what it measured."""
+"""Reports a contender's measurements to the parent process."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from types import TracebackType
 from typing import Self
 
 _TICK = 0.001
-"""Seconds between two looks at the event loop; a thousand a second cost it two percent."""
+"""Seconds between two samples of the event loop; a thousand per second cost it two percent."""
 
 
 def report(seconds: float, *, stall: float | None = None, files: int | None = None) -> None:
-    """Report the result, and stay until the parent has read how much memory this process and its children took.
+    """Report the result, then wait until the parent has read the memory use of this process and its children.
 
     Args:
-        seconds: What the work took.
-        stall: Seconds that the event loop stood still at most; ``None`` where it cannot be seen.
-        files: How many files were listed, where that was the work.
+        seconds: Duration of the work.
+        stall: Longest stall of the event loop, in seconds; ``None`` if unknown.
+        files: The number of files listed, if listing was the work.
     """
     print(json.dumps({"seconds": seconds, "stall": stall, "files": files}), flush=True)
     sys.stdin.read()
 
 
 class Stopwatch:
-    """Measures the time inside of a ``with``, or an ``async with``; then also the event loop's longest stall."""
+    """Measures the time of a ``with`` or ``async with`` block; with the latter also the event loop's longest stall."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

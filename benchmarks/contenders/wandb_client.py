@@ -1,4 +1,4 @@
-"""W&B's own client, as its documentation shows it; with 1000 files a page, or as many as it requests by itself.
+"""W&B's own client, used as documented, with 1,000 files per page or its default.
 
 python -m benchmarks.contenders.wandb_client download|verify|list THREADS PER_PAGE BASE_URL RUN ROOT
 """

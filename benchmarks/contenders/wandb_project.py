@@ -1,6 +1,6 @@
 """W&B's own client in a thread pool: each thread lists the files of a run and downloads them.
 
-All runs of a project; or so many of its runs, each by its path.
+All runs of a project, or that many of its runs, each by its path.
 
 python -m benchmarks.contenders.wandb_project THREADS all|COUNT BASE_URL PROJECT ROOT
 """

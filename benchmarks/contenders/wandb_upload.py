@@ -1,4 +1,4 @@
-"""W&B's own client, as its documentation shows it: ``run.upload_file`` for each file of a folder.
+"""W&B's own client, used as documented: ``run.upload_file`` for each file of a folder.
 
 python -m benchmarks.contenders.wandb_upload THREADS BASE_URL RUN FOLDER
 """
