@@ -350,8 +350,8 @@ class TestErrors:
 
     def test_pickle_with_their_notes(self) -> None:
         error = TransferError("broke", name="a.png")
-        error.add_note("Gave up after 8 tries in 3.0 s.")
-        assert pickle.loads(pickle.dumps(error)).__notes__ == ["Gave up after 8 tries in 3.0 s."]
+        error.add_note("Gave up after 8 attempts in 3.0 s.")
+        assert pickle.loads(pickle.dumps(error)).__notes__ == ["Gave up after 8 attempts in 3.0 s."]
 
     def test_keep_the_errno(self) -> None:
         copy = pickle.loads(pickle.dumps(LocalWriteError("full", errno=28, path=Path("a"))))

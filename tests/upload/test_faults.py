@@ -120,7 +120,7 @@ async def test_a_fault_that_lasts_leaves_the_old_file(server: ScriptedServer, so
     server.takes("a.bin", FAULTS[fault])
     report = await upload(server, source)
     assert [type(failure.error) for failure in report.failures] == [TransferError]
-    assert "Gave up after 3 tries" in "".join(report.failures[0].error.__notes__)  # type: ignore[union-attr]
+    assert "Gave up after 3 attempts" in "".join(report.failures[0].error.__notes__)  # type: ignore[union-attr]
     assert stored(server) == b"old"
 
 

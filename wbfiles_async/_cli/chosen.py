@@ -16,7 +16,7 @@ from wbfiles_async._options import PER_PAGE
 from wbfiles_async._text import counted
 from wbfiles_async.errors import RemoteFileNotFoundError
 
-NAMES_ARE_EXACT = "Names are exact and hold the folders; `wbfiles ls` shows them. For patterns use --include."
+NAMES_ARE_EXACT = "Names are exact and include the folders; `wbfiles ls` shows them. For patterns use --include."
 
 
 @attrs.frozen

@@ -136,7 +136,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
             tell_failures(report, fetch.name_of)
         kinds = {type(failure.error) for failure in report.failures if failure not in absent}
         if UnsafePathError in kinds:
-            output.say("A file whose name cannot be used here: wbfiles cat RUN NAME > FILE")
+            output.say("To download a file whose name cannot be used here: wbfiles cat RUN NAME > FILE")
         if kinds - HOPELESS:
             output.say(_how_to_go_on(fetch.existing))
         if absence:

@@ -27,7 +27,7 @@ _ADVICE = {
     errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n) or use fewer connections",
     errno.ENFILE: "this machine has too many files open; end other programs, or try again later",
     errno.ENOMEM: "no memory is left; end other programs, or use fewer connections",
-    errno.ENOENT: "a folder above it was removed meanwhile; try again",
+    errno.ENOENT: "its folder cannot be created or was removed meanwhile; choose another root, or try again",
     errno.ELOOP: "a link is where a folder is needed; remove it or choose another root",
     errno.EIO: "the disk reports an error; check it, or choose another root",
 }
@@ -74,7 +74,7 @@ def local_failure(error: OSError, path: Path) -> LocalWriteError:
 
 
 _READING = {
-    errno.ENOENT: "there is no such file",
+    errno.ENOENT: "there is no such file; check the path",
     errno.EACCES: "you may not read it; change its permissions, or leave it out",
     errno.EPERM: "you may not read it; change its permissions, or leave it out",
     errno.ELOOP: "it is a symbolic link; give the file that it leads to, or leave it out",

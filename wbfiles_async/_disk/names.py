@@ -121,7 +121,7 @@ def _reason_against_component(component: str) -> str | None:
     if component in (".", ".."):
         return f"{component!r} would lead to another folder"
     if not component.isprintable() and _has_hidden(component):
-        return f"{component!r} holds control or invisible characters"
+        return f"{component!r} contains control or invisible characters"
     if len(component.encode()) > _LONGEST_COMPONENT:
         return f"a folder or the file has a name longer than {_LONGEST_COMPONENT} bytes"
     key = collision_key(component)
@@ -137,7 +137,7 @@ def _reason_against_component(component: str) -> str | None:
 def reason_on_windows(component: str) -> str | None:
     """Return why Windows cannot hold a file of this name, or may confuse it with another one; ``None`` if it can."""
     if not _RESERVED_CHARACTERS.isdisjoint(component):
-        return f"{component!r} holds one of the characters {_SHOWN_CHARACTERS}, which Windows keeps for itself"
+        return f"{component!r} contains one of the characters {_SHOWN_CHARACTERS}, which Windows reserves"
     if component[-1] in ". ":
         return f"{component!r} ends with a dot or a blank, which Windows drops"
     if component.partition(".")[0].rstrip(" ").upper() in _DEVICES:

@@ -106,8 +106,8 @@ class RetryBudget:
             self._resume_at = now + (wait if pause is None else max(pause, failure.retry_after or 0.0))
             most = min(self._attempts, HOPELESS_ATTEMPTS) if failure.hopeless else self._attempts
             if self._failures >= most or self._resume_at > self._since + self._seconds:
-                tries = "one try" if self._failures == 1 else f"{self._failures} tries"
-                failure.error.add_note(f"Gave up after {tries} in {now - self._since:.1f} s.")
+                attempts = "one attempt" if self._failures == 1 else f"{self._failures} attempts"
+                failure.error.add_note(f"Gave up after {attempts} in {now - self._since:.1f} s.")
                 raise failure.error from failure.__cause__
             level = logging.WARNING if self._failures == LOUD_FAILURES else logging.INFO
             log.log(level, "%s Trying again (%d of %d).", failure.error, self._failures + 1, most)
