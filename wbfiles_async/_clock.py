@@ -20,8 +20,10 @@ class Clock:
         monotonic: Returns monotonic seconds.
         sleep: Waits for this many seconds.
         jitter: Returns a random number in ``[0, 1)``.
+        processor: Returns the seconds that processors have worked for this process.
     """
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     jitter: Callable[[], float] = random.random
+    processor: Callable[[], float] = time.process_time

@@ -27,8 +27,8 @@ KEPT_SECONDS = 1.0
 """Seconds that an idle thread waits for work: longer than a store's latency, and too short to matter."""
 
 FEW_THREADS = 4
-"""Threads that a pool starts where work is given to it, which waits until each runs. That takes some milliseconds while
-many threads are busy, too long for an event loop: further ones are started by those that run."""
+"""Number of threads up to which the caller starts a new one, and waits until it runs. That takes milliseconds while
+many threads are busy, too long for an event loop: further threads are started by threads of the pool."""
 
 _Job = Callable[[], Callable[[], None]]
 """A job, which returns a function that reports the outcome."""
@@ -139,11 +139,11 @@ class WorkerThreads:
 
     @property
     def _needs_spare(self) -> bool:
-        """Whether the next work would find no thread, and should not start one itself."""
+        """Whether no thread is free for the next job, and its caller should not start one."""
         return not self._idle and FEW_THREADS <= self._running < self.most
 
     def _start_spare(self) -> None:
-        """Start a thread for the next work, if it needs one."""
+        """Start a thread for the next job if needed."""
         with self._lock:
             self._starts_spare = self._needs_spare
             if not self._starts_spare:

@@ -21,7 +21,7 @@ from wbfiles_async._download.parallelism import ParallelismController
 from wbfiles_async._download.parts import LONG_BYTES, PartsDownload
 from wbfiles_async._ranges import Range
 from wbfiles_async._store.concurrency import FIRST
-from wbfiles_async._store.limits import OriginLimits
+from wbfiles_async._store.origin_limits import OriginLimits
 from wbfiles_async._store.sink import CutError, ExcessError, RangeSink
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._store.concurrency import FEWEST, FIRST, PUSHED_BACK_REST, Concurrency
+from wbfiles_async._store.concurrency import FEWEST, FIRST, MOST_FIRST, PROCESSED, PUSHED_BACK_REST, Concurrency
 
 MB = 1_000_000
 TICK = 0.002  # seconds; a request takes one at least
@@ -54,6 +54,7 @@ class Client:
     _waiting: list[float] = attrs.field(factory=list)
     _transfers: list[float] = attrs.field(factory=list)
     _processor_free: float = 0.0
+    _worked: float = 0.0
 
     @property
     def under_way(self) -> int:
@@ -67,6 +68,7 @@ class Client:
                 self.rule.push_back(now, self.under_way)
                 return
             self._processor_free = max(now, self._processor_free) + store.request_seconds
+            self._worked += store.request_seconds
             self._waiting.append(self._processor_free + store.answer * (1 + self.jitter * chance.random()))
 
     def receive(self, store: Store, now: float, share: float) -> None:
@@ -90,7 +92,8 @@ class Client:
         self.done += ended
         self.received += came
         if came:
-            self.rule.record(now, requests=ended, received=int(came), is_full=is_full)
+            worked = min(now, self._worked)
+            self.rule.record(now, requests=ended, received=int(came), is_full=is_full, worked=worked)
 
 
 def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> list[tuple[int, ...]]:
@@ -130,11 +133,19 @@ def test_distant_store_gets_the_maximum(answer: float, size: int, ceiling: int) 
     assert first <= 0.8 + 6 * answer
 
 
-def test_near_store_gets_few_requests() -> None:
+@pytest.mark.parametrize("answer", [0.0, 0.001, 0.003])
+def test_near_store_gets_few_requests(answer: float) -> None:
     client = Client(Concurrency(128), SMALL)
-    [wanted] = settled(play(Store(request_seconds=0.001), [client], 30.0))
-    assert wanted <= 2 * FIRST
+    story = play(Store(answer=answer, request_seconds=0.001), [client], 30.0)
+    assert max(wanted for (wanted,) in story) == FIRST
     assert client.done >= 0.9 * 30.0 / 0.001
+
+
+def test_busy_processor_does_not_get_more_small_responses() -> None:
+    client = Client(Concurrency(128), SMALL)
+    story = play(Store(answer=0.02, request_seconds=0.0005), [client], 30.0)
+    assert max(wanted for (wanted,) in story) == 0.02 * PROCESSED
+    assert client.done >= 0.85 * 30.0 / 0.0005
 
 
 @pytest.mark.parametrize("rate", [1 * MB, 32 * MB, 100 * MB])
@@ -173,11 +184,14 @@ def test_two_clients_on_one_line_share_it(answer: float, connection: float, late
     assert sum(gained) >= 0.7 * 40.0 * store.total
 
 
-def test_known_distant_store_starts_with_more() -> None:
+def test_latency_determines_the_initial_number() -> None:
     rule = Concurrency(128)
     assert not rule.record_distance(0.001)
-    assert rule.record_distance(0.05)
-    assert rule.wanted == 4 * FIRST
+    assert rule.record_distance(0.01)
+    assert rule.wanted == 0.01 * PROCESSED
+    assert not rule.record_distance(0.005)
+    assert rule.record_distance(0.3)
+    assert rule.wanted == MOST_FIRST
     assert not Concurrency(FIRST).record_distance(0.05)
 
 

@@ -34,8 +34,9 @@ from wbfiles_async._http import connect
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.circuit_breaker import FILES, CircuitBreaker
-from wbfiles_async._store.concurrency import DISTANT_SECONDS, FIRST, FIRST_DISTANT
+from wbfiles_async._store.concurrency import FIRST, MOST_FIRST, PROCESSED
 from wbfiles_async._store.limits import StoreLimits
+from wbfiles_async._store.origin_limits import ANSWERS_FOR_DISTANCE
 from wbfiles_async._store.throttle_limit import ThrottleLimit
 
 MIB = 1 << 20
@@ -287,10 +288,10 @@ async def test_slot_of_a_cancelled_waiter_goes_to_the_next() -> None:
     entered: list[str] = []
 
     async def take(name: str) -> None:
-        async with origins.of("http://store.example/a").slot(name):
+        async with origins.slot("http://store.example/a", name):
             entered.append(name)
 
-    async with origins.of("http://store.example/b").slot("first"):
+    async with origins.slot("http://store.example/b", "first"):
         others = [asyncio.create_task(take(name)) for name in ("cancelled in line", "cancelled on its turn", "last")]
         for _ in range(3):
             await asyncio.sleep(0)
@@ -418,20 +419,22 @@ def store_limits() -> StoreLimits:
 def test_round_trip_time_reveals_a_distant_store(store_limits: StoreLimits) -> None:
     origin, heard = store_limits.of("https://far.example/a"), list[int]()
     with store_limits.on_change(lambda: heard.append(origin.limit.allowed)):
-        origin.record_round_trip(DISTANT_SECONDS)
-        origin.record_round_trip(2 * DISTANT_SECONDS)
-    assert heard == [FIRST_DISTANT]
+        origin.record_round_trip(0.01)
+        origin.record_round_trip(1.0)
+        origin.record_round_trip(0.5)
+    assert heard == [0.01 * PROCESSED, MOST_FIRST]
     assert store_limits.of("https://near.example/a").limit.allowed == FIRST
 
 
 def test_short_round_trip_changes_nothing(store_limits: StoreLimits) -> None:
     """A near store may respond slowly."""
     origin = store_limits.of("https://near.example/a")
-    origin.record_round_trip(DISTANT_SECONDS / 2)
+    origin.record_round_trip(0.001)
     assert origin.limit.allowed == FIRST
-    for _ in range(4):
-        origin.record_answer(2 * DISTANT_SECONDS)
-    assert origin.limit.allowed == FIRST_DISTANT
+    for _ in range(ANSWERS_FOR_DISTANCE):
+        assert origin.limit.allowed == FIRST
+        origin.record_answer(0.02)
+    assert origin.limit.allowed == 0.02 * PROCESSED
 
 
 async def test_a_demand_admits_those_who_wait(store_limits: StoreLimits) -> None:
@@ -462,16 +465,16 @@ async def test_distant_store_gets_many_requests_before_its_first_response(
 
     async def late(seen: Seen) -> Answer:
         arrived.add(seen.path)
-        if len(arrived) == FIRST_DISTANT:
+        if len(arrived) == MOST_FIRST:
             are_many.set()
         await are_many.wait()
         return Answer(body=b"data")
 
-    for number in range(2 * FIRST_DISTANT):
+    for number in range(2 * MOST_FIRST):
         server.put(str(number), b"data", late)
     async with client(server) as api, asyncio.timeout(20):
         report = await api.run(RUN).download(tmp_path)
-    assert report.downloaded == 2 * FIRST_DISTANT
+    assert report.downloaded == 2 * MOST_FIRST
 
 
 def test_throttling_only_store_is_down_after_one_time_budget() -> None:

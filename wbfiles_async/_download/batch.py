@@ -26,9 +26,9 @@ from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._md5 import new_md5, parse_md5
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._store.follow_ups import FollowUpBatch
-from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.remote_file import Opened, RemoteFile, takes_credentials
 from wbfiles_async._store.request import Requester
+from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._store.response import Body, validate_response
 from wbfiles_async._store.sink import ExcessError
 from wbfiles_async._urls import SecretUrl, is_fetchable, origin, target_of

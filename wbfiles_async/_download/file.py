@@ -24,7 +24,7 @@ from wbfiles_async._ranges import Range
 from wbfiles_async._reports import FileResult
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._store.follow_ups import FollowUpSource
-from wbfiles_async._store.limits import OriginLimits
+from wbfiles_async._store.origin_limits import OriginLimits
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.sink import RangeSink

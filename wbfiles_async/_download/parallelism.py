@@ -20,8 +20,8 @@ _FAST: Final = 100_000_000
 
 _FEW: Final = 16
 _FACTOR, _FACTOR_OF_MANY = 4, 2
-"""Growth factor: too few connections cost more than a few too many. Where an answer takes
-longer to begin than a look, a few become ``_FEW`` at once: each step would cost such a time."""
+"""Growth factors: too few connections cost more than a few too many. If the latency exceeds the first interval, fewer
+than ``_FEW`` become ``_FEW`` in one step, since each step takes that time."""
 
 _WORTH: Final = 1.25
 """Minimum growth of the rate by new connections to add further ones."""

@@ -51,8 +51,8 @@ class PartsDownload:
         sink_of: Returns the sink of a part.
         arrived: Returns the number of bytes that have arrived.
         answer_seconds: Returns the store's latency in seconds; 0 if unknown.
-        demand: Called with how many connections are known to bring something.
-        admitted: Returns how many requests the store is sent at once.
+        demand: Called with the number of connections that the file needs.
+        admitted: Returns the number of concurrent requests that the store gets.
         may_cut: Returns whether the end of a part can be requested separately.
         clock: The time.
     """
@@ -85,7 +85,7 @@ class PartsDownload:
                     self._start(group, gaps.take_share(readers))
             while not self._ended.is_set():
                 while self._started < self._wanted and self._start(group, self._next_part()):
-                    pass
+                    await anyio.lowlevel.checkpoint()  # many connecting in one turn would block the loop
                 before, since = self.arrived(), self.clock.monotonic()
                 with anyio.move_on_after(controller.look):
                     await self._ended.wait()

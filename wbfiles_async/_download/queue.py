@@ -6,12 +6,17 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 import anyio
 
 from wbfiles_async._download.planned import PlannedFile
 
 __all__ = ["WorkQueue"]
+
+WOKEN_AT_ONCE: Final = 4
+"""Maximum workers woken in one turn of the loop; each then wakes another. Opening a hundred connections in one turn
+would block the loop for a tenth of a second."""
 
 
 class WorkQueue:
@@ -78,6 +83,7 @@ class WorkQueue:
             is_free = self._in_progress < self._at_once()
             if is_free and (item := self.take_if(lambda _: True)) is not None:
                 self._in_progress += 1
+                self._wake(min(1, self._room))
                 return item
             if self._ended and not self._items:
                 return None
@@ -94,9 +100,14 @@ class WorkQueue:
     def look_again(self) -> None:
         """Let waiting workers take files, up to the current maximum."""
         if self._items:
-            self._wake(min(len(self._items), self._at_once() - self._in_progress))
+            self._wake(min(WOKEN_AT_ONCE, self._room))
         elif self._ended:
             self._wake(len(self._waiting))
+
+    @property
+    def _room(self) -> int:
+        """How many workers may take a file now."""
+        return min(len(self._items), self._at_once() - self._in_progress)
 
     def _wake(self, number: int) -> None:
         while number > 0 and self._waiting:

@@ -23,9 +23,9 @@ from wbfiles_async._download.batch import SmallFile, small_target
 from wbfiles_async._download.file import FileDownload
 from wbfiles_async._http.extensions import FollowUp, Pause
 from wbfiles_async._store.follow_ups import FollowUpBatch
-from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.reader import StoreReader
 from wbfiles_async._store.remote_file import Opened, RemoteFile
+from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._threads import await_to_completion
 
 __all__ = ["SmallFiles"]

@@ -17,9 +17,9 @@ from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._store.decoding import decoded
 from wbfiles_async._store.follow_ups import FollowUpBatch, FollowUpSource
-from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import StoreResponse, page_failure, page_of
+from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._store.sink import CutError, ExcessError, RangeSink, ReportingSink
 from wbfiles_async._urls import host_of, origin
 from wbfiles_async.errors import IntegrityError, TransferError

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 from typing import Final
 
 import attrs
 
-__all__ = ["DISTANT_SECONDS", "FIRST", "FIRST_DISTANT", "Concurrency"]
+__all__ = ["FIRST", "Concurrency"]
 
 FIRST: Final = 8
 """Initial concurrent requests: as many as a near store needs."""
 
-FIRST_DISTANT: Final = 32
-"""The same for a store with a high latency, once that is known."""
+PROCESSED: Final = 2500
+"""About the number of small responses that one processor handles per second. Times the latency, it is the number of
+requests that keep it busy."""
+
+MOST_FIRST: Final = 64
+"""Maximum concurrent requests because of the latency alone; more of them must have increased the throughput."""
 
 FEWEST: Final = 4
 """Minimum concurrent requests, so that others continue while one waits."""
@@ -23,9 +28,6 @@ WORTH: Final = 0.25
 
 PROPORTIONAL: Final = 0.75
 """The share above which the next step is a large one."""
-
-DISTANT_SECONDS: Final = 0.015
-"""Minimum latency in seconds of a distant store, which gets many concurrent requests soon."""
 
 NO_LOSS: Final = 0.95
 """Minimum share of the throughput to keep fewer requests."""
@@ -44,6 +46,12 @@ FIRST_REST, LONGEST_REST = 1.0, 16.0
 
 PUSHED_BACK_REST: Final = 16.0
 """Seconds without growth after the store throttled or failed too often."""
+
+BUSY: Final = 0.85
+"""Share of one processor above which more small responses cannot be handled, since that requires Python's lock."""
+
+SMALL_BYTES: Final = 64 << 10
+"""Maximum bytes of a response that costs more to handle than to receive."""
 
 FAILURES: Final = 0.1
 """Share of failed requests that indicates an overloaded store or network."""
@@ -102,12 +110,12 @@ class Concurrency:
     _trying: _Trying = attrs.field(default=_Trying.NOTHING, init=False)
     _base: _Rate | None = attrs.field(default=None, init=False)
     _next: _Trying = attrs.field(default=_Trying.MORE, init=False)
-    _is_distant: bool = attrs.field(default=False, init=False)
     _rests_until: float = attrs.field(default=0.0, init=False)
     _rest_seconds: float = attrs.field(default=FIRST_REST, init=False)
     _pushed_back_until: float = attrs.field(default=0.0, init=False)
     _since: float | None = attrs.field(default=None, init=False)
     _settled: bool = attrs.field(default=False, init=False)
+    _worked_before: float = attrs.field(default=0.0, init=False)
     _requests: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
     _failures: int = attrs.field(default=0, init=False)
@@ -115,13 +123,14 @@ class Concurrency:
     def __attrs_post_init__(self) -> None:
         self.wanted = min(FIRST, self.ceiling)
 
-    def record(self, now: float, *, requests: int = 0, received: int = 0, is_full: bool) -> bool:
+    def record(self, now: float, *, requests: int = 0, received: int = 0, is_full: bool, worked: float = 0.0) -> bool:
         """Record throughput.
 
         Args:
             now: Monotonic seconds.
             requests: Completed requests.
             received: Bytes.
+            worked: Processor seconds of the process so far.
             is_full: Whether as many requests as wanted are in progress, and more wait.
 
         Returns:
@@ -131,34 +140,36 @@ class Concurrency:
             self._since = None
             return False
         if self._since is None:
-            self._begin(now, settled=False)
+            self._begin(now, worked, settled=False)
             return False
         self._requests += requests
         self._received += received
         seconds = now - self._since
         if not self._settled:  # the latest requests have just started
             if self._requests >= self.wanted or seconds >= MOST_SECONDS / 2:
-                self._begin(now, settled=True)
+                self._begin(now, worked, settled=True)
             return False
         if seconds < LEAST_SECONDS or (self._requests < 2 * self.wanted and seconds < MOST_SECONDS):
             return False
         before = self.wanted
-        self._judge(now, _Rate(before, self._requests / seconds, self._received / seconds))
+        is_small = self._received <= SMALL_BYTES * self._requests
+        is_busy = is_small and worked - self._worked_before >= BUSY * seconds
+        self._judge(now, _Rate(before, self._requests / seconds, self._received / seconds), is_busy=is_busy)
         self._since = None
         return self.wanted != before
 
     def record_distance(self, answer_seconds: float) -> bool:
         """Record the latency of the store's first responses, and return whether ``wanted`` has changed."""
-        before, self._is_distant = self.wanted, answer_seconds >= DISTANT_SECONDS
-        if self._is_distant and self._next is _Trying.MORE and not self._rests_until:
-            self.wanted = max(before, min(FIRST_DISTANT, self.ceiling))
-            self._since = None
-        return self.wanted != before
+        number = min(math.ceil(answer_seconds * PROCESSED), MOST_FIRST, self.ceiling)
+        if number <= self.wanted or self._next is not _Trying.MORE or self._rests_until:
+            return False
+        self.wanted, self._since = number, None
+        return True
 
     def record_demand(self, now: float, requests: int) -> bool:
-        """Record that so many at once are known to bring something, and return whether ``wanted`` is another number.
+        """Record the number of requests that a large file is known to need, and return whether ``wanted`` has changed.
 
-        A store that asked for less, or failed too often, is not asked for more at once.
+        It does not grow soon after the store throttled or failed too often.
         """
         number = min(requests, self.ceiling)
         if number <= self.wanted or now < self._pushed_back_until:
@@ -177,33 +188,36 @@ class Concurrency:
         self._trying, self._next, self._since = _Trying.NOTHING, _Trying.MORE, None
         self._rests_until = self._pushed_back_until = now + PUSHED_BACK_REST
 
-    def _begin(self, now: float, *, settled: bool) -> None:
-        self._since, self._settled = now, settled
+    def _begin(self, now: float, worked: float, *, settled: bool) -> None:
+        self._since, self._settled, self._worked_before = now, settled, worked
         self._requests = self._received = 0
 
-    def _judge(self, now: float, rate: _Rate) -> None:
+    def _judge(self, now: float, rate: _Rate, *, is_busy: bool) -> None:
         base, trying, failures = self._base, self._trying, self._failures
         self._failures = 0
         if failures > max(FEW_FAILURES, FAILURES * self._requests):
             self.push_back(now, max(FEWEST, rate.at_once // 2))
         elif trying is _Trying.NOTHING or base is None:
             if now >= self._rests_until:
-                is_long = self._is_distant and self._next is _Trying.MORE
-                self._go_on(now, self._next, rate, LONG_STEP if is_long else STEP)
+                self._go_on(now, self._next, rate, STEP, is_busy=is_busy)
         elif trying is _Trying.MORE and rate.is_worth(base, WORTH):
             self._rest_seconds = FIRST_REST
-            self._go_on(now, trying, rate, LONG_STEP if rate.is_worth(base, PROPORTIONAL) else STEP)
+            step = LONG_STEP if rate.is_worth(base, PROPORTIONAL) else STEP
+            self._go_on(now, trying, rate, step, is_busy=is_busy)
         elif trying is _Trying.FEWER and rate.gain(base) >= NO_LOSS:
             self._rest_seconds = FIRST_REST
-            self._go_on(now, trying, rate, STEP)
+            self._go_on(now, trying, rate, STEP, is_busy=is_busy)
         elif trying is _Trying.MORE and rate.at_once > STEP * base.at_once:  # that step was too large
             self.wanted = STEP * base.at_once
         else:
             self.wanted = base.at_once
             self._rest(now)
 
-    def _go_on(self, now: float, direction: _Trying, base: _Rate, step: int) -> None:
-        """Change the number of requests, within its limits."""
+    def _go_on(self, now: float, direction: _Trying, base: _Rate, step: int, *, is_busy: bool) -> None:
+        """Change the number of requests, within its limits; a busy process does not send more."""
+        if is_busy and direction is _Trying.MORE:
+            self._rest(now)
+            return
         number = base.at_once * step if direction is _Trying.MORE else base.at_once // step
         self._base, self._next = base, direction
         self.wanted, before = max(min(FEWEST, self.ceiling), min(number, self.ceiling)), self.wanted

@@ -11,8 +11,8 @@ import attrs
 import httpx
 
 from wbfiles_async._http.extensions import BatchEnd, FollowUp, Pause
-from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.remote_file import Opened
+from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._threads import await_to_completion
 
 __all__ = ["FollowUpBatch", "FollowUpSource"]

@@ -18,9 +18,9 @@ from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._store.body import ResponseBody, broken_off
 from wbfiles_async._store.follow_ups import FollowUpSource
-from wbfiles_async._store.limits import RequestSlot
 from wbfiles_async._store.remote_file import RemoteFile
 from wbfiles_async._store.request import Requester, StoreResponse, rejected
+from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
 from wbfiles_async._store.sink import RangeSink
 from wbfiles_async._urls import host_of
@@ -152,7 +152,7 @@ class _Reading:
         self._generation, self._round = file.generation, file.budget.round
         queued_at = self.reader.clock.monotonic()
         opened = file.opened
-        slot = limits.of(file.url(limits.avoided)).slot(file.name) if opened is None else opened.slot
+        slot = limits.slot(file.url(limits.avoided), file.name) if opened is None else opened.slot
         self._slot = slot
         async with slot:
             file.budget.exclude_queue_time(queued_at)

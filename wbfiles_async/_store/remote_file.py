@@ -13,7 +13,8 @@ from wbfiles_async._md5 import parse_md5
 from wbfiles_async._models import FileAttributes
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
-from wbfiles_async._store.limits import OriginLimits, RequestSlot
+from wbfiles_async._store.origin_limits import OriginLimits
+from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._urls import SecretUrl, is_fetchable, is_signed, origin, without_secrets
 from wbfiles_async.errors import UnsupportedReferenceError
 

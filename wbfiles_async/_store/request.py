@@ -18,10 +18,11 @@ from wbfiles_async._http.extensions import answer_seconds_of
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._store.limits import Hop, RequestSlot, StoreLimits
+from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
 from wbfiles_async._store.ranges import range_header
 from wbfiles_async._store.remote_file import RemoteFile, takes_credentials
+from wbfiles_async._store.request_slot import Hop, RequestSlot
 from wbfiles_async._store.response import Rejection, classify_error, rejection_failure
 from wbfiles_async._store.store_errors import page_instead
 from wbfiles_async._urls import SecretUrl, host_of, is_fetchable, origin, resolve_location, without_secrets

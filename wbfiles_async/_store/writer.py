@@ -26,9 +26,10 @@ from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._store.limits import Hop, OriginLimits, RequestSlot
+from wbfiles_async._store.origin_limits import OriginLimits
 from wbfiles_async._store.remote_file import takes_credentials
 from wbfiles_async._store.request import MAX_REDIRECTS, Requester, next_hop, read_beginning
+from wbfiles_async._store.request_slot import Hop, RequestSlot
 from wbfiles_async._store.response import Rejection, classify_error
 from wbfiles_async._store.store_errors import page_instead
 from wbfiles_async._urls import host_of, is_fetchable, origin, without_secrets
@@ -168,7 +169,7 @@ class _Writing:
         url = self._first_url()
         self._round = target.budget.round
         try:
-            async with self._writer.requester.limits.of(url).slot(target.name) as slot:
+            async with self._writer.requester.limits.slot(url, target.name) as slot:
                 target.budget.exclude_queue_time(queued_at)
                 async with self._content.open() as opened:
                     await self._send(url, opened, slot)
