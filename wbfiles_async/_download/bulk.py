@@ -136,16 +136,21 @@ class BulkDownload:
 
     async def _work(self, files: WorkQueue) -> None:
         while (item := await files.next()) is not None:
-            batch = SmallFileBatch(queue=files, prepare=self._follow_up, on_landed=self._landed)
-            try:
-                await self._finish(item, files, batch=batch)
-                await batch.finish()
-                for small in batch.left_over:
-                    await self._finish(small.item, files, file=small.file, spoiled=small.error)
-            finally:
-                await batch.drop()
-            await self._write_down()
+            await self._download(item, files)
             files.done()
+            del item  # while this waits, possibly for long: an item keeps its page of the listing in memory
+
+    async def _download(self, item: PlannedFile, files: WorkQueue) -> None:
+        """Download a file, and those that follow it over its connection."""
+        batch = SmallFileBatch(queue=files, prepare=self._follow_up, on_landed=self._landed)
+        try:
+            await self._finish(item, files, batch=batch)
+            await batch.finish()
+            for small in batch.left_over:
+                await self._finish(small.item, files, file=small.file, spoiled=small.error)
+        finally:
+            await batch.drop()
+        await self._write_down()
 
     def _follow_up(self, item: PlannedFile, origin: str) -> PlannedSmallFile | None:
         """Return a file as a follow-up, if it needs no further checks. Called in worker threads."""
