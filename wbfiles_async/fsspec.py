@@ -7,7 +7,7 @@
     with fsspec.open("wandb://my-team/my-project/1a2b3c4d/table.parquet") as file:
         ...
 
-fsspec finds it by itself, as ``wandb://`` and ``wbfiles://``, and so does ``upath.UPath``.
+fsspec and ``upath.UPath`` find it by its protocols, ``wandb://`` and ``wbfiles://``, without an import.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
         "wbfiles_async.fsspec needs the package fsspec: pip install 'wbfiles-async[fsspec]'", name="fsspec"
     ) from None
 
-WandbFileSystem.__module__ = __name__  # where pickles and JSON look for it
+WandbFileSystem.__module__ = __name__  # pickles and JSON refer to it by this name
 
 if TYPE_CHECKING:
     from wbfiles_async._fsspec.upath import WandbPath
@@ -32,7 +32,7 @@ __all__ = ["WandbFileSystem", "WandbPath"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "WandbPath":  # loaded by universal_pathlib, which it needs
+    if name == "WandbPath":  # requires universal_pathlib, which loads it
         from wbfiles_async._fsspec.upath import WandbPath
 
         return WandbPath

@@ -1,4 +1,4 @@
-"""Explains attributes that W&B's own client has and this package lacks. Performs no I/O."""
+"""Explains attributes of W&B's own client that this package does not have. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ MODULE: Final = _names(
 
 
 def raise_missing(owner: str, name: str, known: frozenset[str], instead: str) -> None:
-    """Raise an error that says where to find an attribute of W&B's client; return if it has no such attribute.
+    """Raise an error that says what to use instead of an attribute of W&B's client; return if that has none either.
 
     Args:
-        owner: The object that lacks the attribute.
+        owner: Name of the object without the attribute.
         name: The attribute.
-        known: What W&B's client has.
+        known: Names of the attributes of W&B's client.
         instead: What to use instead, such as ``wandb.Api()``.
 
     Raises:
@@ -58,12 +58,12 @@ def raise_missing(owner: str, name: str, known: frozenset[str], instead: str) ->
 
 
 class HandlesFilesOnly:
-    """Base class of objects that have fewer attributes than those of W&B's client."""
+    """Base class of objects that have fewer attributes than their counterparts in W&B's client."""
 
     __slots__ = ()
     _unsupported: ClassVar[frozenset[str]] = frozenset()
 
-    if not TYPE_CHECKING:  # type checkers see only the existing attributes
+    if not TYPE_CHECKING:  # type checkers report missing attributes themselves
 
         def __getattr__(self, name: str) -> NoReturn:
             kind = type(self)

@@ -1,4 +1,4 @@
-"""How the failures of files are told: to people, a few of each kind; to programs, as JSON."""
+"""Reports failed files: to people, a few of each kind; to programs, as JSON."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from wbfiles_async._text import counted, printable
 from wbfiles_async.errors import DestinationExistsError, WBFilesError
 
 FAILURES_SHOWN = 10
-"""Failures that are shown by name; ``--json`` writes all."""
+"""Maximum failed files shown by name; ``--json`` shows all."""
 
 
 def tell_failures(report: DownloadReport | UploadReport | DeletionReport, name_of: Callable[[FileResult], str]) -> None:
-    """Say which files failed and why.
+    """Write to stderr which files failed and why.
 
     Args:
-        report: What was done.
-        name_of: Returns the name that a file is shown by.
+        report: The result.
+        name_of: Returns the name to show for a file.
     """
     lines = [f"{report.failed:,} of {counted(report.files, 'file')} failed:"]
     causes: dict[str, list[FileResult]] = {}
@@ -42,7 +42,7 @@ def tell_failures(report: DownloadReport | UploadReport | DeletionReport, name_o
 
 
 def _cause(result: FileResult) -> str:
-    """Return why a file failed, without the file: the same for all that failed for it."""
+    """Return why a file failed, without its name: the same text for all files with the same cause."""
     error = result.error
     if error is None or isinstance(error, DestinationExistsError):
         return ""
@@ -51,12 +51,12 @@ def _cause(result: FileResult) -> str:
 
 
 def _is_kept(result: FileResult) -> bool:
-    """Return whether the next download resumes where this one failed."""
+    """Return whether received bytes were kept, so that the next download resumes there."""
     return any(note.startswith(KEPT) for note in getattr(result.error, "__notes__", ()))
 
 
 def _of_each_kind(failures: Sequence[FileResult]) -> list[FileResult]:
-    """Put the first failure of each kind first, then the second of each, so that many of one hide no other."""
+    """Return the first failure of each kind, then the second of each, and so on, so that no kind hides another."""
     seen: Counter[type] = Counter()
     ranked: list[tuple[int, FileResult]] = []
     for failure in failures:
@@ -68,12 +68,12 @@ def _of_each_kind(failures: Sequence[FileResult]) -> list[FileResult]:
 
 def _reason(result: FileResult, name_of: Callable[[FileResult], str]) -> str:
     error = result.error
-    if isinstance(error, DestinationExistsError):  # its message speaks of arguments that no command has
+    if isinstance(error, DestinationExistsError):  # its message names arguments that commands do not have
         return printable(f"{error.path} already exists.")
     name, reason = printable(name_of(result)), "" if error is None else printable(explain(error))
     return reason if name in reason else f"{name}: {reason.removeprefix(f'{printable(result.name)}: ')}"
 
 
 def described(error: WBFilesError | None) -> dict[str, str] | None:
-    """Return an error as JSON shows it."""
+    """Return an error in the form of the JSON output."""
     return None if error is None else {"type": type(error).__name__, "message": explain(error)}

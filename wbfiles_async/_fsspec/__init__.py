@@ -1,1 +1,1 @@
-"""The file system for fsspec: paths and listings (pure), clients of each event loop, and the methods of fsspec."""
+"""The file system for fsspec: paths and listings (pure), one client per event loop, and fsspec's methods."""

@@ -1,4 +1,4 @@
-"""The clients of a file system: one per event loop, made at first use."""
+"""The clients of a file system: one per event loop, created at first use."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Link:
 
 
 class Clients:
-    """Makes and keeps the clients.
+    """Creates and caches the clients.
 
     Args:
-        make: Makes a client.
+        make: Creates a client.
     """
 
     def __init__(self, make: Callable[[], AsyncApi]) -> None:
@@ -48,7 +48,7 @@ class Clients:
         self._links: dict[asyncio.AbstractEventLoop, Link] = {}
 
     def current(self) -> Link:
-        """Return those of the running event loop."""
+        """Return the client and lookups of the running event loop."""
         if self._process != os.getpid():
             _inherited.append(self._links)
             self._process, self._links = os.getpid(), {}
@@ -62,23 +62,23 @@ class Clients:
         return link
 
     async def aclose(self) -> None:
-        """Close the client of the running event loop; the next use makes another."""
+        """Close the client of the running event loop; the next use creates another."""
         link = self._links.pop(asyncio.get_running_loop(), None) if self._process == os.getpid() else None
         if link is not None:
             await link.api.aclose()
 
     def close(self) -> None:
-        """Close the clients of all loops that still run, from outside of them."""
+        """Close the clients of all loops that still run, from any thread."""
         if self._process != os.getpid():
             return
         while self._links:
             loop, link = self._links.popitem()
-            if loop.is_running():  # else it has ended, and with it the connections
+            if loop.is_running():  # otherwise it has ended, and with it the connections
                 _close(loop, link.api)
 
 
 def _close(loop: asyncio.AbstractEventLoop, api: AsyncApi) -> None:
-    """Close a client from outside its event loop and wait; inside, as for the collector, only start closing."""
+    """Close a client and wait for that; inside its event loop, where the garbage collector may run, only start it."""
     closing = api.aclose()
     try:
         done = asyncio.run_coroutine_threadsafe(closing, loop)

@@ -1,4 +1,4 @@
-"""Plans what ``get`` copies where, and reports to fsspec's callbacks."""
+"""Plans which files ``get`` and ``put`` copy where, and reports progress to fsspec's callbacks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Copy:
 
 @attrs.frozen
 class Copies:
-    """Files of one run whose names go on below a local folder as they are in a folder of the run.
+    """Files of one run with the same names below a local folder as below a folder of the run.
 
     Attributes:
         run: The run.
-        within: The beginning of their names that is left out, with its slash; empty where none is.
+        within: The folder of the run, with its last slash, which local names leave out; empty for the run itself.
         root: The local folder.
         files: The files.
     """
@@ -48,7 +48,7 @@ class Copies:
 
 
 def plan_copies(copies: Iterable[Copy]) -> tuple[list[Copies], list[Copy]]:
-    """Group files that one bulk download can bring, and return those that are to have another name beside."""
+    """Return groups of files for one bulk download each, and the files that get another name."""
     groups: dict[tuple[RunPath, str, str], Copies] = {}
     renamed = []
     for copy in copies:
@@ -68,11 +68,11 @@ def plan_copies(copies: Iterable[Copy]) -> tuple[list[Copies], list[Copy]]:
 async def collect_copies(
     fs: AsyncFileSystem, source: str | list[str], target: str | list[str], *, put: bool = False, **options: object
 ) -> list[tuple[str, str]]:
-    """Return which path goes where, by fsspec's own rules for ``get``, and create the local folders; or for ``put``."""
+    """Return pairs of source and target by fsspec's rules for ``get`` or ``put``; for ``get``, create local folders."""
     collected: list[tuple[str, str]] = []
 
     class _Collector:
-        """The file system, but that it copies nothing."""
+        """Records copies instead of making them; otherwise the file system itself."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(fs, name)
@@ -89,10 +89,10 @@ async def collect_copies(
 
 @attrs.define
 class Progress:
-    """Reports the bytes of each file to a callback of its own.
+    """Reports the bytes of each file to its own callback.
 
     Args:
-        callbacks: By the labels and names that are reported.
+        callbacks: The callbacks, by the labels and names of files in reports.
     """
 
     _callbacks: dict[str, Callback]
@@ -101,11 +101,11 @@ class Progress:
         return self._callbacks.get(name, DEFAULT_CALLBACK)
 
     def started(self, name: str, total: int | None) -> None:
-        """Report the length."""
+        """Report the length in bytes."""
         self._of(name).set_size(total)
 
     def advanced(self, name: str, count: int) -> None:
-        """Report bytes."""
+        """Report a number of new bytes."""
         self._of(name).relative_update(count)
 
     def finished(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The errors that fsspec expects, made of what happened. Performs no I/O."""
+"""The errors that fsspec expects. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["is_a_folder", "missing_as", "not_found", "raise_failure", "unsupport
 
 @contextmanager
 def missing_as(path: str) -> Iterator[None]:
-    """Raise what fsspec expects where a run, a project or an entity does not exist."""
+    """Raise ``FileNotFoundError`` if a run, a project or an entity does not exist."""
     try:
         yield
     except RunNotFoundError as error:
@@ -23,7 +23,7 @@ def missing_as(path: str) -> Iterator[None]:
 
 
 def not_found(path: str) -> FileNotFoundError:
-    """Return the error for a path where nothing is."""
+    """Return the error for a path that does not exist."""
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
@@ -33,14 +33,14 @@ def is_a_folder(path: str) -> IsADirectoryError:
 
 
 def unsupported_mode(mode: str) -> NotImplementedError:
-    """Return the error for a way to open files that runs do not have."""
+    """Return the error for a mode in which files of runs cannot be opened."""
     return NotImplementedError(
         f"files of runs are opened to be read (mode 'rb') or written whole ('wb', 'xb'), not with mode {mode!r}"
     )
 
 
 def raise_failure(report: DownloadReport | UploadReport) -> None:
-    """Raise what ended the transfer of many files, or the first failure of one of them."""
+    """Raise the error that stopped a transfer, or else the first failure of a file."""
     if report.stopped is not None:
         raise report.stopped
     if report.failures and (error := report.failures[0].error) is not None:

@@ -1,7 +1,7 @@
 """Open files of the file system: over ranges of one object, or as one stream of bytes."""
 
 # pyright: reportIncompatibleMethodOverride=false, reportArgumentType=false
-# fsspec states no types, and what is inferred of its defaults is too narrow.
+# fsspec has no type annotations, and the types inferred from its defaults are too narrow.
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Opener(Protocol):
 
 
 class GrowingCache(BaseCache):
-    """Reads ahead like ``File.open``: more and more during sequential reads, otherwise one block."""
+    """Reads ahead like ``File.open``: increasing amounts during sequential reads, otherwise one block."""
 
     name: ClassVar[str] = "wandb"
 
@@ -70,7 +70,7 @@ register_cache(GrowingCache, clobber=True)
 
 
 class WandbFile(AbstractBufferedFile):
-    """A file open for reading. All bytes are of one object; if it is replaced, reading raises an error."""
+    """A file open for reading. All bytes are from one object; if the file is replaced, reading raises an error."""
 
     DEFAULT_BLOCK_SIZE = BLOCK_SIZE
 
@@ -110,7 +110,7 @@ class WandbFile(AbstractBufferedFile):
 
 
 def _open_again(fs: Opener, path: str, block_size: int, cache_type: str, position: int, md5: bytes | None) -> WandbFile:
-    """Open a file that was pickled, if it is still the same."""
+    """Open an unpickled file; raise an error if it was replaced since."""
     file: WandbFile = fs._open(path, block_size=block_size, cache_type=cache_type)
     if file._access.md5 != md5:
         raise ObjectChangedError(
@@ -122,7 +122,7 @@ def _open_again(fs: Opener, path: str, block_size: int, cache_type: str, positio
 
 
 class WandbStream(io.RawIOBase):
-    """A file as one stream of bytes, each once and in order, with the md5 compared at the end: ``block_size=0``."""
+    """A file as one stream of bytes in order, whose md5 is compared at the end, for ``block_size=0``."""
 
     mode = "rb"
 
@@ -138,7 +138,7 @@ class WandbStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read some of the next bytes; none at the end."""
+        """Read some of the next bytes, and return their number; 0 only at the end."""
         view = memoryview(buffer).cast("B")
         while not self._rest:
             piece = wait_for(self.fs.loop, _next, self._pieces)

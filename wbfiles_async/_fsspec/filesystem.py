@@ -1,7 +1,7 @@
 """`WandbFileSystem`: the methods of fsspec over one `AsyncApi` for each event loop."""
 
 # pyright: reportIncompatibleMethodOverride=false
-# fsspec states no types, and what is inferred of methods that only raise is not what they are for.
+# fsspec has no type annotations, and the types inferred from methods that only raise do not fit.
 
 from __future__ import annotations
 
@@ -47,29 +47,30 @@ __all__ = ["WandbFileSystem"]
 
 
 class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
-    """The files of runs, as ``ENTITY/PROJECT/RUN/name``; with fsspec's protocol ``wandb://``, or ``wbfiles://``.
+    """The files of runs, as ``ENTITY/PROJECT/RUN/name``; with the protocol ``wandb://`` or ``wbfiles://``.
 
     Folders are entities, projects, runs (by id), and the folders in names of files. Only files of runs can be written
-    and deleted, not runs and projects.
+    and deleted, not runs or projects.
 
-    Each process looks up its credentials as ``AsyncApi`` does, in the environment and netrc. An ``api_key`` argument
-    stays in the process and its forks: pickles, JSON and the graphs of dask do not contain it. Works after a fork, and
-    in several event loops.
+    Each process looks up its credentials like ``AsyncApi``, in the environment and netrc. An ``api_key`` argument stays
+    in the process and its forks: pickles, JSON and graphs of dask do not contain it. Works after a fork, and in several
+    event loops.
 
     Listings are cached for 30 seconds, those of finished runs for ten minutes; a file that is not in the cache is
     looked up on the server. See ``listings_expiry_time``, ``use_listings_cache``, ``refresh=True``,
     ``invalidate_cache``.
 
     Args:
-        base_url: URL of the API. Defaults to ``WANDB_BASE_URL``, else W&B's cloud.
+        base_url: URL of the API. Defaults to ``WANDB_BASE_URL`` if set, otherwise to W&B's cloud.
         api_key: W&B's API key. Defaults to the credentials of the environment.
         timeout: Seconds to wait for a response of the API.
-        options: How transfers behave: ``TransferOptions``, or a mapping of some of them.
-        read_only: Whether every change raises ``PermissionError``.
-        use_listings_cache: Whether listings are cached.
-        listings_expiry_time: Seconds that they are cached, instead of the times above.
-        asynchronous: Whether the methods are awaited, in the caller's event loop; close it with ``await fs.aclose()``.
-        loop: The event loop of the blocking methods; by default fsspec's own.
+        options: Options of transfers: ``TransferOptions``, or a mapping with some of its attributes.
+        read_only: Whether writing and deleting raise ``PermissionError``. Defaults to false.
+        use_listings_cache: Whether listings are cached. Defaults to true.
+        listings_expiry_time: Lifetime of cached listings in seconds, instead of the times above.
+        asynchronous: Whether methods are awaited, in the caller's event loop; close with ``await fs.aclose()``.
+            Defaults to false.
+        loop: The event loop of the blocking methods. Defaults to fsspec's own.
         batch_size: See ``fsspec.asyn.AsyncFileSystem``.
 
     Raises:
@@ -120,18 +121,18 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
 
     @property
     def _fs_token(self) -> str:
-        """What identifies the instance: what it was made with, in whichever process."""
+        """Identifies the instance by its arguments, equally in all processes."""
         token: str = tokenize(type(self).__name__, self.storage_options)
         return token
 
     @property
     def fsid(self) -> str:
-        """What identifies the server."""
+        """Identifies the server."""
         return f"wandb_{host_of(self.base_url or '')}"
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop of the blocking methods; in a forked child another one."""
+        """The event loop of the blocking methods; a forked child has another one."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._loop = None if self.asynchronous else get_loop()
@@ -143,23 +144,23 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         return stripped if isinstance(stripped, list) else stripped.lstrip("/")
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop. Later use makes others."""
+        """Close the connections of the running event loop. Later use opens others."""
         await self._clients.aclose()
 
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget what was listed.
+        """Clear the cache of listings.
 
         Args:
-            path: A path of the run whose listings are forgotten; ``None`` (default) for those of all runs.
+            path: A path in the run whose listings are removed; ``None`` (default) for all listings.
         """
         place = place_of(self._strip_protocol(path or ""))
         self._listings.forget(place.run if place.depth >= RUN else None)
         super().invalidate_cache(path)
 
-    # Looking.
+    # Looking up and listing.
 
     async def _info(self, path: str, *, refresh: bool = False, **_: object) -> Info:
-        """Return what is known of a path: by its name, not by a listing of what is beside it."""
+        """Return the details of a path, looked up by its name, without listing its folder."""
         return await self._remote.info(self._strip_protocol(path), refresh=refresh)
 
     async def _isdir(self, path: str) -> bool:
@@ -172,7 +173,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
             return False
 
     async def _ls(self, path: str, detail: bool = True, *, refresh: bool = False, **_: object) -> list[Any]:
-        """List a folder: an entity's projects, a project's runs, or what is in a folder of a run."""
+        """List a folder: an entity's projects, a project's runs, or the contents of a folder of a run."""
         infos = await self._remote.ls(self._strip_protocol(path), refresh=refresh)
         return infos if detail else sorted(str(info["name"]) for info in infos)
 
@@ -188,7 +189,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         pushed: Pushed | None = None,
         **_: object,
     ) -> Any:
-        """Find all files below a path by one walk, however many folders they lie in; see ``walking.find``."""
+        """Find all files below a path in one listing, regardless of the number of folders; see ``walking.find``."""
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         found = await find(
@@ -205,15 +206,15 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     async def _walk(
         self, path: str, maxdepth: int | None = None, topdown: bool = True, on_error: Any = "omit", **options: Any
     ) -> AsyncIterator[Any]:
-        """Walk as fsspec does; below a run or a project over one listing."""
+        """Walk like fsspec; without ``maxdepth``, a run or a project is listed only once."""
         place = place_of(self._strip_protocol(path))
         if maxdepth is None and place.depth >= PROJECT:
-            await self._find(path)  # what it lists is remembered
+            await self._find(path)  # fills the cache
         async for each in super()._walk(path, maxdepth, topdown, on_error, **options):
             yield each
 
     async def _glob(self, path: str, maxdepth: int | None = None, **options: Any) -> Any:
-        """Find what matches a pattern; the server compares what it can."""
+        """Find paths that match a pattern; the server evaluates as much of it as it can."""
         stripped = self._strip_protocol(path)
         if has_magic(stripped):
             options["pushed"] = pushed(stripped)
@@ -222,20 +223,20 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     async def _du(
         self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **options: Any
     ) -> Any:
-        """Sum up lengths, of all files below a path that state one."""
+        """Sum up the sizes of all files below a path; unknown sizes count as 0."""
         found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **options)
         sizes = {name: info["size"] or 0 for name, info in found.items()}
         return sum(sizes.values()) if total else sizes
 
     def modified(self, path: str) -> datetime:
-        """Return when a file was changed last.
+        """Return the time of a file's last change.
 
         Args:
             path: The file.
 
         Raises:
             FileNotFoundError: There is no such file.
-            NotImplementedError: The server states no time.
+            NotImplementedError: The server does not state the time.
         """
         moment = self.info(path).get("mtime")
         if not isinstance(moment, datetime):
@@ -243,11 +244,11 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         return moment
 
     def sign(self, path: str, expiration: int = 100, **_: object) -> str:
-        """Return a URL that reads the file without credentials, for as long as the server lets it: a secret.
+        """Return a URL to read the file without credentials, which the server lets expire. Keep it secret.
 
         Args:
             path: The file.
-            expiration: Has no effect: the server decides.
+            expiration: Has no effect: the server determines it.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -258,7 +259,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     # Reading.
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: object) -> bytes:
-        """Read a file, or a part of it: bytes ``[start, end)``, from the end if negative."""
+        """Read a file, or its bytes ``[start, end)``; negative offsets count from the end."""
         return await cat_file(self._remote, self._strip_protocol(path), start, end)
 
     async def _cat_ranges(
@@ -271,7 +272,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         on_error: str = "return",
         **_: object,
     ) -> list[Any]:
-        """Read ranges of files; ``max_gap`` has no effect: what one request costs decides."""
+        """Read ranges of files; ``max_gap`` has no effect, since the client decides which ranges share a request."""
         if not isinstance(paths, list):
             raise TypeError("paths is a list")
         named = [self._strip_protocol(path) for path in paths]
@@ -287,7 +288,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         cache_type: str = GrowingCache.name,
         **_: object,
     ) -> Any:
-        """Open a file, for reading or for writing the whole of it."""
+        """Open a file for reading, or for writing as a whole."""
         path = self._strip_protocol(path)
         self._check_sync()
         if mode in WRITING:
@@ -304,49 +305,49 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         compression: str | None = None,
         **options: Any,
     ) -> Any:
-        """Open a file, as ``fsspec.AbstractFileSystem.open`` does; what is written is uploaded when it is closed.
+        """Open a file, like ``fsspec.AbstractFileSystem.open``; written bytes are uploaded when it is closed.
 
         Args:
             path: The file.
-            mode: ``rb`` or ``r`` to read; ``wb``, ``w``, ``xb`` or ``x`` to write the whole of it. ``x`` refuses to
-                replace a file.
-            block_size: Bytes to request at least. 0 opens a stream, whose md5 is compared at its end.
-            cache_options: Of fsspec's cache.
+            mode: ``rb`` or ``r`` to read; ``wb``, ``w``, ``xb`` or ``x`` to write the whole file. ``x`` does not
+                replace an existing file.
+            block_size: Minimum bytes per request. 0 opens a stream, whose md5 is compared at the end.
+            cache_options: Options of fsspec's cache.
             compression: ``gzip`` and others, as for ``fsspec.open``.
-            options: ``encoding``, ``errors`` and ``newline`` of text; ``cache_type``, another cache of fsspec.
+            options: ``encoding``, ``errors`` and ``newline`` for text; ``cache_type`` for another cache of fsspec.
 
         Returns:
             The open file, seekable unless it is a stream.
 
         Raises:
-            FileNotFoundError: There is no such file to read.
-            FileExistsError: There is one, and the mode is ``x``.
-            PermissionError: It is to be written, and the file system is ``read_only``.
-            ValueError: The mode is another one.
+            FileNotFoundError: The file to read does not exist.
+            FileExistsError: The file exists, and the mode is ``x`` or ``xb``.
+            PermissionError: The mode is one for writing, and the file system is ``read_only``.
+            NotImplementedError: The mode is another one.
         """
         if compression is None or "b" not in mode or "r" in mode:
             return super().open(path, mode, block_size, cache_options, compression, **options)
         start = compr[get_compression(path, compression)]
         file: Any = super().open(path, mode, block_size, cache_options, **options)
-        file.compress(start)  # not as fsspec does: whoever closes its compressor leaves the file below open
+        file.compress(start)  # unlike fsspec, whose compressor does not close the file below
         return file
 
     async def open_async(self, path: str, mode: str = "rb", **options: Any) -> Any:
-        """Open a file whose methods are awaited.
+        """Open a file with async methods.
 
         Args:
             path: The file.
-            mode: ``rb``, or ``wb`` or ``xb`` to write the whole of it, which is uploaded when it is closed.
-            options: ``block_size``; bytes to request at least.
+            mode: ``rb`` to read; ``wb`` or ``xb`` to write the whole file, which is uploaded when it is closed.
+            options: ``block_size``, the minimum bytes per request.
 
         Returns:
-            The open file, seekable where it is read: an async context manager.
+            The open file, an async context manager; seekable if it is read.
 
         Raises:
-            FileNotFoundError: There is no such file to read.
-            FileExistsError: There is one, and the mode is ``xb``.
-            PermissionError: It is to be written, and the file system is ``read_only``.
-            ValueError: The mode is another one.
+            FileNotFoundError: The file to read does not exist.
+            FileExistsError: The file exists, and the mode is ``xb``.
+            PermissionError: The mode is one for writing, and the file system is ``read_only``.
+            NotImplementedError: The mode is another one.
         """
         path = self._strip_protocol(path)
         if mode in WRITING:
@@ -356,7 +357,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     async def _get_file(
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **_: object
     ) -> None:
-        """Copy one file to a local path, whole and checked, or into an open file."""
+        """Copy one file to a local path, complete and verified, or into an open file."""
         target = lpath if outfile is None else outfile
         await get_file(self._remote, self._strip_protocol(rpath), target, callback)
 
@@ -369,7 +370,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         maxdepth: int | None = None,
         **options: Any,
     ) -> None:
-        """Copy many files to local paths, by fsspec's rules of what goes where, concurrently and each checked."""
+        """Copy many files concurrently to local paths, by fsspec's rules for targets; each is verified."""
         pairs = await collect_copies(self, rpath, lpath, recursive=recursive, maxdepth=maxdepth)
         await get_many(self._remote, pairs, callback)
 
@@ -378,7 +379,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     async def _pipe(
         self, path: str | Mapping[str, Any], value: Any = None, batch_size: int | None = None, **options: Any
     ) -> None:
-        """Write files from bytes, those of one run together; ``batch_size`` has no effect: the client limits itself."""
+        """Write files from bytes, those of one run together; ``batch_size`` has no effect: the client has limits."""
         if isinstance(path, str):
             await self._pipe_file(path, value, **options)
             return
@@ -389,7 +390,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
             await pipe_many(self._remote, contents, existing=checked[0])
 
     async def _pipe_file(self, path: str, value: Any, mode: str = "overwrite", **_: object) -> None:
-        """Write a file from bytes. With the mode ``create`` one that exists is an error."""
+        """Write a file from bytes. With the mode ``create``, an existing file is an error."""
         path = self._strip_protocol(path)
         existing = self._check_target(path, "xb" if mode == "create" else "wb")
         await send(self._remote, path, value if isinstance(value, bytes) else bytes(value), existing=existing)
@@ -397,7 +398,7 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
     async def _put_file(
         self, lpath: Any, rpath: str, mode: str = "overwrite", callback: Callback = DEFAULT_CALLBACK, **_: object
     ) -> None:
-        """Upload a local file. With the mode ``create`` one that exists is an error. A folder is nothing by itself."""
+        """Upload a local file; folders are ignored. With the mode ``create``, an existing file is an error."""
         rpath = self._strip_protocol(rpath)
         if Path(lpath).is_dir():
             return
@@ -416,9 +417,9 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         maxdepth: int | None = None,
         **options: Any,
     ) -> None:
-        """Upload many local files, by fsspec's rules of what goes where; those that are there already are not sent."""
+        """Upload many local files, by fsspec's rules for targets; files that the run already has are not sent."""
         if options:
-            put: Any = super()._put  # which uploads one file after the other, each with these options
+            put: Any = super()._put  # uploads one file after the other with these options
             await put(lpath, rpath, recursive, callback, batch_size, maxdepth, **options)
             return
         collected = await collect_copies(self, lpath, rpath, put=True, recursive=recursive, maxdepth=maxdepth)
@@ -428,13 +429,13 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         await put_many(self._remote, pairs, callback)
 
     async def _cp_file(self, path1: str, path2: str, **_: object) -> None:
-        """Copy a file by way of this machine, since W&B has no other; a folder is nothing by itself."""
+        """Copy a file via this machine, since W&B cannot copy files; folders are ignored."""
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
         self._check_target(path2, "wb")
         await copy(self._remote, path1, path2)
 
     def _check_target(self, path: str, mode: str) -> Existing:
-        """Check that a file may be written, and return what is done with one that exists."""
+        """Check that a file may be written, and return what to do with an existing one."""
         self._check_writable(path)
         return check_target(path, mode)
 
@@ -452,10 +453,10 @@ class WandbFileSystem(AsyncFileSystem, metaclass=KeepsKeysOut):
         maxdepth: int | None = None,
         **_: object,
     ) -> None:
-        """Delete files; ``batch_size`` has no effect: W&B's server takes as many at a time as it does.
+        """Delete files; ``batch_size`` has no effect, since W&B's server has its own limit.
 
-        A path is the file of exactly this name, if there is one, and else may be a pattern. Runs and projects are never
-        deleted, nor emptied: a path that names one is refused. See ``removing.remove``.
+        A path is the exact name of a file if there is one, otherwise it may be a pattern. Runs and projects are never
+        deleted or emptied: a path that names one raises an error. See ``removing.remove``.
         """
         self._check_writable(path if isinstance(path, str) else None)
         named = [self._strip_protocol(each) for each in ([path] if isinstance(path, str) else path)]

@@ -15,10 +15,10 @@ class Found:
     """The results of ``find`` below a path.
 
     Attributes:
-        path: Where it looks.
-        maxdepth: Levels below that.
-        withdirs: Whether folders are wanted.
-        prefix: What everything begins with, below the path.
+        path: The path.
+        maxdepth: Maximum levels below the path; ``None`` for all.
+        withdirs: Whether folders are included.
+        prefix: The beginning of all results, relative to the path.
         infos: The details, by path.
     """
 
@@ -29,11 +29,11 @@ class Found:
     infos: dict[str, Info] = attrs.field(factory=dict, init=False)
 
     def needs_files(self, depth: int) -> bool:
-        """Return whether files are near enough to be found from a place of this depth on."""
+        """Return whether the maximum depth includes files."""
         return self.maxdepth is None or len(parts_of(self.path)) + self.maxdepth >= FILE
 
     def add(self, run: RunPath, file: FileAttributes) -> None:
-        """Add a file, and the folders that lead to it."""
+        """Add a file, and the folders above it."""
         path = f"{run}/{file.name}"
         below = path[len(prefix_of(self.path)) :]
         if not below.startswith(self.prefix):
@@ -48,7 +48,7 @@ class Found:
                     self.infos[folder] = folder_info(folder)
 
     def add_run(self, run: RunPath) -> None:
-        """Add a run, if it is below the path; one may have no files."""
+        """Add a run, if it is below the path; it may have no files."""
         if len(parts_of(self.path)) < RUN:
             self.add_folder(folder_info(str(run)))
 
@@ -60,10 +60,10 @@ class Found:
 
 
 def parts_of(path: str) -> list[str]:
-    """Return the names that a path consists of."""
+    """Return the parts of a path."""
     return path.split("/") if path else []
 
 
 def prefix_of(folder: str) -> str:
-    """Return what the paths in a folder begin with."""
+    """Return the common beginning of paths in a folder."""
     return folder and f"{folder}/"

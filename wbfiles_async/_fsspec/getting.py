@@ -21,17 +21,17 @@ from wbfiles_async._tasks import open_task_group
 __all__ = ["get_file", "get_many"]
 
 FETCHES: Final = 64
-"""Files that are copied to names of their own at a time; the client limits the requests further."""
+"""Maximum files copied concurrently under another name; the client limits the requests further."""
 
 
 async def get_file(remote: Remote, path: str, target: Any, callback: Callback) -> None:
-    """Copy one file to a local path, whole and checked, or into an open file.
+    """Copy one file to a local path, complete and verified, or into an open file.
 
     Args:
-        remote: What is on the server.
-        path: The file; a folder is created.
-        target: The local path, or what is written to.
-        callback: Told of the bytes.
+        remote: The server.
+        path: The file; for a folder, the local folder is created.
+        target: The local path, or the open file.
+        callback: Receives the number of bytes.
     """
     is_open = hasattr(target, "write")
     if not is_open and await remote.is_folder(path):
@@ -51,12 +51,12 @@ async def get_file(remote: Remote, path: str, target: Any, callback: Callback) -
 
 
 async def get_many(remote: Remote, pairs: Sequence[tuple[str, str]], callback: Callback) -> None:
-    """Copy many files to local paths, concurrently and each checked.
+    """Copy many files concurrently to local paths; each is verified.
 
     Args:
-        remote: What is on the server.
-        pairs: Each path, and the local path that it goes to; folders are created.
-        callback: Told of the files, and its branches of their bytes.
+        remote: The server.
+        pairs: Paths and their local paths; for folders, the local folders are created.
+        callback: Receives the number of files; its branches receive the bytes of each file.
     """
     copies = [copy for copy in await asyncio.gather(*(_copy_of(remote, *pair) for pair in pairs)) if copy is not None]
     callback.set_size(len(copies))
@@ -82,7 +82,7 @@ async def get_many(remote: Remote, pairs: Sequence[tuple[str, str]], callback: C
 
 
 async def _copy_of(remote: Remote, path: str, target: str) -> Copy | None:
-    """Return what is to be copied of a path; a folder is created at once."""
+    """Return the copy of a file; for a folder, create the local folder and return ``None``."""
     place = place_at(path)
     file = await remote.find_file(place)
     if file is not None:

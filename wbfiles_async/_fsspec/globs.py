@@ -34,7 +34,7 @@ def has_magic(path: str) -> bool:
 
 
 def pushed(path: str) -> Pushed | None:
-    """Return the server's part of a pattern for full paths; ``None`` if it has no run or file."""
+    """Return the server's part of a pattern for full paths; ``None`` if the server can evaluate nothing."""
     parts = path.split("/", RUN)
     if len(parts) < RUN or any(map(_MAGIC.search, parts[: RUN - 1])):
         return None
@@ -48,9 +48,9 @@ def pushed(path: str) -> Pushed | None:
 def like_of(pattern: str) -> str | None:
     """Return an SQL LIKE pattern that includes all matches of a pattern, and everything below matching folders.
 
-    ``None`` if that would be all.
+    ``None`` if it would match everything.
     """
-    # In ** the slash beside it may be left out: a/**/b is a/b too.
+    # ** may match nothing, then without a slash of its own: a/**/b also matches a/b.
     vague = _VAGUE.sub("%", pattern.replace("**/", "**").replace("/**", "**")).replace("?", "_")
     like = re.sub("%+", "%", vague + "%")
     return None if like == "%" else like

@@ -20,18 +20,18 @@ __all__ = ["KeepsKeysOut"]
 class KeepsKeysOut(_Cached):
     """The metaclass of cached instances, whose tokens and pickles contain no key."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # that of a metaclass
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # of a metaclass
         options = {name: value for name, value in apply_config(cls, kwargs).items() if value is not None}
         if "api_key" in options:
             options["api_key"] = mark_of(str(options["api_key"]))
         if isinstance(given := options.get("options"), TransferOptions):
             options["options"] = _changed(given)
-        options["base_url"] = _base_url(options.get("base_url"))  # that of the environment goes along to workers
+        options["base_url"] = _base_url(options.get("base_url"))  # so that workers use this environment's
         return super().__call__(*args, **options)
 
 
 def _changed(options: TransferOptions) -> dict[str, object]:
-    """Return the non-default options, JSON compatible."""
+    """Return the options that differ from the defaults, as JSON values."""
     usual, given = attrs.asdict(TransferOptions()), attrs.asdict(options)
     return {name: value for name, value in given.items() if value != usual[name]}
 

@@ -12,7 +12,7 @@ __all__ = ["key_of", "mark_of"]
 _SALT: Final = os.urandom(16)
 """Random per process and its forks, so that nobody can guess the key of a mark."""
 
-_MARK: Final = re.compile(r"<key [0-9a-f]{32}>")  # no key looks so: they hold letters, digits, "-" and "_" only
+_MARK: Final = re.compile(r"<key [0-9a-f]{32}>")  # never a key: keys consist of letters, digits, "-" and "_"
 _keys: dict[str, str] = {}
 
 
@@ -26,5 +26,5 @@ def mark_of(key: str) -> str:
 
 
 def key_of(mark: str | None) -> str | None:
-    """Return the key of a mark; ``None`` in a process that does not know it, to look for another one."""
+    """Return the key of a mark; ``None`` if this process does not know it, and must look up credentials itself."""
     return None if mark is None else _keys.get(mark)

@@ -14,10 +14,10 @@ from wbfiles_async._models import FileAttributes, RunPath
 __all__ = ["Listings", "Tree"]
 
 SOON: Final = 30.0
-"""Lifetime of a listing that may change at any moment, in seconds: of a running run, of the runs of a project."""
+"""Lifetime in seconds of a listing that may change at any time: of a running run, or of a project's runs."""
 
 LATE: Final = 600.0
-"""Lifetime of a finished run's listing in seconds, whose files rarely change."""
+"""Lifetime in seconds of the listing of a finished run, whose files rarely change."""
 
 ENDED: Final = frozenset({"finished", "failed", "crashed", "killed"})
 """States in which a run logs no more files."""
@@ -39,7 +39,7 @@ class Tree:
 
     @property
     def folders(self) -> dict[str, dict[str, None]]:
-        """The names in each folder, which is named without a slash at its end; the run's own is empty."""
+        """The names in each folder. Folders have no slash at the end; the run's own name is empty."""
         if self._folders is None:
             self._folders = {"": {}}
             for name in self.files:
@@ -78,7 +78,7 @@ class Listings:
     _states: dict[RunPath, str] = attrs.field(factory=dict, init=False)
 
     def tree(self, run: RunPath, folder: str = "") -> Tree | None:
-        """Return a listing that has all files of a run below a folder; ``None`` if there is none."""
+        """Return a current listing that contains all files of a run below a folder; ``None`` if there is none."""
         entries = self._runs.get(run, {})
         while True:
             entry = entries.get(folder)
@@ -97,7 +97,7 @@ class Listings:
             return
         self._runs.setdefault(run, {})[folder] = _Entry(tree, self._now() + seconds)
         while self._count() > MOST_FILES and len(self._runs) > 1:
-            self._runs.pop(next(iter(self._runs)), None)  # the one that was listed first
+            self._runs.pop(next(iter(self._runs)), None)  # the oldest
 
     def folder(self, path: str) -> list[Info] | None:
         """Return the contents of an entity or a project; ``None`` if unknown."""
@@ -119,14 +119,14 @@ class Listings:
         return self._states.get(run) in ENDED
 
     def forget(self, run: RunPath | None = None) -> None:
-        """Forget the listings of a run and its parents, or everything."""
+        """Remove the listings of a run and all listings above runs; everything if ``run`` is ``None``."""
         self._folders.clear()
         if run is None:
             self._runs.clear()
             self._states.clear()
         else:
             self._runs.pop(run, None)
-            self._states.pop(run, None)  # it changes, whatever its state
+            self._states.pop(run, None)  # its files are changing, even if it has ended
 
     def _count(self) -> int:
         return sum(len(entry.tree.files) for entries in list(self._runs.values()) for entry in list(entries.values()))

@@ -13,7 +13,7 @@ from wbfiles_async._models import FileAttributes, RunPath
 __all__ = ["Lookups"]
 
 MOST_NAMES: Final = 100
-"""Maximum names in one request, as in a selection of names, never too long for a server."""
+"""Maximum names in one request, as for selections of names, so that no server refuses its length."""
 
 _Wanted = dict[str, list["asyncio.Future[FileAttributes | None]"]]
 
@@ -31,11 +31,11 @@ class Lookups:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def find(self, run: RunPath, name: str) -> FileAttributes | None:
-        """Return a file of a run; ``None`` if it has none of that name.
+        """Return a file of a run; ``None`` if the run has no file of that name.
 
         Raises:
             RunNotFoundError: The run or its project does not exist or is not visible.
-            ApiError: The server fails.
+            ApiError: The request failed.
         """
         loop = asyncio.get_running_loop()
         if not self._wanted:

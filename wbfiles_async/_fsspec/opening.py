@@ -1,4 +1,4 @@
-"""Opens files, to be read or to be written whole, with methods that block or are awaited."""
+"""Opens files for reading or for writing as a whole, with blocking or async methods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wbfiles_async._options import BLOCK_SIZE
 __all__ = ["WRITING", "open_awaited_reader", "open_awaited_writer", "open_reader", "open_writer"]
 
 WRITING = ("wb", "xb")
-"""Modes that write the whole of a file."""
+"""Modes for writing a whole file."""
 
 
 def open_reader(
@@ -37,7 +37,7 @@ def open_reader(
     cache_type: str,
     cache_options: Mapping[str, Any] | None,
 ) -> WandbFile | io.BufferedReader:
-    """Open a file to be read; as a stream, where ``block_size`` is 0."""
+    """Open a file for reading; as a stream if ``block_size`` is 0."""
     if mode != "rb":
         raise unsupported_mode(mode)
     if block_size == 0:
@@ -48,7 +48,7 @@ def open_reader(
 
 
 def open_writer(fs: Opener, remote: Remote, path: str, mode: str, existing: Existing, *, autocommit: bool) -> Writer:
-    """Open a file to be written."""
+    """Open a file for writing."""
     if existing == "error":
         wait_for(fs.loop, _check_missing, remote, path)
 
@@ -59,7 +59,7 @@ def open_writer(fs: Opener, remote: Remote, path: str, mode: str, existing: Exis
 
 
 async def open_awaited_reader(remote: Remote, path: str, mode: str, block_size: int | None) -> AsyncBinaryFile:
-    """Open a file to be read, with methods that are awaited."""
+    """Open a file with async methods for reading."""
     if mode != "rb":
         raise unsupported_mode(mode)
     access, _ = await open_access(remote, path)
@@ -67,14 +67,14 @@ async def open_awaited_reader(remote: Remote, path: str, mode: str, block_size: 
 
 
 async def open_awaited_writer(remote: Remote, path: str, existing: Existing) -> AsyncWriter:
-    """Open a file to be written, with methods that are awaited."""
+    """Open a file with async methods for writing."""
     if existing == "error":
         await _check_missing(remote, path)
     return AsyncWriter(path, partial(send, remote, path, existing=existing))
 
 
 async def _check_missing(remote: Remote, path: str) -> None:
-    """Raise an error where there is something, so that it is known before anything is written."""
+    """Raise an error if the path exists, before anything is written."""
     try:
         await remote.info(path, refresh=True)
     except FileNotFoundError:

@@ -56,17 +56,17 @@ class Place:
 
     @property
     def run(self) -> RunPath:
-        """The run."""
+        """The path of the run."""
         return RunPath(self.entity, self.project, self.run_id)
 
     @property
     def project_path(self) -> ProjectPath:
-        """The project."""
+        """The path of the project."""
         return ProjectPath(self.entity, self.project)
 
     @property
     def is_possible(self) -> bool:
-        """Whether the path is possible: no part above a run's files is empty."""
+        """Whether such a path can exist: no part above a run's files is empty."""
         return all((self.entity, self.project, self.run_id)[: self.depth])
 
 
@@ -77,7 +77,7 @@ def place_of(path: str) -> Place:
 
 
 def place_at(path: str) -> Place:
-    """Return what a path names, if there can be such a thing.
+    """Parse a path without its protocol, and check that it can exist.
 
     Raises:
         FileNotFoundError: A part of the path above a run's files is empty.
@@ -107,12 +107,12 @@ def folder_info(path: str, **known: object) -> Info:
 
 
 def run_info(path: str, name: str | None, state: str | None, created_at: str | None) -> Info:
-    """Return what fsspec is told of a run."""
+    """Return fsspec's details of a run."""
     return folder_info(path, display_name=name, state=state, created=when(created_at))
 
 
 def when(stamp: str | None) -> datetime | None:
-    """Return a time as the server writes it; where it names no zone it means UTC."""
+    """Parse a time of the server, in UTC unless it states a zone; ``None`` if it is missing or invalid."""
     try:
         moment = datetime.fromisoformat(stamp or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Uploads into runs, for the methods that write: bytes, local files, copies of what is on the server."""
+"""Uploads to runs: bytes, local files, and copies of files on the server."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from wbfiles_async._upload.plan import FoundFile, GivenBytes, name_refusal
 __all__ = ["check_target", "copy", "pipe_many", "put_many", "send"]
 
 RUNS_AT_ONCE: Final = 16
-"""Runs that bytes are sent to at a time: each waits for the API most of the time."""
+"""Maximum runs to upload bytes to concurrently: each upload mostly waits for the API."""
 
 
 def check_target(path: str, mode: str) -> Existing:
-    """Check that there can be a file of this path, and return what is done with one that exists.
+    """Check that a path can be that of a file, and return what to do with an existing one.
 
     Args:
         path: The path.
-        mode: ``xb`` refuses to replace one.
+        mode: The mode of opening; ``xb`` does not replace an existing file.
 
     Raises:
-        IsADirectoryError: It is the path of a run, or of what is above one.
-        UnsafePathError: Nobody could download a file of this name.
+        IsADirectoryError: It is the path of a run, project or entity.
+        UnsafePathError: A file of this name could not be downloaded.
     """
     if place_of(path).depth < FILE:
         raise IsADirectoryError(
@@ -58,7 +58,7 @@ async def send(
     existing: Existing,
     progress: Progress | None = None,
 ) -> None:
-    """Upload bytes or a local file, and check what the server lists then."""
+    """Upload bytes or a local file, and verify it on the server."""
     place = place_at(path)
     uploads = remote.gateway.uploads()
     try:
@@ -72,12 +72,12 @@ async def send(
 
 
 async def put_many(remote: Remote, pairs: Iterable[tuple[str, str]], callback: Callback) -> None:
-    """Upload many local files; those that are there already are not sent.
+    """Upload many local files; files that the run already has are not sent.
 
     Args:
-        remote: What is on the server.
-        pairs: Each local file, and the path that it goes to.
-        callback: Told of the files, and its branches of their bytes.
+        remote: The server.
+        pairs: Local files and their paths.
+        callback: Receives the number of files; its branches receive the bytes of each file.
     """
     found: dict[RunPath, list[FoundFile]] = {}
     children = {}
@@ -107,9 +107,9 @@ async def pipe_many(remote: Remote, contents: Mapping[str, bytes], *, existing: 
     """Upload bytes as files, those of one run together.
 
     Args:
-        remote: What is on the server.
-        contents: The bytes, by the paths that they go to.
-        existing: What to do with files that exist.
+        remote: The server.
+        contents: The bytes, by path.
+        existing: What to do with existing files.
     """
     of_run: dict[RunPath, list[GivenBytes]] = {}
     for path, data in contents.items():
@@ -132,7 +132,7 @@ async def pipe_many(remote: Remote, contents: Mapping[str, bytes], *, existing: 
 
 
 async def copy(remote: Remote, source: str, target: str) -> None:
-    """Copy a file by way of this machine, since W&B has no other; a folder is nothing by itself."""
+    """Copy a file via this machine, since W&B cannot copy files; folders are ignored."""
     if source == target or await remote.is_folder(source):
         return
     attributes = await remote.required(source, refresh=True)

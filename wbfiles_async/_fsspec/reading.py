@@ -1,4 +1,4 @@
-"""Reads files, and ranges of them."""
+"""Reads files and ranges of files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["cat_file", "cat_ranges", "open_access", "stream"]
 
 
 async def open_access(remote: Remote, path: str) -> tuple[RandomAccess, Info]:
-    """Open a file, as it is now, unless its run had ended when it was listed."""
+    """Open a file for random access. It is looked up again unless its run had ended when it was listed."""
     run = place_at(path).run
     attributes = await remote.required(path, refresh=not remote.listings.has_ended(run))
     access = remote.gateway.random_access(attributes, run)
@@ -26,7 +26,7 @@ async def open_access(remote: Remote, path: str) -> tuple[RandomAccess, Info]:
 
 
 async def cat_file(remote: Remote, path: str, start: int | None, end: int | None) -> bytes:
-    """Read a file, or a part of it: bytes ``[start, end)``, from the end if negative."""
+    """Read a file, or its bytes ``[start, end)``; negative offsets count from the end."""
     attributes = await remote.required(path)
     file = remote.file(place_of(path).run, attributes)
     if start is None and end is None:
@@ -46,17 +46,17 @@ async def cat_ranges(
     *,
     return_errors: bool,
 ) -> list[Any]:
-    """Read ranges of files: near ones of a file by one request, and all of a file's from one object.
+    """Read ranges of files. Near ranges of a file share a request, and all ranges of a file are from one object.
 
     Args:
-        remote: What is on the server.
+        remote: The server.
         paths: The files.
-        starts: First bytes.
-        ends: Ends, exclusive.
-        return_errors: Whether errors are among the results, else they are raised.
+        starts: The first bytes.
+        ends: The ends, exclusive.
+        return_errors: Whether to return errors among the results instead of raising them.
 
     Raises:
-        ValueError: There are not as many starts or ends as paths.
+        ValueError: The numbers of paths, starts and ends differ.
     """
     firsts, lasts = _each(starts, len(paths)), _each(ends, len(paths))
     if not len(firsts) == len(lasts) == len(paths):
@@ -90,14 +90,14 @@ async def cat_ranges(
 
 
 async def stream(remote: Remote, run: RunPath, attributes: FileAttributes) -> AsyncGenerator[bytes]:
-    """Iterate over the bytes of a file, with the client of the loop where that begins."""
+    """Iterate over the bytes of a file, with the client of the event loop in which the iteration starts."""
     async with aclosing(remote.file(run, attributes).stream()) as pieces:
         async for piece in pieces:
             yield piece
 
 
 def _limits(start: int | None, end: int | None, size: int | None) -> tuple[int, int | None]:
-    """Return bytes ``[start, end)``, which count from the end if negative, as offsets from the beginning."""
+    """Return ``[start, end)`` as offsets from the beginning; negative ones count from the end."""
 
     def absolute(offset: int) -> int:
         if offset >= 0:

@@ -1,4 +1,4 @@
-"""What is on the server, by path: looked up or listed, and remembered for a while."""
+"""The contents of the server by path: looked up or listed, and cached for a while."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ __all__ = ["Remote"]
 
 
 class Remote:
-    """What is on the server. Paths are without their protocol.
+    """The contents of the server. Paths have no protocol.
 
     Args:
-        clients: One for each event loop.
-        listings: What was listed.
+        clients: The clients, one per event loop.
+        listings: The cache of listings.
     """
 
     def __init__(self, clients: Clients, listings: Listings) -> None:
@@ -53,16 +53,16 @@ class Remote:
 
     @property
     def gateway(self) -> Gateway:
-        """What that client can do."""
+        """The operations of that client."""
         return self.client._gateway
 
     @property
     def api(self) -> WandbApi:
-        """W&B's API, as that client requests it."""
+        """W&B's API, requested by that client."""
         return self.gateway.api
 
     async def info(self, path: str, *, refresh: bool = False) -> Info:
-        """Return what is known of a path: by its name, not by a listing of what is beside it."""
+        """Return the details of a path, looked up by its name, without listing its folder."""
         place = place_at(path)
         with missing_as(path):
             match place.depth:
@@ -93,20 +93,20 @@ class Remote:
         raise not_found(path)
 
     async def is_folder(self, path: str) -> bool:
-        """Return whether there is a folder; false where there is nothing, but not where the server fails."""
+        """Return whether a path is a folder; false if it does not exist. A failed request raises its error."""
         try:
             return (await self.info(path))["type"] == "directory"
         except FileNotFoundError:
             return False
 
     async def ls(self, path: str, *, refresh: bool = False) -> list[Info]:
-        """List a folder: an entity's projects, a project's runs, or what is in a folder of a run."""
+        """List a folder: an entity's projects, a project's runs, or the contents of a folder of a run."""
         place = place_at(path)
         with missing_as(path):
             return await (self.ls_above if place.depth < RUN else self._ls_in_run)(place, path, refresh=refresh)
 
     async def ls_above(self, place: Place, path: str, *, refresh: bool) -> list[Info]:
-        """List what is above runs: entities, projects, or runs."""
+        """List a folder above runs: all entities, an entity's projects, or a project's runs."""
         if not refresh and (known := self.listings.folder(path)) is not None:
             return known
         match place.depth:
@@ -139,7 +139,7 @@ class Remote:
         return infos + [file_info(place.run, tree.files[name]) for name in children if name in tree.files]
 
     async def find_file(self, place: Place, *, refresh: bool = False) -> FileAttributes | None:
-        """Return a file by its name; ``None`` if there is none. One that was not listed before is looked up."""
+        """Return a file by its name, cached or looked up; ``None`` if it does not exist."""
         if place.depth < FILE:
             return None
         if not refresh:
@@ -152,8 +152,8 @@ class Remote:
         """Return a file by its path.
 
         Raises:
-            FileNotFoundError: There is nothing of that name.
-            IsADirectoryError: It is a folder.
+            FileNotFoundError: The path does not exist.
+            IsADirectoryError: The path is a folder.
         """
         place = place_at(path)
         with missing_as(path):
@@ -165,16 +165,16 @@ class Remote:
         raise not_found(path)
 
     def file(self, run: RunPath, attributes: FileAttributes) -> AsyncFile:
-        """Return a file whose attributes are known."""
+        """Return a file with known attributes."""
         client = self.client
         return AsyncFile._of(client, attributes, AsyncRun(client, run))
 
     def pages(self, run: RunPath, like: str | None) -> AsyncGenerator[tuple[FileAttributes, ...]]:
-        """List files of a run whose names match a pattern; all where it is ``None``."""
+        """List files of a run whose names match an SQL LIKE pattern; all files if it is ``None``."""
         return self.api.pages(run, pattern=like, per_page=PER_PAGE)
 
     async def tree(self, run: RunPath, folder: str, *, refresh: bool = False) -> Tree:
-        """Return all files of a run below a folder, listed if they were not before."""
+        """Return all files of a run below a folder, cached or listed."""
         if not refresh and (known := self.listings.tree(run, folder)) is not None:
             return known
         files: list[FileAttributes] = []

@@ -1,4 +1,4 @@
-"""Deletes files of runs: those that paths and patterns mean, as the server lists them now."""
+"""Deletes files of runs, which are selected by paths and patterns in a new listing."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 __all__ = ["remove"]
 
 Glob: TypeAlias = Callable[[str, int | None], Awaitable[Iterable[str]]]
-"""Finds what matches a pattern, down to a depth."""
+"""Finds paths that match a pattern, down to a maximum depth."""
 
 
 async def remove(remote: Remote, paths: Iterable[str], glob: Glob, *, recursive: bool, maxdepth: int | None) -> None:
     """Delete files, in batches, and check that they are gone.
 
     Args:
-        remote: What is on the server.
-        paths: Of files, or patterns; one that is the name of a file means that. None deletes nothing.
-        glob: Finds what matches a pattern on the server, as it is now.
-        recursive: Whether a folder of a run is deleted with all that is in it.
-        maxdepth: Levels below a folder.
+        remote: The server.
+        paths: Files, folders or patterns. The exact name of a file selects only that file. Without paths, nothing is
+            deleted.
+        glob: Finds paths that match a pattern, in a new listing.
+        recursive: Whether to delete folders of runs with their contents.
+        maxdepth: Maximum levels below a folder; ``None`` for all.
 
     Raises:
-        PermissionError: A path names a run or what is above one.
-        IsADirectoryError: A path names a folder, and ``recursive`` is not given.
-        FileNotFoundError: There is nothing of that name.
-        IncompleteDeletionError: Files are left, or may be; it names them.
+        PermissionError: A path is a run, a project or an entity.
+        IsADirectoryError: A path is a folder, and ``recursive`` is false.
+        FileNotFoundError: A path does not exist, or a pattern matches nothing.
+        IncompleteDeletionError: Files remain, or may remain; the error names them.
     """
     pending: dict[RunPath, dict[str, FileAttributes]] = {}
     for path in paths:
@@ -52,7 +53,7 @@ async def remove(remote: Remote, paths: Iterable[str], glob: Glob, *, recursive:
 async def _chosen(
     remote: Remote, path: str, glob: Glob, *, recursive: bool, maxdepth: int | None
 ) -> list[tuple[RunPath, FileAttributes]]:
-    """Return the files that a path means, as the server lists them now."""
+    """Return the files that a path or pattern selects, in a new listing."""
     place = place_at(path)
     if place.depth < FILE:
         raise PermissionError(
@@ -64,7 +65,7 @@ async def _chosen(
     with missing_as(path):
         names_one_run = not has_magic(str(place.run))
         file = await remote.find_file(place, refresh=True) if names_one_run else None
-        if file is not None:  # of this very name, whatever characters it has
+        if file is not None:  # has exactly this name, even if it looks like a pattern
             return [(place.run, file)]
         if not has_magic(path):
             return await _chosen_below(remote, place, path, recursive=recursive, maxdepth=maxdepth)

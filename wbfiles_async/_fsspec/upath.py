@@ -1,4 +1,4 @@
-"""Paths of the file system for universal_pathlib, which finds them by their protocol."""
+"""Paths of the file system for universal_pathlib, which finds the class by its protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["WandbPath"]
 class WandbPath(UPath):
     """A path such as ``UPath("wandb://my-team/my-project/1a2b3c4d/config.yaml")``.
 
-    Like the file system, it holds no key: neither shown nor pickled.
+    Like the file system, it contains no API key, and so neither shows nor pickles it.
     """
 
     __slots__ = ()
@@ -28,15 +28,15 @@ class WandbPath(UPath):
         return super()._transform_init_args(args, protocol, storage_options)
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Do nothing: a folder exists as soon as a file is in it.
+        """Do nothing, since folders exist as soon as they contain a file.
 
         Args:
             mode: Has no effect.
             parents: Has no effect.
-            exist_ok: Whether a folder that exists is no error.
+            exist_ok: Whether an existing folder is allowed. Defaults to false.
 
         Raises:
-            FileExistsError: The folder exists, and ``exist_ok`` is not given.
+            FileExistsError: The folder exists, and ``exist_ok`` is false.
         """
         if not exist_ok and self.exists():
             raise FileExistsError(self.path)

@@ -1,4 +1,4 @@
-"""Waits for async work from outside its event loop, with fsspec's own functions, which are untyped."""
+"""Runs async work from outside its event loop, with fsspec's own functions, which have no type annotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def wait_for(
     loop: asyncio.AbstractEventLoop | None, work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run work in a loop of another thread, and return its result."""
+    """Run work in an event loop of another thread, wait for it, and return its result."""
     sync: Any = fsspec.asyn.sync
     result: T = sync(loop, work, *args, **kwargs)
     return result

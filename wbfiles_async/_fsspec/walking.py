@@ -1,4 +1,4 @@
-"""Finds all files below a path by one walk, however many folders they lie in."""
+"""Finds all files below a path in one listing, regardless of the number of folders."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ async def find(
     pushed: Pushed,
     refresh: bool,
 ) -> dict[str, Info]:
-    """Return the details of all files below a path, by their paths; none where there is no such path.
+    """Return the details of all files below a path, by path; empty if the path does not exist.
 
     Args:
-        remote: What is on the server.
-        path: Where to look; a file is found by itself.
-        maxdepth: Levels below it.
-        withdirs: Whether folders are found too, the path itself among them.
-        prefix: Only what begins with this below the path.
-        pushed: What the server compares.
-        refresh: Whether what was listed before is listed again.
+        remote: The server.
+        path: The path; that of a file finds the file itself.
+        maxdepth: Maximum levels below the path; ``None`` for all.
+        withdirs: Whether to include folders, also the path itself.
+        prefix: The beginning of all results, relative to the path.
+        pushed: The part of a pattern that the server evaluates.
+        refresh: Whether to ignore cached listings.
     """
     place = place_at(path)
     found = Found(path, maxdepth, withdirs=withdirs, prefix=prefix)
@@ -62,7 +62,7 @@ async def find(
 async def _walk_files(
     remote: Remote, place: Place, path: str, found: Found, pushed: Pushed, *, refresh: bool
 ) -> AsyncGenerator[tuple[RunPath, Iterable[FileAttributes]]]:
-    """Yield the files below a path, run by run; folders above runs are noted on the way."""
+    """Yield the files below a path, run by run, and add the folders above runs to ``found``."""
     if place.depth >= RUN:
         tree = None if refresh else remote.listings.tree(place.run, place.name)
         if tree is None and pushed.like is not None:
@@ -112,5 +112,5 @@ async def _walk_project(
 
 
 def _runs_beginning(stem: str) -> str:
-    """Return the filter for runs whose ids begin so; W&B calls the id of a run its name."""
+    """Return the filter for runs by the beginning of their ids, which W&B calls names."""
     return json.dumps({"name": {"$regex": f"^{re.escape(stem)}"}} if stem else {})

@@ -1,4 +1,4 @@
-"""Files of the file system that are open for writing: buffered until closed, then uploaded whole."""
+"""Files open for writing: buffered until they are closed, then uploaded as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IN_MEMORY: Final = 32 << 20
 """Maximum bytes in memory; more go to a temporary file."""
 
 Send: TypeAlias = "Callable[[bytes | memoryview | Path], Awaitable[None]]"
-"""Uploads bytes, or a local file."""
+"""Uploads bytes or a local file."""
 
 
 class Draft:
@@ -71,7 +71,7 @@ class Writer(io.RawIOBase):
     Args:
         path: Its path in the file system.
         send: Uploads it, and waits for that.
-        autocommit: Whether closing uploads it; else ``commit`` does, as at the end of fsspec's transactions.
+        autocommit: Whether closing uploads it; otherwise ``commit`` does, as at the end of fsspec's transactions.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Writer(io.RawIOBase):
         self._process = os.getpid()
 
     def compress(self, start: Callable[..., IO[bytes]]) -> None:
-        """Compress everything that is written; closing this ends the compression too.
+        """Compress all further bytes; closing this file also closes the compressor.
 
         Args:
-            start: Returns what compresses into a file, as those of ``fsspec.compression`` do.
+            start: Returns a file object that compresses into a file, like those of ``fsspec.compression``.
         """
         self._compressor = start(self._draft, mode="w")
 
@@ -105,7 +105,7 @@ class Writer(io.RawIOBase):
         return self._draft.write(data) if self._compressor is None else self._compressor.write(data)
 
     def tell(self) -> int:
-        """Return how many bytes are to be uploaded so far."""
+        """Return the number of bytes to upload so far."""
         return self._draft.size
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Writer(io.RawIOBase):
             self.commit()
 
     def commit(self) -> None:
-        """Upload it, now that it is closed."""
+        """Upload it; it must be closed."""
         try:
             self._send(self._draft.content())
         finally:
@@ -127,7 +127,7 @@ class Writer(io.RawIOBase):
 
     def discard(self) -> None:
         """Discard what was written."""
-        if self._process == os.getpid():  # the temporary file of a parent process is the parent's
+        if self._process == os.getpid():  # the temporary file of a parent process belongs to the parent
             self._draft.discard()
 
     def __exit__(
@@ -138,7 +138,7 @@ class Writer(io.RawIOBase):
         self.close()
 
     def __del__(self) -> None:
-        if not self.closed:  # it was not closed, so its contents may be incomplete
+        if not self.closed:  # never closed, so the contents may be incomplete
             self._give_up()
             self.close()
 
