@@ -1,7 +1,7 @@
 """A W&B server in a folder, for tests and for trying things out.
 
-The server is loaded at first use: the pytest plugin beside it is imported by every pytest run of everyone
-who has this package installed, and must cost them nothing.
+The server is imported at first use, since every pytest run in an environment with this package imports the pytest
+plugin, which must therefore be cheap.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Who may use the API: the one key, and access tokens given for identity tokens signed by it. Performs no I/O."""
+"""Authenticates requests of the API: by the one key, or by access tokens. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Access:
 
     Attributes:
         api_key: The key, sent as the password of basic authentication.
-        secret: Key of the access tokens.
-        token_lifetime: Seconds that an access token is accepted.
-        clock: Tells the time, in seconds since the epoch.
+        secret: The key that signs access tokens.
+        token_lifetime: Seconds that an access token is valid.
+        clock: Returns the time, in seconds since the epoch.
     """
 
     api_key: str = attrs.field(repr=False)
@@ -30,7 +30,7 @@ class Access:
     clock: Callable[[], float]
 
     def accepts(self, authorization: str | None) -> bool:
-        """Return whether an ``Authorization`` header names the key or a valid access token."""
+        """Return whether an ``Authorization`` header contains the key or a valid access token."""
         scheme, _, credentials = (authorization or "").partition(" ")
         match scheme.lower():
             case "basic":
@@ -41,7 +41,7 @@ class Access:
                 return False
 
     def identity_token(self, subject: str) -> str:
-        """Return an identity token that is accepted: a JWT signed with the API key (HS256), without an end."""
+        """Return an identity token that is accepted: a JWT signed with the API key (HS256), which does not expire."""
         signed = ".".join(_encoded(json.dumps(part).encode()) for part in (_HEADER, {"sub": subject}))
         return f"{signed}.{self._jwt_signature(signed)}"
 
@@ -56,7 +56,7 @@ class Access:
     def _is_api_key(self, credentials: str) -> bool:
         try:
             _, _, key = base64.b64decode(credentials, validate=True).partition(b":")
-        except ValueError:  # no base64, or not even ASCII
+        except ValueError:  # not base64, or not even ASCII
             return False
         return hmac.compare_digest(key, self.api_key.encode())
 
@@ -76,7 +76,7 @@ def _encoded(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    # aiohttp hands out bytes of a header that are no UTF-8 as surrogates.
+    # aiohttp decodes bytes of a header that are not UTF-8 as surrogates.
     return text.encode(errors="surrogatepass")
 
 

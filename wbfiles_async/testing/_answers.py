@@ -1,4 +1,4 @@
-"""How errors are written: JSON by the API, XML by the store. Knows nothing of when they occur."""
+"""The responses for errors: JSON from the API, XML from the store. Does not decide when they occur."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from aiohttp import web
 
 
 def api_error(status: int, message: str, code: str | None = None) -> web.Response:
-    """Return an error as W&B's API writes it.
+    """Return an error in the form of W&B's API.
 
     Args:
         status: The HTTP status.
         message: What was wrong.
-        code: W&B's word for the kind of error, where it has one.
+        code: W&B's name for the kind of error, if any.
     """
     error: dict[str, object] = {"message": message}
     if code is not None:
@@ -22,7 +22,7 @@ def api_error(status: int, message: str, code: str | None = None) -> web.Respons
 
 
 def store_error(status: int, code: str, message: str, *, headers: dict[str, str] | None = None) -> web.Response:
-    """Return an error as S3 writes it."""
+    """Return an error in the form of S3."""
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"

@@ -1,4 +1,4 @@
-"""The API: GraphQL, the redirecting ``/files`` address, token exchange and the file stream, over HTTP."""
+"""The API over HTTP: GraphQL, the ``/files`` URLs, which redirect, token exchange, and the file stream."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from wbfiles_async.testing._site import Site, store_path
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 _LARGEST_JSON = 1 << 28
-"""Bytes; a run's whole configuration or history comes in one body. Uploads to the store have no limit."""
+"""Maximum bytes of a body, which may contain a run's whole configuration. Uploads to the store have no limit."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class GraphQLResponse(web.Response):
-    """An answer of GraphQL, which knows the operation that was executed."""
+    """A response of GraphQL, with the name of the executed operation."""
 
     def __init__(self, answer: Answer) -> None:
         status = 200 if answer.is_valid else 400
@@ -36,7 +36,7 @@ class GraphQLResponse(web.Response):
 
 
 class Api:
-    """Answers the requests of W&B's own paths."""
+    """Responds to requests for the paths of W&B's API."""
 
     def __init__(self, site: Site, access: Access, store_port: int) -> None:
         self._site = site
@@ -44,7 +44,7 @@ class Api:
         self._store_port = store_port
 
     def app(self) -> web.Application:
-        """Return the application that answers; its end breaks off md5 computations."""
+        """Return the web application; its shutdown aborts md5 computations."""
         app = web.Application(client_max_size=_LARGEST_JSON)
         file = "/files/{entity}/{project}/{run}"
         app.add_routes(
@@ -80,7 +80,7 @@ class Api:
             Request(self._site, str(request.url.origin()), self._store_url(request)),
             query,
             variables,
-            # wandb's service process sends "" where it names none.
+            # wandb's service process sends "" if there is none.
             operation if isinstance(operation, str) and operation else None,
         )
         return GraphQLResponse(answer)

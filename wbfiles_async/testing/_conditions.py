@@ -1,4 +1,4 @@
-"""What a conditional or ranged request asks of a stored object (RFC 9110, 13 and 14). Performs no I/O."""
+"""Evaluates the headers of conditional and range requests (RFC 9110, 13 and 14). Performs no I/O."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _WEAK = "W/"
 
 
 class UnsatisfiableRangeError(ValueError):
-    """The range begins at or behind the object's end."""
+    """The range starts at or after the object's end."""
 
 
 def select_range(header: str | None, size: int) -> tuple[int, int] | None:
     """Return the bytes that a ``Range`` header selects, as ``[start, stop)``.
 
-    ``None`` is the whole object: there is no header, it is malformed, or it asks for several ranges, which S3
-    ignores too.
+    ``None`` means the whole object: there is no header, it is malformed, or it requests several ranges, which S3 also
+    ignores.
 
     Args:
         header: The header's value.
         size: The object's length in bytes.
 
     Raises:
-        UnsatisfiableRangeError: No byte of the object lies in the range; for an empty object always.
+        UnsatisfiableRangeError: No byte of the object is in the range, as always for an empty object.
     """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None:
@@ -44,12 +44,12 @@ def select_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def names_etag(header: str, etag: str, *, weak: bool) -> bool:
-    """Return whether a list of entity tags, or ``*``, names an object's tag.
+    """Return whether a list of entity tags, or ``*``, matches an object's tag.
 
     Args:
         header: Value of ``If-Match`` or ``If-None-Match``.
         etag: The object's strong entity tag, with its quotes.
-        weak: Whether a weak tag may match, as ``If-None-Match`` wants it and ``If-Match`` does not.
+        weak: Whether a weak tag may match, as for ``If-None-Match`` but not for ``If-Match``.
     """
     if header.strip() == "*":
         return True

@@ -1,4 +1,4 @@
-"""The md5 of files, computed once for each state of a file. Knows nothing of runs and of HTTP."""
+"""The md5 of files, computed once for each state of a file. Does not know runs or HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _State = tuple[Path, int, int, int]
 
 
 class Digests:
-    """Computes md5 sums and remembers them by path, length, time stamp and inode; safe for threads."""
+    """Computes md5 digests and caches them by path, length, modification time and inode. Thread-safe."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[_State, str] = OrderedDict()
@@ -26,10 +26,10 @@ class Digests:
         self._closed = threading.Event()
 
     def md5(self, path: Path) -> str | None:
-        """Return the md5 as W&B writes it, base64 of its 16 bytes; ``None`` if the file has gone.
+        """Return the md5 as W&B writes it, base64 of its 16 bytes; ``None`` if the file does not exist.
 
         Raises:
-            RuntimeError: The digests were closed while computing.
+            RuntimeError: ``close`` was called during the computation.
         """
         try:
             with path.open("rb", buffering=0) as file:
@@ -53,7 +53,7 @@ class Digests:
         return encoded
 
     def close(self) -> None:
-        """Stop computations under way: the md5 of a huge file must not hold up the server's end."""
+        """Abort running computations, so that the md5 of a huge file does not delay the end of the server."""
         self._closed.set()
 
     def _remember(self, state: _State, encoded: str) -> None:

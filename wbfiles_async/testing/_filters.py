@@ -11,19 +11,19 @@ from wbfiles_async.testing._regex import search
 
 
 class FilterError(ValueError):
-    """A filter or an order that this server cannot follow."""
+    """A filter or an order that this server does not support."""
 
 
 class Comparable(Protocol):
-    """What can be filtered and ordered: a run."""
+    """A run, as far as filters and orders need it."""
 
     @property
     def name(self) -> str:
-        """Return the name, which decides between equals."""
+        """The name, by which equal values are ordered."""
         ...
 
     def value(self, key: str) -> object:
-        """Return the value of a key in snake case, ``None`` if there is none."""
+        """Return the value of a key in snake case; ``None`` if there is none."""
         ...
 
 
@@ -31,11 +31,11 @@ Run = TypeVar("Run", bound=Comparable)
 
 
 def matches(condition: object, run: Comparable) -> bool:
-    """Return whether a run meets a filter.
+    """Return whether a run matches a filter.
 
     Raises:
-        FilterError: The filter is no mapping, or uses an operator that is not among those known.
-        RegexError: It holds an expression that cannot be searched for.
+        FilterError: The filter is not a mapping, or uses an unknown operator.
+        RegexError: It contains a regular expression that is not supported.
     """
     if not isinstance(condition, Mapping):
         raise FilterError(f"expected an object as filter, got {condition!r}")
@@ -43,10 +43,10 @@ def matches(condition: object, run: Comparable) -> bool:
 
 
 def order_by(order: str, runs: Iterable[Run]) -> list[Run]:
-    """Sort runs by ``+key`` or ``-key``; those without a value come last, ties go by name.
+    """Sort runs by ``+key`` or ``-key``; runs without a value are last, and equal values are ordered by name.
 
     Raises:
-        FilterError: The order does not begin with a sign, or compares texts with numbers.
+        FilterError: The order does not begin with a sign, or compares strings with numbers.
     """
     if order[:1] not in ("+", "-") or not order[1:]:
         raise FilterError(f"expected an order such as +created_at, got {order!r}")
@@ -113,7 +113,7 @@ def _is_ordered(compare: Callable[[Any, Any], bool], value: object, operand: obj
 
 
 def _equals(value: object, expected: object) -> bool:
-    # MongoDB: a list equals what one of its items equals; W&B's tags are asked for that way.
+    # As in MongoDB, a list equals each of its items; W&B's tags are filtered in this way.
     return value == expected or (isinstance(value, list | tuple) and expected in value)
 
 

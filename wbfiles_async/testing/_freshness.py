@@ -1,20 +1,20 @@
-"""When a time stamp of the file system can be trusted to tell a change. Reads the clock, and nothing else."""
+"""Decides whether a modification time reveals all later changes. Reads the clock; performs no other I/O."""
 
 from __future__ import annotations
 
 import time
 
 _SETTLED_AFTER_NS = 2_000_000_000
-"""Two seconds: the coarsest stamps in use are FAT's."""
+"""Nanoseconds: two seconds, the resolution of modification times on FAT, the coarsest in use."""
 
 
 def is_settled(mtime_ns: int) -> bool:
-    """Return whether any later change is sure to carry another time stamp.
+    """Return whether any later change will have another modification time.
 
-    Two changes within one tick of the file system's clock share a stamp, so what was read right after a
-    change must not be remembered under it. Git treats its index the same way.
+    Two changes within one tick of the file system's clock have the same time, so contents that were read right after a
+    change must not be cached by it. Git treats its index the same way.
 
     Args:
-        mtime_ns: The stamp, in nanoseconds since the epoch, as it was when the reading began.
+        mtime_ns: The modification time before the contents were read, in nanoseconds since the epoch.
     """
     return time.time_ns() - mtime_ns > _SETTLED_AFTER_NS

@@ -1,7 +1,7 @@
-"""Which names the server answers to. Performs no I/O.
+"""The host names that the server accepts. Performs no I/O.
 
-A web page can have its own name lead to this machine (DNS rebinding), and would then be of one origin with the server.
-Addresses, and names that nobody else can give away, cannot be used for that.
+A web page can make its own host name refer to this machine (DNS rebinding), and would then have the same origin as the
+server. IP addresses, and names that nobody else controls, cannot be used for that.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def _normalized(names: Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen
 class Hosts:
-    """The names that requests may be addressed to, beside every address.
+    """The host names that requests may use, besides every IP address.
 
     Attributes:
-        names: Names of hosts; ``localhost`` is always one.
+        names: Host names; always include ``localhost``.
     """
 
     names: frozenset[str] = attrs.field(converter=_normalized)
 
     def allow(self, header: str | None) -> bool:
-        """Return whether a ``Host`` header names this server. Who sends none is no browser."""
+        """Return whether a ``Host`` header is accepted. Requests without one are not from browsers."""
         if header is None:
             return True
         try:
@@ -42,7 +42,7 @@ class Hosts:
         return name in self.names or name.endswith(".localhost") or _is_address(name)
 
     def middleware(self) -> Middleware:
-        """Return what refuses requests for other names."""
+        """Return a middleware that refuses requests for other names."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:

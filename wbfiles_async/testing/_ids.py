@@ -1,4 +1,4 @@
-"""The opaque ids and cursors of the API, which name what they stand for. Performs no I/O."""
+"""The opaque ids and cursors of the API, which contain names. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ IdKind = Literal["User", "Entity", "Project", "Run", "File", "cursor"]
 
 
 class UnknownIdError(ValueError):
-    """A text that is no id of the expected kind."""
+    """A string that is not an id of the expected kind."""
 
 
 def encode_id(kind: IdKind, name: str) -> str:
-    """Return the id of a thing; the same for the same name, today and tomorrow."""
+    """Return the id for a name. It is always the same for the same name."""
     return base64.b64encode(f"{kind}:v1:{name}".encode()).decode("ascii")
 
 
 def decode_id(kind: IdKind, text: str) -> str:
-    """Return the name that an id was made of.
+    """Return the name in an id.
 
     Raises:
-        UnknownIdError: It is no id of this kind.
+        UnknownIdError: It is not an id of this kind.
     """
     prefix = f"{kind}:v1:"
     try:

@@ -1,4 +1,4 @@
-"""MySQL's ``LIKE``, as W&B's ``pattern`` argument means it. Performs no I/O."""
+"""MySQL's ``LIKE``, for W&B's ``pattern`` argument. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _ESCAPE = "\\"
 def compile_like(pattern: str) -> re.Pattern[str]:
     r"""Compile a LIKE pattern to an expression for ``fullmatch``.
 
-    ``%`` stands for any text, ``_`` for one character, ``\`` takes the next one literally (at the end:
-    itself); case does not matter.
+    ``%`` matches any text and ``_`` one character; ``\`` escapes the next character, and stands for itself at the end.
+    Case is ignored.
 
     Source: https://dev.mysql.com/doc/refman/8.4/en/string-comparison-functions.html
     """
@@ -30,7 +30,7 @@ def compile_like(pattern: str) -> re.Pattern[str]:
     expression = first
     if rest:
         *middle, last = rest
-        # Each segment has a fixed length, so its leftmost match is as good as any. Atomic groups keep to it,
-        # and no pattern takes exponential time.
+        # Each segment has a fixed length, so its leftmost match is as good as any. Atomic groups try no other,
+        # so that no pattern takes exponential time.
         expression += "".join(f"(?>.*?{segment})" for segment in middle) + f".*{last}"
     return re.compile(expression, re.DOTALL | re.IGNORECASE)

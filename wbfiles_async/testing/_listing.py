@@ -1,4 +1,4 @@
-"""The names of a folder's files, walked again only after a change. Knows nothing of runs and of HTTP."""
+"""The names of the files in a folder, listed again only after a change. Does not know runs or HTTP."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wbfiles_async.testing._freshness import is_settled
 from wbfiles_async.testing._names import is_file_name
 
 _REMEMBERED = 32
-"""Folders whose listings are kept: a listing of 100,000 names takes about 10 MB."""
+"""Maximum cached listings: one of 100,000 names takes about 10 MB."""
 
 
 @attrs.frozen
 class _Listing:
     names: Sequence[str]
     folders: Sequence[tuple[str, int]]
-    """Each folder's path and its ``st_mtime_ns`` from before it was read."""
+    """The path of each folder, and its ``st_mtime_ns`` before it was read."""
 
     def is_current(self) -> bool:
         try:
@@ -31,10 +31,10 @@ class _Listing:
 
 
 class Listings:
-    """Sorted listings of folders; safe for threads.
+    """Sorted listings of folders. Thread-safe.
 
-    A folder's time stamp tells of every entry made, removed or renamed in it, so paging through a large run
-    walks it once, and a file that was just added is seen all the same.
+    The modification time of a folder changes with every entry that is created, removed or renamed in it. So all pages
+    of a large run need only one listing, and new files still appear immediately.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Listings:
         self._lock = threading.Lock()
 
     def names(self, folder: Path) -> Sequence[str]:
-        """Return the names of all regular files below a folder, ``/`` between folders, in code point order.
+        """Return the names of all regular files below a folder, with ``/`` between folders, in code point order.
 
         Symbolic links are neither followed nor listed. A folder that does not exist has no files.
         """

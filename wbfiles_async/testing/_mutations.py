@@ -1,4 +1,4 @@
-"""The changes that GraphQL mutations make. Knows nothing of HTTP and of how queries are executed."""
+"""The changes of GraphQL mutations. Does not know HTTP or the execution of queries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEFAULT_PROJECT = "uncategorized"
 
 
 class UpsertBucketInput(TypedDict, total=False):
-    """A run to make or to change; what is absent or null stays as it is."""
+    """A run to create or change; fields that are missing or null stay unchanged."""
 
     id: str | None
     name: str | None
@@ -39,7 +39,7 @@ class UpsertBucketInput(TypedDict, total=False):
 
 
 class CreateRunFilesInput(TypedDict):
-    """Files that are about to be uploaded."""
+    """Files to upload."""
 
     entity_name: str
     project_name: str
@@ -61,14 +61,14 @@ class _DeletedFiles(TypedDict):
 
 
 class DeleteFilesInput(_DeletedFiles, total=False):
-    """Files to delete; with a project's number, only from that project."""
+    """Files to delete; if a project's number is given, all must be in that project."""
 
     project_id: int | None
 
 
 @attrs.frozen
 class UpsertBucketPayload:
-    """The run as it is now, and whether it is new."""
+    """The run after the change, and whether it is new."""
 
     bucket: Run
     inserted: bool
@@ -76,7 +76,7 @@ class UpsertBucketPayload:
 
 @attrs.frozen
 class UploadTarget:
-    """Where a file is to be put."""
+    """The upload URL of a file."""
 
     name: str
     upload_url: str
@@ -84,7 +84,7 @@ class UploadTarget:
 
 @attrs.frozen
 class CreateRunFilesPayload:
-    """Where the files are to be put."""
+    """The upload URLs of the files."""
 
     run_id: str
     files: Sequence[UploadTarget]
@@ -100,16 +100,16 @@ class MarkRunFilesUploadedPayload:
 
 @attrs.frozen
 class DeleteFilesPayload:
-    """Whether every file was there and is deleted."""
+    """Whether every file existed and was deleted."""
 
     success: bool
 
 
 def upsert_bucket(request: Request, given: UpsertBucketInput) -> UpsertBucketPayload:
-    """Make a run, or change the record of one that exists.
+    """Create a run, or change the record of an existing one.
 
     Raises:
-        ValueError: The id is not a run's, or a name cannot name a folder.
+        ValueError: The id is not that of a run, or a name cannot be that of a folder.
     """
     site = request.site
     if run_id := given.get("id"):
@@ -129,10 +129,10 @@ def upsert_bucket(request: Request, given: UpsertBucketInput) -> UpsertBucketPay
 
 
 def create_run_files(request: Request, given: CreateRunFilesInput) -> CreateRunFilesPayload:
-    """Sign an upload address for each file.
+    """Return a signed upload URL for each file.
 
     Raises:
-        ValueError: The run does not exist, or a name cannot name a file.
+        ValueError: The run does not exist, or a name cannot be that of a file.
     """
     path = RunPath(given["entity_name"], given["project_name"], given["run_name"])
     if not request.site.tree.has_run(path):
@@ -142,7 +142,7 @@ def create_run_files(request: Request, given: CreateRunFilesInput) -> CreateRunF
 
 
 def mark_run_files_uploaded(request: Request, given: MarkRunFilesUploadedInput) -> MarkRunFilesUploadedPayload:
-    """Have files that are in the store listed.
+    """Make files in the store appear in listings.
 
     Raises:
         ValueError: The run does not exist.
@@ -156,10 +156,10 @@ def mark_run_files_uploaded(request: Request, given: MarkRunFilesUploadedInput) 
 
 
 def delete_files(request: Request, given: DeleteFilesInput) -> DeleteFilesPayload:
-    """Delete files; those that exist are deleted even where others do not.
+    """Delete files; existing ones are deleted even if others do not exist.
 
     Raises:
-        ValueError: An id is not a file's, or the file is of another project; then nothing is deleted.
+        ValueError: An id is not that of a file, or a file is in another project. Then nothing is deleted.
     """
     paths = [_split(decode_id("File", file_id)) for file_id in given["files"]]
     number = given.get("project_id")

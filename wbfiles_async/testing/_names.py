@@ -1,4 +1,4 @@
-"""Names: which can lie in the folder, and how those of the API are written in Python. Performs no I/O."""
+"""Names: which are possible in the folder, and the Python form of those of the API. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 from wbfiles_async._models import RunPath
 
-# Names that the disk holds as other bytes than UTF-8 reach Python with surrogates in them.
+# Python represents names on the disk that are not UTF-8 with surrogates.
 _UNUSABLE = re.compile("[\\\\\0\ud800-\udfff]")
 _CAPITALS = re.compile(r"(?<=[a-z0-9])[A-Z]+")
 
 
 class UnusableNameError(ValueError):
-    """A name that could leave the folder, or that no file system can hold."""
+    """A name that could lead out of the folder, or that file systems do not support."""
 
 
 def check_file_name(name: str) -> str:
     r"""Return a file's name unchanged if it stays below its run on every system.
 
-    What is refused here is neither listed, nor served, nor written: one rule for all three.
+    Files with other names are neither listed, nor served, nor written.
 
     Raises:
-        UnusableNameError: The name is empty, absolute, not UTF-8, or holds ``..``, ``\`` or NUL.
+        UnusableNameError: The name is empty, absolute, not UTF-8, or contains ``..``, ``\`` or NUL.
     """
     parts = name.split("/")
     if _UNUSABLE.search(name) or any(part in ("", ".", "..") for part in parts):
@@ -34,7 +34,7 @@ def parse_run(path: str) -> RunPath:
     """Parse ``entity/project/run_id``.
 
     Raises:
-        UnusableNameError: The path has not three parts, or a part is no plain name.
+        UnusableNameError: The path does not have three parts, or a part is not a plain name.
     """
     parts = path.split("/")
     if len(parts) != 3:
@@ -43,11 +43,11 @@ def parse_run(path: str) -> RunPath:
 
 
 def check_folder_name(name: str) -> str:
-    """Return the name of an entity, a project or a run unchanged if it names one plain folder.
+    """Return the name of an entity, a project or a run unchanged if it can be the name of a folder.
 
     Raises:
-        UnusableNameError: As `check_file_name`; also for a ``/``, and for a leading dot, which marks what the
-            server keeps for itself.
+        UnusableNameError: As for `check_file_name`, or the name contains ``/``, or begins with a dot like the
+            server's own folder.
     """
     if "/" in name or name.startswith("."):
         raise UnusableNameError(f"{name!r} cannot be the name of an entity, a project or a run")
@@ -55,17 +55,17 @@ def check_folder_name(name: str) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """Return whether `check_file_name` lets a name pass."""
+    """Return whether `check_file_name` accepts a name."""
     return _passes(check_file_name, name)
 
 
 def is_folder_name(name: str) -> bool:
-    """Return whether `check_folder_name` lets a name pass."""
+    """Return whether `check_folder_name` accepts a name."""
     return _passes(check_folder_name, name)
 
 
 def snake_case(name: str) -> str:
-    """Write a camel case name in snake case: ``displayName`` is ``display_name``, ``runID`` ``run_id``."""
+    """Convert a name from camel case to snake case: ``displayName`` to ``display_name``, ``runID`` to ``run_id``."""
     return _CAPITALS.sub(lambda capitals: f"_{capitals[0].lower()}", name)
 
 

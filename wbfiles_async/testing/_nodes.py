@@ -1,7 +1,6 @@
 """The objects behind GraphQL's types of projects, runs and files.
 
-A field is an attribute or a method of the same name in snake case. Knows nothing of HTTP and of how queries
-are executed.
+A field is an attribute or a method of the same name in snake case. Does not know HTTP or the execution of queries.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ _COMPARABLE = frozenset(field.name for field in attrs.fields(RunRecord)) | {"nam
 
 @attrs.frozen
 class Request:
-    """What nodes need to answer one request.
+    """The context of one request.
 
     Attributes:
-        site: The parts that requests share.
-        api_url: Origin of the API as this client spells it, so that the addresses it is given are on it.
+        site: The parts that all requests share.
+        api_url: Origin of the API with the host name of this request, which returned URLs have too.
         store_url: Origin of the store, on the same host.
     """
 
@@ -43,7 +42,7 @@ class Request:
 
 @attrs.frozen
 class File:
-    """A run's file."""
+    """A file of a run."""
 
     request: Request
     stored: StoredFile
@@ -85,7 +84,7 @@ class File:
 
 @attrs.frozen(kw_only=True)
 class Run(RunRecord):
-    """A run: its record, and its files."""
+    """A run: its record and its files."""
 
     request: Request
     path: RunPath
@@ -147,7 +146,7 @@ class Run(RunRecord):
         return connect(nodes, has_more=page.has_more)
 
     def value(self, key: str) -> object:
-        """Return what a filter or an order means by a key; ``None`` if it means nothing."""
+        """Return the value of a key in filters and orders; ``None`` if there is none."""
         match key:
             case "username":
                 return self.user.username
@@ -209,7 +208,7 @@ class Project:
         return connect([(name, selected[name]) for name in page.keys], has_more=page.has_more)
 
     def _select(self, filters: str | None) -> list[Run]:
-        """Return the runs that meet the filters; looked for once in a query, which asks for their number too."""
+        """Return the runs that match the filters, cached, since a query also requests their number."""
         key = filters or "{}"
         if key not in self._selected:
             condition: object = json.loads(key)
@@ -243,5 +242,5 @@ def open_run(request: Request, path: RunPath) -> Run:
 
 
 def upload_url(request: Request, run: RunPath, name: str) -> str:
-    """Return the signed address that a file of a run is to be put to."""
+    """Return the signed upload URL of a file of a run."""
     return request.store_url + request.site.signatures.sign("PUT", store_path(run, name))

@@ -1,4 +1,4 @@
-"""Relay's pages: edges with cursors, cut from a sequence of keys. Performs no I/O."""
+"""Pages in the form of Relay: edges with cursors, for a sequence of keys. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFAULT_FIRST = 50
 
 @attrs.frozen
 class Edge(Generic[Node]):
-    """A node and the cursor that the next page begins after."""
+    """A node, and the cursor for the page after it."""
 
     node: Node
     cursor: str
@@ -25,7 +25,7 @@ class Edge(Generic[Node]):
 
 @attrs.frozen
 class PageInfo:
-    """Where a page ends, and whether another follows."""
+    """The cursor of a page's last node, and whether another page follows."""
 
     end_cursor: str | None
     has_next_page: bool
@@ -41,23 +41,23 @@ class Connection(Generic[Node]):
 
 @attrs.frozen
 class Window:
-    """The keys of one page, and whether there are keys behind it."""
+    """The keys of one page, and whether more follow."""
 
     keys: Sequence[str]
     has_more: bool
 
 
 def window(keys: Sequence[str], *, after: str | None, first: int | None, is_sorted: bool) -> Window:
-    """Cut one page out of all keys.
+    """Return one page of all keys.
 
     Args:
         keys: All keys; distinct.
         after: The cursor of the key before the page; ``None`` for the first page.
-        first: The most keys that the page may hold; ``None`` for W&B's default of 50.
-        is_sorted: Whether the keys are in code point order; then the cursor's key may have gone meanwhile.
+        first: Maximum keys of the page; ``None`` for W&B's default of 50.
+        is_sorted: Whether the keys are in code point order; then the cursor's key may have been removed meanwhile.
 
     Raises:
-        ValueError: ``first`` is negative, or the cursor is not one of this listing.
+        ValueError: ``first`` is negative, or the cursor is not from this listing.
     """
     count = _DEFAULT_FIRST if first is None else first
     if count < 0:
@@ -70,6 +70,6 @@ def window(keys: Sequence[str], *, after: str | None, first: int | None, is_sort
 
 
 def connect(nodes: Iterable[tuple[str, Node]], *, has_more: bool) -> Connection[Node]:
-    """Make a page of nodes, each given with its key."""
+    """Return a page of nodes, which are given with their keys."""
     edges = [Edge(node, encode_id("cursor", key)) for key, node in nodes]
     return Connection(edges, PageInfo(edges[-1].cursor if edges else None, has_more))

@@ -23,12 +23,12 @@ class Entity:
 
     @property
     def organization(self) -> None:
-        """No entity here belongs to an organization."""
+        """Always ``None``: the server has no organizations."""
 
 
 @attrs.frozen
 class User:
-    """The one user, whose key the server accepts."""
+    """The only user, whose key the server accepts."""
 
     name: str
     admin: bool = False
@@ -54,5 +54,5 @@ class User:
 
     @property
     def api_keys(self) -> Connection[None]:
-        """No key is ever shown."""
+        """Always empty: keys are never shown."""
         return connect([], has_more=False)

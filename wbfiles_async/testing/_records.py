@@ -1,4 +1,4 @@
-"""What the server knows of a run beside its files, kept as JSON. Knows nothing of HTTP and GraphQL."""
+"""The metadata of runs, stored as JSON. Does not know HTTP or GraphQL."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ RunState = Literal["pending", "running", "finished", "failed", "crashed"]
 
 @attrs.frozen(kw_only=True)
 class RunRecord:
-    """A run's metadata, as `wandb.init` and `wandb.finish` hand it over.
+    """A run's metadata, as sent by `wandb.init` and `wandb.finish`.
 
     Attributes:
         display_name: The name shown to people.
-        state: Where the run stands.
-        config: The configuration, JSON as the client sent it.
-        summary: The summary metrics, JSON as the client sent it; ``None`` if it was never sent.
+        state: The state.
+        config: The configuration, as JSON from the client.
+        summary: The summary metrics, as JSON from the client; ``None`` if never sent.
         description: Free text.
         notes: Free text.
         group: Name of the group of runs.
-        job_type: What the run does.
+        job_type: The kind of work, such as ``train``.
         commit: The commit of the code.
         tags: Labels.
-        created_at: When the run was made, ISO 8601 in UTC.
-        heartbeat_at: When the client was heard of last, ISO 8601 in UTC.
+        created_at: The time of creation, ISO 8601 in UTC.
+        heartbeat_at: The time of the client's last message, ISO 8601 in UTC.
     """
 
     display_name: str
@@ -50,7 +50,7 @@ class RunRecord:
 
 
 class RunRecords:
-    """Keeps a record for each run in a folder of its own, in memory once read; safe for threads."""
+    """Stores the record of each run in a folder, and caches it in memory. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,12 +58,12 @@ class RunRecords:
         self._lock = threading.Lock()
 
     def get(self, run: RunPath) -> RunRecord | None:
-        """Return a run's record; ``None`` if it has none, as a folder that was made by hand."""
+        """Return a run's record; ``None`` if it has none, such as a folder that was created by hand."""
         with self._lock:
             return self._get(run)
 
     def change(self, run: RunPath, change: Callable[[RunRecord | None], RunRecord]) -> RunRecord:
-        """Keep what ``change`` makes of a run's record, and return it; no other change comes between."""
+        """Store and return the result of ``change`` for a run's record. Other changes wait."""
         with self._lock:
             record = change(self._get(run))
             path = self._path(run)
@@ -89,5 +89,5 @@ class RunRecords:
 
 
 def timestamp(seconds: float) -> str:
-    """Write a time, given in seconds since the epoch, as W&B does: ISO 8601 in UTC, without fractions."""
+    """Format a time, given in seconds since the epoch, as W&B does: ISO 8601 in UTC, without fractions."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,8 @@
-"""Regular expressions that a client sends, of which none can hold up the server. Performs no I/O.
+"""Searches for regular expressions of clients, so that none can block the server. Performs no I/O.
 
-Python's ``re`` cannot be interrupted, and nothing else in the process runs meanwhile. So the steps that an expression
-could take at most are estimated first: without groups that repeat, each quantifier multiplies them by the length of the
-text, and each alternative by two.
+Python's ``re`` cannot be interrupted, and nothing else in the process runs meanwhile. So the maximum number of steps of
+an expression is estimated first: without repeated groups, each quantifier multiplies it by the length of the text, and
+each alternative by two.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Final
 _MOST_STEPS: Final = 10_000_000
 _LONGEST: Final = 1000  # characters of an expression
 
-# An escape, a class, an opening group with what it is said to be, a quantifier, or one character.
+# An escape, a class, the beginning of a group with its kind, a quantifier, or one character.
 _PART: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!]|<[=!]|i\)))?|\{\d*,?\d*\}|.", re.DOTALL)
 
 
 class RegexError(ValueError):
-    """An expression that is malformed, or could take too long."""
+    """An expression that is malformed, not supported, or could take too long."""
 
 
 def search(expression: str, text: str) -> bool:
-    """Return whether an expression is found in a text.
+    """Return whether an expression matches anywhere in a text.
 
     Raises:
-        RegexError: It is malformed, longer than 1,000 characters, repeats a group, or could take more than ten million
-            steps for this text.
+        RegexError: The expression is malformed, longer than 1,000 characters, repeats a group, has an unknown kind of
+            group, or could take more than ten million steps for this text.
     """
     if len(expression) > _LONGEST:
         raise RegexError(f"$regex: an expression may have {_LONGEST:,} characters, this one has {len(expression):,}")
@@ -39,12 +39,12 @@ def search(expression: str, text: str) -> bool:
 
 
 def _most_steps(expression: str, length: int) -> int:
-    """Estimate the steps of a search from above.
+    """Return an upper bound for the steps of a search.
 
     Raises:
-        RegexError: A group repeats, or is of a kind that is not known here.
+        RegexError: A group is repeated, or of an unknown kind.
     """
-    steps, before = length + 1, ""  # a search may begin anywhere
+    steps, before = length + 1, ""  # a search may start anywhere
     for part in _PART.findall(expression):
         if before == "(" and part == "?":
             raise RegexError(f"$regex: {expression!r} has a group of a kind that this server does not know")

@@ -1,4 +1,4 @@
-"""What was asked of the server, for tests to look at. Knows nothing of how requests are answered."""
+"""The log of requests, for tests. Does not know how the server responds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class RecordedRequest:
-    """One request and the status it was answered with.
+    """One request, and the status of its response.
 
     Attributes:
         method: The HTTP method.
-        path: The decoded path, without any query: signatures are not recorded.
-        status: Status of the answer.
-        operation: The GraphQL operation's name; empty elsewhere.
+        path: The decoded path, without the query, since signatures are not recorded.
+        status: The status of the response.
+        operation: The name of the GraphQL operation; empty for other requests.
         range: The ``Range`` header.
         if_match: The ``If-Match`` header.
         if_range: The ``If-Range`` header.
-        authorized: Whether an ``Authorization`` header came along; its value is not recorded.
+        authorized: Whether there was an ``Authorization`` header; its value is not recorded.
         user_agent: The ``User-Agent`` header.
     """
 
@@ -35,19 +35,19 @@ class RecordedRequest:
 
 
 class RequestLog:
-    """The latest requests, at most a fixed number; safe to read while the server adds."""
+    """The latest requests, up to a maximum number. Can be read while the server adds requests."""
 
     def __init__(self, limit: int) -> None:
         self._requests: deque[RecordedRequest] = deque(maxlen=limit)
 
     def add(self, request: RecordedRequest) -> None:
-        """Remember a request, forgetting the oldest where the log is full."""
+        """Add a request; if the log is full, the oldest one is removed."""
         self._requests.append(request)
 
     def snapshot(self) -> tuple[RecordedRequest, ...]:
-        """Return the remembered requests, oldest first."""
+        """Return the requests in the log, oldest first."""
         return tuple(self._requests.copy())
 
     def clear(self) -> None:
-        """Forget all requests."""
+        """Remove all requests."""
         self._requests.clear()

@@ -1,6 +1,6 @@
-"""The part of W&B's GraphQL schema that concerns runs and their files, and its execution by graphql-core.
+"""The part of W&B's GraphQL schema for runs and their files, and its execution by graphql-core.
 
-Knows nothing of HTTP; what the fields mean is told by the objects behind them.
+Does not know HTTP. The objects behind the fields determine their values.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ except ImportError as error:
     ) from error
 
 _DOCUMENTS = 64
-"""Query texts that are kept parsed and validated; a client sends a handful."""
+"""Maximum cached queries, parsed and validated; a client sends only a few different ones."""
 
 
 @attrs.frozen
 class ServerFeature:
-    """Something that not every W&B server can do."""
+    """A feature that not every W&B server has."""
 
     name: str
     is_enabled: bool = True
@@ -42,7 +42,7 @@ class ServerFeature:
 
 @attrs.frozen
 class ServerInfo:
-    """What the server can do beyond what every W&B server can."""
+    """The features that not every W&B server has."""
 
     features: tuple[ServerFeature, ...] = (ServerFeature(MARKS_UPLOADS),)
 
@@ -87,12 +87,12 @@ class Root:
 
 @attrs.frozen
 class Answer:
-    """A GraphQL answer on its way to HTTP.
+    """The result of a GraphQL query.
 
     Attributes:
         body: The JSON text.
-        is_valid: Whether the query was one that could be executed; errors while executing leave it true.
-        operation: The executed operation's name; empty if it has none.
+        is_valid: Whether there is a result; it may also contain errors of single fields.
+        operation: The name of the executed operation; empty if it has none.
     """
 
     body: bytes
@@ -101,7 +101,7 @@ class Answer:
 
 
 def execute(request: Request, query: str, variables: Mapping[str, object], operation: str | None) -> Answer:
-    """Validate and execute a query; errors are part of the answer."""
+    """Validate and execute a query; errors are part of the result."""
     try:
         document = _parse(query)
     except graphql.GraphQLError as error:

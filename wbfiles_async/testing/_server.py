@@ -1,4 +1,4 @@
-"""`LocalServer`: its life, and what tests do with it. What it answers is decided elsewhere."""
+"""`LocalServer`: starting, stopping, adding files, and the log of requests. Other modules determine its responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wbfiles_async.testing._thread import Service, ServiceThread
 from wbfiles_async.testing._tree import Tree
 
 _FAKE_KEY = "fake" * 10
-"""Forty characters, as W&B's clients demand of a key."""
+"""Forty characters, as W&B's clients require."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Signed, expiring addresses of stored objects, in the manner of S3. Performs no I/O."""
+"""Signed, expiring URLs of stored objects, like those of S3. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 class SignatureError(Exception):
-    """The address is not signed, not by this server, or no longer valid.
+    """The URL is not signed, not signed by this server, or expired.
 
     Attributes:
-        code: S3's word for it.
+        code: S3's error code.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -27,12 +27,12 @@ class SignatureError(Exception):
 
 @attrs.frozen
 class Signatures:
-    """Signs the path of an object for one method, and checks what was signed.
+    """Signs the path of an object for one method, and checks signatures.
 
     Attributes:
-        secret: Key of the signatures.
-        lifetime: Seconds that an address stays valid.
-        clock: Tells the time, in seconds since the epoch.
+        secret: The key of the signatures.
+        lifetime: Seconds that a signed URL is valid.
+        clock: Returns the time, in seconds since the epoch.
     """
 
     secret: bytes = attrs.field(repr=False)
@@ -43,8 +43,8 @@ class Signatures:
         """Return the path, quoted, with a signature as its query.
 
         Args:
-            method: The HTTP method that the address shall serve.
-            path: The decoded path, from the leading ``/``.
+            method: The HTTP method to allow.
+            path: The decoded path, with the leading ``/``.
         """
         date = datetime.fromtimestamp(self.clock(), UTC).strftime(_DATE_FORMAT)
         signature = self._signature(method, path, date, str(self.lifetime))
@@ -52,10 +52,10 @@ class Signatures:
         return f"{quote(path)}?{query}"
 
     def check(self, method: str, path: str, query: Mapping[str, str]) -> None:
-        """Check that a path was signed by this server for this method, and is still valid.
+        """Check that this server signed the path for this method, and that the signature has not expired.
 
         Raises:
-            SignatureError: It was not, or no longer is.
+            SignatureError: The signature is missing, wrong or expired.
         """
         signature = query.get("X-Amz-Signature")
         date, lifetime = query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", "")

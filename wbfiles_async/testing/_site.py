@@ -1,4 +1,4 @@
-"""What answers are made of: the folder's parts, and the paths under which its files are reached."""
+"""The parts that all requests share, and the URL paths of files."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from wbfiles_async.testing._records import RunRecords
 from wbfiles_async.testing._signatures import Signatures
 from wbfiles_async.testing._tree import Tree
 
-# Own tables: those of the system would make the answers depend on the machine.
+# Own tables: with those of the system, responses would depend on the machine.
 _TYPES = mimetypes.MimeTypes()
 
 
 @attrs.frozen
 class Site:
-    """The parts that requests share.
+    """The parts that all requests share.
 
     Attributes:
         tree: The served folder.
         records: Metadata of the runs.
-        digests: md5 sums of the files.
-        signatures: Signs the store's addresses.
-        entity: The default entity, and the name of the one user.
+        digests: md5 digests of the files.
+        signatures: Signs URLs of the store.
+        entity: The default entity, and the name of the only user.
     """
 
     tree: Tree
@@ -37,20 +37,20 @@ class Site:
 
 
 def file_path(run: RunPath, name: str) -> str:
-    """Return the decoded path of a file on the API, which wants credentials and redirects to the store."""
+    """Return the decoded path of a file in the API, which requires credentials and redirects to the store."""
     return f"/files/{run}/{name}"
 
 
 def store_path(run: RunPath, name: str) -> str:
-    """Return the decoded path of a file in the store, which wants a signature."""
+    """Return the decoded path of a file in the store, which requires a signature."""
     return f"/store/{run}/{name}"
 
 
 def quoted_file_path(run: RunPath, name: str) -> str:
-    """Return `file_path` as it stands in an address."""
+    """Return `file_path`, quoted for a URL."""
     return quote(file_path(run, name))
 
 
 def media_type(name: str) -> str | None:
-    """Guess the media type from a file's name; ``None`` if the name does not tell."""
+    """Guess the media type of a file from its name; ``None`` if unknown."""
     return _TYPES.guess_type(name)[0]

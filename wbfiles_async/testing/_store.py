@@ -1,4 +1,4 @@
-"""The object store: signed GET, HEAD and PUT, answered as S3 does. Knows nothing of GraphQL."""
+"""The object store: signed GET, HEAD and PUT, with responses like those of S3. Does not know GraphQL."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from wbfiles_async.testing._signatures import SignatureError
 from wbfiles_async.testing._site import Site, media_type, store_path
 
 _SMALL = 1 << 18
-"""Bytes up to which a body is read and sent in one piece; sendfile gains nothing there."""
+"""Maximum bytes of a body that is read and sent in one piece; sendfile would gain nothing."""
 
 _DEFAULT_TYPE = "binary/octet-stream"
 
 
 class Store:
-    """Answers at the store's origin."""
+    """Responds to requests at the store's origin."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def app(self) -> web.Application:
-        """Return the application that answers."""
+        """Return the web application."""
         app = web.Application()
         path = "/store/{entity}/{project}/{run}/{name:.+}"
         app.add_routes([web.get(path, self._get), web.put(path, self._put)])
         return app
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        # An address signed for GET serves HEAD too, as it does with a CDN before the bucket.
+        # A URL signed for GET also allows HEAD, as with a CDN in front of the bucket.
         run, name = _address(request)
         if refused := self._refuse(request, "GET", run, name):
             return refused
@@ -139,7 +139,7 @@ async def _send_file(request: web.Request, file: io.FileIO, start: int, stop: in
     with suppress(ConnectionError):
         sent = await asyncio.get_running_loop().sendfile(transport, file, start, stop - start)
         if sent < stop - start:
-            # The file was cut while it was sent; only the end of the connection can tell the client now.
+            # The file was truncated meanwhile; only closing the connection can still show that to the client.
             transport.close()
 
 

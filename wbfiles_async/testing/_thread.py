@@ -1,4 +1,4 @@
-"""Runs web applications in a thread and an event loop of its own. Knows nothing of what they answer."""
+"""Runs web applications in a thread with its own event loop. Does not know what they serve."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ import attrs
 from aiohttp import web
 
 _GRACE = 0.1
-"""Seconds that requests under way have to end by themselves when the service is closed."""
+"""Seconds that running requests may still take when the service is closed."""
 
 _ACCEPT_ROUNDS = 3
-"""Rounds of the event loop that take an accepted connection to its protocol, with one to spare."""
+"""Turns of the event loop until an accepted connection has its protocol, and one more."""
 
 
 @attrs.frozen
 class Service:
-    """An application and the socket that it answers at.
+    """A web application and its listening socket.
 
     Attributes:
         app: The application.
-        listener: A listening socket. It queues the connections that come before the thread is ready, so there
-            is nothing to wait for.
+        listener: The listening socket. It queues connections until the thread is ready, so callers need not wait.
     """
 
     app: web.Application
@@ -33,16 +32,16 @@ class Service:
 
     @property
     def origin(self) -> str:
-        """Where the application is reached, as ``http://host:port``."""
+        """The origin of the application, ``http://host:port``."""
         host, port, *_ = self.listener.getsockname()
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class ServiceThread:
-    """Serves from the moment it is made until it is closed, and then closes the sockets.
+    """Runs the services from its creation until it is closed, which also closes the sockets.
 
     Args:
-        services: What is served.
+        services: The services.
     """
 
     def __init__(self, services: Sequence[Service]) -> None:
@@ -53,7 +52,7 @@ class ServiceThread:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving, breaking off what is under way; return when the thread has ended."""
+        """Stop the services, abort running requests, and wait for the end of the thread."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
@@ -74,8 +73,8 @@ class ServiceThread:
                 await runner.cleanup()
 
     async def _stop_accepting(self) -> None:
-        # A connection that is accepted but not yet with its protocol when the listener is closed is never closed
-        # itself; CPython's Server takes no more by then.
+        # If the listener is closed between accepting a connection and creating its protocol, that connection is
+        # never closed, since CPython's Server then registers no more.
         for service in self._services:
             with suppress(NotImplementedError):  # Windows' proactor loop has no readers.
                 self._loop.remove_reader(service.listener)

@@ -1,6 +1,6 @@
-"""The served folder, ``ROOT/<entity>/<project>/<run>/<files>``: where things lie, and every change to them.
+"""The served folder, ``ROOT/<entity>/<project>/<run>/<files>``: finds, lists, publishes and deletes files.
 
-Nothing outside of the root is read or written, whatever the names say. Knows nothing of HTTP and GraphQL.
+Nothing outside the root is read or written, whatever the names are. Does not know HTTP or GraphQL.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from wbfiles_async.testing._listing import Listings
 from wbfiles_async.testing._names import UnusableNameError, check_file_name, check_folder_name, is_folder_name
 
 _PRIVATE = ".wbfiles"
-"""The server's own folder below the root; no entity's name begins with a dot."""
+"""The server's own folder below the root; the names of entities do not begin with a dot."""
 
 
 @attrs.frozen
 class StoredFile:
-    """A run's file as it lies on the disk.
+    """A file of a run on the disk.
 
     Attributes:
-        run: The run it belongs to.
-        name: Its name in the run.
-        path: Where it lies.
-        size: Length in bytes.
-        mtime: Time of the last change, in seconds since the epoch.
+        run: The run.
+        name: The name in the run.
+        path: The local path.
+        size: The length in bytes.
+        mtime: The time of the last change, in seconds since the epoch.
     """
 
     run: RunPath
@@ -42,25 +42,25 @@ class StoredFile:
 
 
 class Tree:
-    """Finds, lists, publishes and deletes the files of runs; safe for threads.
+    """Finds, lists, publishes and deletes files of runs. Thread-safe.
 
     Args:
         root: The folder.
-        told_of_uploads: Whether a body that `publish_upload` takes is kept aside until `mark` names it.
+        told_of_uploads: Whether an uploaded file is published only by `mark`.
     """
 
     def __init__(self, root: Path, *, told_of_uploads: bool = False) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root.resolve()
         self._listings = Listings()
-        # A folder that was just made for a new file must not be taken for one that a deletion left empty.
+        # Otherwise a deletion could remove the still empty folder of a new file.
         self._changing = threading.Lock()
         self._told_of_uploads = told_of_uploads
         self._unmarked: dict[tuple[RunPath, str], Path] = {}
 
     @property
     def private(self) -> Path:
-        """Where the server keeps what is no run's file; on the same file system as the runs."""
+        """The folder for everything but files of runs, on the same file system as the runs."""
         return self._root / _PRIVATE
 
     def has_project(self, entity: str, project: str) -> bool:
@@ -76,7 +76,7 @@ class Tree:
         return _folders_in(self._root / entity) if self._is_folder(entity) else []
 
     def runs(self, entity: str, project: str) -> list[RunPath]:
-        """Return a project's runs by the order of their ids."""
+        """Return a project's runs, ordered by id."""
         return [RunPath(entity, project, run_id) for run_id in _folders_in(self._root / entity / project)]
 
     def names(self, run: RunPath) -> Sequence[str]:
@@ -95,15 +95,15 @@ class Tree:
         return StoredFile(run, name, path, status.st_size, status.st_mtime)
 
     def changed_at(self, *parts: str) -> float:
-        """Return when the folder of a project, or of a run, changed last, in seconds since the epoch."""
-        # Not by Path: this is asked of every run of a project, page by page.
+        """Return the time of the last change to the folder of a project or run, in seconds since the epoch."""
+        # Not with Path, which is slower: every page calls this for all runs of a project.
         return os.stat(os.path.join(self._root, *parts)).st_mtime
 
     def create_run(self, run: RunPath) -> Path:
-        """Make a run's folder, with the folders above it, where it does not exist; return it.
+        """Create a run's folder and the folders above it if they do not exist, and return it.
 
         Raises:
-            UnusableNameError: A part of the path cannot name a folder, or leads out of the root.
+            UnusableNameError: A part of the path cannot be the name of a folder, or leads out of the root.
         """
         for part in (run.entity, run.project, run.run_id):
             check_folder_name(part)
@@ -112,17 +112,17 @@ class Tree:
         return folder
 
     def temporary(self) -> Path:
-        """Return an unused path for a body on its way to `publish`; never listed as a run's file."""
+        """Return an unused path for a file before `publish`. It is not in a run, so it is never listed."""
         folder = self.private / "uploads"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / uuid.uuid4().hex
 
     def publish(self, temporary: Path, run: RunPath, name: str) -> Path:
-        """Move a finished body to its name in one step, replacing what was there; return where it lies.
+        """Move a complete file to its name in one step, replacing any file of that name, and return its path.
 
         Raises:
             UnusableNameError: The name cannot be used, or leads out of the root.
-            OSError: A folder has that name, or a file the name of one of its folders.
+            OSError: A folder has that name, or a file has the name of one of its folders.
         """
         with self._changing:
             path = self._locate(run, name)
@@ -131,10 +131,11 @@ class Tree:
         return path
 
     def publish_upload(self, temporary: Path, run: RunPath, name: str) -> None:
-        """Publish the body of an upload, or keep it until it is marked.
+        """Publish an uploaded file, or store it until it is marked.
 
         Raises:
-            UnusableNameError, OSError: As `publish` does.
+            UnusableNameError: As for `publish`.
+            OSError: As for `publish`.
         """
         if not self._told_of_uploads:
             self.publish(temporary, run, name)
@@ -149,7 +150,7 @@ class Tree:
             before.unlink(missing_ok=True)
 
     def mark(self, run: RunPath, name: str) -> bool:
-        """Publish an upload that was kept; return whether the run has a file of that name now."""
+        """Publish an upload that was stored, and return whether the run now has a file of that name."""
         with self._changing:
             kept = self._unmarked.pop((run, name), None)
         if kept is not None:
@@ -157,7 +158,7 @@ class Tree:
         return self.find(run, name) is not None
 
     def delete(self, file: StoredFile) -> bool:
-        """Delete a file and the folders of the run that this empties; return whether it was there."""
+        """Delete a file, and folders of the run that are then empty; return whether the file existed."""
         with self._changing:
             try:
                 file.path.unlink()

@@ -1,4 +1,4 @@
-"""Offers the fixture ``wandb_server`` to pytest; imports the server only where the fixture is used."""
+"""Provides the pytest fixture ``wandb_server``; imports the server only if the fixture is used."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def wandb_server(tmp_path: Path) -> Iterator[LocalServer]:
-    """Run a `LocalServer` over an empty folder for the length of one test.
+    """Return a running `LocalServer` with an empty folder, which is stopped after the test.
 
-    The environment is left alone; hand the address and the key to what is tested::
+    The environment is not changed; pass the URL and the key to the code under test::
 
         def test_my_report(wandb_server):
             wandb_server.add_file("team/project/run1", "report.json", b"{}")
             with Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key) as api:
                 ...
 
-    Needs the extra ``server``: ``python -m pip install '.[server]'`` in a clone.
+    Requires the extra ``server``: ``python -m pip install '.[server]'`` in a clone.
     """
     from wbfiles_async.testing import LocalServer
 
