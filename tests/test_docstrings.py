@@ -1,4 +1,4 @@
-"""Each public object says all that it takes, returns and raises; its examples are run by ``test_docs``."""
+"""Docstrings of public objects are complete. ``test_docs`` runs their examples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WITH_EXAMPLES = {
     *("AuthenticationError", "RateLimitedError", "StoreUnavailableError", "UnsafePathError", "LocalWriteError"),
     "UnsupportedReferenceError",
 }
-"""What people look up."""
+"""Objects that people look up often."""
 
 
 def public_names() -> Iterator[tuple[str, object]]:
@@ -56,7 +56,7 @@ CLASSES = {name: found for name, found in PUBLIC.items() if isinstance(found, ty
 
 
 def members(kind: type) -> dict[str, object]:
-    """Return the public methods and properties of a class that are ours, inherited ones too."""
+    """Return the public methods and properties of a class from this package, also inherited ones."""
     found: dict[str, object] = {}
     for base in reversed(kind.__mro__):
         if base.__module__.startswith("wbfiles_async"):
@@ -72,7 +72,7 @@ METHODS: dict[str, FunctionType] = {
     for name, member in members(imported).items()
     if isinstance(member, FunctionType)
 } | {name: found for name, found in PUBLIC.items() if isinstance(found, FunctionType)}
-"""Functions too."""
+"""Public methods and functions."""
 PROPERTIES = {
     f"{kind}.{name}": member
     for kind, imported in CLASSES.items()
@@ -88,12 +88,12 @@ def section(doc: str, *titles: str) -> str:
 
 
 def described(doc: str, *titles: str) -> set[str]:
-    """Return the names that a section describes."""
+    """Return the names in a section."""
     return set(re.findall(r"^    (\w+)(?: \(.*?\))?: ?\S", section(doc, *titles), re.MULTILINE))
 
 
 def raised(function: FunctionType) -> set[str]:
-    """Return the errors that the text of a function raises."""
+    """Return the names of errors that the source of a function raises."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     calls = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     names = (call.func.id for call in calls if isinstance(call, ast.Call) and isinstance(call.func, ast.Name))
@@ -101,10 +101,10 @@ def raised(function: FunctionType) -> set[str]:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_class_docstrings_are_whole(name: str) -> None:
+def test_class_docstrings_are_complete(name: str) -> None:
     kind = CLASSES[name]
     doc = kind.__doc__ or ""
-    assert re.match(r"\S.*[.:]$", doc.strip().partition("\n")[0]), "its first line is no sentence"
+    assert re.match(r"\S.*[.:]$", doc.strip().partition("\n")[0]), "the first line is not a sentence"
     own = inspect.signature(vars(kind)["__init__"]).parameters if "__init__" in vars(kind) else {}
     taken = set(own) - {"self", "message", "args", "kwargs"}
     if attrs.has(kind):
@@ -117,28 +117,28 @@ def test_class_docstrings_are_whole(name: str) -> None:
             "kwargs",
             "message",
         }
-    elif name not in ("Run", "Runs", "Files", "Project", "Projects"):  # which other objects make
+    elif name not in ("Run", "Runs", "Files", "Project", "Projects"):  # created by other objects
         assert described(doc, "Args") == taken
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_method_docstrings_are_whole(name: str) -> None:
+def test_method_docstrings_are_complete(name: str) -> None:
     method = METHODS[name]
     doc = method.__doc__ or ""
     signature = inspect.signature(method)
     first = inspect.cleandoc(doc).partition("\n")[0]
-    assert re.match(r"\S.*[.;:]$", first), "its first line is no sentence"
-    assert not first.startswith("Blocking form"), "the text of the async one is missing"
+    assert re.match(r"\S.*[.;:]$", first), "the first line is not a sentence"
+    assert not first.startswith("Blocking form"), "the docstring of the async method is missing"
     kind, _, short = name.partition(".")
     taken = {each for each in signature.parameters if each not in ("self", "_")}
-    if kind != "Progress" or described(doc, "Args"):  # whose parameters the first two methods explain
+    if kind != "Progress" or described(doc, "Args"):  # the first two methods document the parameters
         assert described(doc, "Args") == taken
     returned = signature.return_annotation
     if returned not in ("None", "Self"):
         assert section(doc, "Returns", "Yields") or first.startswith("Return ") or "; return " in first
     assert described(doc, "Raises") >= raised(method) - {"TypeError"}
     if inspect.iscoroutinefunction(method) and short not in NO_REQUEST and kind != "WandbFileSystem":
-        assert section(doc, "Raises"), "what makes requests can fail"
+        assert section(doc, "Raises"), "methods that make requests can fail"
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -153,8 +153,8 @@ def test_important_methods_have_examples(name: str) -> None:
     assert "```python\n" in section(documented.__doc__ or "", "Examples")
 
 
-def loaded_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("blocking_docstrings", TOOL)
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("blocking_docstrings", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -162,20 +162,20 @@ def loaded_tool() -> ModuleType:
     return module
 
 
-TOOL = Path(__file__).parent.parent / "docs" / "blocking_docstrings.py"
-blocking_docstrings = loaded_tool()
+SCRIPT = Path(__file__).parent.parent / "docs" / "blocking_docstrings.py"
+blocking_docstrings = load_script()
 BLOCKING = {path.name: path.read_text(encoding="utf-8") for path in sorted(blocking_docstrings.FOLDER.glob("*.py"))}
 
 
-def test_the_docstrings_of_blocking_objects_are_those_of_the_async_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_blocking_docstrings_equal_the_async_ones(capsys: pytest.CaptureFixture[str]) -> None:
     found = {each.name for source in BLOCKING.values() for each in blocking_docstrings.docstrings(source)}
     kinds = {kind for kind in CLASSES if f"Async{kind}" in CLASSES}
     assert found == kinds | {name for name in METHODS if name.partition(".")[0] in kinds}
     assert blocking_docstrings.main(["--check"]) == 0, capsys.readouterr().out
 
 
-def test_the_docstring_of_a_blocking_object_is_in_its_source() -> None:
-    """What editors show, which run nothing, is what ``help`` shows."""
+def test_blocking_docstrings_are_in_the_source() -> None:
+    """Editors, which do not run the code, show the same text as ``help``."""
     for source in BLOCKING.values():
         for each in blocking_docstrings.docstrings(source):
             imported = METHODS.get(each.name) or CLASSES[each.name]
@@ -183,7 +183,7 @@ def test_the_docstring_of_a_blocking_object_is_in_its_source() -> None:
 
 
 @pytest.mark.parametrize("written", ['        """Blocking form."""\n', '        """Select.\n\n        Files."""\n', ""])
-def test_a_docstring_that_is_out_of_date_is_written_again(
+def test_outdated_docstring_is_rewritten(
     written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(blocking_docstrings, "FOLDER", tmp_path)

@@ -1,4 +1,4 @@
-"""An open remote file without ``await``: Python's own buffered reader over the async one."""
+"""An open remote file without ``await``: Python's buffered reader on top of the async file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["open_blocking"]
 
 BUFFER = 64 << 10
-"""Buffer size of Python's reader; requests are for whole blocks."""
+"""Maximum bytes in the buffer of Python's reader; requests are for whole blocks."""
 
 
 class _RawFile(io.RawIOBase):
@@ -24,7 +24,7 @@ class _RawFile(io.RawIOBase):
 
     Args:
         file: The async file.
-        client: Referenced so that it is not closed meanwhile.
+        client: The client, referenced so that it is not closed while the file is open.
     """
 
     mode = "rb"
@@ -69,10 +69,10 @@ class _RawFile(io.RawIOBase):
 
 
 def open_blocking(file: AsyncBinaryFile, client: object) -> io.BufferedReader:
-    """Return a file like that of Python's ``open``.
+    """Return a binary file like that of Python's ``open``.
 
     Args:
         file: The async file.
-        client: Referenced as long as the file.
+        client: The client, referenced by the file.
     """
     return io.BufferedReader(_RawFile(file, client), min(BUFFER, file._ahead.block))

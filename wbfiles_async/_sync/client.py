@@ -1,4 +1,4 @@
-"""What the blocking objects know of the client that made them."""
+"""The blocking client, as far as other blocking objects know it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Client", "async_of"]
 
 
 class Client:
-    """A blocking client, as runs and files hold it. `Api` is the only one.
+    """A blocking client, to which runs and files refer. `Api` is the only subclass.
 
-    It is held as long as they are, since it is closed when nothing refers to it.
+    They refer to it because it is closed when nothing else does.
     """
 
     _async: AsyncApi
 
 
 def async_of(client: Client | None) -> AsyncApi | None:
-    """Return the client that works in the I/O thread, if there is one."""
+    """Return the async client of a blocking client; ``None`` for ``None``."""
     return None if client is None else client._async

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class LoopExecutor(ThreadPoolExecutor):
-    """Worker threads, as an executor. asyncio requires this class, which never starts threads of its own.
+    """Worker threads as an executor. asyncio requires the base class, which never starts threads here.
 
     Args:
         most: Maximum threads.

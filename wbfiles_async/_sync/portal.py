@@ -36,7 +36,6 @@ T = TypeVar("T")
 EXIT_SECONDS = 5.0
 """Maximum seconds that the interpreter's exit waits for clean-up, such as on a hanging disk."""
 
-
 RESOLVERS = 8
 """Threads for name resolution; downloads rarely have more hosts."""
 
@@ -61,7 +60,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     import asyncio
     import socket
 
-    if sys.platform == "win32":  # whose default event loop cannot wait for sockets
+    if sys.platform == "win32":  # its default event loop cannot wait for sockets
         return asyncio.SelectorEventLoop()
     if not has_uvloop():
         return asyncio.new_event_loop()
@@ -170,7 +169,7 @@ class _Thread:
             self._loop.call_soon_threadsafe(close)
 
     def close_generator(self, values: Closable) -> None:
-        """Close a partly read generator, unless the thread does or did so, or it belongs to a parent process."""
+        """Close a partly read generator, unless the thread closes it at exit, or it belongs to a parent process."""
         if self.process == os.getpid() and not self.ending and values in self.generators:
             self.generators.discard(values)
             if self.is_current:
@@ -322,14 +321,14 @@ class _Call(Generic[T]):
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    # In the loop.
+    # In the I/O thread.
 
     async def run(self) -> T:
-        """Do it."""
+        """Run the work."""
         return await self._work()
 
     def begun(self, task: asyncio.Task[T]) -> None:
-        """Record its task."""
+        """Record the task of the work."""
         self._task = task
         task.add_done_callback(self._end)
 
@@ -340,11 +339,11 @@ class _Call(Generic[T]):
         self._lock.release()
 
     def cancel(self) -> None:
-        """Cancel it."""
+        """Cancel the task, if it has started."""
         if self._task is not None:
             self._task.cancel()
 
-    # In the thread that waits.
+    # In the waiting thread.
 
     def has_ended(self, seconds: float) -> bool:
         """Wait with a timeout, and return whether it has ended."""

@@ -32,7 +32,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
 
     @abstractmethod
     def _wrap(self, page: list[Theirs]) -> list[Ours]:
-        """Wrap a listed item."""
+        """Wrap the items of a page."""
 
     @abstractmethod
     def _title(self) -> tuple[str, str]:
@@ -75,7 +75,7 @@ class RememberedSequence(ABC, Generic[Theirs, Ours]):
         return self._listed[index] if isinstance(index, int) else ShownList(self._listed[index])
 
     def _listed_beyond(self, index: int | None) -> bool:
-        """List until this index exists, or to the end; return whether it exists."""
+        """List until this index exists, or to the end if it is ``None``; return whether it exists."""
         with self._lock:
             if self._process != os.getpid() and not self._ended:
                 # A started listing belongs to the parent process, with the parent's connections.
