@@ -1,7 +1,8 @@
 """Worker threads below the event loop: started when there is work, kept briefly, and never waited for at exit.
 
 The standard library's pools refuse work after the main thread has returned, while other threads of a program may
-still download. These threads are daemons. If no further one can be started, running ones do the work.
+still download. These threads are daemons. If no further thread can be started, running ones do the work, or the caller
+if there is none and the interpreter exits.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["ThreadsExhaustedError", "WorkerThreads", "await_to_completion", "sta
 T = TypeVar("T")
 
 KEPT_SECONDS = 1.0
-"""Seconds that an idle thread waits for work: longer than a store's latency, and too short to matter."""
+"""Seconds that an idle thread waits for work: longer than the latency of most stores."""
 
 FEW_THREADS = 4
 """Number of threads up to which the caller starts a new one, and waits until it runs. That takes milliseconds while
@@ -70,7 +71,11 @@ class WorkerThreads:
         self._kept_seconds = KEPT_SECONDS
 
     async def run(self, work: Callable[[], T], *, interrupt: Callable[[], object] | None = None) -> T:
-        """Run ``work`` in a thread; a cancelled caller waits for its end, which ``interrupt`` may cause.
+        """Run ``work`` in a thread and return its result. A cancelled caller still waits for its end.
+
+        Args:
+            work: The work.
+            interrupt: Called on cancellation, to end the work early.
 
         Raises:
             ThreadsExhaustedError: None can be started, and none is running.
@@ -78,7 +83,7 @@ class WorkerThreads:
         return await await_to_completion(self.begin(work), interrupt=interrupt)
 
     def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run ``work`` in a thread, and return its outcome, in the running event loop.
+        """Start ``work`` in a thread, and return the future of its outcome, in the running event loop.
 
         Cheaper than a wrapped future of ``concurrent.futures``, whose locks take longer than short work.
 
@@ -97,7 +102,7 @@ class WorkerThreads:
         return outcome
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run ``work`` in a thread, and return its outcome, which any thread may wait for.
+        """Start ``work`` in a thread, and return the future of its outcome, which any thread may wait for.
 
         Raises:
             ThreadsExhaustedError: None can be started, and none is running.
@@ -123,7 +128,7 @@ class WorkerThreads:
                 self._waiting.append(job)
                 return
             self._running += 1
-            self._starts_spare = self._needs_spare  # before the thread looks at it
+            self._starts_spare = self._needs_spare  # before the new thread reads it
             try:
                 start_thread(partial(self._serve, job), self._name)
                 return
@@ -139,11 +144,11 @@ class WorkerThreads:
 
     @property
     def _needs_spare(self) -> bool:
-        """Whether no thread is free for the next job, and its caller should not start one."""
+        """Whether no thread is idle for the next job, and the pool rather than its caller should start one."""
         return not self._idle and FEW_THREADS <= self._running < self.most
 
     def _start_spare(self) -> None:
-        """Start a thread for the next job if needed."""
+        """Start a thread for the next job, if none is idle."""
         with self._lock:
             self._starts_spare = self._needs_spare
             if not self._starts_spare:
@@ -151,7 +156,7 @@ class WorkerThreads:
             self._running += 1
         try:
             start_thread(self._serve, self._name)
-        except ThreadsExhaustedError:  # those that run do the work
+        except ThreadsExhaustedError:  # the running threads do the work
             with self._lock:
                 self._running -= 1
                 self._starts_spare = False
@@ -179,7 +184,7 @@ class WorkerThreads:
             job = following or self._next(jobs)
 
     def _waiting_job(self, jobs: SimpleQueue[_Job | None]) -> _Job | None:
-        """Return work that waits; ``None`` if there is none, and this thread is idle from then on."""
+        """Return a waiting job; ``None`` if there is none, and then this thread counts as idle."""
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
@@ -232,11 +237,11 @@ def _report(setter: Callable[[Any], object], value: object) -> None:
 
 
 async def await_to_completion(outcome: asyncio.Future[T], *, interrupt: Callable[[], object] | None = None) -> T:
-    """Await the outcome; if cancelled meanwhile, raise only after it is known.
+    """Await the outcome. A cancelled caller still waits for it, and then raises the cancellation.
 
     Args:
         outcome: The outcome.
-        interrupt: Called on cancellation, to end the work.
+        interrupt: Called on cancellation, to end the work early.
     """
     try:
         return await asyncio.shield(outcome)

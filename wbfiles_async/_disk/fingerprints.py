@@ -1,8 +1,8 @@
 """The layout, in buckets of fixed size, of records of verified local files. Performs no I/O.
 
 A record states of one path: a file with exactly this status had exactly this md5. It consists of hashes only, so
-nothing in it is interpreted: either it equals the hash of the file's current status and expected md5, or it has no
-effect. So damaged, mixed or forged records are harmless.
+nothing in it is interpreted: either it equals the hash of the file's path, current status and expected md5, or it has
+no effect. So damaged, mixed or forged records are harmless.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EMPTY: Final = bytes(_TAG)
 
 
 class _Status(Protocol):
-    """The fields of ``os.stat`` in a record; the last one cannot be set by programs."""
+    """The fields of ``os.stat`` in a record. Programs cannot set the last one, except on Windows."""
 
     @property
     def st_dev(self) -> int: ...
@@ -38,12 +38,12 @@ class _Status(Protocol):
 
 
 def fingerprint(path: str, status: _Status, md5: bytes) -> bytes:
-    """Return the record of a file: eight bytes for its path, sixteen for its status and md5.
+    """Return the record of a file: eight bytes from its path, then sixteen from its path, status and md5.
 
     Args:
         path: The file's path below the root.
-        status: Its status. Device, inode and time of change are part of it, so that a copy is another file.
-        md5: Its content's.
+        status: Its status. Device, inode and time of change are included, so that a copy has another record.
+        md5: The md5 of its content.
     """
     tag = hashlib.blake2b(path.encode(), digest_size=_TAG, person=MAGIC).digest()
     facts = f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {md5.hex()} "
@@ -52,7 +52,7 @@ def fingerprint(path: str, status: _Status, md5: bytes) -> bytes:
 
 
 def number_of(record: bytes, buckets: int) -> int:
-    """Return the bucket of a record; the number of buckets is a power of two."""
+    """Return the number of the bucket for a record; ``buckets``, their total, is a power of two."""
     return int.from_bytes(record[:_TAG], "little") & (buckets - 1)
 
 
@@ -62,20 +62,20 @@ def find(bucket: bytes | bytearray, record: bytes) -> int | None:
 
 
 def room(bucket: bytes | bytearray, record: bytes) -> int | None:
-    """Return the offset for a record in the bucket; ``None`` if the bucket is full."""
+    """Return the offset to write a record to: that of the same path, else a free one; ``None`` if there is neither."""
     own = find(bucket, record)
     return _find(bucket, _EMPTY) if own is None else own
 
 
 def split(bucket: bytes, buckets: int) -> tuple[bytes, bytes]:
-    """Split a bucket for twice as many buckets.
+    """Split a bucket in two when the number of buckets doubles.
 
     Args:
         bucket: The bucket.
         buckets: The number of buckets before.
 
     Returns:
-        The bucket as it remains, and the new one, which is ``buckets`` further on.
+        The bucket with the records that stay, and the new one, whose number is greater by ``buckets``.
     """
     halves: tuple[list[bytes], list[bytes]] = [], []
     for at in range(len(MAGIC), BUCKET, _RECORD):

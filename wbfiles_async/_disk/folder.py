@@ -30,7 +30,7 @@ class OpenFile(Protocol):
         ...
 
     def reader(self) -> io.FileIO:
-        """Return a reader from its beginning, which does not close it."""
+        """Return a reader of a newly opened file, from its beginning. Closing the reader does not close the file."""
         ...
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
@@ -46,7 +46,7 @@ class OpenFile(Protocol):
         ...
 
     def touch(self) -> None:
-        """Set its time of modification to now, by the clock of the file system."""
+        """Set its times of access and modification to now, by the clock of the file system."""
         ...
 
     def leave_holes(self) -> None:
@@ -56,7 +56,7 @@ class OpenFile(Protocol):
     def claim(self) -> bool:
         """Return whether no other process on this machine has it open or holds it; false if unknown.
 
-        Afterwards it is held, if the system requires that.
+        If so, this process holds it afterwards, on systems that cannot detect open files.
         """
         ...
 
@@ -64,30 +64,32 @@ class OpenFile(Protocol):
         """Return whether its name still refers to it.
 
         Raises:
-            OSError: There is none, or that is unknown.
+            OSError: Nothing has its name, or that cannot be determined.
         """
         ...
 
     def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
-        """Give it its final name and permissions, in one step. This may close it.
+        """Set its permissions, then give it its final name in one step. This may close it.
+
+        Without hard links, it takes two steps not to replace a file, except on Windows.
 
         Args:
             target: Its final name, in the same folder.
-            mode: Its permissions, if the system has any.
+            mode: Its permissions, if the file system has any.
             replace: Whether a file of that name may be replaced.
-            durable: Whether to wait until it is on the disk.
+            durable: Whether to wait until its content, and if possible its name, is on the disk.
 
         Returns:
-            Its status, which reveals any later change; ``None`` if a change could go unnoticed.
+            Its status, with a modification time that reveals any later change; ``None`` if a change could go unnoticed.
 
         Raises:
             FileExistsError: The final name exists, and ``replace`` is false.
-            OSError: The disk refuses.
+            OSError: It cannot be published.
         """
         ...
 
     def remove(self) -> None:
-        """Remove it unless it was published, and close it, so that no other process can claim it in between.
+        """Remove it unless it was published, and close it. A process that claims it in between does not lose it.
 
         Raises:
             OSError: It is closed, but still exists.
@@ -107,10 +109,10 @@ class Folder(Protocol):
 
         Args:
             name: Its name.
-            create: Whether to make it if it does not exist.
+            create: Whether to create it if it does not exist.
 
         Raises:
-            OSError: It cannot be opened; ``errno.ELOOP`` or ``errno.ENOTDIR`` if it is a link.
+            OSError: It cannot be opened or created; ``errno.ELOOP`` or ``errno.ENOTDIR`` if it is a link.
         """
         ...
 
@@ -123,7 +125,7 @@ class Folder(Protocol):
         ...
 
     def some_names(self, most: int) -> Sequence[str]:
-        """Return names of its entries, at most this many."""
+        """Return names of its entries, at most ``most``, in any order."""
         ...
 
     def create(self, name: str) -> OpenFile:
@@ -135,7 +137,7 @@ class Folder(Protocol):
         ...
 
     def open(self, name: str) -> OpenFile:
-        """Open a file for reading and writing, without blocking.
+        """Open a file for reading and writing, without waiting even if it is a FIFO.
 
         Raises:
             OSError: It is a link, or cannot be opened.
@@ -159,19 +161,19 @@ class Folder(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the folder, after its files; harmless when repeated."""
+        """Close the folder, whose files must be closed before; harmless when repeated."""
         ...
 
 
 def is_link(status: os.stat_result) -> bool:
-    """Return whether it is a symbolic link, or a junction of Windows."""
+    """Return whether this is the status of a symbolic link, or of a junction of Windows."""
     return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Return whether only this user can have written a file, as far as that can be determined.
+    """Return whether a file is regular, has only one name, and can have been written only by this user.
 
-    On Windows the folder determines who may write its files, and Python cannot read that.
+    On Windows the last is unknown: the folder determines who may write its files, and Python cannot read that.
     """
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         return False

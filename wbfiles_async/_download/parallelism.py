@@ -11,34 +11,37 @@ import attrs
 
 __all__ = ["ParallelismController"]
 
-# Short intervals at first, then longer ones, since a busy event loop learns late of bytes that have arrived.
+# Short intervals at first, then longer ones, since a busy event loop counts arrived bytes late.
 _FIRST_LOOK, _LONGEST_LOOK = 0.015, 0.25  # seconds
+
 _SLOW_LOOKS: Final = 2
+"""Consecutive slow checks until the first growth; later, one is enough."""
 
 _FAST: Final = 100_000_000
 """Bytes per second of a connection above which more connections gain nothing, since the machine is the limit."""
 
 _FEW: Final = 16
 _FACTOR, _FACTOR_OF_MANY = 4, 2
-"""Growth factors: too few connections cost more than a few too many. If the latency exceeds the first interval, fewer
-than ``_FEW`` become ``_FEW`` in one step, since each step takes that time."""
+"""Growth factors: below ``_FEW`` connections, and from there on. Too few connections cost more than a few too many. A
+store whose latency exceeds the first interval always gets the larger factor, and at once at least ``_FEW`` connections,
+since each step takes as long as the latency."""
 
 _WORTH: Final = 1.25
-"""Minimum growth of the rate by new connections to add further ones."""
+"""Minimum factor of the rate since the last growth to add further connections."""
 
 _LONGEST: Final = 4
-"""Maximum factor of a part's length: on a fast connection it still ends within a second."""
+"""Maximum factor of a part's length: on a fast connection, a part still takes less than a second."""
 
 
 @attrs.define
 class ParallelismController:
-    """The number of connections of one file: few at first, more while they are slow and throughput grows.
+    """The number of connections of one file: few at first, more while each is slow and the throughput grows.
 
     Attributes:
         wanted: The current target.
         most: The maximum.
-        part_factor: The next part's length relative to the usual one: on a fast connection each request costs more
-            bytes of transfer time.
+        part_factor: Length of the next part relative to the usual one. It is larger on fast connections, which could
+            transfer more bytes in the time that a request costs.
         look: Seconds until the next check.
     """
 
@@ -54,13 +57,13 @@ class ParallelismController:
         self.wanted = min(self.wanted, self.most)
 
     def judge(self, rate: float, answer_seconds: float = 0.0) -> None:
-        """Adapt the number and the part length to the measured rate.
+        """Adapt the number of connections and the part length to the measured rate.
 
         Args:
-            rate: Bytes per second of all of them since the last check.
-            answer_seconds: Seconds until an answer begins; 0 if not known.
+            rate: Bytes per second of all connections since the last check.
+            answer_seconds: The store's latency in seconds; 0 if unknown.
         """
-        if self._settling:  # the new ones have just started
+        if self._settling:  # the new connections have just started
             self._settling, self.look = False, _FIRST_LOOK
             return
         is_fast = rate >= self.wanted * _FAST
@@ -75,5 +78,5 @@ class ParallelismController:
             if is_distant:
                 more = max(more, _FEW)
             self.wanted, self._rate_before = min(more, self.most), rate
-            # That they are slow is known; the look after the new ones have begun is to show that more bring more.
+            # One check is enough after the new connections have started: it shows whether they increased the rate.
             self._settling, self._slow_looks, self.look = True, _SLOW_LOOKS - 1, max(_FIRST_LOOK, answer_seconds)

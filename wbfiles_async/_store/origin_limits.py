@@ -27,10 +27,10 @@ __all__ = ["OriginLimits"]
 log = logging.getLogger(__name__)
 
 ANSWERS_FOR_DISTANCE: Final = 8
-"""Number of responses whose fastest shows a store's distance: a single one may be slow for another reason."""
+"""Number of responses after which the best latency counts as the store's: a single one may be slow by chance."""
 
 SLOWER: Final = 1.02
-"""Factor of the best latency with each further response, so that a store may become slower."""
+"""Factor by which the best latency grows with each response, so that it follows a store that becomes slower."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -39,14 +39,14 @@ class OriginLimits:
 
     Attributes:
         name: ``scheme://host:port``.
-        limit: The concurrent requests that it accepts.
-        concurrency: The best number of concurrent requests.
-        breaker: Whether requests are worth sending.
-        reachable: Whether the last connection succeeded.
+        limit: The number of concurrent requests that it accepts.
+        concurrency: The best number of concurrent requests, as far as known.
+        breaker: Decides whether requests are worth sending.
+        reachable: False from a failed connection until the next response.
         has_answered: Whether it has ever responded.
-        ranged: Whether it serves ranges properly.
-        answer_seconds: Its best latency in seconds; 0 if unknown.
-        backlog: Requests that wait elsewhere for others of this origin.
+        ranged: Whether it serves ranges properly, as far as known.
+        answer_seconds: Its best recent latency in seconds; 0 if unknown.
+        backlog: Small files that wait for a batch of this origin, besides the requests that wait here.
     """
 
     name: str
@@ -72,7 +72,10 @@ class OriginLimits:
 
     @property
     def admits(self) -> bool:
-        """Whether the holder of a slot may send another request immediately. Any thread may read it."""
+        """Whether the holder of a slot may send another request immediately. Any thread may read it.
+
+        False also once for each request of any origin that has waited too long: the holder must then release its slot.
+        """
         now = self._clock.monotonic()
         limit = self.limit
         is_open = (
@@ -84,7 +87,7 @@ class OriginLimits:
         """Record that it responded, whatever the response was.
 
         Args:
-            seconds: Seconds after the request was sent; ``None`` if unknown.
+            seconds: Seconds from the request to the head of the response; ``None`` if unknown.
         """
         self.reachable = self.has_answered = True
         if seconds is not None:
@@ -94,7 +97,7 @@ class OriginLimits:
                 self._aim()
 
     def record_round_trip(self, seconds: float) -> None:
-        """Record the round-trip time, a minimum of the latency that needs no response."""
+        """Record the round-trip time of a connection in seconds, a lower bound of the latency."""
         if self.concurrency.record_distance(seconds):
             self._aim()
 
@@ -104,7 +107,7 @@ class OriginLimits:
             self._aim()
 
     def _aim(self) -> None:
-        """Apply the current number of concurrent requests."""
+        """Apply the number of concurrent requests after it changed."""
         log.debug("%s: %d requests at once", self.name, self.concurrency.wanted)
         self.limit.aim(self.concurrency.wanted)
         self._admit()
@@ -112,7 +115,7 @@ class OriginLimits:
             on_change()
 
     def record_success(self, number: int, received: int = 0) -> None:
-        """Record that the request of this number succeeded, with bytes that have not been recorded otherwise."""
+        """Record that the request of this number succeeded, and received bytes that were not recorded yet."""
         now = self._clock.monotonic()
         self._failing_since = None
         self.breaker.record_success(now)
@@ -139,11 +142,11 @@ class OriginLimits:
     def record_failure(self, error: Exception, *, progressed: bool) -> None:
         """Record a failed request that can be retried.
 
-        If no request has succeeded for one file's time budget, the circuit opens for all files.
+        If for the time budget of one file no request has succeeded or made progress, the circuit opens for all files.
 
         Args:
             error: The reason.
-            progressed: Whether it had delivered bytes before, like connections that live for a few seconds only.
+            progressed: Whether it had delivered bytes before, like on connections that break after a few seconds.
         """
         now = self._clock.monotonic()
         self._last_failure = str(error)
@@ -158,19 +161,19 @@ class OriginLimits:
             log.warning("%s: %s; its files fail immediately until it is back.", self.name, self._why_down)
 
     def record_throttled(self, number: int, retry_after: float | None) -> float:
-        """Record that the origin asked for fewer requests.
+        """Record that the origin throttled a request.
 
         Args:
-            number: The number of the request that was throttled.
+            number: The number of the request.
             retry_after: Seconds to wait, if stated.
 
         Returns:
-            Seconds without requests to it.
+            Seconds from now without requests to the origin.
         """
         now, before = self._clock.monotonic(), self.limit.allowed
         longest = self._longest_pause
         if retry_after is None and self._failing_since is not None:
-            # The request that decides whether the origin is down is sent on time, not a long pause later.
+            # The pause ends in time for the request that decides whether the origin is down.
             longest = min(longest, max(0.0, self._failing_since + self._longest_failing - now))
         self.limit.record_throttled(
             number, now=now, retry_after=retry_after, longest=longest, jitter=self._clock.jitter()
@@ -183,7 +186,7 @@ class OriginLimits:
         return seconds
 
     def record_exhausted(self, file: object, error: Exception, *, since: float) -> None:
-        """Record that a file used up all its attempts here.
+        """Record that a file used up all its attempts at this origin.
 
         Args:
             file: Identifies it.
@@ -198,7 +201,7 @@ class OriginLimits:
             )
 
     async def pass_gate(self, file: str) -> int:
-        """Wait for the end of a pause, for a redirected request with a slot at another origin.
+        """Wait for the end of a pause. For a redirected request, which has a slot at another origin.
 
         Returns:
             The number of the request.
@@ -213,7 +216,7 @@ class OriginLimits:
         return self.limit.record_sent()
 
     async def acquire(self, file: str) -> int:
-        """Wait for a place here, for the end of a pause, and for a place of the limiter.
+        """Wait for a place here, a place in the client's limiter, and the end of a pause, which takes no place there.
 
         Returns:
             The number of the request.
@@ -243,7 +246,7 @@ class OriginLimits:
             raise
 
     def acquire_at_once(self) -> int | None:
-        """Return the number of a request, if it need not wait."""
+        """Acquire both places and return the number of the request; ``None`` if it would have to wait."""
         now = self._clock.monotonic()
         limit, breaker = self.limit, self.breaker
         if self._queue or not limit.has_room or limit.resumes_at > now or breaker.seconds_until_probe(now):
