@@ -70,8 +70,8 @@ class FaultyServer(LocalServer):
             case "wrong bytes":
                 return web.Response(body=LINE[::-1])
             case "expired once":
-                told = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-                return web.Response(status=403, text=told)
+                body = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+                return web.Response(status=403, text=body)
             case "no ranges":
                 return web.Response(body=content(name))
         return await handler(request)
@@ -113,8 +113,8 @@ class Seen:
 def _said(name: str, *, error: str | None, shown: str, old: bool, md5: str) -> str:
     if md5 == hashlib.md5(content(name)).hexdigest():
         return "the right file" if error is None else "an error beside the right file"
-    said = "success" if error is None else "an error"
-    return f"{said}; the old file stays" if old else f"{said}; a wrong file replaces the old one"
+    outcome = "success" if error is None else "an error"
+    return f"{outcome}; the old file stays" if old else f"{outcome}; a wrong file replaces the old one"
 
 
 def see(module: str) -> Seen:
@@ -132,10 +132,10 @@ def see(module: str) -> Seen:
                 while (line := child.stdout.readline().strip()) != "take the run away":
                     assert line, "the script ended early"
                 shutil.rmtree(Path(folder) / "served" / RUN)
-                told, _ = child.communicate("\n", timeout=60)
+                output, _ = child.communicate("\n", timeout=60)
             finally:
                 child.kill()
-    return Seen(**json.loads(told.splitlines()[-1]))
+    return Seen(**json.loads(output.splitlines()[-1]))
 
 
 def table(wandb: Seen, ours: Seen) -> str:

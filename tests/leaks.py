@@ -65,9 +65,9 @@ class Watch:
         """Record a secret, and its encoded forms."""
         self.secrets |= {secret, base64.b64encode(f"api:{secret}".encode()).decode()}
 
-    def say(self, where: str, *said: str | bytes | None) -> None:
+    def record_text(self, where: str, *texts: str | bytes | None) -> None:
         """Record an output."""
-        for text in said:
+        for text in texts:
             if text:
                 self.texts.append((where, text.decode("utf-8", "replace") if isinstance(text, bytes) else text))
 
@@ -150,24 +150,24 @@ class _Ear(logging.Handler):
     """Records the library's log; not what httpx logs of a client injected by a test."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        current.say("the log", logging.Formatter("%(name)s %(message)s").format(record))
+        current.record_text("the log", logging.Formatter("%(name)s %(message)s").format(record))
 
 
 current = Watch()
 _ear = _Ear(logging.DEBUG)
 
 
-def _after(owner: type, name: str, tell: Callable[..., None]) -> None:
-    """Call ``tell`` with the result and the arguments of each call of a method."""
+def _after(owner: type, name: str, listener: Callable[..., None]) -> None:
+    """Call ``listener`` with the result and the arguments of each call of a method."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
-    def told(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
-        tell(result, *args)
+        listener(result, *args)
         return result
 
-    setattr(owner, name, told)
+    setattr(owner, name, wrapper)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -182,8 +182,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _after(errors.WBFilesError, "__init__", lambda _, error, *__: current.keep(error))
     _after(credentials.ApiKey, "__init__", lambda _, key, *__: current.learn(key.value))
     _after(authenticators._AccessToken, "__init__", lambda _, token, *__: current.learn(token.value))
-    _after(subprocess.Popen, "communicate", lambda said, *_: current.say("a child process", *said))
-    _after(pytest.CaptureFixture, "readouterr", lambda said, *_: current.say("the output", *said))
+    _after(subprocess.Popen, "communicate", lambda output, *_: current.record_text("a child process", *output))
+    _after(pytest.CaptureFixture, "readouterr", lambda output, *_: current.record_text("the output", *output))
     logger = logging.getLogger("wbfiles_async")
     logger.addHandler(_ear)
     logger.setLevel(logging.DEBUG)
@@ -206,7 +206,7 @@ def pytest_runtest_makereport(
         return report
     for where, text in report.sections:
         if "log" not in where:  # which is recorded above, without other loggers
-            current.say(where, text)
+            current.record_text(where, text)
     leaks = current.leaks()
     if leaks and report.outcome == "passed":
         report.outcome = "failed"

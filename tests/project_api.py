@@ -47,7 +47,7 @@ class ProjectApi:
         mutations: The handling of each mutation; the last one repeats.
         narrows: Whether it evaluates names and patterns; otherwise it lists all files.
         finds_runs: Whether it supports a filter on the runs' names.
-        asked: The ids of each mutation.
+        requested: The ids of each mutation.
         operations: The requests, in order.
     """
 
@@ -55,7 +55,7 @@ class ProjectApi:
     mutations: list[Mutation] = attrs.field(factory=lambda: [deletes])
     narrows: bool = True
     finds_runs: bool = True
-    asked: list[list[str]] = attrs.field(factory=list)
+    requested: list[list[str]] = attrs.field(factory=list)
     operations: list[str] = attrs.field(factory=list)
     at_once: int = 0
     most: int = 0
@@ -79,12 +79,12 @@ class ProjectApi:
         return self.runs.get(run, {}).pop(name, None) is not None
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
-        asked = json.loads(request.content)
+        body = json.loads(request.content)
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         await asyncio.sleep(0)  # so that others can arrive meanwhile
         self.at_once -= 1
-        reply = self._reply(asked["query"], asked["variables"])
+        reply = self._reply(body["query"], body["variables"])
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -92,7 +92,7 @@ class ProjectApi:
     def _reply(self, query: str, variables: dict[str, Any]) -> Reply:
         if "mutation" in query:
             self.operations.append("delete")
-            self.asked.append(variables["files"])
+            self.requested.append(variables["files"])
             mutation = self.mutations.pop(0) if len(self.mutations) > 1 else self.mutations[0]
             return mutation(self, variables["files"])
         if "runCount" in query and "perPage" not in variables:

@@ -317,8 +317,8 @@ class ScriptedServer:
 
     def answer_api(self, seen: Seen) -> Answer:
         """Answer a request to the API."""
-        asked = json.loads(seen.body)
-        query, files = asked["query"], asked["variables"].get("files", [])
+        body = json.loads(seen.body)
+        query, files = body["query"], body["variables"].get("files", [])
         if "createRunFiles" in query:
             for name in files:
                 if f"/upload/{quote(name)}" not in self._scripts:
@@ -534,7 +534,7 @@ def waits() -> Iterator[list[float]]:
     """The waits before retries, in seconds; they end at once, but advance the library's clock."""
     skipping = SkippingClock()
     with clients_use(skipping.clock):
-        yield skipping.asked
+        yield skipping.waits
 
 
 _clocks = [Clock()]
@@ -555,12 +555,12 @@ class SkippingClock:
     """A clock whose waits end at once.
 
     Attributes:
-        asked: The requested waits, in seconds.
+        waits: The requested waits, in seconds.
         clock: The clock for the library.
     """
 
     def __init__(self) -> None:
-        self.asked: list[float] = []
+        self.waits: list[float] = []
         self._ahead = 0.0
         self.clock = Clock(monotonic=self.monotonic, sleep=self._sleep)
 
@@ -577,7 +577,7 @@ class SkippingClock:
             await asyncio.sleep(0)
             return
         until = self.monotonic() + seconds
-        self.asked.append(seconds)
+        self.waits.append(seconds)
         await asyncio.sleep(0)
         self._ahead += max(0.0, until - self.monotonic())  # concurrent waits pass at the same time
 

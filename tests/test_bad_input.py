@@ -138,8 +138,8 @@ async def test_closed_client_raises_a_clear_error(server: ScriptedServer, tmp_pa
 async def test_client_closed_while_listing_raises_a_clear_error(
     server: ScriptedServer, waits: list[float], gate_at: int | None
 ) -> None:
-    asked = Answer(gate=asyncio.Event(), gate_at=gate_at, body=b'{"data": {"project": null}}')
-    server.on("/graphql", asked)
+    gated = Answer(gate=asyncio.Event(), gate_at=gate_at, body=b'{"data": {"project": null}}')
+    server.on("/graphql", gated)
     async with small_parts(server) as api, asyncio.timeout(10):
         task = asyncio.create_task(api.run(RUN).files().to_list())
         while not server.requests:  # noqa: ASYNC110

@@ -288,10 +288,10 @@ def _deleted(server: ScriptedServer, api: AsyncApi, root: Path) -> Operation:
     listing, numbers = Listing(server, "as it should be"), itertools.count()
 
     def answer(seen: Seen) -> Answer:
-        asked = json.loads(seen.body)
-        if "mutation" not in asked["query"]:
+        body = json.loads(seen.body)
+        if "mutation" not in body["query"]:
             return listing(seen)
-        there = [server.files.pop(identity.removeprefix("id-"), None) for identity in asked["variables"]["files"]]
+        there = [server.files.pop(identity.removeprefix("id-"), None) for identity in body["variables"]["files"]]
         return graphql_answer({"deleteFiles": {"success": None not in there}})
 
     def check(done: bool) -> None:

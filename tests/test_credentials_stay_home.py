@@ -224,10 +224,10 @@ async def test_redirect_without_a_target_is_an_error(server: ScriptedServer) -> 
 
 @pytest.mark.fault(61)
 async def test_https_is_never_downgraded() -> None:
-    asked: list[str] = []
+    urls: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url.copy_with(query=None)))
+        urls.append(str(request.url.copy_with(query=None)))
         return httpx.Response(302, headers={"Location": f"http://store.example/a?sig={SIGNATURE}"})
 
     async with AsyncApi(
@@ -235,7 +235,7 @@ async def test_https_is_never_downgraded() -> None:
     ) as api:
         node = {"name": "a", "url": "https://api.example/files/a", "sizeBytes": 4}
         error = await error_of(TransferError, remote(api, node).read_bytes())
-    assert asked == ["https://api.example/files/a"]
+    assert urls == ["https://api.example/files/a"]
     assert "not protected" in str(error)
 
 

@@ -168,9 +168,9 @@ PATH_URIS = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+def values(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
     """The attributes of files made from the dictionaries above."""
-    told: dict[str, Mapping[str, Mapping[str, object]]] = {}
+    values: dict[str, Mapping[str, Mapping[str, object]]] = {}
     given = DICTIONARIES | OTHERWISE
     for module in MODULES:
         script = subprocess.run(
@@ -182,19 +182,19 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, 
             timeout=SECONDS,
         )
         assert script.returncode == 0, script.stderr
-        told[module] = dict(zip(given, map(json.loads, script.stdout.splitlines()), strict=True))
-    return told
+        values[module] = dict(zip(given, map(json.loads, script.stdout.splitlines()), strict=True))
+    return values
 
 
 @pytest.mark.parametrize("kind", DICTIONARIES)
-def test_file_attributes_are_the_same(told: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str) -> None:
-    assert told["wbfiles_async"][kind] == told["wandb"][kind]
+def test_file_attributes_are_the_same(values: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str) -> None:
+    assert values["wbfiles_async"][kind] == values["wandb"][kind]
 
 
 @pytest.mark.parametrize("kind", OTHERWISE)
 def test_path_uri_is_right_where_wandb_is_not(
-    told: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str
+    values: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str
 ) -> None:
-    wandb, ours = (told[module][kind] for module in MODULES)
+    wandb, ours = (values[module][kind] for module in MODULES)
     assert (wandb["path_uri"], ours["path_uri"]) == PATH_URIS[kind]
     assert {**ours, "path_uri": None} == {**wandb, "path_uri": None}

@@ -152,9 +152,9 @@ async def test_names_apply_if_the_server_ignores_them(server: ScriptedServer) ->
     deleted: list[str] = []
 
     def answer(seen: Seen) -> Answer:
-        asked = json.loads(seen.body)
-        if "mutation" in asked["query"]:
-            deleted.extend(asked["variables"]["files"])
+        body = json.loads(seen.body)
+        if "mutation" in body["query"]:
+            deleted.extend(body["variables"]["files"])
             return graphql_answer({"deleteFiles": {"success": True}})
         edges = [
             {"node": {"id": name, "name": name, "sizeBytes": 1, "md5": "x", "updatedAt": "t"}, "cursor": name}

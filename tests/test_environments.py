@@ -76,7 +76,7 @@ def test_optional_facilities_cannot_stop_a_download(
 
 @pytest.mark.fault(204)
 @pytest.mark.parametrize(
-    ("environ", "code", "told"),
+    ("environ", "code", "message"),
     [
         ({"WANDB_HTTP_TIMEOUT": "soon"}, 2, "WANDB_HTTP_TIMEOUT must be a number of seconds"),
         ({"WANDB_BASE_URL": "server"}, 2, "must be an http or https URL"),
@@ -86,11 +86,11 @@ def test_optional_facilities_cannot_stop_a_download(
     ids=["time", "server", "key", "proxy"],
 )  # fmt: skip
 def test_missing_requirements_are_reported_in_one_line(
-    server: LocalServer, tmp_path: Path, environ: dict[str, str], code: int, told: str
+    server: LocalServer, tmp_path: Path, environ: dict[str, str], code: int, message: str
 ) -> None:
     done = get(server, tmp_path, **environ)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "data").exists()
 
 
@@ -162,8 +162,8 @@ MOUNTS = {
 
 
 @pytest.mark.fault(78, 79, 84, 118, 204)
-@pytest.mark.parametrize(("mount", "code", "told"), MOUNTS.values(), ids=MOUNTS.keys())
-def test_mounted_file_systems(server: LocalServer, tmp_path: Path, mount: str, code: int, told: str) -> None:
+@pytest.mark.parametrize(("mount", "code", "message"), MOUNTS.values(), ids=MOUNTS.keys())
+def test_mounted_file_systems(server: LocalServer, tmp_path: Path, mount: str, code: int, message: str) -> None:
     (tmp_path / "data").mkdir()
     probe = subprocess.run(
         ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, check=False
@@ -173,7 +173,7 @@ def test_mounted_file_systems(server: LocalServer, tmp_path: Path, mount: str, c
     script = f'{mount} && "$@"; code=$?; cp -r data copied; exit $code'
     done = get(server, tmp_path, "unshare", "--mount", "sh", "-c", script, "sh", PATH=os.environ["PATH"])
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     if not code:
         assert fetched(tmp_path / "copied") == FILES
     else:

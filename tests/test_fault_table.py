@@ -19,9 +19,9 @@ def test_important_rows_have_a_test_or_a_reason() -> None:
 
 
 def test_document_lists_the_tests_of_each_row() -> None:
-    told = [line.rsplit(" | ", 1)[0] for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
+    documented = [line.rsplit(" | ", 1)[0] for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     now = [line.rsplit(" | ", 1)[0] for line in table(rows(), marked(), {}).splitlines() if line.startswith("| ")]
-    assert told == now, "run nox -s faults"
+    assert documented == now, "run nox -s faults"
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,9 @@ def test_a_listing_shows_its_first_page(api: Api, wandb_server: LocalServer) -> 
     assert texts[:2] == ["Files of ", RUN]
     assert [text for text in texts if text.endswith(".txt")] == [f"{n:02}.txt" for n in range(10)]
     assert texts[-1] == "12 files listed so far"
-    asked = len(wandb_server.requests)
+    count = len(wandb_server.requests)
     assert page(files).texts == texts
-    assert len(wandb_server.requests) == asked
+    assert len(wandb_server.requests) == count
     list(files)
     assert page(files).texts[-1] == "25 files"
 

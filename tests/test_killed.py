@@ -33,7 +33,7 @@ class CountingServer(LocalServer):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.asked: Counter[str] = Counter()
+        self.request_counts: Counter[str] = Counter()
         self._left = 0
         self._lock = threading.Lock()
         self._due = threading.Event()
@@ -52,7 +52,7 @@ class CountingServer(LocalServer):
     @web.middleware
     async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         with self._lock:
-            self.asked[request.match_info["name"]] += 1
+            self.request_counts[request.match_info["name"]] += 1
             self._left -= 1
             if not self._left:
                 self._due.set()
@@ -97,7 +97,7 @@ def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.
     while True:
         whole = in_place(root, contents)
         assert whole == {name for name in contents if (root / name).exists()}, "what has its name is whole"
-        server.asked.clear()
+        server.request_counts.clear()
         due = server.due_after(seed.randrange(1, 60)) if killed < ROUNDS else None
         with start(server, folder) as child:
             try:
@@ -108,12 +108,12 @@ def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.
                 _, errors = child.communicate(timeout=60)
             finally:
                 child.kill()
-        assert not whole & set(server.asked)
+        assert not whole & set(server.request_counts)
         if child.returncode == 0:
             return contents
         assert (child.returncode, killed < ROUNDS) == (-signal.SIGKILL, True), errors.decode()
-        wasted = [name for name in [*server.asked] if not (root / name).exists()]  # it may still be reported
-        assert len(wasted) <= IN_FLIGHT, "only what was under way has to be asked for once more"
+        wasted = [name for name in [*server.request_counts] if not (root / name).exists()]  # it may still be reported
+        assert len(wasted) <= IN_FLIGHT, "only files in progress are requested again"
         killed += 1
 
 

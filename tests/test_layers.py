@@ -217,9 +217,11 @@ try:
 except ModuleNotFoundError as error:
     print(error, error.__cause__, error.__suppress_context__)
 """
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
-    assert told.stderr == ""
-    assert told.stdout.startswith("wbfiles_async.fsspec needs the package fsspec: pip install 'wbfiles-async[fsspec]'")
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert result.stderr == ""
+    assert result.stdout.startswith(
+        "wbfiles_async.fsspec needs the package fsspec: pip install 'wbfiles-async[fsspec]'"
+    )
 
 
 def test_every_pure_module_exists() -> None:

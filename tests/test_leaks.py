@@ -94,14 +94,14 @@ def test_leaked_secret_fails_its_test_only(tmp_path: Path) -> None:
     )
     assert run.stdout is not None
     with run:  # read directly, since what a test reads with `communicate` is searched too
-        said = run.stdout.read()
+        output = run.stdout.read()
     outcomes: dict[str, str] = {}
-    for line in said.splitlines():
+    for line in output.splitlines():
         outcome, found, rest = line.partition(" test_inner.py::test_")
         if found:
             outcomes[rest.partition(" ")[0]] = outcome
     failed = {name for name, outcome in outcomes.items() if outcome == "ERROR"}
-    assert failed == set(LEAKS), said
+    assert failed == set(LEAKS), output
     assert {"says_nothing", "purpose"} <= outcomes.keys()
 
 

@@ -80,7 +80,7 @@ async def test_unknown_free_space_does_not_count_as_full(
     blocks, unit, free = says
     real = os.statvfs
 
-    def said(where: object) -> SimpleNamespace:
+    def statvfs(where: object) -> SimpleNamespace:
         found = real(tmp_path)
         return SimpleNamespace(
             f_blocks=blocks, f_frsize=unit, f_bavail=free, f_files=0, f_favail=0, f_flag=found.f_flag
@@ -88,7 +88,7 @@ async def test_unknown_free_space_does_not_count_as_full(
 
     node = server.put("a", LARGE)
     async with client(server, part_size=MIB // 2) as api:
-        monkeypatch.setattr(os, "statvfs", said)
+        monkeypatch.setattr(os, "statvfs", statvfs)
         if blocks and unit:
             assert (await error_of(LocalWriteError, remote(api, node).fetch(tmp_path))).errno == errno.ENOSPC
         else:
@@ -319,11 +319,11 @@ asyncio.run(main(int(sys.argv[1])))
 
 @pytest.mark.fault(122)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limit on the number of threads")
-@pytest.mark.parametrize(("before", "said"), [("1", "{'NoneType'} True"), ("0", "{'TransferError'} []")])
-def test_existing_threads_do_the_work_or_a_clear_error_is_raised(before: str, said: str) -> None:
+@pytest.mark.parametrize(("before", "output"), [("1", "{'NoneType'} True"), ("0", "{'TransferError'} []")])
+def test_existing_threads_do_the_work_or_a_clear_error_is_raised(before: str, output: str) -> None:
     command = [sys.executable, "-c", FEW_THREADS, before]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout.strip(), done.returncode) == (said, 0), done.stderr
+    assert (done.stdout.strip(), done.returncode) == (output, 0), done.stderr
 
 
 @pytest.mark.fault(122)

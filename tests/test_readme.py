@@ -49,27 +49,27 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 def test_the_async_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "async def main" in block)
-    told = run([sys.executable, "-c", example], tmp_path, environment)
-    assert "wandb-summary.json 13 " in told
-    assert "2 downloaded, 0 kept" in told
-    assert "learning_rate: 0.1" in told
+    output = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "wandb-summary.json 13 " in output
+    assert "2 downloaded, 0 kept" in output
+    assert "learning_rate: 0.1" in output
     assert (tmp_path / "data/media/tables/confusion.json").read_bytes() == b"[]"
 
 
 def test_the_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "with file.download" in block)
-    told = run([sys.executable, "-c", example], tmp_path, environment)
-    assert "config.yaml 19 characters" in told
-    assert "4 files, 4 verified" in told
+    output = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "config.yaml 19 characters" in output
+    assert "4 files, 4 verified" in output
     for name, data in FILES.items():
         assert (tmp_path / "data" / name).read_bytes() == data
 
 
 def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "api.runs" in block and "s3://" not in block)
-    told = run([sys.executable, "-c", example], tmp_path, environment)
-    assert "1a2b3c4d 1a2b3c4d finished" in told
-    assert "2 files of 1 runs" in told
+    output = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "1a2b3c4d 1a2b3c4d finished" in output
+    assert "2 files of 1 runs" in output
     assert (tmp_path / "data/my-project/1a2b3c4d/media/tables/confusion.json").read_bytes() == b"[]"
     assert (tmp_path / "some/1a2b3c4d/model.bin").read_bytes() == FILES["model.bin"]
 
@@ -78,8 +78,8 @@ def test_the_example_of_the_file_system_runs(
     tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer
 ) -> None:
     (example,) = (block for block in blocks("python") if "import fsspec" in block)
-    told = run([sys.executable, "-W", "error", "-c", example], tmp_path, environment)
-    assert f"{RUN}/wandb-summary.json" in told
+    output = run([sys.executable, "-W", "error", "-c", example], tmp_path, environment)
+    assert f"{RUN}/wandb-summary.json" in output
     assert (wandb_server.root / RUN / "notes.txt").read_text() == "uploaded when it is closed"
 
 
@@ -88,9 +88,9 @@ def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, st
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.pt").write_bytes(b"model")
     (tmp_path / "out" / "notes.txt").write_bytes(b"notes")
-    told = run([sys.executable, "-c", example], tmp_path, environment)
-    assert "2 uploaded, 0 kept, 2 verified" in told
-    assert "model.pt 5 " in told
+    output = run([sys.executable, "-c", example], tmp_path, environment)
+    assert "2 uploaded, 0 kept, 2 verified" in output
+    assert "model.pt 5 " in output
     assert (wandb_server.root / RUN / "notes.txt").read_bytes() == b"notes"
 
 
@@ -98,8 +98,8 @@ def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, st
 def test_the_example_of_a_bucket_runs(tmp_path: Path, environment: dict[str, str], s3: S3) -> None:
     (example,) = (block for block in blocks("python") if "s3://" in block)
     example = example.replace("s3://my-bucket", s3.url())
-    told = run([sys.executable, "-c", example], tmp_path, environment | s3.environment)
-    assert "2 files, " in told
+    output = run([sys.executable, "-c", example], tmp_path, environment | s3.environment)
+    assert "2 files, " in output
     assert s3.objects().keys() == {
         "wb/my-project/1a2b3c4d/wandb-summary.json",
         "wb/my-project/1a2b3c4d/media/tables/confusion.json",

@@ -47,7 +47,7 @@ class Row:
         when: Which of the calls fail, in strace's syntax.
         path: The only file concerned; all files if empty.
         run: What is downloaded.
-        said: A part of the error message, if not the errno.
+        message: A part of the error message, if not the errno.
     """
 
     call: str
@@ -57,7 +57,7 @@ class Row:
     when: str = "1+"
     path: str = ""
     run: str = RUN
-    said: str = ""
+    message: str = ""
 
 
 def done_without(call: str, errors: str, why: str, **more: Any) -> Row:
@@ -100,14 +100,14 @@ ROWS = (
     needed("pwrite64", "EDQUOT EIO", "the bytes"),
     needed("renameat", "EACCES ENOENT", "putting it in place"),
     # The network, the event loop and its threads
-    needed("socket", "EMFILE EPERM", "a connection", said="cannot be reached"),
-    needed("connect", "EACCES ENETUNREACH", "a connection", said="cannot be reached"),
-    needed("getsockopt", "EINVAL", "whether it is there", said="cannot be reached"),
-    needed("ioctl", "EINVAL", "sockets that do not wait", said="cannot have their thread and event loop"),
-    needed("epoll_create1", "EMFILE", "the event loop", said="cannot have their thread and event loop"),
-    needed("socketpair", "EMFILE", "the event loop", said="cannot have their thread and event loop"),
-    needed("clone3", "EAGAIN", "the first thread", said="cannot have their thread and event loop"),
-    needed("clone3", "EAGAIN", "further threads", when="2+", said=""),
+    needed("socket", "EMFILE EPERM", "a connection", message="cannot be reached"),
+    needed("connect", "EACCES ENETUNREACH", "a connection", message="cannot be reached"),
+    needed("getsockopt", "EINVAL", "whether it is there", message="cannot be reached"),
+    needed("ioctl", "EINVAL", "sockets that do not wait", message="cannot have their thread and event loop"),
+    needed("epoll_create1", "EMFILE", "the event loop", message="cannot have their thread and event loop"),
+    needed("socketpair", "EMFILE", "the event loop", message="cannot have their thread and event loop"),
+    needed("clone3", "EAGAIN", "the first thread", message="cannot have their thread and event loop"),
+    needed("clone3", "EAGAIN", "further threads", when="2+", message=""),
 )
 CASES = [(row, error) for row in ROWS for error in row.errors.split()]
 
@@ -221,13 +221,13 @@ def test_failing_call_is_contained(traced: Traced, row: Row, error: str) -> None
         assert (end["error"], failures) == (None, {})
         assert len(outcome.written) == (len(FILES) if row.run == RUN else 300)
     else:
-        told = [*failures.values(), *([[end["error"], end["errno"], end["said"]]] if end["error"] else [])]
-        assert told or row.when == "2+", "it is told, or there is another way"
-        for kind, code, said in told:
+        errors = [*failures.values(), *([[end["error"], end["errno"], end["message"]]] if end["error"] else [])]
+        assert errors or row.when == "2+", "an error is reported, or there is another way"
+        for kind, code, message in errors:
             assert kind in ("LocalWriteError", "TransferError", "StoreUnavailableError")
             assert code == (getattr(errno, error) if kind == "LocalWriteError" else None)
-            assert row.said in said
-            assert "check the disk" not in said or error in ("EXDEV", "EBUSY")
+            assert row.message in message
+            assert "check the disk" not in message or error in ("EXDEV", "EBUSY")
     if row.run == RUN:
         assert outcome.written.items() <= FILES.items(), "whole files, and nothing left over"
 

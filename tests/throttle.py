@@ -29,7 +29,7 @@ class HoldingServer(LocalServer):
         """Return when half of each of that many further files has been sent."""
         for _ in range(count):
             if not self._begun.acquire(timeout=30):
-                raise TimeoutError("nobody asked for a file that is held back")
+                raise TimeoutError("no file that is held back was requested")
 
     def release(self) -> None:
         """Release all files."""

@@ -146,8 +146,8 @@ class Quiet:
 
 def progress(run: Run, file: File) -> None:
     """A progress object of the caller's."""
-    told: Progress = Quiet()
-    run.download(progress=told)
+    quiet: Progress = Quiet()
+    run.download(progress=quiet)
     run.files().download(progress=True)
     file.fetch(progress=False)
     file.download(progress=None).close()

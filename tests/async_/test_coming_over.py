@@ -88,8 +88,8 @@ class TestMissingAttributes:
 
     def test_misspelt_attribute_gets_a_suggestion(self) -> None:
         script = "from wbfiles_async import Api; Api(api_key='k' * 40).run('a/b/c').fiels()"
-        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stderr
-        assert told.endswith("'Run' object has no attribute 'fiels'. Did you mean: 'file'?\n")
+        output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stderr
+        assert output.endswith("'Run' object has no attribute 'fiels'. Did you mean: 'file'?\n")
 
     def test_copying_and_pickling_still_work(self, api: Api) -> None:
         run = api.run(RUN)
@@ -250,10 +250,10 @@ class TestFilesOfAnyDictionary:
     def test_refresh_needs_a_name_and_delete_an_id(self, api: Api, server: LocalServer) -> None:
         with pytest.raises(ConfigurationError, match="has no 'name'"):
             File(api, {"id": "RmlsZTox"}, api.run(RUN)).refresh()
-        asked = len(server.requests)
+        count = len(server.requests)
         with pytest.raises(ConfigurationError, match="has no 'id'"):
             File(api, {"name": NAME}, api.run(RUN)).delete()
-        assert len(server.requests) == asked
+        assert len(server.requests) == count
         assert api.run(RUN).files().count() == 1
 
     def test_url_is_looked_up_if_the_run_is_known(self, api: Api) -> None:

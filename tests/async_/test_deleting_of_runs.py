@@ -57,7 +57,7 @@ async def test_one_request_lists_many_runs() -> None:
     assert attrs.evolve(report, seconds=0.0) == DeletionReport(files=240, deleted=240, bytes=120 * 30)
     assert without_media(api)
     assert api.operations == ["runs"] * 3 + ["delete"] * 3
-    assert sorted(map(len, api.asked)) == [40, BATCH, BATCH]
+    assert sorted(map(len, api.requested)) == [40, BATCH, BATCH]
     assert {f"{result.run}/{result.name}" for result in results} == {
         f"{PROJECT}/r{number}/media/{name}.png" for number in range(120) for name in "ab"
     }
@@ -75,13 +75,13 @@ async def test_an_empty_selection_deletes_nothing(include: list[str]) -> None:
     api = project()
     before = api.files
     assert (await delete(api, include=include)).files == 0
-    assert (api.files, api.asked) == (before, [])
+    assert (api.files, api.requested) == (before, [])
 
 
 async def test_a_project_without_runs_is_an_empty_report() -> None:
     api = ProjectApi({})
     assert (await delete(api, all=PROJECT)).files == 0
-    assert api.asked == []
+    assert api.requested == []
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_dry_run_lists_files_and_deletes_nothing() -> None:
     api = project()
     before = api.files
     report = await delete(api, include=["*.png"], dry_run=True)
-    assert (report.planned, report.bytes, api.asked, api.files) == (6, 90, [], before)
+    assert (report.planned, report.bytes, api.requested, api.files) == (6, 90, [], before)
     assert [(each.run, each.name) for each in report.planned_files[:3]] == [
         (f"{PROJECT}/r0", "media/a.png"),
         (f"{PROJECT}/r0", "media/b.png"),
@@ -140,7 +140,7 @@ async def test_a_listing_that_fails_deletes_nothing() -> None:
 
     api._reply = reply  # type: ignore[method-assign]
     await error_of(ApiError, delete(api, include=["*.png"]))
-    assert (api.asked, len(api.files)) == ([], 360)
+    assert (api.requested, len(api.files)) == ([], 360)
 
 
 async def test_missing_project_raises() -> None:
@@ -152,7 +152,7 @@ async def test_missing_project_raises() -> None:
 async def test_batches_in_progress_are_bounded() -> None:
     api = ProjectApi({f"r{run}": {f"{n}.bin": 1 for n in range(10)} for run in range(200)})
     await delete(api, include=["*.bin"])
-    assert len(api.asked) == 20
+    assert len(api.requested) == 20
     assert 1 < api.most <= BATCHES_AT_ONCE
 
 
@@ -160,20 +160,20 @@ async def test_batches_in_progress_are_bounded() -> None:
 
 
 async def test_progress_reports_each_file_with_its_run() -> None:
-    told: list[tuple[object, ...]] = []
+    events: list[tuple[object, ...]] = []
 
     class Recorder:
         def started(self, name: str, total: int | None) -> None:
-            told.append(("started", name, total))
+            events.append(("started", name, total))
 
         def advanced(self, name: str, count: int) -> None:
-            told.append(("advanced", name, count))
+            events.append(("advanced", name, count))
 
         def finished(self, name: str) -> None:
-            told.append(("finished", name))
+            events.append(("finished", name))
 
         def failed(self, name: str, error: Exception) -> None:
-            told.append(("failed", name, type(error)))
+            events.append(("failed", name, type(error)))
 
     def one(api: ProjectApi, ids: list[str]) -> Reply:
         api.remove("r0/media/a.png")
@@ -181,7 +181,7 @@ async def test_progress_reports_each_file_with_its_run() -> None:
 
     report = await delete(project(1, one), include=["*.png"], progress=Recorder(), raise_on_error=False)
     assert (report.deleted, report.failed) == (1, 1)
-    assert told == [
+    assert events == [
         ("started", "r0/media/a.png", 10),
         ("advanced", "r0/media/a.png", 10),
         ("finished", "r0/media/a.png"),
@@ -265,7 +265,7 @@ async def test_files_left_by_a_lost_response_are_retried(finds_runs: bool) -> No
     api = project(3, answered(lost, deleting=lambda ids: ids[:4]), deletes, finds_runs=finds_runs)
     assert (await delete(api, include=["*.png"])).deleted == 6
     assert without_media(api)
-    assert api.asked[1] == ["r2/media/a.png", "r2/media/b.png"]
+    assert api.requested[1] == ["r2/media/a.png", "r2/media/b.png"]
 
 
 async def test_run_deleted_meanwhile_is_no_failure() -> None:
@@ -309,7 +309,7 @@ async def test_server_that_accepts_one_run_per_request_gets_one() -> None:
     api = ProjectApi({f"r{run}": {f"{n}.bin": 1 for n in range(30)} for run in range(40)}, [of_one_run])
     assert (await delete(api, include=["*.bin"])).deleted == 1200
     assert api.files == set()
-    mixed = [ids for ids in api.asked if len({identity.partition("/")[0] for identity in ids}) > 1]
+    mixed = [ids for ids in api.requested if len({identity.partition("/")[0] for identity in ids}) > 1]
     assert len(mixed) <= BATCHES_AT_ONCE, "it is tried once for each of the batches under way"
 
 
@@ -318,7 +318,7 @@ async def test_error_common_to_all_batches_stops_the_deletion() -> None:
     api.mutations = [lambda api, ids: error("this server is read-only")]
     failure = await error_of(IncompleteDeletionError, delete(api, include=["*.bin"]))
     assert failure.report.failed == 12_000
-    assert len(api.asked) <= 2 * BATCHES_AT_ONCE
+    assert len(api.requested) <= 2 * BATCHES_AT_ONCE
     api.mutations = [lambda api, ids: error("no", 403)]
     await error_of(PermissionDeniedError, delete(api, include=["*.bin"]))
 
@@ -338,10 +338,10 @@ async def test_cancelled_deletion_can_be_repeated() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        asked = len(api.asked)
-        assert asked <= BATCHES_AT_ONCE + 1
+        requested = len(api.requested)
+        assert requested <= BATCHES_AT_ONCE + 1
         report = await client.runs(PROJECT).delete(include=["*.bin"])
-    assert report.deleted == 2000 - sum(map(len, api.asked[:asked]))
+    assert report.deleted == 2000 - sum(map(len, api.requested[:requested]))
     assert api.files == set()
 
 
@@ -404,7 +404,7 @@ def test_files_outside_the_selection_are_never_deleted(
         report = asyncio.run(work())
     gone = before - api.files
     assert gone <= selected
-    assert {identity for ids in api.asked for identity in ids} <= selected
+    assert {identity for ids in api.requested for identity in ids} <= selected
     if report is None:
         assert not gone
         assert not api.operations

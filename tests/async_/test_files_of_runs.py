@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from scripted_server import Answer, ScriptedServer, Seen, client, error_of, graphql_answer
 from scripted_server import server as server
-from test_runs import PROJECT, asked, put_runs
+from test_runs import PROJECT, count_requests, put_runs
 
 from wbfiles_async import Api, ApiError, AsyncApi, ConfigurationError, RunNotFoundError
 from wbfiles_async._graphql.lookahead import LISTINGS_AHEAD
@@ -36,7 +36,7 @@ async def test_files_know_their_run_and_one_request_lists_many_runs(api: AsyncAp
         assert file.run.name is not None
         found[f"{file.run.id}/{file.name}"] = file
     assert found.keys() == contents.keys()
-    assert asked(wandb_server) == {"Runs": 2}
+    assert count_requests(wandb_server) == {"Runs": 2}
     assert await found["run7/config.yaml"].read_bytes() == contents["run7/config.yaml"]
 
 
@@ -47,7 +47,7 @@ async def test_patterns_filters_and_order_select(api: AsyncApi, wandb_server: Lo
     assert sorted(names) == ["run0/media/table.json", "run2/media/table.json"]
     wandb_server.clear_requests()
     assert [file async for file in runs.files(include=[])] == []
-    assert asked(wandb_server) == {}
+    assert count_requests(wandb_server) == {}
     with pytest.raises(ConfigurationError, match="include"):
         runs.files(include="*.json")
 

@@ -67,7 +67,7 @@ def written(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def asked(server: LocalServer) -> Counter[str]:
+def count_requests(server: LocalServer) -> Counter[str]:
     """The requests to the server: operations of the API, and the store."""
     return Counter(request.operation or request.path.split("/")[1] for request in server.requests)
 
@@ -119,7 +119,7 @@ class TestListing:
         put_runs(wandb_server, 2)
         async with AsyncApi(base_url=wandb_server.base_url, api_key=wandb_server.api_key, project="vision") as api:
             assert [run.path async for run in api.runs()] == [["local", "vision", "run0"], ["local", "vision", "run1"]]
-        assert asked(wandb_server) == {"Viewer": 1, "Runs": 1}
+        assert count_requests(wandb_server) == {"Viewer": 1, "Runs": 1}
 
     async def test_empty_project_is_empty_and_a_missing_one_an_error(
         self, api: AsyncApi, wandb_server: LocalServer
@@ -155,13 +155,13 @@ class TestListing:
             runs = api.runs(PROJECT, order="+name", per_page=2)
             assert runs[2].id == "run2"
             assert [run.id for run in runs[1:3]] == ["run1", "run2"]
-            assert asked(wandb_server)["Runs"] <= 3  # two, and possibly one prefetched
+            assert count_requests(wandb_server)["Runs"] <= 3  # two, and possibly one prefetched
             assert len(runs) == 7
             assert [run.id for run in runs] == [f"run{n}" for n in range(7)]
             assert runs[-1].id == "run6"
-            before = asked(wandb_server)
+            before = count_requests(wandb_server)
             assert len(list(runs)) == 7
-            assert asked(wandb_server) == before
+            assert count_requests(wandb_server) == before
             assert runs[0].file("config.yaml").read_text() == "config.yaml of 0"
 
 
@@ -183,11 +183,11 @@ class TestDownload:
         runs = api.runs(PROJECT, per_page=10)
         await runs.download(out, include=["*.json"])
         assert written(out) == {name: data for name, data in contents.items() if name.endswith(".json")}
-        assert asked(wandb_server) == {"Runs": 4, "store": 80}
+        assert count_requests(wandb_server) == {"Runs": 4, "store": 80}
         wandb_server.clear_requests()
         report = await runs.download(out, include=["*.json"])
         assert (report.kept, report.verified) == (80, 80)
-        assert asked(wandb_server) == {"Runs": 4}
+        assert count_requests(wandb_server) == {"Runs": 4}
 
     async def test_only_runs_with_many_files_are_listed_separately(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
@@ -198,7 +198,7 @@ class TestDownload:
             wandb_server.add_file(f"{PROJECT}/run3", f"many/{number:02}", b"%d" % number)
         await api.runs(PROJECT, per_page=100).download(out)  # ten files are listed with it
         assert written(out) == contents
-        assert asked(wandb_server) == {"Runs": 1, "RunFiles": 1, "store": len(contents)}
+        assert count_requests(wandb_server) == {"Runs": 1, "RunFiles": 1, "store": len(contents)}
 
     @pytest.mark.parametrize("include", [["config.yaml"], ["conf*"], ["[a-c]onfig.yaml"]])
     async def test_selection_is_passed_to_the_server(
@@ -250,13 +250,13 @@ class TestDownload:
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         put_runs(wandb_server, 2)
-        progress = Told()
+        progress = RecordedProgress()
         await api.runs(PROJECT).download(out, include=["config.yaml"], progress=progress)
         assert progress.finished_names == {"run0/config.yaml", "run1/config.yaml"}
         assert progress.arrived == {"run0/config.yaml": 16, "run1/config.yaml": 16}
 
 
-class Told:
+class RecordedProgress:
     """Records progress calls."""
 
     def __init__(self) -> None:
@@ -333,7 +333,7 @@ class TestOneCallForAll:
         report = await api.download(given, out)
         assert {name: content for name, content in written(out).items() if name in contents} == contents
         assert (report.files, report.downloaded) == (360, 360)
-        assert asked(wandb_server) == {"Runs": 3, "store": 360}
+        assert count_requests(wandb_server) == {"Runs": 3, "store": 360}
 
     @pytest.mark.parametrize("missing", [1, 10])
     async def test_missing_runs_are_looked_up_separately(
@@ -349,7 +349,7 @@ class TestOneCallForAll:
         )
         for failure in report.failures:
             assert failure.run in str(failure.error)
-        assert asked(wandb_server) == {"Runs": 1, "RunFiles": missing, "store": 30}
+        assert count_requests(wandb_server) == {"Runs": 1, "RunFiles": missing, "store": 30}
 
     async def test_alternating_projects_take_one_request_each(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
@@ -361,7 +361,7 @@ class TestOneCallForAll:
         assert {name: content for name, content in written(out).items() if name.startswith("vision/")} == {
             f"vision/{name}": content for name, content in contents.items()
         }
-        assert asked(wandb_server) == {"Runs": 2, "store": 30}
+        assert count_requests(wandb_server) == {"Runs": 2, "store": 30}
 
     async def test_all_runs_of_a_missing_project_are_reported(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path

@@ -81,22 +81,22 @@ async def test_derived_client_may_send_the_first_request(server: ScriptedServer)
 
 
 async def test_an_injected_client_is_used_by_both() -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
+        paths.append(request.url.path)
         return httpx.Response(500)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as theirs:
         api = AsyncApi(base_url="http://api.test", api_key=API_KEY, http_client=theirs, options=quick(attempts=1))
         for client in (api, api.with_options(attempts=2)):
             await error_of(ApiError, read(client, "a.bin"))
-    assert asked == ["/graphql"] * 3
+    assert paths == ["/graphql"] * 3
 
 
 @pytest.mark.parametrize("kind", [Api, AsyncApi])
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         (
             {"max_retries": 3},
@@ -106,8 +106,8 @@ async def test_an_injected_client_is_used_by_both() -> None:
         ({"timeout": -1}, "^timeout must be a number of seconds above 0"),
     ],
 )
-def test_unchangeable_options_are_refused(kind: type, changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_unchangeable_options_are_refused(kind: type, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         kind(api_key="k" * 40).with_options(**changes)
 
 

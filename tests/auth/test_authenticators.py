@@ -78,11 +78,11 @@ class Gate:
     """Holds a response back until the test releases it."""
 
     response: httpx.Response
-    asked: anyio.Event = attrs.field(factory=anyio.Event)
+    requested: anyio.Event = attrs.field(factory=anyio.Event)
     opened: anyio.Event = attrs.field(factory=anyio.Event)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.set()
+        self.requested.set()
         await self.opened.wait()
         return self.response
 
@@ -237,7 +237,7 @@ class TestExchange:
             with anyio.CancelScope() as first:
                 async with anyio.create_task_group() as inner:
                     inner.start_soon(auth.headers)
-                    await gate.asked.wait()
+                    await gate.requested.wait()
                     tasks.start_soon(second)
                     server.answer = None
                     first.cancel()
@@ -546,7 +546,7 @@ class TestFailure:
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(ask)
-            await gate.asked.wait()
+            await gate.requested.wait()
             await anyio.wait_all_tasks_blocked()
             gate.opened.set()
         assert statuses == [503] * 5
@@ -583,12 +583,12 @@ class TestSecrecy:
     @pytest.mark.fault(110)
     @pytest.mark.parametrize("status", [400, 429, 500])
     @pytest.mark.parametrize(
-        "said", [JWT, f"bad token {JWT}", "signature c2lnbmF0dXJl is wrong", "payload eyJwYXlsb2Fk"]
+        "description", [JWT, f"bad token {JWT}", "signature c2lnbmF0dXJl is wrong", "payload eyJwYXlsb2Fk"]
     )
     async def test_token_in_a_server_message_is_hidden(
-        self, auth: IdentityTokenAuth, server: Server, status: int, said: str
+        self, auth: IdentityTokenAuth, server: Server, status: int, description: str
     ) -> None:
-        server.always(status, json={"error": "invalid_grant", "error_description": said})
+        server.always(status, json={"error": "invalid_grant", "error_description": description})
         with pytest.raises((ApiError, AuthenticationError)) as caught:
             await auth.headers()
         shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.__dict__)

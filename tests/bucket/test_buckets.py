@@ -156,23 +156,23 @@ def test_blocking_objects_download_into_buckets(wandb: LocalServer, s3: S3) -> N
 
 
 async def test_progress_counts_every_byte(run: AsyncRun, s3: S3) -> None:
-    heard: dict[str, list[Any]] = {}
+    reported: dict[str, list[Any]] = {}
 
     class Ear:
         def started(self, name: str, total: int | None) -> None:
-            heard[name] = [total, 0, ""]
+            reported[name] = [total, 0, ""]
 
         def advanced(self, name: str, count: int) -> None:
-            heard[name][1] += count
+            reported[name][1] += count
 
         def finished(self, name: str) -> None:
-            heard[name][2] = "finished"
+            reported[name][2] = "finished"
 
         def failed(self, name: str, error: Exception) -> None:
-            heard[name][2] = "failed"
+            reported[name][2] = "failed"
 
     await run.download(s3.url(), progress=Ear())
-    assert heard == {name: [len(data), len(data), "finished"] for name, data in FILES.items()}
+    assert reported == {name: [len(data), len(data), "finished"] for name, data in FILES.items()}
 
 
 async def test_exception_in_a_callback_ends_the_download(run: AsyncRun, s3: S3) -> None:

@@ -51,9 +51,9 @@ def holding(tmp_path: Path) -> Iterator[HoldingServer]:
 def test_bytes_are_written_unchanged(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "odd ä/\x1b.bin", EVERY_BYTE)
     wandb_server.add_file(RUN, "empty", b"")
-    told = cat(wandb_server, tmp_path, "odd ä/\x1b.bin")
-    assert (told.returncode, told.stderr) == (0, b"")
-    assert told.stdout == EVERY_BYTE
+    result = cat(wandb_server, tmp_path, "odd ä/\x1b.bin")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout == EVERY_BYTE
     empty = cat(wandb_server, tmp_path, "empty")
     assert (empty.returncode, empty.stdout, empty.stderr) == (0, b"", b"")
 
@@ -72,24 +72,24 @@ def test_bytes_are_written_unchanged(wandb_server: LocalServer, tmp_path: Path) 
 )
 def test_range_is_written(wandb_server: LocalServer, tmp_path: Path, span: str, expected: bytes) -> None:
     wandb_server.add_file(RUN, "a.bin", EVERY_BYTE)
-    told = cat(wandb_server, tmp_path, "a.bin", "--range", span)
-    assert (told.returncode, told.stderr) == (0, b"")
-    assert told.stdout == expected
+    result = cat(wandb_server, tmp_path, "a.bin", "--range", span)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout == expected
 
 
 @pytest.mark.parametrize("span", ["5", "5:4", "-5:", "a:b", "1:2:3", ""])
 def test_invalid_range_is_a_usage_error(wandb_server: LocalServer, tmp_path: Path, span: str) -> None:
-    told = cat(wandb_server, tmp_path, "a.bin", f"--range={span}")
-    assert (told.returncode, told.stdout) == (2, b"")
-    assert told.stderr.startswith(b"wbfiles: Invalid value for '--range'")
+    result = cat(wandb_server, tmp_path, "a.bin", f"--range={span}")
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.startswith(b"wbfiles: Invalid value for '--range'")
 
 
 def test_a_file_that_does_not_exist_is_exit_code_4(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a", b"")
-    told = cat(wandb_server, tmp_path, "absent.bin")
-    assert (told.returncode, told.stdout) == (4, b"")
-    assert b"absent.bin" in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    result = cat(wandb_server, tmp_path, "absent.bin")
+    assert (result.returncode, result.stdout) == (4, b"")
+    assert b"absent.bin" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_bytes_are_written_as_they_arrive(holding: HoldingServer, tmp_path: Path) -> None:
@@ -178,10 +178,10 @@ def test_memory_does_not_grow_with_the_file(wandb_server: LocalServer, tmp_path:
         "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL); "
         "print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script, *WBFILES, "cat", RUN, "large.bin"],
         cwd=tmp_path, env=environment(wandb_server), capture_output=True, text=True, timeout=100,
     )  # fmt: skip
-    code, kibibytes = map(int, told.stdout.split())
+    code, kibibytes = map(int, result.stdout.split())
     assert code == 0
     assert kibibytes < 160 * 1024

@@ -99,9 +99,9 @@ class TestProgram:
             assert max(map(len, ending.lines)) <= 80
 
     def test_help_lists_exit_codes_and_credential_sources(self, wbfiles: Wbfiles) -> None:
-        told = wbfiles("--help").out
+        help_text = wbfiles("--help").out
         for word in ("Exit codes", "130", "WANDB_API_KEY", "netrc"):
-            assert word in told
+            assert word in help_text
 
     def test_version_is_that_of_the_package(self, wbfiles: Wbfiles) -> None:
         from wbfiles_async import __version__
@@ -115,7 +115,7 @@ class TestProgram:
         assert not [option for option in options if re.search("key|token|password|user|netrc", option)]
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (["ls"], "RUN"),
             (["nonsense"], "nonsense"),
@@ -132,11 +132,11 @@ class TestProgram:
             (["serve", ".", "--api-key", "short"], "5 characters"),
         ],
     )
-    def test_usage_error_is_explained(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_usage_error_is_explained(self, wbfiles: Wbfiles, arguments: list[str], message: str) -> None:
         ending = wbfiles(*arguments)
         assert ending.code == 2
         assert ending.err.startswith("wbfiles: ")
-        assert told in ending.err
+        assert message in ending.err
         assert "Traceback" not in ending.err
         assert not ending.out
 
@@ -458,8 +458,8 @@ class TestGet:
     def test_warnings_of_the_library_are_shown_unless_quiet(self, wbfiles: Wbfiles) -> None:
         Path("wandb").mkdir()
         Path("wandb/settings").write_text("[default]\nbase_url = https://elsewhere.example\n")
-        told = wbfiles("ls", RUN)
-        assert told.code == 0
-        assert "wbfiles: " in told.err
-        assert "https://elsewhere.example" in told.err
+        ending = wbfiles("ls", RUN)
+        assert ending.code == 0
+        assert "wbfiles: " in ending.err
+        assert "https://elsewhere.example" in ending.err
         assert not wbfiles("ls", RUN, "--quiet").err

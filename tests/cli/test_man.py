@@ -58,11 +58,11 @@ def test_page_matches_the_help(pages: dict[str, Path], name: str) -> None:
     text = shown(pages[f"wbfiles-{name}.1" if name else "wbfiles.1"])
     context = click.Context(command, info_name=f"wbfiles {name}".strip())
     assert f"wbfiles {name}".strip() + " [OPTIONS]" in text
-    said = [(command.help or "").replace("\b", ""), (command.epilog or "").replace("\b", "")]
+    texts = [(command.help or "").replace("\b", ""), (command.epilog or "").replace("\b", "")]
     for option in command.get_params(context):
         if isinstance(option, click.Option) and (record := option.get_help_record(context)) is not None:
-            said += record
-    for each in said:
+            texts += record
+    for each in texts:
         assert " ".join(each.split()) in text
 
 

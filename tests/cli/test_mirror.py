@@ -270,7 +270,7 @@ class TestUncertainty:
 
 class TestUsage:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             ([f"{PROJECT}/run1", "--delete", "--yes"], "--delete is for projects"),
             ([f"{PROJECT}/", "--delete"], "terminal to ask on"),
@@ -281,11 +281,11 @@ class TestUsage:
         ],
     )
     def test_unsupported_mirror_arguments_are_usage_errors(
-        self, wbfiles: Wbfiles, arguments: list[str], told: str
+        self, wbfiles: Wbfiles, arguments: list[str], message: str
     ) -> None:
         ending = wbfiles("get", *arguments)
         assert (ending.code, ending.out) == (2, "")
-        assert told in " ".join(ending.err.split())
+        assert message in " ".join(ending.err.split())
         assert not fetched(Path())
 
     @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1)])

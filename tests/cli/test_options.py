@@ -73,7 +73,7 @@ class TestSeveralRuns:
         assert "there are 2 runs, and none of their files matches --include '*.gif'" in ending.err
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             ([RUN, "--run", "team/project/"], "team/project/ is a project"),
             (["team/project/", "--run", RUN], "team/project/ is a project"),
@@ -82,10 +82,10 @@ class TestSeveralRuns:
             ([RUN, "https://wandb.ai/team/project/runs/run2"], "name further runs with --run"),
         ],
     )
-    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], message: str) -> None:
         ending = wbfiles("get", *arguments)
         assert (ending.code, ending.out) == (2, "")
-        assert told in ending.err
+        assert message in ending.err
         assert not fetched(Path())
 
 
@@ -214,12 +214,12 @@ class TestCat:
         assert self.run(wandb_server, tmp_path, page) == (0, "of the page", "")
 
     @pytest.mark.parametrize(
-        ("arguments", "told"), [([], "Say which file"), (["a", "b", "--range", "0:1"], "--range is for one NAME")]
+        ("arguments", "message"), [([], "Say which file"), (["a", "b", "--range", "0:1"], "--range is for one NAME")]
     )
-    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], message: str) -> None:
         ending = wbfiles("cat", RUN, *arguments)
         assert ending.code == 2
-        assert told in ending.err
+        assert message in ending.err
 
     def test_a_terminal_gets_no_binary(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "model.bin", b"\x1b[2J\x00" * 1000)
@@ -246,7 +246,7 @@ class BusyServer(LocalServer):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.asked = 0
+        self.request_count = 0
 
     def _services(self) -> tuple[Service, Service]:
         api, store = super()._services()
@@ -255,7 +255,7 @@ class BusyServer(LocalServer):
 
     @web.middleware
     async def _refuse(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self.asked += 1
+        self.request_count += 1
         return web.json_response({}, status=503)
 
 
@@ -271,7 +271,7 @@ class TestCommon:
         with BusyServer(tmp_path / "busy") as server:
             ending = wbfiles(*command, "--base-url", server.base_url, "--retries", str(retries))
             assert ending.code == 1
-            assert server.asked == 1 + retries
+            assert server.request_count == 1 + retries
 
     def test_timeout_and_retries_are_accepted_before_and_after_the_command(
         self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch
@@ -444,7 +444,7 @@ class TestOptionsOfTransfers:
         subprocess.run(command, cwd=tmp_path, env=environment(wandb_server), check=True, timeout=60)
 
     @pytest.mark.parametrize(
-        ("option", "value", "told"),
+        ("option", "value", "message"),
         [
             ("--part-size", "10", "--part-size must be a whole number of bytes, 65536 (64 KiB) or more"),
             ("--part-size", "much", "'much' is not a number of bytes"),
@@ -452,10 +452,10 @@ class TestOptionsOfTransfers:
             ("--per-page", "0", "Invalid value for '--per-page'"),
         ],
     )
-    def test_invalid_values_are_usage_errors(self, wbfiles: Wbfiles, option: str, value: str, told: str) -> None:
+    def test_invalid_values_are_usage_errors(self, wbfiles: Wbfiles, option: str, value: str, message: str) -> None:
         ending = wbfiles("get", RUN, option, value)
         assert (ending.code, ending.out) == (2, "")
-        assert told in ending.err
+        assert message in ending.err
 
     def test_portable_names_are_refused_by_a_process(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(SECOND, "loss: train.png", b"png")
@@ -473,9 +473,9 @@ class TestOptionsOfTransfers:
         assert len(advice) >= 5
         options = {option for parameter in program.commands["get"].params for option in parameter.opts}
         for text in advice:
-            said = in_options(text)
-            assert "TransferOptions" not in said
-            named = set(re.findall(r"--[a-z-]+", said))
+            shown = in_options(text)
+            assert "TransferOptions" not in shown
+            named = set(re.findall(r"--[a-z-]+", shown))
             assert named
             assert named <= options
 
@@ -509,8 +509,8 @@ class TestPageSize:
         def pages(*options: str) -> int:
             before = len(wandb_server.requests)
             assert wbfiles(command, RUN, *more, *options).code == 0
-            asked = [request.operation for request in wandb_server.requests[before:]]
-            return asked.count("RunFiles")
+            operations = [request.operation for request in wandb_server.requests[before:]]
+            return operations.count("RunFiles")
 
         few = pages("--per-page", "1")
         for name, data in FILES.items():

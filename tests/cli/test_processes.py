@@ -208,15 +208,15 @@ class TestLines:
             [*WBFILES, "get", RUN, "-o", "data"], env=environment(wandb_server), cwd=tmp_path, capture_output=True,
             text=True, timeout=SECONDS,
         )  # fmt: skip
-        told = done.stderr.partition("wbfiles: ")[2].splitlines()
-        assert told[0] == "3 of 4 files failed:"
+        lines = done.stderr.partition("wbfiles: ")[2].splitlines()
+        assert lines[0] == "3 of 4 files failed:"
         together = [
             "  a",
             "  b",
             "    cannot be written (a folder of that name is in the way): move it or choose another root.",
         ]
-        assert "\n".join(together) in "\n".join(told)
-        assert sum("cannot be written" in line for line in told) == 1
+        assert "\n".join(together) in "\n".join(lines)
+        assert sum("cannot be written" in line for line in lines) == 1
 
     @pytest.mark.parametrize(
         ("longest", "kinds"),

@@ -113,7 +113,7 @@ class TestGet:
         assert fetched(Path()) == FILES
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (["lab/vision/first", "--layout", "{run}"], "lab/vision/first is a run"),
             (["lab/vision/", "--layout", "{name}"], "unknown field"),
@@ -123,26 +123,26 @@ class TestGet:
             (["lab/vision/first", "--filters", "{}"], "names no project"),
         ],
     )
-    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_contradictory_options_are_usage_errors(self, wbfiles: Wbfiles, arguments: list[str], message: str) -> None:
         ending = wbfiles("get", *arguments)
         assert ending.code == 2
-        assert told in ending.err
+        assert message in ending.err
         assert not fetched(Path())
 
     @pytest.mark.parametrize("command", ["ls", "get"])
     @pytest.mark.parametrize(
-        ("path", "told"),
+        ("path", "message"),
         [
             ("lab/missing/", "project lab/missing not found"),
             ("lab/missing", "neither a run (project/run_id) nor a project"),
         ],
     )
     def test_a_project_that_is_not_there_is_exit_code_4(
-        self, wbfiles: Wbfiles, command: str, path: str, told: str
+        self, wbfiles: Wbfiles, command: str, path: str, message: str
     ) -> None:
         ending = wbfiles(command, path)
         assert (ending.code, ending.out) == (4, "")
-        assert told in ending.err
+        assert message in ending.err
 
 
 class TestShards:
@@ -164,17 +164,17 @@ class TestShards:
         assert any("No files in this shard." in ending.err for ending in endings)
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             ([f"{PROJECT}/", "--shard", "3/3"], "is not a shard I/N"),
             ([f"{PROJECT}/first", "--shard", "0/3"], "--shard is for projects"),
             ([f"{PROJECT}/first", "--run", f"{PROJECT}/second", "--shard", "0/3"], "--shard is for projects"),
         ],
     )
-    def test_invalid_shard_is_a_usage_error(self, wbfiles: Wbfiles, arguments: list[str], told: str) -> None:
+    def test_invalid_shard_is_a_usage_error(self, wbfiles: Wbfiles, arguments: list[str], message: str) -> None:
         ending = wbfiles("get", *arguments)
         assert (ending.code, ending.out) == (2, "")
-        assert told in ending.err
+        assert message in ending.err
 
 
 class TestLs:

@@ -75,9 +75,9 @@ def test_a_dry_run_uploads_nothing(wbfiles: Wbfiles, wandb_server: LocalServer) 
 @of_files
 def test_json_has_a_line_per_file_and_a_total(wbfiles: Wbfiles) -> None:
     ending = wbfiles("put", RUN, "notes.txt", "--json")
-    told, end = ending.objects
+    result, end = ending.objects
     path = str(Path("notes.txt").absolute())
-    assert told == {
+    assert result == {
         "run": RUN, "name": "notes.txt", "status": "uploaded", "path": path, "size": 5, "verified": True, "error": None,
     }  # fmt: skip
     assert {key: end["summary"][key] for key in ("run", "files", "uploaded", "bytes", "stopped")} == {

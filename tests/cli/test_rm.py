@@ -90,7 +90,7 @@ class TestSelection:
         assert left(wandb_server) == FILES.keys() - deleted
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             ([], "--all"),
             (["--all", "config.yaml"], "not both"),
@@ -100,11 +100,11 @@ class TestSelection:
         ],
     )
     def test_selection_is_required(
-        self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str], told: str
+        self, wbfiles: Wbfiles, wandb_server: LocalServer, arguments: list[str], message: str
     ) -> None:
         ending = wbfiles("rm", RUN, "--yes", *arguments)
         assert (ending.code, ending.out) == (2, "")
-        assert told in ending.err
+        assert message in ending.err
         assert left(wandb_server) == set(FILES)
 
     def test_dry_run_neither_asks_nor_deletes(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
@@ -243,10 +243,10 @@ class TestInterruption:
                 server.add_file(RUN, f"{number:04}", b"")
             with started(["rm", RUN, "--all", "--yes"], server, tmp_path) as child:
                 assert child.stdout is not None
-                told = [child.stdout.readline() for _ in range(BATCH)]
+                lines = [child.stdout.readline() for _ in range(BATCH)]
                 child.send_signal(signal.SIGINT)
                 more, err = child.communicate(timeout=SECONDS)
-        assert told[-1].endswith("\tdeleted\n")
+        assert lines[-1].endswith("\tdeleted\n")
         assert (child.returncode, more) == (130, "")
         assert err == (
             "wbfiles: stopped with 100 of 800 files deleted; those under way may be gone too.\n"
@@ -355,7 +355,7 @@ class TestProject:
         assert left(runs, "team/other/run1") == {"media/a.png"}
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             ([f"{PROJECT}/", "--yes"], "Say which files"),
             ([f"{PROJECT}/", "--all", "--include", "*.png", "--yes"], "not both"),
@@ -366,11 +366,11 @@ class TestProject:
         ],
     )
     def test_project_selection_is_required(
-        self, wbfiles: Wbfiles, runs: LocalServer, arguments: list[str], told: str
+        self, wbfiles: Wbfiles, runs: LocalServer, arguments: list[str], message: str
     ) -> None:
         ending = wbfiles("rm", *arguments)
         assert (ending.code, ending.out) == (2, "")
-        assert told in " ".join(ending.err.split())
+        assert message in " ".join(ending.err.split())
         assert len(self.left(runs)) == 9
 
     def test_pattern_without_a_match_is_reported(self, wbfiles: Wbfiles) -> None:

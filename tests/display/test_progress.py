@@ -37,7 +37,7 @@ class Watcher:
 
     def __init__(self, raises: str = "") -> None:
         self._raises = raises
-        self.told: list[str] = []
+        self.events: list[str] = []
 
     def started(self, name: str, total: int | None) -> None:
         self._note("started", name, total)
@@ -52,7 +52,7 @@ class Watcher:
         self._note("failed", name)
 
     def _note(self, *what: object) -> None:
-        self.told.append(" ".join(map(str, what)))
+        self.events.append(" ".join(map(str, what)))
         if what[0] == self._raises:
             raise ZeroDivisionError(self._raises)
 
@@ -62,8 +62,8 @@ class TestCallerObjects:
         node, watcher = server.put("a", SMALL, sizeBytes=None), Watcher()
         async with client(server) as api:
             await remote(api, node).fetch(tmp_path, progress=watcher)
-        assert watcher.told[0] == "started a None"
-        assert watcher.told[-1] == "finished a"
+        assert watcher.events[0] == "started a None"
+        assert watcher.events[-1] == "finished a"
 
     async def test_each_downloaded_file_is_started_and_finished_but_no_kept_one(
         self, server: ScriptedServer, tmp_path: Path
@@ -75,7 +75,7 @@ class TestCallerObjects:
         watcher = Watcher()
         async with client(server) as api:
             await api.run(RUN).download(tmp_path, progress=watcher, raise_on_error=False)
-        ends = [told for told in watcher.told if not told.startswith("advanced")]
+        ends = [event for event in watcher.events if not event.startswith("advanced")]
         assert sorted(ends) == [
             *("failed c", "finished a", "finished b"),
             *(f"started {name} {len(SMALL)}" for name in "abc"),
@@ -123,7 +123,7 @@ class TestCallerObjects:
 FETCH = "from wbfiles_async import Api; print(Api().run({run!r}).file('held/a').fetch('data', progress=True))"
 DOWNLOAD = """
 from wbfiles_async import Api
-report = Api().run({run!r}).download("data", progress=True, on_result=lambda result: print(result.name, "told"))
+report = Api().run({run!r}).download("data", progress=True, on_result=lambda result: print(result.name, "reported"))
 print(report.downloaded, "done")
 """
 ASYNC = """
@@ -217,7 +217,7 @@ class TestTerminal:
             assert terminal.read_to_end() == 0
         assert in_order(terminal)
         lines = [line.strip() for line in re.split(r"[\r\n]+", terminal.text)]
-        for line in ("small.txt told", *(f"held/{name} told" for name in "abc"), "4 done"):
+        for line in ("small.txt reported", *(f"held/{name} reported" for name in "abc"), "4 done"):
             assert line in lines
 
     def test_a_project_is_shown_with_the_total_of_all_its_runs(
@@ -283,14 +283,14 @@ class TestNoProgress:
         if terminal == "dumb":
             with Terminal([], environ | {"TERM": "dumb"}, tmp_path, program=[sys.executable, "-c", program]) as screen:
                 assert screen.read_to_end() == 0
-            told = screen.raw.replace("\r\n", "\n")
+            output = screen.raw.replace("\r\n", "\n")
         else:
             child = subprocess.run(
                 [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
             )
             assert child.stderr == ""
-            told = child.stdout
-        assert told == "held/a told\n1 done\n"
+            output = child.stdout
+        assert output == "held/a reported\n1 done\n"
         assert [request.operation for request in wandb_server.requests].count("RunFiles") == 1
 
     async def test_false_is_like_none(

@@ -72,7 +72,7 @@ def written(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in root.iterdir() if path.name[0] != "."}
 
 
-def asked(server: ScriptedServer) -> Counter[str]:
+def count_requests(server: ScriptedServer) -> Counter[str]:
     return Counter(seen.path.removeprefix("/store/") for seen in server.seen())
 
 
@@ -83,7 +83,7 @@ async def test_many_files_share_a_connection_with_one_request_each(server: Scrip
         report = await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
     assert (report.downloaded, report.verified, report.parts) == (40, 40, 40)
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == 1
 
 
@@ -146,7 +146,7 @@ async def test_unexpected_response_costs_no_other_file_a_request(
         report = await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
     assert (report.downloaded, report.verified) == (40, 40)
-    counted = asked(server)
+    counted = count_requests(server)
     assert counted.pop(ODD) == requests
     assert set(counted.values()) == {1}
     assert not temporaries(tmp_path)
@@ -163,7 +163,7 @@ async def test_unexpected_response_on_a_disk_with_latency(
         report = await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
     assert (report.downloaded, report.verified) == (40, 40)
-    assert asked(server)[ODD] == requests
+    assert count_requests(server)[ODD] == requests
     assert not temporaries(tmp_path)
 
 
@@ -232,7 +232,7 @@ async def test_files_after_a_resumed_one_are_requested_whole(server: ScriptedSer
         ("/store/0", (100, len(contents["0"])))
     ]
     assert written(tmp_path) == contents
-    assert asked(server) == Counter(contents.keys()) + Counter(["0"])
+    assert count_requests(server) == Counter(contents.keys()) + Counter(["0"])
 
 
 async def test_redirect_is_followed(server: ScriptedServer, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ async def test_redirect_is_followed(server: ScriptedServer, tmp_path: Path) -> N
     async with client(server, connections=1) as api:
         await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
 
 
 @each_disk
@@ -252,7 +252,7 @@ async def test_wrong_bytes_are_requested_twice_and_never_published(server: Scrip
     async with client(server, connections=1) as api:
         report = await api.run(RUN).download(tmp_path, raise_on_error=False)
     assert [type(failure.error) for failure in report.failures] == [IntegrityError]
-    assert asked(server)[ODD] == 2
+    assert count_requests(server)[ODD] == 2
     assert written(tmp_path) == contents
 
 
@@ -273,7 +273,7 @@ async def test_store_that_closes_after_a_few_responses_is_reconnected(server: Sc
     async with client(server, connections=2) as api:
         await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
 
 
 @each_disk
@@ -296,7 +296,7 @@ async def test_slow_file_delays_no_other(server: ScriptedServer, tmp_path: Path)
         report = await task
     assert (report.downloaded, report.verified) == (100, 100)
     assert written(tmp_path) == contents
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
 
 
 @pytest.mark.fault(102)
@@ -339,7 +339,7 @@ async def test_slow_disk_is_not_a_stall(
     async with client(server, stall_seconds=0.4, stall_bytes=1 << 20) as api:
         report = await api.run(RUN).download(tmp_path)
     assert report.downloaded == 8
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
 
 
 @each_disk
@@ -409,7 +409,7 @@ class TestOneFile:
             async for file in api.run(RUN).files():
                 assert await file.fetch(tmp_path) == tmp_path / file.name
         assert written(tmp_path) == contents
-        assert set(asked(server).values()) == {1}
+        assert set(count_requests(server).values()) == {1}
         assert len({seen.connection for seen in server.seen()}) == 1
 
     async def test_existing_file_is_kept_without_a_request(self, server: ScriptedServer, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ class TestOneFile:
             error = await error_of(DestinationExistsError, remote(api, second).fetch(tmp_path))
             assert await remote(api, second).fetch(tmp_path, exist_ok=True) == tmp_path / "second"
             assert str(tmp_path / "second") in str(error)
-            assert asked(server) == {"first": 1}
+            assert count_requests(server) == {"first": 1}
             await remote(api, second).fetch(tmp_path, replace=True)
         assert (tmp_path / "second").read_bytes() == DATA
 
@@ -432,7 +432,7 @@ class TestOneFile:
         async with client(server) as api:
             await remote(api, first).fetch(tmp_path)
             await error_of(UnsafePathError, remote(api, second).fetch(tmp_path / "root"))
-            assert asked(server) == {"first": 1}
+            assert count_requests(server) == {"first": 1}
             await remote(api, first).fetch(tmp_path, replace=True)
         assert len({seen.connection for seen in server.seen()}) == 1, "nothing was wrong with the connection"
 
@@ -450,7 +450,7 @@ class TestOneFile:
             await remote(api, first).fetch(tmp_path)
             await remote(api, second).fetch(tmp_path)
         assert written(tmp_path) == {"first": DATA, "second": DATA}
-        assert asked(server) == {"first": 1, "second": requests}
+        assert count_requests(server) == {"first": 1, "second": requests}
 
     async def test_the_thread_ends_with_the_client(
         self, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

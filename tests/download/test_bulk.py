@@ -244,7 +244,7 @@ class Endless:
     """A listing of very many files, which records how many pages were requested."""
 
     def __init__(self, server: ScriptedServer, pages: int, per_page: int = 100) -> None:
-        self.pages, self.per_page, self.asked = pages, per_page, 0
+        self.pages, self.per_page, self.requested = pages, per_page, 0
         self._server = server
         server.on("/graphql", self)
 
@@ -252,7 +252,7 @@ class Endless:
         self._server.requests.clear()
         cursor = json.loads(seen.body)["variables"]["fileCursor"]
         page = int(cursor) + 1 if cursor else 0
-        self.asked = max(self.asked, page)
+        self.requested = max(self.requested, page)
         nodes = [self._node(page * self.per_page + n) for n in range(self.per_page)]
         files = {
             "edges": [{"node": node, "cursor": str(page)} for node in nodes],
@@ -278,11 +278,11 @@ async def test_pages_are_requested_as_files_complete(server: ScriptedServer, tmp
             await asyncio.sleep(0.001)
         for _ in range(100):
             await asyncio.sleep(0)
-        assert listing.asked <= 2
+        assert listing.requested <= 2
         gate.set()
         report = await task
     assert (report.files, report.downloaded) == (1200, 1200)
-    assert listing.asked == 11
+    assert listing.requested == 11
 
 
 @pytest.mark.fault(101)

@@ -136,17 +136,17 @@ async def test_pages_that_fit_are_downloaded_first(mount: Mount, tmp_path: Path)
 
 async def test_written_bytes_do_not_count_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Published files that have not been reported to the event loop do not count twice."""
-    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    loop, all_seen = asyncio.get_running_loop(), asyncio.Event()
     frees = iter([120, 0, 0])
 
     def look(root: Path) -> FreeSpace:
         free = next(frees, None)
         if free is None:
-            loop.call_soon_threadsafe(heard.set)
+            loop.call_soon_threadsafe(all_seen.set)
         return FreeSpace(120 * KIB if free is None else free * KIB, None)
 
     async def late(download: FileDownload) -> FileResult:
-        await heard.wait()
+        await all_seen.wait()
         return await run(download)
 
     run = FileDownload.run
@@ -266,12 +266,12 @@ def test_command_line_explains_why_it_stopped_and_how_to_continue(mount: Mount, 
             command = [sys.executable, "-m", "wbfiles_async", "get", RUN, "-o", str(disk), *arguments]
             return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
-        told, described = get(), get("--json")
-    assert (told.returncode, described.returncode) == (1, 1)
-    assert "200.0 KiB are needed, 64.0 KiB are free" in told.stderr
-    assert "1 failed, 4 not started" in told.stderr
-    assert "Run the same command again" in told.stderr
-    assert "Traceback" not in told.stderr
+        plain, described = get(), get("--json")
+    assert (plain.returncode, described.returncode) == (1, 1)
+    assert "200.0 KiB are needed, 64.0 KiB are free" in plain.stderr
+    assert "1 failed, 4 not started" in plain.stderr
+    assert "Run the same command again" in plain.stderr
+    assert "Traceback" not in plain.stderr
     *_, last = described.stdout.splitlines()
     summary = json.loads(last)["summary"]
     assert (summary["failed"], summary["skipped"], summary["rate"]) == (1, 4, 0)

@@ -87,20 +87,20 @@ def test_equal_names_and_file_folder_pairs_always_collide() -> None:
 
 
 def test_disk_is_probed_only_for_possible_collisions() -> None:
-    asked: list[tuple[str, ...]] = []
+    paths: list[tuple[str, ...]] = []
 
     def folds(path: tuple[str, ...]) -> bool:
-        asked.append(path)
+        paths.append(path)
         return path[0] == "folds"
 
     pages = [["tells/A", "folds/A", "other/B"], ["tells/a", "folds/a", "b"]]
     assert judged(*pages, folds=folds) == [[None] * 3, [None, Collision("", nested=False), None]]
-    assert set(asked) == {("tells", "a"), ("folds", "a")}
-    asked.clear()
+    assert set(paths) == {("tells", "a"), ("folds", "a")}
+    paths.clear()
     assert judged([*pages[0], *pages[1]], folds=folds) == [
         [None, Collision("folds/a", nested=False), None, None, Collision("folds/A", nested=False), None]
     ]
-    assert {path[0] for path in asked} == {"tells", "folds"}
+    assert {path[0] for path in paths} == {"tells", "folds"}
 
 
 @pytest.mark.fault(117)

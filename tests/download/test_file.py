@@ -90,7 +90,7 @@ SHAPES = (
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 
 
-class Told:
+class RecordedProgress:
     """Keeps what is reported as progress."""
 
     def __init__(self) -> None:
@@ -231,20 +231,20 @@ async def test_new_file_follows_the_umask(server: ScriptedServer, tmp_path: Path
 
 @each_shape
 async def test_progress_counts_every_byte_once(server: ScriptedServer, tmp_path: Path, shape: Shape) -> None:
-    stored, told = Stored(shape.data), Told()
+    stored, progress = Stored(shape.data), RecordedProgress()
     node = server.put("a.bin", shape.data, stored.but(body=bytes(100), length=100), stored)
     async with client(server, part_size=shape.part_size) as api:
-        await remote(api, node).fetch(tmp_path, progress=told)
-    assert told.events == [f"started a.bin {shape.size}", "finished a.bin"]
-    assert told.count == shape.size
+        await remote(api, node).fetch(tmp_path, progress=progress)
+    assert progress.events == [f"started a.bin {shape.size}", "finished a.bin"]
+    assert progress.count == shape.size
 
 
 async def test_progress_reports_a_failure(server: ScriptedServer, tmp_path: Path) -> None:
-    told = Told()
+    progress = RecordedProgress()
     node = server.put("a.bin", b"right", Answer(body=b"wrong"))
     async with client(server) as api:
-        await error_of(IntegrityError, remote(api, node).fetch(tmp_path, progress=told))
-    assert told.events == ["started a.bin 5", "failed a.bin IntegrityError"]
+        await error_of(IntegrityError, remote(api, node).fetch(tmp_path, progress=progress))
+    assert progress.events == ["started a.bin 5", "failed a.bin IntegrityError"]
 
 
 @pytest.mark.fault(92)

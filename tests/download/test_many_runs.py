@@ -51,7 +51,7 @@ class Project:
         runs: The number of runs.
         files: The number of files per run.
         name_of: The id of a run.
-        asked: The variables of the queries.
+        variables: The variables of the queries.
         queries: The number of queries.
         answer_run: Replaces the response for the files of one run.
         knows_names: Whether it supports a filter on the runs' names; otherwise it lists all runs.
@@ -61,7 +61,7 @@ class Project:
     runs: int
     files: int = 2
     name_of: Callable[[int], str] = "run{}".format
-    asked: deque[Mapping[str, object]] = attrs.field(factory=deque)
+    variables: deque[Mapping[str, object]] = attrs.field(factory=deque)
     queries: int = 0
     answer_run: Mapping[str, Answer] = attrs.field(factory=dict)
     knows_names: bool = True
@@ -73,7 +73,7 @@ class Project:
     def __call__(self, seen: Seen) -> Answer:
         self.server.requests.clear()
         variables = json.loads(seen.body)["variables"]
-        self.asked.append(variables)
+        self.variables.append(variables)
         self.queries += 1
         if "filters" in variables and (names := self._named(variables["filters"])):
             return self._answer_named(names, variables)
@@ -117,7 +117,7 @@ async def test_files_of_many_runs_are_complete(server: ScriptedServer, tmp_path:
         report = await api.runs(PROJECT, per_page=250).download(tmp_path)  # with four files of each
     assert written(tmp_path) == {f"run{run}/{file:05}.txt": b"same" for run in range(23) for file in range(7)}
     assert (report.files, report.downloaded) == (161, 161)
-    assert [variables["fileCursor"] for variables in project.asked if "name" in variables] == ["3"] * 23
+    assert [variables["fileCursor"] for variables in project.variables if "name" in variables] == ["3"] * 23
 
 
 async def test_colliding_files_of_several_runs_are_refused(server: ScriptedServer, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_runs_are_listed_as_files_complete(server: ScriptedServer, tmp_pat
         for _ in range(200):
             await asyncio.sleep(0)
         # The page in use and the next one, and a page of each run that is listed separately.
-        assert len(project.asked) <= 2 + 4 * 2
+        assert len(project.variables) <= 2 + 4 * 2
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -155,7 +155,7 @@ async def test_memory_grows_neither_with_runs_nor_with_files(
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
 
     async def peak(runs: int) -> int:
-        project = Project(server, runs, files=3, asked=deque(maxlen=1))
+        project = Project(server, runs, files=3, variables=deque(maxlen=1))
         async with client(server) as api:
             tracemalloc.start()
             try:
@@ -222,7 +222,7 @@ async def test_refused_page_is_retried_with_fewer_files(server: ScriptedServer, 
     async with client(server) as api:
         report = await api.runs(PROJECT).download(tmp_path)
     assert report.downloaded == 180
-    listings = [variables for variables in project.asked if "name" not in variables]
+    listings = [variables for variables in project.variables if "name" not in variables]
     assert [(variables["perPage"], variables["fileLimit"]) for variables in listings] == [(50, 2), (50, 2)]
 
 
@@ -248,7 +248,7 @@ async def test_invalid_file_entries_are_logged(
 
 def kinds(project: Project) -> list[str]:
     """The variables of each query."""
-    return ["files" if "name" in variables else "runs" for variables in project.asked]
+    return ["files" if "name" in variables else "runs" for variables in project.variables]
 
 
 async def test_named_runs_with_many_files_are_listed_further(server: ScriptedServer, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ async def test_named_runs_with_many_files_are_listed_further(server: ScriptedSer
     assert there == {f"run{run}/{file:05}.txt" for run in range(20) for file in range(70)}
     assert report.downloaded == 20 * 70
     assert kinds(project) == ["runs"] + ["files"] * 20
-    assert {variables["fileCursor"] for variables in project.asked if "name" in variables} == {"49"}
+    assert {variables["fileCursor"] for variables in project.variables if "name" in variables} == {"49"}
 
 
 async def test_refused_name_filter_falls_back_to_single_runs(server: ScriptedServer, tmp_path: Path) -> None:
@@ -302,4 +302,4 @@ async def test_named_runs_that_cannot_be_listed_in_time_are_listed_with_fewer_fi
     async with client(server) as api:
         report = await api.download([f"{PROJECT}/run{number}" for number in range(50)], tmp_path)
     assert report.downloaded == 250
-    assert [variables["fileLimit"] for variables in project.asked if "perPage" in variables] == [2]
+    assert [variables["fileLimit"] for variables in project.variables if "perPage" in variables] == [2]

@@ -105,6 +105,6 @@ def test_server_side_selection_is_used(include: list[str] | None, names: tuple[s
 @given(st.text("ab%_\\*?[]!", max_size=6), st.text("abAB%_\\*?[]!", max_size=8))
 def test_server_side_selection_includes_all_wanted_files(glob: str, name: str) -> None:
     if glob and Selection([glob], ()).accepts(name):
-        asked = Selection([glob], ())
-        assert not asked.names or name in asked.names
-        assert asked.pattern is None or compile_like(asked.pattern).fullmatch(name)
+        selection = Selection([glob], ())
+        assert not selection.names or name in selection.names
+        assert selection.pattern is None or compile_like(selection.pattern).fullmatch(name)

@@ -31,7 +31,7 @@ from scripted_server import (
 from scripted_server import server as server
 from scripted_server import waits as waits
 from systems import before_each_write
-from test_batch import DATA, ODD, ONCE, asked, patience, put_many, written
+from test_batch import DATA, ODD, ONCE, count_requests, patience, put_many, written
 from transports import each_transport
 
 import wbfiles_async
@@ -110,7 +110,7 @@ async def test_sequential_files_share_a_connection_and_a_thread(
             await remote(api, node).fetch(tmp_path)
             await until_idle(api)  # a paused connection holds no slot
     assert written(tmp_path) == contents
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == 1
     assert followed == ["wbfiles-batch"] * 39
 
@@ -124,7 +124,7 @@ async def test_concurrent_files_share_the_connections(
         await fetch_all(api, server, tmp_path)
         await until_idle(api)
     assert written(tmp_path) == contents
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == connections
     assert server.most_busy <= connections
     assert len(followed) == 40 - connections
@@ -163,7 +163,7 @@ async def test_unexpected_response_costs_no_other_file_a_request(
         await fetch_all(api, server, tmp_path)
         await until_idle(api)
     assert written(tmp_path) == contents
-    counted = asked(server)
+    counted = count_requests(server)
     assert counted.pop(odd) == requests
     assert set(counted.values()) == {1}
     assert not temporaries(tmp_path)
@@ -190,7 +190,7 @@ async def test_each_file_fails_with_its_own_error(server: ScriptedServer, tmp_pa
         await until_idle(api)
     errors = {str(n): type(outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)}
     assert errors == expected
-    assert "5" not in asked(server), "what exists is not requested"
+    assert "5" not in count_requests(server), "what exists is not requested"
     (tmp_path / "5").unlink()
     assert written(tmp_path) == contents
 
@@ -208,25 +208,25 @@ async def test_existing_file_is_found_without_a_request_in_every_queue(server: S
                 return_exceptions=True,
             )
             assert {type(outcome) for outcome in outcomes} == {type(tmp_path) if exist_ok else DestinationExistsError}
-        assert asked(server) == {"first": 2}
+        assert count_requests(server) == {"first": 2}
         await asyncio.gather(*(remote(api, server.files[name]).fetch(tmp_path, replace=True) for name in contents))
     assert written(tmp_path) == contents | {"first": DATA}
 
 
 @pytest.mark.usefixtures("waits")
 @each_transport
-@pytest.mark.parametrize("said", [True, False], ids=["announced", "unannounced"])
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "unannounced"])
 async def test_connection_closed_by_the_server_costs_no_request(
-    server: ScriptedServer, tmp_path: Path, said: bool
+    server: ScriptedServer, tmp_path: Path, announced: bool
 ) -> None:
     contents = put_many(server, 6)
     for name, data in contents.items():
-        server.put(name, data, Answer(body=data, headers={"Connection": "close"} if said else {}, end="close"))
+        server.put(name, data, Answer(body=data, headers={"Connection": "close"} if announced else {}, end="close"))
     async with client(server) as api:
         for node in server.files.values():
             await remote(api, node).fetch(tmp_path)
     assert written(tmp_path) == contents
-    assert set(asked(server).values()) == {1}
+    assert set(count_requests(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == 6
 
 
@@ -339,7 +339,7 @@ class TestCancellation:
         server.put(ODD, contents[ODD], Stored(contents[ODD]).but(gate=gate))
         async with client(server, connections=1) as api, asyncio.timeout(10):
             tasks = {name: asyncio.create_task(remote(api, server.files[name]).fetch(tmp_path)) for name in contents}
-            await until(lambda: asked(server)[ODD])
+            await until(lambda: count_requests(server)[ODD])
             tasks[ODD].cancel()
             await asyncio.wait([tasks[ODD]])
             gate.set()
@@ -348,7 +348,7 @@ class TestCancellation:
             await until_idle(api)
         del contents[ODD]
         assert written(tmp_path) == contents
-        assert set(asked(server).values()) == {1}
+        assert set(count_requests(server).values()) == {1}
         assert not temporaries(tmp_path)
 
     async def test_while_it_waits_for_a_connection(self, server: ScriptedServer, tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ class TestCancellation:
             await asyncio.gather(*tasks.values())
         del contents["7"], contents[ODD]
         assert written(tmp_path) == contents
-        assert asked(server) == Counter(dict.fromkeys(contents, 1))
+        assert count_requests(server) == Counter(dict.fromkeys(contents, 1))
 
     @pytest.mark.parametrize("turns", range(6))
     async def test_right_after_hand_over(self, server: ScriptedServer, tmp_path: Path, turns: int) -> None:
@@ -511,7 +511,7 @@ class TestEnd:
         before = asyncio.all_tasks()
         api = client(server, connections=1)
         task = asyncio.create_task(fetch_all(api, server, tmp_path))
-        await until(lambda: asked(server)[ODD])
+        await until(lambda: count_requests(server)[ODD])
         await api.aclose()
         outcomes = await asyncio.wait_for(task, 5)
         failed = {name for name, outcome in zip(contents, outcomes, strict=True) if isinstance(outcome, Exception)}

@@ -197,18 +197,18 @@ class TestAsynchronous:
         await fs.aclose()
 
 
-class Told(Callback):
+class RecordingCallback(Callback):
     """Records its calls, and makes a child for each file."""
 
     def __init__(self) -> None:
         self.size: int | None = None
         self.value = 0
         self.hooks: dict[str, object] = {}
-        self.children: dict[str, Told] = {}
+        self.children: dict[str, RecordingCallback] = {}
         self.closed = False
 
     def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Callback:
-        return self.children.setdefault(Path(path_2).name, Told())
+        return self.children.setdefault(Path(path_2).name, RecordingCallback())
 
     def close(self) -> None:
         self.closed = True
@@ -219,12 +219,12 @@ class TestGet:
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
     def test_a_run_is_copied_by_the_bulk_engine(self, fs: Fs, requests: Requests, tmp_path: Path) -> None:
-        told = Told()
-        fs.get(RUN, str(tmp_path / "new"), recursive=True, callback=told)
+        callback = RecordingCallback()
+        fs.get(RUN, str(tmp_path / "new"), recursive=True, callback=callback)
         expected = {"large.bin": CONTENT, "small.txt": SMALL, "media/a/b.txt": b"below", "media/empty": b""}
         assert self.local(tmp_path / "new") == expected, "and nothing of ours beside"
-        assert (told.size, told.value) == (4, 4)
-        large = told.children["large.bin"]
+        assert (callback.size, callback.value) == (4, 4)
+        large = callback.children["large.bin"]
         assert (large.size, large.value, large.closed) == (len(CONTENT), len(CONTENT), True)
         fs.get(f"{RUN}/media", str(tmp_path), recursive=True)
         assert self.local(tmp_path / "media") == {"a/b.txt": b"below", "empty": b""}
@@ -241,20 +241,20 @@ class TestGet:
                 (tmp_path / "new" / "small.txt").write_bytes(b"other file")
 
     def test_custom_names(self, fs: Fs, tmp_path: Path) -> None:
-        told = Told()
+        callback = RecordingCallback()
         sources, out = [f"{RUN}/small.txt", f"{RUN}/media/a/b.txt"], tmp_path / "out"
-        fs.get(sources, [str(out / "x" / "one"), str(out / "two.txt")], callback=told)
+        fs.get(sources, [str(out / "x" / "one"), str(out / "two.txt")], callback=callback)
         assert self.local(out) == {"x/one": SMALL, "two.txt": b"below"}
-        assert (told.value, told.children["one"].value) == (2, len(SMALL))
+        assert (callback.value, callback.children["one"].value) == (2, len(SMALL))
         fs.get_file(f"{RUN}/small.txt", str(tmp_path / "three"))
         fs.get_file(f"{RUN}/small.txt", str(tmp_path / "three"))
         assert (tmp_path / "three").read_bytes() == SMALL
 
     def test_into_an_open_file(self, fs: Fs) -> None:
-        target, told = io.BytesIO(), Told()
-        fs.get_file(f"{RUN}/large.bin", target, callback=told)
+        target, callback = io.BytesIO(), RecordingCallback()
+        fs.get_file(f"{RUN}/large.bin", target, callback=callback)
         assert target.getvalue() == CONTENT
-        assert (told.size, told.value) == (len(CONTENT), len(CONTENT))
+        assert (callback.size, callback.value) == (len(CONTENT), len(CONTENT))
 
     def test_a_failure_is_raised_and_leaves_no_part(
         self, served: LocalServer, fs: Fs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -162,20 +162,20 @@ class TestPipeAndPut:
         files = {f"deep/er/{number}": os.urandom(10) for number in range(60)} | {"top": CONTENT}
         for name, data in files.items():
             (source / name).write_bytes(data)
-        told: list[int] = []
+        counts: list[int] = []
 
-        class Told(Callback):  # type: ignore[misc, unused-ignore]
+        class RecordingCallback(Callback):  # type: ignore[misc, unused-ignore]
             def __init__(self) -> None:
                 self.size: Any = None
                 self.value = 0
                 self.hooks: dict[str, object] = {}
 
             def relative_update(self, inc: int = 1) -> None:
-                told.append(inc)
+                counts.append(inc)
 
-        fs.put(str(source), f"{RUN}/results", recursive=True, callback=Told())
+        fs.put(str(source), f"{RUN}/results", recursive=True, callback=RecordingCallback())
         assert stored(served) == {"old.txt": b"old"} | {f"results/{name}": data for name, data in files.items()}
-        assert sum(told) == len(files)
+        assert sum(counts) == len(files)
         assert requests()["CreateRunFiles"] < 10
         fs.put(f"{source}/", f"{RUN}/results/", recursive=True)
         assert "store" not in requests()

@@ -54,24 +54,24 @@ class Api:
     """A scripted API: each request gets the next reply; the last one repeats."""
 
     replies: list[Reply]
-    asked: list[dict[str, object]] = attrs.field(factory=list)
+    queries: list[dict[str, object]] = attrs.field(factory=list)
     requests: list[httpx.Request] = attrs.field(factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        asked = json.loads(request.content)
-        self.asked.append(asked["variables"] | {"operation": asked["query"].split("(")[0].split()[1]})
+        body = json.loads(request.content)
+        self.queries.append(body["variables"] | {"operation": body["query"].split("(")[0].split()[1]})
         self.requests.append(request)
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, Exception):
             raise reply
         if callable(reply):
-            return reply(self.asked[-1])
+            return reply(self.queries[-1])
         # A response can be sent once only.
         return httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
 
     @property
     def operations(self) -> list[object]:
-        return [asked["operation"] for asked in self.asked]
+        return [query["operation"] for query in self.queries]
 
 
 def talking_to(api: Api, **options: object) -> AsyncApi:
@@ -135,15 +135,15 @@ TOO_SLOW: dict[str, Reply] = {
 each_slowness = pytest.mark.parametrize("slow", TOO_SLOW.values(), ids=TOO_SLOW.keys())
 
 
-def sizes_asked(api: Api) -> list[object]:
-    return [asked["fileLimit"] for asked in api.asked]
+def requested_sizes(api: Api) -> list[object]:
+    return [query["fileLimit"] for query in api.queries]
 
 
 def delivers(largest: int, slow: Reply) -> Callable[[dict[str, object]], httpx.Response]:
     """A server that delivers pages up to this size, of a run of three files."""
 
-    def answer(asked: dict[str, object]) -> httpx.Response:
-        size = asked.get("perPage", 1) * asked.get("fileLimit", 1)  # type: ignore[operator]
+    def answer(query: dict[str, object]) -> httpx.Response:
+        size = query.get("perPage", 1) * query.get("fileLimit", 1)  # type: ignore[operator]
         if size <= largest:
             return page("a", "b", "c")
         if isinstance(slow, Exception):
@@ -159,7 +159,7 @@ async def test_timed_out_page_shrinks(slow: Reply, waits: list[float]) -> None:
     api = Api([delivers(100, slow)])
     async with talking_to(api) as client:
         assert len(await listing(client, 1000)) == 3
-    assert (sizes_asked(api), waits) == ([1000, 100], [])
+    assert (requested_sizes(api), waits) == ([1000, 100], [])
 
 
 @each_slowness
@@ -167,7 +167,7 @@ async def test_pages_shrink_to_a_minimum(slow: Reply, waits: list[float]) -> Non
     api = Api([delivers(24, slow)])
     async with talking_to(api) as client:
         assert len(await listing(client, 1000)) == 3
-    assert sizes_asked(api) == [1000, 100, 100, 25, 25, 10]
+    assert requested_sizes(api) == [1000, 100, 100, 25, 25, 10]
     assert len(waits) == 2
 
 
@@ -177,9 +177,9 @@ async def test_undelivered_pages_end_within_one_time_budget(slow: Reply) -> None
     skipping = SkippingClock()
     deliver_nothing = delivers(0, slow)
 
-    def answer(asked: dict[str, object]) -> httpx.Response:
+    def answer(query: dict[str, object]) -> httpx.Response:
         skipping.skip(19.0)
-        return deliver_nothing(asked)
+        return deliver_nothing(query)
 
     api = Api([answer])
     with clients_use(skipping.clock):
@@ -189,7 +189,7 @@ async def test_undelivered_pages_end_within_one_time_budget(slow: Reply) -> None
         assert 60 <= skipping.clock.monotonic() - began < 19 + 60 + 19 + 5, (
             "one request before it counts, one in progress"
         )
-    assert sizes_asked(api)[:3] == [1000, 100, 100]
+    assert requested_sizes(api)[:3] == [1000, 100, 100]
 
 
 @each_slowness
@@ -198,7 +198,7 @@ async def test_delivered_page_size_is_remembered(slow: Reply) -> None:
     async with talking_to(api) as client:
         for _ in range(4):
             await listing(client, 1000)
-    assert sizes_asked(api) == [1000, 100, 1000, 100, 100, 100]
+    assert requested_sizes(api) == [1000, 100, 1000, 100, 100, 100]
 
 
 async def test_one_slow_page_does_not_shrink_the_next_listing() -> None:
@@ -206,35 +206,35 @@ async def test_one_slow_page_does_not_shrink_the_next_listing() -> None:
     async with talking_to(api) as client:
         for _ in range(3):
             await listing(client, 1000)
-    assert sizes_asked(api) == [1000, 100, 1000, 1000]
+    assert requested_sizes(api) == [1000, 100, 1000, 1000]
 
 
 async def test_undelivered_pages_end_with_the_attempts() -> None:
     api = Api([httpx.Response(504, text="upstream timed out")])
     async with talking_to(api, attempts=3) as client:
         error = await error_of(ApiError, listing(client, 1000))
-    assert sizes_asked(api) == [1000, 100, 100, 25, 25, 10, 10, 10]
+    assert requested_sizes(api) == [1000, 100, 100, 25, 25, 10, 10, 10]
     assert error.status == 504
 
 
 async def test_page_of_runs_shrinks_and_is_remembered() -> None:
     runs = {"edges": [{"node": {"name": "r"}, "cursor": "c"}], "pageInfo": {"hasNextPage": False}}
 
-    def answer(asked: dict[str, object]) -> httpx.Response:
-        return data({"project": {"runs": runs}}) if asked["perPage"] <= 100 else httpx.Response(504)  # type: ignore[operator]
+    def answer(query: dict[str, object]) -> httpx.Response:
+        return data({"project": {"runs": runs}}) if query["perPage"] <= 100 else httpx.Response(504)  # type: ignore[operator]
 
     api = Api([answer])
     async with talking_to(api) as client:
         for _ in range(4):
             assert [run.id for run in await client.runs("team/project", per_page=500).to_list()] == ["r"]
-    assert [asked["perPage"] for asked in api.asked] == [500, 100, 500, 100, 100, 100]
+    assert [query["perPage"] for query in api.queries] == [500, 100, 500, 100, 100, 100]
 
 
 async def test_lasting_failure_is_retried_as_configured() -> None:
     api = Api([httpx.Response(503, text="no healthy upstream")])
     async with talking_to(api, attempts=3) as client:
         error = await error_of(ApiError, listing(client))
-    assert len(api.asked) == 3
+    assert len(api.queries) == 3
     assert error.status == 503
     assert "no healthy upstream" in str(error)
     assert "api.example" in str(error)
@@ -244,7 +244,7 @@ async def test_a_lasting_failure_of_the_network_says_what_to_check() -> None:
     api = Api([httpx.ConnectError("connection refused")])
     async with talking_to(api, attempts=2) as client:
         error = await error_of(TransferError, listing(client))
-    assert len(api.asked) == 2
+    assert len(api.queries) == 2
     assert error.host == "api.example"
     assert "Check the network" in str(error)
 
@@ -266,7 +266,7 @@ async def test_lasting_refusal_is_one_request_and_a_typed_error(status: int, kin
     api = Api([httpx.Response(status, json={"errors": [{"message": "because of it"}]})])
     async with talking_to(api) as client:
         error = await error_of(kind, client.run(RUN).file("a"))
-    assert len(api.asked) == 1
+    assert len(api.queries) == 1
     assert status == 401 or "because of it" in str(error)
     assert getattr(error, "status", status) == status
 
@@ -298,7 +298,7 @@ async def test_429_beyond_the_time_budget_raises_at_once() -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "200"})])
     async with talking_to(api, time_budget=100.0) as client:
         error = await error_of(RateLimitedError, listing(client))
-    assert len(api.asked) == 1
+    assert len(api.queries) == 1
     assert (error.status, error.retry_after) == (429, 200)
     assert "rate limit exceeded" in str(error)
 
@@ -352,12 +352,12 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.fault(67)
-@pytest.mark.parametrize(("body", "told"), BROKEN.values(), ids=BROKEN.keys())
-async def test_invalid_response_raises_and_is_never_an_empty_list(body: bytes, told: str) -> None:
+@pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN.keys())
+async def test_invalid_response_raises_and_is_never_an_empty_list(body: bytes, message: str) -> None:
     api = Api([httpx.Response(200, content=body)])
     async with talking_to(api) as client:
         error = await error_of(ApiError, client.run(RUN).file("a"))
-    assert told in str(error)
+    assert message in str(error)
     assert "api.example" in str(error)
 
 
@@ -442,7 +442,7 @@ async def test_pages_are_followed_by_cursor_to_the_end() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("c", cursor="2", more=True), page("d", cursor="3")])
     async with talking_to(api) as client:
         assert [file.name for file in await listing(client)] == ["a", "b", "c", "d"]
-    assert [asked["fileCursor"] for asked in api.asked] == [None, "1", "2"]
+    assert [query["fileCursor"] for query in api.queries] == [None, "1", "2"]
 
 
 async def test_one_page_is_prefetched() -> None:
@@ -452,7 +452,7 @@ async def test_one_page_is_prefetched() -> None:
         await anext(pages)
         for _ in range(20):
             await asyncio.sleep(0)
-        assert len(api.asked) == 2
+        assert len(api.queries) == 2
         await pages.aclose()
 
 
@@ -467,18 +467,18 @@ async def test_unchanged_cursor_is_an_error(repeated: httpx.Response) -> None:
     async with talking_to(api) as client, asyncio.timeout(5):
         error = await error_of(ApiError, listing(client))
     assert "cursor" in str(error)
-    assert len(api.asked) <= 4
+    assert len(api.queries) <= 4
 
 
 @pytest.mark.fault(69)
 async def test_endless_pages_are_an_error() -> None:
-    def more(asked: dict[str, object]) -> httpx.Response:
-        return page(cursor=str(int(str(asked["fileCursor"] or 0)) + 1), more=True)
+    def more(query: dict[str, object]) -> httpx.Response:
+        return page(cursor=str(int(str(query["fileCursor"] or 0)) + 1), more=True)
 
     api = Api([more])
     async with talking_to(api) as client, asyncio.timeout(10):
         await error_of(ApiError, listing(client))
-    assert len(api.asked) < 200
+    assert len(api.queries) < 200
 
 
 @pytest.mark.fault(70, 71)
@@ -488,44 +488,44 @@ async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
         assert [file.name for file in await listing(client)] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(("count", "told"), [(3, False), (2, False), (5, True)])
-async def test_unlisted_files_are_reported(caplog: pytest.LogCaptureFixture, count: int, told: bool) -> None:
+@pytest.mark.parametrize(("count", "warned"), [(3, False), (2, False), (5, True)])
+async def test_unlisted_files_are_reported(caplog: pytest.LogCaptureFixture, count: int, warned: bool) -> None:
     api = Api([page("a", "b", cursor="1", more=True, count=count), page("c", cursor="2", count=count)])
     async with talking_to(api) as client:
         await listing(client)
-        assert ("counts 2 files more than it listed" in caplog.text) is told
+        assert ("counts 2 files more than it listed" in caplog.text) is warned
         caplog.clear()
         await client.run(RUN).files(pattern="%").to_list()
     assert "more than it listed" not in caplog.text
 
 
 async def test_refused_page_size_falls_back() -> None:
-    def strict(asked: dict[str, object]) -> httpx.Response:
-        if int(str(asked["fileLimit"])) > 100:
+    def strict(query: dict[str, object]) -> httpx.Response:
+        if int(str(query["fileLimit"])) > 100:
             return httpx.Response(200, json={"errors": ["first must be at most 100"]})
-        return page("a", cursor="1") if asked["fileCursor"] else page("z", cursor="0", more=True)
+        return page("a", cursor="1") if query["fileCursor"] else page("z", cursor="0", more=True)
 
     api = Api([strict])
     async with talking_to(api) as client:
         assert [file.name for file in await listing(client, per_page=5000)] == ["z", "a"]
-    assert [asked["fileLimit"] for asked in api.asked] == [5000, 100, 100]
+    assert [query["fileLimit"] for query in api.queries] == [5000, 100, 100]
 
 
 async def test_other_refusal_raises_after_the_fallback() -> None:
     api = Api([httpx.Response(400, json={"errors": ["no such field"]})])
     async with talking_to(api) as client:
         await error_of(ApiError, listing(client, per_page=5000))
-        assert len(api.asked) == 2
+        assert len(api.queries) == 2
         await error_of(ApiError, listing(client, per_page=50))
-    assert len(api.asked) == 3
+    assert len(api.queries) == 3
 
 
 # The default entity
 
 
 async def test_default_entity_is_requested_once_for_all_tasks() -> None:
-    def answer(asked: dict[str, object]) -> httpx.Response:
-        return page("a") if asked["operation"] == "RunFiles" else data({"viewer": {"entity": "me", "username": "m"}})
+    def answer(query: dict[str, object]) -> httpx.Response:
+        return page("a") if query["operation"] == "RunFiles" else data({"viewer": {"entity": "me", "username": "m"}})
 
     api = Api([answer])
     async with talking_to(api) as client:
@@ -534,7 +534,7 @@ async def test_default_entity_is_requested_once_for_all_tasks() -> None:
         await asyncio.gather(*(run.file("a") for run in runs))
         await client.run("project/run2").file("a")
     assert api.operations.count("Viewer") == 1
-    assert {asked["entity"] for asked in api.asked if asked["operation"] == "RunFiles"} == {"me"}
+    assert {query["entity"] for query in api.queries if query["operation"] == "RunFiles"} == {"me"}
     assert runs[0].path == ["me", "project", "run1"]
 
 
@@ -545,8 +545,8 @@ async def test_an_account_without_a_default_entity_says_what_to_do() -> None:
 
 
 async def test_failed_viewer_request_is_repeated_next_time() -> None:
-    def answer(asked: dict[str, object]) -> httpx.Response:
-        return page("a") if asked["operation"] == "RunFiles" else data({"viewer": {"entity": "me"}})
+    def answer(query: dict[str, object]) -> httpx.Response:
+        return page("a") if query["operation"] == "RunFiles" else data({"viewer": {"entity": "me"}})
 
     api = Api([httpx.Response(400), answer])
     async with talking_to(api) as client:
@@ -575,7 +575,7 @@ async def test_a_deletion_names_the_file_by_its_id_and_its_project_by_its_number
         async with talking_to(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles"]
-    assert (api.asked[1]["files"], api.asked[1]["projectId"]) == (["id-a"], 7)
+    assert (api.queries[1]["files"], api.queries[1]["projectId"]) == (["id-a"], 7)
 
 
 async def test_unknown_project_number_is_requested() -> None:
@@ -583,7 +583,7 @@ async def test_unknown_project_number_is_requested() -> None:
     async with talking_to(api) as client:
         await AsyncFile(client, node("a"), client.run(RUN)).delete()
     assert api.operations == ["RunFiles", "deleteFiles"]
-    assert api.asked[1]["projectId"] == 7
+    assert api.queries[1]["projectId"] == 7
 
 
 @pytest.mark.fault(76)
@@ -642,8 +642,8 @@ async def test_new_file_of_the_same_name_is_not_deleted() -> None:
 
 @pytest.mark.fault(75)
 async def test_unanswered_deletion_ends_with_the_attempts() -> None:
-    def answer(asked: dict[str, object]) -> httpx.Response:
-        if asked["operation"] == "deleteFiles":
+    def answer(query: dict[str, object]) -> httpx.Response:
+        if query["operation"] == "deleteFiles":
             raise httpx.ReadError("broke")
         return page("a")
 
@@ -665,8 +665,8 @@ async def test_old_server_is_sent_no_project_number() -> None:
     with deleting(old, DONE) as (api, delete):
         async with talking_to(api) as client:
             await delete(client)
-    assert "projectId" in api.asked[1]
-    assert "projectId" not in api.asked[2]
+    assert "projectId" in api.queries[1]
+    assert "projectId" not in api.queries[2]
 
 
 # Time

@@ -72,25 +72,25 @@ class Deleting:
     Attributes:
         files: Names by id.
         mutations: The handling of each mutation; the last one repeats.
-        asked: The ids of each mutation.
+        requested: The ids of each mutation.
         operations: The requests, in order: ``list``, ``look`` (a listing of names), ``delete``.
         at_once: Mutations in progress, and their maximum.
     """
 
     files: dict[str, str]
     mutations: list[Mutation] = attrs.field(factory=lambda: [deletes])
-    asked: list[list[str]] = attrs.field(factory=list)
+    requested: list[list[str]] = attrs.field(factory=list)
     project_ids: list[object] = attrs.field(factory=list)
     operations: list[str] = attrs.field(factory=list)
     answer_look: Answer | None = None
     sizes: int = 10
 
     def __call__(self, seen: Seen) -> Answer:
-        asked = json.loads(seen.body)
-        variables = asked["variables"]
-        if "mutation" in asked["query"]:
+        body = json.loads(seen.body)
+        variables = body["variables"]
+        if "mutation" in body["query"]:
             self.operations.append("delete")
-            self.asked.append(variables["files"])
+            self.requested.append(variables["files"])
             self.project_ids.append(variables.get("projectId"))
             mutation = self.mutations.pop(0) if len(self.mutations) > 1 else self.mutations[0]
             return mutation(self, variables["files"])
@@ -129,7 +129,7 @@ async def test_all_files_are_deleted_in_batches_of_their_ids(server: ScriptedSer
     async with client(server) as api:
         report = await api.run(RUN).files().delete(all=True, on_result=results.append)
     assert run.files == {}
-    assert sorted(map(len, run.asked)) == [1, BATCH, BATCH]
+    assert sorted(map(len, run.requested)) == [1, BATCH, BATCH]
     assert set(run.project_ids) == {7}
     assert attrs.evolve(report, seconds=0.0) == DeletionReport(
         files=2 * BATCH + 1, deleted=2 * BATCH + 1, bytes=10 * (2 * BATCH + 1)
@@ -247,7 +247,7 @@ async def test_files_left_after_a_lost_response_are_deleted(server: ScriptedServ
     async with client(server) as api:
         report = await api.run(RUN).files().delete(all=True)
     assert run.operations == ["list", "delete", "look", "delete", "look", "delete"]
-    assert run.asked == [["id-0", "id-1", "id-2"], ["id-0", "id-1", "id-2"], ["id-2"]]
+    assert run.requested == [["id-0", "id-1", "id-2"], ["id-0", "id-1", "id-2"], ["id-2"]]
     assert (report.deleted, run.files) == (3, {})
 
 
@@ -261,7 +261,7 @@ async def test_new_file_with_a_deleted_name_is_kept(server: ScriptedServer) -> N
     async with client(server) as api:
         assert (await api.run(RUN).files().delete(all=True)).deleted == 1
     assert run.files == {"id-new": "0.txt"}
-    assert run.asked == [["id-0"]]
+    assert run.requested == [["id-0"]]
 
 
 async def test_lost_responses_end_with_the_attempts(server: ScriptedServer, waits: list[float]) -> None:
@@ -349,7 +349,7 @@ async def test_error_about_a_missing_file_does_not_keep_the_others(server: Scrip
     run = deleting(server, 3, somebody_was_faster, refuses_unknown)
     async with client(server) as api:
         assert (await api.run(RUN).files().delete(all=True)).deleted == 3
-    assert run.asked[-1] == ["id-0", "id-2"]
+    assert run.requested[-1] == ["id-0", "id-2"]
 
 
 async def test_error_common_to_all_batches_stops_the_deletion(server: ScriptedServer) -> None:
@@ -396,7 +396,7 @@ async def test_old_server_is_sent_project_numbers_only_at_first(server: Scripted
     def old(seen: Seen) -> Answer:
         answered = run(seen)
         if "projectId" in json.loads(seen.body)["variables"]:
-            run.files |= {i: f"{i[3:]}.txt" for i in run.asked[-1]}
+            run.files |= {i: f"{i[3:]}.txt" for i in run.requested[-1]}
             return error('Unknown argument "projectId"', 400)
         return answered
 
@@ -431,10 +431,10 @@ async def test_cancellation_leaves_no_task_and_a_usable_client(server: ScriptedS
         ours = asyncio.all_tasks() - server.tasks - {asyncio.current_task()}
         assert not {each for each in ours if "Deletion" in repr(each.get_coro())}
         gate.set()
-        asked = len(run.asked)
-        assert asked <= BATCHES_AT_ONCE
+        requested = len(run.requested)
+        assert requested <= BATCHES_AT_ONCE
         report = await files.delete(all=True)
-    assert report.deleted >= 10 * BATCH - asked * BATCH
+    assert report.deleted >= 10 * BATCH - requested * BATCH
     assert run.files == {}
 
 
@@ -447,7 +447,7 @@ async def test_exception_in_on_result_is_raised_unchanged(server: ScriptedServer
     async with client(server) as api:
         with pytest.raises(ZeroDivisionError):
             await api.run(RUN).files().delete(all=True, on_result=refuse)
-    assert len(run.asked) <= BATCHES_AT_ONCE
+    assert len(run.requested) <= BATCHES_AT_ONCE
 
 
 # The embedded server, checked with W&B's own client

@@ -139,10 +139,10 @@ def runs_page(*numbers: int, cursor: str | None = None, more: bool = True) -> Ru
 
 def test_runs_are_paged_like_files() -> None:
     pages = RunPages(PROJECT, "{}", "+created_at", per_page=2)
-    asked = {"project": "p", "entity": "e", "filters": "{}", "order": "+created_at", "cursor": None, "perPage": 2}
-    assert pages.variables() == asked
+    expected = {"project": "p", "entity": "e", "filters": "{}", "order": "+created_at", "cursor": None, "perPage": 2}
+    assert pages.variables() == expected
     assert pages.accept(runs_page(1, 2, cursor="c")) == (run(1), run(2))
-    assert pages.variables() == asked | {"cursor": "c"}
+    assert pages.variables() == expected | {"cursor": "c"}
     assert pages.accept(runs_page(2, 3, more=False)) == (run(3),)
     assert pages.done
 

@@ -148,7 +148,7 @@ async def test_errors_of_an_injected_transport_are_typed(server: ScriptedServer,
 
 @pytest.mark.parametrize("kind", [Api, AsyncApi])
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             {"proxy": "http://user:pa ss@proxy.test"},
@@ -168,19 +168,19 @@ async def test_errors_of_an_injected_transport_are_typed(server: ScriptedServer,
         ({"ssl_context": ssl.create_default_context(), "transport": httpx2.AsyncHTTPTransport()}, "give them to the"),
     ],
 )
-def test_unusable_arguments_are_refused_at_once(kind: type, arguments: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told) as caught:
+def test_unusable_arguments_are_refused_at_once(kind: type, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         kind(api_key="k" * 40, **arguments)
     assert "pa ss" not in str(caught.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how long the way is")
 async def test_round_trip_time_is_read_from_the_system(server: ScriptedServer) -> None:
-    heard = list[float]()
+    round_trips = list[float]()
     made = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
-    request = httpx.Request("GET", server.url("/store/a"), extensions={"on_round_trip": heard.append})
+    request = httpx.Request("GET", server.url("/store/a"), extensions={"on_round_trip": round_trips.append})
     for _ in range(2):  # the second one over the same connection
         await (await made.handle_async_request(request)).aread()
     await made.aclose()
-    assert len(heard) == 1
-    assert 0 < heard[0] < 0.01
+    assert len(round_trips) == 1
+    assert 0 < round_trips[0] < 0.01

@@ -116,55 +116,59 @@ async def test_connections_are_kept_for_the_next_file(server: ScriptedServer) ->
 
 
 @asynccontextmanager
-async def store_of_one_answer(unasked: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
+async def store_of_one_answer(unsolicited: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
     """A store that answers one request per connection, then sends unsolicited bytes; returns what it receives."""
-    heard: asyncio.Queue[str] = asyncio.Queue()
+    events: asyncio.Queue[str] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            heard.put_nowait("request")
+            events.put_nowait("request")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
             await writer.drain()
-            if unasked:
+            if unsolicited:
                 await asyncio.sleep(0.05)  # not together with the response
-                writer.write(unasked)
+                writer.write(unsolicited)
                 await writer.drain()
-                heard.put_nowait("said")
-            heard.put_nowait("more" if await reader.read(1) else "end")
+                events.put_nowait("sent")
+            events.put_nowait("more" if await reader.read(1) else "end")
         writer.close()
 
     store = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with store:
-        yield f"http://127.0.0.1:{store.sockets[0].getsockname()[1]}/a?sig={SIGNATURE}", heard
+        yield f"http://127.0.0.1:{store.sockets[0].getsockname()[1]}/a?sig={SIGNATURE}", events
 
 
 async def test_idle_connection_is_closed_later(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wbfiles_async._http.pool.IDLE_SECONDS", 0.1)
-    async with store_of_one_answer() as (url, heard), client(server) as api, asyncio.timeout(10):
+    async with store_of_one_answer() as (url, events), client(server) as api, asyncio.timeout(10):
         assert await remote(api, server.put("a", b"data", directUrl=url)).read_bytes() == b"data"
-        assert await heard.get() == "request"
-        assert await heard.get() == "end"
+        assert await events.get() == "request"
+        assert await events.get() == "end"
 
 
 @pytest.mark.parametrize(
-    "unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"e"], ids=["an answer", "a byte"]
+    "unsolicited", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"e"], ids=["an answer", "a byte"]
 )
 @pytest.mark.parametrize("how", ["fetch", "read_bytes"])
 async def test_unsolicited_bytes_are_no_response(
-    server: ScriptedServer, unasked: bytes, how: str, tmp_path: Path
+    server: ScriptedServer, unsolicited: bytes, how: str, tmp_path: Path
 ) -> None:
-    told: list[str] = []
-    async with store_of_one_answer(unasked) as (url, heard), client(server, attempts=1) as api, asyncio.timeout(10):
+    received: list[str] = []
+    async with (
+        store_of_one_answer(unsolicited) as (url, events),
+        client(server, attempts=1) as api,
+        asyncio.timeout(10),
+    ):
         file = remote(api, server.put("a", b"data", directUrl=url))
         for _ in range(3):
             got = await file.read_bytes() if how == "read_bytes" else await file.fetch(tmp_path, replace=True)
             assert (got.read_bytes() if isinstance(got, Path) else got) == b"data"
-            told.append(await heard.get())
-            while told[-1] != "said":
-                told.append(await heard.get())
-    assert told.count("request") == 3
-    assert "more" not in told
+            received.append(await events.get())
+            while received[-1] != "sent":
+                received.append(await events.get())
+    assert received.count("request") == 3
+    assert "more" not in received
 
 
 @pytest.mark.fault(7)
@@ -287,10 +291,10 @@ async def test_name_is_resolved_for_each_attempt(
 async def test_unknown_host_raises_after_the_configured_attempts(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[object] = []
+    hosts: list[object] = []
 
     def resolve(host: object, *_: object, **__: object) -> list[object]:
-        asked.append(host)
+        hosts.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -298,7 +302,7 @@ async def test_unknown_host_raises_after_the_configured_attempts(
     async with client(server, attempts=3) as api:
         error = await error_of(TransferError, remote(api, node).read_bytes())
     assert "nowhere.example cannot be reached" in str(error)
-    assert asked == ["nowhere.example"] * 3
+    assert hosts == ["nowhere.example"] * 3
 
 
 @pytest.fixture
@@ -548,7 +552,7 @@ async def test_unreadable_authorities_name_the_variable(
 @asynccontextmanager
 async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
     """A proxy that supports only CONNECT, and maps all hosts to this one; yields its URL and its requests."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -559,7 +563,7 @@ async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        asked.append(request)
+        requests.append(request)
         if refused:
             writer.write(refused)
             writer.close()
@@ -570,24 +574,24 @@ async def tunnel(refused: bytes = b"") -> AsyncIterator[tuple[str, list[str]]]:
         await asyncio.gather(pipe(reader, onward), pipe(upstream, writer))
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
-        yield f"http://user:password@127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+        yield f"http://user:password@127.0.0.1:{listener.sockets[0].getsockname()[1]}", requests
 
 
 async def test_https_is_tunnelled_through_the_environment_proxy(
     server: ScriptedServer, authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    async with tls_server(authority.issue_cert("store.example")) as store, tunnel() as (proxy, asked):
+    async with tls_server(authority.issue_cert("store.example")) as store, tunnel() as (proxy, requests):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         store.on("/store/secret-name", Stored(DATA))
         url = f"https://store.example:{store.port}/store/secret-name?X-Amz-Signature={SIGNATURE}"
         node = server.put("a", DATA, directUrl=url)
         async with client(server) as api:
             assert await remote(api, node).read_bytes() == DATA
-        assert len(asked) == 1
-        assert asked[0].startswith(f"CONNECT store.example:{store.port} ")
-        assert "Proxy-Authorization: Basic" in asked[0]
-        assert "secret" not in asked[0]  # the proxy ignores the target
+        assert len(requests) == 1
+        assert requests[0].startswith(f"CONNECT store.example:{store.port} ")
+        assert "Proxy-Authorization: Basic" in requests[0]
+        assert "secret" not in requests[0]  # the proxy ignores the target
         assert not any("proxy-authorization" in seen.headers for seen in store.requests)
 
 
@@ -622,23 +626,23 @@ async def test_localhost_is_never_proxied(server: ScriptedServer, monkeypatch: p
 
 @pytest.mark.fault(59)
 @pytest.mark.parametrize(
-    ("answer", "told", "tries"),
+    ("answer", "message", "tries"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407", 1),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "502", 2),
     ],
 )
 async def test_proxy_failure_differs_from_a_store_failure(
-    answer: bytes, told: str, tries: int, monkeypatch: pytest.MonkeyPatch
+    answer: bytes, message: str, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, asked):
+    async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, requests):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
         async with client(server, attempts=2) as api:
             error = await error_of(TransferError, remote(api, node).read_bytes())
-    assert told in str(error).lower()
+    assert message in str(error).lower()
     assert proxy.partition("@")[0] not in str(error)
-    assert len(asked) == tries
+    assert len(requests) == tries
 
 
 @pytest.mark.parametrize(
@@ -651,14 +655,14 @@ async def test_proxy_failure_differs_from_a_store_failure(
     ids=["a header without end", "headers without end", "no HTTP"],
 )
 async def test_invalid_proxy_response_is_reported_in_one_line(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, asked):
+    async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, requests):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         node = server.put("a", b"data", directUrl=f"https://store.example/a?sig={SIGNATURE}")
         async with client(server, attempts=2) as api, asyncio.timeout(10):
             error = await error_of(TransferError, remote(api, node).read_bytes())
     assert len(str(error)) < 500
     assert "password" not in str(error)
-    assert 1 <= len(asked) <= 2 * 2
+    assert 1 <= len(requests) <= 2 * 2
 
 
 async def test_silent_proxy_hits_the_connect_timeout(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -765,10 +769,10 @@ async def test_injected_client_may_have_credentials(server: ScriptedServer) -> N
 
 
 async def test_a_mock_transport_answers_everything(tmp_path: Path) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     async def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(f"{request.method} {request.url.host}{request.url.path}")
+        requests.append(f"{request.method} {request.url.host}{request.url.path}")
         if request.url.path == "/graphql":
             return httpx.Response(200, content=graphql_answer(listing("a.txt", DATA)).body)
         seen = Seen("GET", str(request.url), dict(request.headers), b"", 0)
@@ -781,7 +785,7 @@ async def test_a_mock_transport_answers_everything(tmp_path: Path) -> None:
     ) as api:
         path = await (await api.run(RUN).file("a.txt")).fetch(tmp_path)
     assert path.read_bytes() == DATA
-    assert asked == ["POST api.example/graphql", *["GET store.example/a.txt"] * 3]
+    assert requests == ["POST api.example/graphql", *["GET store.example/a.txt"] * 3]
 
 
 async def test_a_respx_router_plugs_in_as_a_transport(tmp_path: Path) -> None:

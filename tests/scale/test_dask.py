@@ -53,8 +53,8 @@ def test_workers_may_be_killed_at_any_moment(project: Project, tmp_path: Path) -
         assert sorted(done) == list(range(24))
         assert (report.chunks_done, report.chunks_left, report.failed) == (24, 0, 0)
         # Only a chunk whose worker died is listed once more.
-        asked = Counter(request.path for request in project.server.requests if request.path.startswith("/store/"))
-        twice = {path.split("/")[4] for path, count in asked.items() if count > 1}
+        counts = Counter(request.path for request in project.server.requests if request.path.startswith("/store/"))
+        twice = {path.split("/")[4] for path, count in counts.items() if count > 1}
         assert len({int(run.removeprefix("run")) // 5 for run in twice}) <= len(killer.killed)
         project.server.clear_requests()
         again = run_plan(plan, tmp_path / "root", on=client)
@@ -81,17 +81,17 @@ def test_the_dashboard_sees_chunks_and_events_and_no_secret(
 ) -> None:
     from wbfiles_async._scale import worker
 
-    heard: list[Event] = []
+    reported: list[Event] = []
     monkeypatch.setattr(worker, "EVENT_SECONDS", 0.0)
-    monkeypatch.setattr(ClusterTally, "tell", lambda _, event: heard.append(event))
+    monkeypatch.setattr(ClusterTally, "tell", lambda _, event: reported.append(event))
     project.add(6, files=3)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=2)
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0", processes=False) as made,
         distributed.Client(made) as client,
     ):
-        run_plan(plan, tmp_path / "root", on=client, progress=True, on_chunk=lambda *_: _wait_for(lambda: heard))
-        assert {event.number for event in heard} <= {0, 1, 2}
+        run_plan(plan, tmp_path / "root", on=client, progress=True, on_chunk=lambda *_: _wait_for(lambda: reported))
+        assert {event.number for event in reported} <= {0, 1, 2}
         _wait_for(lambda: len(client.get_events(worker.topic_of(plan.id)) or ()) >= 6)
         events = client.get_events(worker.topic_of(plan.id))
         assert {event["number"] for _, event in events} == {0, 1, 2}

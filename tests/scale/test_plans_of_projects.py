@@ -109,7 +109,7 @@ def test_plan_contains_no_key_or_file_url(project: Project, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is no plan"),
         (b"[]", "is no plan"),
@@ -119,9 +119,9 @@ def test_plan_contains_no_key_or_file_url(project: Project, tmp_path: Path) -> N
         (b'{"version": 1, "id": "a", "base_url": "b", "project": "c", "filters": "{}"}', "is no plan"),
     ],
 )
-def test_invalid_plan_is_reported(content: bytes, said: str, project: Project, tmp_path: Path) -> None:
+def test_invalid_plan_is_reported(content: bytes, message: str, project: Project, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_bytes(content)
-    with pytest.raises(errors.ConfigurationError, match=said):
+    with pytest.raises(errors.ConfigurationError, match=message):
         Plan.read(tmp_path)
     with pytest.raises(errors.ConfigurationError, match="again=True"):
         Plan.make(project.api, PROJECT, at=tmp_path)

@@ -428,8 +428,8 @@ def test_unusable_arguments_are_reported(project: Project, tmp_path: Path) -> No
         ({"limit_rate": -5}, "limit_rate must be a whole number"),
         ({"existing": "maybe"}, "existing"),
     ]
-    for arguments, said in wrong:
-        with pytest.raises(errors.ConfigurationError, match=said):
+    for arguments, message in wrong:
+        with pytest.raises(errors.ConfigurationError, match=message):
             run_plan(plan, root, **arguments)
     with pytest.raises(errors.ConfigurationError, match="memory of one process"):
         run_plan(plan, "memory://data")

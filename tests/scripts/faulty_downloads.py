@@ -53,8 +53,8 @@ def main(module: str, run: str, folder: str, *names: str) -> None:
         listed = len(list(lazy.files()))
     except Exception as error:
         listed = type(error).__name__
-    told = {"files": files, "link": link_error, "outside": (outside / "a.txt").exists(), "listed": listed}
-    print(json.dumps(told), flush=True)
+    result = {"files": files, "link": link_error, "outside": (outside / "a.txt").exists(), "listed": listed}
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

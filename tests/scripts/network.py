@@ -154,16 +154,18 @@ async def error_of(file: AsyncFile, root: str) -> str | None:
 async def download(root: str) -> None:
     """Run the client."""
     print("ready", flush=True)
-    told = json.loads(sys.stdin.readline())
+    settings = json.loads(sys.stdin.readline())
     logging.getLogger("wbfiles_async").setLevel(logging.INFO)
     logging.getLogger("wbfiles_async").addHandler(Announcing())
-    options = TransferOptions(connect_timeout=0.5, stall_seconds=0.5, attempts=told["attempts"], part_size=MIB)
+    options = TransferOptions(connect_timeout=0.5, stall_seconds=0.5, attempts=settings["attempts"], part_size=MIB)
     end: dict[str, object] = {}
-    async with AsyncApi(base_url=told["base_url"], api_key=told["key"], options=options) as api:
+    async with AsyncApi(base_url=settings["base_url"], api_key=settings["key"], options=options) as api:
         run = api.run(RUN)
         began = time.monotonic()
-        if "hosts" in told:
-            nodes = [{"name": NAME, "directUrl": f"http://{host}/a?sig=1", "sizeBytes": 4} for host in told["hosts"]]
+        if "hosts" in settings:
+            nodes = [
+                {"name": NAME, "directUrl": f"http://{host}/a?sig=1", "sizeBytes": 4} for host in settings["hosts"]
+            ]
             end["errors"] = [await error_of(AsyncFile(api, node, run), root) for node in nodes]
         else:
             end["error"] = await error_of(await run.file(NAME), root)

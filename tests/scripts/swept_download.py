@@ -49,7 +49,7 @@ def main(base_url: str, key: str, run: str, root: str) -> None:
             for result in report.failures
         }
     except WBFilesError as error:
-        end |= {"error": type(error).__name__, "errno": getattr(error, "errno", None), "said": str(error)}
+        end |= {"error": type(error).__name__, "errno": getattr(error, "errno", None), "message": str(error)}
     print(json.dumps(end), flush=True)
 
 

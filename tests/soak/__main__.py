@@ -42,8 +42,8 @@ def main() -> int:
         for counted, violations in pool.map(play_all, batches):
             tally += counted
             broken += len(violations)
-            for seed, told in violations.items():
-                print(f"\nseed {seed}: {make_program(seed)}", *told, sep="\n  ")
+            for seed, problems in violations.items():
+                print(f"\nseed {seed}: {make_program(seed)}", *problems, sep="\n  ")
                 print(f"  again: nox -s soak -- --seed {seed} --programs 1{' --portable' * bool(STAND_IN)}", flush=True)
     seconds = monotonic() - began
     print(f"\n{arguments.programs} programs in {seconds:.0f} s ({arguments.programs / seconds:.0f} a second): ", end="")

@@ -45,14 +45,14 @@ class MeasuringServer(LocalServer):
         most: The maximum of concurrent requests to its store.
         sent: Bytes of the files requested from its store.
         queries: When the API was requested, in monotonic seconds.
-        asked: The number of requests for each file.
+        request_counts: The number of requests for each file.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, remembered_requests=0)
         self.most = self.sent = self._now = 0
         self.queries: list[float] = []
-        self.asked: Counter[str] = Counter()
+        self.request_counts: Counter[str] = Counter()
 
     def _services(self) -> tuple[Service, Service]:
         api, store = super()._services()
@@ -61,7 +61,7 @@ class MeasuringServer(LocalServer):
         async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._now += 1
             self.most = max(self.most, self._now)
-            self.asked[request.path] += 1
+            self.request_counts[request.path] += 1
             try:
                 await asyncio.sleep(0.01)  # so that requests overlap
                 response = await handler(request)
@@ -197,7 +197,9 @@ def main() -> int:
             wrong.append("files are missing, too many or wrong")
         if (report.chunks_done, report.failed) != (len(plan.chunks), 0):
             wrong.append(f"not all chunks are done: {report}")
-        again = {int(path.split("/")[4][3:]) // given.per_chunk for path, count in server.asked.items() if count > 1}
+        again = {
+            int(path.split("/")[4][3:]) // given.per_chunk for path, count in server.request_counts.items() if count > 1
+        }
         if len(again) > len(killer.killed):
             wrong.append(f"{len(again)} chunks were begun again, and {len(killer.killed)} workers were killed")
         if server.most > given.connections:
@@ -213,10 +215,10 @@ def main() -> int:
             f"{len(killer.killed)} workers killed, {len(again)} chunks begun again; at most {server.most} connections"
         )
         print(f"{len(server.queries)} requests to the API, {len(server.queries) / seconds:.1f} a second")
-        server.asked.clear()
+        server.request_counts.clear()
         second = run_plan(plan, root, on=client)
-        if server.asked or second.chunks_before != len(plan.chunks):
-            wrong.append("a second run asked the store again")
+        if server.request_counts or second.chunks_before != len(plan.chunks):
+            wrong.append("a second run sent requests to the store again")
         print(f"second run: {second}")
     for line in wrong:
         print(f"WRONG: {line}")

@@ -243,8 +243,8 @@ def kill_all(kills: Iterable[Kill], base_url: str, key: str) -> int:
         how, broken = kill_one(kill, base_url, key)
         tally[how] += 1
         bad += bool(broken)
-        for told in broken:
-            print(f"{kill}: {told}")
+        for problem in broken:
+            print(f"{kill}: {problem}")
     missed = sum(count for how, count in tally.items() if how.startswith("not reached"))
     print(f"{tally.total() - missed} of {tally.total()} downloads killed, {bad} broke a promise: {dict(tally)}")
     return bad + (missed > MOST_MISSED * tally.total())

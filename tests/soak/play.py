@@ -322,7 +322,7 @@ def _judged(
     found = {path for path in root.rglob("*") if path.is_file()} - set(temporaries(root))  # which are checked later
     strange = {path.relative_to(root).as_posix() for path in found} - set(plans)
     if strange:
-        yield f"files nobody asked for: {strange}"
+        yield f"files that nobody requested: {strange}"
     written = {"fetch", "download", "bulk"}
     for name, plan in plans.items():
         path = root / name

@@ -46,8 +46,8 @@ async def _play_all(seeds: Iterable[int]) -> tuple[Counter[str], dict[int, list[
             watch, root = Watch(), Path(folder) / str(seed)
             root.mkdir()
             outcome = await play(make_program(seed), root)
-            told = [*outcome.violations, *await watch.left(), *complaints.take()]
+            problems = [*outcome.violations, *await watch.left(), *complaints.take()]
             tally += outcome.tally
-            if told:
-                violations[seed] = told
+            if problems:
+                violations[seed] = problems
     return tally, violations

@@ -272,12 +272,12 @@ def expired(chance: random.Random, scene: Scene) -> Step:
 
 @_store
 def expired_until_renewed(chance: random.Random, scene: Scene) -> Step:
-    told, known = refusal(*chance.choice(_EXPIRED)), ""
+    first, known = refusal(*chance.choice(_EXPIRED)), ""
 
     def answer(seen: Seen) -> Answer:
         nonlocal known
         known = known or seen.target
-        return told if seen.target == known else scene.good(seen)
+        return first if seen.target == known else scene.good(seen)
 
     return answer
 

@@ -50,7 +50,7 @@ class Complaints(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self._heard: list[str] = []
+        self._reports: list[str] = []
 
     def listen(self) -> None:
         """Start, for the rest of the process."""
@@ -58,23 +58,23 @@ class Complaints(logging.Handler):
         root.addHandler(self)
         root.setLevel(logging.DEBUG)
         asyncio.get_running_loop().set_exception_handler(self._complain)
-        sys.unraisablehook = lambda unraisable: self._heard.append(f"not raised: {unraisable}")
+        sys.unraisablehook = lambda unraisable: self._reports.append(f"not raised: {unraisable}")
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # The scripted server's streams, when one is cancelled while it waits to send to a client that has gone. No
         # future of the library holds the failure of a connection.
         if not (isinstance(context.get("exception"), ConnectionError) and "never retrieved" in context["message"]):
-            self._heard.append(f"the loop complains: {context}")
+            self._reports.append(f"the loop complains: {context}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Search log messages for secrets."""
         if secrets_in(text := record.getMessage()):
-            self._heard.append(f"a log shows a secret: {text}")
+            self._reports.append(f"a log shows a secret: {text}")
 
     def take(self) -> list[str]:
         """Return the records since the last call."""
-        heard, self._heard = self._heard, []
-        return heard
+        reports, self._reports = self._reports, []
+        return reports
 
 
 async def settled(condition: Callable[[], bool]) -> bool:

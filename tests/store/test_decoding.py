@@ -132,10 +132,10 @@ ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
         {"content-encoding": "x-gzip", "content-length": "9"}, False, RetryAction.DECODE),
     "decompressed by GCS": ({"x-goog-stored-content-encoding": "gzip"}, False, RetryAction.DECODE),
     "plain on GCS": ({"x-goog-stored-content-encoding": "identity"}, False, Body(0, 1000)),
-    "in an encoding nobody asked for": ({"content-encoding": "br"}, False, RetryAction.FAIL),
+    "in an encoding that was not requested": ({"content-encoding": "br"}, False, RetryAction.FAIL),
     "in two encodings": ({"content-encoding": "gzip, gzip"}, False, RetryAction.FAIL),
-    "compressed as asked for": ({"content-encoding": "gzip", "content-length": "9"}, True, Body(0, 9)),
-    "compressed as asked for, without a length": ({"content-encoding": "gzip"}, True, Body(0, None)),
+    "compressed as requested": ({"content-encoding": "gzip", "content-length": "9"}, True, Body(0, 9)),
+    "compressed as requested, without a length": ({"content-encoding": "gzip"}, True, Body(0, None)),
     "plain, though it was compressed before": ({"content-length": "1000"}, True, RetryAction.RESTART),
 }  # fmt: skip
 

@@ -370,17 +370,17 @@ async def test_refusing_host_is_probed_until_it_is_back(
         for node in nodes[:FILES]:
             error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
             assert not isinstance(error, StoreUnavailableError)
-        asked = len(server.seen())
+        count = len(server.seen())
         await error_of(StoreUnavailableError, remote(api, nodes[-1]).fetch(tmp_path))
         unavailable = await error_of(StoreUnavailableError, remote(api, nodes[-1]).read_bytes())
-        assert len(server.seen()) == asked
+        assert len(server.seen()) == count
         up = True
         # As if the time in the error had passed.
         origin = api._gateway.session().limits.of(server.base_url)
         monkeypatch.setattr(origin.breaker, "_probe_at", time.monotonic() - unavailable.retry_after)
         for node in nodes:
             await remote(api, node).fetch(tmp_path)
-    assert len(server.seen()) == asked + len(nodes)
+    assert len(server.seen()) == count + len(nodes)
 
 
 @pytest.mark.fault(51)
@@ -417,12 +417,12 @@ def store_limits() -> StoreLimits:
 
 
 def test_round_trip_time_reveals_a_distant_store(store_limits: StoreLimits) -> None:
-    origin, heard = store_limits.of("https://far.example/a"), list[int]()
-    with store_limits.on_change(lambda: heard.append(origin.limit.allowed)):
+    origin, changes = store_limits.of("https://far.example/a"), list[int]()
+    with store_limits.on_change(lambda: changes.append(origin.limit.allowed)):
         origin.record_round_trip(0.01)
         origin.record_round_trip(1.0)
         origin.record_round_trip(0.5)
-    assert heard == [0.01 * PROCESSED, MOST_FIRST]
+    assert changes == [0.01 * PROCESSED, MOST_FIRST]
     assert store_limits.of("https://near.example/a").limit.allowed == FIRST
 
 
@@ -449,11 +449,11 @@ async def test_a_demand_admits_those_who_wait(store_limits: StoreLimits) -> None
 
 
 def test_closed_client_receives_no_changes(store_limits: StoreLimits) -> None:
-    heard = list[None]()
-    with store_limits.on_change(lambda: heard.append(None)):
+    changes = list[None]()
+    with store_limits.on_change(lambda: changes.append(None)):
         pass
     store_limits.of("https://far.example/a").record_round_trip(1.0)
-    assert heard == []
+    assert changes == []
 
 
 async def test_distant_store_gets_many_requests_before_its_first_response(

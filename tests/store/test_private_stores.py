@@ -34,10 +34,10 @@ class Names:
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self.addresses = dict(addresses)
-        self.asked: list[str] = []
+        self.looked_up: list[str] = []
 
     def look_up(self, host: object, port: int, *_: object, **__: object) -> list[object]:
-        self.asked.append(str(host))
+        self.looked_up.append(str(host))
         address = self.addresses.get(str(host))
         if address is None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -69,7 +69,7 @@ async def test_public_server_urls_cannot_reach_private_addresses(
     assert "private_stores=True" in str(error)
     assert server.requests == []
     assert waits == []
-    assert names.asked.count("public.example") == 1
+    assert names.looked_up.count("public.example") == 1
 
 
 async def test_several_private_addresses_name_the_option(
@@ -102,7 +102,7 @@ async def test_option_allows_private_stores(server: ScriptedServer, names: Names
     node = server.put("a", DATA)
     async with at("https://public.example", private_stores=True) as api:
         assert await remote(api, node).read_bytes() == DATA
-    assert names.asked == []
+    assert names.looked_up == []
 
 
 @pytest.mark.fault(65)
@@ -151,7 +151,7 @@ async def test_private_proxy_is_allowed(server: ScriptedServer, names: Names, mo
     node = server.put("a", DATA, directUrl="http://somewhere.example/a")
     async with at("http://public.example") as api:
         assert await remote(api, node).read_bytes() == DATA
-    assert names.asked == []  # behind a proxy names may not resolve here
+    assert names.looked_up == []  # behind a proxy names may not resolve here
 
 
 async def test_unresolved_server_name_is_resolved_again(server: ScriptedServer, names: Names) -> None:

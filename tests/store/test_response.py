@@ -60,17 +60,22 @@ def test_only_bytes_of_a_proven_position_are_used(
     assert verdict.start == start
     assert verdict.stop is None or stop is None or verdict.stop <= stop
     assert not (pinned and strong_etag(answer) not in (None, pinned))
-    told = parse_content_range(place)
-    if told is None:
+    parsed = parse_content_range(place)
+    if parsed is None:
         # Without a position only the whole can be meant, and only by a plain 200.
         assert (status, start) == (200, 0)
         assert stop is None or stop == size
         assert size is None or verdict.stop == size
     else:
         assert status in (200, 206)
-        assert (verdict.start, verdict.stop) == (told.start, told.stop)
-        assert size is None or told.total in (None, size)
-        assert length is None or not length.isdecimal() or not length.isascii() or int(length) == told.stop - told.start
+        assert (verdict.start, verdict.stop) == (parsed.start, parsed.stop)
+        assert size is None or parsed.total in (None, size)
+        assert (
+            length is None
+            or not length.isdecimal()
+            or not length.isascii()
+            or int(length) == parsed.stop - parsed.start
+        )
 
 
 @given(st.integers(1, SIZE), st.integers(1, SIZE))

@@ -127,7 +127,7 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Blocked by &quot;policy&quot;</titl
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (PAGE, "an HTML page titled 'Blocked by \"policy\"'"),
         (b"<html>\r\n<head><title>502 Bad Gateway</title></head>", "an HTML page titled '502 Bad Gateway'"),
@@ -139,8 +139,8 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Blocked by &quot;policy&quot;</titl
         ),
     ],
 )
-def test_refusal_by_a_web_page(body: bytes, said: str) -> None:
-    assert parse_store_error(body) == StoreError("", said)
+def test_refusal_by_a_web_page(body: bytes, message: str) -> None:
+    assert parse_store_error(body) == StoreError("", message)
 
 
 @pytest.mark.parametrize(
@@ -156,17 +156,17 @@ def test_refusal_by_a_web_page(body: bytes, said: str) -> None:
     ],
 )
 def test_web_page_in_place_of_a_file(content_type: str | None, beginning: bytes) -> None:
-    said = page_instead(content_type, beginning, name="a/model.bin")
-    assert said is not None
-    assert "HTML page" in said
-    assert said.endswith("came instead of the file: a login page, a proxy or a firewall is in the way")
+    message = page_instead(content_type, beginning, name="a/model.bin")
+    assert message is not None
+    assert "HTML page" in message
+    assert message.endswith("came instead of the file: a login page, a proxy or a firewall is in the way")
     assert page_instead(content_type, beginning, name="media/a.HTML") is None
 
 
 def test_title_of_a_web_page_in_place_of_a_file() -> None:
-    said = page_instead("text/html", PAGE, name="a")
-    assert said is not None
-    assert said.startswith("an HTML page titled 'Blocked by \"policy\"' came")
+    message = page_instead("text/html", PAGE, name="a")
+    assert message is not None
+    assert message.startswith("an HTML page titled 'Blocked by \"policy\"' came")
 
 
 @pytest.mark.parametrize(
@@ -198,5 +198,5 @@ def test_long_body_takes_time_in_proportion(piece: bytes) -> None:
 
 @given(st.text(), st.binary(max_size=300), st.text())
 def test_any_response_is_classified(content_type: str, beginning: bytes, name: str) -> None:
-    said = page_instead(content_type, beginning, name=name)
-    assert said is None or said.isprintable()
+    message = page_instead(content_type, beginning, name=name)
+    assert message is None or message.isprintable()

@@ -223,8 +223,8 @@ class TestFork:
     @pytest.mark.parametrize("scenario", ["without_use_in_the_child", "closed_in_the_child", "dropped_in_the_child"])
     def test_leaves_the_connections_to_the_parent(self, server: HoldingServer, root: Path, scenario: str) -> None:
         with running(server, "facade_fork.py", scenario, root) as child:
-            said = child.end_in_silence()
-        assert said == ["parent small-0.bin 1000", "child ended with 0", "parent small-2.bin 1002"]
+            output = child.end_in_silence()
+        assert output == ["parent small-0.bin 1000", "child ended with 0", "parent small-2.bin 1002"]
 
     def test_leaves_partly_read_streams_to_the_parent(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_fork.py", "half_read", root) as child:
@@ -257,7 +257,7 @@ class TestSpawn:
 
 class TestCallers:
     @pytest.mark.parametrize(
-        ("scenario", "said"),
+        ("scenario", "output"),
         [
             ("in_a_running_loop", ["1000 20", "1002", "1002", "1002", "1001"]),
             ("in_a_callback_of_a_running_loop", ["1000"]),
@@ -266,9 +266,9 @@ class TestCallers:
             ("in_a_pool", [f"20 {sum(map(len, SMALL.values()))}"]),
         ],
     )
-    def test_may_be_anywhere(self, server: HoldingServer, root: Path, scenario: str, said: Sequence[str]) -> None:
+    def test_may_be_anywhere(self, server: HoldingServer, root: Path, scenario: str, output: Sequence[str]) -> None:
         with running(server, "facade_callers.py", scenario, root) as child:
-            assert child.end_in_silence() == said
+            assert child.end_in_silence() == output
 
     def test_in_callbacks_raise_instead_of_deadlocking(self, server: HoldingServer, root: Path) -> None:
         server.release()
@@ -279,17 +279,17 @@ class TestCallers:
 class TestClients:
     @linux
     @pytest.mark.parametrize(
-        ("scenario", "said"),
+        ("scenario", "output"),
         [
             ("with_clients_that_are_dropped", ["closed"]),
             ("with_a_client_that_is_dropped_in_the_io_thread", ["True", "closed"]),
         ],
     )
     def test_are_closed_when_dropped(
-        self, server: HoldingServer, root: Path, scenario: str, said: Sequence[str]
+        self, server: HoldingServer, root: Path, scenario: str, output: Sequence[str]
     ) -> None:
         with running(server, "facade_callers.py", scenario, root) as child:
-            assert child.end_in_silence() == said
+            assert child.end_in_silence() == output
 
     def test_live_as_long_as_an_iteration(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_callers.py", "with_a_stream_that_alone_is_held", root) as child:
@@ -297,5 +297,5 @@ class TestClients:
 
     def test_may_be_closed_twice(self, server: HoldingServer, root: Path) -> None:
         with running(server, "facade_callers.py", "with_clients_that_are_closed", root) as child:
-            said = child.end_in_silence()
-        assert said == ["This client is closed. Make a new one, or close it later.", "1000"]
+            output = child.end_in_silence()
+        assert output == ["This client is closed. Make a new one, or close it later.", "1000"]

@@ -147,11 +147,11 @@ DOWNLOADS = [wbfiles_async.AsyncRun.download, wbfiles_async.AsyncRuns.download, 
 
 @pytest.mark.parametrize("download", DOWNLOADS, ids=lambda download: download.__qualname__)
 def test_download_docstrings_cover_the_same_arguments(download: Callable[..., object]) -> None:
-    told, least = (
+    arguments, least = (
         section("Args", inspect.getdoc(each) or "") for each in (download, wbfiles_async.AsyncFiles.download)
     )
     for name, text in least.items():
-        assert told[name].startswith(text.removesuffix(".")) or name == "raise_on_error", name
+        assert arguments[name].startswith(text.removesuffix(".")) or name == "raise_on_error", name
 
 
 @pairs

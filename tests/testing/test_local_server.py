@@ -858,9 +858,9 @@ def test_recorded_requests_contain_no_secrets(wandb_server: LocalServer, client:
     assert (listing.path, listing.operation, listing.status) == ("/graphql", "Files", 200)
     assert (download.path, download.status) == (f"/store/{RUN}/a b", 206)
     assert (download.range, download.if_match, download.authorized) == ("bytes=1-2", etag, False)
-    told = repr(wandb_server.requests) + repr(wandb_server)
-    assert "X-Amz" not in told
-    assert wandb_server.api_key not in told
+    shown = repr(wandb_server.requests) + repr(wandb_server)
+    assert "X-Amz" not in shown
+    assert wandb_server.api_key not in shown
 
 
 def test_only_the_latest_requests_are_recorded(tmp_path: Path) -> None:
@@ -935,42 +935,44 @@ class TestMarkedUploads:
     """A server that lists an upload only after it has been marked."""
 
     @pytest.fixture
-    def told(self, tmp_path: Path) -> Iterator[LocalServer]:
-        with LocalServer(tmp_path / "told", told_of_uploads=True) as server:
+    def marking_server(self, tmp_path: Path) -> Iterator[LocalServer]:
+        with LocalServer(tmp_path / "marking_server", told_of_uploads=True) as server:
             server.add_file("team/vision/run1", "a", b"old")
             yield server
 
     @pytest.fixture
-    def teller(self, told: LocalServer) -> Iterator[Client]:
-        client = Client(told)
+    def marking_client(self, marking_server: LocalServer) -> Iterator[Client]:
+        client = Client(marking_server)
         with client.http, client.store:
             yield client
 
-    def test_old_file_stays_until_marked(self, teller: Client) -> None:
+    def test_old_file_stays_until_marked(self, marking_client: Client) -> None:
         for name in ("a", "b"):
-            assert teller.store.put(teller.upload_url(name), content=b"new").status_code == 200
-        assert teller.names() == ["a"]
-        assert teller.get("a").content == b"old"
-        assert teller.data(MARK, files=["a", "b"])["markRunFilesUploaded"] == {"success": True}
-        assert teller.names() == ["a", "b"]
-        assert teller.get("a").content == teller.get("b").content == b"new"
+            assert marking_client.store.put(marking_client.upload_url(name), content=b"new").status_code == 200
+        assert marking_client.names() == ["a"]
+        assert marking_client.get("a").content == b"old"
+        assert marking_client.data(MARK, files=["a", "b"])["markRunFilesUploaded"] == {"success": True}
+        assert marking_client.names() == ["a", "b"]
+        assert marking_client.get("a").content == marking_client.get("b").content == b"new"
 
-    def test_the_last_of_several_uploads_counts(self, told: LocalServer, teller: Client) -> None:
+    def test_the_last_of_several_uploads_counts(self, marking_server: LocalServer, marking_client: Client) -> None:
         for content in (b"first", b"second"):
-            teller.store.put(teller.upload_url("b"), content=content)
-        teller.data(MARK, files=["b"])
-        assert teller.get("b").content == b"second"
-        assert list((told.root / ".wbfiles" / "uploads").iterdir()) == []
+            marking_client.store.put(marking_client.upload_url("b"), content=content)
+        marking_client.data(MARK, files=["b"])
+        assert marking_client.get("b").content == b"second"
+        assert list((marking_server.root / ".wbfiles" / "uploads").iterdir()) == []
 
-    def test_logged_run_marks_its_files(self, teller: Client) -> None:
-        teller.store.put(teller.upload_url("b"), content=b"new")
-        assert teller.http.post("/files/team/vision/run1/file_stream", json={"uploaded": ["b"]}).status_code == 200
-        assert teller.names() == ["a", "b"]
+    def test_logged_run_marks_its_files(self, marking_client: Client) -> None:
+        marking_client.store.put(marking_client.upload_url("b"), content=b"new")
+        assert (
+            marking_client.http.post("/files/team/vision/run1/file_stream", json={"uploaded": ["b"]}).status_code == 200
+        )
+        assert marking_client.names() == ["a", "b"]
 
-    def test_marking_missing_files_fails(self, teller: Client) -> None:
-        assert teller.data(MARK, files=["a", "absent"])["markRunFilesUploaded"] == {"success": False}
-        assert "not found" in teller.post(MARK, files=["a"], run="absent")["errors"][0]["message"]
+    def test_marking_missing_files_fails(self, marking_client: Client) -> None:
+        assert marking_client.data(MARK, files=["a", "absent"])["markRunFilesUploaded"] == {"success": False}
+        assert "not found" in marking_client.post(MARK, files=["a"], run="absent")["errors"][0]["message"]
 
-    def test_server_announces_that_uploads_must_be_marked(self, teller: Client) -> None:
-        features = teller.data("{ serverInfo { features { name isEnabled } } }")["serverInfo"]["features"]
+    def test_server_announces_that_uploads_must_be_marked(self, marking_client: Client) -> None:
+        features = marking_client.data("{ serverInfo { features { name isEnabled } } }")["serverInfo"]["features"]
         assert features == [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}]

@@ -129,8 +129,8 @@ async def test_an_expired_url_is_requested_again(server: ScriptedServer, source:
     server.takes("a.bin", EXPIRED.but(takes=2000), server.keep)
     report = await upload(server, source)
     assert (report.uploaded, report.verified) == (1, 1), report.failures
-    asked = [json.loads(seen.body) for seen in server.seen("/graphql")]
-    assert sum("createRunFiles" in each["query"] for each in asked) == 2
+    bodies = [json.loads(seen.body) for seen in server.seen("/graphql")]
+    assert sum("createRunFiles" in each["query"] for each in bodies) == 2
 
 
 @ours_and_injected
@@ -138,12 +138,12 @@ async def test_an_expired_url_is_requested_again(server: ScriptedServer, source:
 async def test_lasting_refused_url_raises(server: ScriptedServer, source: Path) -> None:
     server.put("a.bin", b"old")
     server.takes("a.bin", refusal(403, "AccessDenied").but(takes=2000, end="close"))
-    kind, told = (
+    kind, message = (
         (PermissionDeniedError, "the store refused to accept this file") if reads_early(server, source) else BROKEN
     )
     async with client(server) as api:
         error = await error_of(kind, api.run(RUN).upload_file(source, source.parent))
-    assert told in str(error)
+    assert message in str(error)
     assert len(sent(server)) == 3
     assert stored(server) == b"old"
 
@@ -236,8 +236,8 @@ async def test_unmarkable_server_is_named(server: ScriptedServer, source: Path) 
         error = await error_of(TransferError, api.run(RUN).upload_file(source, source.parent))
     assert "still lists what was there before" in str(error)
     assert "has no way to be told of it" in str(error)
-    asked = [json.loads(seen.body)["query"] for seen in server.seen("/graphql")]
-    assert not any("markRunFilesUploaded" in query for query in asked)
+    queries = [json.loads(seen.body)["query"] for seen in server.seen("/graphql")]
+    assert not any("markRunFilesUploaded" in query for query in queries)
 
 
 @ours_and_injected

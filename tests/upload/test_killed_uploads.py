@@ -39,6 +39,6 @@ def test_a_killed_upload_leaves_the_old_file(tmp_path: Path) -> None:
             assert child.wait(SECONDS) != 0
             assert there.read_bytes() == b"old"
         with uploading(server, path, rate=0) as child:
-            told, _ = child.communicate(timeout=SECONDS)
-        assert (child.returncode, told.splitlines()[-1]) == (0, "finished")
+            output, _ = child.communicate(timeout=SECONDS)
+        assert (child.returncode, output.splitlines()[-1]) == (0, "finished")
         assert there.read_bytes() == DATA

@@ -38,7 +38,7 @@ LARGE = os.urandom(5 << 20) + b"the end"
 ODD = "ä b#1%.txt" if WINDOWS else "ä b#1%?.txt"
 
 
-@pytest.fixture(params=[False, True], ids=["hears of uploads", "is told of uploads"])
+@pytest.fixture(params=[False, True], ids=["notified by the store", "notified by clients"])
 def wandb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalServer]:
     with LocalServer(tmp_path / "served", told_of_uploads=request.param) as server:
         server.add_run(RUN)
@@ -199,23 +199,23 @@ async def test_a_local_file_is_uploaded_under_another_name(wandb: LocalServer, r
 
 
 async def test_progress_counts_every_byte(run: AsyncRun, source: Path) -> None:
-    heard: dict[str, list[Any]] = {}
+    reported: dict[str, list[Any]] = {}
 
     class Ear:
         def started(self, name: str, total: int | None) -> None:
-            heard[name] = [total, 0, ""]
+            reported[name] = [total, 0, ""]
 
         def advanced(self, name: str, count: int) -> None:
-            heard[name][1] += count
+            reported[name][1] += count
 
         def finished(self, name: str) -> None:
-            heard[name][2] = "finished"
+            reported[name][2] = "finished"
 
         def failed(self, name: str, error: Exception) -> None:
-            heard[name][2] = "failed"
+            reported[name][2] = "failed"
 
     await run.upload(source, source, progress=Ear())
-    assert heard == {name: [len(data), len(data), "finished"] for name, data in contents(source).items()}
+    assert reported == {name: [len(data), len(data), "finished"] for name, data in contents(source).items()}
 
 
 async def test_exception_in_a_callback_ends_the_upload(run: AsyncRun, source: Path) -> None:

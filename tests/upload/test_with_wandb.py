@@ -33,10 +33,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["hears of uploads", "is told of uploads"])
-def test_each_client_downloads_uploads_of_the_other(tmp_path: Path, told: bool) -> None:
+@pytest.mark.parametrize("notified", [False, True], ids=["notified by the store", "notified by clients"])
+def test_each_client_downloads_uploads_of_the_other(tmp_path: Path, notified: bool) -> None:
     ours, theirs = written(tmp_path / "ours", OURS), written(tmp_path / "theirs", THEIRS)
-    with LocalServer(tmp_path / "served", entity="team", told_of_uploads=told) as server:
+    with LocalServer(tmp_path / "served", entity="team", told_of_uploads=notified) as server:
         server.add_run(RUN)
         with Api(base_url=server.base_url, api_key=server.api_key) as api:
             assert api.run(RUN).upload(ours, ours).verified == len(OURS)
