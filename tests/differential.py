@@ -49,18 +49,18 @@ class FaultyServer(LocalServer):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._asked: Counter[str] = Counter()
+        self._request_counts: Counter[str] = Counter()
 
     def _services(self) -> tuple[Service, Service]:
         api, store = super()._services()
-        store.app.middlewares.append(self._spoil)
+        store.app.middlewares.append(self._inject_fault)
         return api, store
 
     @web.middleware
-    async def _spoil(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _inject_fault(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         name = request.match_info["name"]
-        self._asked[name] += 1
-        if name.endswith(" once") and self._asked[name] > 1:
+        self._request_counts[name] += 1
+        if name.endswith(" once") and self._request_counts[name] > 1:
             return await handler(request)
         match name:
             case "cut once" | "always cut":
@@ -104,13 +104,13 @@ class Seen:
     def cells(self) -> dict[str, str]:
         """Return the outcome of each fault in words."""
         return {
-            **{FAULTS[name]: _said(name, **end) for name, end in self.files.items()},
+            **{FAULTS[name]: _describe(name, **end) for name, end in self.files.items()},
             "a folder in the name is a link out of the root": "written through the link" if self.outside else "refused",
             "the run was deleted meanwhile": "an error" if isinstance(self.listed, str) else f"{self.listed} files",
         }
 
 
-def _said(name: str, *, error: str | None, shown: str, old: bool, md5: str) -> str:
+def _describe(name: str, *, error: str | None, shown: str, old: bool, md5: str) -> str:
     if md5 == hashlib.md5(content(name)).hexdigest():
         return "the right file" if error is None else "an error beside the right file"
     outcome = "success" if error is None else "an error"

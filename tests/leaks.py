@@ -146,7 +146,7 @@ def _pickled(one: object) -> str:
     return ""
 
 
-class _Ear(logging.Handler):
+class _LogRecorder(logging.Handler):
     """Records the library's log; not what httpx logs of a client injected by a test."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -154,7 +154,7 @@ class _Ear(logging.Handler):
 
 
 current = Watch()
-_ear = _Ear(logging.DEBUG)
+_log_recorder = _LogRecorder(logging.DEBUG)
 
 
 def _after(owner: type, name: str, listener: Callable[..., None]) -> None:
@@ -185,7 +185,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _after(subprocess.Popen, "communicate", lambda output, *_: current.record_text("a child process", *output))
     _after(pytest.CaptureFixture, "readouterr", lambda output, *_: current.record_text("the output", *output))
     logger = logging.getLogger("wbfiles_async")
-    logger.addHandler(_ear)
+    logger.addHandler(_log_recorder)
     logger.setLevel(logging.DEBUG)
 
 

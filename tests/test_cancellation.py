@@ -1,4 +1,4 @@
-"""Cancelled at any moment, by any means, over each kind of transport: nothing is left, and the client works."""
+"""Cancelled at any moment, in any way, over each kind of transport: nothing is left, and the client works."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def by_scope(work: Work, moment: Moment) -> bool:
     return False
 
 
-MEANS = (by_task, by_timeout, by_scope)
+CANCELLATIONS = (by_task, by_timeout, by_scope)
 
 
 def descriptors() -> list[str]:
@@ -144,7 +144,7 @@ class Watch:
         self._files, self._tasks = open_files(), asyncio.all_tasks()
         self._other = server.put("other", SMALL)
 
-    def strays(self) -> set[asyncio.Task[object]]:
+    def unfinished_tasks(self) -> set[asyncio.Task[object]]:
         return asyncio.all_tasks() - self._tasks - self._server.tasks
 
     async def check(self) -> None:
@@ -152,7 +152,7 @@ class Watch:
         assert open_files() == self._files
         session = self._api._gateway.session()
         assert (session.limits.free, session.limits.under_way) == (CONNECTIONS, 0)
-        await settled(lambda: not self.strays())
+        await settled(lambda: not self.unfinished_tasks())
         await settled(lambda: len(self._server.tasks) <= MOST_CONNECTIONS)
         async with asyncio.timeout(5):
             assert await remote(self._api, self._other).read_bytes() == SMALL
@@ -321,16 +321,16 @@ OPERATIONS: dict[str, Prepare] = {
 @each_transport
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_cancelled_after_any_step_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
-    """The means alternate between iterations and kinds of transport, so that each iteration meets each of them."""
+    """The kinds of cancellation alternate between iterations and transports, so that each iteration meets each kind."""
     root = tmp_path / "root"
     root.mkdir()
-    means = itertools.cycle(MEANS)
+    cancellations = itertools.cycle(CANCELLATIONS)
     for _ in range(KINDS.index(server.transport.kind)):
-        next(means)
+        next(cancellations)
     is_resumed = OPERATIONS[name] is _resumed
     async with watched(server, resume=is_resumed) as (api, watch):
         operation = OPERATIONS[name](server, api, root)
-        for count, stop in zip(moments(), means, strict=False):
+        for count, stop in zip(moments(), cancellations, strict=False):
             done = await stop(operation.work, turns(count))
             operation.check(done)
             assert is_resumed or not temporaries(root)
@@ -339,21 +339,21 @@ async def test_cancelled_after_any_step_of_the_loop(server: ScriptedServer, tmp_
                 break
 
 
-def silent_before_the_answer(data: bytes) -> Step:
+def stalled_before_the_response(data: bytes) -> Step:
     return Answer(gate=asyncio.Event())
 
 
-def silent_within_the_body(data: bytes) -> Step:
+def stalled_within_the_body(data: bytes) -> Step:
     return Stored(data).but(gate=asyncio.Event(), gate_at=1000)
 
 
-def silent_within_a_refusal(data: bytes) -> Step:
+def stalled_within_an_error(data: bytes) -> Step:
     return refusal(500, "x").but(gate=asyncio.Event(), gate_at=5)
 
 
 @pytest.mark.fault(94)
 @each_transport
-@pytest.mark.parametrize("step", [silent_before_the_answer, silent_within_the_body, silent_within_a_refusal])
+@pytest.mark.parametrize("step", [stalled_before_the_response, stalled_within_the_body, stalled_within_an_error])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in memory", "in parts"])
 async def test_cancellation_during_silence_leaves_nothing(
     server: ScriptedServer, tmp_path: Path, step: Callable[[bytes], Step], data: bytes
@@ -365,7 +365,7 @@ async def test_cancellation_during_silence_leaves_nothing(
             await settled(lambda: server.busy)
             await turns(200)
 
-        for stop in MEANS:
+        for stop in CANCELLATIONS:
             assert not await stop(lambda: remote(api, node).fetch(tmp_path), silence())
             await settled(lambda: not server.busy)
             await watch.check()
@@ -374,7 +374,7 @@ async def test_cancellation_during_silence_leaves_nothing(
 
 @pytest.mark.fault(94)
 @each_transport
-@pytest.mark.parametrize("stop", MEANS)
+@pytest.mark.parametrize("stop", CANCELLATIONS)
 async def test_cancellation_during_a_wait_leaves_nothing(server: ScriptedServer, tmp_path: Path, stop: Stop) -> None:
     waiting = server.put("waiting", SMALL, refusal(500, "InternalError", Retry_After="15"))
     held = server.put("held", SMALL, Answer(gate=asyncio.Event()))
@@ -390,7 +390,7 @@ async def test_cancellation_during_a_wait_leaves_nothing(server: ScriptedServer,
             await asyncio.gather(remote(api, waiting).fetch(tmp_path), *holding)
 
         assert not await stop(work, settled(lambda: server.busy == CONNECTIONS))
-        await settled(lambda: not watch.strays())
+        await settled(lambda: not watch.unfinished_tasks())
         await watch.check()
     assert server.most_busy <= CONNECTIONS
 

@@ -39,6 +39,6 @@ def test_row_lists_its_tests_and_their_result(outcome: Outcome, result: str) -> 
 
 
 def test_row_without_a_test_has_a_reason_or_stands_out() -> None:
-    unheld, excused = table({7: ROW, 8: Row(8, 2, "a", "b", reason="no tool")}, {}, {}).splitlines()[-2:]
-    assert unheld.endswith("|  | **no test** |")
+    untested, excused = table({7: ROW, 8: Row(8, 2, "a", "b", reason="no tool")}, {}, {}).splitlines()[-2:]
+    assert untested.endswith("|  | **no test** |")
     assert excused.endswith("|  | not tested: no tool |")

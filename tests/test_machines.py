@@ -73,11 +73,13 @@ async def test_missing_machine_facts_are_not_needed(
 
 @posix_only("it states the free bytes alone")
 @pytest.mark.fault(118)
-@pytest.mark.parametrize("says", [(0, 4096, 0), (1000, 0, 10), (1000, 4096, 0)], ids=["no blocks", "no unit", "full"])
+@pytest.mark.parametrize(
+    "statistics", [(0, 4096, 0), (1000, 0, 10), (1000, 4096, 0)], ids=["no blocks", "no unit", "full"]
+)
 async def test_unknown_free_space_does_not_count_as_full(
-    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: tuple[int, int, int]
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statistics: tuple[int, int, int]
 ) -> None:
-    blocks, unit, free = says
+    blocks, unit, free = statistics
     real = os.statvfs
 
     def statvfs(where: object) -> SimpleNamespace:

@@ -269,22 +269,22 @@ async def test_files_left_by_a_lost_response_are_retried(finds_runs: bool) -> No
 
 
 async def test_run_deleted_meanwhile_is_no_failure() -> None:
-    def somebody_deletes_a_run(api: ProjectApi, ids: list[str]) -> Reply:
+    def delete_a_run_concurrently(api: ProjectApi, ids: list[str]) -> Reply:
         api.runs.pop("r1", None)
         return deletes(api, ids)
 
-    api = project(3, somebody_deletes_a_run)
+    api = project(3, delete_a_run_concurrently)
     report = await delete(api, include=["*.png"])
     assert (report.deleted, report.failed) == (6, 0)
     assert without_media(api)
 
 
 async def test_only_run_deleted_meanwhile_is_no_failure() -> None:
-    def somebody_deletes_the_run(api: ProjectApi, ids: list[str]) -> Reply:
+    def delete_the_run_concurrently(api: ProjectApi, ids: list[str]) -> Reply:
         api.runs.clear()
         return error("file not found")
 
-    assert (await delete(project(1, somebody_deletes_the_run), include=["*.png"])).deleted == 2
+    assert (await delete(project(1, delete_the_run_concurrently), include=["*.png"])).deleted == 2
 
 
 async def test_invisible_project_does_not_count_as_deleted() -> None:
@@ -369,7 +369,7 @@ def matches(name: str, pattern: str) -> bool:
     chosen_runs=st.one_of(st.none(), st.lists(st.sampled_from(["r0", "r1", "r2", "r3"]), max_size=3)),
     faults=st.lists(st.sampled_from(FAULTY), max_size=4),
     narrows=st.booleans(),
-    says_all=st.booleans(),
+    confirms_all=st.booleans(),
 )
 def test_files_outside_the_selection_are_never_deleted(
     tree: dict[str, dict[str, int]],
@@ -378,7 +378,7 @@ def test_files_outside_the_selection_are_never_deleted(
     chosen_runs: list[str] | None,
     faults: list[Mutation],
     narrows: bool,
-    says_all: bool,
+    confirms_all: bool,
 ) -> None:
     api = ProjectApi({run: dict(files) for run, files in tree.items()}, [*faults, deletes], narrows=narrows)
     before = api.files
@@ -395,7 +395,7 @@ def test_files_outside_the_selection_are_never_deleted(
         async with api.client() as client:
             filters = None if chosen_runs is None else {"name": {"$in": chosen_runs}}
             try:
-                runs, all = client.runs(PROJECT, filters), PROJECT if says_all else None
+                runs, all = client.runs(PROJECT, filters), PROJECT if confirms_all else None
                 return await runs.delete(include=include, exclude=exclude, all=all, raise_on_error=False)
             except ConfigurationError:
                 return None

@@ -158,7 +158,7 @@ def test_blocking_objects_download_into_buckets(wandb: LocalServer, s3: S3) -> N
 async def test_progress_counts_every_byte(run: AsyncRun, s3: S3) -> None:
     reported: dict[str, list[Any]] = {}
 
-    class Ear:
+    class RecordedProgress:
         def started(self, name: str, total: int | None) -> None:
             reported[name] = [total, 0, ""]
 
@@ -171,7 +171,7 @@ async def test_progress_counts_every_byte(run: AsyncRun, s3: S3) -> None:
         def failed(self, name: str, error: Exception) -> None:
             reported[name][2] = "failed"
 
-    await run.download(s3.url(), progress=Ear())
+    await run.download(s3.url(), progress=RecordedProgress())
     assert reported == {name: [len(data), len(data), "finished"] for name, data in FILES.items()}
 
 

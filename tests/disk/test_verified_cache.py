@@ -140,12 +140,12 @@ def coarse(tmp_path: Path) -> Iterator[Path]:
 async def test_change_right_after_the_download_is_noticed(
     server: ScriptedServer, coarse: Path, read: list[str]
 ) -> None:
-    def spoil(result: FileResult) -> None:
+    def corrupt(result: FileResult) -> None:
         assert result.path is not None
         with result.path.open("r+b") as file:  # the same length, within the same tick of the file system's clock
             file.write(b"T")
 
-    await fetch(server, coarse, on_result=spoil)
+    await fetch(server, coarse, on_result=corrupt)
     assert not all_right(coarse)
     report = await fetch(server, coarse)
     assert (report.downloaded, report.kept) == (20, 0)
@@ -310,14 +310,14 @@ def _open_to_all(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [_garbage, _damage, _flip, _cut, _stretch, os.unlink, _folder, _pipe, _link, _hard_link, _open_to_all]
+    "corrupt", [_garbage, _damage, _flip, _cut, _stretch, os.unlink, _folder, _pipe, _link, _hard_link, _open_to_all]
 )
 async def test_any_cache_content_leaves_downloads_correct(
-    server: ScriptedServer, tmp_path: Path, spoil: Callable[[Path], None]
+    server: ScriptedServer, tmp_path: Path, corrupt: Callable[[Path], None]
 ) -> None:
     await fetch(server, tmp_path)
     (tmp_path / NAMES[0]).write_bytes(b"spoilt")
-    spoil(tmp_path / STATE)
+    corrupt(tmp_path / STATE)
     precious = tmp_path / "precious"
     before = precious.read_bytes() if precious.exists() else None
     report = await fetch(server, tmp_path)
@@ -327,17 +327,17 @@ async def test_any_cache_content_leaves_downloads_correct(
         assert precious.read_bytes() == before
 
 
-@pytest.mark.parametrize("spoil", [_damage, _cut, os.unlink])
+@pytest.mark.parametrize("corrupt", [_damage, _cut, os.unlink])
 async def test_damaged_cache_file_is_rebuilt(
     server: ScriptedServer,
     tmp_path: Path,
     read: list[str],
     monkeypatch: pytest.MonkeyPatch,
-    spoil: Callable[[Path], None],
+    corrupt: Callable[[Path], None],
 ) -> None:
     monkeypatch.setattr(remembered, "MARGIN", LONG_AGO)
     await fetch(server, tmp_path)
-    spoil(tmp_path / STATE)
+    corrupt(tmp_path / STATE)
     for _ in range(3):
         await fetch(server, tmp_path)
     read.clear()

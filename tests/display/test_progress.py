@@ -310,7 +310,7 @@ class Canvas:
         self._fails = fails
         self.open = self.most_open = self.times = 0
         self.drawn: list[Sequence[Tally]] = []
-        self.drew = threading.Event()
+        self.has_drawn = threading.Event()
 
     @contextmanager
     def __call__(self) -> Iterator[Callable[[Sequence[Tally]], None]]:
@@ -324,7 +324,7 @@ class Canvas:
 
     def _draw(self, tallies: Sequence[Tally]) -> None:
         self.drawn.append(tallies)
-        self.drew.set()
+        self.has_drawn.set()
         if self._fails is not None:
             raise self._fails
 
@@ -475,7 +475,7 @@ class TestPainter:
         canvas, first, second = Canvas(), Tally(), Tally()
         painter = Painter(canvas)
         async with painter.showing(first):
-            await asyncio.to_thread(canvas.drew.wait)
+            await asyncio.to_thread(canvas.has_drawn.wait)
             async with painter.showing(second):
                 pass
             assert canvas.drawn[-1] == (first,), "who has left is no longer in the picture"
@@ -486,9 +486,9 @@ class TestPainter:
         canvas = Canvas()
         painter = Painter(canvas)
         for _ in range(3):
-            canvas.drew.clear()
+            canvas.has_drawn.clear()
             async with painter.showing(Tally()):
-                await asyncio.to_thread(canvas.drew.wait)
+                await asyncio.to_thread(canvas.has_drawn.wait)
             assert canvas.open == 0
 
     def test_many_loops_and_threads_share_one_display(self) -> None:
@@ -511,7 +511,7 @@ class TestPainter:
         canvas = Canvas(fails=OSError(5, os.strerror(5)))
         painter = Painter(canvas)
         async with asyncio.timeout(10), painter.showing(Tally()):
-            await asyncio.to_thread(canvas.drew.wait)
+            await asyncio.to_thread(canvas.has_drawn.wait)
         async with asyncio.timeout(10), painter.showing(Tally()):
             pass
         assert canvas.open == 0
@@ -520,7 +520,7 @@ class TestPainter:
     async def test_display_that_cannot_be_drawn_blocks_nothing(self) -> None:
         canvas = Canvas(fails=ZeroDivisionError())
         async with asyncio.timeout(10), Painter(canvas).showing(Tally()):
-            await asyncio.to_thread(canvas.drew.wait)
+            await asyncio.to_thread(canvas.has_drawn.wait)
         assert canvas.open == 0
         for thread in threading.enumerate():  # what it dies of is this test's
             if thread.name == "wbfiles-display":

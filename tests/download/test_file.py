@@ -750,12 +750,12 @@ async def test_corrupt_compressed_body_raises(server: ScriptedServer, tmp_path: 
 
 
 def changing(
-    server: ScriptedServer, old: Stored, new: Stored, *, listed: bool = True, heeds_if_match: bool = True
+    server: ScriptedServer, old: Stored, new: Stored, *, listed: bool = True, supports_if_match: bool = True
 ) -> Program:
     """Serve the old object once, then the new one, which the listing shows if ``listed``."""
 
     def answer(seen: Seen) -> Answer:
-        if not heeds_if_match:
+        if not supports_if_match:
             headers = {name: value for name, value in seen.headers.items() if name != "if-match"}
             seen = attrs.evolve(seen, headers=headers)
         if len(server.seen()) == 1:
@@ -778,12 +778,12 @@ CHANGES = {
 @each_transport
 @pytest.mark.fault(28, 29, 30)
 @each_shape
-@pytest.mark.parametrize(("before", "after", "heeds_if_match"), CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize(("before", "after", "supports_if_match"), CHANGES.values(), ids=CHANGES.keys())
 async def test_replaced_object_is_never_mixed(
-    server: ScriptedServer, tmp_path: Path, shape: Shape, before: str | None, after: str | None, heeds_if_match: bool
+    server: ScriptedServer, tmp_path: Path, shape: Shape, before: str | None, after: str | None, supports_if_match: bool
 ) -> None:
     old, new = Stored(shape.data, before), Stored(content(shape.size, seed=1), after)
-    node = dict(server.put("a.bin", old.data, changing(server, old, new, heeds_if_match=heeds_if_match)))
+    node = dict(server.put("a.bin", old.data, changing(server, old, new, supports_if_match=supports_if_match)))
     async with client(server, part_size=shape.part_size) as api:
         path = await remote(api, node).fetch(tmp_path)
     assert path.read_bytes() == new.data
@@ -793,12 +793,12 @@ async def test_replaced_object_is_never_mixed(
 @each_transport
 @pytest.mark.fault(28, 29)
 @each_shape
-@pytest.mark.parametrize("heeds_if_match", [False, True])
+@pytest.mark.parametrize("supports_if_match", [False, True])
 async def test_etag_distinguishes_objects_without_md5(
-    server: ScriptedServer, tmp_path: Path, shape: Shape, heeds_if_match: bool
+    server: ScriptedServer, tmp_path: Path, shape: Shape, supports_if_match: bool
 ) -> None:
     old, new = Stored(shape.data, '"v1"'), Stored(content(shape.size, seed=1), '"v2"')
-    program = changing(server, old, new, listed=False, heeds_if_match=heeds_if_match)
+    program = changing(server, old, new, listed=False, supports_if_match=supports_if_match)
     node = server.put("a.bin", old.data, program, md5=None)
     async with client(server, part_size=shape.part_size) as api:
         path = await remote(api, node).fetch(tmp_path)

@@ -233,11 +233,11 @@ class TestGet:
         assert self.local(tmp_path / "new" / "run0") == expected, "into a folder that exists"
 
     def test_good_files_are_kept(self, fs: Fs, requests: Requests, tmp_path: Path) -> None:
-        for wanted, spoil in ((4, False), (0, True), (1, False)):
+        for wanted, corrupt in ((4, False), (0, True), (1, False)):
             requests()
             fs.get(f"{RUN}/", f"{tmp_path}/new/", recursive=True)
             assert requests().get("store", 0) == wanted
-            if spoil:
+            if corrupt:
                 (tmp_path / "new" / "small.txt").write_bytes(b"other file")
 
     def test_custom_names(self, fs: Fs, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Api:
         return [query["operation"] for query in self.queries]
 
 
-def talking_to(api: Api, **options: object) -> AsyncApi:
+def open_client(api: Api, **options: object) -> AsyncApi:
     transport = httpx.MockTransport(api)
     return with_clock(AsyncApi(base_url=BASE_URL, api_key=API_KEY, transport=transport, options=quick(**options)))
 
@@ -108,7 +108,7 @@ def paces(waits: list[float]) -> list[float]:
 
 async def test_request_has_the_key_and_our_user_agent() -> None:
     api = Api([page("a")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await listing(client)
     request = api.requests[0]
     assert (request.method, str(request.url)) == ("POST", f"{BASE_URL}/graphql")
@@ -121,7 +121,7 @@ async def test_request_has_the_key_and_our_user_agent() -> None:
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 522, 524])
 async def test_passing_failure_is_retried(status: int, waits: list[float]) -> None:
     api = Api([httpx.Response(status), httpx.ConnectError("x"), httpx.ReadTimeout("x"), page("a")])
-    async with talking_to(api, attempts=4) as client:
+    async with open_client(api, attempts=4) as client:
         assert [file.name for file in await listing(client)] == ["a"]
     assert len(waits) == 3
 
@@ -157,7 +157,7 @@ def delivers(largest: int, slow: Reply) -> Callable[[dict[str, object]], httpx.R
 @each_slowness
 async def test_timed_out_page_shrinks(slow: Reply, waits: list[float]) -> None:
     api = Api([delivers(100, slow)])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         assert len(await listing(client, 1000)) == 3
     assert (requested_sizes(api), waits) == ([1000, 100], [])
 
@@ -165,7 +165,7 @@ async def test_timed_out_page_shrinks(slow: Reply, waits: list[float]) -> None:
 @each_slowness
 async def test_pages_shrink_to_a_minimum(slow: Reply, waits: list[float]) -> None:
     api = Api([delivers(24, slow)])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         assert len(await listing(client, 1000)) == 3
     assert requested_sizes(api) == [1000, 100, 100, 25, 25, 10]
     assert len(waits) == 2
@@ -184,7 +184,7 @@ async def test_undelivered_pages_end_within_one_time_budget(slow: Reply) -> None
     api = Api([answer])
     with clients_use(skipping.clock):
         began = skipping.clock.monotonic()
-        async with talking_to(api, attempts=10, time_budget=60.0) as client:
+        async with open_client(api, attempts=10, time_budget=60.0) as client:
             await error_of(WBFilesError, listing(client, 1000))
         assert 60 <= skipping.clock.monotonic() - began < 19 + 60 + 19 + 5, (
             "one request before it counts, one in progress"
@@ -195,7 +195,7 @@ async def test_undelivered_pages_end_within_one_time_budget(slow: Reply) -> None
 @each_slowness
 async def test_delivered_page_size_is_remembered(slow: Reply) -> None:
     api = Api([delivers(100, slow)])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         for _ in range(4):
             await listing(client, 1000)
     assert requested_sizes(api) == [1000, 100, 1000, 100, 100, 100]
@@ -203,7 +203,7 @@ async def test_delivered_page_size_is_remembered(slow: Reply) -> None:
 
 async def test_one_slow_page_does_not_shrink_the_next_listing() -> None:
     api = Api([httpx.Response(504), page("a")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         for _ in range(3):
             await listing(client, 1000)
     assert requested_sizes(api) == [1000, 100, 1000, 1000]
@@ -211,7 +211,7 @@ async def test_one_slow_page_does_not_shrink_the_next_listing() -> None:
 
 async def test_undelivered_pages_end_with_the_attempts() -> None:
     api = Api([httpx.Response(504, text="upstream timed out")])
-    async with talking_to(api, attempts=3) as client:
+    async with open_client(api, attempts=3) as client:
         error = await error_of(ApiError, listing(client, 1000))
     assert requested_sizes(api) == [1000, 100, 100, 25, 25, 10, 10, 10]
     assert error.status == 504
@@ -224,7 +224,7 @@ async def test_page_of_runs_shrinks_and_is_remembered() -> None:
         return data({"project": {"runs": runs}}) if query["perPage"] <= 100 else httpx.Response(504)  # type: ignore[operator]
 
     api = Api([answer])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         for _ in range(4):
             assert [run.id for run in await client.runs("team/project", per_page=500).to_list()] == ["r"]
     assert [query["perPage"] for query in api.queries] == [500, 100, 500, 100, 100, 100]
@@ -232,7 +232,7 @@ async def test_page_of_runs_shrinks_and_is_remembered() -> None:
 
 async def test_lasting_failure_is_retried_as_configured() -> None:
     api = Api([httpx.Response(503, text="no healthy upstream")])
-    async with talking_to(api, attempts=3) as client:
+    async with open_client(api, attempts=3) as client:
         error = await error_of(ApiError, listing(client))
     assert len(api.queries) == 3
     assert error.status == 503
@@ -242,7 +242,7 @@ async def test_lasting_failure_is_retried_as_configured() -> None:
 
 async def test_a_lasting_failure_of_the_network_says_what_to_check() -> None:
     api = Api([httpx.ConnectError("connection refused")])
-    async with talking_to(api, attempts=2) as client:
+    async with open_client(api, attempts=2) as client:
         error = await error_of(TransferError, listing(client))
     assert len(api.queries) == 2
     assert error.host == "api.example"
@@ -264,7 +264,7 @@ STATUSES: dict[int, type[WBFilesError]] = {
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
 async def test_lasting_refusal_is_one_request_and_a_typed_error(status: int, kind: type[WBFilesError]) -> None:
     api = Api([httpx.Response(status, json={"errors": [{"message": "because of it"}]})])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         error = await error_of(kind, client.run(RUN).file("a"))
     assert len(api.queries) == 1
     assert status == 401 or "because of it" in str(error)
@@ -287,7 +287,7 @@ async def test_a_respx_router_with_a_base_url_plugs_in() -> None:
 @pytest.mark.fault(47)
 async def test_429_is_retried_after_the_stated_time(waits: list[float]) -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "3"}), page("a")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await listing(client)
     assert len(waits) == 1
     assert 3 <= waits[0] <= 3.5
@@ -296,7 +296,7 @@ async def test_429_is_retried_after_the_stated_time(waits: list[float]) -> None:
 @pytest.mark.fault(47)
 async def test_429_beyond_the_time_budget_raises_at_once() -> None:
     api = Api([httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"Retry-After": "200"})])
-    async with talking_to(api, time_budget=100.0) as client:
+    async with open_client(api, time_budget=100.0) as client:
         error = await error_of(RateLimitedError, listing(client))
     assert len(api.queries) == 1
     assert (error.status, error.retry_after) == (429, 200)
@@ -308,7 +308,7 @@ async def test_used_up_limit_delays_all_tasks_of_a_client(paces: list[float]) ->
     used_up = page("a")
     used_up.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "7"})
     api = Api([used_up, page("a")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await listing(client)
         assert paces == []
         await asyncio.gather(*(client.run(RUN).file("a") for _ in range(3)))
@@ -321,7 +321,7 @@ async def test_unused_or_invalid_limit_delays_nothing(paces: list[float]) -> Non
     for remaining, reset in (("1", "30"), ("0", "soon"), ("0", "-5"), ("", "30"), ("0", "")):
         answer = page("a")
         answer.headers.update({"RateLimit-Remaining": remaining, "RateLimit-Reset": reset})
-        async with talking_to(Api([answer])) as client:
+        async with open_client(Api([answer])) as client:
             await listing(client)
             await listing(client)
     assert paces == []
@@ -331,7 +331,7 @@ async def test_unused_or_invalid_limit_delays_nothing(paces: list[float]) -> Non
 async def test_distant_reset_is_bounded(paces: list[float]) -> None:
     answer = page("a")
     answer.headers.update({"RateLimit-Remaining": "0", "RateLimit-Reset": "1000000"})
-    async with talking_to(Api([answer, page("a")])) as client:
+    async with open_client(Api([answer, page("a")])) as client:
         await listing(client)
         await listing(client)
     assert [round(pace) for pace in paces] == [60]
@@ -355,7 +355,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN.keys())
 async def test_invalid_response_raises_and_is_never_an_empty_list(body: bytes, message: str) -> None:
     api = Api([httpx.Response(200, content=body)])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         error = await error_of(ApiError, client.run(RUN).file("a"))
     assert message in str(error)
     assert "api.example" in str(error)
@@ -408,7 +408,7 @@ async def test_errors_raise_with_all_messages_despite_data(
 ) -> None:
     whole = json.loads(page("a").content)
     api = Api([httpx.Response(200, json=body | (whole if partial else {"data": None}))])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         error = await error_of(ApiError, client.run(RUN).file("a"))
     assert error.messages == messages
     assert all(message in str(error) for message in messages)
@@ -417,7 +417,7 @@ async def test_errors_raise_with_all_messages_despite_data(
 @pytest.mark.fault(68)
 @pytest.mark.parametrize("answer", [{"project": None}, {"project": {"run": None}}, {}])
 async def test_null_project_or_run_raises_not_found(answer: dict[str, object]) -> None:
-    async with talking_to(Api([data(answer)])) as client:
+    async with open_client(Api([data(answer)])) as client:
         run = client.run(RUN)
         files = run.files()
         for work in (files.to_list(), files.count(), files.first(), run.file("a"), run.find({"name": "a"})):
@@ -430,7 +430,7 @@ async def test_null_project_or_run_raises_not_found(answer: dict[str, object]) -
 async def test_placeholder_is_not_a_file() -> None:
     placeholder = node("a", sizeBytes=0, md5="0", updatedAt=None)
     answer = {"project": {"run": {"files": {"edges": [{"node": placeholder, "cursor": "c"}], "pageInfo": {}}}}}
-    async with talking_to(Api([data(answer)])) as client:
+    async with open_client(Api([data(answer)])) as client:
         error = await error_of(RemoteFileNotFoundError, client.run(RUN).file("a"))
     assert isinstance(error, FileNotFoundError)
 
@@ -440,14 +440,14 @@ async def test_placeholder_is_not_a_file() -> None:
 
 async def test_pages_are_followed_by_cursor_to_the_end() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("c", cursor="2", more=True), page("d", cursor="3")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         assert [file.name for file in await listing(client)] == ["a", "b", "c", "d"]
     assert [query["fileCursor"] for query in api.queries] == [None, "1", "2"]
 
 
 async def test_one_page_is_prefetched() -> None:
     api = Api([page("a", cursor="1", more=True), page("b", cursor="2", more=True), page("c", cursor="3")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         pages = client.run(RUN).files().pages()
         await anext(pages)
         for _ in range(20):
@@ -464,7 +464,7 @@ async def test_one_page_is_prefetched() -> None:
 )
 async def test_unchanged_cursor_is_an_error(repeated: httpx.Response) -> None:
     api = Api([page("a", cursor="1", more=True), repeated, repeated])
-    async with talking_to(api) as client, asyncio.timeout(5):
+    async with open_client(api) as client, asyncio.timeout(5):
         error = await error_of(ApiError, listing(client))
     assert "cursor" in str(error)
     assert len(api.queries) <= 4
@@ -476,7 +476,7 @@ async def test_endless_pages_are_an_error() -> None:
         return page(cursor=str(int(str(query["fileCursor"] or 0)) + 1), more=True)
 
     api = Api([more])
-    async with talking_to(api) as client, asyncio.timeout(10):
+    async with open_client(api) as client, asyncio.timeout(10):
         await error_of(ApiError, listing(client))
     assert len(api.queries) < 200
 
@@ -484,14 +484,14 @@ async def test_endless_pages_are_an_error() -> None:
 @pytest.mark.fault(70, 71)
 async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("b", "c", cursor="2")])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         assert [file.name for file in await listing(client)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("count", "warned"), [(3, False), (2, False), (5, True)])
 async def test_unlisted_files_are_reported(caplog: pytest.LogCaptureFixture, count: int, warned: bool) -> None:
     api = Api([page("a", "b", cursor="1", more=True, count=count), page("c", cursor="2", count=count)])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await listing(client)
         assert ("counts 2 files more than it listed" in caplog.text) is warned
         caplog.clear()
@@ -506,14 +506,14 @@ async def test_refused_page_size_falls_back() -> None:
         return page("a", cursor="1") if query["fileCursor"] else page("z", cursor="0", more=True)
 
     api = Api([strict])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         assert [file.name for file in await listing(client, per_page=5000)] == ["z", "a"]
     assert [query["fileLimit"] for query in api.queries] == [5000, 100, 100]
 
 
 async def test_other_refusal_raises_after_the_fallback() -> None:
     api = Api([httpx.Response(400, json={"errors": ["no such field"]})])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await error_of(ApiError, listing(client, per_page=5000))
         assert len(api.queries) == 2
         await error_of(ApiError, listing(client, per_page=50))
@@ -528,7 +528,7 @@ async def test_default_entity_is_requested_once_for_all_tasks() -> None:
         return page("a") if query["operation"] == "RunFiles" else data({"viewer": {"entity": "me", "username": "m"}})
 
     api = Api([answer])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         runs = [client.run("project/run1") for _ in range(5)]
         assert [run.entity for run in runs] == [""] * 5
         await asyncio.gather(*(run.file("a") for run in runs))
@@ -539,7 +539,7 @@ async def test_default_entity_is_requested_once_for_all_tasks() -> None:
 
 
 async def test_an_account_without_a_default_entity_says_what_to_do() -> None:
-    async with talking_to(Api([data({"viewer": {"entity": None}})])) as client:
+    async with open_client(Api([data({"viewer": {"entity": None}})])) as client:
         error = await error_of(ConfigurationError, client.run("project/run1").file("a"))
     assert "WANDB_ENTITY" in str(error)
 
@@ -549,7 +549,7 @@ async def test_failed_viewer_request_is_repeated_next_time() -> None:
         return page("a") if query["operation"] == "RunFiles" else data({"viewer": {"entity": "me"}})
 
     api = Api([httpx.Response(400), answer])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await error_of(ApiError, client.run("project/run1").file("a"))
         assert (await client.run("project/run1").file("a")).name == "a"
 
@@ -572,7 +572,7 @@ def deleting(*replies: Reply) -> Iterator[tuple[Api, Callable[[AsyncApi], Awaita
 
 async def test_a_deletion_names_the_file_by_its_id_and_its_project_by_its_number() -> None:
     with deleting(DONE) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles"]
     assert (api.queries[1]["files"], api.queries[1]["projectId"]) == (["id-a"], 7)
@@ -580,7 +580,7 @@ async def test_a_deletion_names_the_file_by_its_id_and_its_project_by_its_number
 
 async def test_unknown_project_number_is_requested() -> None:
     api = Api([page("a"), DONE])
-    async with talking_to(api) as client:
+    async with open_client(api) as client:
         await AsyncFile(client, node("a"), client.run(RUN)).delete()
     assert api.operations == ["RunFiles", "deleteFiles"]
     assert api.queries[1]["projectId"] == 7
@@ -592,14 +592,14 @@ async def test_unknown_project_number_is_requested() -> None:
 )
 async def test_unconfirmed_deletion_raises_and_is_not_repeated(answer: dict[str, object]) -> None:
     with deleting(data(answer), page("a")) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await error_of(ApiError, delete(client))
     assert api.operations.count("deleteFiles") == 1
 
 
 async def test_unconfirmed_deletion_of_a_missing_file_succeeds() -> None:
     with deleting(data({"deleteFiles": {"success": False}}), page()) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles", "RunFiles"]
 
@@ -616,7 +616,7 @@ each_loss = pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
 @each_loss
 async def test_lost_response_with_a_missing_file_succeeds(lost: Reply) -> None:
     with deleting(lost, page()) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles", "RunFiles"]
 
@@ -625,7 +625,7 @@ async def test_lost_response_with_a_missing_file_succeeds(lost: Reply) -> None:
 @each_loss
 async def test_lost_response_with_the_file_present_is_retried(lost: Reply) -> None:
     with deleting(lost, page("a"), DONE) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles", "RunFiles", "deleteFiles"]
 
@@ -635,7 +635,7 @@ async def test_new_file_of_the_same_name_is_not_deleted() -> None:
     edges = [{"node": node("a", id="another"), "cursor": "c"}]
     again = data({"project": {"internalId": "7", "run": {"files": {"edges": edges, "pageInfo": {}}}}})
     with deleting(httpx.ReadError("broke"), again) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert api.operations.count("deleteFiles") == 1
 
@@ -648,14 +648,14 @@ async def test_unanswered_deletion_ends_with_the_attempts() -> None:
         return page("a")
 
     api = Api([answer])
-    async with talking_to(api, attempts=3) as client:
+    async with open_client(api, attempts=3) as client:
         await error_of(TransferError, (await client.run(RUN).file("a")).delete())
     assert api.operations.count("deleteFiles") == 3
 
 
 async def test_throttled_deletion_is_retried_without_a_lookup() -> None:
     with deleting(httpx.Response(429, headers={"Retry-After": "1"}), DONE) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert api.operations == ["RunFiles", "deleteFiles", "deleteFiles"]
 
@@ -663,7 +663,7 @@ async def test_throttled_deletion_is_retried_without_a_lookup() -> None:
 async def test_old_server_is_sent_no_project_number() -> None:
     old = httpx.Response(400, json={"errors": ['Unknown argument "projectId" on deleteFiles']})
     with deleting(old, DONE) as (api, delete):
-        async with talking_to(api) as client:
+        async with open_client(api) as client:
             await delete(client)
     assert "projectId" in api.queries[1]
     assert "projectId" not in api.queries[2]

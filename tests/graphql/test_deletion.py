@@ -299,11 +299,11 @@ async def test_unreachable_server_is_reported(server: ScriptedServer) -> None:
 
 
 async def test_missing_files_count_as_deleted(server: ScriptedServer) -> None:
-    def somebody_was_faster(run: Deleting, ids: list[str]) -> Answer:
+    def delete_concurrently(run: Deleting, ids: list[str]) -> Answer:
         del run.files["id-1"]
         return deletes(run, ids)
 
-    run = deleting(server, 3, somebody_was_faster)
+    run = deleting(server, 3, delete_concurrently)
     async with client(server) as api:
         report = await api.run(RUN).files().delete(all=True)
     assert (report.deleted, report.failed) == (3, 0)
@@ -342,11 +342,11 @@ async def test_error_about_a_missing_file_does_not_keep_the_others(server: Scrip
     def refuses_unknown(run: Deleting, ids: list[str]) -> Answer:
         return deletes(run, ids) if set(ids) <= set(run.files) else error("file not found")
 
-    def somebody_was_faster(run: Deleting, ids: list[str]) -> Answer:
+    def delete_concurrently(run: Deleting, ids: list[str]) -> Answer:
         del run.files["id-1"]
         return refuses_unknown(run, ids)
 
-    run = deleting(server, 3, somebody_was_faster, refuses_unknown)
+    run = deleting(server, 3, delete_concurrently, refuses_unknown)
     async with client(server) as api:
         assert (await api.run(RUN).files().delete(all=True)).deleted == 3
     assert run.requested[-1] == ["id-0", "id-2"]

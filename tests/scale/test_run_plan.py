@@ -340,10 +340,10 @@ def test_broken_executor_is_reported(project: Project, tmp_path: Path) -> None:
     project.add(6)
     plan = plan_of(project, tmp_path)
     with ProcessPoolExecutor(1, SPAWN) as pool:
-        doomed = pool.submit(print, Marker())
+        crashing = pool.submit(print, Marker())
         with pytest.raises(errors.IncompleteDownloadError, match="Call again with a new one") as caught:
             run_plan(plan, tmp_path / "root", on=pool)
-        assert doomed.exception() is not None
+        assert crashing.exception() is not None
     assert isinstance(caught.value.report.stopped, errors.TransferError)
     assert run_plan(plan, tmp_path / "root").chunks_left == 0
     assert tree(tmp_path / "root") == project.files

@@ -85,7 +85,7 @@ def in_a_pool() -> None:
         print(len(paths), sum(path.stat().st_size for path in paths))
 
 
-class Curious:
+class ReadingProgress:
     """Progress that uses the blocking objects where they cannot be used."""
 
     def __init__(self, file: File) -> None:
@@ -114,7 +114,7 @@ def in_callbacks() -> None:
         file.read_bytes()
 
     for call in (
-        lambda: file.fetch(root, progress=Curious(file)),
+        lambda: file.fetch(root, progress=ReadingProgress(file)),
         lambda: api.run(RUN).download(root, on_result=note),
     ):
         try:

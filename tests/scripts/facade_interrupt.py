@@ -20,9 +20,9 @@ api = Api()
 may_write = threading.Event()
 
 
-def say(what: str) -> None:
+def write_line(line: str) -> None:
     """Write a line in one piece, since other threads write too."""
-    sys.stdout.write(f"{what}\n")
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
@@ -55,7 +55,7 @@ def twice_with_a_disk_that_hangs() -> None:
 
     def cancel(call: _portal._Call[object]) -> None:
         cancel_at_once(call)
-        say("cancelled")
+        write_line("cancelled")
 
     PartFile.write = write  # type: ignore[method-assign, assignment]
     _portal._Call.cancel = cancel  # type: ignore[method-assign, assignment]  # reports when the first interruption has arrived
@@ -88,7 +88,7 @@ try:
 except KeyboardInterrupt:
     if sys.argv[1] == "uncaught":
         raise
-    say("caught")
+    write_line("caught")
 if sys.argv[1] == "twice_with_a_disk_that_hangs":
     may_write.set()
 else:

@@ -20,8 +20,8 @@ from pathlib import Path
 from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
 from wbfiles_async.testing import LocalServer
 
-SERVER, CLIENT, NOBODY = "10.77.0.1", "10.77.0.2", "10.77.0.3"
-NOBODYS_CARD = "02:00:00:00:00:01"
+SERVER, CLIENT, UNUSED_ADDRESS = "10.77.0.1", "10.77.0.2", "10.77.0.3"
+UNUSED_MAC = "02:00:00:00:00:01"
 RUN, NAME = "team/project/run1", "a.bin"
 MIB = 1 << 20
 
@@ -101,12 +101,12 @@ def serve(scenario: str) -> None:
                 tell(child, **address)
                 read_until(child, "a megabyte")
                 # The link is up, but nothing answers any more, not even with a reset.
-                ip(f"neigh replace {SERVER} lladdr {NOBODYS_CARD} nud permanent dev client", pid=child.pid)
+                ip(f"neigh replace {SERVER} lladdr {UNUSED_MAC} nud permanent dev client", pid=child.pid)
             case "unreachable":
-                ip(f"neigh add {NOBODY} lladdr {NOBODYS_CARD} nud permanent dev client", pid=child.pid)
+                ip(f"neigh add {UNUSED_ADDRESS} lladdr {UNUSED_MAC} nud permanent dev client", pid=child.pid)
                 ip("route add unreachable 10.88.0.1", pid=child.pid)
                 ip("route add prohibit 10.88.0.2", pid=child.pid)
-                tell(child, **address, hosts=[NOBODY, "10.88.0.1", "10.88.0.2", "10.99.0.1"])
+                tell(child, **address, hosts=[UNUSED_ADDRESS, "10.88.0.1", "10.88.0.2", "10.99.0.1"])
         read_until(child, "ended")
         end = json.loads(read(child))
         end["right"] = (Path(folder) / NAME).exists() and (Path(folder) / NAME).read_bytes() == data

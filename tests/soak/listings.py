@@ -43,7 +43,7 @@ def api_errors(chance: random.Random) -> Answer:
 
 
 @_api
-def api_babbles(chance: random.Random) -> Answer:
+def api_sends_garbage(chance: random.Random) -> Answer:
     return Answer(body=chance.choice([b"<html>Log in</html>", b"", b'{"data": {"proj', b"[" * 200_000, b"\xff\xfe"]))
 
 

@@ -24,7 +24,7 @@ class Scene:
         options: How the client behaves.
         data: The current object.
         tag: Its entity tag.
-        heeds_if_match: Whether the store does.
+        supports_if_match: Whether the store does.
         listed: Every content that the listing has stated.
         contents: Every content it ever had.
         lied: Whether a response was wrong in a way that only the md5 shows.
@@ -36,7 +36,7 @@ class Scene:
     options: TransferOptions
     data: bytes
     tag: str | None = '"v1"'
-    heeds_if_match: bool = True
+    supports_if_match: bool = True
     listed: set[bytes] = attrs.field(init=False)
     contents: set[bytes] = attrs.field(init=False)
     lied: bool = False
@@ -46,7 +46,7 @@ class Scene:
 
     def good(self, seen: Seen) -> Answer:
         """Answer like a good store, with the current object."""
-        kept = {name: value for name, value in seen.headers.items() if self.heeds_if_match or name != "if-match"}
+        kept = {name: value for name, value in seen.headers.items() if self.supports_if_match or name != "if-match"}
         return Stored(self.data, self.tag)(attrs.evolve(seen, headers=kept))
 
     def changed(self, change: Callable[[Answer], Answer], *, lie: bool = False) -> Program:
@@ -214,7 +214,7 @@ def multipart(chance: random.Random, scene: Scene) -> Step:
 
 
 @_store
-def less_than_asked_for(chance: random.Random, scene: Scene) -> Step:
+def shorter_than_requested(chance: random.Random, scene: Scene) -> Step:
     share = chance.uniform(0.1, 0.9)
 
     def answer(seen: Seen) -> Answer:
@@ -234,12 +234,12 @@ def less_than_asked_for(chance: random.Random, scene: Scene) -> Step:
 def replaced(chance: random.Random, scene: Scene) -> Step:
     """Replaces the object by another one of the same length; with a new tag or not, listed or not."""
     tag = chance.choice(['"new"', 'W/"weak"', None])
-    listed, heeds = chance.random() < 0.7, chance.random() < 0.5
+    listed, supports = chance.random() < 0.7, chance.random() < 0.5
     cut_at = _cut_at(chance)
 
     def answer(seen: Seen) -> Answer:
         old = scene.good(seen)
-        scene.data, scene.tag, scene.heeds_if_match = scene.data[::-1], tag, heeds
+        scene.data, scene.tag, scene.supports_if_match = scene.data[::-1], tag, supports
         scene.contents.add(scene.data)
         scene.lied |= tag != '"new"'  # bytes of both can be mixed, and only the md5 shows it
         if listed:

@@ -251,12 +251,12 @@ async def test_late_listing_is_waited_for(server: ScriptedServer, source: Path) 
 
     mark = Seen("POST", "/graphql", {}, b'{"query": "markRunFilesUploaded", "variables": {"files": ["a.bin"]}}', 0)
 
-    def deaf(seen: Seen) -> Answer:
+    def ignore_marks(seen: Seen) -> Answer:
         if "markRunFilesUploaded" in json.loads(seen.body)["query"]:
             return graphql_answer({"markRunFilesUploaded": {"success": True}})
         return server.answer_api(seen)
 
-    server.on("/graphql", deaf)
+    server.on("/graphql", ignore_marks)
     server.takes("a.bin", later)
     report = await upload(server, source)
     assert (report.uploaded, report.verified) == (1, 1), report.failures
@@ -420,7 +420,7 @@ async def test_a_cancelled_upload_leaves_the_old_file(server: ScriptedServer, la
 
     server.takes("a.bin", hang if moment == "before the answer" else Answer(takes=2000, unread=True))
 
-    class Ear:
+    class RecordedProgress:
         def started(self, name: str, total: int | None) -> None: ...
 
         def advanced(self, name: str, count: int) -> None:
@@ -433,7 +433,7 @@ async def test_a_cancelled_upload_leaves_the_old_file(server: ScriptedServer, la
 
     async with client(server) as api:
         others = asyncio.all_tasks() - server.tasks
-        task = asyncio.create_task(api.run(RUN).upload_file(large, large.parent, progress=Ear()))
+        task = asyncio.create_task(api.run(RUN).upload_file(large, large.parent, progress=RecordedProgress()))
         async with asyncio.timeout(20):
             await arrived.wait()
         task.cancel()
@@ -531,7 +531,7 @@ async def test_no_signature_is_logged(server: ScriptedServer, source: Path, capl
     assert any("Trying again" in record.getMessage() for record in caplog.records)
 
 
-class Meddler:
+class ChangingProgress:
     """Changes a file when its first bytes are sent, then lets the server continue reading."""
 
     def __init__(self, change: Callable[[Path], None], path: Path, reads_on: asyncio.Event) -> None:
@@ -586,9 +586,9 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_uploaded(
     server.put("a.bin", b"old")
     server.takes("a.bin")
     server.reads_on = asyncio.Event()
-    meddler = Meddler(CHANGES[change], large, server.reads_on)
+    progress = ChangingProgress(CHANGES[change], large, server.reads_on)
     async with client(server, verify=verify) as api:
-        work = api.run(RUN).upload_file(large, large.parent, progress=meddler)
+        work = api.run(RUN).upload_file(large, large.parent, progress=progress)
         error = await error_of(LocalReadError, work)
     assert "while it was uploaded" in str(error)
     assert stored(server) == b"old"

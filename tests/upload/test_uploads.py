@@ -201,7 +201,7 @@ async def test_a_local_file_is_uploaded_under_another_name(wandb: LocalServer, r
 async def test_progress_counts_every_byte(run: AsyncRun, source: Path) -> None:
     reported: dict[str, list[Any]] = {}
 
-    class Ear:
+    class RecordedProgress:
         def started(self, name: str, total: int | None) -> None:
             reported[name] = [total, 0, ""]
 
@@ -214,7 +214,7 @@ async def test_progress_counts_every_byte(run: AsyncRun, source: Path) -> None:
         def failed(self, name: str, error: Exception) -> None:
             reported[name][2] = "failed"
 
-    await run.upload(source, source, progress=Ear())
+    await run.upload(source, source, progress=RecordedProgress())
     assert reported == {name: [len(data), len(data), "finished"] for name, data in contents(source).items()}
 
 
