@@ -46,7 +46,7 @@ def test_past_date_is_no_wait() -> None:
     assert parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", MOMENT + 86400) == 0.0
 
 
-def test_a_year_of_two_digits_far_ahead_is_in_the_past() -> None:
+def test_year_of_two_digits_far_ahead_is_in_the_past() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     assert parse_retry_after("Sunday, 06-Nov-94 08:49:37 GMT", now) == 0.0
     assert parse_retry_after("Thursday, 01-Jan-26 00:00:09 GMT", now) == 9.0
@@ -98,12 +98,12 @@ def test_any_header_is_a_bounded_wait_or_none(value: str) -> None:
 
 
 @given(st.integers(0, int(MAX_RETRY_AFTER)), st.integers(0, 2**32))
-def test_a_date_written_by_the_standard_library_is_read(wait: int, now: int) -> None:
+def test_date_written_by_the_standard_library_is_read(wait: int, now: int) -> None:
     header = format_datetime(datetime.fromtimestamp(now + wait, UTC), usegmt=True)
     assert parse_retry_after(header, float(now)) == wait
 
 
-def test_the_first_wait_is_short_and_waits_double_up_to_the_bound() -> None:
+def test_waits_start_short_and_double_up_to_the_maximum() -> None:
     waits = [delay(failures, retry_after=None, jitter=0.999999) for failures in range(1, 40)]
     assert waits[0] < 0.1001
     assert waits[1] == pytest.approx(2 * waits[0])
@@ -130,7 +130,7 @@ def test_clients_with_the_same_wait_return_at_different_times() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529, 599])
-def test_a_passing_fault_is_transient(status: int) -> None:
+def test_passing_fault_is_transient(status: int) -> None:
     assert is_transient(status)
 
 

@@ -84,7 +84,7 @@ async def test_unknown_key_is_one_request_and_names_its_source(
     assert len(wandb_server.requests) == 1
 
 
-async def test_an_unknown_attribute_is_refused_with_the_known_ones(server: ScriptedServer) -> None:
+async def test_unknown_attribute_error_lists_the_known_ones(server: ScriptedServer) -> None:
     async with client(server) as api:
         with pytest.raises(ConfigurationError, match=r"size_bytes|sizeBytes"):
             api.run(RUN).files(match={"size": 4})
@@ -181,7 +181,7 @@ async def test_reference_names_its_location_and_keeps_the_old_file(server: Scrip
     assert server.requests == []
 
 
-async def test_a_reference_to_an_http_url_is_fetched(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_reference_to_an_http_url_is_fetched(server: ScriptedServer, tmp_path: Path) -> None:
     url = f"{server.base_url}/store/a"
     node = server.put("a", SMALL, url=url, directUrl=url)
     async with client(server) as api:
@@ -218,7 +218,7 @@ async def test_unsafe_name_is_refused_before_any_request(server: ScriptedServer,
 
 @pytest.mark.fault(106)
 @pytest.mark.parametrize("name", LITERAL)
-async def test_an_odd_but_safe_name_is_used_literally(server: ScriptedServer, tmp_path: Path, name: str) -> None:
+async def test_odd_but_safe_name_is_used_literally(server: ScriptedServer, tmp_path: Path, name: str) -> None:
     node = server.put("a", SMALL) | {"name": name}
     async with client(server) as api:
         if WINDOWS and any(map(reason_on_windows, name.split("/"))):
@@ -261,7 +261,7 @@ def outside(tmp_path: Path) -> Path:
 
 @pytest.mark.fault(107)
 @each_size
-async def test_a_link_below_the_root_is_never_followed(
+async def test_link_below_the_root_is_never_followed(
     server: ScriptedServer, tmp_path: Path, outside: Path, data: bytes
 ) -> None:
     root = tmp_path / "root"
@@ -284,7 +284,7 @@ async def test_a_link_below_the_root_is_never_followed(
     assert server.requests == []
 
 
-async def test_a_root_that_is_a_link_itself_is_fine(server: ScriptedServer, tmp_path: Path, outside: Path) -> None:
+async def test_root_that_is_a_link_itself_is_fine(server: ScriptedServer, tmp_path: Path, outside: Path) -> None:
     (tmp_path / "root").symlink_to(outside)
     node = server.put("b.txt", SMALL)
     async with client(server) as api:

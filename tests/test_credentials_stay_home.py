@@ -73,7 +73,7 @@ async def test_key_is_sent_to_the_api_only() -> None:
 
 
 @pytest.mark.fault(64)
-async def test_a_signed_url_gets_no_credentials_even_on_the_apis_own_host(server: ScriptedServer) -> None:
+async def test_signed_url_gets_no_credentials_even_on_the_api_host(server: ScriptedServer) -> None:
     nodes = [
         server.put("aws", DATA, directUrl=f"{server.base_url}/store/aws?X-Amz-Signature={SIGNATURE}"),
         server.put("gcs", DATA, directUrl=f"{server.base_url}/store/gcs?X-Goog-Signature={SIGNATURE}"),
@@ -267,7 +267,7 @@ LINK_LOCAL = [
 
 @pytest.mark.fault(65)
 @pytest.mark.parametrize("url", LINK_LOCAL)
-async def test_a_link_local_address_is_never_connected_to(
+async def test_link_local_address_is_never_connected_to(
     server: ScriptedServer, url: str, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     connected: list[object] = []

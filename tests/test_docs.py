@@ -124,7 +124,7 @@ def with_bucket(block: Block, environment: dict[str, str], request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
-def test_the_python_of_a_page_runs(
+def test_python_of_a_page_runs(
     block: Block, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     block = with_bucket(block, environment, request)
@@ -153,7 +153,7 @@ def found_examples() -> Iterator[Block]:
 
 
 @pytest.mark.parametrize("block", list(found_examples()), ids=lambda block: block.page)
-def test_the_example_of_a_docstring_runs(block: Block, environment: dict[str, str], wandb_server: LocalServer) -> None:
+def test_example_of_a_docstring_runs(block: Block, environment: dict[str, str], wandb_server: LocalServer) -> None:
     if missing := missing_modules(block.code):
         pytest.skip(f"{missing[0]} is not installed")
     code = compile(block.code, block.page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -172,7 +172,7 @@ def test_the_example_of_a_docstring_runs(block: Block, environment: dict[str, st
 
 
 @pytest.mark.parametrize("block", of("console"), ids=str)
-def test_the_commands_of_a_page_work(
+def test_commands_of_a_page_work(
     block: Block, environment: dict[str, str], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In this process, except for those with a bucket, which need the environment."""
@@ -208,7 +208,7 @@ COMMANDS_OF_SCHEMAS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS_OF_SCHEMAS)
-def test_the_keys_of_the_output_are_those_of_its_page(command: str, environment: dict[str, str]) -> None:
+def test_keys_of_the_output_are_those_of_its_page(command: str, environment: dict[str, str]) -> None:
     page = (PAGES / "reference" / "output.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (`.*?) \| (`.*) \|$", page, re.MULTILINE))
     documented = set(re.findall(r"`(\w+)`", rows[COMMANDS_OF_SCHEMAS[command]]))

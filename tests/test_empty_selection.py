@@ -97,7 +97,7 @@ async def test_patterns_without_a_file_touch_nothing(run: AsyncRun, tmp_path: Pa
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
-async def test_a_generator_of_patterns_selects_what_it_yields(run: AsyncRun) -> None:
+async def test_generator_of_patterns_selects_what_it_yields(run: AsyncRun) -> None:
     report = await run.files().delete(include=(glob for glob in ["*.png"]))
     assert report.deleted == 2
     assert await left(run) == ["config.yaml"]

@@ -42,7 +42,7 @@ def groups_in(error: BaseException) -> list[BaseException]:
 
 
 class TestTasks:
-    async def test_the_first_error_keeps_its_own_cause_and_context(self) -> None:
+    async def test_first_error_keeps_its_own_cause_and_context(self) -> None:
         async def fail() -> None:
             try:
                 dict[str, str]()["context"]

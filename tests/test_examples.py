@@ -46,14 +46,14 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> subp
     )
 
 
-def test_the_readme_names_every_example() -> None:
+def test_readme_names_every_example() -> None:
     for path in EXAMPLES.iterdir():
         if path.is_file():
             assert f"examples/{path.name}" in README
 
 
 @needs_s3
-def test_a_bucket_is_filled_and_verified(
+def test_bucket_is_filled_and_verified(
     wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str], s3: S3
 ) -> None:
     wandb_server.add_file("team/project/run1", "a.json", b"{}")
@@ -92,9 +92,7 @@ class TestBulk:
         assert reason.startswith("b.json: ")
 
 
-def test_the_process_pool_digests_each_file(
-    wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_process_pool_digests_each_file(wandb_server: LocalServer, tmp_path: Path, environment: dict[str, str]) -> None:
     contents = {f"media/{n}.bin": b"%d" % n * 1000 for n in range(8)}
     for name, data in contents.items():
         wandb_server.add_file(RUN, name, data)
@@ -104,7 +102,7 @@ def test_the_process_pool_digests_each_file(
     assert ending.stdout.splitlines() == digests
 
 
-def test_the_test_with_the_fixture_passes(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_test_with_the_fixture_passes(tmp_path: Path, environment: dict[str, str]) -> None:
     shutil.copy(EXAMPLES / "test_with_fixture.py", tmp_path)
     ending = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"], tmp_path, environment)
     assert ending.returncode == 0, ending.stdout
@@ -182,15 +180,13 @@ class TestWebService:
         assert visitor.body == b"content" * 1000
         assert b"content-length: 7000\r\n" in bytes(visitor.answer).lower()
 
-    async def test_a_file_that_does_not_exist_is_404(
-        self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_missing_file_is_404(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
         async with web_service(server, monkeypatch) as visitor:
             await visitor.ask(f"/{RUN}/nothing")
             await visitor.read()
         assert visitor.status == b"404"
 
-    async def test_a_slow_client_slows_down_what_is_read_from_the_store(
+    async def test_slow_client_slows_down_reading_from_the_store(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         content = os.urandom(MIB) * 96

@@ -126,7 +126,7 @@ def test_file_shows_its_attributes(api: Api) -> None:
     assert page(File(api, {"name": "a"})).texts == ["File ", "a"]
 
 
-def test_a_listing_shows_its_first_page(api: Api, wandb_server: LocalServer) -> None:
+def test_listing_shows_its_first_page(api: Api, wandb_server: LocalServer) -> None:
     for n in range(25):
         wandb_server.add_file(RUN, f"{n:02}.txt", b"." * 100)
     assert page(api.run(RUN)).texts == ["Run ", RUN]
@@ -219,7 +219,7 @@ def test_report_shows_its_counts(api: Api, wandb_server: LocalServer, tmp_path: 
     ]
 
 
-def test_a_report_shows_some_failures_and_counts_the_others() -> None:
+def test_report_shows_some_failures_and_counts_the_others() -> None:
     failures = tuple(
         FileResult(name=f"{n}.txt", status="failed", error=TransferError(f"{n}.txt: no")) for n in range(20)
     )

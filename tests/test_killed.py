@@ -118,7 +118,7 @@ def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.
 
 
 @pytest.mark.fault(91)
-def test_a_job_killed_at_random_moments_is_finished_by_repeating_it(server: CountingServer, tmp_path: Path) -> None:
+def test_repetition_finishes_a_job_killed_at_random_moments(server: CountingServer, tmp_path: Path) -> None:
     contents = interrupted_and_finished(server, tmp_path, random.Random(1))
     assert in_place(tmp_path / "data", contents) == set(contents)
     assert not temporaries(tmp_path / "data")

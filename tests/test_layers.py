@@ -287,7 +287,7 @@ def test_heavy_modules_are_not_loaded_by(statements: str, heavy: set[str]) -> No
     assert loaded & (heavy | {"wbfiles_async.testing", "wbfiles_async._cli"}) == set()
 
 
-def test_the_help_of_the_command_line_loads_nothing_that_sends() -> None:
+def test_help_of_the_command_line_loads_nothing_that_sends() -> None:
     help_text = "with contextlib.redirect_stdout(io.StringIO()): main(['--help'])"
     loaded = modules_after(f"import contextlib, io\nfrom wbfiles_async._cli import main\n{help_text}")
     assert "wbfiles_async._cli.app" in loaded

@@ -105,7 +105,7 @@ def test_leaked_secret_fails_its_test_only(tmp_path: Path) -> None:
     assert {"says_nothing", "purpose"} <= outcomes.keys()
 
 
-def test_the_search_follows_this_test_too() -> None:
+def test_search_follows_this_test_too() -> None:
     logging.getLogger("wbfiles_async.anything").debug("heard?")
     assert [text for where, text in leaks.current.texts if where == "the log"] == ["wbfiles_async.anything heard?"]
     TransferError("kept?")

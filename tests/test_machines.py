@@ -203,7 +203,7 @@ def test_names_are_written_as_utf8_whatever_the_locale_is(
 
 @pytest.mark.fault(121)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a user without a name")
-def test_a_user_without_a_home_folder_needs_none() -> None:
+def test_user_without_a_home_folder_needs_none() -> None:
     code = (
         "import os; os.getuid() or os.setuid(54321); os.environ.clear()\n"
         "from pathlib import Path\n"

@@ -19,7 +19,7 @@ def test_base64_and_hexadecimal_give_the_digest(data: bytes) -> None:
     assert parse_md5(digest.hexdigest().upper()) == digest.digest()
 
 
-def test_a_new_digest_is_md5() -> None:
+def test_new_digest_is_md5() -> None:
     digest = new_md5()
     digest.update(b"abc")
     assert digest.hexdigest() == "900150983cd24fb0d6963f7d28e17f72"

@@ -10,7 +10,7 @@ def test_line_breaks_and_control_characters_become_blanks() -> None:
     assert clean("a\r\n\x1b[31mb\x00\u202e  c\ud800", 100) == "a [31mb c"
 
 
-def test_a_long_text_is_cut_visibly() -> None:
+def test_long_text_is_cut_visibly() -> None:
     assert clean("abcdef", 4) == "abc…"
 
 
@@ -21,7 +21,7 @@ def test_truncated_secret_is_not_shown_in_part() -> None:
         assert key[:8] not in shown
 
 
-def test_half_a_secret_at_the_bound_of_the_input_is_dropped_after_others_shrank() -> None:
+def test_partial_secret_at_the_input_limit_is_removed() -> None:
     long_url = "https://h/?" + "x" * 16_360
     assert clean(f"{long_url} 0123456789abcdef0123456789abcdef01234567", 500) == "https://h/"
 

@@ -34,7 +34,7 @@ def play(scenario: str) -> Any:
 
 
 @pytest.mark.fault(15)
-def test_a_slow_link_is_no_fault() -> None:
+def test_slow_link_is_not_a_fault() -> None:
     end = play("slow")
     assert (end["error"], end["right"], end["requests"]) == (None, True, 1)
     assert end["seconds"] > 0.5, "it took longer than the window in which silence counts as a fault"

@@ -50,7 +50,7 @@ def test_every_module_can_be_imported(system: str, kind: str) -> None:
 @pytest.mark.fault(127)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("system", ["win32", "darwin"])
-def test_an_interrupted_file_is_resumed(system: str) -> None:
+def test_interrupted_file_is_resumed(system: str) -> None:
     output = ran(system, "-m", "pytest", "-q", "disk/test_resume.py", "disk/test_portable.py", seconds=280)
     assert " passed" in output
     assert "failed" not in output

@@ -38,7 +38,7 @@ def test_few_descriptors_suffice_for_many_files(wandb_server: LocalServer, tmp_p
 
 
 @pytest.mark.fault(101)
-async def test_memory_does_not_grow_with_the_size_of_a_file_however_slow_the_disk_is(
+async def test_memory_does_not_grow_with_the_file_size_on_a_slow_disk(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def peak(size: int) -> int:

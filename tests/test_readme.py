@@ -47,7 +47,7 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> str:
     return child.stdout
 
 
-def test_the_async_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_async_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "async def main" in block)
     output = run([sys.executable, "-c", example], tmp_path, environment)
     assert "wandb-summary.json 13 " in output
@@ -56,7 +56,7 @@ def test_the_async_example_runs(tmp_path: Path, environment: dict[str, str]) -> 
     assert (tmp_path / "data/media/tables/confusion.json").read_bytes() == b"[]"
 
 
-def test_the_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "with file.download" in block)
     output = run([sys.executable, "-c", example], tmp_path, environment)
     assert "config.yaml 19 characters" in output
@@ -65,7 +65,7 @@ def test_the_blocking_example_runs(tmp_path: Path, environment: dict[str, str]) 
         assert (tmp_path / "data" / name).read_bytes() == data
 
 
-def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_example_of_a_project_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "api.runs" in block and "s3://" not in block)
     output = run([sys.executable, "-c", example], tmp_path, environment)
     assert "1a2b3c4d 1a2b3c4d finished" in output
@@ -74,7 +74,7 @@ def test_the_example_of_a_project_runs(tmp_path: Path, environment: dict[str, st
     assert (tmp_path / "some/1a2b3c4d/model.bin").read_bytes() == FILES["model.bin"]
 
 
-def test_the_example_of_the_file_system_runs(
+def test_example_of_the_file_system_runs(
     tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer
 ) -> None:
     (example,) = (block for block in blocks("python") if "import fsspec" in block)
@@ -83,7 +83,7 @@ def test_the_example_of_the_file_system_runs(
     assert (wandb_server.root / RUN / "notes.txt").read_text() == "uploaded when it is closed"
 
 
-def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer) -> None:
+def test_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, str], wandb_server: LocalServer) -> None:
     (example,) = (block for block in blocks("python") if "run.upload" in block)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.pt").write_bytes(b"model")
@@ -95,7 +95,7 @@ def test_the_example_of_an_upload_runs(tmp_path: Path, environment: dict[str, st
 
 
 @needs_s3
-def test_the_example_of_a_bucket_runs(tmp_path: Path, environment: dict[str, str], s3: S3) -> None:
+def test_example_of_a_bucket_runs(tmp_path: Path, environment: dict[str, str], s3: S3) -> None:
     (example,) = (block for block in blocks("python") if "s3://" in block)
     example = example.replace("s3://my-bucket", s3.url())
     output = run([sys.executable, "-c", example], tmp_path, environment | s3.environment)
@@ -106,7 +106,7 @@ def test_the_example_of_a_bucket_runs(tmp_path: Path, environment: dict[str, str
     }
 
 
-def test_the_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("python") if "def test_" in block)
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
     assert "1 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path, environment)
@@ -134,7 +134,7 @@ def run_commands(example: str, folder: Path, environment: dict[str, str]) -> set
     return {str(path.relative_to(folder / "data")) for path in (folder / "data").rglob("*") if path.is_file()}
 
 
-def test_the_commands_on_a_run_work(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_commands_on_a_run_work(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("console") if f"wbfiles get {RUN}" in block)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "new.txt").write_bytes(b"new")
@@ -142,7 +142,7 @@ def test_the_commands_on_a_run_work(tmp_path: Path, environment: dict[str, str])
     assert fetched == {"wandb-summary.json", "media/tables/confusion.json"}
 
 
-def test_the_commands_on_a_project_work(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_commands_on_a_project_work(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = (block for block in blocks("console") if "--filters" in block)
     fetched = run_commands(example, tmp_path, environment)
     assert fetched == {"1a2b3c4d/wandb-summary.json", "1a2b3c4d/media/tables/confusion.json"}

@@ -111,7 +111,7 @@ class TestSources:
         assert machine.load().entity == "this"
 
     @pytest.mark.parametrize("empty", ["", "  "])
-    def test_an_empty_value_counts_as_not_set(self, machine: Machine, empty: str) -> None:
+    def test_empty_value_counts_as_not_set(self, machine: Machine, empty: str) -> None:
         machine.write_user_file("[default]\nentity = team\n")
         machine.environ |= {"WANDB_ENTITY": empty, "WANDB_BASE_URL": empty, "WANDB_HTTP_TIMEOUT": empty}
         settings = machine.load({"entity": empty}, entity=empty)
@@ -128,7 +128,7 @@ class TestSources:
         assert machine.load().entity == "team"
         assert str(path) in caplog.text
 
-    def test_a_file_in_place_of_the_wandb_folder_is_no_settings_file(self, machine: Machine) -> None:
+    def test_file_in_place_of_the_wandb_folder_is_not_a_settings_file(self, machine: Machine) -> None:
         (machine.folder / "wandb").write_text("a script")
         assert machine.load().entity is None
 
@@ -136,7 +136,7 @@ class TestSources:
         machine.write_user_file("[default]\nproject = 50%%\n")
         assert machine.load().project == "50%"
 
-    def test_a_byte_order_mark_does_not_matter(self, machine: Machine) -> None:
+    def test_byte_order_mark_does_not_matter(self, machine: Machine) -> None:
         machine.write_user_file("\ufeff[default]\nentity = team\n")
         assert machine.load().entity == "team"
 
@@ -299,7 +299,7 @@ class TestBaseUrl:
             machine.load(base_url=given)
         assert "5ecret" not in str(caught.value)
 
-    def test_the_error_says_where_the_url_came_from(self, machine: Machine) -> None:
+    def test_error_says_where_the_url_came_from(self, machine: Machine) -> None:
         machine.environ["WANDB_BASE_URL"] = "wandb.corp"
         with pytest.raises(ConfigurationError, match="WANDB_BASE_URL"):
             machine.load()
@@ -341,7 +341,7 @@ class TestOverrides:
     def test_unrelated_wandb_settings_have_no_effect(self, machine: Machine) -> None:
         assert machine.load({"organization": "org", "run": "abc"}) == machine.load()
 
-    def test_an_unknown_key_is_refused_with_the_valid_ones(self, machine: Machine) -> None:
+    def test_unknown_key_error_lists_the_valid_ones(self, machine: Machine) -> None:
         with pytest.raises(ConfigurationError, match=r"'entitiy'; use base_url, entity, project, user_agent"):
             machine.load({"entitiy": "team"})
 
@@ -359,29 +359,29 @@ class TestOverrides:
         assert machine.load({"user_agent": "etl/1.0"}).user_agent == "etl/1.0"
 
     @pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "bücher"])
-    def test_a_user_agent_that_would_break_the_header_is_refused(self, machine: Machine, text: str) -> None:
+    def test_user_agent_that_would_break_the_header_is_refused(self, machine: Machine, text: str) -> None:
         with pytest.raises(ConfigurationError, match="user_agent"):
             machine.load({"user_agent": text})
 
 
 class TestTimeout:
-    def test_the_argument_wins_over_the_environment(self, machine: Machine) -> None:
+    def test_argument_wins_over_the_environment(self, machine: Machine) -> None:
         machine.environ["WANDB_HTTP_TIMEOUT"] = "7.5"
         assert machine.load().timeout == 7.5
         assert machine.load(timeout=3).timeout == 3
 
     @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
-    def test_an_unusable_variable_is_named(self, machine: Machine, text: str) -> None:
+    def test_unusable_variable_is_named(self, machine: Machine, text: str) -> None:
         machine.environ["WANDB_HTTP_TIMEOUT"] = text
         with pytest.raises(ConfigurationError, match=f"WANDB_HTTP_TIMEOUT .*'{text}'"):
             machine.load()
 
     @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True])
-    def test_an_unusable_argument_is_refused(self, machine: Machine, seconds: float) -> None:
+    def test_unusable_argument_is_refused(self, machine: Machine, seconds: float) -> None:
         with pytest.raises(ConfigurationError, match="timeout"):
             machine.load(timeout=seconds)
 
-    def test_the_default_is_the_one_of_wandb(self, machine: Machine) -> None:
+    def test_default_is_the_one_of_wandb(self, machine: Machine) -> None:
         from wandb import Api
 
         assert machine.load().timeout == Api._HTTP_TIMEOUT
@@ -399,7 +399,7 @@ class TestTransferOptions:
             attrs.evolve(TransferOptions(), **{name: value})
 
     @pytest.mark.parametrize("value", [0, -1, 1.5, "8", True])
-    def test_a_limit_of_the_rate_is_a_whole_number_from_1_or_none(self, value: Any) -> None:
+    def test_rate_limit_is_a_positive_integer_or_none(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"TransferOptions\.limit_rate "):
             TransferOptions(limit_rate=value)
         assert TransferOptions(limit_rate=1).limit_rate == 1

@@ -232,7 +232,7 @@ def test_failing_call_is_contained(traced: Traced, row: Row, error: str) -> None
         assert outcome.written.items() <= FILES.items(), "whole files, and nothing left over"
 
 
-def test_the_table_is_complete(traced: Traced) -> None:
+def test_table_is_complete(traced: Traced) -> None:
     outcome = traced()
     assert outcome.written == FILES
     made = {match[1] for line in outcome.calls if (match := re.match(r"\d+ +(\w+)\(", line))}

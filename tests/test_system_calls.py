@@ -151,7 +151,7 @@ def test_failing_close_is_not_ignored(served: LocalServer, tmp_path: Path, name:
 
 @pytest.mark.fault(83)
 @pytest.mark.parametrize(("name", "call"), [("small.bin", "recvfrom"), ("large.bin", "pwrite64")])
-def test_an_interrupted_call_is_not_noticed(served: LocalServer, tmp_path: Path, name: str, call: str) -> None:
+def test_interrupted_call_is_not_noticed(served: LocalServer, tmp_path: Path, name: str, call: str) -> None:
     end, calls = traced(served, tmp_path / "root", name, *injected(call, "EINTR"))
     assert any("(INJECTED)" in line for line in calls)
     assert end["error"] is None

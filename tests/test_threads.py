@@ -67,7 +67,7 @@ def test_concurrent_work_gets_one_thread_each() -> None:
     pool.close()
 
 
-def test_whoever_gives_work_waits_for_the_start_of_a_few_threads_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_waits_only_for_the_start_of_a_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, meeting, starters = WorkerThreads(NAME), threading.Barrier(20, timeout=10), list[str]()
     start = threading.Thread.start
 
@@ -85,7 +85,7 @@ def test_whoever_gives_work_waits_for_the_start_of_a_few_threads_only(monkeypatc
 
 
 @pytest.mark.parametrize("most", [FEW_THREADS - 1, FEW_THREADS, FEW_THREADS + 1, 40])
-def test_threads_that_others_start_are_not_too_many_and_none_is_missing(most: int) -> None:
+def test_pool_starts_neither_too_many_threads_nor_too_few(most: int) -> None:
     pool, lock, at_once, highest = WorkerThreads(NAME, most=most), threading.Lock(), 0, 0
     meeting = threading.Barrier(min(most, 40), timeout=10)
 
@@ -106,7 +106,7 @@ def test_threads_that_others_start_are_not_too_many_and_none_is_missing(most: in
     pool.close()
 
 
-def test_threads_that_cannot_start_others_leave_the_work_to_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_threads_do_the_work_if_no_more_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, done = WorkerThreads(NAME), list[int]()
     go = hold(pool, FEW_THREADS - 1)
     with monkeypatch.context() as patch:
@@ -156,7 +156,7 @@ def test_work_cancelled_before_its_start_never_runs() -> None:
     pool.close()
 
 
-def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_threads, "KEPT_SECONDS", 0.01)
     pool = WorkerThreads(NAME, most=1)
     for _ in range(3):

@@ -32,7 +32,7 @@ URLISH = st.text(alphabet="htps:/@?#[]%.\\ab1 =&", max_size=40).map("https://"._
         ("http://[0:0::1]:9/", "http://[::1]:9"),
     ],
 )
-def test_an_origin_has_one_spelling(url: str, expected: str) -> None:
+def test_origin_has_one_spelling(url: str, expected: str) -> None:
     assert origin(url) == expected
 
 
@@ -111,7 +111,7 @@ def test_signature_in_the_query_is_recognised(url: str) -> None:
     "url",
     ["https://h/x", "https://h/sig=0", "https://h/x?design=0", "https://h/x?a=sig", "https://h/x#?sig=0", ""],
 )
-def test_without_a_signature_in_the_query_a_url_is_not_signed(url: str) -> None:
+def test_url_without_a_signature_in_the_query_is_unsigned(url: str) -> None:
     assert not is_signed(url)
 
 
@@ -135,7 +135,7 @@ def test_without_a_signature_in_the_query_a_url_is_not_signed(url: str) -> None:
         ("https://h/a//b:c:d", "https://h/a//b:c:d"),
     ],
 )
-def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
+def test_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
     assert without_secrets(url) == expected
 
 
@@ -196,13 +196,13 @@ def test_secrets_are_removed_from_a_text(text: str) -> None:
         "version 1.2.3 of wbfiles_async._urls",
     ],
 )
-def test_a_text_without_secrets_stays(text: str) -> None:
+def test_text_without_secrets_stays(text: str) -> None:
     assert scrub(text) == text
 
 
 @pytest.mark.fault(110)
 @given(st.text(), st.text(), st.from_regex(r"[A-Za-z0-9_-]{40,80}", fullmatch=True))
-def test_a_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
+def test_key_never_stays_in_a_text(before: str, after: str, key: str) -> None:
     assert key not in scrub(f"{before} {key} {after}")
 
 

@@ -33,7 +33,7 @@ def test_waiting_and_working_jobs_are_distinguished() -> None:
     pytest.fail("nothing of the waiting was noticed")
 
 
-def test_a_job_that_fails_is_measured_and_fails() -> None:
+def test_job_that_fails_is_measured_and_fails() -> None:
     waiting = Waiting()
     for _ in range(200):
         with pytest.raises(LookupError):

@@ -158,7 +158,7 @@ class TestRunPaths:
         assert api.download(several, tmp_path).downloaded == 1
         assert (tmp_path / "run1" / NAME).read_bytes() == CONTENT
 
-    def test_a_wandb_run_object_is_accepted(self, server: LocalServer, tmp_path: Path) -> None:
+    def test_wandb_run_object_is_accepted(self, server: LocalServer, tmp_path: Path) -> None:
         script = """
 import sys, wandb
 from wbfiles_async import Api

@@ -71,14 +71,14 @@ async def test_filters_select_the_runs() -> None:
 
 
 @pytest.mark.parametrize("include", [[], ["absent"], [" "]])
-async def test_an_empty_selection_deletes_nothing(include: list[str]) -> None:
+async def test_empty_selection_deletes_nothing(include: list[str]) -> None:
     api = project()
     before = api.files
     assert (await delete(api, include=include)).files == 0
     assert (api.files, api.requested) == (before, [])
 
 
-async def test_a_project_without_runs_is_an_empty_report() -> None:
+async def test_project_without_runs_is_an_empty_report() -> None:
     api = ProjectApi({})
     assert (await delete(api, all=PROJECT)).files == 0
     assert api.requested == []
@@ -129,7 +129,7 @@ async def test_dry_run_lists_files_and_deletes_nothing() -> None:
     ]
 
 
-async def test_a_listing_that_fails_deletes_nothing() -> None:
+async def test_listing_that_fails_deletes_nothing() -> None:
     api = project(runs=120)
     listed, original = 0, api._reply
 
@@ -215,7 +215,7 @@ async def test_exception_in_on_result_is_raised_unchanged() -> None:
         await delete(project(), include=["*.png"], on_result=refuse)
 
 
-def test_the_blocking_form_deletes_too(wandb_server: LocalServer) -> None:
+def test_blocking_form_deletes_too(wandb_server: LocalServer) -> None:
     for run in ("a", "b"):
         for name in ("media/x.png", "keep.txt"):
             wandb_server.add_file(f"{PROJECT}/{run}", name, b"x")

@@ -69,7 +69,7 @@ async def test_project_gives_access_to_its_runs(api: AsyncApi) -> None:
         project.runs(per_page=0)
 
 
-async def test_a_pickled_project_needs_a_client(api: AsyncApi) -> None:
+async def test_pickled_project_needs_a_client(api: AsyncApi) -> None:
     project = await api.projects("local").first()
     again = pickle.loads(pickle.dumps(project))
     assert (again, hash(again), again.created_at) == (project, hash(project), project.created_at)  # type: ignore[union-attr]

@@ -110,7 +110,7 @@ class TestReading:
             assert await file.tell() == 50
             assert await file.read(100) == CONTENT[50:150]
 
-    async def test_a_cancelled_read_leaves_nothing(self, server: ScriptedServer) -> None:
+    async def test_cancelled_read_leaves_nothing(self, server: ScriptedServer) -> None:
         gate = asyncio.Event()
         node = server.put("a", CONTENT, Stored(CONTENT).but(gate=gate), Stored(CONTENT))
         async with client(server) as api, await remote(api, node).open(block_size=100) as file:
@@ -130,7 +130,7 @@ class TestReading:
             with pytest.raises(ConfigurationError, match="block_size"):
                 await file.open(block_size=0)
 
-    async def test_an_empty_file_is_read_without_a_request(self, server: ScriptedServer) -> None:
+    async def test_empty_file_is_read_without_a_request(self, server: ScriptedServer) -> None:
         async with client(server) as api, await remote(api, server.put("a", b"")).open() as file:
             assert await file.read() == await file.read(3) == b""
         assert server.requests == []
@@ -285,7 +285,7 @@ class TestBlocking:
             assert json.loads(file.read(length))["w"]["shape"] == [MIB]
         assert [request.range for request in wandb_server.requests] == ["bytes=0-4095"]
 
-    def test_the_client_lives_as_long_as_the_file(self, wandb_server: LocalServer) -> None:
+    def test_client_lives_as_long_as_the_file(self, wandb_server: LocalServer) -> None:
         api = Api(base_url=wandb_server.base_url, api_key=wandb_server.api_key)
         file = self.put(wandb_server, api, CONTENT).open(block_size=10)
         del api

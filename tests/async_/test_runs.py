@@ -166,7 +166,7 @@ class TestListing:
 
 
 class TestDownload:
-    async def test_a_project_is_written_with_a_folder_for_each_run(
+    async def test_project_is_written_with_a_folder_for_each_run(
         self, api: AsyncApi, wandb_server: LocalServer, out: Path
     ) -> None:
         contents = put_runs(wandb_server, 25)
@@ -278,13 +278,13 @@ class RecordedProgress:
 
 class TestOneCallForAll:
     @pytest.mark.parametrize("path", [PROJECT, f"{PROJECT}/", f"{PROJECT}/runs", "vision/"])
-    async def test_a_path_of_a_project(self, api: AsyncApi, wandb_server: LocalServer, out: Path, path: str) -> None:
+    async def test_path_of_a_project(self, api: AsyncApi, wandb_server: LocalServer, out: Path, path: str) -> None:
         contents = put_runs(wandb_server, 3)
         await api.download(path, out)
         assert written(out) == contents
 
     @pytest.mark.parametrize("path", [f"{PROJECT}/run1", "vision/run1", "vision:run1"])
-    async def test_a_path_of_a_run(self, api: AsyncApi, wandb_server: LocalServer, out: Path, path: str) -> None:
+    async def test_path_of_a_run(self, api: AsyncApi, wandb_server: LocalServer, out: Path, path: str) -> None:
         contents = put_runs(wandb_server, 3)
         await api.download(path, out)
         assert written(out) == {name: data for name, data in contents.items() if name.startswith("run1/")}

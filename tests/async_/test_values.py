@@ -199,7 +199,7 @@ def test_async_and_blocking_files_are_different_values() -> None:
 
 
 @pytest.mark.parametrize("call", ["fetch", "download", "read_bytes", "read_text", "delete", "refresh"])
-def test_a_pickled_file_says_that_it_has_no_client(api: Api, call: str, tmp_path: Path) -> None:
+def test_pickled_file_says_that_it_has_no_client(api: Api, call: str, tmp_path: Path) -> None:
     file: File = pickle.loads(pickle.dumps(File(api, ATTRIBUTES, api.run("team/project/run"))))
     arguments = [tmp_path] if call in ("fetch", "download") else []
     with pytest.raises(ConfigurationError, match="has no client"):
@@ -239,7 +239,7 @@ class TestRun:
         assert repr(make.run()) == f"<{type(make.run()).__name__} team/project/run>"
 
 
-def test_a_pickled_run_says_that_it_has_no_client(api: Api) -> None:
+def test_pickled_run_says_that_it_has_no_client(api: Api) -> None:
     run: Run = pickle.loads(pickle.dumps(api.run("team/project/run")))
     with pytest.raises(ConfigurationError, match="has no client"):
         run.file("a")

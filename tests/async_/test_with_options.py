@@ -80,7 +80,7 @@ async def test_derived_client_may_send_the_first_request(server: ScriptedServer)
     await api.aclose()
 
 
-async def test_an_injected_client_is_used_by_both() -> None:
+async def test_injected_client_is_used_by_both() -> None:
     paths: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -263,7 +263,7 @@ class TestRenewal:
             seen.append(await bearer(auth))
         assert seen == ["access-1", "access-1", "access-2"]
 
-    async def test_an_endless_token_is_taken(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_endless_token_is_taken(self, auth: IdentityTokenAuth, server: Server) -> None:
         server.expires_in = 10**400
         assert [await bearer(auth) for _ in range(2)] == ["access-1"] * 2
 
@@ -498,7 +498,7 @@ class TestFailure:
         assert caught.value.status == status
         assert len(server.requests) == 1
 
-    async def test_a_broken_connection_is_left_to_the_caller(self, auth: IdentityTokenAuth, server: Server) -> None:
+    async def test_broken_connection_is_left_to_the_caller(self, auth: IdentityTokenAuth, server: Server) -> None:
         async def answer(request: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("refused")
 
@@ -563,7 +563,7 @@ class TestFailure:
         ("content", "flaw"),
         [(b"", "is empty"), (b" \n", "is empty"), (b"two words", "holds no token"), (b"\xff\x00", "holds no token")],
     )
-    async def test_a_file_without_a_token_is_named(
+    async def test_file_without_a_token_is_named(
         self, auth: IdentityTokenAuth, server: Server, token_file: Path, content: bytes, flaw: str
     ) -> None:
         token_file.write_bytes(content)
@@ -572,7 +572,7 @@ class TestFailure:
         assert str(token_file) in str(caught.value)
         assert server.requests == []
 
-    async def test_an_absent_file_is_named(self, auth: IdentityTokenAuth, token_file: Path) -> None:
+    async def test_absent_file_is_named(self, auth: IdentityTokenAuth, token_file: Path) -> None:
         token_file.unlink()
         with pytest.raises(AuthenticationError, match="cannot be read") as caught:
             await auth.headers()

@@ -83,7 +83,7 @@ class TestPlaces:
         with pytest.raises(ConfigurationError, match="Both WANDB_API_KEY and WANDB_IDENTITY_TOKEN_FILE"):
             machine.find()
 
-    def test_an_argument_settles_the_ambiguity(self, machine: Machine) -> None:
+    def test_argument_settles_the_ambiguity(self, machine: Machine) -> None:
         machine.environ |= {"WANDB_API_KEY": KEYS["environment"], "WANDB_IDENTITY_TOKEN_FILE": "/run/token"}
         assert machine.key(api_key=KEYS["argument"]) == KEYS["argument"]
 
@@ -92,7 +92,7 @@ class TestPlaces:
         cache = machine.home / ".config/wandb/credentials.json"
         assert machine.find() == IdentityToken(Path("/run/token"), cache)
 
-    def test_the_cache_can_be_elsewhere(self, machine: Machine) -> None:
+    def test_cache_can_be_elsewhere(self, machine: Machine) -> None:
         machine.environ |= {"WANDB_IDENTITY_TOKEN_FILE": "~/token", "WANDB_CREDENTIALS_FILE": "~/c.json"}
         assert machine.find() == IdentityToken(machine.home / "token", machine.home / "c.json")
 
@@ -143,11 +143,11 @@ class TestNetrc:
         machine.write(".netrc", f"default login user password {KEYS['other']}\n")
         assert machine.find(base_url) is None
 
-    def test_the_clouds_own_entry_wins_over_its_older_name(self, machine: Machine) -> None:
+    def test_clouds_own_entry_wins_over_its_older_name(self, machine: Machine) -> None:
         machine.write_netrc({"api.wandb.ai": KEYS["other"], "api.forge.coreweave.com": KEYS["netrc"]})
         assert machine.key(CLOUD) == KEYS["netrc"]
 
-    def test_the_variable_replaces_the_usual_places(self, machine: Machine) -> None:
+    def test_variable_replaces_the_usual_places(self, machine: Machine) -> None:
         machine.write_netrc({"wandb.local:8080": KEYS["other"]})
         machine.write_netrc({"wandb.local:8080": KEYS["netrc"]}, "mine")
         machine.environ["NETRC"] = "~/mine"
@@ -260,13 +260,13 @@ class TestKeyForm:
 
 
 class TestSecrecy:
-    def test_a_key_is_not_shown(self) -> None:
+    def test_key_is_not_shown(self) -> None:
         key = ApiKey(KEYS["argument"], "WANDB_API_KEY")
         assert KEYS["argument"] not in f"{key} {key!r}"
         assert "WANDB_API_KEY" in repr(key)
 
     @pytest.mark.parametrize("store", [pickle.dumps, copy.copy, copy.deepcopy])
-    def test_a_key_is_not_pickled(self, store: object) -> None:
+    def test_key_is_not_pickled(self, store: object) -> None:
         assert callable(store)
         with pytest.raises(TypeError, match="not pickled"):
             store(ApiKey(KEYS["argument"]))

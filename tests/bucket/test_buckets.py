@@ -128,7 +128,7 @@ async def test_existing_objects_are_kept_replaced_or_refused(run: AsyncRun, s3: 
     assert (report.downloaded, s3.objects()["config.yaml"]) == (2, FILES["config.yaml"])
 
 
-async def test_a_dry_run_writes_nothing(run: AsyncRun, s3: S3) -> None:
+async def test_dry_run_writes_nothing(run: AsyncRun, s3: S3) -> None:
     s3.put("config.yaml", FILES["config.yaml"])
     report = await run.download(s3.url(), dry_run=True)
     assert (report.planned, report.kept) == (4, 1)
@@ -209,7 +209,7 @@ async def test_memory_url_is_one_store_per_process(run: AsyncRun) -> None:
     assert (await run.download("memory://", include=chosen)).kept == 1
 
 
-async def test_a_file_url_is_a_local_folder(run: AsyncRun, tmp_path: Path) -> None:
+async def test_file_url_is_a_local_folder(run: AsyncRun, tmp_path: Path) -> None:
     report = await run.download((tmp_path / "a b").as_uri(), include=["config.yaml"])
     assert report.root == tmp_path / "a b"
     assert (tmp_path / "a b" / "config.yaml").read_bytes() == FILES["config.yaml"]
@@ -226,7 +226,7 @@ class TestNames:
         assert {type(failure.error) for failure in report.failures} == {UnsafePathError}
         assert s3.objects() == {"prefix/good": b"good"}
 
-    async def test_a_file_may_have_the_name_of_a_folder(self, server: ScriptedServer, s3: S3) -> None:
+    async def test_file_may_have_the_name_of_a_folder(self, server: ScriptedServer, s3: S3) -> None:
         for name in ("a", "a/b", "A"):
             server.put(name, name.encode())
         async with client(server) as api:
@@ -262,7 +262,7 @@ class TestFailures:
             report = await api.run(SCRIPTED_RUN).download(s3.url())
         assert (report.verified, s3.objects(), s3.unfinished()) == (1, {"large": LARGE}, [])
 
-    async def test_a_body_that_breaks_off_is_resumed(self, server: ScriptedServer, s3: S3) -> None:
+    async def test_truncated_body_is_resumed(self, server: ScriptedServer, s3: S3) -> None:
         stored = Stored(LARGE)
         server.put("large", LARGE, stored.but(cut=9_000_000, end="reset"), stored)
         async with client(server) as api:
@@ -285,7 +285,7 @@ class TestFailures:
         report = await run.download(s3.url())
         assert (report.downloaded, s3.objects(), s3.unfinished()) == (5, FILES, [])
 
-    async def test_a_part_that_is_refused_leaves_nothing(self, run: AsyncRun, s3: S3) -> None:
+    async def test_part_that_is_refused_leaves_nothing(self, run: AsyncRun, s3: S3) -> None:
         s3.fail({"contains": "partNumber=2", "status": 400, "code": "InvalidPart"})
         report = await run.download(s3.url(), include=["large.bin", "config.yaml"], raise_on_error=False)
         assert [(failure.name, type(failure.error)) for failure in report.failures] == [("large.bin", ObjectStoreError)]

@@ -84,7 +84,7 @@ def test_invalid_range_is_a_usage_error(wandb_server: LocalServer, tmp_path: Pat
     assert result.stderr.startswith(b"wbfiles: Invalid value for '--range'")
 
 
-def test_a_file_that_does_not_exist_is_exit_code_4(wandb_server: LocalServer, tmp_path: Path) -> None:
+def test_missing_file_is_exit_code_4(wandb_server: LocalServer, tmp_path: Path) -> None:
     wandb_server.add_file(RUN, "a", b"")
     result = cat(wandb_server, tmp_path, "absent.bin")
     assert (result.returncode, result.stdout) == (4, b"")

@@ -200,7 +200,7 @@ class TestProgram:
         assert "get a new one from" in ending.err
 
     @pytest.mark.parametrize("command", ["ls", "get"])
-    def test_a_run_that_does_not_exist_is_exit_code_4(self, wbfiles: Wbfiles, command: str) -> None:
+    def test_missing_run_is_exit_code_4(self, wbfiles: Wbfiles, command: str) -> None:
         ending = wbfiles(command, "team/project/other")
         assert ending.code == 4
         assert "team/project/other" in ending.err
@@ -277,7 +277,7 @@ class TestGet:
         assert ending.err.startswith("4 files, 9.0 MiB in ")
         assert ending.err.endswith(" s, all verified, in data\n")
 
-    def test_the_current_folder_is_the_default(self, wbfiles: Wbfiles) -> None:
+    def test_current_folder_is_the_default(self, wbfiles: Wbfiles) -> None:
         assert wbfiles("get", RUN, "config.yaml").code == 0
         assert fetched(Path()) == {"config.yaml": FILES["config.yaml"]}
 
@@ -390,7 +390,7 @@ class TestGet:
         assert "downloaded" in wbfiles("get", RUN, "config.yaml", "--existing", "replace").out
         assert Path("config.yaml").read_bytes() == FILES["config.yaml"]
 
-    def test_the_rate_can_be_limited(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rate_can_be_limited(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         rates: list[float] = []
 
         class Noting(RateLimit):

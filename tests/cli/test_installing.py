@@ -42,7 +42,7 @@ def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     return request.param  # type: ignore[no-any-return]
 
 
-def test_a_new_shell_completes(shell: Shell, wbfiles: Wbfiles, environ: dict[str, str], tmp_path: Path) -> None:
+def test_new_shell_completes(shell: Shell, wbfiles: Wbfiles, environ: dict[str, str], tmp_path: Path) -> None:
     if (program := shutil.which(shell)) is None:
         pytest.skip(f"there is no {shell}")
     assert wbfiles("completion", shell, "--install").code == 0
@@ -139,9 +139,7 @@ def test_shell_defaults_to_the_users() -> None:
             shell_of(environ)
 
 
-def test_a_file_that_cannot_be_written_is_an_error(
-    wbfiles: Wbfiles, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_that_cannot_be_written_is_an_error(wbfiles: Wbfiles, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / ".local").write_text("in the way")
     ending = wbfiles("completion", "bash", "--install")
     assert (ending.code, ending.out) == (1, "")

@@ -132,7 +132,7 @@ class TestForeignFiles:
             assert "data/run1 holds files that are not of its run" in ending.err
         assert data() == EVERYTHING | {"run1/notes.txt", "other/x", "y"}
 
-    def test_a_folder_marked_for_another_run_is_not_touched(self, wbfiles: Wbfiles) -> None:
+    def test_folder_marked_for_another_run_is_not_touched(self, wbfiles: Wbfiles) -> None:
         wbfiles(*MIRROR)
         Path("data/run1/notes.txt").write_text("mine")
         Path("data/run1", MARK_NAME).write_text(f"{PROJECT}/run7")

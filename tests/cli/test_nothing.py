@@ -66,7 +66,7 @@ class TestPatterns:
         assert ending.code == 0
         assert {line.split("\t")[0] for line in ending.lines} == PNGS
 
-    def test_a_folder_can_be_excluded(self, wbfiles: Wbfiles) -> None:
+    def test_folder_can_be_excluded(self, wbfiles: Wbfiles) -> None:
         assert wbfiles("get", RUN, "--exclude", "media/").code == 0
         assert fetched(Path()).keys() == FILES.keys() - PNGS
 

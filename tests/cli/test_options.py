@@ -156,7 +156,7 @@ class TestDu:
             {"folder": ".", "size": len(SECOND) + 8, "files": 2},
         ]
 
-    def test_a_terminal_gets_a_table(self, wbfiles: Wbfiles, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_terminal_gets_a_table(self, wbfiles: Wbfiles, wandb_server: LocalServer, tmp_path: Path) -> None:
         with Terminal(["du", RUN], environment(wandb_server), tmp_path) as terminal:
             assert terminal.read_to_end() == 0
         heading, *rows = terminal.text.splitlines()
@@ -221,7 +221,7 @@ class TestCat:
         assert ending.code == 2
         assert message in ending.err
 
-    def test_a_terminal_gets_no_binary(self, wandb_server: LocalServer, tmp_path: Path) -> None:
+    def test_terminal_gets_no_binary(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         wandb_server.add_file(RUN, "model.bin", b"\x1b[2J\x00" * 1000)
         wandb_server.add_file(RUN, "notes.txt", "käse\n".encode())
         with Terminal(["cat", RUN, "model.bin"], environment(wandb_server), tmp_path) as terminal:
@@ -365,7 +365,7 @@ class TestStreams:
             pytest.skip("there is no /dev/full")
         assert redirected(arguments, ">/dev/full") == (1, "", "wbfiles: No space left on device\n")
 
-    def test_a_full_disk_under_stderr_is_no_failure(self, redirected: Redirected, tmp_path: Path) -> None:
+    def test_full_disk_under_stderr_is_not_a_failure(self, redirected: Redirected, tmp_path: Path) -> None:
         if not Path("/dev/full").exists():
             pytest.skip("there is no /dev/full")
         assert redirected(["get", RUN, "-o", "data"], "2>/dev/full") == (0, f"a.txt\t{MIB}\tdownloaded\n", "")

@@ -461,6 +461,6 @@ class TestMissingPackages:
         monkeypatch.setenv("WANDB_API_KEY", wandb_server.api_key)
         assert self.run("graphql", "ls", RUN).returncode == 0
 
-    def test_the_library_imports_neither_click_nor_rich(self) -> None:
+    def test_library_imports_neither_click_nor_rich(self) -> None:
         program = "import sys, wbfiles_async; sys.exit(bool({'click', 'rich'} & set(sys.modules)))"
         assert subprocess.run([sys.executable, "-c", program]).returncode == 0

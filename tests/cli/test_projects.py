@@ -137,9 +137,7 @@ class TestGet:
             ("lab/missing", "neither a run (project/run_id) nor a project"),
         ],
     )
-    def test_a_project_that_is_not_there_is_exit_code_4(
-        self, wbfiles: Wbfiles, command: str, path: str, message: str
-    ) -> None:
+    def test_missing_project_is_exit_code_4(self, wbfiles: Wbfiles, command: str, path: str, message: str) -> None:
         ending = wbfiles(command, path)
         assert (ending.code, ending.out) == (4, "")
         assert message in ending.err
@@ -199,7 +197,7 @@ class TestLs:
             }
         ]
 
-    def test_a_terminal_gets_a_table(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_terminal_gets_a_table(self, wbfiles: Wbfiles, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "dumb")
         monkeypatch.setattr("sys.stdout.isatty", lambda: True)
         ending = wbfiles("ls", PROJECT)
@@ -208,7 +206,7 @@ class TestLs:
         assert [row.split()[:4] for row in rows] == [[run, "The", run, state] for run, state in STATES.items()]
         assert "3 runs" in ending.err
 
-    def test_a_project_without_runs_says_so(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+    def test_project_without_runs_says_so(self, wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
         (wandb_server.root / "lab" / "empty").mkdir()
         ending = wbfiles("ls", "lab/empty/")
         assert (ending.code, ending.out, ending.err) == (0, "", "No runs.\n")
@@ -295,7 +293,7 @@ class TestDu:
         one = wbfiles("du", f"{PROJECT}/second", "--by", "pattern")
         assert self.rows(one) == [("2", "*.json"), ("1", "*.yaml"), ("7", ".")]
 
-    def test_a_run_has_no_runs_to_sum_up_by(self, wbfiles: Wbfiles) -> None:
+    def test_run_has_no_runs_to_sum_up_by(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("du", f"{PROJECT}/second", "--by", "run")
         assert (ending.code, ending.out) == (2, "")
         assert "--by run is for projects" in ending.err

@@ -65,7 +65,7 @@ def test_downloaded_files_can_be_uploaded_again(wbfiles: Wbfiles, wandb_server: 
 
 
 @of_files
-def test_a_dry_run_uploads_nothing(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
+def test_dry_run_uploads_nothing(wbfiles: Wbfiles, wandb_server: LocalServer) -> None:
     ending = wbfiles("put", RUN, "out", "-n")
     assert (ending.code, sorted(ending.lines)) == (0, ["out/media/a.png\t100\tplanned", "out/model.pt\t2000\tplanned"])
     assert "would be uploaded" in ending.err

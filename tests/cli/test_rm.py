@@ -129,7 +129,7 @@ class TestSelection:
         assert (ending.code, ending.out) == (4, "")
         assert ending.err == f"wbfiles: the run {RUN} has 4 files, and none of them matches --include '*.gif'.\n"
 
-    def test_a_run_that_does_not_exist_is_exit_code_4(self, wbfiles: Wbfiles) -> None:
+    def test_missing_run_is_exit_code_4(self, wbfiles: Wbfiles) -> None:
         ending = wbfiles("rm", "team/project/other", "--all", "--yes")
         assert ending.code == 4
         assert "team/project/other" in ending.err
@@ -222,7 +222,7 @@ class TestConfirmation:
         assert len(left(run)) == 12
         assert "Traceback" not in terminal.text
 
-    def test_nothing_to_delete_asks_nothing(self, run: LocalServer, tmp_path: Path) -> None:
+    def test_nothing_to_delete_needs_no_confirmation(self, run: LocalServer, tmp_path: Path) -> None:
         with Terminal(["rm", RUN, "--include", "*.gif"], environment(run), tmp_path) as terminal:
             assert terminal.read_to_end() == 4
         assert "none of them matches --include '*.gif'" in " ".join(terminal.text.split())
@@ -328,7 +328,7 @@ class TestProject:
         assert (last["summary"]["deleted"], last["summary"]["failed"]) == (2, 1)
         assert "run2/config.yaml" in self.left(runs)
 
-    def test_a_dry_run_shows_and_deletes_nothing(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
+    def test_dry_run_shows_and_deletes_nothing(self, wbfiles: Wbfiles, runs: LocalServer) -> None:
         ending = wbfiles("rm", f"{PROJECT}/", "--all", "-n")
         assert (ending.code, len(ending.lines)) == (0, 9)
         assert ending.err == "9 files, 9.0 KiB, would be deleted.\n"

@@ -187,7 +187,7 @@ def test_temporary_name_is_recognised_and_never_a_remote_file(name: str, token: 
         local_parts(temporary)
 
 
-def test_a_long_name_is_shortened_between_characters() -> None:
+def test_long_name_is_shortened_between_characters() -> None:
     temporary = temporary_name("é" * 127, "0" * 16)
     assert 253 <= len(temporary.encode()) <= 255
     assert "\N{REPLACEMENT CHARACTER}" not in temporary

@@ -178,7 +178,7 @@ def test_link_in_the_path_is_refused(tmp_path: Path, moment: str) -> None:
     assert list(outside.iterdir()) == []
 
 
-def test_a_root_may_be_a_link(tmp_path: Path) -> None:
+def test_root_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     assert PortableFolder.at(tmp_path / "link").some_names(10) == ["link"]
 

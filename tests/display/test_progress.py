@@ -58,7 +58,7 @@ class Watcher:
 
 
 class TestCallerObjects:
-    async def test_an_unknown_total_is_none(self, server: ScriptedServer, tmp_path: Path) -> None:
+    async def test_unknown_total_is_none(self, server: ScriptedServer, tmp_path: Path) -> None:
         node, watcher = server.put("a", SMALL, sizeBytes=None), Watcher()
         async with client(server) as api:
             await remote(api, node).fetch(tmp_path, progress=watcher)
@@ -220,7 +220,7 @@ class TestTerminal:
         for line in ("small.txt reported", *(f"held/{name} reported" for name in "abc"), "4 done"):
             assert line in lines
 
-    def test_a_project_is_shown_with_the_total_of_all_its_runs(
+    def test_project_is_shown_with_the_total_of_all_its_runs(
         self, on_terminal: Callable[[str], Terminal], holding: HoldingServer
     ) -> None:
         for number in range(30):

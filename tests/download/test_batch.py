@@ -87,7 +87,7 @@ async def test_many_files_share_a_connection_with_one_request_each(server: Scrip
     assert len({seen.connection for seen in server.seen()}) == 1
 
 
-async def test_a_few_files_are_spread_over_the_connections(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_few_files_are_spread_over_the_connections(server: ScriptedServer, tmp_path: Path) -> None:
     gate = asyncio.Event()
     contents = {str(n): DATA for n in range(FIRST)}
     for name, data in contents.items():
@@ -183,7 +183,7 @@ class Writing:
             self.now -= 1
 
 
-async def test_a_disk_with_latency_is_used_by_several_threads(
+async def test_disk_with_latency_is_used_by_several_threads(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents, writing = put_many(server, 200), Writing()
@@ -388,7 +388,7 @@ async def test_unexpected_error_fails_its_file_alone(
 
 
 @each_disk
-async def test_the_largest_small_file_with_a_large_head_fits(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_largest_small_file_with_a_large_head_fits(server: ScriptedServer, tmp_path: Path) -> None:
     data = bytes(SMALL_BYTES)
     headers = {f"X-{n}": "x" * 1000 for n in range(60)}
     for n in range(3):
@@ -452,7 +452,7 @@ class TestOneFile:
         assert written(tmp_path) == {"first": DATA, "second": DATA}
         assert count_requests(server) == {"first": 1, "second": requests}
 
-    async def test_the_thread_ends_with_the_client(
+    async def test_thread_ends_with_the_client(
         self, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(small_files, "PAUSE_SECONDS", 60.0)  # it would wait for so long by itself

@@ -57,7 +57,7 @@ def written(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-async def test_a_run_is_written_below_the_root_and_reported(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_run_is_written_below_the_root_and_reported(server: ScriptedServer, tmp_path: Path) -> None:
     contents = put_many(server, 50)
     large = bytes(range(256)) * 4096 * 3
     server.put("large.bin", large)
@@ -76,7 +76,7 @@ async def test_a_run_is_written_below_the_root_and_reported(server: ScriptedServ
     assert {(result.status, result.verified) for result in results} == {("downloaded", True)}
 
 
-async def test_an_empty_run_is_an_empty_report(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_empty_run_is_an_empty_report(server: ScriptedServer, tmp_path: Path) -> None:
     async with client(server) as api:
         report = await api.run(RUN).download(tmp_path)
     assert (report.files, report.failed) == (0, 0)
@@ -313,9 +313,7 @@ async def test_memory_does_not_grow_with_the_number_of_files(
     assert await peak(300) < most or await peak(300) < most
 
 
-async def test_the_report_lists_a_bounded_number_of_failures_and_counts_all(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_report_lists_some_failures_and_counts_all(server: ScriptedServer, tmp_path: Path) -> None:
     Endless(server, pages=12)
     server.on("/store/same", refusal(400, "Bad"))
     async with client(server) as api:

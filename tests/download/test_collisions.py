@@ -141,7 +141,7 @@ def test_accepted_names_never_collide(pages: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize(("letter", "most"), [("a", 24), ("A", 48)])
-def test_the_bytes_for_a_name_are_bounded(letter: str, most: int) -> None:
+def test_bytes_for_a_name_are_bounded(letter: str, most: int) -> None:
     collisions = Collisions(b"secret")
     count = 20 * PAGE
     names: list[tuple[str, ...]] = []

@@ -58,7 +58,7 @@ async def test_read_bytes_and_read_text_return_the_whole_file(
 
 
 @pytest.mark.fault(32)
-async def test_an_empty_file_reads_as_nothing(server: ScriptedServer) -> None:
+async def test_empty_file_reads_as_nothing(server: ScriptedServer) -> None:
     file_node = server.put("empty", b"")
     async with client(server) as api:
         file = remote(api, file_node)

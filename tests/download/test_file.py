@@ -905,7 +905,7 @@ async def test_passing_refusal_is_retried_as_configured(
 
 @each_transport
 @pytest.mark.fault(50)
-async def test_a_lasting_fault_ends_with_the_time_budget(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_lasting_fault_ends_with_the_time_budget(server: ScriptedServer, tmp_path: Path) -> None:
     node = server.put("a.bin", b"data", refusal(503, "SlowDown"))
     async with client(server, attempts=1000, time_budget=0.5) as api, asyncio.timeout(3):
         error = await error_of(TransferError, remote(api, node).fetch(tmp_path))
@@ -1000,7 +1000,7 @@ def expiring(server: ScriptedServer, stored: Stored, expired: Answer) -> Program
 @pytest.mark.fault(41, 42, 104)
 @each_shape
 @pytest.mark.parametrize("expired", EXPIRED.values(), ids=EXPIRED.keys())
-async def test_an_expired_url_is_renewed_once_for_all_parts(
+async def test_expired_url_is_renewed_once_for_all_parts(
     server: ScriptedServer, tmp_path: Path, shape: Shape, expired: Answer
 ) -> None:
     node = dict(server.put("a.bin", shape.data, expiring(server, Stored(shape.data), expired)))

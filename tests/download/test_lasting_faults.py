@@ -46,7 +46,7 @@ def clock() -> Iterator[SkippingClock]:
     ("files", "size"), [(1, 100), (2, 100), (40, 100), (1, 40 * MIB)], ids=["one", "two", "forty", "in parts"]
 )
 @pytest.mark.parametrize("status", [500, 503])
-async def test_a_store_that_stays_down_ends_a_download_in_about_one_time_budget(
+async def test_unavailable_store_ends_the_download_after_one_time_budget(
     server: ScriptedServer, tmp_path: Path, clock: SkippingClock, files: int, size: int, status: int
 ) -> None:
     for n in range(files):

@@ -64,7 +64,7 @@ def test_silent_connections_get_others_beside_them() -> None:
     assert judged(ParallelismController(1, most=16), 0, 0) == [1, 4]
 
 
-def test_where_an_answer_takes_long_the_steps_are_longer_and_new_ones_have_that_time_to_begin() -> None:
+def test_high_latency_lengthens_steps_and_checks() -> None:
     readers, counts, looks = ParallelismController(1, most=128), [], []
     for rate in (30, 30, 30, 480, 480, 1900):
         readers.judge(rate * MB, 0.05)

@@ -170,7 +170,7 @@ async def test_rest_of_a_slow_range_moves_to_other_connections(server: ScriptedS
     assert first.range == (0, len(DATA))
 
 
-async def test_a_slow_file_demands_more_requests_at_once_than_a_store_gets_to_begin_with(
+async def test_slow_file_raises_the_initial_request_limit(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored, demands = Stored(DATA), list[int]()

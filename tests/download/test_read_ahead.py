@@ -32,7 +32,7 @@ def test_sequential_reading_requests_more_and_more() -> None:
     assert sum(lengths) == size
 
 
-def test_a_jump_requests_one_block_again() -> None:
+def test_jump_requests_one_block_again() -> None:
     ahead, size = ReadAhead(KIB), MIB
     assert read(ahead, 0, 10, size) == Range(0, KIB)
     assert read(ahead, KIB, KIB + 10, size) == Range(KIB, 3 * KIB)

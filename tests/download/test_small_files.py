@@ -277,7 +277,7 @@ async def test_file_does_not_wait_for_a_retried_one(
 
 
 @pytest.mark.usefixtures("waits")
-async def test_a_store_that_throttles_gets_fewer_requests_and_every_file_arrives(
+async def test_store_that_throttles_gets_fewer_requests_and_every_file_arrives(
     server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     contents = put_many(server, 60)
@@ -414,7 +414,7 @@ class TestCancellation:
         assert written(tmp_path) == {name: data for name, data in contents.items() if name != "2" or there}
         assert not temporaries(tmp_path)
 
-    async def test_the_first_of_a_connection(self, server: ScriptedServer, tmp_path: Path) -> None:
+    async def test_first_of_a_connection(self, server: ScriptedServer, tmp_path: Path) -> None:
         contents = put_many(server)
         gate = asyncio.Event()
         server.put("0", contents.pop("0"), Stored(DATA).but(gate=gate))

@@ -74,7 +74,7 @@ def test_pandas(served: LocalServer) -> None:
     pandas.testing.assert_frame_equal(pandas.read_csv(f"{url}/new/table.csv.gz"), table(7))
 
 
-def test_a_pyarrow_dataset_over_many_runs(served: LocalServer) -> None:
+def test_pyarrow_dataset_over_many_runs(served: LocalServer) -> None:
     fs = WandbFileSystem()
     paths = fs.glob(f"{PROJECT}/*/tables/loss.parquet")
     assert requests(served) == ["Runs"]
@@ -141,7 +141,7 @@ def test_zip(served: LocalServer) -> None:
         assert archive.read("3.bin") == b"\x03" * 300_000
 
 
-def test_the_header_of_a_safetensors_file_and_one_tensor_by_ranges(served: LocalServer) -> None:
+def test_header_of_a_safetensors_file_and_one_tensor_by_ranges(served: LocalServer) -> None:
     tensors = {"small": numpy.arange(10, dtype=numpy.float32), "large": numpy.ones((1000, 1000), dtype=numpy.float32)}
     served.add_file(f"{PROJECT}/run0", "model.safetensors", safetensors.numpy.save(tensors))
     served.clear_requests()

@@ -28,7 +28,7 @@ def left(server: LocalServer, run: str = RUN) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_file(served: LocalServer, fs: Fs, requests: Requests) -> None:
+def test_file(served: LocalServer, fs: Fs, requests: Requests) -> None:
     fs.find(RUN)
     requests()
     fs.rm(f"wandb://{RUN}/a.txt")
@@ -67,7 +67,7 @@ def test_runs_and_projects_are_refused(
     assert left(served) == {*NAMES}
 
 
-def test_a_folder_without_recursive_is_refused(served: LocalServer, fs: Fs) -> None:
+def test_folder_without_recursive_is_refused(served: LocalServer, fs: Fs) -> None:
     for path in (f"{RUN}/media", f"{RUN}/*"):
         with pytest.raises(IsADirectoryError, match="recursive=True"):
             fs.rm(path)
@@ -84,7 +84,7 @@ def test_nothing_and_missing_paths(served: LocalServer, fs: Fs, requests: Reques
     assert left(served) == {*NAMES}, "not even what was found"
 
 
-def test_a_pattern(served: LocalServer, fs: Fs) -> None:
+def test_pattern(served: LocalServer, fs: Fs) -> None:
     fs.rm(f"{RUN}/*.txt")
     assert left(served) == {*NAMES} - {"a.txt", "media.txt"}
     fs.rm(f"{PROJECT}/*/config.yaml")
@@ -94,7 +94,7 @@ def test_a_pattern(served: LocalServer, fs: Fs) -> None:
 
 
 @pytest.mark.parametrize("name", ["a[1].txt", "a*.txt", "a?.txt"])
-def test_a_name_that_looks_like_a_pattern_is_itself(served: LocalServer, fs: Fs, name: str) -> None:
+def test_name_that_looks_like_a_pattern_is_itself(served: LocalServer, fs: Fs, name: str) -> None:
     served.add_file(RUN, name, b"x")
     served.add_file(RUN, "a1.txt", b"x")
     fs.rm(f"{RUN}/{name}")

@@ -167,7 +167,7 @@ class TestForks:
             file.seek(500_000)
             assert file.read(256) == (bytes(range(256)) * 2)[500_000 % 256 :][:256]
 
-    def test_a_pool_of_new_processes(self, served: LocalServer) -> None:
+    def test_pool_of_new_processes(self, served: LocalServer) -> None:
         fs = WandbFileSystem()
         with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
             assert list(pool.map(read, [fs] * 4)) == [b"content"] * 4

@@ -26,7 +26,7 @@ def test_folders_follow_from_names() -> None:
     assert tree().folders == {"": {}}
 
 
-def test_a_listing_serves_the_folders_below_it_until_it_expires() -> None:
+def test_listing_covers_folders_below_it_until_it_expires() -> None:
     now = [100.0]
     remembered = Listings(now=lambda: now[0])
     remembered.keep_tree(RUN, "a", tree("a/b/c"))

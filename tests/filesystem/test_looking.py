@@ -79,7 +79,7 @@ class TestFolders:
         with pytest.raises(NotImplementedError):
             fs.modified(PROJECT)
 
-    def test_a_file_is_listed_as_itself(self, served: LocalServer, fs: Fs) -> None:
+    def test_file_is_listed_as_itself(self, served: LocalServer, fs: Fs) -> None:
         path = f"{PROJECT}/run0/config.yaml"
         assert fs.ls(path) == [fs.info(path)]
         assert fs.find(path) == [path]
@@ -88,7 +88,7 @@ class TestFolders:
     @pytest.mark.parametrize(
         "path", ["nobody", "team/no", f"{PROJECT}/no", f"{PROJECT}/run0/no", "team//run0", f"{PROJECT}/run0/media/no/x"]
     )
-    def test_what_is_not_there(self, served: LocalServer, fs: Fs, path: str) -> None:
+    def test_missing_paths(self, served: LocalServer, fs: Fs, path: str) -> None:
         for call in (fs.ls, fs.info, fs.cat_file, fs.open):
             with pytest.raises(FileNotFoundError) as caught:
                 call(path)
@@ -109,7 +109,7 @@ class TestFolders:
 
 
 class TestRequests:
-    def test_a_file_is_looked_up_by_its_name(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
+    def test_file_is_looked_up_by_its_name(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
         for number in range(50):
             served.add_file(f"{PROJECT}/run0", f"many/{number}", b"x")
         assert fs.info(f"{PROJECT}/run0/many/7")["size"] == 1
@@ -157,7 +157,7 @@ class TestRequests:
         }
         assert requests() == {}
 
-    def test_a_pattern_over_many_runs_is_one_request(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
+    def test_pattern_over_many_runs_is_one_request(self, served: LocalServer, fs: Fs, requests: Requests) -> None:
         assert fs.glob(f"{PROJECT}/run*/config.yaml") == [f"{PROJECT}/{run}/config.yaml" for run in ("run0", "run1")]
         assert requests() == {"Runs": 1}
         assert fs.glob(f"{PROJECT}/*") == fs.ls(PROJECT, detail=False)

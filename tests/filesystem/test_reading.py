@@ -44,7 +44,7 @@ class TestCat:
         assert fs.cat_file(f"{RUN}/small.txt", start=start, end=end) == SMALL[start:end]
         assert fs.cat_ranges([f"{RUN}/small.txt"], [start], [end]) == [SMALL[start:end]]
 
-    def test_a_folder_is_no_file(self, fs: Fs) -> None:
+    def test_folder_is_not_a_file(self, fs: Fs) -> None:
         for call in (fs.cat_file, fs.open):
             for path in (f"{RUN}/media", RUN, "team/vision"):
                 with pytest.raises(IsADirectoryError):
@@ -105,7 +105,7 @@ class TestOpen:
             file.seek(1_000_000)
             assert file.read(250_000) == CONTENT[1_000_000:1_250_000]
 
-    def test_a_file_that_is_replaced_is_never_mixed(self, served: LocalServer, fs: Fs) -> None:
+    def test_file_that_is_replaced_is_never_mixed(self, served: LocalServer, fs: Fs) -> None:
         with fs.open(f"{RUN}/large.bin", block_size=1000) as file:
             assert file.read(10) == CONTENT[:10]
             served.add_file(RUN, "large.bin", CONTENT[::-1])
@@ -132,7 +132,7 @@ class TestOpen:
         assert fs.head(f"{RUN}/small.txt", 3) == b"012"
         assert fs.tail(f"{RUN}/small.txt", 3) == b"789"
 
-    def test_a_stream_is_read_once_and_checked(self, served: LocalServer, fs: Fs) -> None:
+    def test_stream_is_read_once_and_checked(self, served: LocalServer, fs: Fs) -> None:
         with fs.open(f"{RUN}/large.bin", block_size=0) as file:
             assert file.read(7) == CONTENT[:7]
             assert file.read() == CONTENT[7:]
@@ -218,7 +218,7 @@ class TestGet:
     def local(self, root: Path) -> dict[str, bytes]:
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
-    def test_a_run_is_copied_by_the_bulk_engine(self, fs: Fs, requests: Requests, tmp_path: Path) -> None:
+    def test_run_is_copied_by_the_bulk_engine(self, fs: Fs, requests: Requests, tmp_path: Path) -> None:
         callback = RecordingCallback()
         fs.get(RUN, str(tmp_path / "new"), recursive=True, callback=callback)
         expected = {"large.bin": CONTENT, "small.txt": SMALL, "media/a/b.txt": b"below", "media/empty": b""}
@@ -256,7 +256,7 @@ class TestGet:
         assert target.getvalue() == CONTENT
         assert (callback.size, callback.value) == (len(CONTENT), len(CONTENT))
 
-    def test_a_failure_is_raised_and_leaves_no_part(
+    def test_failure_is_raised_and_leaves_no_part(
         self, served: LocalServer, fs: Fs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fs.find(RUN)

@@ -40,7 +40,7 @@ def stored(server: LocalServer, run: str = RUN) -> dict[str, bytes]:
 
 class TestOpen:
     @pytest.mark.parametrize("in_memory", [writing.IN_MEMORY, 1000])
-    def test_a_file_appears_when_it_is_closed(
+    def test_file_appears_when_it_is_closed(
         self, served: LocalServer, fs: Fs, in_memory: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(writing, "IN_MEMORY", in_memory)
@@ -91,7 +91,7 @@ class TestOpen:
         fs.touch(f"{RUN}/empty")
         assert stored(served)["empty"] == b""
 
-    def test_a_transaction_uploads_all_or_nothing_of_what_was_closed(self, served: LocalServer, fs: Fs) -> None:
+    def test_transaction_uploads_all_or_none_of_the_closed_files(self, served: LocalServer, fs: Fs) -> None:
         with fs.transaction:
             with fs.open(f"{RUN}/a", "wb") as file:
                 file.write(b"a")
@@ -154,7 +154,7 @@ class TestPipeAndPut:
             fs.pipe({f"{RUN}/fine": b"x", f"{RUN}/../out": b"x"})
         assert "fine" not in stored(served)
 
-    def test_a_folder_is_uploaded_in_batches_and_what_is_there_stays(
+    def test_folder_is_uploaded_in_batches_and_existing_files_are_kept(
         self, served: LocalServer, fs: Fs, requests: Requests, tmp_path: Path
     ) -> None:
         source = tmp_path / "source"

@@ -240,7 +240,7 @@ async def test_lasting_failure_is_retried_as_configured() -> None:
     assert "api.example" in str(error)
 
 
-async def test_a_lasting_failure_of_the_network_says_what_to_check() -> None:
+async def test_lasting_network_failure_says_what_to_check() -> None:
     api = Api([httpx.ConnectError("connection refused")])
     async with open_client(api, attempts=2) as client:
         error = await error_of(TransferError, listing(client))
@@ -271,7 +271,7 @@ async def test_lasting_refusal_is_one_request_and_a_typed_error(status: int, kin
     assert getattr(error, "status", status) == status
 
 
-async def test_a_respx_router_with_a_base_url_plugs_in() -> None:
+async def test_respx_router_with_a_base_url_plugs_in() -> None:
     router = respx.MockRouter(base_url=BASE_URL)
     route = router.post("/graphql")
     route.side_effect = [httpx.Response(500), page("a")]
@@ -482,7 +482,7 @@ async def test_endless_pages_are_an_error() -> None:
 
 
 @pytest.mark.fault(70, 71)
-async def test_a_file_that_is_on_two_pages_is_listed_once() -> None:
+async def test_file_that_is_on_two_pages_is_listed_once() -> None:
     api = Api([page("a", "b", cursor="1", more=True), page("b", "c", cursor="2")])
     async with open_client(api) as client:
         assert [file.name for file in await listing(client)] == ["a", "b", "c"]
@@ -538,7 +538,7 @@ async def test_default_entity_is_requested_once_for_all_tasks() -> None:
     assert runs[0].path == ["me", "project", "run1"]
 
 
-async def test_an_account_without_a_default_entity_says_what_to_do() -> None:
+async def test_missing_default_entity_error_says_what_to_do() -> None:
     async with open_client(Api([data({"viewer": {"entity": None}})])) as client:
         error = await error_of(ConfigurationError, client.run("project/run1").file("a"))
     assert "WANDB_ENTITY" in str(error)
@@ -570,7 +570,7 @@ def deleting(*replies: Reply) -> Iterator[tuple[Api, Callable[[AsyncApi], Awaita
     yield api, delete
 
 
-async def test_a_deletion_names_the_file_by_its_id_and_its_project_by_its_number() -> None:
+async def test_deletion_sends_file_id_and_project_number() -> None:
     with deleting(DONE) as (api, delete):
         async with open_client(api) as client:
             await delete(client)

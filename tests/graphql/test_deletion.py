@@ -146,7 +146,7 @@ async def test_nothing_is_deleted_before_all_is_listed(server: ScriptedServer) -
     assert run.files == {}, "deleting between two pages would have moved some past the cursor"
 
 
-async def test_a_listing_that_fails_deletes_nothing(server: ScriptedServer) -> None:
+async def test_listing_that_fails_deletes_nothing(server: ScriptedServer) -> None:
     run = deleting(server, 25)
     server.on("/graphql", run, error("broken"))
     async with client(server) as api:
@@ -186,7 +186,7 @@ async def test_dry_run_lists_a_bounded_number_of_files(server: ScriptedServer) -
     assert [file.name for file in report.planned_files] == [f"{n}.txt" for n in range(FAILURES_KEPT)]
 
 
-async def test_an_empty_run_is_an_empty_report(server: ScriptedServer) -> None:
+async def test_empty_run_is_an_empty_report(server: ScriptedServer) -> None:
     run = deleting(server, 0)
     async with client(server) as api:
         report = await api.run(RUN).files().delete(all=True)

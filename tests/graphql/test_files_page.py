@@ -54,7 +54,7 @@ def test_page_is_parsed() -> None:
     "answer",
     [{}, {"project": None}, {"project": {"internalId": 1}}, {"project": {"internalId": 1, "run": None}}],
 )
-def test_a_missing_run_or_project_is_not_an_empty_list(answer: dict[str, object]) -> None:
+def test_missing_run_or_project_is_not_an_empty_list(answer: dict[str, object]) -> None:
     with pytest.raises(RunNotFoundError, match="e/p/r") as caught:
         parse_files_page(answer, run=RUN)
     assert caught.value.run == "e/p/r"
@@ -92,7 +92,7 @@ def test_placeholder_for_a_missing_name_is_skipped(md5: str | None, size: object
     "change",
     [{"updatedAt": "2024"}, {"md5": "1B2M2Y8AsgTpgAmY7PhCfg=="}, {"sizeBytes": None}, {"sizeBytes": 1}],
 )
-def test_an_empty_or_unfinished_file_is_no_placeholder(change: dict[str, object]) -> None:
+def test_empty_or_unfinished_file_is_not_a_placeholder(change: dict[str, object]) -> None:
     node = {"id": "x", "name": "empty", "sizeBytes": 0, "md5": None, "updatedAt": None} | change
     assert len(parse_files_page(data(edges(node)), run=RUN).files) == 1
 
@@ -111,7 +111,7 @@ def test_an_empty_or_unfinished_file_is_no_placeholder(change: dict[str, object]
         ([1], None),
     ],
 )
-def test_the_projects_number_is_read_in_each_form(given_id: object, expected: int | None) -> None:
+def test_projects_number_is_read_in_each_form(given_id: object, expected: int | None) -> None:
     assert parse_files_page(data(None, internalId=given_id), run=RUN).project_id == expected
 
 

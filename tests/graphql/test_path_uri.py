@@ -47,7 +47,7 @@ def test_path_style_url_has_bucket_and_key(host: str) -> None:
     assert path_uri(FILE, f"https://{host}/My_old.bkt/a/b.txt?sig=0") == "s3://My_old.bkt/a/b.txt"
 
 
-def test_the_key_is_decoded_and_a_plus_stays_a_plus() -> None:
+def test_key_is_decoded_and_a_plus_stays_a_plus() -> None:
     assert path_uri(FILE, "https://bkt.s3.amazonaws.com//a%20b+c%2Bd/%C3%A9?x=1#y") == "s3://bkt//a b+c+d/é"
 
 

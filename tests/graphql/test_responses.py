@@ -91,7 +91,7 @@ def test_large_page_is_within_the_bounds() -> None:
     assert answer(200, {"data": data}) == data
 
 
-def test_a_refusal_of_too_many_values_keeps_its_status() -> None:
+def test_refusal_of_too_many_values_keeps_its_status() -> None:
     with pytest.raises(ApiError, match="HTTP 500") as caught:
         answer(500, b"[" + b"{}," * 1_000_000 + b"{}]")
     assert caught.value.status == 500
@@ -140,12 +140,12 @@ def test_refusal_data_is_not_returned() -> None:
         answer(500, {"data": {"a": 1}})
 
 
-def test_a_redirect_hints_at_the_base_url() -> None:
+def test_redirect_hints_at_the_base_url() -> None:
     with pytest.raises(ApiError, match="base_url"):
         answer(302, b"")
 
 
-def test_a_rate_limit_carries_the_wait() -> None:
+def test_rate_limit_carries_the_wait() -> None:
     with pytest.raises(RateLimitedError, match="rate limit exceeded") as caught:
         answer(429, {"error": "rate limit exceeded"}, retry_after=30.0)
     assert caught.value.retry_after == 30.0
@@ -176,7 +176,7 @@ def test_any_body_is_data_or_a_typed_error(status: int, body: bytes) -> None:
         parse_answer(status, body, host="h")
 
 
-def test_a_confirmed_deletion_passes() -> None:
+def test_confirmed_deletion_passes() -> None:
     check_deleted({"deleteFiles": {"success": True}})
 
 
@@ -190,12 +190,12 @@ def test_a_confirmed_deletion_passes() -> None:
         {"deleteFiles": {"success": "true"}},
     ],
 )
-def test_an_unconfirmed_deletion_is_an_error(data: dict[str, object]) -> None:
+def test_unconfirmed_deletion_is_an_error(data: dict[str, object]) -> None:
     with pytest.raises(ApiError, match="not confirm"):
         check_deleted(data)
 
 
-def test_the_viewers_entity_is_the_default() -> None:
+def test_viewers_entity_is_the_default() -> None:
     assert parse_viewer({"viewer": {"entity": "team", "username": "me"}}) == "team"
 
 

@@ -103,7 +103,7 @@ def test_url_of_another_server_is_refused(url: str, base_url: str, host: str, hi
         ("http://[::1]:80", "http://[::1]/e/p/runs/r"),
     ],
 )
-def test_a_url_of_the_configured_server_names_the_run(base_url: str, url: str) -> None:
+def test_url_of_the_configured_server_names_the_run(base_url: str, url: str) -> None:
     assert parse(url, base_url) == RunPath("e", "p", "r")
 
 
@@ -168,11 +168,11 @@ def test_missing_project_is_explained() -> None:
         parse("r", project=None)
 
 
-def test_an_unknown_entity_is_left_empty() -> None:
+def test_unknown_entity_is_left_empty() -> None:
     assert parse("p/r", entity=None) == RunPath("", "p", "r")
 
 
-def test_a_message_shows_no_query_of_the_url() -> None:
+def test_message_shows_no_query_of_the_url() -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse("https://wandb.ai/e/p?apiKey=hunter2")
     assert "hunter2" not in str(caught.value)
@@ -206,7 +206,7 @@ def test_any_text_is_a_run_path_or_refused(path: str) -> None:
         ("http://localhost:8080/e/p/runs/", ProjectPath("e", "p")),
     ],
 )
-def test_a_path_names_a_project(path: str | None, project: ProjectPath) -> None:
+def test_path_names_a_project(path: str | None, project: ProjectPath) -> None:
     named = parse_project_path(path, base_url="http://localhost:8080", entity="my-team", project="set")
     assert named == project
 

@@ -48,7 +48,7 @@ def test_invalid_runs_are_counted_and_skipped() -> None:
 
 
 @pytest.mark.parametrize("data", [{}, {"project": None}, {"project": []}])
-def test_a_project_that_is_not_there_is_an_error_and_no_empty_page(data: dict[str, object]) -> None:
+def test_missing_project_is_an_error_instead_of_an_empty_page(data: dict[str, object]) -> None:
     for parse in (parse_runs_page, parse_run_count):
         with pytest.raises(RunNotFoundError, match="project e/p not found") as caught:
             parse(data, project=PROJECT)

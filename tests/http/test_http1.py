@@ -35,19 +35,19 @@ def test_request_is_sent_unchanged() -> None:
 
 
 @pytest.mark.parametrize("bad", [b"a\r\nX: 1", b"a\nb", b"a\0", b"a\r"])
-def test_a_request_with_a_line_break_in_it_is_refused(bad: bytes) -> None:
+def test_request_with_a_line_break_in_it_is_refused(bad: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be sent"):
         request_head(b"GET", b"/", [(b"Host", b"a"), (b"If-Match", bad)])
     with pytest.raises(ValueError, match="cannot be sent"):
         request_head(b"GET", b"/" + bad, [(b"Host", b"a")])
 
 
-def test_a_request_with_a_blank_in_its_target_is_refused() -> None:
+def test_request_with_a_blank_in_its_target_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be sent"):
         request_head(b"GET", b"/a HTTP/1.1", [(b"Host", b"a")])
 
 
-def test_a_head_gives_status_fields_and_length() -> None:
+def test_head_gives_status_fields_and_length() -> None:
     response = head("HTTP/1.1 206 Partial Content", 'ETag: "a"', "Content-Length:  10 ", "X: 1", "x: 2")
     assert response.status == 206
     assert response.headers == {"etag": '"a"', "content-length": "10", "x": "1, 2"}
@@ -76,7 +76,7 @@ def test_connection_is_kept_if_the_body_end_is_known(lines: list[str], kept: boo
 
 
 @pytest.mark.parametrize(("method", "length"), [(b"GET", 5), (b"HEAD", 0)])
-def test_a_response_to_head_has_no_body(method: bytes, length: int) -> None:
+def test_response_to_head_has_no_body(method: bytes, length: int) -> None:
     assert parse_head(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", method=method).length == length
 
 

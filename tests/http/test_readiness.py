@@ -63,7 +63,7 @@ async def test_waits_until_there_is_room(pair: tuple[socket.socket, socket.socke
         await waiting
 
 
-async def test_a_socket_can_be_watched_for_both(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_socket_can_be_watched_for_both(pair: tuple[socket.socket, socket.socket]) -> None:
     one, two = pair
     reading = asyncio.create_task(wait_until_ready(one))
     async with asyncio.timeout(10):
@@ -87,7 +87,7 @@ async def test_unwatched_socket_can_be_closed(pair: tuple[socket.socket, socket.
         await wait_until_ready(pair[0])
 
 
-async def test_the_end_of_a_connection_is_reported(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_end_of_a_connection_is_reported(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[1].close()
     async with asyncio.timeout(10):
         await wait_until_ready(pair[0])

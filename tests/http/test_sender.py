@@ -84,7 +84,7 @@ def test_all_of_it_is_sent_to_a_server_that_reads_slowly(pair: tuple[Connection,
     assert not connection.is_idle  # the response has not arrived
 
 
-def test_a_server_that_responds_early_gets_no_more(pair: tuple[Connection, socket.socket]) -> None:
+def test_server_that_responds_early_gets_no_more(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     body = Body(MANY)
 
@@ -143,7 +143,7 @@ def test_server_that_reads_too_slowly_times_out(pair: tuple[Connection, socket.s
     reading.join(SECONDS)
 
 
-def test_an_error_of_the_body_is_raised(pair: tuple[Connection, socket.socket]) -> None:
+def test_error_of_the_body_is_raised(pair: tuple[Connection, socket.socket]) -> None:
     connection, _ = pair
     body = Body(3, error=ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
@@ -151,7 +151,7 @@ def test_an_error_of_the_body_is_raised(pair: tuple[Connection, socket.socket]) 
     assert body.is_closed
 
 
-def test_an_interrupted_thread_ends_soon(pair: tuple[Connection, socket.socket]) -> None:
+def test_interrupted_thread_ends_soon(pair: tuple[Connection, socket.socket]) -> None:
     connection, _ = pair
     body, outcome = Body(MANY), list[bool]()
     sender = sender_of(connection, body)

@@ -90,7 +90,7 @@ async def test_concurrent_connections_resume_the_same_session(version: ssl.TLSVe
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_session_is_offered_to_no_other_server(version: ssl.TLSVersion) -> None:
+async def test_session_is_offered_to_no_other_server(version: ssl.TLSVersion) -> None:
     """Not even to one that would accept it, since it shares the first one's keys."""
     one, two, context = Server(), Server(), server_context(version)
     async with one.listening(context) as url, two.listening(context) as other, transport() as ours:
@@ -100,7 +100,7 @@ async def test_a_session_is_offered_to_no_other_server(version: ssl.TLSVersion) 
     assert (one.resumed, two.resumed) == ([False, False], [False])
 
 
-async def test_a_session_is_offered_by_no_other_client() -> None:
+async def test_session_is_offered_by_no_other_client() -> None:
     server = Server()
     async with server.listening(server_context()) as url, transport() as ours, transport() as other:
         await get(ours, url)

@@ -70,7 +70,7 @@ QUERIES = (
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("path", ODD)
-async def test_a_signed_url_reaches_the_wire_byte_for_byte(server: ScriptedServer, path: str, query: str) -> None:
+async def test_signed_url_reaches_the_wire_byte_for_byte(server: ScriptedServer, path: str, query: str) -> None:
     target = f"{path}?{query}"
     server.on(path, Stored(b"data"))
     node = server.put("a", b"data", directUrl=server.base_url + target)
@@ -442,7 +442,7 @@ UNTRUSTED: dict[str, Callable[[trustme.CA], trustme.LeafCert]] = {
 
 @pytest.mark.fault(57)
 @pytest.mark.parametrize("certificate", UNTRUSTED.values(), ids=UNTRUSTED.keys())
-async def test_a_certificate_that_is_not_trusted_is_fatal_at_once(
+async def test_certificate_that_is_not_trusted_is_fatal_at_once(
     authority: trustme.CA,
     bundle: Path,
     certificate: Callable[[trustme.CA], trustme.LeafCert],
@@ -730,9 +730,7 @@ async def test_httpx_transport_works(server: ScriptedServer, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("quiet_httpx")
-async def test_an_injected_client_is_used_for_everything_and_never_closed(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_injected_client_is_used_for_everything_and_never_closed(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("large", DATA)
     transport = Counting()
     async with httpx.AsyncClient(transport=transport) as http_client:
@@ -768,7 +766,7 @@ async def test_injected_client_may_have_credentials(server: ScriptedServer) -> N
     assert "authorization" not in server.seen()[0].headers
 
 
-async def test_a_mock_transport_answers_everything(tmp_path: Path) -> None:
+async def test_mock_transport_answers_everything(tmp_path: Path) -> None:
     requests: list[str] = []
 
     async def handler(request: httpx.Request) -> httpx.Response:
@@ -788,7 +786,7 @@ async def test_a_mock_transport_answers_everything(tmp_path: Path) -> None:
     assert requests == ["POST api.example/graphql", *["GET store.example/a.txt"] * 3]
 
 
-async def test_a_respx_router_plugs_in_as_a_transport(tmp_path: Path) -> None:
+async def test_respx_router_plugs_in_as_a_transport(tmp_path: Path) -> None:
     async with respx.MockRouter(assert_all_called=True) as router:
         router.post("http://api.example/graphql").respond(json={"data": listing("a.txt", b"data")})
         store = router.get(url__startswith="http://store.example/a.txt")

@@ -46,7 +46,7 @@ def test_dead_worker_is_replaced() -> None:
     assert (tally.share, tally.files_ended, tally.bytes_done) == (1.0, 100, 1000)
 
 
-def test_a_plan_without_chunks_is_done() -> None:
+def test_plan_without_chunks_is_done() -> None:
     assert ClusterTally(0, before=0).share == 1.0
     assert ClusterTally(0, before=0).seconds_left is None
 

@@ -76,7 +76,7 @@ def test_project_is_downloaded_into_a_bucket(project: Project, s3: S3, tmp_path:
         assert not project.server.requests
 
 
-def test_the_dashboard_sees_chunks_and_events_and_no_secret(
+def test_dashboard_sees_chunks_and_events_and_no_secret(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distributed: Any
 ) -> None:
     from wbfiles_async._scale import worker
@@ -130,7 +130,7 @@ def test_worker_without_credentials_is_reported(
         run_plan(plan, tmp_path / "root", on=client)
 
 
-def test_a_client_for_async_code_is_refused(project: Project, tmp_path: Path) -> None:
+def test_client_for_async_code_is_refused(project: Project, tmp_path: Path) -> None:
     class Asynchronous:
         asynchronous = True
 

@@ -18,7 +18,7 @@ from wbfiles_async._scale.chunks import divide
 from wbfiles_async.scale import Chunk, Plan
 
 
-def test_a_plan_lists_each_run_once(project: Project, tmp_path: Path) -> None:
+def test_plan_lists_each_run_once(project: Project, tmp_path: Path) -> None:
     project.add(7)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=3)
     assert plan.chunks == (
@@ -45,7 +45,7 @@ def test_thousand_runs_take_one_request(project: Project, tmp_path: Path) -> Non
     assert len(project.server.requests) == 1
 
 
-def test_the_same_plan_is_not_made_twice(project: Project, tmp_path: Path) -> None:
+def test_same_plan_is_not_made_twice(project: Project, tmp_path: Path) -> None:
     project.add(5)
     made = Plan.make(project.api, PROJECT, at=tmp_path)
     project.add_file("another", "a.txt", b"a")
@@ -65,19 +65,19 @@ def test_another_plan_is_not_overwritten(project: Project, tmp_path: Path) -> No
     assert Plan.make(project.api, PROJECT, at=tmp_path, include=["*.json"], again=True).include == ("*.json",)
 
 
-async def test_a_plan_is_made_by_an_async_client(project: Project, tmp_path: Path) -> None:
+async def test_plan_is_made_by_an_async_client(project: Project, tmp_path: Path) -> None:
     project.add(3)
     async with AsyncApi() as api:
         plan = await Plan.amake(api, PROJECT, at=tmp_path)
     assert plan == Plan.read(tmp_path)
 
 
-def test_an_empty_selection_has_no_chunks(project: Project, tmp_path: Path) -> None:
+def test_empty_selection_has_no_chunks(project: Project, tmp_path: Path) -> None:
     project.add(3)
     assert Plan.make(project.api, PROJECT, at=tmp_path, include=[]).chunks == ()
 
 
-def test_a_huge_run_is_divided() -> None:
+def test_huge_run_is_divided() -> None:
     huge = 3 * HUGE_FILES
     assert divide([("small", 3), ("huge", huge)], runs_per_chunk=200) == [
         Chunk(0, ("huge",), HUGE_FILES, Share(0, 3)),

@@ -114,7 +114,7 @@ def _divided(plan: Plan) -> list[Chunk]:
     return divide([("run0000", 25), ("small", 1)], runs_per_chunk=3, files_per_chunk=10)
 
 
-def test_an_empty_plan_does_nothing(project: Project, tmp_path: Path) -> None:
+def test_empty_plan_does_nothing(project: Project, tmp_path: Path) -> None:
     project.server.add_run(f"{PROJECT}/empty")
     plan = plan_of(project, tmp_path, include=[])
     report = run_plan(plan, tmp_path / "root")
@@ -169,7 +169,7 @@ def _task(plan: Plan, tmp_path: Path) -> ChunkTask:
     )
 
 
-def test_a_task_holds_no_secret(project: Project, tmp_path: Path) -> None:
+def test_task_holds_no_secret(project: Project, tmp_path: Path) -> None:
     project.add(1)
     pickled = pickle.dumps(_task(plan_of(project, tmp_path), tmp_path))
     assert project.server.api_key.encode() not in pickled
@@ -357,7 +357,7 @@ def test_shut_down_executor_is_reported(project: Project, tmp_path: Path) -> Non
         run_plan(plan_of(project, tmp_path), tmp_path / "root", on=pool)
 
 
-def test_an_interruption_leaves_the_rest_for_the_next_call(project: Project, tmp_path: Path) -> None:
+def test_interruption_leaves_the_rest_for_the_next_call(project: Project, tmp_path: Path) -> None:
     project.add(9)
     plan = plan_of(project, tmp_path)
 

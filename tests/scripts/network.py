@@ -67,7 +67,7 @@ def read_until(child: subprocess.Popen[str], word: str) -> None:
         assert line, f"the client ended before it said {word}"
 
 
-def tell(child: subprocess.Popen[str], **words: object) -> None:
+def send_command(child: subprocess.Popen[str], **words: object) -> None:
     """Send a line to the client."""
     assert child.stdin is not None
     print(json.dumps(words), file=child.stdin, flush=True)
@@ -88,17 +88,17 @@ def serve(scenario: str) -> None:
         match scenario:
             case "slow":
                 limit("1mbit")
-                tell(child, **address)
+                send_command(child, **address)
             case "down for a while":
                 limit("100mbit")
-                tell(child, **address)
+                send_command(child, **address)
                 read_until(child, "a megabyte")
                 ip("link set server down")
                 read_until(child, "trying again")
                 ip("link set server up")
             case "vanished":
                 limit("100mbit")
-                tell(child, **address)
+                send_command(child, **address)
                 read_until(child, "a megabyte")
                 # The link is up, but nothing answers any more, not even with a reset.
                 ip(f"neigh replace {SERVER} lladdr {UNUSED_MAC} nud permanent dev client", pid=child.pid)
@@ -106,7 +106,7 @@ def serve(scenario: str) -> None:
                 ip(f"neigh add {UNUSED_ADDRESS} lladdr {UNUSED_MAC} nud permanent dev client", pid=child.pid)
                 ip("route add unreachable 10.88.0.1", pid=child.pid)
                 ip("route add prohibit 10.88.0.2", pid=child.pid)
-                tell(child, **address, hosts=[UNUSED_ADDRESS, "10.88.0.1", "10.88.0.2", "10.99.0.1"])
+                send_command(child, **address, hosts=[UNUSED_ADDRESS, "10.88.0.1", "10.88.0.2", "10.99.0.1"])
         read_until(child, "ended")
         end = json.loads(read(child))
         end["right"] = (Path(folder) / NAME).exists() and (Path(folder) / NAME).read_bytes() == data

@@ -201,7 +201,7 @@ def test_throttled_store_does_not_start_with_more() -> None:
     assert not rule.record_distance(0.05)
 
 
-def test_what_a_large_file_is_known_to_need_is_allowed_at_once_up_to_the_ceiling() -> None:
+def test_demand_of_a_large_file_raises_the_limit_up_to_the_ceiling() -> None:
     rule = Concurrency(40)
     assert rule.record_demand(0.0, 32)
     assert rule.wanted == 32
@@ -211,7 +211,7 @@ def test_what_a_large_file_is_known_to_need_is_allowed_at_once_up_to_the_ceiling
     assert rule.wanted == 40
 
 
-def test_a_store_that_has_asked_for_less_is_not_sent_more_for_a_large_file() -> None:
+def test_large_file_does_not_raise_the_limit_of_a_throttling_store() -> None:
     rule = Concurrency(128)
     rule.push_back(100.0, 8)
     assert not rule.record_demand(100.0 + PUSHED_BACK_REST - 1, 32)

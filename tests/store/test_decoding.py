@@ -101,7 +101,7 @@ def test_decompression_bomb_is_stopped_in_small_steps(monkeypatch: pytest.Monkey
     assert given <= 7 * MIB
 
 
-def test_a_stream_may_arrive_in_one_piece() -> None:
+def test_stream_may_arrive_in_one_piece() -> None:
     assert unpacked(packed(LARGE), piece=len(LARGE) * 2) == LARGE
 
 
@@ -232,7 +232,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.fault(36, 37)
 @each_size
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-async def test_a_damaged_stream_is_an_error_and_nothing_is_written(
+async def test_damaged_stream_is_an_error_and_nothing_is_written(
     server: ScriptedServer, tmp_path: Path, data: bytes, damage: Callable[[bytes], bytes]
 ) -> None:
     node = server.put("a.txt", data, gcs(data, damage(packed(data))), **UNKNOWN)

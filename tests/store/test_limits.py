@@ -169,7 +169,7 @@ def test_probe_finds_out_whether_the_origin_is_back() -> None:
     assert 0 < breaker.seconds_until_probe(sent[-1]) <= 60
 
 
-def test_the_first_success_closes_the_circuit() -> None:
+def test_first_success_closes_the_circuit() -> None:
     breaker = opened()
     assert breaker.seconds_until_probe(101.0)
     breaker.record_success(101.0)
@@ -437,7 +437,7 @@ def test_short_round_trip_changes_nothing(store_limits: StoreLimits) -> None:
     assert origin.limit.allowed == 0.02 * PROCESSED
 
 
-async def test_a_demand_admits_those_who_wait(store_limits: StoreLimits) -> None:
+async def test_demand_admits_waiting_requests(store_limits: StoreLimits) -> None:
     origin = store_limits.of("https://store.example/a")
     waiting = [asyncio.create_task(origin.acquire(str(number))) for number in range(2 * FIRST)]
     await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from wbfiles_async._ranges import Range
 from wbfiles_async._store.ranges import ContentRange, parse_content_range, parse_unsatisfied_range, range_header
 
 
-def test_the_header_includes_the_last_byte() -> None:
+def test_header_includes_the_last_byte() -> None:
     assert range_header(0, 1) == "bytes=0-0"
     assert range_header(5, 10) == "bytes=5-9"
 
@@ -36,7 +36,7 @@ def test_empty_range_is_refused(start: int, stop: int) -> None:
         (f"bytes 0-{2**63 - 2}/{2**63 - 1}", ContentRange(0, 2**63 - 1, 2**63 - 1)),
     ],
 )
-def test_a_proper_content_range_is_read(value: str, expected: ContentRange) -> None:
+def test_proper_content_range_is_read(value: str, expected: ContentRange) -> None:
     assert parse_content_range(value) == expected
 
 
@@ -71,7 +71,7 @@ def test_a_proper_content_range_is_read(value: str, expected: ContentRange) -> N
         "bytes 0-1/12345678901234567890",
     ],
 )
-def test_a_malformed_content_range_is_none(value: str | None) -> None:
+def test_malformed_content_range_is_none(value: str | None) -> None:
     assert parse_content_range(value) is None
 
 
@@ -102,7 +102,7 @@ def test_content_range_round_trip(start: int, length: int, rest: int | None) -> 
         (None, None),
     ],
 )
-def test_the_length_of_an_unsatisfied_range_is_read(value: str | None, expected: int | None) -> None:
+def test_length_of_an_unsatisfied_range_is_read(value: str | None, expected: int | None) -> None:
     assert parse_unsatisfied_range(value) == expected
 
 

@@ -37,7 +37,7 @@ def test_pause_accumulates_at_most_one_burst() -> None:
     assert limit.draw(100, 3600.0) == pytest.approx(0.1)
 
 
-def test_a_late_reader_loses_nothing() -> None:
+def test_late_reader_loses_nothing() -> None:
     limit = RateLimit(1000)
     limit.draw(250, 0.0)
     assert limit.draw(1000, 0.0) == pytest.approx(1.0)
@@ -45,7 +45,7 @@ def test_a_late_reader_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("now", [0.0, 5.0, 1e9])
-def test_the_clock_may_begin_anywhere(now: float) -> None:
+def test_clock_may_begin_anywhere(now: float) -> None:
     assert RateLimit(1000).draw(1250, now) == pytest.approx(1.0)
 
 

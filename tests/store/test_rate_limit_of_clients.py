@@ -60,7 +60,7 @@ async def test_rate_limit_waits_are_no_stall(server: ScriptedServer, clock: Pass
     assert len(server.seen()) == 1
 
 
-async def test_a_client_without_a_limit_never_waits(server: ScriptedServer, clock: Passing) -> None:
+async def test_client_without_a_limit_never_waits(server: ScriptedServer, clock: Passing) -> None:
     node = server.put("a.bin", bytes(4 * MIB))
     async with client(server) as api:
         await remote(api, node).read_bytes()

@@ -89,7 +89,7 @@ def test_valid_responses_are_used(one: int, other: int) -> None:
 
 
 @pytest.mark.parametrize("length", [None, str(SIZE)])
-def test_the_whole_is_used_with_and_without_a_length(length: str | None) -> None:
+def test_whole_body_is_used_with_and_without_a_length(length: str | None) -> None:
     answer = headers(content_length=length)
     assert validate_response(200, answer, start=0, stop=SIZE, size=SIZE, etag=None) == Body(0, SIZE)
     assert validate_response(200, answer, start=0, stop=None, size=None, etag=None) == Body(
@@ -134,7 +134,7 @@ def test_rejected_response_has_a_retry_action(status: int, answer: dict[str, str
 
 
 @pytest.mark.parametrize("value", [None, "", 'W/"a"', "a", "*"])
-def test_a_weak_or_malformed_tag_identifies_nothing(value: str | None) -> None:
+def test_weak_or_malformed_tag_identifies_nothing(value: str | None) -> None:
     assert strong_etag(headers(etag=value)) is None
 
 

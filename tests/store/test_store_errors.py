@@ -55,7 +55,7 @@ AZURE_MISMATCH = azure("Signature did not match. String to sign used was r")
         (403, xml("ExpiredRequest", "Request has expired")),
     ],
 )
-def test_an_expired_signature_is_recognised(status: int, body: bytes) -> None:
+def test_expired_signature_is_recognised(status: int, body: bytes) -> None:
     assert is_expired(status, parse_store_error(body))
 
 
@@ -80,7 +80,7 @@ def test_code_and_message_are_parsed() -> None:
     assert parse_store_error(S3_DENIED) == StoreError("AccessDenied", "Access Denied")
 
 
-def test_the_details_of_other_stores_are_kept() -> None:
+def test_details_of_other_stores_are_kept() -> None:
     assert "Request has expired: 120" in parse_store_error(GCS_EXPIRED).message
     assert "Expiry [Tue, 06 Aug 2019 15:52:04 GMT]" in parse_store_error(AZURE_FRAME).message
 
@@ -95,7 +95,7 @@ def test_string_to_sign_is_not_read() -> None:
     assert parse_store_error(body) == StoreError("SignatureDoesNotMatch", "No match.")
 
 
-def test_a_plain_text_is_the_message() -> None:
+def test_plain_text_is_the_message() -> None:
     assert parse_store_error(b"no healthy upstream\n") == StoreError("", "no healthy upstream")
 
 
@@ -110,7 +110,7 @@ def test_entities_are_not_expanded() -> None:
     assert parse_store_error(bomb) == StoreError("X", "&b;")
 
 
-def test_a_huge_body_is_read_in_part() -> None:
+def test_huge_body_is_read_in_part() -> None:
     shown = parse_store_error(b"word " * 1_000_000)
     assert len(shown.message) <= 500
 

@@ -73,7 +73,7 @@ def test_every_async_class_has_its_counterpart() -> None:
 
 
 @pairs
-def test_the_public_names_are_the_same(async_class: type, blocking_class: type) -> None:
+def test_public_names_are_the_same(async_class: type, blocking_class: type) -> None:
     assert public(blocking_class) == {RENAMED.get(name, name) for name in public(async_class)}
 
 
@@ -105,26 +105,26 @@ def test_constructors_have_the_same_parameters(async_class: type) -> None:
 
 
 @each
-def test_a_method_has_the_same_signature(async_class: type, name: str) -> None:
+def test_method_has_the_same_signature(async_class: type, name: str) -> None:
     parameters, returned = signature(getattr(async_class, name))
     expected = [(name, kind, default, blocking_type(annotation)) for name, kind, default, annotation in parameters]
     assert signature(counterpart(async_class, name)) == (expected, blocking_type(returned))
 
 
 @each
-def test_a_method_blocks(async_class: type, name: str) -> None:
+def test_method_blocks(async_class: type, name: str) -> None:
     function = counterpart(async_class, name)
     assert not inspect.iscoroutinefunction(function)
     assert not inspect.isasyncgenfunction(function)
 
 
 @each
-def test_a_method_names_its_counterpart_in_its_docstring(async_class: type, name: str) -> None:
+def test_method_names_its_counterpart_in_its_docstring(async_class: type, name: str) -> None:
     assert f"``{async_class.__name__}.{name}``" in (counterpart(async_class, name).__doc__ or "")
 
 
 @each
-def test_a_method_has_the_whole_documentation(async_class: type, name: str) -> None:
+def test_method_has_the_whole_documentation(async_class: type, name: str) -> None:
     function = counterpart(async_class, name)
     theirs, ours = inspect.getdoc(getattr(async_class, name)) or "", inspect.getdoc(function) or ""
     assert section("Args", ours) == blocking_words(section("Args", theirs))
@@ -155,14 +155,14 @@ def test_download_docstrings_cover_the_same_arguments(download: Callable[..., ob
 
 
 @pairs
-def test_a_class_has_the_whole_documentation(async_class: type, blocking_class: type) -> None:
+def test_class_has_the_whole_documentation(async_class: type, blocking_class: type) -> None:
     theirs, ours = inspect.getdoc(async_class) or "", inspect.getdoc(blocking_class) or ""
     assert section("Args", ours) == blocking_words(section("Args", theirs))
     assert section("Raises", ours) == blocking_words(section("Raises", theirs))
 
 
 @each
-def test_a_method_is_thin(async_class: type, name: str) -> None:
+def test_method_is_thin(async_class: type, name: str) -> None:
     function = ast.parse(inspect.cleandoc("\n" + inspect.getsource(counterpart(async_class, name)))).body[0]
     assert isinstance(function, ast.FunctionDef)
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt)]
@@ -170,7 +170,7 @@ def test_a_method_is_thin(async_class: type, name: str) -> None:
 
 
 @pairs
-def test_the_class_names_its_counterpart_in_its_docstring(async_class: type, blocking_class: type) -> None:
+def test_class_names_its_counterpart_in_its_docstring(async_class: type, blocking_class: type) -> None:
     assert f"``{async_class.__name__}``" in (blocking_class.__doc__ or "")
 
 

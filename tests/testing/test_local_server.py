@@ -149,7 +149,7 @@ def test_api_requires_the_key(wandb_server: LocalServer, auth: tuple[str, str] |
         assert answer.json()["errors"][0]["message"] == "user is not logged in"
 
 
-def test_an_identity_token_is_exchanged_for_an_access_token_that_expires(tmp_path: Path) -> None:
+def test_identity_token_is_exchanged_for_an_access_token_that_expires(tmp_path: Path) -> None:
     clock = Clock()
     with LocalServer(tmp_path, clock=clock, token_lifetime=60) as server:
         form = {"grant_type": JWT_BEARER, "assertion": server.identity_token}
@@ -284,7 +284,7 @@ def test_expensive_expression_is_refused(
         assert answer["data"]["project"]["runCount"] == 1
 
 
-def test_the_files_address_redirects_to_the_store(wandb_server: LocalServer, client: Client) -> None:
+def test_files_address_redirects_to_the_store(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "sub/a.txt", b"hello")
     node = client.node("sub/a.txt")
     assert node["url"] == f"{wandb_server.base_url}/files/{RUN}/sub/a.txt"
@@ -296,7 +296,7 @@ def test_the_files_address_redirects_to_the_store(wandb_server: LocalServer, cli
     assert client.store.get(location).content == b"hello"
 
 
-def test_the_files_address_of_a_missing_file_is_not_found(wandb_server: LocalServer, client: Client) -> None:
+def test_files_address_of_a_missing_file_is_not_found(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_run(RUN)
     assert client.http.get(f"/files/{RUN}/missing").status_code == 404
     assert client.http.get("/files/team/vision/missing/a.txt").status_code == 404
@@ -329,14 +329,14 @@ def test_any_name_survives_both_urls_and_an_upload(wandb_server: LocalServer, cl
     assert client.store.get(client.http.get(node["url"]).headers["Location"]).content == name.encode()
 
 
-def test_a_signed_address_refuses_credentials(wandb_server: LocalServer, client: Client) -> None:
+def test_signed_address_refuses_credentials(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a.txt", b"a")
     answer = client.get("a.txt", Authorization="Basic YXBpOmtleQ==")
     assert answer.status_code == 400
     assert "<Code>InvalidArgument</Code>" in answer.text
 
 
-def test_a_signed_address_expires(tmp_path: Path) -> None:
+def test_signed_address_expires(tmp_path: Path) -> None:
     clock = Clock()
     with LocalServer(tmp_path, clock=clock, url_lifetime=30) as server:
         server.add_file(RUN, "a.txt", b"a")
@@ -383,7 +383,7 @@ def test_deleted_object_is_no_such_key(wandb_server: LocalServer, client: Client
 
 
 @pytest.mark.parametrize("data", [b"0123456789", LARGE], ids=["small", "large"])
-def test_a_range_is_the_slice_it_names(wandb_server: LocalServer, client: Client, data: bytes) -> None:
+def test_range_is_the_slice_it_names(wandb_server: LocalServer, client: Client, data: bytes) -> None:
     wandb_server.add_file(RUN, "data", data)
     size = len(data)
     for header, start, stop in (
@@ -403,7 +403,7 @@ def test_a_range_is_the_slice_it_names(wandb_server: LocalServer, client: Client
 
 
 @pytest.mark.parametrize("header", ["bytes=5-4", "bytes=-", "bytes=0-1,3-4", "lines=0-1", "bytes=a-b", "0-1"])
-def test_a_malformed_or_multiple_range_is_ignored(wandb_server: LocalServer, client: Client, header: str) -> None:
+def test_malformed_or_multiple_range_is_ignored(wandb_server: LocalServer, client: Client, header: str) -> None:
     wandb_server.add_file(RUN, "data", b"0123456789")
     answer = client.get("data", Range=header)
     assert (answer.status_code, answer.content) == (200, b"0123456789")
@@ -483,7 +483,7 @@ def test_parallel_ranges_cover_the_whole(wandb_server: LocalServer, client: Clie
         assert b"".join(pool.map(fetch, range(0, len(LARGE), part))) == LARGE
 
 
-def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(wandb_server: LocalServer, client: Client) -> None:
+def test_file_that_shrinks_while_it_is_sent_ends_the_connection(wandb_server: LocalServer, client: Client) -> None:
     path = wandb_server.add_file(RUN, "data", b"")
     os.truncate(path, 64 * MEBIBYTE)
     with client.store.stream("GET", client.node("data")["directUrl"]) as answer:
@@ -555,7 +555,7 @@ def test_names_return_existing_files(wandb_server: LocalServer, client: Client) 
     assert run["fileCount"] == 3
 
 
-def test_a_pattern_is_like(wandb_server: LocalServer, client: Client) -> None:
+def test_pattern_is_like(wandb_server: LocalServer, client: Client) -> None:
     for name in ("a.json", "B.JSON", "sub/c.json", "d_json", "e.txt"):
         wandb_server.add_file(RUN, name, b"")
     assert client.names(pattern="%.json") == ["B.JSON", "a.json", "sub/c.json"]
@@ -688,7 +688,7 @@ def test_run_outside_the_root_is_refused(wandb_server: LocalServer, run: str) ->
         wandb_server.add_run(run)
 
 
-def test_a_file_and_a_folder_of_one_name_conflict(wandb_server: LocalServer, client: Client) -> None:
+def test_file_and_a_folder_of_one_name_conflict(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_file(RUN, "a", b"")
     wandb_server.add_file(RUN, "folder/b", b"")
     assert client.store.put(client.upload_url("a/b"), content=b"x").status_code == 409
@@ -696,7 +696,7 @@ def test_a_file_and_a_folder_of_one_name_conflict(wandb_server: LocalServer, cli
     assert client.names() == ["a", "folder/b"]
 
 
-def test_a_name_too_long_for_the_disk_is_refused(wandb_server: LocalServer, client: Client) -> None:
+def test_name_too_long_for_the_disk_is_refused(wandb_server: LocalServer, client: Client) -> None:
     wandb_server.add_run(RUN)
     answer = client.store.put(client.upload_url("a" * 300), content=b"x")
     assert answer.status_code == 400
@@ -742,7 +742,7 @@ def test_wrong_id_or_project_deletes_nothing(wandb_server: LocalServer, client: 
     assert client.names() == ["a"]
 
 
-def test_a_run_is_made_and_changed(wandb_server: LocalServer, client: Client) -> None:
+def test_run_is_made_and_changed(wandb_server: LocalServer, client: Client) -> None:
     given = {"entityName": "team", "modelName": "vision", "name": "run1", "config": '{"lr": {"value": 0.1}}'}
     made = client.data(UPSERT, input=given)["upsertBucket"]
     assert made["inserted"]
@@ -908,7 +908,7 @@ def test_closing_aborts_downloads_and_leaves_no_thread(tmp_path: Path) -> None:
     client.close()
 
 
-def test_the_pytest_plugin_costs_nothing_until_it_is_used() -> None:
+def test_pytest_plugin_costs_nothing_until_it_is_used() -> None:
     script = (
         "import sys, wbfiles_async.testing.pytest_plugin\n"
         "assert 'graphql' not in sys.modules\n"
@@ -955,7 +955,7 @@ class TestMarkedUploads:
         assert marking_client.names() == ["a", "b"]
         assert marking_client.get("a").content == marking_client.get("b").content == b"new"
 
-    def test_the_last_of_several_uploads_counts(self, marking_server: LocalServer, marking_client: Client) -> None:
+    def test_last_of_several_uploads_counts(self, marking_server: LocalServer, marking_client: Client) -> None:
         for content in (b"first", b"second"):
             marking_client.store.put(marking_client.upload_url("b"), content=content)
         marking_client.data(MARK, files=["b"])

@@ -79,7 +79,7 @@ def seen(logged: Logged) -> Any:
     return json.loads(_wandb("wandb_uses_files.py", logged.server, logged.home))
 
 
-def test_a_logged_run_has_what_was_saved_and_what_wandb_adds(logged: Logged) -> None:
+def test_logged_run_has_saved_files_and_those_of_wandb(logged: Logged) -> None:
     assert {name: logged.files.get(name) for name in _SAVED} == _SAVED
     added = {"config.yaml", "requirements.txt", "wandb-metadata.json", "wandb-summary.json"}
     assert logged.files.keys() == _SAVED.keys() | added
@@ -93,7 +93,7 @@ def test_only_telemetry_is_unsupported(logged: Logged) -> None:
     assert {"UpsertBucket", "CreateRunFiles"} <= operations
 
 
-def test_the_run_is_as_it_was_logged(seen: Any) -> None:
+def test_run_is_as_it_was_logged(seen: Any) -> None:
     assert seen["entity"] == "team"
     assert seen["run"] == {"state": "finished", "name": "First", "config": {"lr": 0.1}, "loss": 0.5}
     assert seen["runs"] == ["run1"]
@@ -123,7 +123,7 @@ def test_downloads_respect_existing_files(logged: Logged, seen: Any) -> None:
 
 
 @pytest.mark.usefixtures("seen")
-def test_the_store_never_saw_the_key(logged: Logged) -> None:
+def test_store_never_saw_the_key(logged: Logged) -> None:
     store = [request for request in logged.server.requests if request.path.startswith("/store/")]
     assert {request.method for request in store} == {"GET", "PUT"}
     assert not any(request.authorized for request in store)
@@ -134,6 +134,6 @@ def test_deleted_file_is_gone(logged: Logged, seen: Any) -> None:
     assert not (logged.run / "saved" / "pending.txt").exists()
 
 
-def test_an_uploaded_file_is_there(logged: Logged, seen: Any) -> None:
+def test_uploaded_file_exists(logged: Logged, seen: Any) -> None:
     assert seen["added"] == {"name": "added.json", "size": 15, "mimetype": "application/json"}
     assert (logged.run / "added.json").read_bytes() == b'{"added": true}'

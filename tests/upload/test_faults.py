@@ -104,7 +104,7 @@ FAULTS: Mapping[str, Step] = {
 @each_transport
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_is_survived(server: ScriptedServer, source: Path, fault: str) -> None:
+async def test_fault_is_survived(server: ScriptedServer, source: Path, fault: str) -> None:
     server.takes("a.bin", FAULTS[fault], server.keep)
     report = await upload(server, source)
     assert (report.uploaded, report.verified, report.failed) == (1, 1, 0), report.failures
@@ -115,7 +115,7 @@ async def test_a_fault_is_survived(server: ScriptedServer, source: Path, fault: 
 @each_transport
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_that_lasts_leaves_the_old_file(server: ScriptedServer, source: Path, fault: str) -> None:
+async def test_fault_that_lasts_leaves_the_old_file(server: ScriptedServer, source: Path, fault: str) -> None:
     server.put("a.bin", b"old")
     server.takes("a.bin", FAULTS[fault])
     report = await upload(server, source)
@@ -125,7 +125,7 @@ async def test_a_fault_that_lasts_leaves_the_old_file(server: ScriptedServer, so
 
 
 @each_transport
-async def test_an_expired_url_is_requested_again(server: ScriptedServer, source: Path) -> None:
+async def test_expired_url_is_requested_again(server: ScriptedServer, source: Path) -> None:
     server.takes("a.bin", EXPIRED.but(takes=2000), server.keep)
     report = await upload(server, source)
     assert (report.uploaded, report.verified) == (1, 1), report.failures
@@ -184,7 +184,7 @@ async def test_silent_store_times_out(server: ScriptedServer, tmp_path: Path) ->
 
 
 @each_transport
-async def test_a_slow_store_is_no_fault(server: ScriptedServer, source: Path) -> None:
+async def test_slow_store_is_not_a_fault(server: ScriptedServer, source: Path) -> None:
     """A file that takes longer than a window, but progresses in each, continues."""
     gate = asyncio.Event()
     asyncio.get_running_loop().call_later(1.0, gate.set)
@@ -296,7 +296,7 @@ async def test_invalid_header_fields_raise(server: ScriptedServer, source: Path)
 
 
 @each_transport
-async def test_a_redirect_that_keeps_the_method_is_followed(server: ScriptedServer, source: Path) -> None:
+async def test_redirect_that_keeps_the_method_is_followed(server: ScriptedServer, source: Path) -> None:
     server.takes("a.bin", redirect(server.url("/upload/elsewhere"), 307))
 
     def keep(seen: Seen) -> Answer:
@@ -310,7 +310,7 @@ async def test_a_redirect_that_keeps_the_method_is_followed(server: ScriptedServ
 
 @ours_and_injected
 @pytest.mark.parametrize("status", [301, 302, 303])
-async def test_a_redirect_to_a_get_is_no_upload(server: ScriptedServer, source: Path, status: int) -> None:
+async def test_redirect_to_a_get_is_no_upload(server: ScriptedServer, source: Path, status: int) -> None:
     server.takes("a.bin", redirect(server.url("/upload/elsewhere"), status))
     async with client(server) as api:
         error = await error_of(TransferError, api.run(RUN).upload_file(source, source.parent))
@@ -357,7 +357,7 @@ async def test_unusable_urls_raise(server: ScriptedServer, source: Path, url: st
 
 
 @pytest.mark.usefixtures("waits")
-async def test_a_store_that_is_down_gets_no_more_requests(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_store_that_is_down_gets_no_more_requests(server: ScriptedServer, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(60):
@@ -383,7 +383,7 @@ API_FAULTS: Mapping[str, Callable[[str], Answer | None]] = {
 
 @ours_and_injected
 @pytest.mark.parametrize("fault", API_FAULTS)
-async def test_an_api_that_refuses_ends_the_upload(server: ScriptedServer, source: Path, fault: str) -> None:
+async def test_api_that_refuses_ends_the_upload(server: ScriptedServer, source: Path, fault: str) -> None:
     def refuse(seen: Seen) -> Answer:
         return API_FAULTS[fault](json.loads(seen.body)["query"]) or server.answer_api(seen)
 
@@ -409,7 +409,7 @@ async def test_failed_mark_raises(server: ScriptedServer, source: Path) -> None:
 
 @each_transport
 @pytest.mark.parametrize("moment", ["before the answer", "in the body"])
-async def test_a_cancelled_upload_leaves_the_old_file(server: ScriptedServer, large: Path, moment: str) -> None:
+async def test_cancelled_upload_leaves_the_old_file(server: ScriptedServer, large: Path, moment: str) -> None:
     server.put("a.bin", b"old")
     arrived = asyncio.Event()
 
@@ -579,7 +579,7 @@ CHANGES: Mapping[str, Callable[[Path], None]] = {
 @each_transport
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_file_that_changes_while_it_is_sent_is_not_uploaded(
+async def test_file_that_changes_while_it_is_sent_is_not_uploaded(
     server: ScriptedServer, large: Path, change: str, verify: bool
 ) -> None:
     os.truncate(large, 32 << 20)  # more than all buffers in between hold

@@ -27,7 +27,7 @@ def uploading(server: LocalServer, path: Path, rate: int) -> Iterator[subprocess
             child.kill()
 
 
-def test_a_killed_upload_leaves_the_old_file(tmp_path: Path) -> None:
+def test_killed_upload_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(DATA)
     with LocalServer(tmp_path / "served") as server:

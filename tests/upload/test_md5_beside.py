@@ -37,7 +37,7 @@ BEGIN: dict[str, Begin] = {
 
 @pytest.mark.parametrize("size", [1, BLOCK_BYTES, BLOCK_BYTES + 1, len(DATA)])
 @pytest.mark.parametrize("way", BEGIN)
-def test_the_md5_is_that_of_all_blocks(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_md5_is_that_of_all_blocks(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(md5_beside, "START_SECONDS", 0.01)
     data = memoryview(DATA)[:size]
     with Md5Beside(BEGIN[way], size) as md5:

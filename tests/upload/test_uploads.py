@@ -106,7 +106,7 @@ async def test_names_are_relative_to_the_root(
     assert uploaded(wandb).keys() == {"source/small.json", "empty", f"sub/deeper/{ODD}"}
 
 
-async def test_a_second_upload_sends_nothing(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+async def test_second_upload_sends_nothing(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     await run.upload(source, source)
     before = puts(wandb)
     report = await run.upload(source, source)
@@ -135,7 +135,7 @@ async def test_existing_files_are_kept_replaced_or_refused(wandb: LocalServer, r
     assert uploaded(wandb) == contents(source)
 
 
-async def test_the_same_bytes_again_are_confirmed(run: AsyncRun, source: Path) -> None:
+async def test_same_bytes_again_are_confirmed(run: AsyncRun, source: Path) -> None:
     await run.upload(source / "small.json", source)
     report = await run.upload(source / "small.json", source, existing="replace")
     assert (report.uploaded, report.verified) == (1, 1)
@@ -150,7 +150,7 @@ async def test_include_and_exclude_choose_by_the_name_in_the_run(
     assert (report.files, str(report)) == (0, "No files.")
 
 
-async def test_a_dry_run_sends_nothing(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+async def test_dry_run_sends_nothing(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     wandb.add_file(RUN, "small.json", b"{}")
     report = await run.upload(source, source, dry_run=True)
     assert (report.planned, report.kept, report.uploaded) == (3, 1, 0)
@@ -176,7 +176,7 @@ async def test_upload_file_raises_the_reason_itself(wandb: LocalServer, run: Asy
         await run.upload_file(source / "nope", source)
 
 
-def test_the_blocking_objects_upload_too(wandb: LocalServer, source: Path) -> None:
+def test_blocking_objects_upload_too(wandb: LocalServer, source: Path) -> None:
     with Api(base_url=wandb.base_url, api_key=wandb.api_key) as api:
         report = api.run(RUN).upload(source, source)
         file = api.run(RUN).upload_file(source / "small.json", source)
@@ -193,7 +193,7 @@ async def test_bytes_in_memory_are_uploaded_without_a_file(wandb: LocalServer, r
         await gateway.uploads().data(run._path, "folder/name", b"x", existing="error")
 
 
-async def test_a_local_file_is_uploaded_under_another_name(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
+async def test_local_file_is_uploaded_under_another_name(wandb: LocalServer, run: AsyncRun, source: Path) -> None:
     await run._gateway().uploads().path(run._path, "other/name", source / "small.json", existing="replace")
     assert uploaded(wandb) == {"other/name": b"{}"}
 
@@ -271,7 +271,7 @@ class TestRefusals:
             await run.upload("small.json", existing="overwrite")  # type: ignore[arg-type]
         assert (wandb.requests, uploaded(wandb)) == ((), {})
 
-    async def test_a_file_on_another_drive_than_the_root_is_not_below_it(
+    async def test_file_on_another_drive_than_the_root_is_not_below_it(
         self, run: AsyncRun, source: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def relpath(path: str, start: str) -> str:
@@ -293,7 +293,7 @@ class TestRefusals:
         assert uploaded(wandb).keys() == {"empty", "small.json", "sub/large.bin", f"sub/deeper/{ODD}"}
         assert (await run.upload(source, source, exclude=["link", "loop"])).failed == 0
 
-    async def test_a_link_that_is_given_is_followed(
+    async def test_link_that_is_given_is_followed(
         self, wandb: LocalServer, run: AsyncRun, source: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "named").symlink_to(source / "small.json")
