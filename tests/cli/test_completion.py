@@ -153,7 +153,7 @@ def test_each_shell_gets_its_script(wbfiles: Wbfiles, shell: str, shown: str) ->
 def test_shell_argument_is_required(wbfiles: Wbfiles) -> None:
     ending = wbfiles("completion")
     assert (ending.code, ending.out) == (2, "")
-    assert ending.err.splitlines()[0] == "wbfiles: Say for which shell: wbfiles completion bash, zsh or fish."
+    assert ending.err.splitlines()[0] == "wbfiles: Name the shell: wbfiles completion bash, zsh or fish."
 
 
 def test_unsupported_shell_is_a_usage_error(wbfiles: Wbfiles) -> None:

@@ -235,7 +235,7 @@ async def test_unmarkable_server_is_named(server: ScriptedServer, source: Path) 
     async with client(server, time_budget=300.0) as api:
         error = await error_of(TransferError, api.run(RUN).upload_file(source, source.parent))
     assert "still lists what was there before" in str(error)
-    assert "has no way to be told of it" in str(error)
+    assert "cannot be notified of uploads" in str(error)
     queries = [json.loads(seen.body)["query"] for seen in server.seen("/graphql")]
     assert not any("markRunFilesUploaded" in query for query in queries)
 

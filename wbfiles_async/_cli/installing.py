@@ -119,7 +119,7 @@ def shell_of(environ: Mapping[str, str]) -> Shell:
     for shell in SHELLS:
         if shell == name:
             return shell
-    raise click.UsageError("Say for which shell: wbfiles completion bash, zsh or fish.")
+    raise click.UsageError("Name the shell: wbfiles completion bash, zsh or fish.")
 
 
 def install(installation: Installation, script: str) -> str:

@@ -160,7 +160,7 @@ _STORE_OPTIONS = (
     ),
     _transfer_option(
         SERVER, "--stall-seconds", metavar="SECONDS", type=_SECONDS,
-        help="Abandon a connection that brings fewer than --stall-bytes in this time."
+        help="Abandon a connection that delivers fewer than --stall-bytes in this time."
         f"  [default: {_DEFAULTS.stall_seconds:g}]",
     ),
     _transfer_option(
@@ -300,7 +300,7 @@ def _read_filters(context: click.Context, option: click.Parameter, value: str | 
 
 filters_option = option(
     WHICH, "--filters", metavar="JSON", callback=_read_filters,
-    help='Only the runs of PROJECT that meet these filters of W&B, such as \'{"state": "finished"}\'.',
+    help='Only the runs of PROJECT that match these filters of W&B, such as \'{"state": "finished"}\'.',
 )  # fmt: skip
 
 

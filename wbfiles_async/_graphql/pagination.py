@@ -127,7 +127,7 @@ class Walk(ABC, Generic[Page, Item]):
 
     def _advance(self, cursor: str | None) -> None:
         if cursor is None:
-            raise self._lost("the server says that there are more, and gives no cursor to them")
+            raise self._lost("the server states that more follow, but returns no cursor")
         if cursor in self._cursors:
             raise self._lost("the server gave the same cursor twice")
         known = _MOST_PAGES_UNCOUNTED if self._counted is None else self._counted

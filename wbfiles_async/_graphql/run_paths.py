@@ -288,7 +288,7 @@ def _segments_of(url: str, base_url: str) -> list[str]:
             "give the path without the server"
         )
     if not given.path.startswith(f"{prefix}/"):
-        raise ValueError(f"the server's pages lie below {prefix}/")
+        raise ValueError(f"the server's pages are below {prefix}/")
     return [unquote(s, errors="strict") for s in given.path[len(prefix) :].strip("/").split("/")]
 
 

@@ -58,7 +58,7 @@ def _header_fields(lines: list[object] | tuple[()], run: RunPath) -> Iterator[tu
         name, value = name.strip(), value.strip()
         if not colon or not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
             raise ApiError(
-                f"The server wants a header field with uploads to the run {run} that cannot be sent.", status=200
+                f"The server requires a header field for uploads to the run {run} that cannot be sent.", status=200
             )
         if name.lower() not in _FRAMING:
             yield name, value

@@ -112,7 +112,7 @@ class RunUploads:
                 except ApiError as error:
                     if isinstance(error, RateLimitedError) or is_transient(error.status):
                         raise
-                    log.info("the server does not state its features (%s); it is not told of uploads", error)
+                    log.info("the server does not state its features (%s), so it is not notified of uploads", error)
                     self._api.marks_uploads = False
         return self._api.marks_uploads
 

@@ -25,12 +25,12 @@ __all__ = ["RequestFailed", "RetryAction", "network_failure"]
 class RetryAction(enum.Enum):
     """The reaction to a failed request."""
 
-    RETRY = "send it again, after a while"
-    REFRESH = "ask the API for the file again: its URL expired, or the object is gone"
-    RESTART = "this is not the object that was begun: begin again"
-    FETCH_WHOLE = "ranges are not served properly here: fetch the whole in one piece"
-    DECODE = "what is stored is compressed: fetch the stored bytes and decompress them here"
-    FAIL = "no other attempt can help"
+    RETRY = "send it again after a wait"
+    REFRESH = "request the file from the API again: its URL expired, or the object no longer exists"
+    RESTART = "this is another object than before: start again"
+    FETCH_WHOLE = "ranges are not served properly: request the whole file"
+    DECODE = "the object is compressed: request its stored bytes and decompress them"
+    FAIL = "retrying cannot help"
 
 
 class RequestFailed(Exception):  # noqa: N818  # no caller sees it
@@ -108,16 +108,16 @@ def network_failure(error: Exception, *, name: str, host: str, offset: int | Non
             )
         case AddressError():
             action = RetryAction.FAIL
-            text = f"{host} cannot be asked: {text}"
+            text = f"no request can be sent to {host}: {text}"
             if "private network" in text:
-                text += ". If your store lies in your own network, use TransferOptions(private_stores=True)"
+                text += ". If your store is in your own network, use TransferOptions(private_stores=True)"
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | httpx.InvalidURL():
             action = RetryAction.FAIL
-            text = f"{host or 'its URL'} cannot be asked: {text}"
+            text = f"no request can be sent to {host or 'its URL'}: {text}"
         case ProxyRefusedError(status=407):
             action = RetryAction.FAIL
             text = (
-                f"the proxy to {host} wants a user and a password ({text}). Write them into HTTP_PROXY or HTTPS_PROXY"
+                f"the proxy to {host} needs a user and a password ({text}). Write them into HTTP_PROXY or HTTPS_PROXY"
             )
         case httpx.ProxyError():
             hopeless = _is_hopeless(error)

@@ -245,7 +245,7 @@ class Plan:
         ]
         if differing:
             raise ConfigurationError(
-                f"Another plan lies in {self.at} already, with {', '.join(differing)}. Give another place, or "
+                f"Another plan is in {self.at} already, with {', '.join(differing)}. Give another place, or "
                 "again=True to begin a new one there."
             )
 

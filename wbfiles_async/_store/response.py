@@ -137,7 +137,7 @@ def validate_response(
     if status != 200:
         return reject(RetryAction.FAIL, f"status {status} is not a response to a GET")
     if not whole:
-        return reject(RetryAction.FETCH_WHOLE, "the whole file arrived for a part of it")
+        return reject(RetryAction.FETCH_WHOLE, "the whole file arrived instead of a part")
     if size is not None and length is not None and length != size:
         return reject(RetryAction.RESTART, f"{length} bytes were announced, where {size} were expected")
     return Body(0, size if size is not None else length)

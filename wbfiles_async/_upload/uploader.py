@@ -215,7 +215,7 @@ class Uploader:
 
     async def _not_listed(self, file: Upload) -> WBFilesError:
         what = "does not list it" if file.before is None else "still lists what was there before"
-        advice = "" if await self.uploads.marks() else ", and this server has no way to be told of it"
+        advice = "" if await self.uploads.marks() else ", and this server cannot be notified of uploads"
         return TransferError(
             f"{file.name}: the store accepted the file, but the server of the run {self._run} {what} after "
             f"{LISTED_SECONDS:.0f} s{advice}. It may appear later; upload again to make sure.",

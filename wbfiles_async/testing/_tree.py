@@ -180,7 +180,7 @@ class Tree:
 
     def _inside(self, path: Path) -> Path:
         if os.path.realpath(path) != str(path):
-            raise UnusableNameError(f"a symbolic link lies on the way to {path.relative_to(self._root)}")
+            raise UnusableNameError(f"there is a symbolic link on the way to {path.relative_to(self._root)}")
         return path
 
     def _is_folder(self, *parts: str) -> bool:

@@ -20,7 +20,7 @@ To load it in a startup file of your own:
     fish:  wbfiles completion fish | source
 """)  # fmt: skip
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
-@click.option("--install", "installs", is_flag=True, help="Write it where the shell finds it, and say where that is.")
+@click.option("--install", "installs", is_flag=True, help="Write it where the shell finds it, and print where that is.")
 @click.option("--uninstall", "uninstalls", is_flag=True, help="Remove what --install wrote.")
 @click.pass_context
 def completion_command(context: click.Context, shell: Shell | None, installs: bool, uninstalls: bool) -> int:
@@ -31,14 +31,14 @@ def completion_command(context: click.Context, shell: Shell | None, installs: bo
     offered.
 
     With --install or --uninstall the shell is by default that of the variable SHELL. For bash and zsh a few marked
-    lines at the end of ~/.bashrc or ~/.zshrc load the script. Repeat --install to update it. Files and lines that it
-    did not write are left alone.
+    lines at the end of ~/.bashrc or ~/.zshrc load the script. Repeat --install to update it. It does not
+    change files and lines that it did not write.
     """
     if installs and uninstalls:
         raise click.UsageError("Give --install or --uninstall, not both.")
     if not (installs or uninstalls):
         if shell is None:
-            raise click.UsageError("Say for which shell: wbfiles completion bash, zsh or fish.")
+            raise click.UsageError("Name the shell: wbfiles completion bash, zsh or fish.")
         click.echo(_script(context, shell))
         return ExitCode.DONE
     shell = shell or shell_of(os.environ)

@@ -73,7 +73,7 @@ class _Root(click.Path):
 @option(WHERE, "-n", "--dry-run", is_flag=True, help="Only show what would be downloaded, and what removed.")
 @option(
     WHERE, "--delete", "mirror", is_flag=True,
-    help="Afterwards remove local files that PROJECT no longer has, after a question; see above.",
+    help="Afterwards remove local files that PROJECT no longer has, after asking; see above.",
 )  # fmt: skip
 @option(WHERE, "-y", "--yes", is_flag=True, help="Do not ask before --delete removes files.")
 @option(

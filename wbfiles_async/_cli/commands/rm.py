@@ -43,7 +43,7 @@ def rm_command(
     added after the listing are not deleted, and a file that no longer exists counts as deleted. After an interruption,
     repeat the command.
 
-    PROJECT needs its last slash here. If every file of it is selected, you are asked to type its name.
+    PROJECT must end in a slash here. If every file of it is selected, you are asked to type its name.
 
     A terminal shows the progress. Otherwise stdout gets one line per file, with tabs between name, size in bytes and
     status (deleted, planned). With --json it gets one object per file, with the keys name, status, size and error (and
