@@ -46,7 +46,7 @@ Exit codes:
     0  success                          3  credentials missing or refused
     1  some files failed, or the        4  run or files not found
        command failed as a whole      130  interrupted (143 by SIGTERM)
-    2  wrong usage                    141  the reader of the output is gone
+    2  wrong usage                    141  output closed by its reader
 """,
 )
 @connecting

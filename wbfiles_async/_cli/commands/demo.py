@@ -20,7 +20,7 @@ from wbfiles_async._cli.sections import SectionedCommand
 def demo_command(common: Common, root: Path) -> int:
     """Download a sample run from a server on this machine; no account needed.
 
-    It serves a sample run on a free port, downloads it, and shows what happened. Only the folder stays.
+    It serves a sample run on a free port, kills a first download half way, and resumes it. Only the folder remains.
     """
     from wbfiles_async._cli.demo import demo
 
