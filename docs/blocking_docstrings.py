@@ -100,17 +100,17 @@ def docstrings(source: str) -> Iterator[Docstring]:
         if isinstance(blocking, ast.ClassDef) and f"Async{blocking.name}" in wbfiles_async.__all__:
             counterpart: type = getattr(wbfiles_async, f"Async{blocking.name}")
             ours = ast.get_docstring(blocking) or ""
-            yield Docstring(blocking.name, _lines(blocking), ours, class_doc(_said_by(counterpart), ours))
+            yield Docstring(blocking.name, _lines(blocking), ours, class_doc(_docstring_of(counterpart), ours))
             methods = (each for each in blocking.body if isinstance(each, ast.FunctionDef) and not each.decorator_list)
             for method in methods:
                 if not method.name.startswith("_"):
                     theirs = getattr(counterpart, RENAMED.get(method.name, method.name))
-                    wanted = method_doc(theirs.__qualname__, _said_by(theirs))
+                    wanted = method_doc(theirs.__qualname__, _docstring_of(theirs))
                     name = f"{blocking.name}.{method.name}"
                     yield Docstring(name, _lines(method), ast.get_docstring(method) or "", wanted)
 
 
-def _said_by(documented: object) -> str:
+def _docstring_of(documented: object) -> str:
     return inspect.getdoc(documented) or ""
 
 

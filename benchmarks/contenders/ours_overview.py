@@ -14,7 +14,7 @@ from benchmarks.contenders.reporting import Stopwatch, report
 from wbfiles_async import AsyncApi, AsyncRuns
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.output import Output
-from wbfiles_async._cli.usage import Usage, tell_usage
+from wbfiles_async._cli.usage import Usage, show_usage
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.shares import Share
 
@@ -47,7 +47,7 @@ async def _summed_up(runs: AsyncRuns) -> int:
     lines: list[str] = []
     written, sys.stdout.write = sys.stdout.write, lines.append  # type: ignore[method-assign]
     try:
-        await tell_usage(runs, Chosen((), None, Selection()), Output(), Usage("pattern", 1))
+        await show_usage(runs, Chosen((), None, Selection()), Output(), Usage("pattern", 1))
     finally:
         sys.stdout.write = written  # type: ignore[method-assign]
     return int("".join(lines).splitlines()[-1].split("\t")[1])

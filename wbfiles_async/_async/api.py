@@ -348,7 +348,7 @@ class AsyncApi(Client, HandlesFilesOnly):
                 async for _, of_run in pages:
                     yield of_run
 
-        async with watching_many(None if dry_run else progress, on_result, files, selection) as (told, note):
+        async with watching_many(None if dry_run else progress, on_result, files, selection) as (reporter, note):
             report = await self._gateway.download_many(
                 listed(),
                 read_root(root),
@@ -356,7 +356,7 @@ class AsyncApi(Client, HandlesFilesOnly):
                 selection=selection,
                 existing=existing,
                 dry_run=dry_run,
-                progress=told,
+                progress=reporter,
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)

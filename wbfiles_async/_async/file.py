@@ -165,8 +165,8 @@ class AsyncFile(FileFacts):
                 "use read_bytes()."
             )
         one = self._opened(api)
-        async with watching_one(progress, self.name, self.size_bytes) as told:
-            return await one.fetch(folder, replace=replace, exist_ok=exist_ok, progress=told, target=target)
+        async with watching_one(progress, self.name, self.size_bytes) as reporter:
+            return await one.fetch(folder, replace=replace, exist_ok=exist_ok, progress=reporter, target=target)
 
     async def read_bytes(self, *, api: Client | None = None) -> bytes:
         """Read the whole file into memory. Nothing touches the disk.

@@ -195,7 +195,7 @@ class AsyncFiles:
         selection = Selection(include, exclude)
         shown = None if dry_run else progress
         async with (
-            watching_many(shown, on_result, lambda: self._attributes(selection), selection) as (told, note),
+            watching_many(shown, on_result, lambda: self._attributes(selection), selection) as (reporter, note),
             aclosing(self._attributes(selection)) as pages,
         ):
             report = await self._gateway().download_all(
@@ -205,7 +205,7 @@ class AsyncFiles:
                 selection=selection,
                 existing=existing,
                 dry_run=dry_run,
-                progress=told,
+                progress=reporter,
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
@@ -265,7 +265,7 @@ class AsyncFiles:
         self._check_extent(selection, all=all)
         pending = await self._pending_deletions(selection)
         deletion = self._gateway().deletion(f"the run {self._run._path}", on_result)
-        return await deletion.tell(pending) if dry_run else await deletion.carry_out(pending)
+        return await deletion.preview(pending) if dry_run else await deletion.carry_out(pending)
 
     def _check_extent(self, selection: Selection, *, all: bool) -> None:
         chosen = not (self._selects_all and selection.selects_all)
@@ -306,14 +306,15 @@ class AsyncFiles:
                 names = (match.name,)
             elif selection is not None:
                 names, pattern = selection.names, selection.pattern
-        asked = None if self._names is None else frozenset(self._names)  # in case the server ignores the names
+        requested = None if self._names is None else frozenset(self._names)  # in case the server ignores the names
         pages = self._gateway().api.pages(self._run._path, names=names, pattern=pattern, per_page=self._per_page)
         async with aclosing(pages):
             async for page in pages:
                 yield [
                     attributes
                     for attributes in page
-                    if (match is None or match.accepts(attributes)) and (asked is None or attributes.name in asked)
+                    if (match is None or match.accepts(attributes))
+                    and (requested is None or attributes.name in requested)
                 ]
 
     def _gateway(self) -> Gateway:

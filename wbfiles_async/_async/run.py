@@ -234,16 +234,16 @@ class AsyncRun(HandlesFilesOnly):
         found = await self.files(match=match, api=api).to_list()
         if len(found) == 1:
             return found[0]
-        asked = ", ".join(f"{key}={value!r}" for key, value in match.items() if "url" not in key.lower())
+        criteria = ", ".join(f"{key}={value!r}" for key, value in match.items() if "url" not in key.lower())
         if not found:
             raise RemoteFileNotFoundError(
-                f"The run {self._path} has no file with {asked or 'that URL'}; list its files to see what it has.",
+                f"The run {self._path} has no file with {criteria or 'that URL'}; list its files to see what it has.",
                 name=str(match.get("name", "")),
                 run=str(self._path),
             )
         names = ", ".join(repr(file.name) for file in found[:3]) + (", ..." if len(found) > 3 else "")
         raise ConfigurationError(
-            f"{len(found)} files of the run {self._path} have {asked or 'that URL'}: {names}. Give more attributes, "
+            f"{len(found)} files of the run {self._path} have {criteria or 'that URL'}: {names}. Give more attributes, "
             "such as the name, or use files(match=...) for all of them."
         )
 
@@ -387,7 +387,7 @@ class AsyncRun(HandlesFilesOnly):
         run, selection, several = self._with(api), Selection(include, exclude), path_list(paths)
         uploads, shown = run._gateway().uploads(), None if dry_run else progress
         listing = partial(uploads.listing, several, root, selection)
-        async with watching_many(shown, on_result, listing, selection) as (told, note):
+        async with watching_many(shown, on_result, listing, selection) as (reporter, note):
             report = await uploads.paths(
                 run._path,
                 several,
@@ -395,7 +395,7 @@ class AsyncRun(HandlesFilesOnly):
                 selection=selection,
                 existing=existing,
                 dry_run=dry_run,
-                progress=told,
+                progress=reporter,
                 on_result=note,
             )
         if report.failed and raise_on_error:
@@ -446,8 +446,8 @@ class AsyncRun(HandlesFilesOnly):
         """
         check_existing(existing)
         run = self._with(api)
-        async with watching_one(progress, Path(path).name, None) as told:
-            found = await run._gateway().uploads().file(run._path, path, root, existing=existing, progress=told)
+        async with watching_one(progress, Path(path).name, None) as reporter:
+            found = await run._gateway().uploads().file(run._path, path, root, existing=existing, progress=reporter)
         return AsyncFile._of(run._client, found, run)
 
     def _gateway(self) -> Gateway:

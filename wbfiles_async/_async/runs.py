@@ -201,7 +201,7 @@ class AsyncRuns:
         check_existing(existing)
         selection = Selection(include, exclude)
         shown = None if dry_run else progress
-        async with watching_many(shown, on_result, lambda: self._sizes(selection), selection) as (told, note):
+        async with watching_many(shown, on_result, lambda: self._sizes(selection), selection) as (reporter, note):
             report = await self._client._gateway.download_many(
                 self._listed(selection),
                 read_root(root),
@@ -209,7 +209,7 @@ class AsyncRuns:
                 selection=selection,
                 existing=existing,
                 dry_run=dry_run,
-                progress=told,
+                progress=reporter,
                 on_result=note,
             )
         return judged(report, existing, raise_on_error=raise_on_error)
@@ -277,7 +277,7 @@ class AsyncRuns:
             expect(pending.files, pending.bytes)
             deletion = self._client._gateway.deletion(f"the project {pending.project}", note)
             if dry_run:
-                return await deletion.tell(pending)
+                return await deletion.preview(pending)
             try:
                 return await deletion.carry_out(pending)
             except IncompleteDeletionError as error:

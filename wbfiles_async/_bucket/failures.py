@@ -39,11 +39,11 @@ class _Meaning:
     """A classified failure.
 
     Attributes:
-        told: The message: what was wrong and what to do.
+        message: What was wrong and what to do.
         concerns_all: Whether every file would meet it.
     """
 
-    told: str
+    message: str
     concerns_all: bool
 
 
@@ -61,7 +61,7 @@ def store_failure(error: Exception, *, name: str, url: str) -> ObjectStoreError:
     meaning = _meaning_of(type(error).__name__, str(error), said.code, said.message)
     where = f"{name}: " if name else ""
     return ObjectStoreError(
-        f"{where}{url} cannot be written to: {meaning.told}.",
+        f"{where}{url} cannot be written to: {meaning.message}.",
         url=url,
         name=name,
         code=said.code,
@@ -70,19 +70,19 @@ def store_failure(error: Exception, *, name: str, url: str) -> ObjectStoreError:
 
 
 def _meaning_of(kind: str, text: str, code: str, message: str) -> _Meaning:
-    told = f"{code} ({message})" if code and message else code or _first_line(text)
+    reason = f"{code} ({message})" if code and message else code or _first_line(text)
     if code in _BUCKET_CODES:
-        return _Meaning(f"there is no such bucket, {told}. Make it, or check its name", concerns_all=True)
+        return _Meaning(f"there is no such bucket, {reason}. Make it, or check its name", concerns_all=True)
     if code in _KEY_CODES or kind == "UnauthenticatedError":
-        return _Meaning(f"the store did not accept the credentials, {told}", concerns_all=True)
+        return _Meaning(f"the store did not accept the credentials, {reason}", concerns_all=True)
     if _METADATA.search(text):
         return _Meaning(_NO_CREDENTIALS, concerns_all=True)
     if is_refused(kind, text):
         return _Meaning(
-            f"the store refuses, {told}. Check that these credentials may write there and list what is there",
+            f"the store refuses, {reason}. Check that these credentials may write there and list what is there",
             concerns_all=True,
         )
-    return _Meaning(told, concerns_all=False)
+    return _Meaning(reason, concerns_all=False)
 
 
 def _first_line(text: str) -> str:

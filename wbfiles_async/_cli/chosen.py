@@ -92,12 +92,12 @@ class Absence:
         """Return an error for each name that the run, or each of the runs, lacks."""
         match target:
             case SeveralRuns(runs=runs):
-                path, told = "", f"None of the {counted(len(runs), 'run')} has a"
+                path, beginning = "", f"None of the {counted(len(runs), 'run')} has a"
             case AsyncRuns():
-                path, told = str(target._path), f"No run of the project {target._path} has a"
+                path, beginning = str(target._path), f"No run of the project {target._path} has a"
             case AsyncRun():
-                path, told = str(target._path), f"The run {target._path} has no"
-        return [RemoteFileNotFoundError(f"{told} file {name!r}.", name=name, run=path) for name in self._names]
+                path, beginning = str(target._path), f"The run {target._path} has no"
+        return [RemoteFileNotFoundError(f"{beginning} file {name!r}.", name=name, run=path) for name in self._names]
 
     def exit_code(self, *, found: bool) -> ExitCode:
         """Return the exit code: all names found, some, or none.

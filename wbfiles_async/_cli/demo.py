@@ -19,7 +19,7 @@ from rich.table import Table
 from wbfiles_async import AsyncApi, TransferOptions
 from wbfiles_async._cli.chosen import Chosen
 from wbfiles_async._cli.ending import ExitCode, run
-from wbfiles_async._cli.failures import tell_failures
+from wbfiles_async._cli.failures import show_failures
 from wbfiles_async._cli.fetching import Fetch, download
 from wbfiles_async._cli.output import Output, console
 from wbfiles_async._cli.serving import local_server
@@ -114,7 +114,7 @@ async def _fetch(server: LocalServer, root: Path, output: Output, *, was_killed:
         fetch = Fetch(target=api.run(RUN), chosen=everything, root=root)
         report = await download(fetch, output, results.append)
     if report.failed:
-        tell_failures(report, fetch.name_of)
+        show_failures(report, fetch.name_of)
         return ExitCode.FAILED
     if not output.quiet:
         _show(report, results, server.base_url)

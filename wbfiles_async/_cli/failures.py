@@ -16,7 +16,7 @@ FAILURES_SHOWN = 10
 """Maximum failed files shown by name; ``--json`` shows all."""
 
 
-def tell_failures(report: DownloadReport | UploadReport | DeletionReport, name_of: Callable[[FileResult], str]) -> None:
+def show_failures(report: DownloadReport | UploadReport | DeletionReport, name_of: Callable[[FileResult], str]) -> None:
     """Write to stderr which files failed and why.
 
     Args:

@@ -16,7 +16,7 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen, SeveralRuns
 from wbfiles_async._cli.ending import ExitCode, complain
-from wbfiles_async._cli.failures import described, tell_failures
+from wbfiles_async._cli.failures import described, show_failures
 from wbfiles_async._cli.manifests import open_manifest
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
@@ -133,7 +133,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
         if report.failed < report.files:
             output.say(str(report))
         if report.failed:
-            tell_failures(report, fetch.name_of)
+            show_failures(report, fetch.name_of)
         kinds = {type(failure.error) for failure in report.failures if failure not in absent}
         if UnsafePathError in kinds:
             output.say("To download a file whose name cannot be used here: wbfiles cat RUN NAME > FILE")

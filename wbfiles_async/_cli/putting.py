@@ -11,7 +11,7 @@ import attrs
 
 from wbfiles_async import AsyncRun
 from wbfiles_async._cli.ending import ExitCode, complain
-from wbfiles_async._cli.failures import described, tell_failures
+from wbfiles_async._cli.failures import described, show_failures
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import Existing
@@ -60,7 +60,7 @@ async def put(wanted: Put, output: Output) -> int:
         if report.failed < report.files:
             output.say(str(report))
         if report.failed:
-            tell_failures(report, lambda result: result.name)
+            show_failures(report, lambda result: result.name)
             if {type(failure.error) for failure in report.failures} - _HOPELESS:
                 output.say(_how_to_go_on(wanted.existing))
     if not report.files:

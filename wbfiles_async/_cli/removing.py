@@ -17,7 +17,7 @@ from rich.text import Text
 from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
-from wbfiles_async._cli.failures import tell_failures
+from wbfiles_async._cli.failures import show_failures
 from wbfiles_async._cli.nothing import tell_of_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._cli.target import Filters, explained, find_erasable
@@ -275,7 +275,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
         if report.files > report.failed:
             output.say(_summarize(report))
         if report.failed:
-            tell_failures(report, found.name_of)
+            show_failures(report, found.name_of)
             output.say("Run the same command again to continue with what is left.")
         if absent:
             complain("\n".join(error.message for error in absent))
@@ -322,9 +322,9 @@ def _tell(found: _Found, output: Output) -> Callable[[FileResult], None]:
 
 def _write_json(result: FileResult, *, with_run: bool) -> None:
     error = result.error
-    told = None if error is None else {"type": type(error).__name__, "message": explain(error)}
+    shown = None if error is None else {"type": type(error).__name__, "message": explain(error)}
     run = {"run": result.run} if with_run else {}
-    write_json(run | {"name": result.name, "status": result.status, "size": result.size, "error": told})
+    write_json(run | {"name": result.name, "status": result.status, "size": result.size, "error": shown})
 
 
 def _write_line(found: _Found, result: FileResult) -> None:

@@ -129,7 +129,7 @@ class Usage:
         return "pattern" if self.by == "pattern" else "folder"
 
 
-async def tell_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, usage: Usage) -> int:
+async def show_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, usage: Usage) -> int:
     """Sum up the sizes of the selected files.
 
     Returns:

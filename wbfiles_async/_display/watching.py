@@ -103,7 +103,7 @@ async def watching_deletion(
     from wbfiles_async._display.tally import Tally
 
     tally = Tally()
-    told = tally if isinstance(progress, bool) or progress is None else progress
+    reporter = tally if isinstance(progress, bool) or progress is None else progress
 
     def expect(files: int, size: int) -> None:
         tally.expect(files, size)
@@ -111,12 +111,12 @@ async def watching_deletion(
 
     def note(result: FileResult) -> None:
         name = f"{result.run.rpartition('/')[2]}/{result.name}"
-        told.started(name, result.size)
+        reporter.started(name, result.size)
         if result.error is None:
-            told.advanced(name, result.size)
-            told.finished(name)
+            reporter.advanced(name, result.size)
+            reporter.finished(name)
         else:
-            told.failed(name, result.error)
+            reporter.failed(name, result.error)
         tally.ended(result)
         if on_result is not None:
             on_result(result)

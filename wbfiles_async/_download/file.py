@@ -170,9 +170,9 @@ class FileDownload:
             self.published = temporary.published
         except BaseException as error:
             if self._may_resume and temporary.can_be_kept and _is_resumable_error(error):
-                told = f"{KEPT} in {temporary.keep()}; the next download resumes there."
-                error.add_note(told)
-                log.info("%s: %s", self.file.name, told)
+                note = f"{KEPT} in {temporary.keep()}; the next download resumes there."
+                error.add_note(note)
+                log.info("%s: %s", self.file.name, note)
             raise
         finally:
             temporary.discard()

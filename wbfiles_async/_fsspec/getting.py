@@ -72,8 +72,8 @@ async def get_many(remote: Remote, pairs: Sequence[tuple[str, str]], callback: C
         async with limit:
             file = remote.file(copy.run, copy.file)
             child = children[f"{copy.run}/{copy.file.name}"]
-            told = None if child is DEFAULT_CALLBACK else Progress({file.name: child})
-            await file.fetch(replace=True, path=copy.target, progress=told)
+            child_progress = None if child is DEFAULT_CALLBACK else Progress({file.name: child})
+            await file.fetch(replace=True, path=copy.target, progress=child_progress)
         callback.relative_update(1)
 
     async with open_task_group() as tasks:

@@ -96,7 +96,7 @@ class Deletion:
         if outcome.error is not None:
             raise outcome.error
 
-    async def tell(self, pending: PendingDeletions) -> DeletionReport:
+    async def preview(self, pending: PendingDeletions) -> DeletionReport:
         """Report what would be deleted. Makes no request."""
         for batch in pending.batches():
             for each in batch:

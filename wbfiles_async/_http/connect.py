@@ -291,12 +291,12 @@ def _connect_failure(error: Exception, proxy: Proxy | None) -> httpx.TransportEr
         case ForbiddenAddressError():
             return AddressError(str(error))
         case OSError() if proxy is not None and not isinstance(error, ssl.SSLError):
-            return httpx.ProxyError(f"{proxy} cannot be connected to: {_said(error)}")
+            return httpx.ProxyError(f"{proxy} cannot be connected to: {_message_of(error)}")
         case _:
-            return httpx.ConnectError(_said(error) or type(error).__name__)
+            return httpx.ConnectError(_message_of(error) or type(error).__name__)
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """Return an error's message, without Python's numbers and tuples."""
     return _NUMBER.sub(
         "", _CALL.sub(lambda call: f"{os.strerror(int(call[1]))}: {call[2]}, port {call[3]}", str(error))

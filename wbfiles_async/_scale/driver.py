@@ -297,12 +297,12 @@ class _Run:
             return _failed(chunk, self.stopped), False
         except (ImportError, pickle.PickleError) as error:
             self.stopped = ConfigurationError(
-                f"The workers cannot work on a chunk ({_said(error)}). Install the same version of wbfiles-async "
+                f"The workers cannot work on a chunk ({_message_of(error)}). Install the same version of wbfiles-async "
                 "there, with the same extras."
             )
             return _failed(chunk, self.stopped), False
         except Exception as error:  # of the engine, such as a worker that died again and again
-            return _failed(chunk, TransferError(f"chunk {chunk.number}: {_said(error)}")), True
+            return _failed(chunk, TransferError(f"chunk {chunk.number}: {_message_of(error)}")), True
         if result.error is not None:
             if isinstance(result.error, _OF_ALL):
                 self.stopped = result.error
@@ -337,11 +337,11 @@ def _failed(chunk: Chunk, error: WBFilesError) -> DownloadReport:
 
 def _broken(error: BaseException) -> TransferError:
     return TransferError(
-        f"the engine takes no more work ({_said(error)}): it was shut down, or, as a pool of Python's own, lost one of "
-        "its workers. Call again with a new one; Dask replaces workers that die."
+        f"the engine takes no more work ({_message_of(error)}): it was shut down, or, as a pool of Python's own, lost "
+        "one of its workers. Call again with a new one; Dask replaces workers that die."
     )
 
 
-def _said(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     """Return an engine's error message, without secrets."""
     return f"{type(error).__name__}: {clean(str(error), ERROR_LENGTH)}"

@@ -146,7 +146,7 @@ class Plan:
             raise ConfigurationError(f"report_format is 'jsonl' or 'parquet', not {report_format!r}.")
         selection, runs, place = Selection(include, exclude), api.runs(path, filters), open_place(at)
         project = await api._gateway.api.resolve(runs._path)
-        asked = cls(
+        requested = cls(
             at=place.url,
             id=secrets.token_hex(4),
             base_url=api._gateway.settings.base_url,
@@ -159,7 +159,7 @@ class Plan:
         )
         found = None if again else await anyio.to_thread.run_sync(partial(cls._find, place))
         if found is not None:
-            found._check_same(asked)
+            found._check_same(requested)
             return found
         counts: list[tuple[str, int]] = []
         if not selection.is_empty:
@@ -167,7 +167,7 @@ class Plan:
             async with aclosing(api._gateway.api.run_pages(walk)) as pages:
                 async for page in pages:
                     counts += [(run.path.run_id, run.file_count or 0) for run in page]
-        plan = attrs.evolve(asked, chunks=tuple(divide(counts, runs_per_chunk=runs_per_chunk)))
+        plan = attrs.evolve(requested, chunks=tuple(divide(counts, runs_per_chunk=runs_per_chunk)))
         await anyio.to_thread.run_sync(partial(place.write, PLAN_NAME, plan._encode()))
         return plan
 
@@ -232,16 +232,16 @@ class Plan:
         rows = [("runs", f"{self.runs:,}"), ("chunks", f"{len(self.chunks):,}"), ("files", f"{self.files:,}")]
         return titled("Plan of", self.project) + table((), rows) + line(self.at)
 
-    def _check_same(self, asked: Plan) -> None:
+    def _check_same(self, requested: Plan) -> None:
         """Check that another plan has the same arguments.
 
         Raises:
             ConfigurationError: It is not.
         """
         differing = [
-            f"{name}={getattr(self, name)!r} and not {getattr(asked, name)!r}"
+            f"{name}={getattr(self, name)!r} and not {getattr(requested, name)!r}"
             for name in _QUESTION
-            if getattr(self, name) != getattr(asked, name)
+            if getattr(self, name) != getattr(requested, name)
         ]
         if differing:
             raise ConfigurationError(

@@ -103,7 +103,7 @@ def run_chunk(task: ChunkTask, api: Api | None = None, tell: Callable[[Event], N
         tell: Called with the progress; by default logs an event if this is a worker of Dask.
     """
     try:
-        return ChunkResult(report=_without_causes(_run(task, api, tell or _teller_of_dask(task.plan.id))))
+        return ChunkResult(report=_without_causes(_run(task, api, tell or _dask_listener(task.plan.id))))
     except WBFilesError as error:
         return ChunkResult(error=_bare(error))
 
@@ -226,7 +226,7 @@ class _Meter:
             self._tell(Event(self._number, self._files, self._bytes))
 
 
-def _teller_of_dask(plan: str) -> Callable[[Event], None] | None:
+def _dask_listener(plan: str) -> Callable[[Event], None] | None:
     """Return a function that reports this worker's progress to Dask; ``None`` if this is not a worker of Dask."""
     if "distributed.worker" not in sys.modules:
         return None

@@ -182,25 +182,25 @@ def rejection_failure(
         offset: The first byte that was requested.
         refused: The error for status 401, if our credentials were sent.
     """
-    told = f"{host}: {rejection.reason}"
+    reason = f"{host}: {rejection.reason}"
     error: WBFilesError
     match rejection.status:
         case 401 if refused is not None:
             error = refused
         case 401 | 403:
             error = PermissionDeniedError(
-                f"{name}: the store refused to send this file, {told}. Check that these credentials may read the run."
+                f"{name}: the store refused to send this file, {reason}. Check that these credentials may read the run."
             )
         case 404 | 410:
-            error = RemoteFileNotFoundError(f"{name}: the store no longer has this file, {told}.", name=name, run=run)
+            error = RemoteFileNotFoundError(f"{name}: the store no longer has this file, {reason}.", name=name, run=run)
         case _ if rejection.action is RetryAction.RESTART:
             error = ObjectChangedError(
-                f"{name}: {told}. It keeps changing or its metadata is wrong; list the files again and retry.",
+                f"{name}: {reason}. It keeps changing or its metadata is wrong; list the files again and retry.",
                 name=name, host=host, offset=offset,
             )  # fmt: skip
         case _:
             error = TransferError(
-                f"{name}: no usable response at byte {offset}, {told}.", name=name, host=host, offset=offset
+                f"{name}: no usable response at byte {offset}, {reason}.", name=name, host=host, offset=offset
             )
     return RequestFailed(rejection.action, error, rejection.retry_after, throttled=rejection.throttled)
 

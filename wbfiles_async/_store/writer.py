@@ -368,12 +368,13 @@ class _Writing:
 
 
 def _refusal_error(rejection: Rejection, name: str, host: str) -> WBFilesError:
-    told = f"{host}: {rejection.reason}"
+    reason = f"{host}: {rejection.reason}"
     if rejection.status in (401, 403):
         return PermissionDeniedError(
-            f"{name}: the store refused to accept this file, {told}. Check that these credentials may write to the run."
+            f"{name}: the store refused to accept this file, {reason}. Check that these credentials may write to the "
+            "run."
         )
     advice = ""
     if rejection.status == 413 or any(code in rejection.reason for code in _REFUSED_SIZES):
         advice = " It is larger than the store takes in one request (5 GB with S3); split it."
-    return TransferError(f"{name}: the store did not accept this file, {told}.{advice}", name=name, host=host)
+    return TransferError(f"{name}: the store did not accept this file, {reason}.{advice}", name=name, host=host)

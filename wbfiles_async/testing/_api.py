@@ -70,9 +70,9 @@ class Api:
         return checked
 
     async def _graphql(self, request: web.Request) -> web.StreamResponse:
-        asked = await _json_object(request)
-        query, variables = asked.get("query"), asked.get("variables") or {}
-        operation = asked.get("operationName")
+        body = await _json_object(request)
+        query, variables = body.get("query"), body.get("variables") or {}
+        operation = body.get("operationName")
         if not isinstance(query, str) or not isinstance(variables, dict):
             return api_error(400, "expected a JSON object with a query and its variables")
         answer = await asyncio.to_thread(
@@ -105,10 +105,10 @@ class Api:
             state = "failed" if sent.get("exitcode") else "finished"
         uploaded = sent.get("uploaded")
         names = [name for name in uploaded if isinstance(name, str)] if isinstance(uploaded, list) else []
-        await asyncio.to_thread(self._hear_of, run, state, names)
+        await asyncio.to_thread(self._update_run, run, state, names)
         return web.json_response({})
 
-    def _hear_of(self, run: RunPath, state: RunState, uploaded: Sequence[str]) -> None:
+    def _update_run(self, run: RunPath, state: RunState, uploaded: Sequence[str]) -> None:
         for name in uploaded:
             self._site.tree.mark(run, name)
         now = timestamp(time.time())

@@ -9,7 +9,7 @@ from wbfiles_async._cli.ending import run
 from wbfiles_async._cli.options import Common, chosen_by, connecting, filters_option, json_option, selecting
 from wbfiles_async._cli.sections import SectionedCommand
 from wbfiles_async._cli.target import Filters, check_project, explained, find_target
-from wbfiles_async._cli.usage import BYS, By, Usage, tell_usage
+from wbfiles_async._cli.usage import BYS, By, Usage, show_usage
 
 
 @click.command("du", cls=SectionedCommand, short_help="Sum up the sizes of files, by run, folder or pattern.")
@@ -40,15 +40,15 @@ def du_command(
     The last line, ".", is the sum of all files, each counted once. If stdout is not a terminal, there are tabs between
     size in bytes, number of files and folder. With --json the keys are folder (or pattern), size and files.
     """
-    asked, output = chosen_by(common, names, include, exclude, pattern), common.output(as_json=as_json)
+    requested, output = chosen_by(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     async def work() -> int:
         async with common.open_api() as api:
             with explained(path):
-                target, chosen = await find_target(api, path, asked, filters)
+                target, chosen = await find_target(api, path, requested, filters)
                 check_project(target, chosen, path)
                 if by == "run" and isinstance(target, AsyncRun):
                     raise click.UsageError(f"{path} is a run, and --by run is for projects.")
-                return await tell_usage(target, chosen, output, Usage(by, depth))
+                return await show_usage(target, chosen, output, Usage(by, depth))
 
     return run(work, output.log_level)

@@ -133,7 +133,7 @@ def get_command(
         names += _names_in(files_from)
     if address := next((name for name in names if "://" in name), None):
         raise click.UsageError(f"{address} is the URL of a page, not a NAME; name further runs with --run.")
-    asked, output = chosen_by(common, names, include, exclude, pattern), common.output(as_json=as_json)
+    requested, output = chosen_by(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     layout_text = LAYOUT if layout is None else layout
     if mirror:
@@ -151,9 +151,9 @@ def get_command(
                         )
                     if common.per_page is not None:
                         raise click.UsageError("--per-page is for one run or a project; leave out --run.")
-                    target, chosen = find_several(api, (path, *others)), asked
+                    target, chosen = find_several(api, (path, *others)), requested
                 else:
-                    target, chosen = await find_target(api, path, asked, filters)
+                    target, chosen = await find_target(api, path, requested, filters)
                 if shard is not None:
                     if not isinstance(target, AsyncRuns):
                         raise click.UsageError(f"--shard is for projects, and {path} is not a project.")

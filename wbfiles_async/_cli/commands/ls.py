@@ -47,12 +47,12 @@ def ls_command(
 
     Control characters in names are written as escapes, such as \x1b.
     """
-    asked, output = chosen_by(common, names, include, exclude, pattern), common.output(as_json=as_json)
+    requested, output = chosen_by(common, names, include, exclude, pattern), common.output(as_json=as_json)
 
     async def work() -> int:
         async with common.open_api() as api:
             with explained(path):
-                target, chosen = await find_target(api, path, asked, filters)
+                target, chosen = await find_target(api, path, requested, filters)
                 check_project(target, chosen, path)
                 if isinstance(target, AsyncRun) or chosen or all_files:
                     return await list_files(target, chosen, output, sort)
