@@ -55,7 +55,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     """Return the seconds to wait according to a ``Retry-After`` header, at most `MAX_RETRY_AFTER`.
 
     Args:
-        value: Seconds, whole or with a fraction, or one of HTTP's three forms of a date.
+        value: Seconds, an integer or a decimal number, or one of HTTP's three forms of a date.
         now: Seconds since the epoch.
 
     Returns:

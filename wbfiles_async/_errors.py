@@ -1,4 +1,4 @@
-"""The errors that carry no report; `errors` draws the whole tree."""
+"""The errors without a report; `errors` shows the whole tree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class WBFilesError(Exception):
-    """Root of all errors of this library.
+    """Base class of all errors of this library.
 
     Attributes:
         message: What was wrong, what was expected, and what to do.
@@ -53,7 +53,7 @@ class WBFilesError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions pickle as cls(*args), which fails for keyword-only data; ours carry their state.
+        # Exceptions pickle as cls(*args), which fails for keyword-only arguments; these pickle their state.
         return _without_init, (type(self),), self.__dict__ | {"args": self.args}
 
 
@@ -107,7 +107,7 @@ class RunNotFoundError(WBFilesError, LookupError):
 
 
 class RemoteFileNotFoundError(WBFilesError, FileNotFoundError):
-    """The run does not have the file, or no longer.
+    """The run does not have the file, or no longer has it.
 
     Attributes:
         name: The file's name in the run.
@@ -149,7 +149,7 @@ class ApiError(WBFilesError):
 
     Attributes:
         status: The HTTP status of the response.
-        messages: What the server said, one entry an error.
+        messages: The server's messages, one per error.
     """
 
     def __init__(self, message: str, *, status: int, messages: tuple[str, ...] = ()) -> None:
@@ -159,12 +159,12 @@ class ApiError(WBFilesError):
 
 
 class RateLimitedError(ApiError):
-    """The server asked to slow down for longer than the time budget allows.
+    """The server throttles requests for longer than the time budget allows.
 
     Attributes:
         status: The HTTP status of the response.
-        messages: What the server said, one entry an error.
-        retry_after: Seconds that the server asked to wait; ``None`` if it named none.
+        messages: The server's messages, one per error.
+        retry_after: Seconds to wait, from the server; ``None`` if it stated none.
 
     Examples:
         ```python
@@ -252,7 +252,7 @@ class NameCollisionError(UnsafePathError):
 
 
 class UnsupportedReferenceError(WBFilesError, ValueError):
-    """The file is a reference to an object that cannot be downloaded by http.
+    """The file is a reference to an object that cannot be downloaded over HTTP.
 
     Attributes:
         uri: The URI of that object, without its query.
@@ -275,7 +275,7 @@ class UnsupportedReferenceError(WBFilesError, ValueError):
 
 
 class TransferError(WBFilesError, OSError):
-    """The bytes could not be transferred: the network or the store failed, or a body ended too early.
+    """The bytes could not be transferred: the network or the store failed, or a body was truncated.
 
     Attributes:
         name: The remote file; empty if the failure concerns none.
@@ -340,7 +340,7 @@ class IntegrityError(TransferError):
 
 
 class ObjectChangedError(TransferError):
-    """The stored object was replaced again and again while it was read.
+    """The stored object was replaced repeatedly while it was read.
 
     Attributes:
         name: The remote file; empty if the failure concerns none.
@@ -381,10 +381,10 @@ class StoreUnavailableError(TransferError):
 
 
 class _LocalError(WBFilesError, OSError):
-    """The local disk refused.
+    """A local file operation failed.
 
     Attributes:
-        errno: The operating system's number for it.
+        errno: The operating system's error number.
         path: The local file.
     """
 
@@ -394,7 +394,7 @@ class _LocalError(WBFilesError, OSError):
         self.path = path
 
     def __reduce__(self) -> tuple[object, ...]:
-        # OSError keeps errno outside of the instance's dictionary.
+        # OSError does not store errno in the instance's dictionary.
         return _without_init, (type(self),), self.__dict__ | {"args": self.args, "errno": self.errno}
 
 
@@ -402,8 +402,8 @@ class LocalWriteError(_LocalError):
     """A local file cannot be written: the disk is full or read-only, a permission is missing, or a folder is a file.
 
     Attributes:
-        errno: The operating system's number for it.
-        path: The local file that was to be written.
+        errno: The operating system's error number.
+        path: The local file to write.
 
     Examples:
         ```python
@@ -425,19 +425,19 @@ class LocalReadError(_LocalError):
     """A local file cannot be uploaded: it is missing, unreadable, not a regular file, or changed while it was read.
 
     Attributes:
-        errno: The operating system's number for it; ``None`` if the file changed while it was read.
+        errno: The operating system's error number; ``None`` if the file changed while it was read.
         path: The local file.
     """
 
 
 class ObjectStoreError(WBFilesError, OSError):
-    """The object store that files are written to failed or refused.
+    """The object store that files are written to failed, or refused a request.
 
     Attributes:
         url: The root, without any secret.
         name: The file, or its key; empty if the failure concerns none.
-        code: The store's own word for it, such as ``NoSuchBucket``; empty if it has none.
-        concerns_all: Whether every file would meet it, as with a bucket that is missing.
+        code: The store's error code, such as ``NoSuchBucket``; empty if it has none.
+        concerns_all: Whether it affects all files, such as a missing bucket.
     """
 
     def __init__(self, message: str, *, url: str, name: str = "", code: str = "", concerns_all: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""One client's way to W&B: its settings, its session in the running event loop, and the work that its objects start."""
+"""The connection of one client to W&B: settings, the session in the event loop, and the operations of objects."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway"]
 
-# anyio loads it at its first use, which is in the I/O thread: a process forked meanwhile would wait for ever for a
-# module that nobody goes on loading.
+# anyio would import it at its first use, in the I/O thread: a process that is forked meanwhile would wait forever for
+# the import, which no thread of it continues.
 import_module("anyio._backends._asyncio")
 
 _inherited: list[Session] = []
@@ -53,13 +53,13 @@ _inherited: list[Session] = []
 
 
 class Gateway:
-    """One client's way to W&B. Belongs to one event loop from its first use on.
+    """The connection of one client to W&B. Belongs to one event loop from its first use.
 
     Args:
-        settings: Where the API is, and the defaults of run paths.
-        options: How transfers behave.
-        credentials: ``None`` if an injected client brings its own.
-        http_options: How requests are sent.
+        settings: The URL of the API, and the defaults of run paths.
+        options: The options of transfers.
+        credentials: The credentials; ``None`` if an injected client has its own.
+        http_options: The options of requests.
 
     Attributes:
         api: W&B's API.
@@ -108,7 +108,7 @@ class Gateway:
         return self._session
 
     def with_options(self, settings: Settings, options: TransferOptions) -> Gateway:
-        """Return a way to W&B over the same connections, which ends with this one."""
+        """Return a gateway with other options over the same connections, which is closed with this one."""
         other = Gateway(settings, options, self._credentials, self._http_options)
         other.clock = self.clock
         other._parent = self._parent or self
@@ -127,7 +127,7 @@ class Gateway:
             await child.aclose()
 
     def deletion(self, where: str, on_result: Callable[[FileResult], None] | None = None) -> Deletion:
-        """Prepare the deletion of files of a run or a project, which messages call so. Makes no request."""
+        """Prepare the deletion of files of a run or project, whose name in messages is ``where``. Makes no request."""
         return Deletion(self.api, self.options, self.clock, where, on_result)
 
     def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
@@ -136,13 +136,13 @@ class Gateway:
         async def look_up() -> RemoteFile:
             return self._file(attributes if run is None else await self.api.look_up(run, attributes.name), run)
 
-        pickled = attributes.stripped and run is not None  # it has no signed URLs any more
+        pickled = attributes.stripped and run is not None  # it no longer has signed URLs
         known = None if pickled else self._file(attributes, run)
         session = self.session()
         return OneFile(session.reader, session.small_files, attributes.name, known, look_up)
 
     def random_access(self, attributes: FileAttributes, run: RunPath | None) -> RandomAccess:
-        """Prepare the reading of any ranges of one file. Makes no request."""
+        """Prepare random access to one file. Makes no request."""
 
         async def prepare() -> RemoteFile:
             if attributes.stripped and run is not None:
@@ -216,9 +216,9 @@ class Gateway:
         progress: Progress | None,
         on_result: Callable[[FileResult], None] | None,
     ) -> DownloadReport:
-        """Download files of runs to places of the caller's choice below a folder, which keeps no state of ours.
+        """Download files of runs to paths of the caller's choice below a folder, without a cache of verified files.
 
-        Existing files are replaced, unless they are right.
+        Existing files are replaced unless they are right.
         """
         selection = Selection(None, ())
         bulk = self._bulk(root, selection, "verify", False, progress, on_result, remember=False)
@@ -270,10 +270,10 @@ class Gateway:
 
 
 def open_bucket(root: BucketRoot, options: TransferOptions) -> tuple[Bucket, type[BucketDownload]]:
-    """Load what writes to object stores, and open a place in one.
+    """Import the support for object stores, and open a root in one.
 
     Raises:
-        ConfigurationError: The package obstore is not installed, or the place cannot be used.
+        ConfigurationError: The package obstore is not installed, or the root cannot be used.
     """
     try:
         from wbfiles_async._bucket.bucket import Bucket

@@ -76,7 +76,7 @@ class DownloadReport:
         resumed: Files that continued an earlier, interrupted download.
         resumed_bytes: The share of ``bytes`` that earlier, interrupted downloads had transferred.
         seconds: Wall time of the call.
-        failures: The failed files, each with its error; the first thousand where there are more.
+        failures: The failed files, each with its error; at most the first thousand.
         stopped: Why the download stopped early, such as a full disk; ``None`` if every listed file was tried. Further
             files may not have been listed by then.
     """
@@ -141,8 +141,8 @@ class DeletionReport:
         failed: Files that are left, or of which it is not known whether they are.
         bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.
         seconds: Wall time, without that of the listing.
-        failures: The failed files, each with its error; the first thousand where there are more.
-        planned_files: The files that a dry run would have deleted; the first thousand where there are more.
+        failures: The failed files, each with its error; at most the first thousand.
+        planned_files: The files that a dry run would have deleted; at most the first thousand.
     """
 
     files: int = 0
@@ -186,7 +186,7 @@ class UploadReport:
         bytes: Bytes of the uploaded files (of the planned ones in a dry run).
         verified: Files of which the server states the md5 of the local bytes.
         seconds: Wall time of the call.
-        failures: The failed files, each with its error; the first thousand where there are more.
+        failures: The failed files, each with its error; at most the first thousand.
         stopped: Why the upload stopped early, such as refused credentials; ``None`` if every file was tried.
     """
 
@@ -289,7 +289,7 @@ class IncompleteDeletionError(WBFilesError):
 
     Attributes:
         report: The report, with each file that is left and the reason.
-        names: The files that are left; the first thousand where there are more.
+        names: The files that are left; at most the first thousand.
 
     Examples:
         ```python

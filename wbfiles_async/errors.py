@@ -26,8 +26,8 @@
     ├── IncompleteUploadError
     └── IncompleteDeletionError
 
-Each class is also the builtin that a caller would expect. Messages say what was wrong, what was
-expected and what to do; they never hold a key, a token or the query of a signed URL. All pickle.
+Each class is also a subclass of the builtins on its right. Messages say what was wrong, what was expected and what to
+do; they never contain a key, a token or the query of a signed URL. All errors can be pickled.
 """
 
 from __future__ import annotations

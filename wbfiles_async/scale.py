@@ -9,7 +9,7 @@
     plan = Plan.make(Api(), "my-team/my-project", at="/shared/plans/my-project")
     report = run_plan(plan, "/shared/my-project", on=Client("tcp://scheduler:8786"), connections=512)
 
-Where there is no engine, ``wbfiles get PROJECT/ --shard I/N`` divides a project among independent processes.
+Without an engine, ``wbfiles get PROJECT/ --shard I/N`` divides a project among independent processes.
 """
 
 from __future__ import annotations

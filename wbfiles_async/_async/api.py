@@ -247,7 +247,8 @@ class AsyncApi(Client, HandlesFilesOnly):
         """Select the projects of a user or team. Makes no request.
 
         Args:
-            entity: The user or team; by default that of the settings, else the default one, requested at first use.
+            entity: The user or team. Defaults to that of the settings, or else to the default entity, which is then
+                requested at first use.
             per_page: Projects to list in one request; fewer if the server refuses so many.
 
         Returns:

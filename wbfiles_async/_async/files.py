@@ -241,7 +241,7 @@ class AsyncFiles:
             on_result: Called with each file's result, in the event loop's thread.
 
         Returns:
-            The report; all selected files are gone.
+            The report; none of the selected files exists any more.
 
         Raises:
             IncompleteDeletionError: Files are left, or may be; it names them and has the report.
@@ -335,7 +335,7 @@ def judged(report: DownloadReport, existing: Existing, *, raise_on_error: bool) 
     """Return the report.
 
     Raises:
-        IncompleteDownloadError: It has failures, and they are to be raised.
+        IncompleteDownloadError: It has failures, and ``raise_on_error`` is true.
     """
     if report.failed and raise_on_error:
         raise IncompleteDownloadError(_summary(report, existing), report=report) from report.stopped

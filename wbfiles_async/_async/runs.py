@@ -302,7 +302,7 @@ class AsyncRuns:
     async def _pending_deletions(
         self, selection: Selection, on_page: Callable[[PendingDeletions], None] | None = None
     ) -> PendingDeletions:
-        """List what is to be deleted, to the end."""
+        """List all files to delete."""
         pending = PendingDeletions(await self._client._gateway.api.resolve(self._path))
         async with aclosing(self._attributes(selection, urls=False)) as pages:
             async for run, files in pages:
@@ -344,7 +344,7 @@ class AsyncRuns:
     async def _listed(
         self, selection: Selection | None = None, *, urls: bool = True
     ) -> AsyncGenerator[tuple[ListedRun, ...]]:
-        """List the runs; where files are to be selected, each with the first of those."""
+        """List the runs; if files are selected, each run with its first files."""
         if selection is not None and selection.is_empty:
             return
         if selection is not None and self._share is not None:
@@ -362,7 +362,7 @@ class AsyncRuns:
                 yield page
 
     async def _of_share(self, share: Share, selection: Selection, *, urls: bool) -> AsyncGenerator[Sequence[ListedRun]]:
-        """List the runs of a share by their ids, and then them alone with files; of huge runs a share of the files."""
+        """List the ids of all runs, then the runs of the share with their files; of huge runs, a share of the files."""
         gateway = self._client._gateway
         path = await gateway.api.resolve(self._path)
         walk = RunPages(path, self._filters, self._order, per_page=PER_PAGE, counts=True)

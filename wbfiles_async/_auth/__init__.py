@@ -1,1 +1,1 @@
-"""Credentials: where they are found, and the header fields that carry them."""
+"""Credentials: looking them up, and the header fields that contain them."""

@@ -1,6 +1,6 @@
 """Find the credentials for W&B, or explain where they were looked for.
 
-Reads the environment and a netrc file. Makes no request, and knows nothing of HTTP headers.
+Reads the environment and a netrc file. Makes no request, and does not know HTTP headers.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Object stores as destinations of downloads, by obstore (extra ``cloud``), which only `bucket` imports."""
+"""Object stores as destinations of downloads, with obstore (extra ``cloud``), which only `bucket` imports."""

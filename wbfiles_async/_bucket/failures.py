@@ -94,7 +94,7 @@ def is_missing(kind: str, text: str) -> bool:
 
     Args:
         kind: The name of the class of what obstore raised.
-        text: What it says.
+        text: Its text.
     """
     return kind in ("NotFoundError", "FileNotFoundError") and not any(code in text for code in _BUCKET_CODES)
 

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``wbfiles`` and return its exit code.
 
     Args:
-        arguments: What follows the program's name; ``None`` for those of this process.
+        arguments: The command line without the program's name; ``None`` for that of this process.
     """
     try:
         from wbfiles_async._cli.starting import start
@@ -28,5 +28,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:  # before any work had begun, which knows how to stop
+    except KeyboardInterrupt:  # before the start of any work, which handles interruptions itself
         return 128 + signal.SIGINT

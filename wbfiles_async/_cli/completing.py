@@ -46,7 +46,7 @@ class _Bash(BashComplete):
 
 @add_completion_class
 class _Zsh(ZshComplete):
-    """Makes zsh append no blank to a project; fish does so by itself after a slash."""
+    """Makes zsh append no blank to a project; fish appends none after a slash."""
 
     source_template = ZshComplete.source_template.replace(
         "        compadd -U -V unsorted -a completions\n",

@@ -51,7 +51,7 @@ TIMEOUT = 30.0
 def demo(root: Path, output: Output) -> int:
     """Serve a sample run on a free port, download it, and report the result; only ``root`` remains.
 
-    The first download is a process of its own, which is killed half way. The second one continues.
+    The first download runs in another process, which is killed half way. The second one continues it.
 
     Returns:
         The exit code.

@@ -89,7 +89,7 @@ def complain(message: str) -> None:
     """Write a message to stderr, with control characters escaped."""
     if sys.stderr is None:  # closed; print would use stdout then
         return
-    with suppress(OSError):  # the terminal may be gone
+    with suppress(OSError):  # the terminal may be closed
         lines = "\n".join(map(printable, message.split("\n")))
         print(folded(f"wbfiles: {lines}", sys.stderr), file=sys.stderr, flush=True)
 
@@ -128,7 +128,7 @@ def _loop_options() -> dict[str, object]:
 
 
 def is_closed_pipe(error: OSError) -> bool:
-    """Return whether a pipe's reader is gone, which Windows reports with an ambiguous number."""
+    """Return whether a pipe's reader has closed it, which Windows reports with an ambiguous number."""
     return isinstance(error, BrokenPipeError) or (
         sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
     )

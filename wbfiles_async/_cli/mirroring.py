@@ -28,7 +28,7 @@ SHOWN = 10
 
 @attrs.define
 class Leftovers:
-    """The files to remove, and what is left alone.
+    """The files to remove, and those to leave unchanged.
 
     Attributes:
         found: The files, each with its folder.
@@ -155,7 +155,7 @@ def _marked(root: Path, layout: Layout, project: RunPath) -> list[tuple[RunPath,
 
 
 async def _is_gone(runs: AsyncRuns, path: RunPath) -> bool:
-    """Return whether the project exists without this run, from a request for this run alone."""
+    """Return whether the project exists without this run, from a request for only this run."""
     api = runs._client._gateway.api
     try:
         await api.look_up_run(path)

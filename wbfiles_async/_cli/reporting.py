@@ -75,7 +75,7 @@ class PlaceType(click.Path):
     def __init__(self) -> None:
         super().__init__(exists=True, path_type=Path)
 
-    def convert(  # type: ignore[override]  # Click's own type knows paths alone
+    def convert(  # type: ignore[override]  # Click's own type has only paths
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | BucketRoot:
         """Read an argument."""
@@ -102,7 +102,7 @@ def _local(places: Sequence[Path | BucketRoot]) -> list[Manifest]:
 
 
 def _in_buckets(places: Sequence[Path | BucketRoot]) -> Iterator[Manifest]:
-    """Yield the manifests in object stores, sorted by name: of a plan's chunks, finished ones come last."""
+    """Yield the manifests in object stores, sorted by name: of a plan's chunks, finished ones are last."""
     for place in places:
         if not isinstance(place, BucketRoot):
             continue

@@ -37,7 +37,7 @@ async def write_files(run: AsyncRun, names: tuple[str, ...], start: int, stop: i
 
     Raises:
         click.ClickException: stdout is closed; or it is a terminal, and a file is binary.
-        BrokenPipeError: Nobody reads any more.
+        BrokenPipeError: The reader has closed the pipe.
         WBFilesError: A file could not be read to its end.
     """
     codes: set[int] = set()
@@ -67,7 +67,7 @@ async def write_file(file: AsyncFile, start: int, stop: int | None) -> int:
 
     Raises:
         click.ClickException: stdout is closed; or it is a terminal, and the file is binary.
-        BrokenPipeError: Nobody reads any more.
+        BrokenPipeError: The reader has closed the pipe.
         WBFilesError: The file could not be read to its end.
     """
     check_stdout()

@@ -1,4 +1,4 @@
-"""Reads a local file for an upload, and notices when it changes meanwhile. Blocking; run it through ``Disk``."""
+"""Reads a local file for an upload, and detects changes meanwhile. Blocking; run it through ``Disk``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if sys.platform == "win32":
 else:
 
     def _open(path: Path, *, follow_links: bool) -> int:
-        # Not blocking: a pipe, which is refused once it is open, would wait for its other end.
+        # Non-blocking, since opening a pipe would wait for its other end; pipes are refused after opening.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
         return os.open(path, flags if follow_links else flags | os.O_NOFOLLOW)
 
@@ -59,10 +59,10 @@ else:  # Windows, and macOS before 11
 
 @attrs.frozen
 class LocalFile:
-    """A file on this disk, to be read.
+    """A local file to read.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
         follow_links: Whether it may be a symbolic link.
     """
 
@@ -73,7 +73,7 @@ class LocalFile:
         """Open it.
 
         Raises:
-            LocalReadError: It is gone, not readable, or no regular file.
+            LocalReadError: It does not exist, cannot be read, or is not a regular file.
         """
         try:
             descriptor = _open(self.path, follow_links=self.follow_links)
@@ -86,7 +86,7 @@ class LocalFile:
         return opened
 
     def md5(self, size: int) -> bytes | None:
-        """Return the md5 of all of it; ``None`` if it has not this length.
+        """Return the md5 of its content; ``None`` if it has another length.
 
         Raises:
             LocalReadError: It cannot be read, or changed meanwhile.
@@ -105,10 +105,10 @@ class LocalFile:
 
 @attrs.define(eq=False)
 class ReadFile:
-    """A local file that is open to be read: always ``close`` it.
+    """A local file that is open for reading and must be closed.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
     """
 
     path: Path
@@ -122,14 +122,14 @@ class ReadFile:
 
     @property
     def mode(self) -> int:
-        """What it is, and its permissions."""
+        """Its type and permissions, as in ``os.stat_result.st_mode``."""
         return self._status.st_mode
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return bytes from ``offset`` on, at least one and at most ``count`` of them. For one thread at a time.
+        """Return bytes from ``offset``, at least one and at most ``count``. For one thread at a time.
 
         Raises:
-            LocalReadError: They cannot be read, or there are none any more.
+            LocalReadError: They cannot be read, or no longer exist.
         """
         try:
             piece = _read(self._descriptor, min(count, self.size - offset), offset)
@@ -140,7 +140,7 @@ class ReadFile:
         return piece
 
     def read_into(self, offset: int, buffer: memoryview) -> memoryview:
-        """Read into a buffer, as ``read`` does, and return the part of it that was filled."""
+        """Read into a buffer, like ``read``, and return the filled part of it."""
         try:
             count = _read_into(self._descriptor, buffer[: self.size - offset], offset)
         except OSError as error:
@@ -150,10 +150,10 @@ class ReadFile:
         return buffer[:count]
 
     def check_unchanged(self) -> None:
-        """Check that it is as it was when it was opened, and still at its place.
+        """Check that it has not changed since it was opened.
 
         Raises:
-            LocalReadError: It changed, or another file is there.
+            LocalReadError: It has changed.
         """
         now = os.fstat(self._descriptor)
         if _state_of(now) != _state_of(self._status):
@@ -180,7 +180,7 @@ class ReadFile:
 
 
 def no_regular_file(path: Path, mode: int) -> LocalReadError:
-    """Return the error for what is no regular file."""
+    """Return the error for a path that is not a regular file."""
     kind = next((name for test, name in _KINDS if test(mode)), "something else")
     return LocalReadError(
         f"{path} cannot be uploaded: it is {kind}, not a regular file. Leave it out.", errno=None, path=path
@@ -198,5 +198,5 @@ _KINDS = (
 
 
 def _state_of(status: os.stat_result) -> tuple[int, ...]:
-    # The time of the last change too, which no program can set back.
+    # Includes the time of the last status change, which programs cannot set.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

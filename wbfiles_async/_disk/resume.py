@@ -1,8 +1,8 @@
-"""Makes temporary files, and takes up those that an interrupted download of the same file left behind.
+"""Creates temporary files, and reuses those of interrupted downloads of the same file.
 
-A left-over is found by its name and taken only where nobody else has it open, or holds it (see ``locks``). That says
-nothing of other machines that share the disk, so bytes are only taken over from a process of this machine, as it was
-last started. Blocking.
+Such a file is found by its name, and used only if no other process has it open or holds it (see ``locks``). That does
+not reveal other machines that share the disk, so bytes are reused only if this machine wrote them since it was started.
+Blocking.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from wbfiles_async._disk.names import part_name, temporary_name
 from wbfiles_async._disk.paths import local_name
 
 STALE_SECONDS = 86_400.0
-"""Age at which a left-over of unknown origin is removed: no download is silent for a day."""
+"""Age in seconds at which a temporary file of unknown origin is removed: no download pauses for a day."""
 
 CLOSED_SECONDS = 10.0 if sys.platform == "win32" else 0.0
-"""How long a finished file may be closed before it has its name; see ``portable``."""
+"""Maximum seconds between closing a complete file and publishing it; see ``portable``."""
 
 _LONGEST_JOURNAL = 16 << 20  # a million parts
 
@@ -38,7 +38,7 @@ class Opened:
     Attributes:
         file: The file.
         name: Its name in the folder.
-        journal: What is in it already; ``None`` if it is new.
+        journal: The parts that it contains; ``None`` if it is new.
     """
 
     file: OpenFile
@@ -47,16 +47,16 @@ class Opened:
 
 
 def open_temporary(final: str, folder: Folder, *, size: int | None, md5: bytes | None) -> Opened:
-    """Make the temporary file of ``final``, or take up the one that is left of it.
+    """Create the temporary file of ``final``, or reuse that of an interrupted download.
 
     Args:
-        final: The name the file shall have.
-        folder: The folder it is in.
-        size: Length of the whole file.
-        md5: Its md5; ``None`` if nothing left over can be used.
+        final: The final name of the file.
+        folder: The folder.
+        size: Length of the complete file in bytes, if known.
+        md5: Its md5; ``None`` to reuse no bytes.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     name = part_name(final)
     try:
@@ -66,12 +66,12 @@ def open_temporary(final: str, folder: Folder, *, size: int | None, md5: bytes |
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        final = ""  # a disk that holds shorter names than most may hold that of the file all the same
+        final = ""  # on a disk with shorter names than most, the final name may still be possible
     with suppress(OSError):
         left: OpenFile | None = None
         try:
             left = folder.open(local_name(name))
-            # In this order: what is written by somebody who still has it may be about to change, or to be published.
+            # Claim it first: a process that still has it may change or publish it until then.
             only_ours = left.claim() and left.has_its_name()
             journal = None if size is None else _read_journal(left, size)
             if only_ours and _is_usable(left, journal, size, md5):
@@ -89,7 +89,7 @@ def open_temporary(final: str, folder: Folder, *, size: int | None, md5: bytes |
 
 
 def header_for(size: int, md5: bytes | None, etag: str | None) -> Header:
-    """Return the header of a file of our own."""
+    """Return the header for a temporary file of this process."""
     return Header(size=size, md5=md5 or b"", etag=etag or "", host=host(), boot=boot())
 
 
@@ -98,7 +98,7 @@ def _read_journal(file: OpenFile, size: int) -> Journal | None:
 
 
 def _is_usable(file: OpenFile, journal: Journal | None, size: int | None, md5: bytes | None) -> bool:
-    """Return whether the bytes in a left-over can be used, provided that nobody else uses it."""
+    """Return whether the bytes can be reused, provided that no other process uses the file."""
     if journal is None or not journal.parts or size is None or not md5:
         return False
     header = journal.header
@@ -111,7 +111,7 @@ def _is_usable(file: OpenFile, journal: Journal | None, size: int | None, md5: b
 
 
 def _is_dead(file: OpenFile, journal: Journal | None, *, only_ours: bool) -> bool:
-    """Return whether nobody can be writing the file any more."""
+    """Return whether no process can still write the file, so that it can be removed."""
     found = file.status()
     if not stat.S_ISREG(found.st_mode):
         return False

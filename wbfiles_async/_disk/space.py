@@ -1,4 +1,4 @@
-"""Judges whether what is planned fits on the disk, and which failures of the disk end all further work."""
+"""Decides whether planned files fit on the disk, and which errors affect all further files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def is_fatal_for_all(error: WBFilesError) -> bool:
-    """Return whether every further file would fail with the error as well: a full disk, a closed client."""
+    """Return whether all further files would fail with the same error, such as a full disk or a closed client."""
     return isinstance(error, ConfigurationError) or (isinstance(error, LocalWriteError) and error.errno in _FINAL)
 
 
 @attrs.frozen
 class SpaceNeeded:
-    """The space that is needed on the disk, in the end.
+    """The space on the disk that files need once they are complete.
 
     Attributes:
-        bytes: Bytes more than there are now: of a file that replaces another one, what it is longer.
-        files: Files more than there are now.
+        bytes: Additional bytes; for a file that replaces another one, the difference if it is longer.
+        files: Additional files.
     """
 
     bytes: int = 0
@@ -38,11 +38,11 @@ class SpaceNeeded:
 
     @classmethod
     def of_file(cls, size: int | None, replaced: os.stat_result | None) -> SpaceNeeded:
-        """Return what one file needs.
+        """Return the space that one file needs.
 
         Args:
             size: Its length in bytes, if known.
-            replaced: The status of the file that it replaces, where there is one.
+            replaced: The status of the file that it replaces, if any.
         """
         return cls(max(0, (size or 0) - (replaced.st_size if replaced else 0)), int(replaced is None))
 
@@ -55,23 +55,23 @@ class SpaceNeeded:
 
 @attrs.define(eq=False)
 class PlannedSpace:
-    """The space of what is planned and not yet written."""
+    """The space that planned files still need."""
 
     _queued: SpaceNeeded = attrs.field(factory=SpaceNeeded)
     _writing: dict[object, tuple[SpaceNeeded, Callable[[], int]]] = attrs.field(factory=dict)
 
     @property
     def need(self) -> SpaceNeeded:
-        """What it needs beyond what has been written so far."""
+        """The space that is still needed, without the bytes that have arrived."""
         writing = (SpaceNeeded(max(0, need.bytes - arrived())) for need, arrived in self._writing.values())
         return sum(writing, self._queued)
 
     def plan(self, need: SpaceNeeded) -> None:
-        """Count a file in."""
+        """Add a planned file."""
         self._queued += need
 
     def begin(self, need: SpaceNeeded) -> None:
-        """Count a planned file out: it is being looked at, and may stay as it is."""
+        """Remove a planned file: it is being checked, and may be kept."""
         self._queued -= need
 
     @contextmanager
@@ -79,8 +79,8 @@ class PlannedSpace:
         """Count a file as in progress.
 
         Args:
-            need: What it needs in all.
-            arrived: Returns how many of its bytes have arrived.
+            need: The space that it needs in total.
+            arrived: Returns the number of its bytes that have arrived.
         """
         key = object()
         self._writing[key] = need, arrived
@@ -92,11 +92,11 @@ class PlannedSpace:
 
 @attrs.frozen
 class FreeSpace:
-    """The space that is left on a disk; ``None`` if it does not state it.
+    """The free space of a disk; ``None`` for unknown numbers.
 
     Attributes:
         bytes: Bytes that this user may write.
-        files: Files that may be made.
+        files: Files that may be created.
     """
 
     bytes: int | None
@@ -106,7 +106,7 @@ class FreeSpace:
     def on(cls, where: Path) -> FreeSpace:
         """Query the disk of an existing path. Blocks.
 
-        Some file systems state no numbers, or 0 of 0; a disk that is really full refuses the first write.
+        Some file systems state no numbers, or 0 of 0; a disk that is really full fails at the first write.
         """
         try:
             if sys.platform == "win32":
@@ -118,7 +118,7 @@ class FreeSpace:
         return cls(disk.f_bavail * disk.f_frsize if says_bytes else None, disk.f_favail if disk.f_files else None)
 
     def shortage(self, need: SpaceNeeded, root: Path) -> LocalWriteError | None:
-        """Return the error of what does not fit below the root; ``None`` if all of it may."""
+        """Return the error if the needed space exceeds the free space; ``None`` if it may suffice."""
         if self.bytes is not None and need.bytes > self.bytes:
             what = f"{size_of(need.bytes)} are needed, {size_of(self.bytes)} are free"
         elif self.files is not None and need.files > self.files:
@@ -129,7 +129,7 @@ class FreeSpace:
 
 
 def free_space_below(root: Path) -> FreeSpace:
-    """Return how much the disk of a folder still takes; the folder need not exist yet. Blocks."""
+    """Return the free space of the disk of a folder, which need not exist yet. Blocks."""
     above = root
     while not os.path.lexists(above) and above != above.parent:
         above = above.parent

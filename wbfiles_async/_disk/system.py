@@ -1,4 +1,4 @@
-"""Chooses how this system opens folders: by descriptors if it can, else by paths."""
+"""Selects the implementation of folders: by descriptors if the system supports that, otherwise by paths."""
 
 from __future__ import annotations
 

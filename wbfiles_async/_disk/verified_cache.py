@@ -1,17 +1,16 @@
-"""Keeps, in one file below the root, which files were verified, so that they are not read again.
+"""Stores in a file below the root which files were verified, so that they are not read again.
 
-Blocking, but for ``note`` and ``take``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``)
-in which each record stands for itself. So nothing about it needs to hold for a download to be right: two processes may
-write it at once, on a file system whose locks lie; either may be killed at any point; it may be cut, mixed up or
-removed. At worst a file is read once more than needed. A database would need locks and a journal to survive as much.
+Blocking except for ``note`` and ``take``; run it through ``Disk``. The file is a table of hashes (see ``fingerprints``)
+whose records are independent of each other. So downloads are correct whatever happens to it: two processes may write it
+at the same time, even without working locks; either may be killed at any time; it may be truncated, mixed or removed.
+At worst a file is read once more than necessary. A database would need locks and a journal for that.
 
-A file is taken as unchanged where its device, inode, size, and times of modification and change are the same as
-when it was known to be right. Times are as coarse as the file system's clock, so a file is remembered only if a
-later change is bound to show in them:
+A file counts as unchanged if its device, inode, size, and times of modification and change are the same as when it was
+verified. Times are as coarse as the file system's clock, so a file is stored only if any later change will change them:
 
-- one that was read and compared, if it had last been changed well before the reading began;
-- one that was just put in place, if it still bears the time of modification that was given to it alone (see
-  ``part_file.PartFile.publish``), which no change leaves behind.
+- a file that was read and compared, if its last change was well before the reading started;
+- a file that was just published, if it still has the distinct modification time that it got then (see
+  ``part_file.PartFile.publish``), which every change replaces.
 """
 
 from __future__ import annotations
@@ -34,27 +33,27 @@ from wbfiles_async._disk.system import open_root
 log = logging.getLogger(__name__)
 
 BATCH_FILES = 256
-"""Files after which they are written down together; fewer are not worth a file, since to read them takes a moment."""
+"""Number of noted files to write together; fewer do not justify a file, since reading them takes only a moment."""
 
 BATCH_BYTES = 32 << 20
-"""Bytes of files after which they are written down; to read so many takes a twentieth of a second."""
+"""Total size of noted files in bytes at which they are written; reading them would take a twentieth of a second."""
 
 FIRST_BUCKETS, MOST_BUCKETS = 16, 1 << 16
-"""From 64 KiB for 1,700 files to 256 MiB for 7 million: 40 to 75 bytes a file, most of which are holes at first."""
+"""From 64 KiB for 1,700 files to 256 MiB for 7 million: 40 to 75 bytes per file, mostly holes at first."""
 
 MARGIN = 2.0
-"""Seconds; the coarsest clock of a file system, that of FAT."""
+"""Seconds: the resolution of times on FAT, the coarsest in use."""
 
 
 @attrs.frozen
 class VerifiedFile:
-    """A local file and the md5 that its bytes have, or are expected to have.
+    """A local file, and the md5 that its bytes have or should have.
 
     Attributes:
         path: Its path below the root.
-        status: Its status from before it was read, or from when it was put in place.
+        status: Its status before it was read, or when it was published.
         md5: The md5 of its bytes.
-        read_at: When the reading began, in monotonic seconds; ``None`` if it was not read.
+        read_at: The start of the reading, in monotonic seconds; ``None`` if it was not read.
     """
 
     path: str
@@ -65,11 +64,11 @@ class VerifiedFile:
 
 @attrs.define(eq=False)
 class VerifiedFileCache:
-    """The cache of one root. If it cannot be read or written, it holds nothing.
+    """The cache of one root. If its file cannot be read or written, it is empty.
 
     Args:
         root: The folder.
-        active: Whether it is used at all.
+        active: Whether the cache is used.
     """
 
     root: Path
@@ -80,7 +79,7 @@ class VerifiedFileCache:
     _noted_bytes: int = attrs.field(default=0, init=False)
 
     def known(self, files: Sequence[VerifiedFile]) -> list[bool]:
-        """Return which of the files are known to hold bytes of that md5, by their status alone."""
+        """Return for each file whether its bytes are known to have the md5, from its status only."""
         with self._lock, self._unless_refused():
             if self._open(create=False):
                 buckets = self._buckets()
@@ -88,23 +87,23 @@ class VerifiedFileCache:
         return [False] * len(files)
 
     def note(self, file: VerifiedFile) -> None:
-        """Note that a file is right. Does not block."""
+        """Record a verified file, to be written later. Does not block."""
         if self._active:
             self._noted.append(file)
             self._noted_bytes += file.status.st_size
 
     @property
     def is_worth_writing(self) -> bool:
-        """Whether so much was noted that it should be written down."""
+        """Whether enough files were noted to write them."""
         return len(self._noted) >= BATCH_FILES or self._noted_bytes >= BATCH_BYTES
 
     def take(self) -> Sequence[VerifiedFile]:
-        """Return what was noted and not taken yet, to be written. Does not block."""
+        """Remove and return the noted files. Does not block."""
         noted, self._noted, self._noted_bytes = self._noted, [], 0
         return noted
 
     def write(self, files: Sequence[VerifiedFile]) -> None:
-        """Write down that the files are right."""
+        """Write verified files."""
         with self._lock, self._unless_refused():
             if self._open(create=True):
                 now = self._clock()
@@ -117,7 +116,7 @@ class VerifiedFileCache:
                 )
 
     def close(self) -> None:
-        """Write down the rest and let go of the file. A few small files do not make one if there is none."""
+        """Write the noted files and close the cache. They do not create its file if it does not exist."""
         if self._noted and os.path.lexists(self.root / STATE_NAME):
             self.write(self.take())
         with self._lock:
@@ -125,7 +124,7 @@ class VerifiedFileCache:
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
-        """Go on without the cache if the disk refuses: full, read-only, of another user, gone."""
+        """Continue without the cache if its file cannot be used: disk full, read-only, another user's, removed."""
         try:
             yield
         except OSError as error:
@@ -145,7 +144,7 @@ class VerifiedFileCache:
         return self._open_file
 
     def _open(self, *, create: bool) -> bool:
-        """Return whether there is a file to use."""
+        """Open the file if necessary, and return whether it can be used."""
         if not self._active or self._open_file is not None:
             return self._active
         try:
@@ -173,12 +172,12 @@ class VerifiedFileCache:
         return self._active
 
     def _is_ours(self) -> bool:
-        """Judge whether nobody else could have written the file, and that it is no other file under this name."""
+        """Return whether only this user can have written the file, and whether it is a cache or empty."""
         status = self._file.status()
         return is_own(status) and (status.st_size == 0 or self._file.read(len(MAGIC), 0) == MAGIC)
 
     def _buckets(self) -> int:
-        """Return how many buckets there are now; another process may have added some."""
+        """Return the current number of buckets; another process may have added some."""
         whole = min(self._file.status().st_size // BUCKET, MOST_BUCKETS)
         return 1 << (whole.bit_length() - 1) if whole else 0
 
@@ -190,7 +189,7 @@ class VerifiedFileCache:
         return at is not None and bucket.startswith(record, at)
 
     def _put(self, records: list[bytes]) -> None:
-        """Write records down, each bucket once; where one is full, make more of them."""
+        """Write records, each bucket once; double the buckets while one is full."""
         while records:
             buckets = self._buckets() or FIRST_BUCKETS
             by_bucket: dict[int, list[bytes]] = {}
@@ -202,7 +201,7 @@ class VerifiedFileCache:
             self._grow(buckets)
 
     def _put_into(self, number: int, records: Iterable[bytes]) -> Iterator[bytes]:
-        """Write records into a bucket, and return those that find no room."""
+        """Write records into a bucket, and yield those that do not fit."""
         before = self._read(number)
         bucket = bytearray(before)
         for record in records:
@@ -215,7 +214,7 @@ class VerifiedFileCache:
             _write(self._file, bytes(bucket), number * BUCKET)
 
     def _grow(self, buckets: int) -> None:
-        """Double the number of buckets. Killed half-way, it leaves records where they are not found any more."""
+        """Double the number of buckets. If it is interrupted, some records are no longer found."""
         self._file.cut(2 * buckets * BUCKET)
         for number in range(buckets):
             stays, moves = split(self._read(number), buckets)
@@ -226,12 +225,12 @@ class VerifiedFileCache:
         return self._file.read(BUCKET, number * BUCKET).ljust(BUCKET, b"\0")
 
     def _clock(self) -> os.stat_result:
-        """Return the file system's time: only its own clock can be compared with its files' times."""
+        """Return a status with the file system's current time, which alone can be compared with times of its files."""
         self._file.touch()
         return self._file.status()
 
     def _is_settled(self, status: os.stat_result, read_at: float, now: os.stat_result) -> bool:
-        """Judge whether a change since the reading began must have changed the file's times."""
+        """Return whether any change since the start of the reading would have changed the file's times."""
         began = now.st_mtime_ns - int((time.monotonic() - read_at + MARGIN) * 1e9)
         return status.st_dev == now.st_dev and max(status.st_mtime_ns, status.st_ctime_ns) < began
 

@@ -88,7 +88,7 @@ class Painter:
                     while self._drawn(draw):
                         self._woken.wait(self._seconds)
                         self._woken.clear()
-        except OSError:  # the terminal may be gone, which must not fail a download
+        except OSError:  # the terminal may be closed, which must not fail a download
             pass
         finally:
             self._ended(at_once=True)

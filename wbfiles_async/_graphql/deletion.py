@@ -62,7 +62,7 @@ class Deletion:
 
     A mutation whose response is lost may have been executed. It is never simply sent again: the files are first
     looked up by name, and missing ones count as deleted, whoever deleted them, also with their run. A new file with
-    the name of a deleted one has another id and is left alone.
+    the name of a deleted one has another id and is not deleted.
 
     A batch holds files of several runs. If the server refuses one, the files of each run are sent by themselves.
 
@@ -144,7 +144,7 @@ class Deletion:
                 self._stopped_by = outcome.error
 
     async def _delete_batch(self, batch: Sequence[FileOfRun]) -> _Outcome:
-        """Delete a batch; if the server does not take files of several runs together, those of each run."""
+        """Delete a batch; if the server does not accept files of several runs together, run by run."""
         outcome = _Outcome(batch)
         if self._api.mixes_runs:
             outcome = await self._delete(batch)

@@ -23,7 +23,7 @@ class FilesPage:
     Attributes:
         files: The files, in the server's order.
         end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
-        has_next: Whether the server says that there are more.
+        has_next: Whether the server states that more follow.
         file_count: The number of all files of the run.
         project_id: The project's number, which deletions need.
         skipped: Entries that could not be read as a file.

@@ -28,7 +28,7 @@ _ORDER = "+created_at"
 
 @attrs.frozen
 class NamedRuns:
-    """Lists runs with the first of their files: those of one project together, by a filter on their names.
+    """Lists runs with the first of their files, the runs of a project together, by a filter on their names.
 
     A run that such a request does not list is returned without files, to be listed separately: it may be missing,
     which is then detected; the server may not support the filter; or the request failed.

@@ -36,7 +36,7 @@ class _AnyPage(Protocol):
 
     @property
     def has_next(self) -> bool:
-        """Whether the server says that there are more."""
+        """Whether the server states that more follow."""
         ...
 
     @property

@@ -37,7 +37,7 @@ class ProjectsPage:
     Attributes:
         projects: The projects, in the server's order.
         end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
-        has_next: Whether the server says that there are more.
+        has_next: Whether the server states that more follow.
         skipped: Entries that could not be read as a project.
     """
 

@@ -138,7 +138,7 @@ def _messages(answer: dict[str, object]) -> tuple[str, ...]:
 
 
 def _plain_message(body: bytes) -> tuple[str, ...]:
-    """Return the message of a refusal that does not come from the API but from something in front of it."""
+    """Return the message of a refusal that is not from the API but from a proxy in front of it."""
     if is_markup(body):
         return (described_page(body),)
     said = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)

@@ -51,7 +51,7 @@ class RunsPage:
     Attributes:
         runs: The runs, in the server's order.
         end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
-        has_next: Whether the server says that there are more.
+        has_next: Whether the server states that more follow.
         run_count: All runs that the filters select.
         skipped: Entries that could not be read as a run.
         project_id: The project's number, which deletions need.

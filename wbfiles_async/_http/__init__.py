@@ -1,1 +1,1 @@
-"""Everything below ``httpx.AsyncClient.send``. Knows nothing of W&B, of files, or of retries."""
+"""Everything below ``httpx.AsyncClient.send``. Does not know W&B, files or retries."""

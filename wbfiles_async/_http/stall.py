@@ -13,7 +13,7 @@ class StallDetector:
 
     Attributes:
         seconds: Length of the window. Only time spent waiting for the network counts, not the processing of bytes.
-        least: Bytes that a window must bring.
+        least: Minimum bytes in a window.
     """
 
     seconds: float

@@ -74,7 +74,7 @@ def create_ssl_context(environ: Mapping[str, str]) -> ssl.SSLContext:
         file_variable = folder_variable = bundle
         is_folder = os.path.isdir(environ[bundle])  # noqa: PTH112  # Path's may raise
         file, folders = (None, environ[bundle]) if is_folder else (environ[bundle], None)
-    # OpenSSL silently accepts a folder without certificates, and then trusts nobody.
+    # OpenSSL silently accepts a folder without certificates, and then trusts no certificate.
     for folder in (folders or "").split(os.pathsep):
         if folder and not _holds_authorities(folder):
             raise CertificatesError(folder_variable, folder, "it is no folder that `openssl rehash` has prepared")

@@ -77,7 +77,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         """Send a request; the response's body is received as it is iterated, or drained.
 
         Raises:
-            httpx.TransportError: As with httpx's own transport; the subclass says what failed.
+            httpx.TransportError: As with httpx's own transport; the subclass states what failed.
             ValueError: The environment's proxies or certificate authorities cannot be used.
         """
         origin = _origin_of(request.url)

@@ -18,7 +18,7 @@ LOUD_FAILURES: Final = 4
 """The number of consecutive failures that causes a warning: by then the caller has waited for a second."""
 
 REFUND_BYTES: Final = 64 << 10
-"""Bytes of progress that cancel earlier failures: a long transfer over a bad link goes on while it progresses."""
+"""Bytes of progress that cancel earlier failures: a long transfer over a bad link continues while it progresses."""
 
 HOPELESS_ATTEMPTS: Final = 6
 """Attempts for failures that rarely pass, such as a port without a listener: three seconds, for a server that is

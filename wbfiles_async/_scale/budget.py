@@ -1,4 +1,4 @@
-"""Divides a cluster's budget among its workers, as they come and go. Performs no I/O."""
+"""Divides a cluster's budget among its changing workers. Performs no I/O."""
 
 from __future__ import annotations
 

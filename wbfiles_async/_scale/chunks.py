@@ -43,7 +43,7 @@ def divide(runs: Iterable[tuple[str, int]], *, runs_per_chunk: int, files_per_ch
     Args:
         runs: The id of each run, and the number of its files.
         runs_per_chunk: Maximum runs per chunk.
-        files_per_chunk: Files of a chunk, as far as whole runs allow.
+        files_per_chunk: Maximum files per chunk, for chunks of a divided run approximately.
     """
     return [
         Chunk(number, tuple(run for run, _ in members), sum(files for _, files in members), part)

@@ -62,7 +62,7 @@ def open_engine(on: Client | Executor | None, api: Api | None, workers: int | No
         workers: The number of simultaneous chunks, if given.
 
     Raises:
-        ConfigurationError: It is no engine, or ``api`` is given for workers with clients of their own.
+        ConfigurationError: It is not an engine, or ``api`` is given for workers that have their own clients.
     """
     if workers is not None:
         check_whole("workers", workers, least=1)
@@ -142,7 +142,7 @@ class _OfExecutor:
 
 @attrs.frozen
 class _OfDask:
-    """A cluster of Dask, whose workers come and go. The chunk of a dead worker is repeated by another one."""
+    """A Dask cluster, whose workers may change. The chunk of a dead worker is repeated by another one."""
 
     _client: Any  # its methods are untyped
     _workers: int | None

@@ -302,7 +302,7 @@ class OriginLimits:
         self._admit()
 
     def _admit(self) -> None:
-        """Assign free places to those who have waited longest."""
+        """Assign free places to the requests that have waited longest."""
         while self.limit.has_room and self._queue:
             place = self._queue.popleft()
             if not place.done():

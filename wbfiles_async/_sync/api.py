@@ -217,7 +217,8 @@ class Api(Client, HandlesFilesOnly):
         Blocking form of ``AsyncApi.projects``.
 
         Args:
-            entity: The user or team; by default that of the settings, else the default one, requested at first use.
+            entity: The user or team. Defaults to that of the settings, or else to the default entity, which is then
+                requested at first use.
             per_page: Projects to list in one request; fewer if the server refuses so many.
 
         Returns:

@@ -198,7 +198,7 @@ class Files(RememberedSequence[AsyncFile, File]):
             on_result: Called with each file's result, in the I/O thread.
 
         Returns:
-            The report; all selected files are gone.
+            The report; none of the selected files exists any more.
 
         Raises:
             IncompleteDeletionError: Files are left, or may be; it names them and has the report.

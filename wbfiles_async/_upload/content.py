@@ -84,7 +84,7 @@ class FileContent:
         """Open it; a file of one piece is read immediately.
 
         Raises:
-            LocalReadError: It is gone, not readable, or no regular file.
+            LocalReadError: It does not exist, cannot be read, or is not a regular file.
         """
         self.md5 = None
         opened, whole = await self._disk.run_batched(self._begin)
