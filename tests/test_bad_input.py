@@ -134,7 +134,7 @@ async def test_closed_client_raises_a_clear_error(server: ScriptedServer, tmp_pa
     assert "closed" in str(error)
 
 
-@pytest.mark.parametrize("gate_at", [None, 10], ids=["before the answer", "within it"])
+@pytest.mark.parametrize("gate_at", [None, 10], ids=["before the response", "within it"])
 async def test_client_closed_while_listing_raises_a_clear_error(
     server: ScriptedServer, waits: list[float], gate_at: int | None
 ) -> None:

@@ -21,24 +21,24 @@ MISSING = "/nonexistent/wbfiles"
 DONE_WITHOUT: Mapping[str, Mapping[str, str]] = {
     "nothing at all": {},
     "no home": {"HOME": ""},
-    "a home that is not there": {"HOME": MISSING},
-    "a home that is no folder": {"HOME": "/dev/null"},
-    "a time zone of nowhere": {"TZ": "Mars/Phobos"},
+    "a missing home": {"HOME": MISSING},
+    "a home that is not a folder": {"HOME": "/dev/null"},
+    "an unknown time zone": {"TZ": "Mars/Phobos"},
     "a time zone that is a device": {"TZ": ":/dev/zero"},
-    "a locale of nowhere": {"LC_ALL": "xx_YY.UTF-99", "LANG": "xx"},
-    "a locale of ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "streams of ASCII": {"PYTHONIOENCODING": "ascii:strict"},
+    "an unknown locale": {"LC_ALL": "xx_YY.UTF-99", "LANG": "xx"},
+    "an ASCII locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "ASCII streams": {"PYTHONIOENCODING": "ascii:strict"},
     "no PATH": {"PATH": ""},
-    "no folder for temporary files": {"TMPDIR": MISSING},
+    "no temporary folder": {"TMPDIR": MISSING},
     "an odd terminal": {"TERM": "of-nobody", "COLUMNS": "wide", "LINES": "-1"},
-    "a terminal of no columns": {"COLUMNS": "0", "LINES": "0", "FORCE_COLOR": "1"},
-    "certificates that are not there, and no https": {"SSL_CERT_FILE": MISSING, "SSL_CERT_DIR": MISSING},
-    "a proxy that is none, for other hosts": {"HTTPS_PROXY": "a:b:c", "ALL_PROXY": "ftp://x", "NO_PROXY": "127.0.0.1"},
+    "a terminal without columns": {"COLUMNS": "0", "LINES": "0", "FORCE_COLOR": "1"},
+    "missing certificates without https": {"SSL_CERT_FILE": MISSING, "SSL_CERT_DIR": MISSING},
+    "an invalid proxy for other hosts": {"HTTPS_PROXY": "a:b:c", "ALL_PROXY": "ftp://x", "NO_PROXY": "127.0.0.1"},
     "a configuration that is a device": {"WANDB_CONFIG_DIR": "/dev/null"},
     "a netrc that never ends": {"NETRC": "/dev/zero"},
     "a netrc that is a folder": {"NETRC": "/"},
-    "settings of wandb for other things": {"WANDB_MODE": "offline", "WANDB_DIR": MISSING, "WANDB_CACHE_DIR": MISSING},
-    "the debugging of asyncio": {"PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1"},
+    "other settings of wandb": {"WANDB_MODE": "offline", "WANDB_DIR": MISSING, "WANDB_CACHE_DIR": MISSING},
+    "asyncio's debug mode": {"PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1"},
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ LIMITS: Mapping[str, Sequence[str]] = {
     "no core files, no locked memory": ("--core=0", "--memlock=0"),
     "a small stack": ("--stack=262144",),
     "little memory": ("--as=700000000",),
-    "files of the size of the largest": (f"--fsize={len(FILES['large.bin'])}",),
+    "a file size limit": (f"--fsize={len(FILES['large.bin'])}",),
 }
 
 
@@ -153,8 +153,8 @@ def test_unknown_user_downloads_and_owns_the_files(server: LocalServer, tmp_path
 MOUNTS = {
     "a disk that is read-only": ("mount -t tmpfs -o ro none data", 1, "read-only"),
     "a disk that is too small": ("mount -t tmpfs -o size=64k none data", 1, "needed"),
-    "a disk of few files": ("mount -t tmpfs -o nr_inodes=3 none data", 1, "room for"),
-    "a disk from which nothing is run": ("mount -t tmpfs -o noexec,nosuid,nodev none data", 0, ""),
+    "a disk with few inodes": ("mount -t tmpfs -o nr_inodes=3 none data", 1, "room for"),
+    "a noexec disk": ("mount -t tmpfs -o noexec,nosuid,nodev none data", 0, ""),
     "a machine without /proc": ("mount -t tmpfs none /proc", 0, ""),
     "a machine without /tmp and /var/tmp": ("mount -t tmpfs -o ro none /var/tmp", 0, ""),
     "a machine without /etc/passwd": ("mount --bind /dev/null /etc/passwd", 0, ""),

@@ -279,7 +279,7 @@ def modules_after(statements: str) -> set[str]:
         ("import wbfiles_async", AT_IMPORT),
         ("from wbfiles_async import *; files = Api().run('team/project/run').files()", BEFORE_A_REQUEST),
     ],
-    ids=["the import", "what comes before the first request"],
+    ids=["the import", "before the first request"],
 )
 def test_heavy_modules_are_not_loaded_by(statements: str, heavy: set[str]) -> None:
     loaded = modules_after(statements)

@@ -243,10 +243,10 @@ def altered(left: Path, change: Callable[[Header], Header]) -> None:
 
 
 UNTRUSTED: dict[str, Callable[[Header], Header]] = {
-    "of an earlier start of this machine": lambda header: attrs.evolve(header, boot="another"),
-    "of a machine that cannot tell its start": lambda header: attrs.evolve(header, boot=""),
+    "from before a reboot": lambda header: attrs.evolve(header, boot="another"),
+    "from a machine with an unknown boot": lambda header: attrs.evolve(header, boot=""),
     "without a validator": lambda header: attrs.evolve(header, etag=""),
-    "of another file": lambda header: attrs.evolve(header, md5=b"x" * 16),
+    "for another file": lambda header: attrs.evolve(header, md5=b"x" * 16),
 }
 
 

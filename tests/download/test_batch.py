@@ -112,14 +112,14 @@ ONCE: dict[str, tuple[Callable[[bytes], tuple[Answer | Stored, ...]], int]] = {
         1,
     ),
     "on a connection that closes": (lambda data: (Answer(body=data, headers={"Connection": "close"}, end="close"),), 1),
-    "an unavailable moment": (lambda data: (refusal(503, "SlowDown"), Stored(data)), 2),
+    "a temporary 503": (lambda data: (refusal(503, "SlowDown"), Stored(data)), 2),
     "an expired URL": (lambda data: (refusal(403, "AccessDenied", "Request has expired"), Stored(data)), 2),
-    "a reset before the answer": (lambda data: (Answer(head=b"", end="reset"), Stored(data)), 2),
+    "a reset before the response": (lambda data: (Answer(head=b"", end="reset"), Stored(data)), 2),
     "a reset within the body": (lambda data: (Answer(body=data, cut=100, end="reset"), Stored(data)), 2),
-    "a body that is cut": (lambda data: (Answer(body=data, cut=100, end="close"), Stored(data)), 2),
-    "a silent store": (lambda data: (Answer(head=b"", end="stall"), Stored(data)), 2),
-    "a store that goes silent": (lambda data: (Answer(body=data, cut=100, end="stall"), Stored(data)), 2),
-    "no HTTP": (lambda data: (Answer(head=b"HELLO\r\n\r\n", end="close"), Stored(data)), 2),
+    "a truncated body": (lambda data: (Answer(body=data, cut=100, end="close"), Stored(data)), 2),
+    "a stalled store": (lambda data: (Answer(head=b"", end="stall"), Stored(data)), 2),
+    "a store that stalls midway": (lambda data: (Answer(body=data, cut=100, end="stall"), Stored(data)), 2),
+    "not HTTP": (lambda data: (Answer(head=b"HELLO\r\n\r\n", end="close"), Stored(data)), 2),
     "an endless head": (lambda data: (Answer(head=b"HTTP/1.1 200 OK\r\nA: " + bytes(200_000)), Stored(data)), 2),
     "wrong bytes": (lambda data: (Answer(body=data[::-1]), Stored(data)), 2),
     "a longer body": (lambda data: (Answer(body=data + b"!"), Stored(data)), 2),
@@ -129,7 +129,7 @@ ONCE: dict[str, tuple[Callable[[bytes], tuple[Answer | Stored, ...]], int]] = {
 
 def patience(steps: object) -> float:
     """Return the stall timeout in seconds: short only if a connection is silent, since machines are busy."""
-    return 1.0 if steps in (ONCE["a silent store"][0], ONCE["a store that goes silent"][0]) else 10.0
+    return 1.0 if steps in (ONCE["a stalled store"][0], ONCE["a store that stalls midway"][0]) else 10.0
 
 
 @each_transport

@@ -420,8 +420,8 @@ async def test_concurrent_downloads_leave_one_complete_file(
 
 BROKEN: dict[str, dict[str, object]] = {
     "shorter than Content-Length": {"end": "close"},
-    "closed, and no length was given": {"end": "close", "framing": "none"},
-    "cut before the last chunk": {"end": "close", "framing": "chunked"},
+    "closed without a length": {"end": "close", "framing": "none"},
+    "truncated before the last chunk": {"end": "close", "framing": "chunked"},
     "reset": {"end": "reset"},
     "silent": {"end": "stall"},
 }
@@ -769,9 +769,9 @@ def changing(
 
 CHANGES = {
     "answered by 412": ('"v1"', '"v2"', True),
-    "answered in spite of If-Match": ('"v1"', '"v2"', False),
-    "unrecognisable, but for the md5": (None, None, False),
-    "known by weak tags only": ('W/"1"', 'W/"2"', False),
+    "answered despite If-Match": ('"v1"', '"v2"', False),
+    "recognizable only by the md5": (None, None, False),
+    "only weak tags": ('W/"1"', 'W/"2"', False),
 }
 
 
@@ -915,7 +915,7 @@ async def test_lasting_fault_ends_with_the_time_budget(server: ScriptedServer, t
 
 @each_transport
 @pytest.mark.fault(48)
-@pytest.mark.parametrize(("verify", "attempts"), [(False, 3), (True, 7)], ids=["side by side", "one after the other"])
+@pytest.mark.parametrize(("verify", "attempts"), [(False, 3), (True, 7)], ids=["concurrent", "sequential"])
 async def test_throttled_parts_all_arrive_in_the_end(
     server: ScriptedServer, tmp_path: Path, waits: list[float], verify: bool, attempts: int
 ) -> None:
@@ -931,9 +931,9 @@ WAITS = {
     "seconds": ("2", 2.0, 2.3),
     "a fraction": ("1.5", 1.5, 1.8),
     "a date": ("in eight seconds", 5.0, 9.0),
-    "a date that has passed": ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0, 0.2),
-    "a date of the past, in C's form": ("Sun Nov  6 08:49:37 1994", 0.0, 0.2),
-    "a date of the past, in the oldest form": ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0, 0.2),
+    "a past date": ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0, 0.2),
+    "a past date in C's form": ("Sun Nov  6 08:49:37 1994", 0.0, 0.2),
+    "a past date in the oldest form": ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0, 0.2),
     "a negative number": ("-5", 0.0, 0.2),
     "a digit that is none": ("\xb2", 0.0, 0.2),
     "words": ("soon", 0.0, 0.2),

@@ -127,10 +127,10 @@ async def test_passing_failure_is_retried(status: int, waits: list[float]) -> No
 
 
 TOO_SLOW: dict[str, Reply] = {
-    "a gateway waits no longer": httpx.Response(504),
-    "its server broke off": httpx.Response(502),
-    "a content network waits no longer": httpx.Response(524),
-    "no answer in time": httpx.ReadTimeout("late"),
+    "a gateway timeout": httpx.Response(504),
+    "a broken upstream": httpx.Response(502),
+    "a CDN timeout": httpx.Response(524),
+    "a timeout": httpx.ReadTimeout("late"),
 }
 each_slowness = pytest.mark.parametrize("slow", TOO_SLOW.values(), ids=TOO_SLOW.keys())
 
@@ -342,7 +342,7 @@ async def test_distant_reset_is_bounded(paces: list[float]) -> None:
 BROKEN: dict[str, tuple[bytes, str]] = {
     "HTML": (b"<!doctype html><title>Log in</title>", "HTML"),
     "nothing": (b"", "no JSON"),
-    "half of it": (page("a").content[:-20], "only a part"),
+    "half a body": (page("a").content[:-20], "only a part"),
     "a list": (b"[]", "no GraphQL answer"),
     "no data": (b"{}", "without data"),
     "null data": (b'{"data": null}', "without data"),
@@ -395,7 +395,7 @@ ERRORS = {
     "texts": ({"errors": ["one", "two"]}, ("one", "two")),
     "an error": ({"error": "one"}, ("one",)),
     "an error object": ({"error": {"message": "one"}}, ("one",)),
-    "a text for the list": ({"errors": "one"}, ("one",)),
+    "a string for the list": ({"errors": "one"}, ("one",)),
     "without a message": ({"errors": [{}]}, ("an error without a message",)),
 }
 
@@ -460,7 +460,7 @@ async def test_one_page_is_prefetched() -> None:
 @pytest.mark.parametrize(
     "repeated",
     [page("b", cursor="1", more=True), page("b", cursor=None, more=True), page(cursor="1", more=True)],
-    ids=["the same cursor", "a cursor of before", "an empty page"],
+    ids=["the same cursor", "an earlier cursor", "an empty page"],
 )
 async def test_unchanged_cursor_is_an_error(repeated: httpx.Response) -> None:
     api = Api([page("a", cursor="1", more=True), repeated, repeated])
@@ -605,9 +605,9 @@ async def test_unconfirmed_deletion_of_a_missing_file_succeeds() -> None:
 
 
 LOST: dict[str, Reply] = {
-    "the connection broke": httpx.ReadError("broke"),
-    "no answer in time": httpx.ReadTimeout("late"),
-    "a gateway failed": httpx.Response(502),
+    "a broken connection": httpx.ReadError("broke"),
+    "a timeout": httpx.ReadTimeout("late"),
+    "a failed gateway": httpx.Response(502),
 }
 each_loss = pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
 

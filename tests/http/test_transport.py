@@ -148,7 +148,7 @@ async def test_idle_connection_is_closed_later(server: ScriptedServer, monkeypat
 
 
 @pytest.mark.parametrize(
-    "unsolicited", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"e"], ids=["an answer", "a byte"]
+    "unsolicited", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"e"], ids=["a response", "a byte"]
 )
 @pytest.mark.parametrize("how", ["fetch", "read_bytes"])
 async def test_unsolicited_bytes_are_no_response(
@@ -182,7 +182,7 @@ async def test_new_connection_without_a_response_costs_an_attempt(server: Script
 
 
 GARBAGE = {
-    "no HTTP": b"220 smtp.example.com ESMTP\r\n\r\n",
+    "not HTTP": b"220 smtp.example.com ESMTP\r\n\r\n",
     "a status of letters": b"HTTP/1.1 OK 200\r\n\r\n",
     "two contradicting lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n",
     "a length of letters": b"HTTP/1.1 200 OK\r\nContent-Length: four\r\n\r\n",
@@ -652,7 +652,7 @@ async def test_proxy_failure_differs_from_a_store_failure(
         b"HTTP/1.1 200 OK\r\n" + b"X-A: a\r\n" * 100_000,
         b"SOCKS5\r\n\r\n",
     ],
-    ids=["a header without end", "headers without end", "no HTTP"],
+    ids=["a header without end", "headers without end", "not HTTP"],
 )
 async def test_invalid_proxy_response_is_reported_in_one_line(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ScriptedServer() as server, tunnel(refused=answer) as (proxy, requests):

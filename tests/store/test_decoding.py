@@ -126,9 +126,9 @@ def test_endless_empty_stream_is_an_error() -> None:
 
 ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
     "plain": ({"content-length": "1000"}, False, Body(0, 1000)),
-    "stored so on S3": ({"content-length": "1000", "content-encoding": "gzip"}, False, Body(0, 1000)),
-    "compressed on its way": ({"content-encoding": "gzip"}, False, RetryAction.DECODE),
-    "compressed on its way, with a length": (
+    "stored compressed on S3": ({"content-length": "1000", "content-encoding": "gzip"}, False, Body(0, 1000)),
+    "compressed in transit": ({"content-encoding": "gzip"}, False, RetryAction.DECODE),
+    "compressed in transit, with a length": (
         {"content-encoding": "x-gzip", "content-length": "9"}, False, RetryAction.DECODE),
     "decompressed by GCS": ({"x-goog-stored-content-encoding": "gzip"}, False, RetryAction.DECODE),
     "plain on GCS": ({"x-goog-stored-content-encoding": "identity"}, False, Body(0, 1000)),
@@ -136,7 +136,7 @@ ANSWERS: dict[str, tuple[dict[str, str], bool, object]] = {
     "in two encodings": ({"content-encoding": "gzip, gzip"}, False, RetryAction.FAIL),
     "compressed as requested": ({"content-encoding": "gzip", "content-length": "9"}, True, Body(0, 9)),
     "compressed as requested, without a length": ({"content-encoding": "gzip"}, True, Body(0, None)),
-    "plain, though it was compressed before": ({"content-length": "1000"}, True, RetryAction.RESTART),
+    "plain after compressed": ({"content-length": "1000"}, True, RetryAction.RESTART),
 }  # fmt: skip
 
 
@@ -224,8 +224,8 @@ async def test_wrong_stored_bytes_are_never_published(server: ScriptedServer, tm
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a wrong checksum": lambda stream: stream[:-8] + b"\0\0\0\0" + stream[-4:],
     "a broken block": lambda stream: stream[:100] + bytes([0xFF] * 50) + stream[150:],
-    "no gzip at all": lambda stream: bytes(len(stream)),
-    "something after the end": lambda stream: stream + b"and more",
+    "not gzip": lambda stream: bytes(len(stream)),
+    "data after the end": lambda stream: stream + b"and more",
 }
 
 

@@ -91,13 +91,13 @@ FAULTS: Mapping[str, Step] = {
     "a reset in the body": Answer(takes=2000, length=0, head=b"", end="reset"),
     "an end in the body": Answer(takes=2000, length=0, head=b"", end="close"),
     "a reset after the body": Answer(head=b"", end="reset"),
-    "a status of 500": refusal(500, "InternalError"),
-    "a status of 503": refusal(503, "SlowDown"),
-    "a status of 503 before the body was read": refusal(503, "SlowDown").but(takes=2000, end="close"),
-    "S3's word for a stalled line": refusal(400, "RequestTimeout", "Your socket connection timed out"),
+    "status 500": refusal(500, "InternalError"),
+    "status 503": refusal(503, "SlowDown"),
+    "status 503 before the body was read": refusal(503, "SlowDown").but(takes=2000, end="close"),
+    "S3's code for a stalled connection": refusal(400, "RequestTimeout", "Your socket connection timed out"),
     "a proxy's page": Answer(body=b"<html><title>Log in</title></html>", headers={"Content-Type": "text/html"}),
-    "no HTTP": Answer(head=b"what?\r\n\r\n", end="close"),
-    "a head that breaks off": Answer(head=b"HTTP/1.1 200 O", end="close"),
+    "not HTTP": Answer(head=b"what?\r\n\r\n", end="close"),
+    "a truncated head": Answer(head=b"HTTP/1.1 200 O", end="close"),
 }
 
 
