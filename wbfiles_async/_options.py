@@ -1,4 +1,4 @@
-"""How transfers behave and how much one request lists: the only place with defaults. Performs no I/O."""
+"""The options of transfers and the sizes of pages, with all defaults. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _switch(options: object, field: attrs.Attribute[bool], value: object) -> Non
 
 
 def is_seconds(value: object) -> bool:
-    """Return whether a value is a number of seconds above 0, or another such amount."""
+    """Return whether a value is a number above 0, such as one of seconds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
@@ -104,7 +104,7 @@ class TransferOptions:
             with bursts of a quarter of a second. Defaults to ``None``, no limit: only you know how much of a
             shared link others need.
         api_requests: Maximum requests per second to the API, on average. Defaults to ``None``: only the server's own
-            limits apply, which are kept in any case. For many processes of one account, whose requests a server counts
+            limits apply, which are always respected. For many processes of one account, whose requests a server counts
             together.
         attempts: Attempts per file in a row without progress. Defaults to 10: with doubling back-off that is most of a
             minute, so a link that is down for half of one is survived.

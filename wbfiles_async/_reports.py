@@ -34,7 +34,7 @@ class FileResult:
         status: ``downloaded``; ``uploaded``; ``kept``, it existed; ``deleted`` on the server; ``planned``,
             a dry run would download, upload or delete it; ``failed``.
         path: The local file; ``None`` if the name could not be used, in a deletion, and in an object store.
-        url: Where it is in an object store; empty if it does not go to one.
+        url: Its URL in an object store; empty for a local file.
         size: Length in bytes, 0 if unknown.
         verified: Whether the md5 of the local bytes is the one that the server states: compared now, or by an earlier
             call and unchanged since.
@@ -42,7 +42,7 @@ class FileResult:
         resumed: Bytes that an earlier, interrupted download had transferred.
         error: Why it failed; ``None`` otherwise.
         run: The run it belongs to, ``entity/project/run_id``.
-        md5: The md5 that the server states of a downloaded file, base64; ``None`` if it states none, and elsewhere.
+        md5: The server's md5 of a downloaded file, base64; ``None`` if unknown, and for uploads and deletions.
     """
 
     name: str
@@ -63,7 +63,7 @@ class DownloadReport:
     """The report of a bulk download. Its size does not grow with the number of files that succeeded.
 
     Attributes:
-        root: The folder the files were written below; the URL of a place in an object store, as a text.
+        root: The folder below which the files were written, or the URL in an object store, as a string.
         files: Files that were considered, after ``include`` and ``exclude``, and runs that could not be listed.
         downloaded: Files downloaded in this call.
         kept: Existing files that were left as they are.
@@ -103,7 +103,7 @@ class DownloadReport:
         return (self.bytes - self.resumed_bytes) / self.seconds if self.downloaded and self.seconds else 0.0
 
     def __str__(self) -> str:
-        """Say in one line what was done."""
+        """Return a summary in one line."""
         if not self.files:
             return "No files."
         clauses = []
@@ -138,7 +138,7 @@ class DeletionReport:
         files: Files that were considered, after ``include`` and ``exclude``.
         deleted: Files that are no longer on the server; one that another client deleted counts too.
         planned: Files that a dry run would have deleted.
-        failed: Files that are left, or of which it is not known whether they are.
+        failed: Files that remain, or may remain.
         bytes: Bytes of the deleted files (of the planned ones in a dry run), as far as known.
         seconds: Wall time, without that of the listing.
         failures: The failed files, each with its error; at most the first thousand.
@@ -155,7 +155,7 @@ class DeletionReport:
     planned_files: tuple[FileResult, ...] = ()
 
     def __str__(self) -> str:
-        """Say in one line what was done."""
+        """Return a summary in one line."""
         if not self.files:
             return "No files."
         clauses = []
@@ -179,12 +179,12 @@ class UploadReport:
         run: The run, ``entity/project/run_id``.
         files: Files that were considered, after ``include`` and ``exclude``.
         uploaded: Files that were sent in this call, and that the server lists.
-        kept: Files that the server had already and that were left as they are.
+        kept: Files that the server already had, which were not sent.
         planned: Files that a dry run would have sent.
         failed: Files that could not be uploaded.
         skipped: Files that were found but not started, since the upload stopped early; ``stopped`` is the reason.
         bytes: Bytes of the uploaded files (of the planned ones in a dry run).
-        verified: Files of which the server states the md5 of the local bytes.
+        verified: Files for which the server states the md5 of the local bytes.
         seconds: Wall time of the call.
         failures: The failed files, each with its error; at most the first thousand.
         stopped: Why the upload stopped early, such as refused credentials; ``None`` if every file was tried.
@@ -209,7 +209,7 @@ class UploadReport:
         return self.bytes / self.seconds if self.uploaded and self.seconds else 0.0
 
     def __str__(self) -> str:
-        """Say in one line what was done."""
+        """Return a summary in one line."""
         if not self.files:
             return "No files."
         clauses = []
@@ -285,11 +285,11 @@ class IncompleteDownloadError(WBFilesError):
 
 
 class IncompleteDeletionError(WBFilesError):
-    """Some files of a bulk deletion are left, or may be; the others are gone.
+    """Some files of a bulk deletion remain, or may remain; the others were deleted.
 
     Attributes:
-        report: The report, with each file that is left and the reason.
-        names: The files that are left; at most the first thousand.
+        report: The report, with each remaining file and the reason.
+        names: The files that remain; at most the first thousand.
 
     Examples:
         ```python

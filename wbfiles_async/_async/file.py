@@ -99,12 +99,12 @@ class AsyncFile(FileFacts):
             ConfigurationError: The file was made without a name, has no client, or ``progress=True`` on a terminal
                 where rich is not installed.
             UnsafePathError: The name, or a symbolic link below the root, could lead outside of the root.
-            UnsupportedReferenceError: The file is a reference that cannot be fetched by http.
+            UnsupportedReferenceError: The file is a reference that cannot be downloaded over HTTP.
             RemoteFileNotFoundError: The file no longer exists.
             AuthenticationError: The credentials are not accepted.
             PermissionDeniedError: The store refuses to send the file.
             IntegrityError: Length or md5 is not what the server states.
-            ObjectChangedError: The stored object is replaced again and again.
+            ObjectChangedError: The stored object is replaced repeatedly.
             TransferError: The bytes could not be transferred.
             LocalWriteError: The local file cannot be written.
 
@@ -144,7 +144,7 @@ class AsyncFile(FileFacts):
             The local path.
 
         Raises:
-            ConfigurationError: ``path`` names no file, or is given together with ``root``; or as ``download`` does.
+            ConfigurationError: ``path`` names no file, or is given together with ``root``; or as for ``download``.
             WBFilesError: As ``download`` does.
 
         Examples:
@@ -241,12 +241,13 @@ class AsyncFile(FileFacts):
     async def open(
         self, mode: str = "rb", *, block_size: int = BLOCK_SIZE, api: Client | None = None
     ) -> AsyncBinaryFile:
-        """Open for random access, as a seekable binary file. Nothing touches the disk.
+        """Open for random access, as a seekable binary file.
 
         Bytes are requested in ranges as they are read: for the contents of a zip file, the header of a safetensors
         file, some columns of a parquet file. The md5 of the whole file is not compared, but all bytes are of one
-        version: if the file is replaced, reading raises ``ObjectChangedError``. If the store does not support ranges,
-        the whole file is downloaded at the first read, to a temporary file above 8 MiB.
+        version: if the file is replaced, reading raises ``ObjectChangedError``. Nothing touches the disk, unless the
+        store does not support ranges: then the whole file is downloaded at the first read, to a temporary file above
+        8 MiB.
 
         Args:
             mode: Only ``rb``.
@@ -287,8 +288,8 @@ class AsyncFile(FileFacts):
 
         Raises:
             ConfigurationError: The file was made without its run or its id, or has no client.
-            ApiError: The server refuses, or does not say that it succeeded and still has the file.
-            TransferError: The server cannot be reached, or it is not known whether it carried it out.
+            ApiError: The server refuses, or does not confirm the deletion and still has the file.
+            TransferError: The server cannot be reached, or it is unknown whether it deleted the file.
 
         Examples:
             ```python

@@ -325,7 +325,7 @@ def check_existing(existing: Existing) -> None:
     """Check the argument ``existing``.
 
     Raises:
-        ConfigurationError: It is none of the words.
+        ConfigurationError: It is not one of the values.
     """
     if existing not in EXISTING:
         raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")

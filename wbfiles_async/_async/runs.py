@@ -123,7 +123,7 @@ class AsyncRuns:
         Args:
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
-                pattern, or plain names, are compared by the server too, which then lists little else.
+                pattern, or plain names, are also evaluated by the server, which then lists little else.
             exclude: Shell patterns of names to leave out.
 
         Yields:
@@ -170,7 +170,7 @@ class AsyncRuns:
                 such as ``"{project}/{run}"``; ``""`` for none. Defaults to ``"{run}"``.
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
-                pattern, or plain names, are compared by the server too, which then lists little else.
+                pattern, or plain names, are also evaluated by the server, which then lists little else.
             exclude: Shell patterns of names to leave out.
             existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
                 ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
@@ -241,8 +241,8 @@ class AsyncRuns:
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means every file, an empty list none.
             exclude: Shell patterns of names to leave out.
-            all: The project, ``"team/project"``, where ``include`` is missing or matches every name: so that no
-                forgotten selection costs a project its files. Not together with other patterns in ``include``.
+            all: The project, ``"team/project"``, if ``include`` is missing or matches every name, so that a forgotten
+                selection does not delete a project's files. Not together with other patterns in ``include``.
             dry_run: Whether to only report what would be deleted; the report lists the first thousand files.
             raise_on_error: Whether to raise if files are left, after the others are deleted.
             progress: Notified of the files as they are deleted, with their bytes; ``True`` to show them, see
@@ -385,10 +385,10 @@ class AsyncRuns:
 
 
 def parse_filters(filters: Mapping[str, object] | None) -> str:
-    """Return filters as the JSON that the server takes.
+    """Return filters as JSON for the server.
 
     Raises:
-        ConfigurationError: They are no mapping, or hold what JSON cannot.
+        ConfigurationError: They are not a mapping, or contain values that JSON does not support.
     """
     if filters is not None and not isinstance(filters, Mapping):
         raise ConfigurationError(f"filters is a mapping such as {{'state': 'finished'}}, not {filters!r}.")

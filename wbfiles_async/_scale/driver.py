@@ -172,11 +172,11 @@ def run_plan(
     if isinstance(report.stopped, _OF_ALL):
         raise report.stopped
     if raise_on_error and (report.failed or report.stopped):
-        raise IncompleteDownloadError(_told(report), report=report) from report.stopped
+        raise IncompleteDownloadError(_summary(report), report=report) from report.stopped
     return report
 
 
-def _told(report: PlanReport) -> str:
+def _summary(report: PlanReport) -> str:
     """Return a message about what is left of a plan, and why."""
     first = report.failures[0] if report.failures else None
     why = "" if first is None else f": {f'{first.run}: ' if first.name else ''}{str(first.error).rstrip('.')}"

@@ -90,7 +90,7 @@ class _Here:
     """This process, one chunk after the other, since a single client already uses all of its connections."""
 
     _api: Api | None
-    _told: list[Callable[[Event], None]] = attrs.field(factory=list)
+    _listeners: list[Callable[[Event], None]] = attrs.field(factory=list)
 
     def workers(self) -> int:
         return 1
@@ -104,16 +104,16 @@ class _Here:
         return done
 
     def _tell(self, event: Event) -> None:
-        for tell in self._told:
+        for tell in self._listeners:
             tell(event)
 
     @contextmanager
     def listening(self, plan: str, tell: Callable[[Event], None]) -> Iterator[None]:
-        self._told.append(tell)
+        self._listeners.append(tell)
         try:
             yield
         finally:
-            self._told.remove(tell)
+            self._listeners.remove(tell)
 
 
 @attrs.frozen

@@ -41,7 +41,7 @@ class PlanReport(DownloadReport):
         return self.chunks - self.chunks_done - self.chunks_before
 
     def __str__(self) -> str:
-        """Say in one line what was done."""
+        """Return a summary in one line."""
         if not self.chunks:
             return "No runs."
         clauses = [f"{self.chunks_done:,} of {counted(self.chunks, 'chunk')}"]

@@ -200,7 +200,7 @@ class _Meter:
     def __init__(self, number: int, tell: Callable[[Event], None]) -> None:
         self._number, self._tell = number, tell
         self._files = self._bytes = 0
-        self._told = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def started(self, name: str, total: int | None) -> None:
         pass
@@ -221,8 +221,8 @@ class _Meter:
 
     def _tell_of_it(self) -> None:
         now = time.monotonic()
-        if now - self._told >= EVENT_SECONDS:
-            self._told = now
+        if now - self._reported_at >= EVENT_SECONDS:
+            self._reported_at = now
             self._tell(Event(self._number, self._files, self._bytes))
 
 

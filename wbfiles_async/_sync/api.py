@@ -270,7 +270,7 @@ class Api(Client, HandlesFilesOnly):
                 such as ``"{project}/{run}"``; ``""`` for none. Defaults to ``"{run}"``.
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
-                pattern, or plain names, are compared by the server too, which then lists little else.
+                pattern, or plain names, are also evaluated by the server, which then lists little else.
             exclude: Shell patterns of names to leave out.
             existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
                 ``keep`` it as it is; ``replace`` it; or count it as an ``error``.

@@ -97,12 +97,12 @@ class File(FileFacts):
             ConfigurationError: The file was made without a name, has no client, or ``progress=True`` on a terminal
                 where rich is not installed.
             UnsafePathError: The name, or a symbolic link below the root, could lead outside of the root.
-            UnsupportedReferenceError: The file is a reference that cannot be fetched by http.
+            UnsupportedReferenceError: The file is a reference that cannot be downloaded over HTTP.
             RemoteFileNotFoundError: The file no longer exists.
             AuthenticationError: The credentials are not accepted.
             PermissionDeniedError: The store refuses to send the file.
             IntegrityError: Length or md5 is not what the server states.
-            ObjectChangedError: The stored object is replaced again and again.
+            ObjectChangedError: The stored object is replaced repeatedly.
             TransferError: The bytes could not be transferred.
             LocalWriteError: The local file cannot be written.
 
@@ -143,7 +143,7 @@ class File(FileFacts):
             The local path.
 
         Raises:
-            ConfigurationError: ``path`` names no file, or is given together with ``root``; or as ``download`` does.
+            ConfigurationError: ``path`` names no file, or is given together with ``root``; or as for ``download``.
             WBFilesError: As ``download`` does.
 
         Examples:
@@ -230,12 +230,13 @@ class File(FileFacts):
         yield from iterate_blocking(self._file.stream(start, stop, api=async_of(api)))
 
     def open(self, mode: str = "rb", *, block_size: int = BLOCK_SIZE, api: Client | None = None) -> io.BufferedReader:
-        """Open for random access, as a seekable binary file. Nothing touches the disk.
+        """Open for random access, as a seekable binary file.
 
         Bytes are requested in ranges as they are read: for the contents of a zip file, the header of a safetensors
         file, some columns of a parquet file. The md5 of the whole file is not compared, but all bytes are of one
-        version: if the file is replaced, reading raises ``ObjectChangedError``. If the store does not support ranges,
-        the whole file is downloaded at the first read, to a temporary file above 8 MiB.
+        version: if the file is replaced, reading raises ``ObjectChangedError``. Nothing touches the disk, unless the
+        store does not support ranges: then the whole file is downloaded at the first read, to a temporary file above
+        8 MiB.
 
         Blocking form of ``AsyncFile.open``.
 
@@ -275,8 +276,8 @@ class File(FileFacts):
 
         Raises:
             ConfigurationError: The file was made without its run or its id, or has no client.
-            ApiError: The server refuses, or does not say that it succeeded and still has the file.
-            TransferError: The server cannot be reached, or it is not known whether it carried it out.
+            ApiError: The server refuses, or does not confirm the deletion and still has the file.
+            TransferError: The server cannot be reached, or it is unknown whether it deleted the file.
 
         Examples:
             ```python

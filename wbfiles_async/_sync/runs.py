@@ -103,7 +103,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
         Args:
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
-                pattern, or plain names, are compared by the server too, which then lists little else.
+                pattern, or plain names, are also evaluated by the server, which then lists little else.
             exclude: Shell patterns of names to leave out.
 
         Yields:
@@ -153,7 +153,7 @@ class Runs(RememberedSequence[AsyncRun, Run]):
                 such as ``"{project}/{run}"``; ``""`` for none. Defaults to ``"{run}"``.
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means all files, an empty list none. A single
-                pattern, or plain names, are compared by the server too, which then lists little else.
+                pattern, or plain names, are also evaluated by the server, which then lists little else.
             exclude: Shell patterns of names to leave out.
             existing: What to do with an existing file: ``verify``, keep it if size and md5 are right, else download it;
                 ``keep`` it as it is; ``replace`` it; or count it as an ``error``.
@@ -223,8 +223,8 @@ class Runs(RememberedSequence[AsyncRun, Run]):
             include: Shell patterns for the file's name, ``*`` also matches ``/``; ``media/`` means the files of that
                 folder. ``None`` (default) means every file, an empty list none.
             exclude: Shell patterns of names to leave out.
-            all: The project, ``"team/project"``, where ``include`` is missing or matches every name: so that no
-                forgotten selection costs a project its files. Not together with other patterns in ``include``.
+            all: The project, ``"team/project"``, if ``include`` is missing or matches every name, so that a forgotten
+                selection does not delete a project's files. Not together with other patterns in ``include``.
             dry_run: Whether to only report what would be deleted; the report lists the first thousand files.
             raise_on_error: Whether to raise if files are left, after the others are deleted.
             progress: Notified of the files as they are deleted, with their bytes; ``True`` to show them, see
