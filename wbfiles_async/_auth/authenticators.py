@@ -165,8 +165,8 @@ class IdentityTokenAuth:
     async def _exchange(self) -> _AccessToken:
         """Request a new token, and share it."""
         assertion = await _read_assertion(self._credentials.path)
-        asked_at = time.time()
-        token = self._parse(await self._post(assertion), asked_at)
+        requested_at = time.time()
+        token = self._parse(await self._post(assertion), requested_at)
         if self._credentials.cache is not None:
             # An interrupted thread would keep writing unseen.
             with anyio.CancelScope(shield=True):
@@ -205,21 +205,21 @@ class IdentityTokenAuth:
     def _refusal(self, response: httpx.Response, body: bytes, assertion: str) -> WBFilesError:
         status = response.status_code
         reason = _reason(body, assertion)
-        said = f"{self._settings.base_url} answered HTTP {status}" + (f" ({reason})" if reason else "")
+        answer = f"{self._settings.base_url} answered HTTP {status}" + (f" ({reason})" if reason else "")
         messages = (reason,) if reason else ()
         if status == 429:
             retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
             return RateLimitedError(
-                f"{said} to the request for an access token", messages=messages, retry_after=retry_after
+                f"{answer} to the request for an access token", messages=messages, retry_after=retry_after
             )
         if 400 <= status <= 499:
             return AuthenticationError(
-                f"{said} to the identity token in {self._credentials.path}. Check that it has not expired "
+                f"{answer} to the identity token in {self._credentials.path}. Check that it has not expired "
                 "and that its issuer and audience are set up for your organization in W&B"
             )
-        return ApiError(f"{said} to the request for an access token", status=status, messages=messages)
+        return ApiError(f"{answer} to the request for an access token", status=status, messages=messages)
 
-    def _parse(self, body: bytes, asked_at: float) -> _AccessToken:
+    def _parse(self, body: bytes, requested_at: float) -> _AccessToken:
         answer = _json_object(body)
         value, lifetime = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(value, str) or not _HEADER_SAFE.fullmatch(value) or not _is_lifetime(lifetime):
@@ -230,7 +230,7 @@ class IdentityTokenAuth:
             )
         life = min(lifetime, _LONGEST_LIFE)
         # With the whole margin, a token with a shorter life would be exchanged for each request.
-        return _AccessToken(value, asked_at + life, asked_at + life - min(_RENEW_BEFORE, life / 2))
+        return _AccessToken(value, requested_at + life, requested_at + life - min(_RENEW_BEFORE, life / 2))
 
     def __reduce__(self) -> NoReturn:
         _refuse_to_pickle()
@@ -257,11 +257,11 @@ def _reason(body: bytes, assertion: str) -> str:
     """Return the server's error message in one line, unless it quotes the token."""
     answer = _json_object(body)
     texts = (answer.get("error"), answer.get("error_description"))
-    said = ": ".join(text for text in texts if isinstance(text, str))
-    if not said and not body.lstrip().startswith(b"<"):
-        said = body.decode(errors="replace")
-    quoted = any(part in said for part in assertion.split("."))
-    return "" if quoted else clean(said, _LONGEST_REASON)
+    message = ": ".join(text for text in texts if isinstance(text, str))
+    if not message and not body.lstrip().startswith(b"<"):
+        message = body.decode(errors="replace")
+    quoted = any(part in message for part in assertion.split("."))
+    return "" if quoted else clean(message, _LONGEST_REASON)
 
 
 async def _read_assertion(path: Path) -> str:

@@ -57,14 +57,14 @@ def store_failure(error: Exception, *, name: str, url: str) -> ObjectStoreError:
     """
     text = str(error).partition("Debug source:")[0]
     body = _BODY.search(text)
-    said = parse_store_error((body[0] if body else "").encode())
-    meaning = _meaning_of(type(error).__name__, str(error), said.code, said.message)
+    parsed = parse_store_error((body[0] if body else "").encode())
+    meaning = _meaning_of(type(error).__name__, str(error), parsed.code, parsed.message)
     where = f"{name}: " if name else ""
     return ObjectStoreError(
         f"{where}{url} cannot be written to: {meaning.message}.",
         url=url,
         name=name,
-        code=said.code,
+        code=parsed.code,
         concerns_all=meaning.concerns_all,
     )
 

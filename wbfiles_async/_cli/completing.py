@@ -98,14 +98,14 @@ def _complete(work: Coroutine[object, object, list[str]]) -> list[CompletionItem
 
 
 @asynccontextmanager
-async def _asking(base_url: str | None) -> AsyncIterator[AsyncApi]:
+async def _open_api(base_url: str | None) -> AsyncIterator[AsyncApi]:
     """Make a client with short timeouts, since the user is waiting."""
     async with AsyncApi(base_url=base_url, options=TransferOptions(attempts=1)) as api, asyncio.timeout(SECONDS):
         yield api
 
 
 async def _first_parts(begun: str, base_url: str | None) -> list[str]:
-    async with _asking(base_url) as api:
+    async with _open_api(base_url) as api:
         settings = api._gateway.settings
         entity = settings.entity or await api._gateway.api.entity()
     found = await _runs("", begun, base_url) if settings.project else []
@@ -113,7 +113,7 @@ async def _first_parts(begun: str, base_url: str | None) -> list[str]:
 
 
 async def _projects(entity: str, begun: str, base_url: str | None) -> list[str]:
-    async with _asking(base_url) as api:
+    async with _open_api(base_url) as api:
         names: list[str] = []
         async with aclosing(api.projects(entity, per_page=MOST_NAMES).pages()) as pages:
             async for page in pages:
@@ -124,7 +124,7 @@ async def _projects(entity: str, begun: str, base_url: str | None) -> list[str]:
 
 
 async def _runs(project: str, begun: str, base_url: str | None) -> list[str]:
-    async with _asking(base_url) as api:
+    async with _open_api(base_url) as api:
         filters = {"name": {"$regex": f"^{re.escape(begun)}"}} if begun else None  # W&B calls the id of a run its name
         runs = api.runs(project or None, filters, order="-created_at", per_page=MOST_NAMES)
         async with aclosing(runs.pages()) as pages:
@@ -135,7 +135,7 @@ async def _runs(project: str, begun: str, base_url: str | None) -> list[str]:
 async def _names(run_path: str, incomplete: str, base_url: str | None) -> list[str]:
     like = re.sub(r"([%_\\])", r"\\\1", incomplete) + "%"
     async with (
-        _asking(base_url) as api,
+        _open_api(base_url) as api,
         aclosing(api.run(run_path).files(pattern=like, per_page=MOST_NAMES).pages()) as pages,
     ):
         names = [file.name for file in await anext(pages)]

@@ -18,7 +18,7 @@ from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen, SeveralR
 from wbfiles_async._cli.ending import ExitCode, complain
 from wbfiles_async._cli.failures import described, show_failures
 from wbfiles_async._cli.manifests import open_manifest
-from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.nothing import explain_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._models import Existing
 from wbfiles_async._options import LAYOUT
@@ -138,7 +138,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
         if UnsafePathError in kinds:
             output.say("To download a file whose name cannot be used here: wbfiles cat RUN NAME > FILE")
         if kinds - HOPELESS:
-            output.say(_how_to_go_on(fetch.existing))
+            output.say(_how_to_resume(fetch.existing))
         if absence:
             output.say(NAMES_ARE_EXACT)
             if not found and (folder := _meant_for_a_folder(fetch.chosen.names)):
@@ -147,7 +147,7 @@ async def _get(fetch: Fetch, output: Output, writers: Sequence[Callable[[FileRes
         output.say("No files in this shard.")
         return ExitCode.DONE
     if not report.files:
-        return await tell_of_nothing(fetch.target, fetch.chosen, output)
+        return await explain_nothing(fetch.target, fetch.chosen, output)
     return absence.exit_code(found=found) or (ExitCode.FAILED if report.failed else ExitCode.DONE)
 
 
@@ -191,7 +191,7 @@ async def download(fetch: Fetch, output: Output, on_result: Callable[[FileResult
     except (asyncio.CancelledError, WBFilesError) as error:
         if in_place or isinstance(error, asyncio.CancelledError):
             complain(
-                f"stopped with {counted(in_place, 'file')} complete in {fetch.root}.\n{_how_to_go_on(fetch.existing)}"
+                f"stopped with {counted(in_place, 'file')} complete in {fetch.root}.\n{_how_to_resume(fetch.existing)}"
             )
         raise
 
@@ -234,6 +234,6 @@ def _summary(report: DownloadReport) -> dict[str, object]:
     return summary | {"root": str(report.root), "rate": report.rate, "stopped": described(report.stopped)}
 
 
-def _how_to_go_on(existing: Existing) -> str:
+def _how_to_resume(existing: Existing) -> str:
     again = "Run the same command again" if existing in ("verify", "keep") else "Run it again with --existing verify"
     return f"{again} to download what is missing."

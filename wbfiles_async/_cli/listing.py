@@ -19,7 +19,7 @@ from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.runs import AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain
-from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.nothing import explain_nothing
 from wbfiles_async._cli.output import Output, check_stdout, console, is_terminal, write_json, write_row
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._graphql.path_uri import path_uri
@@ -69,7 +69,7 @@ async def list_runs(runs: AsyncRuns, chosen: Chosen, output: Output, sort: Sort 
             count += len(page)
     if count and for_people:
         output.say(f"\n{counted(count, 'run')}")
-    return ExitCode.DONE if count else await tell_of_nothing(runs, chosen, output)
+    return ExitCode.DONE if count else await explain_nothing(runs, chosen, output)
 
 
 async def list_files(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Output, sort: Sort | None = None) -> int:
@@ -100,7 +100,7 @@ async def list_files(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Outpu
     if files and for_people:
         output.say(f"\n{counted(files, 'file')}, {size_of(size)}")
     if not files and not absence:
-        return await tell_of_nothing(target, chosen, output)
+        return await explain_nothing(target, chosen, output)
     if absence:
         for error in absence.errors(target):
             complain(error.message)

@@ -58,7 +58,7 @@ def check_mirror(layout: str, root: Path | str, *, is_shard: bool, asks: bool) -
         raise click.UsageError("--delete is for local folders, not for object stores.")
     if is_shard:
         raise click.UsageError("--delete compares the whole project, and --shard is a part of it; give one of them.")
-    if asks and not _somebody_is_there():
+    if asks and not _is_interactive():
         raise click.UsageError("--delete needs a terminal to ask on: give --yes, or --dry-run to see what it would do.")
     if "{run}" not in layout.rpartition("/")[2] or "{run}" in layout.rpartition("/")[0]:
         raise click.UsageError(
@@ -217,7 +217,7 @@ def _write(folder: RunFolder, file: LocalFile, output: Output, status: str) -> N
         write_row(f"{folder.parts[-1]}/{file.name}", file.size, status)
 
 
-def _somebody_is_there() -> bool:
+def _is_interactive() -> bool:
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 

@@ -16,7 +16,7 @@ from wbfiles_async._text import counted
 _NO_FILTERS = "{}"
 
 
-async def tell_of_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, output: Output) -> ExitCode:
+async def explain_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Chosen, output: Output) -> ExitCode:
     """Report why no file, or no run, was selected.
 
     Returns:
@@ -31,7 +31,7 @@ async def tell_of_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Ch
     elif isinstance(target, AsyncRuns):
         count = await target.count()
         if not count:
-            return await _tell_of_no_runs(target, output)
+            return await _explain_no_runs(target, output)
         there, whose = f"the project {target._path} has {counted(count, 'run')}", "of their files"
     else:
         count = await target.files().count()
@@ -43,7 +43,7 @@ async def tell_of_nothing(target: AsyncRun | AsyncRuns | SeveralRuns, chosen: Ch
     return ExitCode.DONE
 
 
-async def _tell_of_no_runs(target: AsyncRuns, output: Output) -> ExitCode:
+async def _explain_no_runs(target: AsyncRuns, output: Output) -> ExitCode:
     everything = 0 if target._filters == _NO_FILTERS else await attrs.evolve(target, filters=_NO_FILTERS).count()
     if not everything:
         output.say("No runs.")

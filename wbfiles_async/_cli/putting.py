@@ -62,9 +62,9 @@ async def put(wanted: Put, output: Output) -> int:
         if report.failed:
             show_failures(report, lambda result: result.name)
             if {type(failure.error) for failure in report.failures} - _HOPELESS:
-                output.say(_how_to_go_on(wanted.existing))
+                output.say(_how_to_resume(wanted.existing))
     if not report.files:
-        return _tell_of_nothing(wanted, output)
+        return _explain_nothing(wanted, output)
     return ExitCode.FAILED if report.failed else ExitCode.DONE
 
 
@@ -89,11 +89,11 @@ async def _upload(wanted: Put, output: Output, on_result: Callable[[FileResult],
             on_result=note,
         )
     except asyncio.CancelledError:
-        complain(f"stopped with {counted(there, 'file')} uploaded.\n{_how_to_go_on(wanted.existing)}")
+        complain(f"stopped with {counted(there, 'file')} uploaded.\n{_how_to_resume(wanted.existing)}")
         raise
 
 
-def _tell_of_nothing(wanted: Put, output: Output) -> ExitCode:
+def _explain_nothing(wanted: Put, output: Output) -> ExitCode:
     named = " ".join(map(str, wanted.paths))
     if wanted.selection.include is not None:
         complain(f"no file of {named} matches --include. Names are those in the run, below --root.")
@@ -138,6 +138,6 @@ def _summary(report: UploadReport) -> dict[str, object]:
     return summary | {"rate": report.rate, "stopped": described(report.stopped)}
 
 
-def _how_to_go_on(existing: Existing) -> str:
+def _how_to_resume(existing: Existing) -> str:
     again = "Run the same command again" if existing in ("verify", "keep") else "Run it again with --existing verify"
     return f"{again} to upload what is missing."

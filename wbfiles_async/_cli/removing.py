@@ -18,7 +18,7 @@ from wbfiles_async import AsyncApi, AsyncRun, AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import ExitCode, complain, explain, run
 from wbfiles_async._cli.failures import show_failures
-from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.nothing import explain_nothing
 from wbfiles_async._cli.output import Output, is_terminal, write_json, write_row
 from wbfiles_async._cli.target import Filters, explained, find_erasable
 from wbfiles_async._cli.usage import Sizes
@@ -106,7 +106,7 @@ def remove(removal: Removal, output: Output) -> int:
     """
     if "://" not in removal.path:  # a URL may name a file
         _check_extent(removal.chosen, everything=removal.everything)
-    if removal.asks and not _somebody_is_there():
+    if removal.asks and not _is_interactive():
         raise click.UsageError("rm needs a terminal to ask on: give --yes, or --dry-run to see what it would do.")
     found = _list(removal, output)
     if found.pending.files and removal.asks and not _confirmed(found):  # no event loop waits meanwhile
@@ -114,7 +114,7 @@ def remove(removal: Removal, output: Output) -> int:
         return ExitCode.FAILED
 
     async def work() -> int:
-        return _tell_of_all(await _carry_out(removal, found, output), found, output)
+        return _show_result(await _carry_out(removal, found, output), found, output)
 
     return run(work, output.log_level)
 
@@ -149,7 +149,7 @@ def _check_everything(removal: Removal, path: str, *, is_everything: bool) -> No
         raise click.UsageError(f"{DELETE_EVERYTHING} is for all files of a project; give --yes.")
 
 
-def _somebody_is_there() -> bool:
+def _is_interactive() -> bool:
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
@@ -175,7 +175,7 @@ async def _list_run(of: AsyncRun, chosen: Chosen, removal: Removal, output: Outp
     _check_everything(removal, "/".join(of.path), is_everything=False)
     pending = await chosen.of(of)._pending_deletions(chosen.selection)
     absence = _absence(chosen, pending)
-    code = ExitCode.DONE if pending.files or absence else await tell_of_nothing(of, chosen, output)
+    code = ExitCode.DONE if pending.files or absence else await explain_nothing(of, chosen, output)
     return _Found("/".join(of.path), code, pending, absence.errors(of))
 
 
@@ -189,7 +189,7 @@ async def _list_project(of: AsyncRuns, chosen: Chosen, removal: Removal, output:
     with _counting(output) as on_page:
         pending = await of._pending_deletions(selection, on_page)
     absence = _absence(chosen, pending)
-    code = ExitCode.DONE if pending.files or absence else await tell_of_nothing(of, chosen, output)
+    code = ExitCode.DONE if pending.files or absence else await explain_nothing(of, chosen, output)
     return _Found(path, code, pending, absence.errors(of), of_many=True, is_everything=is_everything)
 
 
@@ -257,13 +257,13 @@ async def _carry_out(removal: Removal, found: _Found, output: Output) -> Deletio
         with _shown(found, removal, output) as on_result:
             deletion = api._gateway.deletion(found.where, on_result)
             try:
-                act = deletion.tell if removal.dry_run else deletion.carry_out
+                act = deletion.write_result if removal.dry_run else deletion.carry_out
                 return await act(found.pending)
             except IncompleteDeletionError as error:
                 return error.report
 
 
-def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitCode:
+def _show_result(report: DeletionReport, found: _Found, output: Output) -> ExitCode:
     absent = found.absent
     if output.json:
         for error in absent:
@@ -288,7 +288,7 @@ def _tell_of_all(report: DeletionReport, found: _Found, output: Output) -> ExitC
 @contextmanager
 def _shown(found: _Found, removal: Removal, output: Output) -> Iterator[Callable[[FileResult], None]]:
     """Write a line per file, or a count on a terminal; if interrupted, report how far it got."""
-    tell, deleted, pending = _tell(found, output), 0, found.pending
+    write_result, deleted, pending = _result_writer(found, output), 0, found.pending
     counts = output.shows_progress and is_terminal(sys.stdout) and not removal.dry_run and pending.files > 0
     status = Console(stderr=True).status(Text("Deleting")) if counts else None
 
@@ -298,7 +298,7 @@ def _shown(found: _Found, removal: Removal, output: Output) -> Iterator[Callable
         if status is not None:
             status.update(Text(f"{deleted:,} of {counted(pending.files, 'file')} deleted"))
         else:
-            tell(result)
+            write_result(result)
 
     try:
         if status is None:
@@ -314,7 +314,7 @@ def _shown(found: _Found, removal: Removal, output: Output) -> Iterator[Callable
         raise
 
 
-def _tell(found: _Found, output: Output) -> Callable[[FileResult], None]:
+def _result_writer(found: _Found, output: Output) -> Callable[[FileResult], None]:
     if output.json:
         return partial(_write_json, with_run=found.of_many)
     return _ignore if output.quiet else partial(_write_line, found)

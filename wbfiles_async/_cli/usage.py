@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from wbfiles_async import AsyncRun, AsyncRuns
 from wbfiles_async._cli.chosen import NAMES_ARE_EXACT, Absence, Chosen
 from wbfiles_async._cli.ending import complain
-from wbfiles_async._cli.nothing import tell_of_nothing
+from wbfiles_async._cli.nothing import explain_nothing
 from wbfiles_async._cli.output import Output, check_stdout, console, is_terminal, write_json, write_row
 from wbfiles_async._download.selection import Selection
 from wbfiles_async._models import FileAttributes
@@ -149,7 +149,7 @@ async def show_usage(target: AsyncRun | AsyncRuns, chosen: Chosen, output: Outpu
                 absence.seen(file.name)
                 found = True
     if not found and not absence:
-        return await tell_of_nothing(target, chosen, output)
+        return await explain_nothing(target, chosen, output)
     _write(sizes, output, usage.label)
     if absence:
         complain("\n".join(error.message for error in absence.errors(target)))

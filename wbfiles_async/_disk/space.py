@@ -114,8 +114,8 @@ class FreeSpace:
             disk = os.statvfs(where)
         except OSError:
             return cls(None, None)
-        says_bytes = disk.f_blocks and disk.f_frsize
-        return cls(disk.f_bavail * disk.f_frsize if says_bytes else None, disk.f_favail if disk.f_files else None)
+        states_bytes = disk.f_blocks and disk.f_frsize
+        return cls(disk.f_bavail * disk.f_frsize if states_bytes else None, disk.f_favail if disk.f_files else None)
 
     def shortage(self, need: SpaceNeeded, root: Path) -> LocalWriteError | None:
         """Return the error if the needed space exceeds the free space; ``None`` if it may suffice."""

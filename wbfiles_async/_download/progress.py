@@ -76,20 +76,20 @@ def labelled(progress: Progress | None, label: str) -> Progress | None:
 
 @attrs.frozen
 class _Labelled:
-    _told: Progress
+    _progress: Progress
     _label: str
 
     def started(self, name: str, total: int | None) -> None:
-        self._told.started(self._label + name, total)
+        self._progress.started(self._label + name, total)
 
     def advanced(self, name: str, count: int) -> None:
-        self._told.advanced(self._label + name, count)
+        self._progress.advanced(self._label + name, count)
 
     def resumed(self, name: str, count: int) -> None:
-        report_resumed(self._told, self._label + name, count)
+        report_resumed(self._progress, self._label + name, count)
 
     def finished(self, name: str) -> None:
-        self._told.finished(self._label + name)
+        self._progress.finished(self._label + name)
 
     def failed(self, name: str, error: Exception) -> None:
-        self._told.failed(self._label + name, error)
+        self._progress.failed(self._label + name, error)

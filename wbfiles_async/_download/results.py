@@ -113,10 +113,10 @@ class Results:
 class _Guarded:
     """Wraps the caller's progress object, and records its exceptions."""
 
-    _told: Progress
+    _progress: Progress
     _note: Callable[[Exception], None]
 
-    def _tell(self, method: Callable[..., None], *args: object) -> None:
+    def _notify(self, method: Callable[..., None], *args: object) -> None:
         try:
             method(*args)
         except Exception as error:
@@ -124,19 +124,19 @@ class _Guarded:
             raise
 
     def started(self, name: str, total: int | None) -> None:
-        self._tell(self._told.started, name, total)
+        self._notify(self._progress.started, name, total)
 
     def advanced(self, name: str, count: int) -> None:
-        self._tell(self._told.advanced, name, count)
+        self._notify(self._progress.advanced, name, count)
 
     def resumed(self, name: str, count: int) -> None:
-        self._tell(partial(report_resumed, self._told), name, count)
+        self._notify(partial(report_resumed, self._progress), name, count)
 
     def finished(self, name: str) -> None:
-        self._tell(self._told.finished, name)
+        self._notify(self._progress.finished, name)
 
     def failed(self, name: str, error: Exception) -> None:
-        self._tell(self._told.failed, name, error)
+        self._notify(self._progress.failed, name, error)
 
 
 def failed(item: PlannedFile, error: WBFilesError) -> FileResult:

@@ -144,7 +144,7 @@ class WandbApi:
     async def _runs_page(self, walk: RunPages) -> RunsPage:
         with_files = RUNS_WITH_FILES if walk.urls else RUNS_WITH_FILE_SIZES
         without = RUNS_WITH_FILE_COUNTS if walk.counts else RUNS
-        data = await self._ask_page(with_files if walk.files_each else without, walk)
+        data = await self._request_page(with_files if walk.files_each else without, walk)
         page = await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
         self._project_numbers.setdefault((walk.project.entity, walk.project.project), page.project_id)
         return page
@@ -158,7 +158,7 @@ class WandbApi:
         """
 
         async def request() -> ProjectsPage:
-            return parse_projects_page(await self._ask_page(PROJECTS, walk), entity=walk.entity)
+            return parse_projects_page(await self._request_page(PROJECTS, walk), entity=walk.entity)
 
         return prefetch(request, partial(_accept, walk), lambda: walk.done)
 
@@ -229,12 +229,12 @@ class WandbApi:
                             log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 
     async def _page(self, walk: Pages) -> FilesPage:
-        data = await self._ask_page(RUN_FILES if walk.urls else RUN_FILE_SIZES, walk)
+        data = await self._request_page(RUN_FILES if walk.urls else RUN_FILE_SIZES, walk)
         page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.size)
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
 
-    async def _ask_page(self, query: str, walk: Walk[Page, Item]) -> dict[str, object]:
+    async def _request_page(self, query: str, walk: Walk[Page, Item]) -> dict[str, object]:
         """Request the next page of a walk; a smaller one if the server refuses it or does not deliver it in time."""
         limit, failing_since = self._page_limit, None
         walk.shrink(limit.clip(walk.size))

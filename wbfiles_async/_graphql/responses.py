@@ -128,12 +128,12 @@ def _messages(answer: dict[str, object]) -> tuple[str, ...]:
         value = answer.get(key)
         found += value if isinstance(value, list) else [value] if value else []
     del found[_MOST_MESSAGES:]
-    said = [error.get("message") if isinstance(error, dict) else error for error in found]
+    texts = [error.get("message") if isinstance(error, dict) else error for error in found]
     return tuple(
         clean(message, _LONGEST_MESSAGE)
         if isinstance(message, str) and message.strip()
         else "an error without a message"
-        for message in said
+        for message in texts
     )
 
 
@@ -141,8 +141,8 @@ def _plain_message(body: bytes) -> tuple[str, ...]:
     """Return the message of a refusal that is not from the API but from a proxy in front of it."""
     if is_markup(body):
         return (described_page(body),)
-    said = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)
-    return (said,) if said else ()
+    message = clean(body[:_LONGEST_PLAIN].decode(errors="replace"), _LONGEST_MESSAGE)
+    return (message,) if message else ()
 
 
 def _join(messages: tuple[str, ...]) -> str:
@@ -153,17 +153,17 @@ def _join(messages: tuple[str, ...]) -> str:
 def _refusal(
     status: int, host: str, messages: tuple[str, ...], retry_after: float | None
 ) -> ApiError | AuthenticationError | PermissionDeniedError:
-    said = _join(messages) or "no reason given"
+    reason = _join(messages) or "no reason given"
     if status == 401:
         return AuthenticationError(
-            f"{host} did not accept the credentials (HTTP 401: {said}); "
+            f"{host} did not accept the credentials (HTTP 401: {reason}); "
             "give api_key, set WANDB_API_KEY, or run `wandb login` for this host"
         )
     if status == 403:
-        return PermissionDeniedError(f"{host} refused (HTTP 403: {said}); the account may lack access")
+        return PermissionDeniedError(f"{host} refused (HTTP 403: {reason}); the account may lack access")
     if status == 429:
         return RateLimitedError(
-            f"{host} asks to slow down (HTTP 429: {said})", messages=messages, retry_after=retry_after
+            f"{host} asks to slow down (HTTP 429: {reason})", messages=messages, retry_after=retry_after
         )
     hint = "; base_url may be wrong" if 300 <= status <= 399 or status == 404 else ""
-    return ApiError(f"{host} answered HTTP {status}: {said}{hint}", status=status, messages=messages)
+    return ApiError(f"{host} answered HTTP {status}: {reason}{hint}", status=status, messages=messages)

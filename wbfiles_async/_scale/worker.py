@@ -207,7 +207,7 @@ class _Meter:
 
     def advanced(self, name: str, count: int) -> None:
         self._bytes += count
-        self._tell_of_it()
+        self._report()
 
     def finished(self, name: str) -> None:
         pass
@@ -217,9 +217,9 @@ class _Meter:
 
     def ended(self) -> None:
         self._files += 1
-        self._tell_of_it()
+        self._report()
 
-    def _tell_of_it(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
         if now - self._reported_at >= EVENT_SECONDS:
             self._reported_at = now

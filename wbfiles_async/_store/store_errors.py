@@ -56,14 +56,14 @@ def parse_store_error(body: bytes) -> StoreError:
     """Return code and message of an error body of S3, GCS, Azure or a server like them; never fails."""
     text = body[:_LONGEST_BODY].decode("utf-8-sig", errors="replace")
     code = _CODE.search(text)
-    said = " ".join(match[2].strip() for match in _TEXT.finditer(text))
-    if not said and "<" not in text and "\N{REPLACEMENT CHARACTER}" not in text:
-        said = text  # a proxy's plain "no healthy upstream"
-    elif not said and not code and _PAGE.match(body[:_LONGEST_BODY]):
-        said = described_page(body)  # of a proxy or a firewall; stores answer XML
+    message = " ".join(match[2].strip() for match in _TEXT.finditer(text))
+    if not message and "<" not in text and "\N{REPLACEMENT CHARACTER}" not in text:
+        message = text  # a proxy's plain "no healthy upstream"
+    elif not message and not code and _PAGE.match(body[:_LONGEST_BODY]):
+        message = described_page(body)  # of a proxy or a firewall; stores answer XML
     for entity, character in _ENTITIES:
-        said = said.replace(entity, character)
-    return StoreError(code=code[1] if code else "", message=clean(said, _LONGEST_MESSAGE))
+        message = message.replace(entity, character)
+    return StoreError(code=code[1] if code else "", message=clean(message, _LONGEST_MESSAGE))
 
 
 def is_expired(status: int, error: StoreError) -> bool:
@@ -77,8 +77,8 @@ def is_expired(status: int, error: StoreError) -> bool:
         return "request has expired" in error.message.lower()
     if error.code == "AuthenticationFailed":
         # Azure uses the first message for a valid time frame, the second for an empty one.
-        said = error.message.lower()
-        return "not valid in the specified time frame" in said or "signed expiry time" in said
+        message = error.message.lower()
+        return "not valid in the specified time frame" in message or "signed expiry time" in message
     return error.code in _EXPIRED_CODES
 
 

@@ -33,7 +33,7 @@ def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, s
     stated = parse_md5(found.md5)
     if md5 is not None and stated == md5 and found.size_bytes in (None, size):
         return Verdict.VERIFIED
-    if before is not None and _says_the_same(found, before):
+    if before is not None and _is_same(found, before):
         # Either the server's listing is outdated, or it is the same file again, without an md5.
         is_same = (md5 is None or stated is None) and found.size_bytes == size
         return Verdict.THERE if is_same else Verdict.MISSING
@@ -44,5 +44,5 @@ def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, s
     return Verdict.THERE if found.size_bytes == size else Verdict.OTHER
 
 
-def _says_the_same(one: FileAttributes, other: FileAttributes) -> bool:
+def _is_same(one: FileAttributes, other: FileAttributes) -> bool:
     return (one.size_bytes, one.md5, one.updated_at) == (other.size_bytes, other.md5, other.updated_at)
