@@ -257,7 +257,7 @@ async def _carry_out(removal: Removal, found: _Found, output: Output) -> Deletio
         with _shown(found, removal, output) as on_result:
             deletion = api._gateway.deletion(found.where, on_result)
             try:
-                act = deletion.write_result if removal.dry_run else deletion.carry_out
+                act = deletion.preview if removal.dry_run else deletion.carry_out
                 return await act(found.pending)
             except IncompleteDeletionError as error:
                 return error.report
