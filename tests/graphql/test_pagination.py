@@ -158,5 +158,5 @@ def test_circular_pages_of_runs_name_the_project() -> None:
     pages.accept(runs_page(1, cursor="a"))
     with pytest.raises(ApiError, match=r"the runs of e/p cannot be listed to the end: .* same cursor twice"):
         pages.accept(runs_page(2, cursor="a"))
-    with pytest.raises(ApiError, match="gives no cursor"):
+    with pytest.raises(ApiError, match="returns no cursor"):
         RunPages(PROJECT, "{}", "+created_at", per_page=1).accept(runs_page(1))
