@@ -204,7 +204,7 @@ def picture(session: nox.Session) -> None:
 
 @nox.session
 def latency(session: nox.Session) -> None:
-    """The picture of near and distant stores, in about an hour. Arguments go to ``python -m docs.latency``."""
+    """The picture of near and distant stores, in about ten minutes. Arguments go to ``python -m docs.latency``."""
     install(session, "bench")
     session.run("python", "-m", "docs.latency", *session.posargs)
 

@@ -112,13 +112,19 @@ def test_pytest_example_passes(tmp_path: Path, environment: dict[str, str]) -> N
     assert "1 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path, environment)
 
 
-def test_picture_shows_the_demo_and_loads_nothing() -> None:
-    (place,) = re.findall(r"!\[[^\]]+\]\((docs/.+?)\)", README)
-    picture = ElementTree.parse(Path(__file__).parent.parent / place).getroot()
-    shown = "".join("".join(picture.itertext()).split())  # words are positioned without spaces
-    assert "$wbfilesdemo" in shown
-    assert "together2348.0MiB" in shown
-    assert 'url("' not in shown
+def text_of(picture: str) -> str:
+    """Return the text of a picture that loads nothing. Its words are positioned without spaces."""
+    root = ElementTree.parse(Path(__file__).parent.parent / picture).getroot()
+    text = "".join("".join(root.itertext()).split())
+    assert 'url("' not in text
+    return text
+
+
+def test_pictures_show_the_demo_and_the_speed() -> None:
+    demo, latency = (text_of(place) for place in re.findall(r"!\[[^\]]+\]\((docs/.+?)\)", README))
+    assert "$wbfilesdemo" in demo
+    assert "together2348.0MiB" in demo
+    assert all(name in latency for name in ("wbfiles_async", "wandb", "curl", "aria2c"))
 
 
 def test_every_python_example_is_tested() -> None:
