@@ -6,7 +6,7 @@ import asyncio
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from wbfiles_async._fsspec.places import FILE, place_at, place_of
 from wbfiles_async._fsspec.remote import Remote
 from wbfiles_async._fsspec.writing import IN_MEMORY
 from wbfiles_async._models import Existing, RunPath
+from wbfiles_async._reports import FileResult
 from wbfiles_async._tasks import open_task_group
 from wbfiles_async._upload.plan import FoundFile, GivenBytes, name_refusal
 
@@ -89,18 +90,7 @@ async def put_many(remote: Remote, pairs: Iterable[tuple[str, str]], callback: C
     for run, files in found.items():
         of_run = {file.name: children[run, file.name] for file in files}
         progress = None if all(child is DEFAULT_CALLBACK for child in of_run.values()) else Progress(of_run)
-        try:
-            with missing_as(str(run)):
-                report = await remote.gateway.uploads().many(
-                    run,
-                    files,
-                    existing="verify",
-                    progress=progress,
-                    on_result=lambda _: callback.relative_update(1),
-                )
-        finally:
-            remote.listings.forget(run)
-        raise_failure(report)
+        await _upload(remote, run, files, "verify", progress, lambda _: callback.relative_update(1))
 
 
 async def pipe_many(remote: Remote, contents: Mapping[str, bytes], *, existing: Existing) -> None:
@@ -119,16 +109,30 @@ async def pipe_many(remote: Remote, contents: Mapping[str, bytes], *, existing: 
 
     async def upload(run: RunPath, files: list[GivenBytes]) -> None:
         async with limit:
-            try:
-                with missing_as(str(run)):
-                    report = await remote.gateway.uploads().many(run, files, existing=existing)
-            finally:
-                remote.listings.forget(run)
-            raise_failure(report)
+            await _upload(remote, run, files, existing)
 
     async with open_task_group() as group:
         for run, files in of_run.items():
             group.start_soon(upload, run, files)
+
+
+async def _upload(
+    remote: Remote,
+    run: RunPath,
+    files: Sequence[FoundFile | GivenBytes],
+    existing: Existing,
+    progress: Progress | None = None,
+    on_result: Callable[[FileResult], None] | None = None,
+) -> None:
+    """Upload the files of one run together; raise the first failure."""
+    try:
+        with missing_as(str(run)):
+            report = await remote.gateway.uploads().many(
+                run, files, existing=existing, progress=progress, on_result=on_result
+            )
+    finally:
+        remote.listings.forget(run)
+    raise_failure(report)
 
 
 async def copy(remote: Remote, source: str, target: str) -> None:
