@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted_server import (
@@ -39,6 +42,9 @@ from wbfiles_async import (
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch, small_files
 from wbfiles_async._download.file import SMALL_BYTES
+from wbfiles_async._http.connect import Connector, Origin
+from wbfiles_async._http.connection import Connection
+from wbfiles_async._http.errors import StaleConnectionError
 from wbfiles_async._http.http1 import ResponseHead
 from wbfiles_async._store.concurrency import FIRST
 
@@ -273,6 +279,85 @@ async def test_store_that_closes_after_a_few_responses_is_reconnected(server: Sc
     async with client(server, connections=2) as api:
         await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
+    assert set(count_requests(server).values()) == {1}
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[Origin]:
+    """The origins that the event loop has connected to, one entry for each connection."""
+    origins, connect = list[Origin](), Connector.connect
+
+    async def recorded(self: Connector, origin: Origin, **options: Any) -> Connection:
+        origins.append(origin)
+        return await connect(self, origin, **options)
+
+    monkeypatch.setattr(Connector, "connect", recorded)
+    return origins
+
+
+@each_disk
+@pytest.mark.parametrize("headers", [{"Connection": "close"}, {}], ids=["announced", "without notice"])
+async def test_connections_of_a_server_that_closes_each_are_renewed_in_the_thread(
+    server: ScriptedServer, tmp_path: Path, connected: list[Origin], headers: dict[str, str]
+) -> None:
+    contents = put_many(server)
+    for name, data in contents.items():
+        server.put(name, data, Answer(body=data, headers=headers, end="close"))
+    async with client(server, connections=2) as api:
+        await api.run(RUN).download(tmp_path)
+    assert written(tmp_path) == contents
+    assert set(count_requests(server).values()) == {1}
+    assert len({seen.connection for seen in server.seen()}) == 40
+    if headers:
+        assert len(connected) < 10  # the first ones, and those to the API
+    else:  # some closes arrive only after the next request was sent
+        assert len(connected) < 40
+
+
+@pytest.fixture
+def unanswered() -> Iterator[tuple[str, int]]:
+    """The address of a listener with a full backlog, to which a connection never completes."""
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@each_disk
+@pytest.mark.parametrize("fault", ["it fails at once", "the server refuses", "the server does not answer"])
+async def test_failed_renewal_costs_no_file_a_request(
+    server: ScriptedServer,
+    tmp_path: Path,
+    unanswered: tuple[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    contents = put_many(server, 12)
+    for name, data in contents.items():
+        server.put(name, data, Answer(body=data, headers={"Connection": "close"}, end="close"))
+    renewals = 0
+
+    def renew(connection: Connection) -> None:
+        nonlocal renewals
+        renewals += 1
+        connection.close()
+        if fault == "it fails at once":
+            raise StaleConnectionError
+        connection.socket = socket.socket()
+        connection.socket.setblocking(False)
+        connection.socket.connect_ex(unanswered if "not answer" in fault else ("127.0.0.1", 1))
+
+    monkeypatch.setattr(Connection, "renew", renew)
+    async with client(server, connections=1, connect_timeout=0.2) as api:
+        report = await api.run(RUN).download(tmp_path)
+    assert renewals
+    assert written(tmp_path) == contents
+    assert report.downloaded == 12
     assert set(count_requests(server).values()) == {1}
 
 

@@ -4,8 +4,8 @@ A small response takes a few dozen short steps, each of which needs Python's loc
 
 One thread runs them in sequence; divided between the event loop and other threads they would mostly wait for the
 lock. So the thread takes over a connection with the first response, sends its follow-ups, and reports the number of
-complete ones to the event loop a few times per second. If the sinks block the thread, as on a network disk, many
-threads pass bodies to them.
+complete ones to the event loop a few times per second. A connection that the server closes between responses is
+renewed, except with TLS. If the sinks block the thread, as on a network disk, many threads pass bodies to them.
 
 Only complete, expected responses are handled here. Anything else ends a batch: the connection, with the bytes
 received, returns to the event loop. While there is no follow-up, but may be soon, the connection pauses until the
@@ -61,6 +61,7 @@ class ConnectionBatch:
         head: The head of that response, with a length.
         sink: Takes the first body.
         limit: When the connection counts as stalled.
+        connect_timeout: Seconds within which the connection must be renewed.
         read_timeout: Seconds within which the head of each further response must be complete.
         request: Returns the head of the request for a follow-up.
         next_follow_up: Returns the next follow-up; ``None`` for no follow-ups.
@@ -74,12 +75,15 @@ class ConnectionBatch:
         failure: The error that ended the batch; ``None`` without an error.
         filling: Bodies that other threads pass to their sinks.
         is_paused: Whether nothing is sent or received before the first body is complete.
+        is_connecting: Whether the connection is being renewed, since the server has closed it.
+        watched: The socket and the event that the thread waits for; ``None`` if it waits for none.
     """
 
     connection: Connection
     head: ResponseHead | None
     sink: Sink
     limit: StallLimit
+    connect_timeout: float
     read_timeout: float
     request: Callable[[str], bytes]
     next_follow_up: NextFollowUp | None
@@ -89,6 +93,8 @@ class ConnectionBatch:
     failure: Exception | None = attrs.field(default=None, init=False)
     filling: int = attrs.field(default=0, init=False)
     is_paused: bool = attrs.field(default=False, init=False)
+    is_connecting: bool = attrs.field(default=False, init=False)
+    watched: tuple[socket.socket, int] | None = attrs.field(default=None, init=False)
     _worker: BatchWorker | None = attrs.field(default=None, init=False)
     _awaits_until: float | None = attrs.field(default=None, init=False)
     _length: int = attrs.field(default=0, init=False)
@@ -124,6 +130,13 @@ class ConnectionBatch:
         return self._awaits_until is not None
 
     @property
+    def to_watch(self) -> tuple[socket.socket, int] | None:
+        """The socket and the event to wait for; ``None`` for none."""
+        if self.is_paused:
+            return None
+        return self.connection.socket, selectors.EVENT_WRITE if self.is_connecting else selectors.EVENT_READ
+
+    @property
     def unfinished(self) -> FollowUp | None:
         """The follow-up that was sent, and whose response is not complete."""
         return self.pending if self._sent > self._completed else None
@@ -157,8 +170,10 @@ class ConnectionBatch:
         self.connection.reserve(self._length)
         return self._attempt(self._advance if self.connection.has_ended else self._receive, now)
 
-    def on_readable(self, now: float) -> bool:
-        """Receive, and process the bytes."""
+    def on_ready(self, now: float) -> bool:
+        """Receive, and process the bytes; or send the request, once connected."""
+        if self.is_connecting:
+            return self._attempt(self._send_on_renewed, now)
         return self._attempt(self._receive_nothing if self.awaits_follow_up else self._receive, now)
 
     def ask_again(self, now: float) -> bool:
@@ -177,8 +192,10 @@ class ConnectionBatch:
         arrived, self._received = self.connection.received - self._received, self.connection.received
         reason = self._detector.stall(now - self._checked_at, arrived)
         self._checked_at = now
-        if self.head is None and now - self._sent_at >= self.read_timeout:
-            reason = "no response in time"
+        if self.head is None and now - self._sent_at >= (
+            self.connect_timeout if self.is_connecting else self.read_timeout
+        ):
+            reason = "no connection in time" if self.is_connecting else "no response in time"
         if reason is not None:
             self.fail(httpx.ReadTimeout(reason))
         return reason is None
@@ -283,9 +300,11 @@ class ConnectionBatch:
         return self._attempt(lambda now: self._send_next(now, head), now)
 
     def _send_next(self, now: float, head: ResponseHead) -> bool:
-        if self._is_abandoned or self.next_follow_up is None or not (head.keep_alive and self.connection.is_idle):
+        if self._is_abandoned or self.next_follow_up is None:
             return False
-        if not self.connection.is_reusable:
+        connection = self.connection
+        is_open = head.keep_alive and connection.is_idle and connection.is_reusable
+        if not is_open and connection.is_encrypted:
             return False
         assert self._worker is not None  # noqa: S101  # the thread that this runs in
         follow_up = self.next_follow_up(partial(self._worker.ask_soon, self))
@@ -293,11 +312,22 @@ class ConnectionBatch:
             return False
         if isinstance(follow_up, Pause):
             self._awaits_until = now + follow_up.seconds
-            return True
+            return is_open
         self.pending, self.sink, self._length = follow_up, follow_up.sink, follow_up.length
         self.head, self._sent_at = None, now
         self._sent += 1
-        self.connection.send_whole(self.request(follow_up.target), follow_up.length)
+        if is_open:
+            connection.send_whole(self.request(follow_up.target), follow_up.length)
+        else:
+            connection.renew()
+            self.is_connecting = True
+        return True
+
+    def _send_on_renewed(self, _: float) -> bool:
+        self.connection.finish_renewal()
+        self.is_connecting = False
+        assert self.pending is not None  # noqa: S101  # it was taken before the renewal
+        self.connection.send_whole(self.request(self.pending.target), self._length)
         return True
 
 
@@ -441,19 +471,16 @@ class _Poller:
         """Take over new batches."""
         self._active.update(new)
         for batch in new:
-            self._selector.register(batch.connection.socket, selectors.EVENT_READ, batch)
+            self._watch(batch)
             self._after(batch, goes_on=batch.start(self._now))
 
     def resume(self, filled: Sequence[_Filled]) -> None:
         """Continue batches after other threads have filled sinks."""
         for batch, number, error in filled:
-            was_paused = batch.is_paused
             goes_on = batch.on_filled(number, error, self._now)
             if batch in self._ending:
                 self._end(batch)
             elif batch in self._active:
-                if was_paused and goes_on:
-                    self._selector.register(batch.connection.socket, selectors.EVENT_READ, batch)
                 self._after(batch, goes_on=goes_on)
 
     def ask_again(self, batches: Sequence[ConnectionBatch]) -> None:
@@ -468,7 +495,7 @@ class _Poller:
         for key, _ in self._selector.select(seconds if wait and not self._over else 0):
             batch: ConnectionBatch | None = key.data
             if batch is not None:
-                self._after(batch, goes_on=batch.on_readable(self._now))
+                self._after(batch, goes_on=batch.on_ready(self._now))
             elif isinstance(key.fileobj, socket.socket):
                 key.fileobj.recv(64)
         # A longer round is due to the disk, not to a connection.
@@ -505,12 +532,26 @@ class _Poller:
             return
         self._progressed.add(batch)
         self._some_await |= batch.awaits_follow_up  # the task waiting for its last body may provide the next follow-up
-        if batch.is_paused:
-            self._selector.unregister(batch.connection.socket)
+        self._watch(batch)
+
+    def _watch(self, batch: ConnectionBatch) -> None:
+        """Wait for the event that a batch needs next, on its present socket."""
+        wanted = batch.to_watch
+        if wanted == batch.watched:
+            return
+        self._unwatch(batch)
+        if wanted is not None:
+            self._selector.register(*wanted, batch)
+        batch.watched = wanted
+
+    def _unwatch(self, batch: ConnectionBatch) -> None:
+        if batch.watched is not None:
+            with suppress(KeyError, ValueError):  # the socket may be closed
+                self._selector.unregister(batch.watched[0])
+            batch.watched = None
 
     def _end(self, batch: ConnectionBatch) -> None:
-        with suppress(KeyError, ValueError):  # its socket may be closed
-            self._selector.unregister(batch.connection.socket)
+        self._unwatch(batch)
         self._active.discard(batch)
         self._progressed.discard(batch)
         if batch.filling:

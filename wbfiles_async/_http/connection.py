@@ -1,11 +1,14 @@
 """One connection to a server: sends a request, and buffers received bytes of its response.
 
+A connection to a server that closes after each response can be renewed: connected once more to the same address.
+
 Never waits, and knows no event loop. The event loop (`exchange`), a thread for one large body (`drain`), or a thread
 for many small ones (`batch`) does the waiting.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from contextlib import suppress
@@ -25,6 +28,7 @@ CUT_SHORT: Final = "the body ended before it was complete"
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_IN_PROGRESS: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
 _PEEK: Final = int(socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
 
 
@@ -62,6 +66,7 @@ class Connection:
         self._in_exchange = False
         self._cause: Exception | None = None
         self._exchanges = 0
+        self._is_aborted = False
 
     @property
     def is_encrypted(self) -> bool:
@@ -113,8 +118,39 @@ class Connection:
 
     def abort(self) -> None:
         """Make all waiters see the connection's end. Any thread may call this."""
+        self._is_aborted = True  # first, since a thread may replace the socket
         with suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would continue in plain text
+
+    def renew(self) -> None:
+        """Close the connection, and begin to connect to the same address again, without TLS; then `finish_renewal`.
+
+        Raises:
+            StaleConnectionError: That is impossible.
+        """
+        old = self.socket
+        try:
+            address = old.getpeername()
+            self.close()
+            self.socket = socket.socket(old.family, old.type, old.proto)
+            self.socket.setblocking(False)
+            failure = self.socket.connect_ex(address)
+        except OSError as error:
+            raise StaleConnectionError from error
+        if failure not in _IN_PROGRESS:
+            raise StaleConnectionError
+
+    def finish_renewal(self) -> None:
+        """Complete a renewal, once the socket is writable.
+
+        Raises:
+            StaleConnectionError: The server cannot be reached.
+        """
+        if self._is_aborted or self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise StaleConnectionError
+        with suppress(OSError):  # faster, but optional
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.has_ended, self._cause, self._exchanges = False, None, 0
 
     def begin_exchange(self, body_bytes: int = 0) -> None:
         """Prepare for another request, and for a response body of this length that is buffered whole."""

@@ -1,8 +1,9 @@
 """Extensions of responses beyond httpx's interface, in ``response.extensions``.
 
 If the transport supports it, a response has a ``"drain"``: it receives the body in a worker thread, directly into a
-sink, and then sends further requests over the same connection. Any other response is read from its stream. It also
-has ``"answer_seconds"``: the seconds until the response began, without the time to connect.
+sink, and then sends further requests over the same connection, which is renewed if the server closes it. Any other
+response is read from its stream. It also has ``"answer_seconds"``: the seconds until the response began, without the
+time to connect.
 """
 
 from __future__ import annotations

@@ -67,8 +67,7 @@ class ConnectionPool:
             self._timer.cancel()
         self.close_idle()
         for connection in self._all:
-            if not connection.has_ended:
-                connection.abort()
+            connection.abort()
 
     def _close_expired(self) -> None:
         loop = asyncio.get_running_loop()

@@ -206,6 +206,7 @@ class _Body(httpx.AsyncByteStream):
                 head=self._head,
                 sink=sink,
                 limit=stall,
+                connect_timeout=_timeout_of(self._request, "connect"),
                 read_timeout=_timeout_of(self._request, "read"),
                 request=_FollowUpHeads(self._request, connection),
                 next_follow_up=next_follow_up,
