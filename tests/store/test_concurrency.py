@@ -93,7 +93,9 @@ class Client:
         self.received += came
         if came:
             worked = min(now, self._worked)
-            self.rule.record(now, requests=ended, received=int(came), is_full=is_full, worked=worked)
+            self.rule.record(
+                now, requests=ended, received=int(came), is_full=is_full, worked=worked, latency=store.answer
+            )
 
 
 def play(store: Store, clients: list[Client], seconds: float, seed: int = 1) -> list[tuple[int, ...]]:
@@ -182,6 +184,29 @@ def test_two_clients_on_one_line_share_it(answer: float, connection: float, late
     gained = first.received - before, second.received
     assert min(gained) >= 0.2 * sum(gained)
     assert sum(gained) >= 0.7 * 40.0 * store.total
+
+
+def feed(rule: Concurrency, rates: list[tuple[float, int]], latency: float = 0.0) -> list[int]:
+    """Record these rates of requests per second, each for some seconds; return the numbers of concurrent requests."""
+    now, numbers = 0.0, [rule.wanted]
+    for seconds, rate in rates:
+        for _ in range(round(seconds / 0.01)):
+            now += 0.01
+            if rule.record(now, requests=rate // 100, is_full=True, latency=latency):
+                numbers.append(rule.wanted)
+    return numbers
+
+
+@pytest.mark.parametrize(("afterwards", "numbers"), [(1600, [8, 16, 64]), (800, [8, 16, 8])])
+def test_one_measurement_without_a_gain_is_repeated(afterwards: int, numbers: list[int]) -> None:
+    rule = Concurrency(128)
+    assert feed(rule, [(0.28, 800), (0.2, afterwards)]) == numbers
+
+
+def test_fewer_requests_are_not_tried_if_the_latency_limits_them() -> None:
+    distant, near = Concurrency(16), Concurrency(16)
+    assert feed(distant, [(0.3, 160), (60.0, 320)], latency=0.05) == [8, 16]
+    assert min(feed(near, [(0.3, 160), (60.0, 320)], latency=0.02)) < 8
 
 
 def test_latency_determines_the_initial_number() -> None:

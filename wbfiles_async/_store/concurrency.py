@@ -76,11 +76,13 @@ class _Rate:
         at_once: The number.
         requests: Requests per second.
         received: Bytes per second.
+        latency: Seconds that each request takes at least; 0 if unknown.
     """
 
     at_once: int
     requests: float
     received: float
+    latency: float
 
     def gain(self, before: _Rate) -> float:
         """Return the growth factor: of files or of bytes, whichever is larger."""
@@ -91,14 +93,20 @@ class _Rate:
         """Return whether it gained at least a share of proportional growth."""
         return self.gain(before) >= 1 + share * (self.at_once / before.at_once - 1)
 
+    @property
+    def needs_all(self) -> bool:
+        """Whether fewer requests would surely lose throughput, since by Little's law the latency limits them."""
+        return NO_LOSS * self.requests * self.latency > self.at_once / STEP
+
 
 @attrs.define
 class Concurrency:
     """The number of concurrent requests to one origin.
 
     Hill climbing on the throughput: measures briefly, tries more, and keeps them if they gained a fair share of
-    proportional growth; at other times tries fewer, and keeps those if nothing was lost. Measures only while more
-    requests wait, since otherwise the throughput does not depend on their number.
+    proportional growth; at other times tries fewer, and keeps those if nothing was lost. One measurement without a gain
+    may be due to something else, such as the new connections, and is repeated. Measures only while more requests wait,
+    since otherwise the throughput does not depend on their number.
 
     Attributes:
         ceiling: Maximum concurrent requests.
@@ -115,6 +123,7 @@ class Concurrency:
     _pushed_back_until: float = attrs.field(default=0.0, init=False)
     _since: float | None = attrs.field(default=None, init=False)
     _settled: bool = attrs.field(default=False, init=False)
+    _is_doubtful: bool = attrs.field(default=False, init=False)
     _worked_before: float = attrs.field(default=0.0, init=False)
     _requests: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -123,15 +132,25 @@ class Concurrency:
     def __attrs_post_init__(self) -> None:
         self.wanted = min(FIRST, self.ceiling)
 
-    def record(self, now: float, *, requests: int = 0, received: int = 0, is_full: bool, worked: float = 0.0) -> bool:
+    def record(
+        self,
+        now: float,
+        *,
+        requests: int = 0,
+        received: int = 0,
+        is_full: bool,
+        worked: float = 0.0,
+        latency: float = 0.0,
+    ) -> bool:
         """Record throughput.
 
         Args:
             now: Monotonic seconds.
             requests: Completed requests.
             received: Bytes.
-            worked: Processor seconds of the process so far.
             is_full: Whether as many requests as wanted are in progress, and more wait.
+            worked: Processor seconds of the process so far.
+            latency: Seconds that each request takes at least; 0 if unknown.
 
         Returns:
             Whether ``wanted`` has changed.
@@ -154,7 +173,8 @@ class Concurrency:
         before = self.wanted
         is_small = self._received <= SMALL_BYTES * self._requests
         is_busy = is_small and worked - self._worked_before >= BUSY * seconds
-        self._judge(now, _Rate(before, self._requests / seconds, self._received / seconds), is_busy=is_busy)
+        rate = _Rate(before, self._requests / seconds, self._received / seconds, latency)
+        self._judge(now, rate, is_busy=is_busy)
         self._since = None
         return self.wanted != before
 
@@ -175,7 +195,7 @@ class Concurrency:
         if number <= self.wanted or now < self._pushed_back_until:
             return False
         self.wanted = number
-        self._trying, self._base, self._since = _Trying.NOTHING, None, None
+        self._trying, self._base, self._since, self._is_doubtful = _Trying.NOTHING, None, None, False
         return True
 
     def record_failure(self) -> None:
@@ -185,7 +205,7 @@ class Concurrency:
     def push_back(self, now: float, at_once: int) -> None:
         """Record that this number of concurrent requests was too high for the store."""
         self.wanted = max(1, min(self.wanted, at_once))
-        self._trying, self._next, self._since = _Trying.NOTHING, _Trying.MORE, None
+        self._trying, self._next, self._since, self._is_doubtful = _Trying.NOTHING, _Trying.MORE, None, False
         self._rests_until = self._pushed_back_until = now + PUSHED_BACK_REST
 
     def _begin(self, now: float, worked: float, *, settled: bool) -> None:
@@ -199,7 +219,8 @@ class Concurrency:
             self.push_back(now, max(FEWEST, rate.at_once // 2))
         elif trying is _Trying.NOTHING or base is None:
             if now >= self._rests_until:
-                self._go_on(now, self._next, rate, STEP, is_busy=is_busy)
+                direction = _Trying.MORE if rate.needs_all else self._next
+                self._go_on(now, direction, rate, STEP, is_busy=is_busy)
         elif trying is _Trying.MORE and rate.is_worth(base, WORTH):
             self._rest_seconds = FIRST_REST
             step = LONG_STEP if rate.is_worth(base, PROPORTIONAL) else STEP
@@ -207,8 +228,10 @@ class Concurrency:
         elif trying is _Trying.FEWER and rate.gain(base) >= NO_LOSS:
             self._rest_seconds = FIRST_REST
             self._go_on(now, trying, rate, STEP, is_busy=is_busy)
+        elif trying is _Trying.MORE and not self._is_doubtful:
+            self._is_doubtful = True
         elif trying is _Trying.MORE and rate.at_once > STEP * base.at_once:  # that step was too large
-            self.wanted = STEP * base.at_once
+            self.wanted, self._is_doubtful = STEP * base.at_once, False
         else:
             self.wanted = base.at_once
             self._rest(now)
@@ -218,6 +241,7 @@ class Concurrency:
         if is_busy and direction is _Trying.MORE:
             self._rest(now)
             return
+        self._is_doubtful = False
         number = base.at_once * step if direction is _Trying.MORE else base.at_once // step
         self._base, self._next = base, direction
         self.wanted, before = max(min(FEWEST, self.ceiling), min(number, self.ceiling)), self.wanted
@@ -229,6 +253,6 @@ class Concurrency:
     def _rest(self, now: float) -> None:
         """Keep the number for a while, then try the other direction."""
         self._next = _Trying.FEWER if self._next is _Trying.MORE else _Trying.MORE
-        self._trying, self._base = _Trying.NOTHING, None
+        self._trying, self._base, self._is_doubtful = _Trying.NOTHING, None, False
         self._rests_until = now + self._rest_seconds
         self._rest_seconds = min(2 * self._rest_seconds, LONGEST_REST)

@@ -135,6 +135,7 @@ class OriginLimits:
             received=received,
             is_full=bool(self._queue or self.backlog) and limit.under_way >= concurrency.wanted,
             worked=self._clock.processor(),
+            latency=self.answer_seconds,
         )
         if changed:
             self._aim()
