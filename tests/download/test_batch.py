@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 import time
@@ -91,6 +92,21 @@ async def test_many_files_share_a_connection_with_one_request_each(server: Scrip
     assert (report.downloaded, report.verified, report.parts) == (40, 40, 40)
     assert set(count_requests(server).values()) == {1}
     assert len({seen.connection for seen in server.seen()}) == 1
+
+
+async def test_completed_files_are_released_while_the_batch_continues(server: ScriptedServer, tmp_path: Path) -> None:
+    put_many(server, 1000)
+    alive = 0
+
+    def count(result: FileResult) -> None:
+        nonlocal alive
+        if result.name == "999":
+            alive = sum(isinstance(it, batch.PlannedSmallFile) for it in gc.get_objects())
+
+    async with client(server, connections=1) as api:
+        await api.run(RUN).download(tmp_path, on_result=count)
+    assert len({seen.connection for seen in server.seen()}) == 1
+    assert 1 <= alive < 500
 
 
 async def test_few_files_are_spread_over_the_connections(server: ScriptedServer, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Self
@@ -143,7 +144,7 @@ class SmallFileBatch:
     on_landed: Callable[[PlannedSmallFile], None]
     failed: list[PlannedSmallFile] = attrs.field(factory=list, init=False)
     returned: list[PlannedSmallFile] = attrs.field(factory=list, init=False)
-    _taken: list[PlannedSmallFile] = attrs.field(factory=list, init=False)
+    _taken: deque[PlannedSmallFile] = attrs.field(factory=deque, init=False)
     _reported: int = attrs.field(default=0, init=False)
     _running: FollowUpBatch | None = attrs.field(default=None, init=False)
 
@@ -171,13 +172,14 @@ class SmallFileBatch:
 
     def completed(self, count: int, slot: RequestSlot) -> None:
         """Record newly completed files, including the first one."""
-        for small in self._taken[max(0, self._reported - 1) : max(0, count - 1)]:
+        while self._reported < count - 1:
+            self._reported += 1
+            small = self._taken.popleft()  # and released: a batch may last as long as the download
             slot.record_success(small.length)
             if small.error is None:
                 self.on_landed(small)
             else:
                 self.failed.append(small)
-        self._reported = max(self._reported, count)
         self.queue.look_again()
 
     def unfinished(self, follow_up: FollowUp, opened: Opened | None, error: Exception | None) -> None:
