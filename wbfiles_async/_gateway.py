@@ -130,7 +130,7 @@ class Gateway:
         """Prepare the deletion of files of a run or project, whose name in messages is ``where``. Makes no request."""
         return Deletion(self.api, self.options, self.clock, where, on_result)
 
-    def open(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
+    def one_file(self, attributes: FileAttributes, run: RunPath | None) -> OneFile:
         """Prepare the transfer of one file. Makes no request."""
 
         async def look_up() -> RemoteFile:

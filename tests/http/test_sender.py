@@ -194,7 +194,7 @@ async def test_event_loop_sends_without_a_thread(monkeypatch: pytest.MonkeyPatch
         request = httpx.Request("PUT", f"http://127.0.0.1:{port}/a", headers={"Content-Length": str(sent.length)})
         request.stream = sent
         ours = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
-        monkeypatch.setattr(ours._threads, "begin", refuse)
+        monkeypatch.setattr(ours.threads, "begin", refuse)
         response = await ours.handle_async_request(request)
         await response.aclose()
         await ours.aclose()

@@ -164,7 +164,7 @@ class AsyncFile(FileFacts):
                 "This file was made without a name, so there is no root/name to write it to. Give fetch(path=...), or "
                 "use read_bytes()."
             )
-        one = self._opened(api)
+        one = self._one_file(api)
         async with watching_one(progress, self.name, self.size_bytes) as reporter:
             return await one.fetch(folder, replace=replace, exist_ok=exist_ok, progress=reporter, target=target)
 
@@ -180,7 +180,7 @@ class AsyncFile(FileFacts):
         Raises:
             WBFilesError: As ``download`` does.
         """
-        return await self._opened(api).read_bytes()
+        return await self._one_file(api).read_bytes()
 
     async def read_text(self, encoding: str = "utf-8", errors: str = "strict", *, api: Client | None = None) -> str:
         """Read the whole file into memory as text. Nothing touches the disk.
@@ -234,7 +234,7 @@ class AsyncFile(FileFacts):
                 print(len(piece), "bytes")
             ```
         """
-        async with aclosing(self._opened(api).stream(start, stop)) as pieces:
+        async with aclosing(self._one_file(api).stream(start, stop)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -350,9 +350,9 @@ class AsyncFile(FileFacts):
             )
         return self._run
 
-    def _opened(self, api: Client | None) -> OneFile:
+    def _one_file(self, api: Client | None) -> OneFile:
         gateway, attributes, run = self._readable(api)
-        return gateway.open(attributes, run)
+        return gateway.one_file(attributes, run)
 
     def _readable(self, api: Client | None) -> tuple[Gateway, FileAttributes, RunPath | None]:
         """Return what is needed to read the file."""

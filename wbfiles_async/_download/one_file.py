@@ -52,7 +52,8 @@ class OneFile:
         """Download to ``root/name``, or to a path chosen by the caller."""
         target = target or target_below(root, self._name, portable=self._reader.options.portable_names)
         try:
-            if progress is None and await self._downloaded_as_small(target, replace=replace):
+            known, small_files = self._known, self._small_files
+            if progress is None and known is not None and await small_files.download(known, target, replace=replace):
                 return target.path
             mode = await self._reader.disk.run(check_new_file, target, replace=replace)
             download = FileDownload(
@@ -68,9 +69,6 @@ class OneFile:
             if not exist_ok:
                 raise
         return target.path
-
-    async def _downloaded_as_small(self, target: TargetPath, *, replace: bool) -> bool:
-        return self._known is not None and await self._small_files.download(self._known, target, replace=replace)
 
     async def read_bytes(self) -> bytes:
         """Read the whole file into memory."""

@@ -71,16 +71,16 @@ class Exchange:
         """
         self.connection.begin_exchange()
         stall = StallDetector(self._write_timeout, least)
-        if not await self._send(head, stall):
+        if not await self._send_all(head, stall):
             return False
         if body is None:
             return True
         async for piece in body:
-            if piece and not await self._send(_chunk(piece) if chunked else piece, stall):
+            if piece and not await self._send_all(_chunk(piece) if chunked else piece, stall):
                 return False
-        return not chunked or await self._send(b"0\r\n\r\n", stall)
+        return not chunked or await self._send_all(b"0\r\n\r\n", stall)
 
-    async def _send(self, data: bytes | memoryview, stall: StallDetector) -> bool:
+    async def _send_all(self, data: bytes | memoryview, stall: StallDetector) -> bool:
         """Send; return whether all was sent before the server responded or disconnected."""
         connection, rest = self.connection, memoryview(data)
         while rest := rest[(count := connection.send(rest)) :]:
@@ -140,7 +140,7 @@ class Exchange:
         return head
 
     async def body(self, head: ResponseHead) -> AsyncGenerator[memoryview | bytes]:
-        """Receive the body. A piece is valid until the next one is requested.
+        """Receive a body that is not drained. A piece is valid until the next one is requested.
 
         Raises:
             httpx.TransportError: The connection failed, or the body ended before its end.

@@ -142,7 +142,7 @@ class Drain(Protocol):
 
 
 def drain_of(response: httpx.Response) -> Drain | None:
-    """Return the response's drain, if its transport has one."""
+    """Return the response's drain, if its transport has one, as `transport.DrainingTransport` does."""
     return cast("Drain | None", response.extensions.get("drain"))
 
 

@@ -63,15 +63,18 @@ class DrainingTransport(httpx.AsyncBaseTransport):
     Args:
         proxies: The proxy rules.
         tls: Returns the context that verifies servers' certificates. Called in a worker thread, at first use.
+
+    Attributes:
+        threads: The threads for blocking work.
     """
 
     def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
         self._proxies = proxies
-        self._threads = WorkerThreads("wbfiles-http")
-        sinks = SinkThreads(self._threads)
+        self.threads = WorkerThreads("wbfiles-http")
+        sinks = SinkThreads(self.threads)
         self._workers = [BatchWorker(sinks) for _ in range(BATCH_WORKERS)]
         self._pool = ConnectionPool()
-        self._connector = Connector(self._threads, tls, self._pool.close_idle)
+        self._connector = Connector(self.threads, tls, self._pool.close_idle)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the response's body is received as it is iterated, or drained.
@@ -82,11 +85,11 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         """
         origin = _origin_of(request.url)
         proxy = self._proxies.choose(origin.scheme, origin.host, origin.port)
-        exchange, head = await self._exchange(request, origin, proxy)
+        exchange, head = await self._request_head(request, origin, proxy)
         body = _Body(self, _pool_key(origin, proxy), exchange, head, request)
         return body.response()
 
-    async def _exchange(
+    async def _request_head(
         self, request: httpx.Request, origin: Origin, proxy: Proxy | None
     ) -> tuple[Exchange, ResponseHead]:
         """Send the request, and receive the response's head."""
@@ -95,7 +98,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             connection = self._pool.take(_pool_key(origin, proxy)) or await self._connect(request, origin, proxy)
             try:
                 exchange = Exchange(connection, _timeout_of(request, "read"), _timeout_of(request, "write"))
-                is_sent = await self._send(request, exchange)
+                is_sent = await self._send_request(request, exchange)
                 head = await exchange.receive_head(method)
                 if connection.is_new:
                     self._connector.keep_session(origin, proxy, connection)
@@ -108,7 +111,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
                 connection.close()
                 raise
 
-    async def _send(self, request: httpx.Request, exchange: Exchange) -> bool:
+    async def _send_request(self, request: httpx.Request, exchange: Exchange) -> bool:
         """Send the request, in its own thread if the body supports that; return whether all of it was sent."""
         head, least = _head_of(request, exchange.connection), request.extensions.get("least_bytes", 1)
         body = request.stream
@@ -116,7 +119,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
             limit = StallLimit(_timeout_of(request, "write"), least)
             with suppress(ThreadsExhaustedError), body.sent_in_thread() as on_sent:  # else the loop sends it
                 sender = RequestSender(exchange.connection, head, body.blocks, limit, on_sent)
-                return await self._threads.run(sender.run, interrupt=sender.interrupt)
+                return await self.threads.run(sender.run, interrupt=sender.interrupt)
         stream, chunked = await _body_of(request)
         return await exchange.send(head, stream, chunked=chunked, least=least)
 
@@ -131,11 +134,6 @@ class DrainingTransport(httpx.AsyncBaseTransport):
         )
         self._pool.register(connection)
         return connection
-
-    async def receive(self, connection: Connection, length: int, sink: Sink, stall: StallLimit) -> None:
-        """Receive a body in its own thread."""
-        receiver = BodyReceiver(connection, length, sink, stall)
-        await self._threads.run(receiver.run, interrupt=receiver.interrupt)
 
     def begin(self, batch: ConnectionBatch, length: int) -> None:
         """Receive a batch in the thread for its first body's size."""
@@ -153,7 +151,7 @@ class DrainingTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections; transfers in progress fail."""
         self._pool.close()
-        self._threads.close()
+        self.threads.close()
         for worker in self._workers:
             worker.close()
 
@@ -225,9 +223,10 @@ class _Body(httpx.AsyncByteStream):
         return self._end_of(batch)
 
     async def _drain_alone(self, sink: Sink, stall: StallLimit) -> BatchEnd:
-        """Receive the body, without follow-ups."""
+        """Receive the body in its own thread, without follow-ups."""
         connection = self._exchange.connection
-        await self._transport.receive(connection, self._head.length or 0, sink, stall)
+        receiver = BodyReceiver(connection, self._head.length or 0, sink, stall)
+        await self._transport.threads.run(receiver.run, interrupt=receiver.interrupt)
         self._transport.release(self._key, connection, keep=self._head.keep_alive)
         return BatchEnd()
 
