@@ -18,7 +18,8 @@ import attrs
 import httpx
 
 from wbfiles_async._http.address_policy import AddressPolicy
-from wbfiles_async._http.batch import BatchWorker, ConnectionBatch
+from wbfiles_async._http.batch import ConnectionBatch
+from wbfiles_async._http.batch_worker import BatchWorker
 from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.connect import DEFAULT_PORTS, Connector, Origin
 from wbfiles_async._http.connection import Connection
