@@ -50,7 +50,7 @@ Reply = bytes | None
 
 @attrs.define(eq=False)
 class _Node:
-    """A name that the kernel knows."""
+    """A file or folder that the kernel knows, by the name that it got last."""
 
     parent: _Node | None
     name: bytes
@@ -209,7 +209,11 @@ class SlowDisk:
 
     def _remove(self, remove: Callable[[bytes], None], node: int, body: bytes) -> bytes:
         remove(self._path(node, body[:-1]))
-        self._numbers.pop((self._nodes[node], body[:-1]), None)
+        name = self._nodes[node], body[:-1]
+        number = self._numbers.pop(name, 0)
+        if (file := self._nodes.get(number)) is not None and (file.parent, file.name) == name:
+            others = (other for other, same in self._numbers.items() if same == number)
+            file.parent, file.name = next(others, name)
         return b""
 
     def _rename(self, node: int, body: bytes, header: int) -> bytes:
@@ -227,6 +231,9 @@ class SlowDisk:
     def _link(self, node: int, body: bytes) -> bytes:
         linked, name = int.from_bytes(body[:8], "little"), body[8:-1]
         os.link(self._path(linked), self._path(node, name), follow_symlinks=False)
+        file, folder = self._nodes[linked], self._nodes[node]
+        file.parent, file.name = folder, name
+        self._numbers[folder, name] = linked
         return self._entry(node, name)
 
     def _open(self, node: int, body: bytes) -> bytes:
