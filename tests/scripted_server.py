@@ -510,8 +510,8 @@ def secrets_in(text: str) -> list[str]:
 
 
 def temporaries(root: Path) -> list[Path]:
-    """Return the unfinished downloads below a folder."""
-    return list(root.rglob(".*.wbfiles-part"))
+    """Return the unfinished downloads below a folder, and the folders for them."""
+    return list(root.rglob("*.wbfiles-part"))
 
 
 @pytest.fixture

@@ -16,10 +16,14 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from scripted_server import temporaries
+from systems import SYSTEM
 
+from wbfiles_async import Api
+from wbfiles_async._disk.names import STAGING_NAME
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._thread import Service
 
+STAGED_DOWNLOAD = Path(__file__).parent / "scripts" / "staged_download.py"
 RUN = "team/project/run1"
 CONNECTIONS = 4
 IN_FLIGHT = 2 * CONNECTIONS
@@ -122,3 +126,34 @@ def test_repetition_finishes_a_job_killed_at_random_moments(server: CountingServ
     contents = interrupted_and_finished(server, tmp_path, random.Random(1))
     assert in_place(tmp_path / "data", contents) == set(contents)
     assert not temporaries(tmp_path / "data")
+
+
+@pytest.mark.skipif(SYSTEM != "linux", reason="files are staged on Linux only")
+@pytest.mark.fault(91)
+def test_next_download_removes_the_stage_of_a_killed_one(
+    wandb_server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {f"media/{n}.bin": random.Random(n).randbytes(1000) for n in range(100)}
+    for name, data in contents.items():
+        wandb_server.add_file(RUN, name, data)
+    monkeypatch.setenv("WANDB_BASE_URL", wandb_server.base_url)
+    monkeypatch.setenv("WANDB_API_KEY", wandb_server.api_key)
+    stage = tmp_path / "media" / STAGING_NAME
+    command = [sys.executable, str(STAGED_DOWNLOAD), RUN, str(tmp_path)]
+    with Api() as api, subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"staged\n"
+            assert any(path.is_file() for path in stage.glob("*/.*")), "it has unfinished files"
+            api.run(RUN).download(tmp_path, dry_run=True)
+            api.run(RUN).download(tmp_path)
+            assert any(path.is_file() for path in stage.glob("*/.*")), "the process is alive"
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            api.run(RUN).download(tmp_path, dry_run=True)
+            assert stage.exists()
+            assert api.run(RUN).download(tmp_path).kept == len(contents)
+        finally:
+            child.kill()
+    assert in_place(tmp_path, contents) == set(contents)
+    assert not temporaries(tmp_path)

@@ -376,11 +376,14 @@ def test_mark_requires_that_all_files_belong_to_the_run(tmp_path: Path) -> None:
     (tmp_path / "run/d").mkdir(parents=True)
     (tmp_path / "run/d/a").write_text("x")
     (tmp_path / "run/.a.wbfiles-part").write_text("x")
+    (tmp_path / "run/d/.wbfiles-part/0").mkdir(parents=True)
+    (tmp_path / "run/d/.wbfiles-part/0/a").write_text("x")
     assert not folder.mark(lambda name: name == "a")
     (tmp_path / "run/link").symlink_to("d/a")
     assert not folder.mark(lambda name: True), "a link is not ours"
     (tmp_path / "run/link").unlink()
     assert folder.mark(lambda name: name == "d/a")
+    assert [file.name for file in folder.files()] == ["d/a"]
     assert folder.is_known()
     assert not RunFolder(tmp_path, ("run",), f"{PROJECT}/other").is_known()
     assert not RunFolder(tmp_path, ("run",), f"{PROJECT}/other").mark(lambda name: True)

@@ -29,6 +29,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from systems import SYSTEM
 from transports import each_transport
 
 from wbfiles_async import (
@@ -40,6 +41,7 @@ from wbfiles_async import (
     UnsafePathError,
     _waiting,
 )
+from wbfiles_async._disk import writer
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch, small_files
 from wbfiles_async._download.file import SMALL_BYTES
@@ -190,12 +192,13 @@ async def test_unexpected_response_on_a_disk_with_latency(
 
 
 class Writing:
-    """Writes each small file a few milliseconds late; counts the concurrent writes."""
+    """Writes each small file a few milliseconds late; counts the concurrent writes, and those through a stage."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.now = self.most = self.staged = 0
 
     def __call__(self, *args: object, **kwargs: object) -> object:
+        self.staged += kwargs.get("stage") is not None
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -209,13 +212,30 @@ async def test_disk_with_latency_is_used_by_several_threads(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents, writing = put_many(server, 200), Writing()
-    monkeypatch.setattr(batch, "write_whole", writing)
+    monkeypatch.setattr(writer, "write_whole", writing)
     monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # independent of other work on the machine
     async with client(server, connections=2) as api:
         report = await api.run(RUN).download(tmp_path)
     assert {name: data for name, data in written(tmp_path).items() if name in contents} == contents
     assert (report.downloaded, report.verified) == (200, 200)
     assert writing.most > 4
+    assert (writing.staged > 0) == (SYSTEM == "linux")
+    assert not temporaries(tmp_path)
+
+
+async def test_fast_disk_has_no_stage(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise AssertionError
+
+    put_many(server, 200)
+    monkeypatch.setattr(writer, "open_stage", refuse)
+    monkeypatch.setattr(_waiting, "LONG_WAIT", 1e9)  # also on a busy machine
+    async with client(server, connections=4) as api:
+        report = await api.run(RUN).download(tmp_path)
+        await asyncio.gather(
+            *(remote(api, node).fetch(tmp_path / "fetched") for node in server.files.values()),
+        )
+    assert report.downloaded == 200
 
 
 async def test_cancelled_download_writes_nothing_more(
@@ -223,11 +243,11 @@ async def test_cancelled_download_writes_nothing_more(
 ) -> None:
     put_many(server, 400)
     writing = Writing()
-    monkeypatch.setattr(batch, "write_whole", writing)
+    monkeypatch.setattr(writer, "write_whole", writing)
     monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)
     async with client(server, connections=2) as api, asyncio.timeout(20):
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
-        while writing.most < 3:  # noqa: ASYNC110
+        while writing.most < 8 or (SYSTEM == "linux" and not writing.staged):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -412,7 +432,7 @@ async def test_slow_disk_leaves_the_event_loop_free(
         time.sleep(0.02)
         return write_whole(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch, "write_whole", slowly)
+    monkeypatch.setattr(writer, "write_whole", slowly)
     longest = 0.0
     async with client(server) as api:
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
@@ -436,7 +456,7 @@ async def test_slow_disk_is_not_a_stall(
         time.sleep(0.25)
         return write_whole(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch, "write_whole", slowly)
+    monkeypatch.setattr(writer, "write_whole", slowly)
     async with client(server, stall_seconds=0.4, stall_bytes=1 << 20) as api:
         report = await api.run(RUN).download(tmp_path)
     assert report.downloaded == 8

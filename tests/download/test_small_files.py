@@ -93,11 +93,13 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(small_files, "STUCK_SECONDS", 30.0)
     threads = list[str]()
 
-    def write_whole(*args: object, **kwargs: object) -> object:
-        threads.append(threading.current_thread().name)
-        return part_file.write_whole(*args, **kwargs)  # type: ignore[arg-type]
+    complete = batch.SmallFile.complete
 
-    monkeypatch.setattr(batch, "write_whole", write_whole)
+    def recorded(self: batch.SmallFile) -> None:
+        threads.append(threading.current_thread().name)
+        complete(self)
+
+    monkeypatch.setattr(batch.SmallFile, "complete", recorded)
     return threads
 
 

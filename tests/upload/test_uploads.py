@@ -349,6 +349,8 @@ class TestRefusals:
         (source / ".wbfiles-state").write_bytes(b"x")
         (source / ".wbfiles-run").write_bytes(b"x")
         (source / ".large.bin.0123.wbfiles-part").write_bytes(b"x")
+        (source / ".wbfiles-part" / "0").mkdir(parents=True)
+        (source / ".wbfiles-part" / "0" / "x").write_bytes(b"x")
         assert (await run.upload(source, source)).uploaded == 4
         assert not any("wbfiles" in name for name in uploaded(wandb))
 

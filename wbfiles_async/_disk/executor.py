@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from wbfiles_async._disk.writer import SmallFileWriter
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads, await_to_completion
 from wbfiles_async._waiting import MANY_THREADS, Waiting
 from wbfiles_async.errors import TransferError
@@ -34,9 +35,13 @@ class Disk:
     There are more if short work mostly waits for the disk, as on a network disk. If a caller is cancelled, its work
     is waited for first. All methods raise ``TransferError`` if no thread can be started, and none
     is running.
+
+    Attributes:
+        writer: Writes small files, in these threads and those of the transport.
     """
 
     def __init__(self) -> None:
+        self.writer = SmallFileWriter()
         self._threads = WorkerThreads("wbfiles-disk", most=THREADS)
         self._followers = WorkerThreads("wbfiles-md5")
         self._waiting = Waiting()

@@ -71,10 +71,11 @@ class OpenFile(Protocol):
     def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
         """Set its permissions, then give it its final name in one step. This may close it.
 
-        Without hard links, it takes two steps not to replace a file, except on Windows.
+        Without hard links, it takes two steps not to replace a file, except on Windows. If the final name exists,
+        this may be called again to replace it.
 
         Args:
-            target: Its final name, in the same folder.
+            target: Its final name, in the folder that it was created for.
             mode: Its permissions, if the file system has any.
             replace: Whether a file of that name may be replaced.
             durable: Whether to wait until its content, and if possible its name, is on the disk.
@@ -128,8 +129,20 @@ class Folder(Protocol):
         """Return names of its entries, at most ``most``, in any order."""
         ...
 
-    def create(self, name: str) -> OpenFile:
+    def make(self, name: str) -> None:
+        """Create a folder that only this user can use.
+
+        Raises:
+            FileExistsError: The name exists.
+        """
+        ...
+
+    def create(self, name: str, destination: Self | None = None) -> OpenFile:
         """Create a file that only this user can read, and that no other process can claim while it is open.
+
+        Args:
+            name: Its name.
+            destination: The folder in which it will be published, which must stay open; this one by default.
 
         Raises:
             FileExistsError: The name exists.

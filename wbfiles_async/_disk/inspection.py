@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain, islice
@@ -39,13 +39,17 @@ class Found:
     error: WBFilesError | None = None
 
 
-def inspect_many(targets: Sequence[TargetPath]) -> Sequence[Found]:
+def inspect_many(targets: Sequence[TargetPath], on_folder: Callable[[Folder], object] | None = None) -> Sequence[Found]:
     """Check many targets; fastest if those of one folder are adjacent.
 
     Uses many threads if each check waits for the disk.
+
+    Args:
+        targets: The targets.
+        on_folder: Called with each of their folders that exists, while it is open; maybe several times, in any thread.
     """
     waiting, found = Waiting(), list[Found]()
-    looks = _inspect_many(targets)
+    looks = _inspect_many(targets, on_folder)
     while len(found) < len(targets) and not waiting.is_long:
         found += waiting.measure(lambda: list(islice(looks, _LOOKS)))
     looks.close()
@@ -54,15 +58,17 @@ def inspect_many(targets: Sequence[TargetPath]) -> Sequence[Found]:
     shares = [rest[start : start + share] for start in range(0, len(rest), share)]
     threads = WorkerThreads("wbfiles-disk")
     try:
-        others: list[Future[list[Found]]] = [threads.submit(partial(list, _inspect_many(each))) for each in shares]
+        others: list[Future[list[Found]]] = [
+            threads.submit(partial(list, _inspect_many(each, on_folder))) for each in shares
+        ]
     except ThreadsExhaustedError:
-        return list(chain(found, _inspect_many(rest)))
+        return list(chain(found, _inspect_many(rest, on_folder)))
     finally:
         threads.close()
     return list(chain(found, *(other.result() for other in others)))
 
 
-def _inspect_many(targets: Sequence[TargetPath]) -> Generator[Found]:
+def _inspect_many(targets: Sequence[TargetPath], on_folder: Callable[[Folder], object] | None) -> Generator[Found]:
     folder: Folder | None = None
     opened, is_missing = None, False
     try:
@@ -73,6 +79,8 @@ def _inspect_many(targets: Sequence[TargetPath]) -> Generator[Found]:
                 folder, opened, is_missing = None, above, False
                 try:
                     folder = open_folder(target, create=False)
+                    if on_folder is not None:
+                        on_folder(folder)
                 except FileNotFoundError:
                     is_missing = True
                 except (OSError, UnsafePathError):

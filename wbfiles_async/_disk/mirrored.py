@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from wbfiles_async._disk.folder import Folder, is_link
-from wbfiles_async._disk.names import MARK_NAME, collision_key, is_ours, local_parts, temporary_name
+from wbfiles_async._disk.names import MARK_NAME, STAGING_NAME, collision_key, is_ours, local_parts, temporary_name
 from wbfiles_async._disk.paths import TargetPath, local_name, open_folder
 from wbfiles_async.errors import UnsafePathError
 
@@ -175,6 +175,8 @@ def local_key(name: str) -> str | None:
 def _walk(folder: Folder, above: str = "") -> Iterator[tuple[LocalFile, bool]]:
     """Yield all entries but folders and the downloads' own files, and whether each is a regular file."""
     for name in folder.some_names(sys.maxsize):
+        if name == STAGING_NAME:
+            continue
         found = folder.status(name)
         if stat.S_ISDIR(found.st_mode) and not is_link(found):
             with closing(folder.enter(name, create=False)) as inner:

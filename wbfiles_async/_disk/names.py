@@ -17,6 +17,7 @@ from wbfiles_async.errors import UnsafePathError
 
 __all__ = [
     "MARK_NAME",
+    "STAGING_NAME",
     "STATE_NAME",
     "collision_key",
     "is_ours",
@@ -67,6 +68,9 @@ _TRAILING: Final = re.compile(r"[. ]+(?=/|$)")
 _PLAIN: Final = re.compile(r"[0-9A-Za-z_-](?:[0-9A-Za-z_.-]{0,200}[0-9A-Za-z_-])?")
 
 _TEMPORARY_SUFFIX: Final = ".wbfiles-part"
+
+STAGING_NAME: Final = _TEMPORARY_SUFFIX
+"""The folder for temporary files of a folder on a disk with latency."""
 
 
 def local_parts(name: str, *, portable: bool = False) -> tuple[str, ...]:

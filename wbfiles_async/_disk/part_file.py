@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -25,8 +26,9 @@ from wbfiles_async._disk.folder import Folder, OpenFile
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, Journal, encode_header, encode_part
 from wbfiles_async._disk.names import part_name
 from wbfiles_async._disk.paths import TargetPath, check_target, local_name, open_folder, status_of
-from wbfiles_async._disk.resume import header_for, open_temporary
+from wbfiles_async._disk.resume import Opened, header_for, open_temporary
 from wbfiles_async._disk.space import FreeSpace
+from wbfiles_async._disk.staging import Stage
 from wbfiles_async._ranges import Range
 from wbfiles_async.errors import DestinationExistsError
 
@@ -50,6 +52,7 @@ class PartFile:
     _folder: Folder | None = None
     _name: str = ""
     _open_file: OpenFile | None = None
+    _is_staged: bool = False
     _size: int | None = None
     _header: Header | None = None
     _parts: int = 0
@@ -79,18 +82,27 @@ class PartFile:
                 self._check_space(size, journal)
             return journal
 
-    def create_at_once(self) -> None:
+    def create_at_once(self, stage: Stage | None = None) -> None:
         """Create it for a small file that is published immediately, which detects existing files.
+
+        Args:
+            stage: Creates it elsewhere.
 
         Raises:
             UnsafePathError, LocalWriteError: As ``create`` does.
         """
         with failures_of(self._path):
-            self._folder = open_folder(self.target, create=True)
-            self._open(self._folder, None, None)
+            folder = self._folder = open_folder(self.target, create=True)
+            if stage is None:
+                self._open(folder, None, None)
+            else:
+                self._use(stage.create(self.target.parts[-1], folder))
+                self._is_staged = True
 
     def _open(self, folder: Folder, size: int | None, md5: bytes | None) -> Journal | None:
-        opened = open_temporary(self.target.parts[-1], folder, size=size, md5=md5)
+        return self._use(open_temporary(self.target.parts[-1], folder, size=size, md5=md5))
+
+    def _use(self, opened: Opened) -> Journal | None:
         self._open_file, self._name = opened.file, opened.name
         return opened.journal
 
@@ -197,15 +209,20 @@ class PartFile:
             LocalWriteError: The disk refuses. The target is unchanged, unless only the flushing of its name failed.
         """
         assert self._folder is not None  # noqa: S101  # it was created
+        publish = partial(self._file.publish, self.target.name, mode=mode, durable=durable)
         with failures_of(self._path):
             self._cut()
-            status_of(self.target, self._folder)
-            try:
-                self.published = self._file.publish(self.target.name, mode=mode, replace=replace, durable=durable)
-            except FileExistsError:
-                if replace:
-                    raise
-                raise already_exists(self.target.path) from None
+            if replace and not self._is_staged:
+                status_of(self.target, self._folder)
+                self.published = publish(replace=True)
+            else:
+                try:
+                    self.published = publish(replace=False)
+                except FileExistsError:
+                    status_of(self.target, self._folder)
+                    if not replace:
+                        raise already_exists(self.target.path) from None
+                    self.published = publish(replace=True)
             self._name = ""
 
     def _cut(self) -> None:
@@ -240,9 +257,23 @@ class PartFile:
 
 
 def write_whole(
-    target: TargetPath, pieces: Sequence[bytes | memoryview], *, mode: int, replace: bool, durable: bool
+    target: TargetPath,
+    pieces: Sequence[bytes | memoryview],
+    *,
+    mode: int,
+    replace: bool,
+    durable: bool,
+    stage: Stage | None = None,
 ) -> os.stat_result | None:
     """Write and publish a small file.
+
+    Args:
+        target: Its path.
+        pieces: Its content.
+        mode: Its permissions.
+        replace: Whether a file of that name may be replaced.
+        durable: Whether to wait until content and name are on the disk.
+        stage: Creates its temporary file; by default it is a sibling.
 
     Returns:
         As ``PartFile.published``.
@@ -252,7 +283,7 @@ def write_whole(
     """
     temporary = PartFile(target)
     try:
-        temporary.create_at_once()
+        temporary.create_at_once(stage)
         temporary.write(0, pieces)
         temporary.publish(mode=mode, replace=replace, durable=durable)
     finally:

@@ -49,6 +49,7 @@ _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
 _OLD: Final = os.O_RDWR | _PLAIN
 _READ: Final = os.O_RDONLY | _PLAIN
 _PRIVATE: Final = 0o600
+_PRIVATE_FOLDER: Final = 0o700
 
 
 @attrs.define(eq=False)
@@ -58,6 +59,7 @@ class PortableFile:
     _folder: PortableFolder
     _name: str
     _file: int
+    _destination: PortableFolder
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def status(self) -> os.stat_result:
@@ -126,8 +128,9 @@ class PortableFile:
         if durable:
             os.fsync(self._file)
         self.close()
-        self._folder.check_way()
-        temporary, final = self._folder.path_of(self._name), self._folder.path_of(target)
+        for folder in {self._folder, self._destination}:
+            folder.check_way()
+        temporary, final = self._folder.path_of(self._name), self._destination.path_of(target)
         marked = _marked_as_written(temporary)
         if replace:
             _check_replaceable(final)
@@ -213,7 +216,12 @@ class PortableFolder:
         with os.scandir(self._path) as entries:
             return [entry.name for entry in islice(entries, most)]
 
-    def create(self, name: str) -> PortableFile:
+    def make(self, name: str) -> None:
+        """Make a folder."""
+        self.check_way()
+        os.mkdir(self.path_of(name), _PRIVATE_FOLDER)
+
+    def create(self, name: str, destination: PortableFolder | None = None) -> PortableFile:
         """Make a file."""
         self.check_way()
         file = os.open(self.path_of(name), _NEW, _PRIVATE)
@@ -222,7 +230,7 @@ class PortableFolder:
         except OSError:
             os.close(file)
             raise
-        return PortableFile(self, name, file)
+        return PortableFile(self, name, file, destination or self)
 
     def open(self, name: str) -> PortableFile:
         """Open a file for reading and writing."""
@@ -239,7 +247,7 @@ class PortableFolder:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
-        file = PortableFile(self, name, os.open(self.path_of(name), flags))
+        file = PortableFile(self, name, os.open(self.path_of(name), flags), self)
         if not os.path.samestat(found, file.status()):  # it was swapped, perhaps for a link
             file.close()
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

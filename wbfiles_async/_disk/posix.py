@@ -25,17 +25,20 @@ _OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PRIVATE = 0o600
+_PRIVATE_FOLDER = 0o700
 
 _NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @attrs.define(eq=False)
 class PosixFile:
-    """A file by its descriptor and that of its folder."""
+    """A file by its descriptor, that of its folder, and that of the folder in which it is published."""
 
     _folder: int
     _name: str
     _file: int
+    _destination: int
+    _marked: tuple[int, int, int, int] | None = None
 
     def status(self) -> os.stat_result:
         """Return its status."""
@@ -82,28 +85,34 @@ class PosixFile:
 
     def publish(self, target: str, *, mode: int, replace: bool, durable: bool) -> os.stat_result | None:
         """Give it its final name."""
+        if self._marked is None:
+            self._marked = self._prepared(mode, durable=durable)
+        if replace:
+            os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._destination)
+        else:
+            _rename_new(self._name, self._folder, target, self._destination)
+        self._name = ""
+        published = _status_if_unchanged(target, self._destination, self._marked)
+        if durable:
+            _flush_folder(self._destination)
+        return published
+
+    def _prepared(self, mode: int, *, durable: bool) -> tuple[int, int, int, int]:
+        """Do everything before it gets its name, and return what identifies its content."""
         with suppress(OSError):  # FAT, CIFS, FUSE: the file has the permissions that the file system gives
             os.fchmod(self._file, mode)
         marked = _marked_as_written(self._file)
         if durable:
             _flush(self._file)
         self._check_close()
-        if replace:
-            os.replace(self._name, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        else:
-            _rename_new(self._name, target, self._folder)
-        self._name = ""
-        published = _status_if_unchanged(target, self._folder, marked)
-        if durable:
-            _flush_folder(self._folder)
-        return published
+        return marked
 
     def _check_close(self) -> None:
-        """Close a duplicate descriptor, to learn before publishing whether closing fails."""
-        try:
-            closed = os.dup(self._file)  # while it is open no other process treats it as a leftover
-        except OSError:
-            closed, self._file = self._file, -1
+        """Close it, or a duplicate descriptor, to learn before publishing whether closing fails."""
+        closed, self._file = self._file, -1
+        if self._folder == self._destination:  # while it is open no other process treats it as a leftover
+            with suppress(OSError):
+                self._file = os.dup(closed)
         os.close(closed)
 
     def remove(self) -> None:
@@ -160,7 +169,11 @@ class PosixFolder:
         finally:
             os.close(readable)
 
-    def create(self, name: str) -> PosixFile:
+    def make(self, name: str) -> None:
+        """Make a folder."""
+        os.mkdir(name, _PRIVATE_FOLDER, dir_fd=self._folder)
+
+    def create(self, name: str, destination: PosixFolder | None = None) -> PosixFile:
         """Make a file."""
         file = os.open(name, _NEW, _PRIVATE, dir_fd=self._folder)
         try:
@@ -168,15 +181,15 @@ class PosixFolder:
         except OSError:
             os.close(file)
             raise
-        return PosixFile(self._folder, name, file)
+        return PosixFile(self._folder, name, file, self._folder if destination is None else destination._folder)
 
     def open(self, name: str) -> PosixFile:
         """Open a file for reading and writing."""
-        return PosixFile(self._folder, name, os.open(name, _OLD, dir_fd=self._folder))
+        return PosixFile(self._folder, name, os.open(name, _OLD, dir_fd=self._folder), self._folder)
 
     def open_for_reading(self, name: str) -> PosixFile:
         """Open a file for reading."""
-        return PosixFile(self._folder, name, os.open(name, _READ, dir_fd=self._folder))
+        return PosixFile(self._folder, name, os.open(name, _READ, dir_fd=self._folder), self._folder)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -224,18 +237,18 @@ def _status_if_unchanged(name: str, folder: int, marked: tuple[int, int, int, in
     return None
 
 
-def _rename_new(name: str, target: str, folder: int) -> None:
-    """Rename in the folder, unless the target exists."""
+def _rename_new(name: str, folder: int, target: str, destination: int) -> None:
+    """Rename, unless the target exists."""
     try:
-        os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(name, target, src_dir_fd=folder, dst_dir_fd=destination, follow_symlinks=False)
     except FileExistsError:
         raise
     except (OSError, NotImplementedError):
         # Without hard links, the check and the rename are two steps.
         with suppress(FileNotFoundError):
-            _status(target, folder)
+            _status(target, destination)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=destination)
     else:
         with suppress(OSError):  # the file is published, even if its first name remains
             os.unlink(name, dir_fd=folder)

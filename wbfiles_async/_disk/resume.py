@@ -78,7 +78,7 @@ def open_temporary(final: str, folder: Folder, *, size: int | None, md5: bytes |
                 opened = Opened(left, name, journal)
                 left = None
                 return opened
-            if _is_dead(left, journal, only_ours=only_ours):
+            if is_dead(left, journal, only_ours=only_ours):
                 left.remove()
                 return Opened(folder.create(local_name(name)), name)
         finally:
@@ -110,12 +110,19 @@ def _is_usable(file: OpenFile, journal: Journal | None, size: int | None, md5: b
     )
 
 
-def _is_dead(file: OpenFile, journal: Journal | None, *, only_ours: bool) -> bool:
-    """Return whether no process can still write the file, so that it can be removed."""
+def is_dead(file: OpenFile, journal: Journal | None, *, only_ours: bool, used: float = 0.0) -> bool:
+    """Return whether no process can still use the file, so that it can be removed.
+
+    Args:
+        file: The file.
+        journal: Its journal; ``None`` if it has none.
+        only_ours: Whether this process has claimed it.
+        used: When it was used, in seconds since 1970, if its time of modification does not show that.
+    """
     found = file.status()
     if not stat.S_ISREG(found.st_mode):
         return False
-    age = time.time() - found.st_mtime
+    age = time.time() - max(found.st_mtime, used)
     elsewhere = journal is not None and journal.header.host != host()
     released = journal is not None or age >= CLOSED_SECONDS
     return (only_ours and released and not elsewhere) or age > STALE_SECONDS

@@ -15,9 +15,9 @@ from typing import Final, Self
 
 import attrs
 
-from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._disk.space import is_fatal_for_all
+from wbfiles_async._disk.writer import SmallFileWriter
 from wbfiles_async._download.contents import check_md5
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._download.planned import PlannedFile
@@ -52,6 +52,7 @@ class SmallFile:
         md5: The expected md5; ``None`` if it is not compared.
         mode: The permissions of the new file.
         replace: Whether an existing file may be replaced.
+        writer: Writes it.
         is_complete: Whether it is published, or has failed.
         published: The new file's status; see ``PartFile.published``.
         error: Why it was not published, although all bytes arrived.
@@ -64,6 +65,7 @@ class SmallFile:
     md5: bytes | None
     mode: int
     replace: bool
+    writer: SmallFileWriter
     _make_file: Callable[[], RemoteFile]
     is_complete: bool = attrs.field(default=False, init=False)
     published: os.stat_result | None = attrs.field(default=None, init=False)
@@ -105,7 +107,7 @@ class SmallFile:
         try:
             if self.md5 is not None and (actual := new_md5(self._body).digest()) != self.md5:
                 check_md5(self.file, actual)
-            self.published = write_whole(
+            self.published = self.writer.write(
                 self.destination, [self._body], mode=self.mode, replace=self.replace, durable=False
             )
         except Exception as error:  # raised when the file is awaited
@@ -238,6 +240,7 @@ def follow_up_of(
     requester: Requester,
     file_of: Callable[[FileAttributes, RunPath], RemoteFile],
     *,
+    writer: SmallFileWriter,
     mode: int,
     replace: bool,
 ) -> PlannedSmallFile | None:
@@ -249,4 +252,4 @@ def follow_up_of(
     length = attributes.size_bytes or 0
     md5 = parse_md5(attributes.md5) if requester.options.verify else None
     make_file = partial(file_of, attributes, item.listed.run)
-    return PlannedSmallFile(item.target, found[1], length, md5, mode, replace, make_file, item)
+    return PlannedSmallFile(item.target, found[1], length, md5, mode, replace, writer, make_file, item)

@@ -157,8 +157,16 @@ class BulkDownload:
         options = self.reader.options
         if self.dry_run or options.durable or item.known or (item.taken and self.existing != "replace"):
             return None
-        requester = self.reader.requester
-        return follow_up_of(item, origin, requester, self.file_of, mode=self._mode, replace=self._replace)
+        reader = self.reader
+        return follow_up_of(
+            item,
+            origin,
+            reader.requester,
+            self.file_of,
+            writer=reader.disk.writer,
+            mode=self._mode,
+            replace=self._replace,
+        )
 
     def _landed(self, small: PlannedSmallFile) -> None:
         """Record a published follow-up."""

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from wbfiles_async._disk.journal import Journal
-from wbfiles_async._disk.part_file import PartFile, write_whole
+from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._download.contents import check_md5, check_pieces, memory_sink
 from wbfiles_async._download.gaps import gaps_in
@@ -150,7 +150,8 @@ class FileDownload:
             if self._verify:
                 check_pieces(self.file, pieces)
             durable = self.reader.options.durable
-            self.published = write_whole(self.target, pieces, mode=self.mode, replace=self.replace, durable=durable)
+            write = self.reader.disk.writer.write
+            self.published = write(self.target, pieces, mode=self.mode, replace=self.replace, durable=durable)
 
         self._parts = 1
         sink = memory_sink(size, pieces, check_and_write, is_short=not self.reader.options.durable)

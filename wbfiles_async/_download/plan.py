@@ -14,6 +14,7 @@ from wbfiles_async._disk.folding import Folding
 from wbfiles_async._disk.inspection import inspect_many
 from wbfiles_async._disk.paths import TargetPath, refusal_of, target_below
 from wbfiles_async._disk.space import SpaceNeeded
+from wbfiles_async._disk.staging import remove_dead_stages
 from wbfiles_async._disk.verified_cache import VerifiedFile, VerifiedFileCache
 from wbfiles_async._download.collisions import Collisions
 from wbfiles_async._download.planned import ListedFiles, PlannedFile
@@ -87,7 +88,8 @@ class Planner:
         """Check the target paths; return the files that can be written, and the failures of the others."""
         found: list[tuple[PlannedFile, os.stat_result | None]] = []
         refused: list[FileResult] = []
-        for item, there in zip(items, inspect_many([item.target for item in items]), strict=True):
+        looks = inspect_many([item.target for item in items], None if self._dry_run else remove_dead_stages)
+        for item, there in zip(items, looks, strict=True):
             if there.error is not None:
                 refused.append(failed(item, there.error))
                 continue

@@ -72,7 +72,8 @@ class SmallFiles:
         if queue is None:
             queue = self._queues[origin] = _Queue(self._reader, origin)
         md5 = file.stated_md5 if options.verify else None
-        await queue.download(_SingleFile(target, url_target, file.size or 0, md5, 0, replace, lambda: file))
+        writer = self._reader.disk.writer
+        await queue.download(_SingleFile(target, url_target, file.size or 0, md5, 0, replace, writer, lambda: file))
         return True
 
     async def aclose(self) -> None:

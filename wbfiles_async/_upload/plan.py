@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from wbfiles_async._disk.errors import read_failure
-from wbfiles_async._disk.names import is_ours, reason_against
+from wbfiles_async._disk.names import STAGING_NAME, is_ours, reason_against
 from wbfiles_async._disk.reading import no_regular_file
 from wbfiles_async._download.selection import Selection
 from wbfiles_async.errors import ConfigurationError, LocalReadError, UnsafePathError, WBFilesError
@@ -213,7 +213,8 @@ def _walk(given: GivenPath, selection: Selection) -> Iterator[FoundFile]:
         for entry in entries:
             name, path = prefix + entry.name, Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
-                folders.append((path, f"{name}/"))
+                if entry.name != STAGING_NAME:
+                    folders.append((path, f"{name}/"))
             elif not is_ours(entry.name) and selection.accepts(name):
                 yield _judged(FoundFile(name=name, path=path))
         pending += reversed(folders)
