@@ -16,6 +16,7 @@ from wbfiles_async._download.contents import check_md5, check_pieces, memory_sin
 from wbfiles_async._download.gaps import gaps_in
 from wbfiles_async._download.md5_stream import Md5Stream
 from wbfiles_async._download.parallelism import ParallelismController
+from wbfiles_async._download.part_writer import PartWriter
 from wbfiles_async._download.parts import PartsDownload
 from wbfiles_async._download.progress import Progress, report_resumed
 from wbfiles_async._download.recovery import FileRecovery
@@ -93,18 +94,18 @@ class FileDownload:
             WBFilesError: The failure; the target is unchanged.
         """
         if self.progress is None:
-            return await self._fetched()
+            return await self._with_retries()
         name = self.file.name
         self.progress.started(name, self.file.size)
         try:
-            result = await self._fetched()
+            result = await self._with_retries()
         except Exception as error:
             self.progress.failed(name, error)
             raise
         self.progress.finished(name)
         return result
 
-    async def _fetched(self) -> FileResult:
+    async def _with_retries(self) -> FileResult:
         recovery = FileRecovery(self.file)
         verified = False
         async for attempt in attempts(recovery.recover):
@@ -166,7 +167,7 @@ class FileDownload:
         temporary = PartFile(self.target)
         try:
             journal = await run(temporary.create, size=size, md5=self.file.md5 if self._may_resume else None)
-            verified = await self._fill(temporary, size, journal)
+            verified = await self._write_and_hash(temporary, size, journal)
             await run(temporary.publish, mode=self.mode, replace=self.replace, durable=options.durable)
             self.published = temporary.published
         except BaseException as error:
@@ -187,73 +188,51 @@ class FileDownload:
             options.resume and self._verify and size is not None and size > options.part_size and not self._unranged()
         )
 
-    async def _fill(self, temporary: PartFile, size: int | None, journal: Journal | None) -> bool:
+    async def _write_and_hash(self, temporary: PartFile, size: int | None, journal: Journal | None) -> bool:
         """Write all bytes, computing the md5 in parallel; return whether it was compared."""
         if not self._verify:
-            await self._write_parts(temporary, size, None, journal)
+            await self._write(temporary, size, None, journal)
             return False
         digest = Md5Stream(temporary)
         async with open_task_group() as group:
             group.start_soon(self.reader.disk.follow, digest.follow)
             complete = False
             try:
-                await self._write_parts(temporary, size, digest, journal)
+                await self._write(temporary, size, digest, journal)
                 complete = True
             finally:
                 digest.end(abandoned=not complete)
         check_md5(self.file, digest.value)
         return True
 
-    async def _write_parts(
+    async def _write(
         self, temporary: PartFile, size: int | None, digest: Md5Stream | None, journal: Journal | None
     ) -> None:
-        reader, file, options = self.reader, self.file, self.reader.options
+        """Write all bytes, with one request or in parts."""
+        if size is not None and size > self.reader.options.part_size and not self._unranged():
+            await self._write_parts(temporary, size, digest, journal)
+            return
+        self._parts += 1
+        writer = PartWriter(temporary, digest, self.file)
+        await self.reader.save(self.file, RangeSink(0, size, writer.write), self._count)
 
-        def write(offset: int, piece: bytes | memoryview) -> None:
-            temporary.write(offset, (piece,))
-            if digest is not None:
-                digest.written(offset, piece)
+    async def _write_parts(
+        self, temporary: PartFile, size: int, digest: Md5Stream | None, journal: Journal | None
+    ) -> None:
+        reader, file, options = self.reader, self.file, self.reader.options
+        if journal is not None:
+            self._resume(journal, digest)
 
         async def fetch(sink: RangeSink) -> None:
             self._parts += 1
             await reader.save(file, sink, self._count, ranged=True)
 
-        if size is None or size <= options.part_size or self._unranged():
-            self._parts += 1
-            await reader.save(file, RangeSink(0, size, write), self._count)
-            return
-        done = journal.parts if journal is not None else ()
-        if journal is not None:
-            file.etag = journal.header.etag
-            for part in done:
-                if digest is not None:
-                    digest.found(part)
-                self._resumed += part.length
-            self._arrived = self._resumed
-            if self.progress is not None:
-                report_resumed(self.progress, self.file.name, self._resumed)
-
         def sink_of(part: Range) -> RangeSink:
-            noted = part.start
-
-            def write_and_note(offset: int, piece: bytes | memoryview) -> None:
-                nonlocal noted
-                write(offset, piece)
-                stop = offset + len(piece)
-                if stop - noted >= options.part_size:
-                    note(stop)
-
-            def note(stop: int) -> None:
-                nonlocal noted
-                if stop > noted and file.etag and self._may_resume:
-                    temporary.note(Range(noted, stop), file.etag)
-                    noted = stop
-
-            sink = RangeSink(part.start, part.stop, write_and_note, lambda: note(sink.position))
-            return sink
+            writer = PartWriter(temporary, digest, file, part.start, options.part_size, lambda: self._may_resume)
+            return RangeSink(part.start, part.stop, writer.write, writer.complete)
 
         parts = PartsDownload(
-            gaps=gaps_in(size, done, small_first=digest is not None),
+            gaps=gaps_in(size, journal.parts if journal is not None else (), small_first=digest is not None),
             part_size=options.part_size,
             controller=ParallelismController(self._few_connections(), most=reader.requester.limits.most),
             fetch=fetch,
@@ -266,6 +245,17 @@ class FileDownload:
             clock=reader.clock,
         )
         await parts.run()
+
+    def _resume(self, journal: Journal, digest: Md5Stream | None) -> None:
+        """Count the parts of an earlier download."""
+        self.file.etag = journal.header.etag
+        for part in journal.parts:
+            if digest is not None:
+                digest.found(part)
+            self._resumed += part.length
+        self._arrived = self._resumed
+        if self.progress is not None:
+            report_resumed(self.progress, self.file.name, self._resumed)
 
     def _few_connections(self) -> int:
         return ONE_CONNECTION if self._verify or self._url().startswith("https:") else FEW_CONNECTIONS
