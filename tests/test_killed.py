@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from systems import SYSTEM
 
 from wbfiles_async import Api
 from wbfiles_async._disk.names import STAGING_NAME
+from wbfiles_async._disk.resume import CLOSED_SECONDS
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._thread import Service
 
@@ -125,7 +127,9 @@ def interrupted_and_finished(server: CountingServer, folder: Path, seed: random.
 def test_repetition_finishes_a_job_killed_at_random_moments(server: CountingServer, tmp_path: Path) -> None:
     contents = interrupted_and_finished(server, tmp_path, random.Random(1))
     assert in_place(tmp_path / "data", contents) == set(contents)
-    assert not temporaries(tmp_path / "data")
+    # On Windows, one that was closed just now may belong to a process that has not published it yet.
+    closed = time.time() - CLOSED_SECONDS
+    assert not [path for path in temporaries(tmp_path / "data") if path.stat().st_mtime <= closed]
 
 
 @pytest.mark.skipif(SYSTEM != "linux", reason="files are staged on Linux only")
