@@ -34,27 +34,23 @@ class _Crowd:
         writers: Their number.
         lock: Held while a stage is created.
         stage: Their stage; ``None`` without one.
-        is_tried: Whether it was tried to create one.
-        is_staged: Whether they use it.
+        may_stage: Whether a stage may be used; false after it has failed.
     """
 
     writers: int = 0
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     stage: Stage | None = None
-    is_tried: bool = False
-    is_staged: bool = False
+    may_stage: bool = True
 
-    def use_stage(self, target: TargetPath) -> None:
+    def create_stage(self, target: TargetPath) -> None:
         """Create a stage, or wait until another thread has."""
         with self.lock:
-            if self.is_tried:
-                return
-            self.is_tried = True
-            try:
-                self.stage = open_stage(target)
-                self.is_staged = True
-            except (OSError, UnsafePathError) as error:
-                log.info("Files in %s are not staged: %s", target.path.parent, error)
+            if self.stage is None and self.may_stage:
+                try:
+                    self.stage = open_stage(target)
+                except (OSError, UnsafePathError) as error:
+                    self.may_stage = False
+                    log.info("Files in %s are not staged: %s", target.path.parent, error)
 
 
 class SmallFileWriter:
@@ -79,13 +75,13 @@ class SmallFileWriter:
             crowd.writers += 1
             is_crowded = crowd.writers >= CROWD and not durable and sys.platform == "linux"
         try:
-            if is_crowded and not crowd.is_staged:
-                crowd.use_stage(target)
-            if crowd.is_staged and not durable:
+            if is_crowded:
+                crowd.create_stage(target)
+            if crowd.stage is not None and crowd.may_stage and not durable:
                 try:
                     return write_whole(target, pieces, mode=mode, replace=replace, durable=False, stage=crowd.stage)
                 except LocalWriteError as error:  # if it is not due to the stage, it is raised below
-                    crowd.is_staged = False
+                    crowd.may_stage = False
                     log.info("Files in %s are no longer staged: %s", target.path.parent, error)
             return write_whole(target, pieces, mode=mode, replace=replace, durable=durable)
         finally:

@@ -193,10 +193,10 @@ class ConnectionBatch:
         arrived, self._received = self.connection.received - self._received, self.connection.received
         reason = self._detector.stall(now - self._checked_at, arrived)
         self._checked_at = now
-        if self.head is None and now - self._sent_at >= (
-            self.connect_timeout if self.is_connecting else self.read_timeout
-        ):
-            reason = "no connection in time" if self.is_connecting else "no response in time"
+        if self.is_connecting and now - self._sent_at >= self.connect_timeout:
+            reason = "no connection in time"
+        elif self.head is None and now - self._sent_at >= self.read_timeout:
+            reason = "no response in time"
         if reason is not None:
             self.fail(httpx.ReadTimeout(reason))
         return reason is None

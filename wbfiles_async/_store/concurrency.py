@@ -65,6 +65,7 @@ class _Trying(Enum):
 
     NOTHING = auto()
     MORE = auto()
+    MORE_AGAIN = auto()
     FEWER = auto()
 
 
@@ -123,7 +124,6 @@ class Concurrency:
     _pushed_back_until: float = attrs.field(default=0.0, init=False)
     _since: float | None = attrs.field(default=None, init=False)
     _settled: bool = attrs.field(default=False, init=False)
-    _is_doubtful: bool = attrs.field(default=False, init=False)
     _worked_before: float = attrs.field(default=0.0, init=False)
     _requests: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -195,7 +195,7 @@ class Concurrency:
         if number <= self.wanted or now < self._pushed_back_until:
             return False
         self.wanted = number
-        self._trying, self._base, self._since, self._is_doubtful = _Trying.NOTHING, None, None, False
+        self._trying, self._base, self._since = _Trying.NOTHING, None, None
         return True
 
     def record_failure(self) -> None:
@@ -205,7 +205,7 @@ class Concurrency:
     def push_back(self, now: float, at_once: int) -> None:
         """Record that this number of concurrent requests was too high for the store."""
         self.wanted = max(1, min(self.wanted, at_once))
-        self._trying, self._next, self._since, self._is_doubtful = _Trying.NOTHING, _Trying.MORE, None, False
+        self._trying, self._next, self._since = _Trying.NOTHING, _Trying.MORE, None
         self._rests_until = self._pushed_back_until = now + PUSHED_BACK_REST
 
     def _begin(self, now: float, worked: float, *, settled: bool) -> None:
@@ -221,17 +221,17 @@ class Concurrency:
             if now >= self._rests_until:
                 direction = _Trying.MORE if rate.needs_all else self._next
                 self._go_on(now, direction, rate, STEP, is_busy=is_busy)
-        elif trying is _Trying.MORE and rate.is_worth(base, WORTH):
+        elif trying is not _Trying.FEWER and rate.is_worth(base, WORTH):
             self._rest_seconds = FIRST_REST
             step = LONG_STEP if rate.is_worth(base, PROPORTIONAL) else STEP
-            self._go_on(now, trying, rate, step, is_busy=is_busy)
+            self._go_on(now, _Trying.MORE, rate, step, is_busy=is_busy)
         elif trying is _Trying.FEWER and rate.gain(base) >= NO_LOSS:
             self._rest_seconds = FIRST_REST
             self._go_on(now, trying, rate, STEP, is_busy=is_busy)
-        elif trying is _Trying.MORE and not self._is_doubtful:
-            self._is_doubtful = True
-        elif trying is _Trying.MORE and rate.at_once > STEP * base.at_once:  # that step was too large
-            self.wanted, self._is_doubtful = STEP * base.at_once, False
+        elif trying is _Trying.MORE:
+            self._trying = _Trying.MORE_AGAIN
+        elif trying is _Trying.MORE_AGAIN and rate.at_once > STEP * base.at_once:  # that step was too large
+            self.wanted, self._trying = STEP * base.at_once, _Trying.MORE
         else:
             self.wanted = base.at_once
             self._rest(now)
@@ -241,7 +241,6 @@ class Concurrency:
         if is_busy and direction is _Trying.MORE:
             self._rest(now)
             return
-        self._is_doubtful = False
         number = base.at_once * step if direction is _Trying.MORE else base.at_once // step
         self._base, self._next = base, direction
         self.wanted, before = max(min(FEWEST, self.ceiling), min(number, self.ceiling)), self.wanted
@@ -253,6 +252,6 @@ class Concurrency:
     def _rest(self, now: float) -> None:
         """Keep the number for a while, then try the other direction."""
         self._next = _Trying.FEWER if self._next is _Trying.MORE else _Trying.MORE
-        self._trying, self._base, self._is_doubtful = _Trying.NOTHING, None, False
+        self._trying, self._base = _Trying.NOTHING, None
         self._rests_until = now + self._rest_seconds
         self._rest_seconds = min(2 * self._rest_seconds, LONGEST_REST)
