@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbfiles_async._graphql.files_page import FilesPage, parse_file_attributes, parse_files_page
+from wbfiles_async._graphql.page_end import PageEnd
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async.errors import RunNotFoundError
 
@@ -46,7 +47,7 @@ def edges(*nodes: object) -> dict[str, object]:
 
 def test_page_is_parsed() -> None:
     page = parse_files_page(data(edges(NODE)), run=RUN)
-    assert page == FilesPage(files=(FILE,), end_cursor="c0", has_next=True, file_count=9, project_id=7, skipped=0)
+    assert page == FilesPage(files=(FILE,), end=PageEnd("c0", has_next=True), file_count=9, project_id=7, skipped=0)
 
 
 @pytest.mark.fault(68)
@@ -65,8 +66,8 @@ def test_missing_run_or_project_is_not_an_empty_list(answer: dict[str, object]) 
 def test_null_files_are_an_empty_page(files: object) -> None:
     page = parse_files_page(data(files), run=RUN)
     assert page.files == ()
-    assert not page.has_next
-    assert page.end_cursor is None
+    assert not page.end.has_next
+    assert page.end.cursor is None
 
 
 @pytest.mark.fault(70)
@@ -76,7 +77,7 @@ def test_invalid_entries_are_counted() -> None:
     page = parse_files_page(data(listed), run=RUN)
     assert page.files == (FILE,)
     assert page.skipped == 7
-    assert page.end_cursor == "end"
+    assert page.end.cursor == "end"
 
 
 @pytest.mark.parametrize("md5", [None, "0", ""])
@@ -181,4 +182,4 @@ def test_lone_surrogate_affects_only_its_value(half: str) -> None:
     # The name stays, so that the file is refused by its name and not skipped.
     assert page.files == (FileAttributes(id="", name=half, size_bytes=1), FILE)
     listed["edges"] = [{"node": NODE, "cursor": half}]
-    assert parse_files_page(data(listed), run=RUN).end_cursor is None
+    assert parse_files_page(data(listed), run=RUN).end.cursor is None

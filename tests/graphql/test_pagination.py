@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbfiles_async._graphql.files_page import FilesPage
+from wbfiles_async._graphql.page_end import PageEnd
 from wbfiles_async._graphql.pagination import Pages, RunPages
 from wbfiles_async._graphql.runs_page import ListedRun, RunsPage
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
@@ -20,8 +21,7 @@ def file(number: int) -> FileAttributes:
 def page(*numbers: int, cursor: str | None = None, count: int | None = None, more: bool = True) -> FilesPage:
     return FilesPage(
         files=tuple(map(file, numbers)),
-        end_cursor=cursor,
-        has_next=more,
+        end=PageEnd(cursor, has_next=more),
         file_count=count,
         project_id=None,
         skipped=0,
@@ -61,8 +61,20 @@ def test_duplicate_file_is_yielded_once() -> None:
 
 def test_files_without_an_id_are_distinguished_by_name() -> None:
     nameless = [FileAttributes(id="", name=name) for name in ("a", "b", "a")]
-    listing = FilesPage(tuple(nameless), None, False, None, None, 0)
+    listing = FilesPage(tuple(nameless), PageEnd(None, has_next=False), None, None, 0)
     assert [f.name for f in Pages(RUN, per_page=9).accept(listing)] == ["a", "b"]
+
+
+def test_files_of_pages_that_are_not_read_yet_are_not_missing() -> None:
+    pages = Pages(RUN, per_page=2)
+    first, last = page(1, 2, cursor="a", count=5), page(3, more=False, count=5)
+    pages.advance(first.end)
+    pages.advance(last.end)
+    pages.take(first)
+    assert pages.done
+    assert pages.missing == 0
+    pages.take(last)
+    assert pages.missing == 2
 
 
 @pytest.mark.fault(69)
@@ -134,7 +146,7 @@ def run(number: int) -> ListedRun:
 
 
 def runs_page(*numbers: int, cursor: str | None = None, more: bool = True) -> RunsPage:
-    return RunsPage(tuple(map(run, numbers)), end_cursor=cursor, has_next=more, run_count=None, skipped=0)
+    return RunsPage(tuple(map(run, numbers)), end=PageEnd(cursor, has_next=more), run_count=None, skipped=0)
 
 
 def test_runs_are_paged_like_files() -> None:

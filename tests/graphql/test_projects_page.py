@@ -20,11 +20,11 @@ def test_project_is_parsed_with_its_attributes() -> None:
         ListedProject(ProjectPath("team", "p1"), "UA==", "2026-01-01T00:00:00", True),
         ListedProject(ProjectPath("e", "p2")),
     )
-    assert (page.end_cursor, page.has_next, page.skipped) == ("c1", True, 0)
+    assert (page.end.cursor, page.end.has_next, page.skipped) == ("c1", True, 0)
 
 
 def test_end_cursor_replaces_missing_entry_cursors() -> None:
-    assert parse_projects_page(answer({"name": "p"}, more=True, cursors=False), entity="e").end_cursor == "end"
+    assert parse_projects_page(answer({"name": "p"}, more=True, cursors=False), entity="e").end.cursor == "end"
 
 
 def test_invalid_projects_are_counted_and_skipped() -> None:

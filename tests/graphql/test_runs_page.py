@@ -19,7 +19,7 @@ def test_run_is_parsed_with_its_attributes() -> None:
     node = {"name": "r1", "displayName": "First", "state": "finished", "createdAt": "2026-01-01T00:00:00"}
     page = parse_runs_page(answer(node), project=PROJECT)
     assert page.runs == (ListedRun(RunPath("e", "p", "r1"), "First", "finished", "2026-01-01T00:00:00", None),)
-    assert (page.end_cursor, page.has_next, page.run_count, page.skipped) == ("c0", True, 7, 0)
+    assert (page.end.cursor, page.end.has_next, page.run_count, page.skipped) == ("c0", True, 7, 0)
 
 
 def test_first_files_are_parsed_if_requested() -> None:
@@ -30,15 +30,15 @@ def test_first_files_are_parsed_if_requested() -> None:
     ).runs
     assert run.files is not None
     assert [(file.name, file.size_bytes) for file in run.files.files] == [("a.txt", 3), ("b", None)]
-    assert (run.files.end_cursor, run.files.has_next, run.files.skipped) == ("y", True, 1)
+    assert (run.files.end.cursor, run.files.end.has_next, run.files.skipped) == ("y", True, 1)
     assert empty.files is not None
-    assert (empty.files.files, empty.files.has_next) == ((), False)
+    assert (empty.files.files, empty.files.end.has_next) == ((), False)
 
 
 @pytest.mark.parametrize("runs", [None, [], {}, {"edges": None}, {"edges": "x", "pageInfo": 3}])
 def test_missing_listing_is_an_empty_page(runs: object) -> None:
     page = parse_runs_page(answer(runs=runs, runCount="none"), project=PROJECT)
-    assert (page.runs, page.end_cursor, page.has_next, page.run_count) == ((), None, False, None)
+    assert (page.runs, page.end.cursor, page.end.has_next, page.run_count) == ((), None, False, None)
 
 
 def test_invalid_runs_are_counted_and_skipped() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
@@ -14,10 +14,11 @@ from wbfiles_async._backoff import is_transient
 from wbfiles_async._graphql.client import GraphQLClient, TooLargeError
 from wbfiles_async._graphql.files_page import FilesPage, parse_files_page
 from wbfiles_async._graphql.lookahead import Lookahead
+from wbfiles_async._graphql.page_end import page_end
 from wbfiles_async._graphql.page_size import MODEST_PAGE, PageLimit
 from wbfiles_async._graphql.pagination import Item, Page, Pages, ProjectPages, RunPages, Walk
 from wbfiles_async._graphql.prefetch import prefetch
-from wbfiles_async._graphql.projects_page import ListedProject, ProjectsPage, parse_projects_page
+from wbfiles_async._graphql.projects_page import ListedProject, parse_projects_page
 from wbfiles_async._graphql.queries import (
     PROJECTS,
     RUN,
@@ -32,7 +33,7 @@ from wbfiles_async._graphql.queries import (
     VIEWER_ENTITIES,
 )
 from wbfiles_async._graphql.responses import parse_entities, parse_viewer
-from wbfiles_async._graphql.runs_page import ListedRun, RunsPage, parse_run, parse_run_count, parse_runs_page
+from wbfiles_async._graphql.runs_page import ListedRun, parse_run, parse_run_count, parse_runs_page
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async._options import PER_PAGE
 from wbfiles_async.errors import ApiError, RemoteFileNotFoundError, RunNotFoundError
@@ -124,13 +125,13 @@ class WandbApi:
     def further_pages(self, walk: Pages) -> AsyncGenerator[tuple[FileAttributes, ...]]:
         """Yield the files of a run from a cursor on, like ``pages``."""
 
-        def accept(page: FilesPage) -> tuple[FileAttributes, ...]:
-            files = _accept(walk, page)
+        async def read(data: Mapping[str, object]) -> tuple[FileAttributes, ...]:
+            files = _take(walk, await self._read_files_page(walk, data))
             if walk.missing:
                 log.warning("%s: the server counts %d files more than it listed", walk.run, walk.missing)
             return files
 
-        return prefetch(lambda: self._page(walk), accept, lambda: walk.done)
+        return self._follow(walk, _files_query(walk), read)
 
     def run_pages(self, walk: RunPages) -> AsyncGenerator[tuple[ListedRun, ...]]:
         """Yield the runs of a project, page by page; the next page is requested while one is used.
@@ -139,15 +140,15 @@ class WandbApi:
             RunNotFoundError: The project does not exist or is not visible.
             ApiError: The server fails, or its pages are circular.
         """
-        return prefetch(lambda: self._runs_page(walk), partial(_accept, walk), lambda: walk.done)
 
-    async def _runs_page(self, walk: RunPages) -> RunsPage:
+        async def read(data: Mapping[str, object]) -> tuple[ListedRun, ...]:
+            page = await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
+            self._project_numbers.setdefault((walk.project.entity, walk.project.project), page.project_id)
+            return _take(walk, page)
+
         with_files = RUNS_WITH_FILES if walk.urls else RUNS_WITH_FILE_SIZES
         without = RUNS_WITH_FILE_COUNTS if walk.counts else RUNS
-        data = await self._request_page(with_files if walk.files_each else without, walk)
-        page = await self.read(partial(parse_runs_page, data, project=walk.project), nodes=walk.size)
-        self._project_numbers.setdefault((walk.project.entity, walk.project.project), page.project_id)
-        return page
+        return self._follow(walk, with_files if walk.files_each else without, read)
 
     def project_pages(self, walk: ProjectPages) -> AsyncGenerator[tuple[ListedProject, ...]]:
         """Yield the projects of an entity, page by page; the next page is requested while one is used.
@@ -157,10 +158,20 @@ class WandbApi:
             ApiError: The server fails, or its pages are circular.
         """
 
-        async def request() -> ProjectsPage:
-            return parse_projects_page(await self._request_page(PROJECTS, walk), entity=walk.entity)
+        async def read(data: Mapping[str, object]) -> tuple[ListedProject, ...]:
+            return _take(walk, parse_projects_page(data, entity=walk.entity))
 
-        return prefetch(request, partial(_accept, walk), lambda: walk.done)
+        return self._follow(walk, PROJECTS, read)
+
+    def _follow(
+        self, walk: Walk[Page, Item], query: str, read: Callable[[Mapping[str, object]], Awaitable[tuple[Item, ...]]]
+    ) -> AsyncGenerator[tuple[Item, ...]]:
+        async def request() -> Mapping[str, object]:
+            data = await self._request_page(query, walk)
+            walk.advance(page_end(data, *walk.place))
+            return data
+
+        return prefetch(request, read, lambda: walk.done)
 
     async def count_runs(self, project: ProjectPath, filters: str) -> int | None:
         """Return the number of runs that the filters select; ``None`` if the server does not count.
@@ -229,7 +240,9 @@ class WandbApi:
                             log.warning("%s: the run was removed while the runs were listed; it is left out", run.path)
 
     async def _page(self, walk: Pages) -> FilesPage:
-        data = await self._request_page(RUN_FILES if walk.urls else RUN_FILE_SIZES, walk)
+        return await self._read_files_page(walk, await self._request_page(_files_query(walk), walk))
+
+    async def _read_files_page(self, walk: Pages, data: Mapping[str, object]) -> FilesPage:
         page = await self.read(partial(parse_files_page, data, run=walk.run), nodes=walk.size)
         self._project_numbers[walk.run.entity, walk.run.project] = page.project_id
         return page
@@ -285,9 +298,13 @@ class WandbApi:
         return self._project_numbers[run.entity, run.project]
 
 
-def _accept(walk: Walk[Page, Item], page: Page) -> tuple[Item, ...]:
-    """Accept a page, and log skipped entries."""
-    items = walk.accept(page)
+def _files_query(walk: Pages) -> str:
+    return RUN_FILES if walk.urls else RUN_FILE_SIZES
+
+
+def _take(walk: Walk[Page, Item], page: Page) -> tuple[Item, ...]:
+    """Take a page, and log skipped entries."""
+    items = walk.take(page)
     if page.skipped:
         log.warning("%s: the server listed %d %s; they are left out", walk, page.skipped, walk.unreadable)
     return items

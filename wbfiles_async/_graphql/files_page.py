@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import attrs
 
 from wbfiles_async._graphql.json_values import mapping, project_number, text, whole_number
+from wbfiles_async._graphql.page_end import PageEnd, edges_of, page_end
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async.errors import RunNotFoundError
 
@@ -22,16 +23,14 @@ class FilesPage:
 
     Attributes:
         files: The files, in the server's order.
-        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
-        has_next: Whether the server states that more follow.
+        end: Its end.
         file_count: The number of all files of the run.
         project_id: The project's number, which deletions need.
         skipped: Entries that could not be read as a file.
     """
 
     files: tuple[FileAttributes, ...]
-    end_cursor: str | None
-    has_next: bool
+    end: PageEnd
     file_count: int | None
     project_id: int | None
     skipped: int
@@ -57,17 +56,11 @@ def parse_files_page(data: Mapping[str, object], *, run: RunPath) -> FilesPage:
 
 def read_files(run: Mapping[str, object], *, project_id: int | None) -> FilesPage:
     """Parse the page of files of one run in a response."""
-    files = mapping(run.get("files"))
-    page_info = mapping(files.get("pageInfo"))
-    listed = files.get("edges")
-    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
-    read = [parse_file_attributes(edge.get("node")) for edge in edges]
-    # W&B's client pages with the last edge's cursor, so all servers support that one.
-    cursor = text(edges[-1].get("cursor")) if edges else None
+    listing = mapping(run.get("files"))
+    read = [parse_file_attributes(edge.get("node")) for edge in edges_of(listing)]
     return FilesPage(
         files=tuple(file for file in read if file is not None and not _is_placeholder(file)),
-        end_cursor=cursor or text(page_info.get("endCursor")),
-        has_next=page_info.get("hasNextPage") is True,
+        end=page_end(listing),
         file_count=whole_number(run.get("fileCount")),
         project_id=project_id,
         skipped=sum(file is None for file in read),

@@ -57,7 +57,10 @@ class NamedRuns:
             batch, upcoming = upcoming, next(batches, None)
             return await self._list(batch or ())
 
-        async with aclosing(prefetch(ask, lambda page: page, lambda: upcoming is None)) as pages:
+        async def read(page: Sequence[ListedRun]) -> Sequence[ListedRun]:
+            return page
+
+        async with aclosing(prefetch(ask, read, lambda: upcoming is None)) as pages:
             async for page in pages:
                 yield page
 

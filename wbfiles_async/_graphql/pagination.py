@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Generic, Protocol, TypeVar
 import attrs
 
 from wbfiles_async._graphql.files_page import FilesPage
+from wbfiles_async._graphql.page_end import PageEnd
 from wbfiles_async._graphql.projects_page import ListedProject, ProjectsPage
 from wbfiles_async._graphql.runs_page import ListedRun, RunsPage
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
@@ -30,13 +31,8 @@ class _AnyPage(Protocol):
     """The common interface of pages."""
 
     @property
-    def end_cursor(self) -> str | None:
-        """Where the next page begins; ``None`` if the server gave no cursor."""
-        ...
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the server states that more follow."""
+    def end(self) -> PageEnd:
+        """Its end."""
         ...
 
     @property
@@ -53,14 +49,17 @@ Item = TypeVar("Item")
 class Walk(ABC, Generic[Page, Item]):
     """A walk through one listing of any kind.
 
-    Query with `variables` and pass each page to `accept`, until `done`.
+    Query with `variables` and pass the end of each page to `advance`, until `done`; and each page, in order, to
+    `take`, possibly later.
 
     Attributes:
         per_page: Items per request; may be changed in between.
-        done: Whether all pages have been accepted.
+        done: Whether the last page has been received.
+        place: The keys of a response's data under which it has the listing.
         unreadable: The name of skipped entries, for messages.
     """
 
+    place: ClassVar[tuple[str, ...]]
     unreadable: ClassVar[str]
 
     per_page: int = attrs.field(kw_only=True)
@@ -69,6 +68,7 @@ class Walk(ABC, Generic[Page, Item]):
     # One short text per page: a megabyte for a million files at the usual page size.
     _cursors: set[str] = attrs.field(factory=set, init=False, repr=False)
     _pages: int = attrs.field(default=0, init=False)
+    _taken: int = attrs.field(default=0, init=False)
     _listed: int = attrs.field(default=0, init=False)
     _counted: int | None = attrs.field(default=None, init=False)
     _barren: int = attrs.field(default=0, init=False)
@@ -100,22 +100,41 @@ class Walk(ABC, Generic[Page, Item]):
         """Limit the items per request from now on."""
         self.per_page = min(self.per_page, size)
 
-    def accept(self, page: Page) -> tuple[Item, ...]:
-        """Accept the requested page, and return its items without recent duplicates.
+    @property
+    def is_complete(self) -> bool:
+        """Whether all pages have been taken."""
+        return self.done and self._taken == self._pages
+
+    def advance(self, end: PageEnd) -> None:
+        """Proceed to the page after this end.
 
         Raises:
             ApiError: The server states that there are more pages but gives no usable cursor.
         """
         self._pages += 1
+        if end.has_next:
+            self._advance(end.cursor)
+        else:
+            self.done = True
+
+    def take(self, page: Page) -> tuple[Item, ...]:
+        """Return a page's items without recent duplicates."""
+        self._taken += 1
         fresh = tuple(item for identity, item in self._items(page) if self._is_new(identity))
         self._listed += len(fresh)
         self._counted = self._count(page)
         self._barren = 0 if fresh else self._barren + 1
-        if page.has_next:
-            self._advance(page.end_cursor)
-        else:
-            self.done = True
         return fresh
+
+    def accept(self, page: Page) -> tuple[Item, ...]:
+        """Take a page, and proceed to the next one.
+
+        Raises:
+            ApiError: As ``advance`` does.
+        """
+        items = self.take(page)
+        self.advance(page.end)
+        return items
 
     def _is_new(self, identity: str) -> bool:
         if identity in self._recent:
@@ -151,6 +170,7 @@ class Pages(Walk[FilesPage, FileAttributes]):
         urls: Whether their URLs are needed.
     """
 
+    place = ("project", "run", "files")
     unreadable = "files without a name"
 
     run: RunPath
@@ -176,7 +196,7 @@ class Pages(Walk[FilesPage, FileAttributes]):
     @property
     def missing(self) -> int:
         """Files that the server counted but did not list, after the last page; 0 if not all were requested."""
-        if not self.done or self._counted is None or self.names or self.pattern is not None:
+        if not self.is_complete or self._counted is None or self.names or self.pattern is not None:
             return 0
         return max(0, self._counted - self._listed)
 
@@ -206,6 +226,7 @@ class RunPages(Walk[RunsPage, ListedRun]):
         counts: Whether the number of each run's files is needed, without the files.
     """
 
+    place = ("project", "runs")
     unreadable = "runs without an id"
 
     project: ProjectPath
@@ -263,6 +284,7 @@ class ProjectPages(Walk[ProjectsPage, ListedProject]):
         entity: The user or team.
     """
 
+    place = ("models",)
     unreadable = "projects without a name"
 
     entity: str

@@ -8,29 +8,29 @@ from typing import TypeVar
 
 import anyio
 
-Page = TypeVar("Page")
+Answer = TypeVar("Answer")
 Items = TypeVar("Items")
 
 
 async def prefetch(
-    ask: Callable[[], Awaitable[Page]], accept: Callable[[Page], Items], is_done: Callable[[], bool]
+    ask: Callable[[], Awaitable[Answer]], read: Callable[[Answer], Awaitable[Items]], is_done: Callable[[], bool]
 ) -> AsyncGenerator[Items]:
-    """Yield page after page; exactly one page is prefetched.
+    """Yield page after page; exactly one page is prefetched, already while the one before it is read.
 
     Args:
         ask: Requests the next page.
-        accept: Accepts a page, so that ``ask`` requests the next one, and returns its contents.
-        is_done: Returns whether the accepted page is the last.
+        read: Returns the contents of a page.
+        is_done: Returns whether the page received last is the last of all.
     """
     under_way = asyncio.ensure_future(ask())
     try:
         while True:
-            items = accept(await under_way)
+            answer = await under_way
             if is_done():
-                yield items
+                yield await read(answer)
                 return
             under_way = asyncio.ensure_future(ask())
-            yield items
+            yield await read(answer)
     finally:
         under_way.cancel()
         with anyio.CancelScope(shield=True):

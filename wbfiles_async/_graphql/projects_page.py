@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from wbfiles_async._graphql.json_values import mapping, text
+from wbfiles_async._graphql.page_end import PageEnd, edges_of, page_end
 from wbfiles_async._models import ProjectPath
 from wbfiles_async.errors import RunNotFoundError
 
@@ -36,14 +37,12 @@ class ProjectsPage:
 
     Attributes:
         projects: The projects, in the server's order.
-        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
-        has_next: Whether the server states that more follow.
+        end: Its end.
         skipped: Entries that could not be read as a project.
     """
 
     projects: tuple[ListedProject, ...]
-    end_cursor: str | None
-    has_next: bool
+    end: PageEnd
     skipped: int
 
 
@@ -58,16 +57,10 @@ def parse_projects_page(data: Mapping[str, object], *, entity: str) -> ProjectsP
         raise RunNotFoundError(
             f"entity {entity} not found: it does not exist, or these credentials may not see it.", run=entity
         )
-    page_info = mapping(models.get("pageInfo"))
-    listed = models.get("edges")
-    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
-    read = [_listed_project(mapping(edge.get("node")), entity) for edge in edges]
-    # As for files: the last edge's cursor, if the server gives one. W&B's client pages projects with endCursor.
-    cursor = text(edges[-1].get("cursor")) if edges else None
+    read = [_listed_project(mapping(edge.get("node")), entity) for edge in edges_of(models)]
     return ProjectsPage(
         projects=tuple(project for project in read if project is not None),
-        end_cursor=cursor or text(page_info.get("endCursor")),
-        has_next=page_info.get("hasNextPage") is True,
+        end=page_end(models),
         skipped=sum(project is None for project in read),
     )
 

@@ -8,6 +8,7 @@ import attrs
 
 from wbfiles_async._graphql.files_page import FilesPage, read_files
 from wbfiles_async._graphql.json_values import mapping, project_number, text, whole_number
+from wbfiles_async._graphql.page_end import PageEnd, edges_of, page_end
 from wbfiles_async._graphql.shares import Share
 from wbfiles_async._models import FileAttributes, ProjectPath, RunPath
 from wbfiles_async.errors import RunNotFoundError
@@ -50,16 +51,14 @@ class RunsPage:
 
     Attributes:
         runs: The runs, in the server's order.
-        end_cursor: Where the next page begins; ``None`` if the server gave no cursor.
-        has_next: Whether the server states that more follow.
+        end: Its end.
         run_count: All runs that the filters select.
         skipped: Entries that could not be read as a run.
         project_id: The project's number, which deletions need.
     """
 
     runs: tuple[ListedRun, ...]
-    end_cursor: str | None
-    has_next: bool
+    end: PageEnd
     run_count: int | None
     skipped: int
     project_id: int | None = None
@@ -73,16 +72,10 @@ def parse_runs_page(data: Mapping[str, object], *, project: ProjectPath) -> Runs
     """
     found = _found(data, project)
     runs = mapping(found.get("runs"))
-    page_info = mapping(runs.get("pageInfo"))
-    listed = runs.get("edges")
-    edges = [mapping(edge) for edge in listed] if isinstance(listed, list) else []
-    read = [_listed_run(mapping(edge.get("node")), project) for edge in edges]
-    # As for files: W&B's client pages with the last edge's cursor.
-    cursor = text(edges[-1].get("cursor")) if edges else None
+    read = [_listed_run(mapping(edge.get("node")), project) for edge in edges_of(runs)]
     return RunsPage(
         runs=tuple(run for run in read if run is not None),
-        end_cursor=cursor or text(page_info.get("endCursor")),
-        has_next=page_info.get("hasNextPage") is True,
+        end=page_end(runs),
         run_count=whole_number(found.get("runCount")),
         skipped=sum(run is None for run in read),
         project_id=project_number(found.get("internalId")),
