@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._disk.paths import TargetPath
-from wbfiles_async._download.md5_stream import DIGEST_BYTES, HELD_BYTES, Md5Stream
+from wbfiles_async._download.md5_stream import HELD_BYTES, LEAST_BYTES, Md5Stream
 from wbfiles_async._ranges import Range
 
 MIB = 1 << 20
@@ -91,7 +91,7 @@ def test_waiter_is_released_when_hashing_fails(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(PartFile, "digest", fail)
 
     def write() -> None:
-        start = DIGEST_BYTES
+        start = LEAST_BYTES
         for length in (HELD_BYTES, 1, 1):
             if length == 1:
                 waiting.set()
@@ -99,7 +99,7 @@ def test_waiter_is_released_when_hashing_fails(tmp_path: Path, monkeypatch: pyte
             start += length
 
     with ThreadPoolExecutor() as threads:
-        digest.found(Range(0, DIGEST_BYTES))
+        digest.found(Range(0, LEAST_BYTES))
         following = threads.submit(digest.follow)
         threads.submit(write).result(timeout=20)
         with pytest.raises(OSError, match="the disk refuses"):

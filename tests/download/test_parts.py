@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,19 @@ class Taken:
             self.bytes += len(piece)
 
         return RangeSink(start, stop, take)
+
+
+@attrs.define
+class Origin:
+    """An origin with constant limits."""
+
+    answer_seconds: float
+    allowed: int
+    demanded: list[int] = attrs.field(factory=list, init=False)
+
+    def record_demand(self, requests: int) -> None:
+        """Record the number."""
+        self.demanded.append(requests)
 
 
 def test_shortened_sink_takes_its_rest_and_reports_the_surplus() -> None:
@@ -84,7 +98,7 @@ def test_surplus_in_an_unshortened_sink_is_an_error() -> None:
 async def test_each_byte_is_requested_once(
     size: int, readers: int, in_order: bool, paces: list[int], answer: float, admitted: int
 ) -> None:
-    taken, demanded = Taken(), list[int]()
+    taken, origin = Taken(), Origin(answer, admitted)
     begun = at_once = 0
 
     async def fetch(sink: RangeSink) -> None:
@@ -108,9 +122,7 @@ async def test_each_byte_is_requested_once(
         sink_of=lambda part: taken.sink(part.start, part.stop),
         fetch=fetch,
         arrived=lambda: taken.bytes,
-        answer_seconds=lambda: answer,
-        demand=demanded.append,
-        admitted=lambda: admitted,
+        origin=lambda: origin,
         may_cut=lambda: True,
         clock=Clock(),
     )
@@ -120,7 +132,7 @@ async def test_each_byte_is_requested_once(
         assert piece.start == position
         position = piece.stop
     assert position == size
-    assert demanded == sorted(demanded)
+    assert origin.demanded == sorted(origin.demanded)
 
 
 _zeros = bytes(40 * MIB)
@@ -135,9 +147,7 @@ async def test_existing_file_is_not_waited_for() -> None:
         sink_of=lambda part: taken.sink(part.start, part.stop),
         fetch=lambda sink: asyncio.sleep(0),
         arrived=lambda: 10,
-        answer_seconds=lambda: 0.0,
-        demand=lambda _: None,
-        admitted=lambda: 1,
+        origin=lambda: Origin(0.0, 1),
         may_cut=lambda: True,
         clock=Clock(),
     )

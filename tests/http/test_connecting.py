@@ -30,7 +30,6 @@ from scripted_server import waits as waits
 from transports import authority
 
 from wbfiles_async import Api, AsyncApi, ConfigurationError, TransferError
-from wbfiles_async._http.proxies import ProxyRules
 from wbfiles_async._http.transport import DrainingTransport
 
 DATA = bytes(range(256)) * 1024
@@ -177,7 +176,7 @@ def test_unusable_arguments_are_refused_at_once(kind: type, arguments: dict[str,
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how long the way is")
 async def test_round_trip_time_is_read_from_the_system(server: ScriptedServer) -> None:
     round_trips = list[float]()
-    made = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
+    made = DrainingTransport(ssl.create_default_context)
     request = httpx.Request("GET", server.url("/store/a"), extensions={"on_round_trip": round_trips.append})
     for _ in range(2):  # the second one over the same connection
         await (await made.handle_async_request(request)).aread()

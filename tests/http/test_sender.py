@@ -14,7 +14,6 @@ import pytest
 from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.extensions import StallLimit
-from wbfiles_async._http.proxies import ProxyRules
 from wbfiles_async._http.sender import RequestSender
 from wbfiles_async._http.transport import DrainingTransport
 from wbfiles_async._threads import ThreadsExhaustedError
@@ -193,7 +192,7 @@ async def test_event_loop_sends_without_a_thread(monkeypatch: pytest.MonkeyPatch
         sent = RequestBody(8 * len(BLOCK), pieces, StallLimit(SECONDS, 1), on_sent=counts.append, blocks=body.blocks)
         request = httpx.Request("PUT", f"http://127.0.0.1:{port}/a", headers={"Content-Length": str(sent.length)})
         request.stream = sent
-        ours = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
+        ours = DrainingTransport(ssl.create_default_context)
         monkeypatch.setattr(ours.threads, "begin", refuse)
         response = await ours.handle_async_request(request)
         await response.aclose()

@@ -15,7 +15,6 @@ from transports import authority
 
 from wbfiles_async._http import tls_sessions
 from wbfiles_async._http.errors import CertificateError
-from wbfiles_async._http.proxies import ProxyRules
 from wbfiles_async._http.transport import DrainingTransport
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
@@ -56,7 +55,7 @@ async def transport(context: ssl.SSLContext | None = None) -> AsyncIterator[Drai
     if context is None:
         context = ssl.create_default_context()
     authority().configure_trust(context)
-    made = DrainingTransport(ProxyRules.from_environment({}), lambda: context)
+    made = DrainingTransport(lambda: context)
     try:
         yield made
     finally:

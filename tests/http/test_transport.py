@@ -39,7 +39,6 @@ from scripted_server import server as server
 from scripted_server import waits as waits
 
 from wbfiles_async import AsyncApi, ConfigurationError, TransferError
-from wbfiles_async._http.proxies import ProxyRules
 from wbfiles_async._http.transport import DrainingTransport
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -235,7 +234,7 @@ async def test_informational_responses_do_not_extend_the_timeout(server: Scripte
 
 async def test_closing_the_transport_aborts_the_body(server: ScriptedServer) -> None:
     server.on("/store/a", Answer(body=b"data", gate=asyncio.Event(), gate_at=2))
-    transport = DrainingTransport(ProxyRules.from_environment({}), ssl.create_default_context)
+    transport = DrainingTransport(ssl.create_default_context)
     response = await transport.handle_async_request(httpx.Request("GET", server.url("/store/a")))
     assert isinstance(response.stream, httpx.AsyncByteStream)
     pieces = aiter(response.stream)

@@ -238,9 +238,7 @@ class FileDownload:
             fetch=fetch,
             sink_of=sink_of,
             arrived=lambda: self._arrived,
-            answer_seconds=lambda: self._origin.answer_seconds,
-            demand=lambda connections: self._origin.record_demand(connections),
-            admitted=lambda: self._origin.limit.allowed,
+            origin=lambda: self._origin,
             may_cut=lambda: not file.unranged,
             clock=reader.clock,
         )

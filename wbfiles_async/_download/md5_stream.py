@@ -13,8 +13,12 @@ from wbfiles_async._ranges import Range
 HELD_BYTES = 4 << 20
 """Bytes that wait in memory for the md5: enough that it never waits for the receiving thread."""
 
-DIGEST_BYTES = 2 << 20
-"""Bytes read back at a time: few enough for the processor's caches, many enough to rarely need Python's lock."""
+LEAST_BYTES = 2 << 20
+"""Minimum bytes read back at a time, while more will arrive."""
+
+MOST_BYTES = 8 << 20
+"""Maximum bytes read back at a time: each step waits for Python's lock, for several milliseconds while many connections
+are busy, so an md5 that lags takes long ones."""
 
 
 class Md5Stream:
@@ -72,15 +76,15 @@ class Md5Stream:
     def follow(self) -> None:
         """Hash written bytes, until the end. Blocks."""
         try:
-            buffer = memoryview(bytearray(DIGEST_BYTES))
+            buffer = memoryview(bytearray(MOST_BYTES))
             while not self._abandoned:
                 with self._news:
-                    while not (self._held or self._prefix.stop - self._next >= DIGEST_BYTES or self._ended):
+                    while not (self._held or self._prefix.stop - self._next >= LEAST_BYTES or self._ended):
                         self._news.wait()
                     piece = self._held.popleft() if self._held else None
                     start = stop = self._next
                     if piece is None:
-                        self._next = stop = min(self._prefix.stop, start + DIGEST_BYTES)
+                        self._next = stop = min(self._prefix.stop, start + MOST_BYTES)
                 if piece is not None:
                     self._digest.update(piece)
                     with self._room:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import attrs
@@ -39,6 +39,24 @@ FEW_ANSWERS: Final = 2
 """The same for the smallest part, and for the rest of a part that another connection takes over."""
 
 
+class Origin(Protocol):
+    """The origin of a file."""
+
+    @property
+    def answer_seconds(self) -> float:
+        """Its latency in seconds; 0 if unknown."""
+        ...
+
+    @property
+    def allowed(self) -> int:
+        """The number of concurrent requests that it gets."""
+        ...
+
+    def record_demand(self, requests: int) -> None:
+        """Record the number of concurrent requests that the file needs."""
+        ...
+
+
 @attrs.define(eq=False, kw_only=True)
 class PartsDownload:
     """Downloads the gaps of a file.
@@ -50,9 +68,7 @@ class PartsDownload:
         fetch: Downloads one part, whose end may be given up meanwhile.
         sink_of: Returns the sink of a part.
         arrived: Returns the number of bytes that have arrived.
-        answer_seconds: Returns the store's latency in seconds; 0 if unknown.
-        demand: Called with the number of connections that the file needs.
-        admitted: Returns the number of concurrent requests that the store gets.
+        origin: Returns the origin that serves it, as far as known.
         may_cut: Returns whether the end of a part can be requested separately.
         clock: The time.
     """
@@ -63,9 +79,7 @@ class PartsDownload:
     sink_of: Callable[[Range], RangeSink]
     fetch: Callable[[RangeSink], Awaitable[None]]
     arrived: Callable[[], int]
-    answer_seconds: Callable[[], float]
-    demand: Callable[[int], None]
-    admitted: Callable[[], int]
+    origin: Callable[[], Origin]
     may_cut: Callable[[], bool]
     clock: Clock
     _started: int = attrs.field(default=0, init=False)
@@ -92,12 +106,12 @@ class PartsDownload:
                 now = self.clock.monotonic()
                 if before > first or now > began + ANSWER_SECONDS:
                     self._rate = (self.arrived() - before) / max(now - since, 1e-6)
-                    controller.judge(self._rate, self.answer_seconds())
-                    self.demand(controller.wanted)
+                    controller.judge(self._rate, self.origin().answer_seconds)
+                    self.origin().record_demand(controller.wanted)
 
     @property
     def _wanted(self) -> int:
-        return min(self.controller.wanted, self.admitted())
+        return min(self.controller.wanted, self.origin().allowed)
 
     def _start(self, group: TaskGroup, part: Range | None) -> bool:
         if part is None:
@@ -122,7 +136,7 @@ class PartsDownload:
     def _next_part(self) -> Range | None:
         """Return the next part, or the end of one in progress; ``None`` if nothing is worth a request."""
         rate = self._rate / max(1, self._at_work)
-        answer = int(rate * self.answer_seconds())  # bytes that one connection receives while another waits
+        answer = int(rate * self.origin().answer_seconds)  # bytes that one connection receives while another waits
         shortest = max(SMALLEST_PART, FEW_ANSWERS * answer)
         if not self.gaps.left:
             self._cut_longest(shortest + int(rate * WORTH_SECONDS))

@@ -224,7 +224,7 @@ class _Queue:
     @property
     def _has_room(self) -> bool:
         """Whether another connection may help."""
-        return self._leading + len(self._batches) - len(self.paused) < self.limits.limit.allowed
+        return self._leading + len(self._batches) - len(self.paused) < self.limits.allowed
 
     async def _lead(self, single: _SingleFile) -> None:
         """Download a file in the ordinary way, and share its connection."""

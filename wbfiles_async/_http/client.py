@@ -314,15 +314,14 @@ class _RoutingTransport(httpx.AsyncBaseTransport):
     def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
         self._proxies = proxies
         self._tls = tls
-        self._own = DrainingTransport(proxies, tls)
+        self._own = DrainingTransport(tls)
         self._others: dict[Proxy, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._proxies.is_empty:
-            return await self._own.handle_async_request(request)
         url = request.url
         proxy = self._proxies.choose(url.scheme, url.host, url.port or DEFAULT_PORTS.get(url.scheme, 0))
         if proxy is None or proxy.scheme == "http":
+            request.extensions["proxy"] = proxy
             return await self._own.handle_async_request(request)
         if proxy not in self._others:
             self._others[proxy] = await asyncio.to_thread(self._open, proxy)

@@ -3,7 +3,7 @@
 A connection to a server that closes after each response can be renewed: connected once more to the same address.
 
 Never waits, and knows no event loop. The event loop (`exchange`), a thread for one large body, which reads the socket
-itself (`drain`), or a thread for many small ones (`batch`) does the waiting.
+itself (`receiver`), or a thread for many small ones (`batch`) does the waiting.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ from wbfiles_async._http.batch_worker import BatchWorker
 from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.connect import DEFAULT_PORTS, Connector, Origin
 from wbfiles_async._http.connection import Connection
-from wbfiles_async._http.drain import BodyReceiver
 from wbfiles_async._http.errors import NoThreadError, StaleConnectionError
 from wbfiles_async._http.exchange import Exchange
 from wbfiles_async._http.extensions import BatchEnd, NextFollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead, request_head
 from wbfiles_async._http.pool import ConnectionPool
-from wbfiles_async._http.proxies import Proxy, ProxyRules
+from wbfiles_async._http.proxies import Proxy
+from wbfiles_async._http.receiver import BodyReceiver
 from wbfiles_async._http.sender import RequestSender
 from wbfiles_async._http.sinks import SinkThreads
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
@@ -56,21 +56,20 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 class DrainingTransport(httpx.AsyncBaseTransport):
     """Sends requests over its own connections; belongs to one event loop.
 
-    Its responses have a drain; see `extensions`. It supports three extensions of a request besides httpx's
-    ``timeout`` and ``target``: ``public_only`` (connect only to public addresses), ``least_bytes`` (that the server
-    must accept of the body in each window of the timeout for writing), and ``on_round_trip`` (called with the
-    round-trip time in seconds after connecting). A `RequestBody` with blocks is sent by a thread.
+    Its responses have a drain; see `extensions`. It supports four extensions of a request besides httpx's
+    ``timeout`` and ``target``: ``proxy`` (the http proxy), ``public_only`` (connect only to public addresses),
+    ``least_bytes`` (that the server must accept of the body in each window of the timeout for writing), and
+    ``on_round_trip`` (called with the round-trip time in seconds after connecting). A `RequestBody` with blocks is
+    sent by a thread.
 
     Args:
-        proxies: The proxy rules.
         tls: Returns the context that verifies servers' certificates. Called in a worker thread, at first use.
 
     Attributes:
         threads: The threads for blocking work.
     """
 
-    def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
-        self._proxies = proxies
+    def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
         self.threads = WorkerThreads("wbfiles-http")
         sinks = SinkThreads(self.threads)
         self._workers = [BatchWorker(sinks) for _ in range(BATCH_WORKERS)]
@@ -82,10 +81,10 @@ class DrainingTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.TransportError: As with httpx's own transport; the subclass states what failed.
-            ValueError: The environment's proxies or certificate authorities cannot be used.
+            ValueError: The environment's certificate authorities cannot be used.
         """
         origin = _origin_of(request.url)
-        proxy = self._proxies.choose(origin.scheme, origin.host, origin.port)
+        proxy = request.extensions.get("proxy")
         exchange, head = await self._request_head(request, origin, proxy)
         body = _Body(self, _pool_key(origin, proxy), exchange, head, request)
         return body.response()

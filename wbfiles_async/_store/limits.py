@@ -104,7 +104,7 @@ class StoreLimits:
     @property
     def wanted(self) -> int:
         """The number of concurrent requests of the origin with the most."""
-        return max((origin.limit.allowed for origin in self._by_name.values()), default=min(FIRST, self._most))
+        return max((origin.allowed for origin in self._by_name.values()), default=min(FIRST, self._most))
 
     @property
     def free(self) -> int:

@@ -71,6 +71,11 @@ class OriginLimits:
     _why_down: str = attrs.field(default="", init=False)
 
     @property
+    def allowed(self) -> int:
+        """The number of concurrent requests that it accepts now."""
+        return self.limit.allowed
+
+    @property
     def admits(self) -> bool:
         """Whether the holder of a slot may send another request immediately. Any thread may read it.
 

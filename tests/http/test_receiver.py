@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from wbfiles_async._http.connection import Connection
-from wbfiles_async._http.drain import BodyReceiver
 from wbfiles_async._http.extensions import StallLimit
+from wbfiles_async._http.receiver import BodyReceiver
 
 
 class Collected:
