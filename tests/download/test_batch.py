@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 import threading
 import time
@@ -285,6 +286,7 @@ async def test_redirect_is_followed(server: ScriptedServer, tmp_path: Path) -> N
         await api.run(RUN).download(tmp_path)
     assert written(tmp_path) == contents
     assert set(count_requests(server).values()) == {1}
+    assert ("127.0.0.1 cannot be reached (no connection in time)" in caplog.text) is ("not answer" in fault)
 
 
 @each_disk
@@ -371,6 +373,7 @@ async def test_failed_renewal_costs_no_file_a_request(
     tmp_path: Path,
     unanswered: tuple[str, int],
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     fault: str,
 ) -> None:
     contents = put_many(server, 12)
@@ -389,6 +392,7 @@ async def test_failed_renewal_costs_no_file_a_request(
         connection.socket.connect_ex(unanswered if "not answer" in fault else ("127.0.0.1", 1))
 
     monkeypatch.setattr(Connection, "renew", renew)
+    caplog.set_level(logging.INFO, "wbfiles_async")
     async with client(server, connections=1, connect_timeout=0.2) as api:
         report = await api.run(RUN).download(tmp_path)
     assert renewals

@@ -190,16 +190,20 @@ class ConnectionBatch:
             return True
         if self._awaits_until is not None:
             return now < self._awaits_until or self.ask_again(now)
+        if self.is_connecting:
+            self._checked_at = now
+            if now - self._sent_at < self.connect_timeout:
+                return True
+            self.fail(httpx.ConnectTimeout("no connection in time"))
+            return False
         arrived, self._received = self.connection.received - self._received, self.connection.received
-        reason = self._detector.stall(now - self._checked_at, arrived)
+        stalled = self._detector.stall(now - self._checked_at, arrived)
         self._checked_at = now
-        if self.is_connecting and now - self._sent_at >= self.connect_timeout:
-            reason = "no connection in time"
-        elif self.head is None and now - self._sent_at >= self.read_timeout:
-            reason = "no response in time"
-        if reason is not None:
-            self.fail(httpx.ReadTimeout(reason))
-        return reason is None
+        if self.head is None and now - self._sent_at >= self.read_timeout:
+            stalled = "no response in time"
+        if stalled:
+            self.fail(httpx.ReadTimeout(stalled))
+        return not stalled
 
     def fail(self, error: Exception) -> None:
         """End the batch with an error; the sink of a truncated first body has the bytes that arrived."""
