@@ -205,7 +205,9 @@ async def test_disk_that_becomes_read_only_ends_the_download_with_a_report(
 
     async def lock(seen: Seen) -> Answer:
         command = ["mount", "-o", "remount,ro", str(disk)]
-        await asyncio.to_thread(subprocess.run, command, check=True)
+        async with asyncio.timeout(30):
+            while (await asyncio.to_thread(subprocess.run, command, check=False)).returncode:
+                pass  # the disk is busy while the file before is being written
         return Answer(body=b"x")
 
     for n in range(20):

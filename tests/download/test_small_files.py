@@ -30,7 +30,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
-from systems import before_each_write
+from systems import before_each_write, posix_only
 from test_batch import DATA, ODD, ONCE, count_requests, patience, put_many, written
 from transports import each_transport
 
@@ -530,7 +530,9 @@ class TestEnd:
         assert not asyncio.all_tasks() - before - server.tasks
         await until(lambda: set(threading.enumerate()) <= threads)
 
-    @pytest.mark.parametrize("end", ["asyncio.run", "loop.close", "exit", "fork"])
+    @pytest.mark.parametrize(
+        "end", ["asyncio.run", "loop.close", "exit", pytest.param("fork", marks=posix_only("fork"))]
+    )
     def test_loop_ending_without_close_is_silent(self, tmp_path: Path, end: str) -> None:
         """In a child process: no warning, no traceback, and it exits at once."""
         script = Path(__file__).parents[1] / "scripts" / "single_files.py"
