@@ -284,6 +284,29 @@ def test_open_new_file_cannot_be_claimed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(SYSTEM == "linux", reason="Linux's leases need no lock")
+@pytest.mark.fault(97)
+def test_new_file_is_held_once_another_download_has_checked_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its creation and its lock, another download may claim it to see whether it is a leftover."""
+    folder, hold = PortableFolder.at(tmp_path), portable.hold
+    checking: list[OpenFile] = []
+
+    def check_before(file: int) -> None:
+        if not checking:
+            checking.append(folder.open("a"))
+            assert checking[0].claim()
+        hold(file)
+
+    monkeypatch.setattr(portable, "hold", check_before)
+    monkeypatch.setattr(portable, "sleep", lambda _: checking[0].close())
+    file = folder.create("a")
+    other = folder.open("a")
+    assert not other.claim()
+    other.close()
+    file.remove()
+    assert content(tmp_path) == {}
+
+
+@pytest.mark.skipif(SYSTEM == "linux", reason="Linux's leases need no lock")
 def test_file_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wbfiles_async._disk import locks
 

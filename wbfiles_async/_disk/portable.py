@@ -226,7 +226,7 @@ class PortableFolder:
         self.check_way()
         file = os.open(self.path_of(name), _NEW, _PRIVATE)
         try:
-            hold(file)
+            _hold(file)
         except OSError:
             os.close(file)
             raise
@@ -291,6 +291,19 @@ def _until_released(work: Callable[[], T], pauses: Sequence[float] = RETRY_SECON
                 raise
         sleep(seconds)
     return work()
+
+
+def _hold(file: int) -> None:
+    """Hold a new file, once another download no longer checks whether it is a leftover, which is a matter of moments.
+
+    Nobody else removes the file meanwhile, since it is open; without this it would remain, since both give it up.
+    """
+    for seconds in RETRY_SECONDS:
+        try:
+            return hold(file)
+        except FileExistsError:
+            sleep(seconds)
+    return hold(file)
 
 
 def _marked_as_written(path: str) -> tuple[int, int, int, int]:
