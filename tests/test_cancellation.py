@@ -35,6 +35,7 @@ from transports import KINDS, each_transport
 
 from wbfiles_async import AsyncApi
 from wbfiles_async._disk.journal import parse_journal
+from wbfiles_async._download import small_files
 
 MIB = 1 << 20
 SMALL = b"small" * 1000
@@ -375,7 +376,10 @@ async def test_cancellation_during_silence_leaves_nothing(
 @pytest.mark.fault(94)
 @each_transport
 @pytest.mark.parametrize("stop", CANCELLATIONS)
-async def test_cancellation_during_a_wait_leaves_nothing(server: ScriptedServer, tmp_path: Path, stop: Stop) -> None:
+async def test_cancellation_during_a_wait_leaves_nothing(
+    server: ScriptedServer, tmp_path: Path, stop: Stop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_files, "STUCK_SECONDS", 0.05)  # files soon stop waiting for the one that waits
     waiting = server.put("waiting", SMALL, refusal(500, "InternalError", Retry_After="15"))
     held = server.put("held", SMALL, Answer(gate=asyncio.Event()))
     async with watched(server, stall_seconds=30) as (api, watch):

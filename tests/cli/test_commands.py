@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import pytest
 from scripted_server import waits as waits
+from scripted_server import with_clock
 from test_bad_input import mount as mount
 
 from wbfiles_async import _session as session
@@ -22,6 +23,7 @@ from wbfiles_async._cli import (
     starting as starting,  # parsed here: CPython 3.11 may fail to parse after a RecursionError
 )
 from wbfiles_async._cli.ending import ExitCode, exit_code_of
+from wbfiles_async._cli.options import Common
 from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async.testing import LocalServer
 
@@ -74,6 +76,13 @@ def wbfiles(
         return Ending(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def no_waits(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits of commands before retries end at once."""
+    open_api = Common.open_api
+    monkeypatch.setattr(Common, "open_api", lambda common: with_clock(open_api(common)))
 
 
 def fetched(root: Path) -> dict[str, bytes]:
@@ -171,7 +180,7 @@ class TestProgram:
         assert "WANDB_API_KEY" in ending.err
         assert "wrongwrong" not in ending.err
 
-    @pytest.mark.usefixtures("waits")
+    @pytest.mark.usefixtures("no_waits")
     @pytest.mark.parametrize(
         "arguments",
         [["ls", RUN], ["get", RUN], ["put", RUN, __file__, "-o", "/"], ["cat", RUN, "a"], ["rm", RUN, "--all", "-y"]],

@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 from scripted_server import waits as waits
 from terminal import WBFILES, Terminal, environment, started
 from test_commands import FILES, RUN, Wbfiles, fetched
+from test_commands import no_waits as no_waits
 from test_commands import wbfiles as wbfiles
 from test_processes import MIB, exported
 from test_rm import left
@@ -260,7 +261,7 @@ class BusyServer(LocalServer):
 
 
 class TestCommon:
-    @pytest.mark.usefixtures("waits")
+    @pytest.mark.usefixtures("no_waits")
     @pytest.mark.parametrize(
         "command", [["ls", RUN], ["get", RUN], ["cat", RUN, "a"], ["rm", RUN, "a", "-n"], ["du", RUN]]
     )

@@ -390,7 +390,7 @@ async def test_large_file_over_tls(
         # A truncated one, and a small one in between that must find its connection usable.
         small, node = (
             server.put("b", DATA),
-            server.put("a", data, stored.but(framing=framing, cut=MIB), stored.but(framing=framing)),
+            server.put("a", data, stored.but(framing=framing, cut=MIB, end="close"), stored.but(framing=framing)),
         )
         path = await remote(api, node).fetch(tmp_path)
         assert await remote(api, small).read_bytes() == DATA
