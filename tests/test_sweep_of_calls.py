@@ -1,6 +1,6 @@
 """Every system call of a download, and the permitted effects of its failure.
 
-A child process has finished its imports, and waits. strace is attached to it, and from then on one call always
+A process has finished its imports. For each case strace is attached to a fork of it, and from then on one call always
 fails. If no file needs the call, the download must succeed; otherwise it must raise a typed error soon, and leave
 nothing behind. The last test checks that the table is complete.
 """
@@ -10,27 +10,26 @@ from __future__ import annotations
 import errno
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from strace import Tracer, tracing
 
 from wbfiles_async.testing import LocalServer
 
 SCRIPT = Path(__file__).parent / "scripts" / "swept_download.py"
 RUN = "team/project/run1"
 MANY = "team/project/many"
+MANY_FILES = 40
 FILES = {
     "A": b"A",
     "a": b"a",
     "folder/b.txt": b"b" * 1000,
     "large.bin": bytes(range(256)) * 4096 * 9,
 }
-SECONDS = 60
 STATE = ".wbfiles-state"
 SETTINGS = "wandb/settings"
 
@@ -123,33 +122,20 @@ PYTHONS = {
 connections), or `test_system_calls` (`fsync`, `linkat`, `close` of a file, the kernel's files of the process)."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def strace(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skips if strace is missing, or must not be attached."""
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    log = tmp_path_factory.mktemp("probe") / "calls"
-    try:
-        tracer = subprocess.Popen(["strace", "-o", log, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)
-    except FileNotFoundError:
-        pytest.skip("needs strace")
-    finally:
-        assert child.stdin is not None
-    with tracer:
-        assert tracer.stderr is not None
-        line = tracer.stderr.readline()
-        child.communicate(b"\n")
-    if "attached" not in line:
-        pytest.skip(f"needs the right to trace: {line.strip()}")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     with LocalServer(tmp_path_factory.mktemp("served")) as server:
         for name, data in FILES.items():
             server.add_file(RUN, name, data)
-        for number in range(300):
+        for number in range(MANY_FILES):
             server.add_file(MANY, f"{number}", b"x")
         yield server
+
+
+@pytest.fixture(scope="module")
+def tracer(server: LocalServer) -> Iterator[Tracer]:
+    with tracing(SCRIPT, server.base_url, server.api_key, RUN, MANY) as tracer:
+        yield tracer
 
 
 @attrs.frozen
@@ -157,7 +143,7 @@ class Outcome:
     """The outcome of a download."""
 
     end: dict[str, Any]
-    calls: list[str]
+    calls: Sequence[str]
     root: Path
 
     @property
@@ -173,53 +159,33 @@ class Outcome:
         }
 
 
-Traced = Callable[..., Outcome]
+Download = Callable[..., Outcome]
 
 
 @pytest.fixture
-def traced(server: LocalServer, tmp_path: Path) -> Traced:
+def download(tracer: Tracer, tmp_path: Path) -> Download:
     """Download under strace with these options."""
 
     def run(*options: str, run: str = RUN) -> Outcome:
         (tmp_path / SETTINGS).parent.mkdir()
         (tmp_path / SETTINGS).write_text("[default]\nentity = team\n")
-        root, log = tmp_path / "root", tmp_path / "calls"
-        child = subprocess.Popen(
-            [sys.executable, SCRIPT, server.base_url, server.api_key, run, "root"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        )  # fmt: skip
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            tracer = subprocess.Popen(
-                ["strace", "-f", "-e", "signal=none", "-o", log, *options, "-p", str(child.pid)],
-                stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            )  # fmt: skip
-            with tracer:
-                assert tracer.stderr is not None
-                while "attached" not in (line := tracer.stderr.readline()):
-                    assert line, "strace has ended"
-                out, err = child.communicate("\n", timeout=SECONDS)
-        finally:
-            child.kill()
-            child.wait()
-        assert child.returncode == 0, err
-        return Outcome(json.loads(out), log.read_text().splitlines(), root)
+        traced = tracer.run(tmp_path, [run, "root"], options)
+        return Outcome(json.loads(traced.out), traced.calls, tmp_path / "root")
 
     return run
 
 
 @pytest.mark.fault(118, 119, 204)
 @pytest.mark.parametrize(("row", "error"), CASES, ids=[f"{r.call}-{e}-{r.path or r.why}" for r, e in CASES])
-def test_failing_call_is_contained(traced: Traced, row: Row, error: str) -> None:
+def test_failing_call_is_contained(download: Download, row: Row, error: str) -> None:
     chosen = ["-P", row.path] if row.path else []  # as in the call: relative to its folder
     rules = ["-e", f"trace={row.call}", "-e", f"inject={row.call}:error={error}:when={row.when}"]
-    outcome = traced(*chosen, *rules, run=row.run)
+    outcome = download(*chosen, *rules, run=row.run)
     assert outcome.injected
     end, failures = outcome.end, outcome.end["failures"]
     if not row.may_stop:
         assert (end["error"], failures) == (None, {})
-        assert len(outcome.written) == (len(FILES) if row.run == RUN else 300)
+        assert len(outcome.written) == (len(FILES) if row.run == RUN else MANY_FILES)
     else:
         errors = [*failures.values(), *([[end["error"], end["errno"], end["message"]]] if end["error"] else [])]
         assert errors or row.when == "2+", "an error is reported, or there is another way"
@@ -232,8 +198,8 @@ def test_failing_call_is_contained(traced: Traced, row: Row, error: str) -> None
         assert outcome.written.items() <= FILES.items(), "whole files, and nothing left over"
 
 
-def test_table_is_complete(traced: Traced) -> None:
-    outcome = traced()
+def test_table_is_complete(download: Download) -> None:
+    outcome = download()
     assert outcome.written == FILES
     made = {match[1] for line in outcome.calls if (match := re.match(r"\d+ +(\w+)\(", line))}
     known = {row.call for row in ROWS} | {call for calls in PYTHONS.values() for call in calls.split()}

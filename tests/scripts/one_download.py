@@ -1,4 +1,4 @@
-"""Downloads one file and prints the outcome as JSON: `one_download.py BASE_URL KEY NAME ROOT [replace]`.
+"""Downloads one file and prints the outcome as JSON, in a fork for each case: BASE_URL KEY NAME ROOT [replace].
 
 The name of the temporary file is fixed here, so that calls on it can be recognised.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import sys
+
+from forks import load_modules, serve
 
 from wbfiles_async import AsyncApi, TransferOptions, WBFilesError
 
 
-async def main(base_url: str, key: str, name: str, root: str, *replace: str) -> None:
+async def download(base_url: str, key: str, name: str, root: str, *replace: str) -> None:
     end: dict[str, object] = {"error": None, "errno": None}
     options = TransferOptions(durable=True, part_size=1 << 20)
     async with AsyncApi(base_url=base_url, api_key=key, options=options) as api:
@@ -27,4 +28,5 @@ async def main(base_url: str, key: str, name: str, root: str, *replace: str) -> 
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    load_modules()
+    serve(lambda *case: asyncio.run(download(*case)))
