@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import gc
 import os
 import signal
 import sys
@@ -37,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("tests")
     leaks.pytest_configure(config)
     transports.pytest_configure(config)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Exempt the collected tests, half a million objects, from the garbage collections in tests: 0.3 seconds each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,7 @@ class Terminal:
         self._screen, line = pty.openpty()
         fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self._child = subprocess.Popen(
-            [sys.executable, "-c", ON_TERMINAL, *program, *arguments],
+            [sys.executable, "-IS", "-c", ON_TERMINAL, *program, *arguments],
             cwd=folder,
             env=environ,
             stdin=line,

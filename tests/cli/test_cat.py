@@ -20,6 +20,7 @@ from terminal import SECONDS, WBFILES, environment, wait_for
 from test_processes import MIB, RUN
 from throttle import HoldingServer
 
+from wbfiles_async._cli import main
 from wbfiles_async.testing import LocalServer
 
 EVERY_BYTE = bytes(range(256)) * 4096 * 3 + b"\r\n\x1a\x00end"
@@ -70,18 +71,32 @@ def test_bytes_are_written_unchanged(wandb_server: LocalServer, tmp_path: Path) 
         ("999999999:", b""),
     ],
 )
-def test_range_is_written(wandb_server: LocalServer, tmp_path: Path, span: str, expected: bytes) -> None:
+def test_range_is_written(
+    wandb_server: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    span: str,
+    expected: bytes,
+) -> None:
     wandb_server.add_file(RUN, "a.bin", EVERY_BYTE)
-    result = cat(wandb_server, tmp_path, "a.bin", "--range", span)
-    assert (result.returncode, result.stderr) == (0, b"")
-    assert result.stdout == expected
+    monkeypatch.setenv("WANDB_BASE_URL", wandb_server.base_url)
+    monkeypatch.setenv("WANDB_API_KEY", wandb_server.api_key)
+    assert main(["cat", RUN, "a.bin", "--range", span]) == 0
+    assert capfdbinary.readouterr() == (expected, b"")
+
+
+def test_range_is_written_by_a_process(wandb_server: LocalServer, tmp_path: Path) -> None:
+    wandb_server.add_file(RUN, "a.bin", EVERY_BYTE)
+    result = cat(wandb_server, tmp_path, "a.bin", "--range", "1000:1003")
+    assert (result.returncode, result.stdout, result.stderr) == (0, EVERY_BYTE[1000:1003], b"")
 
 
 @pytest.mark.parametrize("span", ["5", "5:4", "-5:", "a:b", "1:2:3", ""])
-def test_invalid_range_is_a_usage_error(wandb_server: LocalServer, tmp_path: Path, span: str) -> None:
-    result = cat(wandb_server, tmp_path, "a.bin", f"--range={span}")
-    assert (result.returncode, result.stdout) == (2, b"")
-    assert result.stderr.startswith(b"wbfiles: Invalid value for '--range'")
+def test_invalid_range_is_a_usage_error(capsys: pytest.CaptureFixture[str], span: str) -> None:
+    assert main(["cat", RUN, "a.bin", f"--range={span}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("wbfiles: Invalid value for '--range'")
 
 
 def test_missing_file_is_exit_code_4(wandb_server: LocalServer, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from systems import SYSTEM
 
-from wbfiles_async._disk import portable, resume
+from wbfiles_async._disk import locks, portable, resume
 from wbfiles_async._disk.errors import local_failure
 from wbfiles_async._disk.folder import Folder, OpenFile, is_link, is_own
 from wbfiles_async._disk.long_paths import extended_path
@@ -287,7 +287,7 @@ def test_open_new_file_cannot_be_claimed(tmp_path: Path) -> None:
 @pytest.mark.fault(97)
 def test_new_file_is_held_once_another_download_has_checked_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its creation and its lock, another download may claim it to see whether it is a leftover."""
-    folder, hold = PortableFolder.at(tmp_path), portable.hold
+    folder, hold = PortableFolder.at(tmp_path), locks.hold
     checking: list[OpenFile] = []
 
     def check_before(file: int) -> None:
@@ -308,8 +308,6 @@ def test_new_file_is_held_once_another_download_has_checked_it(tmp_path: Path, m
 
 @pytest.mark.skipif(SYSTEM == "linux", reason="Linux's leases need no lock")
 def test_file_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wbfiles_async._disk import locks
-
     def refuse(file: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

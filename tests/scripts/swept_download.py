@@ -31,7 +31,7 @@ async def load(base_url: str, key: str, runs: list[str]) -> None:
 
 def main(base_url: str, key: str, *runs: str) -> None:
     load_modules()
-    verified_cache.BATCH_FILES = 16  # type: ignore[misc]  # a few files are written to the cache already
+    verified_cache.BATCH_FILES = 16  # a few files are written to the cache already
     asyncio.run(load(base_url, key, list(runs)))
     ctypes.CDLL("libgcc_s.so.1")  # glibc loads it when a thread ends early, and aborts the process if it cannot
 
