@@ -25,6 +25,7 @@ from terminal import SECONDS, WBFILES, Terminal, environment, started, wait_for
 from throttle import HoldingServer
 
 from wbfiles_async import Api
+from wbfiles_async._cli import main
 from wbfiles_async.testing import LocalServer
 from wbfiles_async.testing._thread import Service
 
@@ -184,19 +185,26 @@ class TestLines:
             ["ls", RUN, "--base-url", "http://127.0.0.1:1", "--retries", "0"],
         ],
     )
-    def test_messages_wrap_at_blanks(self, wandb_server: LocalServer, tmp_path: Path, arguments: list[str]) -> None:
+    def test_messages_wrap_at_blanks(
+        self,
+        wandb_server: LocalServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        arguments: list[str],
+    ) -> None:
         wandb_server.add_file(RUN, "config.yaml", b"a")
         with Terminal(arguments, environment(wandb_server), tmp_path) as terminal:
             assert terminal.read_to_end()
-        piped = subprocess.run(
-            [*WBFILES, *arguments], env=environment(wandb_server), cwd=tmp_path, capture_output=True, text=True,
-            timeout=SECONDS,
-        )  # fmt: skip
+        monkeypatch.setenv("WANDB_BASE_URL", wandb_server.base_url)
+        monkeypatch.setenv("WANDB_API_KEY", wandb_server.api_key)
+        assert main(arguments)
+        unwrapped = capsys.readouterr().err
         lines = terminal.text.rstrip("\n").split("\n")
         assert max(map(len, lines)) <= 80
         assert not any(re.match(r"\s*(s|B|[KMG]iB)\b", line) for line in lines)
         in_time = re.compile(r"in [0-9.]+ s")
-        assert in_time.sub("", " ".join(terminal.text.split())) == in_time.sub("", " ".join(piped.stderr.split()))
+        assert in_time.sub("", " ".join(terminal.text.split())) == in_time.sub("", " ".join(unwrapped.split()))
 
     def test_failures_with_one_cause_are_grouped(self, wandb_server: LocalServer, tmp_path: Path) -> None:
         for name in ("a", "b", "c", "d"):

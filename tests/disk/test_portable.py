@@ -284,7 +284,6 @@ def test_open_new_file_cannot_be_claimed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(SYSTEM == "linux", reason="Linux's leases need no lock")
-@pytest.mark.fault(97)
 def test_new_file_is_held_once_another_download_has_checked_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its creation and its lock, another download may claim it to see whether it is a leftover."""
     folder, hold = PortableFolder.at(tmp_path), locks.hold

@@ -394,6 +394,7 @@ async def test_api_that_refuses_ends_the_upload(server: ScriptedServer, source: 
     assert sent(server) == []
 
 
+@pytest.mark.usefixtures("waits")
 @ours_and_injected
 async def test_failed_mark_raises(server: ScriptedServer, source: Path) -> None:
     def refuse(seen: Seen) -> Answer:
