@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._disk.paths import TargetPath
-from wbfiles_async._download.md5_stream import HELD_BYTES, LEAST_BYTES, Md5Stream
+from wbfiles_async._download import md5_stream
+from wbfiles_async._download.md5_stream import HELD_BYTES, LEAST_BYTES, MOST_BYTES, Md5Stream
 from wbfiles_async._ranges import Range
 
 MIB = 1 << 20
@@ -77,6 +78,32 @@ def test_pieces_in_any_order_give_the_md5(
         following.result()
     file.discard()
     assert digest.value == hashlib.md5(whole, usedforsecurity=False).digest()
+
+
+@pytest.mark.parametrize(("others", "longest"), [(0, MOST_BYTES), (1, MOST_BYTES // 2), (100, LEAST_BYTES)])
+def test_lagging_streams_share_the_memory_for_reading_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int, longest: int
+) -> None:
+    size = MOST_BYTES + MIB
+    file = temporary(tmp_path, size)
+    lengths: list[int] = []
+    read_back = PartFile.digest
+
+    def recorded(part: PartFile, digest: hashlib._Hash, start: int, buffer: memoryview) -> None:
+        lengths.append(len(buffer))
+        read_back(part, digest, start, buffer)
+
+    monkeypatch.setattr(PartFile, "digest", recorded)
+    monkeypatch.setattr(md5_stream, "_at_work", {Md5Stream(file) for _ in range(others)})
+    file.write(0, (bytes(size),))
+    digest = Md5Stream(file)
+    digest.found(Range(0, size))
+    digest.end(abandoned=False)
+    digest.follow()
+    file.discard()
+    assert digest.value == hashlib.md5(bytes(size), usedforsecurity=False).digest()
+    assert max(lengths) == longest
+    assert sum(lengths) == size
 
 
 def test_waiter_is_released_when_hashing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import Final
 
 from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._download.prefix import ContiguousPrefix
@@ -17,8 +18,11 @@ LEAST_BYTES = 2 << 20
 """Minimum bytes read back at a time, while more will arrive."""
 
 MOST_BYTES = 8 << 20
-"""Maximum bytes read back at a time: each step waits for Python's lock, for several milliseconds while many connections
-are busy, so an md5 that lags takes long ones."""
+"""Maximum bytes read back at a time, of all files together: each step waits for Python's lock, for several milliseconds
+while many connections are busy, so an md5 that lags takes long ones."""
+
+_at_work: Final = set["Md5Stream"]()
+"""The streams of this process whose threads run."""
 
 
 class Md5Stream:
@@ -76,25 +80,30 @@ class Md5Stream:
     def follow(self) -> None:
         """Hash written bytes, until the end. Blocks."""
         try:
-            buffer = memoryview(bytearray(MOST_BYTES))
+            _at_work.add(self)
+            buffer = memoryview(b"")
             while not self._abandoned:
+                most = max(LEAST_BYTES, MOST_BYTES // len(_at_work))
                 with self._news:
                     while not (self._held or self._prefix.stop - self._next >= LEAST_BYTES or self._ended):
                         self._news.wait()
                     piece = self._held.popleft() if self._held else None
                     start = stop = self._next
                     if piece is None:
-                        self._next = stop = min(self._prefix.stop, start + MOST_BYTES)
+                        self._next = stop = min(self._prefix.stop, start + most)
                 if piece is not None:
                     self._digest.update(piece)
                     with self._room:
                         self._held_bytes -= len(piece)
                         self._room.notify()
                 elif start < stop:
+                    if len(buffer) != most:
+                        buffer = memoryview(bytearray(most))
                     self._temporary.digest(self._digest, start, buffer[: stop - start])
                 else:
                     return
         finally:
+            _at_work.discard(self)
             with self._room:  # no writer may wait for a thread that has ended
                 self._stopped = True
                 self._room.notify_all()
