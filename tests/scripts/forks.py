@@ -34,18 +34,24 @@ def serve(run: Callable[..., object]) -> None:
     while line := sys.stdin.readline():
         folder, *arguments = json.loads(line)
         waiting, go = os.pipe()
+        prepared, is_prepared = os.pipe()
         child = os.fork()
         if not child:
             os.close(go)
+            os.close(prepared)
             os.chdir(folder)
             for name, descriptor in (("out", 1), ("err", 2)):
                 file = os.open(name, os.O_WRONLY | os.O_CREAT)
                 os.dup2(file, descriptor)
                 os.close(file)
+            os.close(is_prepared)  # nothing else is called before the case begins
             os.read(waiting, 1)
             run(*arguments)
             return
         os.close(waiting)
+        os.close(is_prepared)
+        os.read(prepared, 1)  # until the process closes it
+        os.close(prepared)
         print(child, flush=True)
         sys.stdin.readline()
         os.close(go)
