@@ -281,29 +281,34 @@ def _check_replaceable(path: str) -> None:
             raise PermissionError(errno.EACCES, "the file there is marked as read-only")
 
 
-def _until_released(work: Callable[[], T], pauses: Sequence[float] = RETRY_SECONDS) -> T:
-    """Retry a call that is refused because a program, such as a virus scanner, has a file open."""
+def _is_open_elsewhere(error: OSError) -> bool:
+    """Return whether a call was refused because a program, such as a virus scanner, has a file open."""
+    return isinstance(error, PermissionError) and getattr(error, "winerror", 0) in _HELD
+
+
+def _until_released(
+    work: Callable[[], T],
+    pauses: Sequence[float] = RETRY_SECONDS,
+    *,
+    is_held: Callable[[OSError], bool] = _is_open_elsewhere,
+) -> T:
+    """Retry a call that is refused because something else has a file for moments."""
     for seconds in pauses:
         try:
             return work()
-        except PermissionError as error:
-            if getattr(error, "winerror", 0) not in _HELD:
+        except OSError as error:
+            if not is_held(error):
                 raise
         sleep(seconds)
     return work()
 
 
 def _hold(file: int) -> None:
-    """Hold a new file, once another download no longer checks whether it is a leftover, which is a matter of moments.
+    """Hold a new file, once another download no longer checks whether it is a leftover.
 
     Nobody else removes the file meanwhile, since it is open; without this it would remain, since both give it up.
     """
-    for seconds in RETRY_SECONDS:
-        try:
-            return hold(file)
-        except FileExistsError:
-            sleep(seconds)
-    return hold(file)
+    _until_released(lambda: hold(file), is_held=lambda error: isinstance(error, FileExistsError))
 
 
 def _marked_as_written(path: str) -> tuple[int, int, int, int]:

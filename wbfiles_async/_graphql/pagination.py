@@ -100,11 +100,6 @@ class Walk(ABC, Generic[Page, Item]):
         """Limit the items per request from now on."""
         self.per_page = min(self.per_page, size)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all pages have been taken."""
-        return self.done and self._taken == self._pages
-
     def advance(self, end: PageEnd) -> None:
         """Proceed to the page after this end.
 
@@ -196,7 +191,8 @@ class Pages(Walk[FilesPage, FileAttributes]):
     @property
     def missing(self) -> int:
         """Files that the server counted but did not list, after the last page; 0 if not all were requested."""
-        if not self.is_complete or self._counted is None or self.names or self.pattern is not None:
+        is_complete = self.done and self._taken == self._pages
+        if not is_complete or self._counted is None or self.names or self.pattern is not None:
             return 0
         return max(0, self._counted - self._listed)
 
