@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._download.prefix import ContiguousPrefix
 from wbfiles_async._retry.failure import RetryAction
 from wbfiles_async._store.ranges import parse_content_range
 from wbfiles_async._store.response import Body, Rejection, classify_error, strong_etag, validate_response
@@ -171,21 +168,3 @@ def test_any_refusal_is_classified(status: int, body: bytes, retry_after: str) -
     assert str(status) in rejection.reason
     assert rejection.reason.isprintable()
     assert rejection.retry_after is None or 0 <= rejection.retry_after <= 300
-
-
-@given(st.lists(st.integers(1, 50), max_size=30), st.randoms(use_true_random=False))
-def test_contiguous_prefix_is_independent_of_order(lengths: list[int], chance: random.Random) -> None:
-    pieces, at = [], 0
-    for length in lengths:
-        pieces.append((at, at + length))
-        at += length
-    chance.shuffle(pieces)
-    front, written = ContiguousPrefix(), set[int]()
-    for start, stop in pieces:
-        before = front.stop
-        moved = front.written(start, stop)
-        written.update(range(start, stop))
-        gap = next(n for n in range(at + 1) if n not in written)
-        assert front.stop == gap
-        assert moved is (front.stop > before)
-    assert front.stop == at

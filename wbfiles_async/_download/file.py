@@ -14,9 +14,8 @@ from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._download.contents import check_md5, check_pieces, memory_sink
 from wbfiles_async._download.gaps import gaps_in
-from wbfiles_async._download.md5_stream import Md5Stream
 from wbfiles_async._download.parallelism import ParallelismController
-from wbfiles_async._download.part_writer import PartWriter
+from wbfiles_async._download.part_writer import Md5Stream, PartWriter
 from wbfiles_async._download.parts import PartsDownload
 from wbfiles_async._download.progress import Progress, report_resumed
 from wbfiles_async._download.recovery import FileRecovery

@@ -1,4 +1,4 @@
-"""The interface of follow-ups for the reader of a first small file."""
+"""Follow-ups: further small files over the connection of a first one, whose reader knows only their interface."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import anyio
 import attrs
 import httpx
 
-from wbfiles_async._http.extensions import BatchEnd, FollowUp, Pause
+from wbfiles_async._http.extensions import BatchEnd, Drain, FollowUp, Pause, Sink, StallLimit
 from wbfiles_async._store.remote_file import Opened
 from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._threads import await_to_completion
 
-__all__ = ["FollowUpBatch", "FollowUpSource"]
+__all__ = ["FollowUpBatch", "FollowUpSource", "drain_first"]
 
 
 class FollowUpSource(Protocol):
@@ -96,3 +96,49 @@ class FollowUpBatch:
             if ended is not None and ended.response is not None:
                 with anyio.CancelScope(shield=True):
                     await ended.response.aclose()
+
+
+async def drain_first(drain: Drain, sink: Sink, limit: StallLimit, slot: RequestSlot, source: FollowUpSource) -> None:
+    """Drain the body of the first file, and let its follow-ups go on: ``source`` takes over their batch.
+
+    Args:
+        drain: The drain of its response.
+        sink: Takes its body.
+        limit: When the connection counts as stalled.
+        slot: The slot of its request, whose place the batch gets.
+        source: The follow-ups.
+
+    Raises:
+        Exception: As the drain does, for the first body.
+    """
+    first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    batch = FollowUpBatch(source, slot.transfer())
+    at = batch.slot.origin
+
+    def settle(_: object = None) -> None:
+        if not first.done():
+            first.set_result(None)
+
+    def on_completed(count: int) -> None:
+        if count:
+            settle()
+        source.completed(count, batch.slot)
+
+    batch.task = asyncio.create_task(
+        drain(
+            sink,
+            limit,
+            next_follow_up=lambda resume: source.next(at.name, resume) if at.admits else None,
+            on_completed=on_completed,
+        )
+    )
+    batch.task.add_done_callback(settle)
+    try:
+        await first
+    except BaseException:
+        await batch.abandon()
+        raise
+    if batch.task.done():
+        await batch.finish()
+    else:
+        source.go_on(batch)

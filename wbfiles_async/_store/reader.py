@@ -11,25 +11,30 @@ import httpx
 
 from wbfiles_async._clock import Clock
 from wbfiles_async._disk.executor import Disk
-from wbfiles_async._http.extensions import StallLimit
+from wbfiles_async._http.body import pieces_of
+from wbfiles_async._http.extensions import Drain, StallLimit, drain_of
+from wbfiles_async._http.reports import ByteReports
 from wbfiles_async._options import TransferOptions
 from wbfiles_async._rate_limit import RateLimit
 from wbfiles_async._retry.attempts import attempts
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
-from wbfiles_async._store.body import ResponseBody, broken_off
-from wbfiles_async._store.follow_ups import FollowUpSource
+from wbfiles_async._store.decoding import decoded
+from wbfiles_async._store.follow_ups import FollowUpSource, drain_first
 from wbfiles_async._store.remote_file import RemoteFile
-from wbfiles_async._store.request import Requester, StoreResponse, rejected
+from wbfiles_async._store.request import Requester, StoreResponse, page_failure, page_of, rejected
 from wbfiles_async._store.request_slot import RequestSlot
 from wbfiles_async._store.response import Rejection, strong_etag, validate_response
-from wbfiles_async._store.sink import RangeSink
-from wbfiles_async._urls import host_of
-from wbfiles_async.errors import ObjectChangedError, WBFilesError
+from wbfiles_async._store.sink import CutError, ExcessError, RangeSink
+from wbfiles_async._urls import host_of, origin
+from wbfiles_async.errors import IntegrityError, ObjectChangedError, TransferError, WBFilesError
 
 __all__ = ["StoreReader"]
 
 LITTLE_BYTES: Final = 64 << 10
 """Minimum bytes of a partial response that count as progress, since a store could send single bytes forever."""
+
+WRITE_BYTES: Final = 1 << 20
+"""Bytes collected for a thread: with fewer the hand-over costs more than the write."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -49,6 +54,11 @@ class StoreReader:
     options: TransferOptions
     rate_limit: RateLimit | None
     clock: Clock
+
+    @property
+    def stall_limit(self) -> StallLimit:
+        """When a connection counts as stalled."""
+        return StallLimit(self.options.stall_seconds, self.options.stall_bytes)
 
     async def save(
         self,
@@ -142,7 +152,7 @@ class _Reading:
         self._begun = self._offset
 
     @asynccontextmanager
-    async def request(self, offset: int) -> AsyncIterator[ResponseBody]:
+    async def request(self, offset: int) -> AsyncIterator[_Body]:
         """Request the missing bytes from ``offset`` on; yield the body of a response with exactly these."""
         file, limits = self.file, self.reader.requester.limits
         self._offset = self._begun = offset
@@ -166,7 +176,7 @@ class _Reading:
             finally:
                 await found.response.aclose()
 
-    def _validated(self, found: StoreResponse, slot: RequestSlot, stop: int | None) -> ResponseBody:
+    def _validated(self, found: StoreResponse, slot: RequestSlot, stop: int | None) -> _Body:
         file, response = self.file, found.response
         body = validate_response(
             response.status_code,
@@ -184,19 +194,7 @@ class _Reading:
         if self._ranged and response.status_code == 200:
             file.unranged = True
         file.etag = file.etag or strong_etag(response.headers)
-        reader = self.reader
-        return ResponseBody(
-            file=file,
-            found=found,
-            slot=slot,
-            start=self._offset,
-            stop=body.stop,
-            disk=reader.disk,
-            stall_limit=StallLimit(reader.options.stall_seconds, reader.options.stall_bytes),
-            rate_limit=reader.rate_limit,
-            clock=reader.clock,
-            verify=reader.options.verify,
-        )
+        return _Body(self.reader, file, found, slot, start=self._offset, stop=body.stop)
 
     def moved(self, on_bytes: Callable[[int], None]) -> Callable[[int], None]:
         """Return the callback for further bytes."""
@@ -230,7 +228,7 @@ class _Reading:
             return True
         if offset - begun < LITTLE_BYTES:
             host = host_of(self._response.url) if self._response is not None else ""
-            raise broken_off(self.file, host, offset, f"sent only {offset - begun} of {stop - begun} bytes")
+            raise _broken_off(self.file, host, offset, f"sent only {offset - begun} of {stop - begun} bytes")
         return False
 
     async def recover(self, failure: RequestFailed) -> None:
@@ -262,3 +260,156 @@ class _Reading:
             if file.fall_back():
                 return
             raise
+
+
+@attrs.frozen(eq=False)
+class _Body:
+    """The bytes ``[start, stop)`` of a file in one response.
+
+    Attributes:
+        reader: Reads them.
+        file: The file.
+        found: The response.
+        slot: The slot of its request.
+        start: First byte.
+        stop: End, exclusive; ``None`` if no length is known.
+    """
+
+    reader: StoreReader
+    file: RemoteFile
+    found: StoreResponse
+    slot: RequestSlot
+    start: int = attrs.field(kw_only=True)
+    stop: int | None = attrs.field(kw_only=True)
+
+    @property
+    def _host(self) -> str:
+        return host_of(self.found.url)
+
+    def _drain(self) -> Drain | None:
+        """Return the response's drain, if the transport has one and the bytes need no decoding."""
+        if self.file.encoded or self.reader.rate_limit is not None:
+            return None
+        return drain_of(self.found.response)
+
+    def pieces(self) -> AsyncGenerator[bytes | memoryview] | AsyncGenerator[bytes]:
+        """Iterate over them, decompressed if the file is compressed. A piece is valid until the next one.
+
+        Raises:
+            httpx.TransportError: The connection failed, or stalled.
+            RequestFailed: They ended early. IntegrityError: There are more.
+        """
+        pieces = self._as_sent()
+        if not self.file.encoded:
+            return pieces
+        return decoded(self.file, pieces, host=self._host, verify=self.reader.options.verify)
+
+    async def _as_sent(self) -> AsyncGenerator[bytes | memoryview]:
+        reader, offset = self.reader, self.start
+        async with aclosing(pieces_of(self.found.response, reader.stall_limit)) as pieces:
+            async for piece in pieces:
+                offset += len(piece)
+                if self.stop is not None and offset > self.stop:
+                    raise self._too_long()
+                if reader.rate_limit is not None:
+                    await reader.clock.sleep(reader.rate_limit.draw(len(piece), reader.clock.monotonic()))
+                yield piece
+        if self.stop is not None and offset < self.stop:
+            if self.start == 0 and page_of(self.file, self.found.response, b"") is not None:
+                page = page_failure(self.file, self.found.url, 0, self.found.response)
+                raise RequestFailed(RetryAction.RESTART, page.error)
+            raise _broken_off(self.file, self._host, offset, f"ended the body at byte {offset} of {self.stop}")
+
+    async def save(
+        self, sink: RangeSink, on_bytes: Callable[[int], None], follow_ups: FollowUpSource | None, *, may_drain: bool
+    ) -> None:
+        """Write them into a sink.
+
+        Raises:
+            httpx.TransportError, RequestFailed, IntegrityError: As ``pieces`` does; what arrived before is written.
+            LocalWriteError: The disk refuses.
+        """
+        reported = _ReportedSink(sink, ByteReports(on_bytes))
+        try:
+            if (drain := self._drain()) is not None and may_drain:
+                await self._drained(drain, reported, follow_ups)
+            else:
+                await self._pumped(reported)
+        except ExcessError:
+            raise self._too_long() from None
+        except CutError:
+            pass  # the rest of the response is discarded with its connection
+        finally:
+            reported.reports.end()
+        reported.reports.check()
+
+    async def _drained(self, drain: Drain, reported: _ReportedSink, follow_ups: FollowUpSource | None) -> None:
+        """Let the transport write them, and then request the follow-ups over the same connection."""
+        limit, slot = self.reader.stall_limit, self.slot
+        is_whole = self.start == 0 and self.stop == reported.sink.stop  # so that follow-ups can have its header fields
+        if follow_ups is not None and is_whole and slot.origin.name == origin(self.found.url):
+            await drain_first(drain, reported, limit, slot, follow_ups)
+        else:
+            await drain(reported, limit)
+
+    async def _pumped(self, reported: _ReportedSink) -> None:
+        """Write them in pieces that are large enough for a thread."""
+        disk, gathered, is_complete = self.reader.disk, bytearray(), False
+
+        def write_rest() -> None:
+            if gathered:
+                reported.write(memoryview(gathered))
+            if is_complete:
+                reported.complete()
+
+        try:
+            async with aclosing(self.pieces()) as pieces:
+                async for piece in pieces:
+                    gathered += piece
+                    if len(gathered) >= WRITE_BYTES:
+                        full, gathered = gathered, bytearray()
+                        await disk.run(reported.write, memoryview(full))
+            reported.reports.report_ahead(len(gathered))  # its callback may end the download before it is complete
+            is_complete = True
+        finally:
+            if gathered or is_complete:
+                await (disk.run_batched if reported.sink.is_short else disk.run)(write_rest)
+
+    def _too_long(self) -> IntegrityError:
+        size = self.stop
+        return IntegrityError(
+            f"{self.file.name}: {self._host} sent more than the {size} bytes that were expected. List the files again "
+            "and retry.",
+            name=self.file.name,
+            host=self._host,
+            offset=size,
+            expected=str(size),
+            actual=f"more than {size}",
+        )
+
+
+@attrs.frozen(eq=False)
+class _ReportedSink:
+    """A sink whose bytes are reported to the event loop, where an exception ends the writing."""
+
+    sink: RangeSink
+    reports: ByteReports
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take the next piece, like the sink."""
+        self.reports.check()
+        before = self.sink.position
+        try:
+            self.sink.write(piece)
+        finally:
+            self.reports.add(self.sink.position - before)
+
+    def complete(self) -> None:
+        """Record that the body is complete, like the sink."""
+        self.sink.complete()
+
+
+def _broken_off(file: RemoteFile, host: str, offset: int, reason: str) -> RequestFailed:
+    """Return the failure of a response that ended too soon."""
+    error = TransferError(f"{file.name}: {host} {reason}.", name=file.name, host=host, offset=offset)
+    return RequestFailed(RetryAction.RETRY, error)

@@ -1,14 +1,13 @@
-"""Takes the bytes of a range, and reports them. Never writes beyond the range's end."""
+"""Takes the bytes of a range. Never writes beyond its end."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from wbfiles_async._http.reports import ByteReports
 from wbfiles_async._ranges import Range
 
-__all__ = ["CutError", "ExcessError", "RangeSink", "ReportingSink"]
+__all__ = ["CutError", "ExcessError", "RangeSink"]
 
 
 class ExcessError(Exception):
@@ -107,51 +106,3 @@ class RangeSink:
             self.is_complete = True
             if self._on_complete is not None:
                 self._on_complete()
-
-
-class ReportingSink:
-    """A sink whose bytes are reported to the event loop.
-
-    Args:
-        sink: Takes the bytes.
-        on_bytes: Called in the event loop with the number of further bytes. An exception ends the writing.
-    """
-
-    def __init__(self, sink: RangeSink, on_bytes: Callable[[int], None]) -> None:
-        self._sink = sink
-        self._reports = ByteReports(on_bytes)
-
-    def write(self, piece: bytes | memoryview) -> None:
-        """Take the next piece, like the sink."""
-        self._reports.check()
-        before = self._sink.position
-        try:
-            self._sink.write(piece)
-        finally:
-            self._reports.add(self._sink.position - before)
-
-    @property
-    def is_short(self) -> bool:
-        """See `RangeSink`."""
-        return self._sink.is_short
-
-    @property
-    def stop(self) -> int | None:
-        """See `RangeSink`."""
-        return self._sink.stop
-
-    def complete(self) -> None:
-        """Record that a response is complete, like the sink."""
-        self._sink.complete()
-
-    def report_ahead(self, count: int) -> None:
-        """Report bytes that are about to be written: the callback may end the download before it is complete."""
-        self._reports.report_ahead(count)
-
-    def end(self) -> None:
-        """Report the rest. Bytes of the next response into the same sink are reported separately."""
-        self._reports.end()
-
-    def check(self) -> None:
-        """Raise the callback's exception."""
-        self._reports.check()

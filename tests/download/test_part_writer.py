@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from wbfiles_async._disk.part_file import PartFile
 from wbfiles_async._disk.paths import TargetPath
-from wbfiles_async._download import md5_stream
-from wbfiles_async._download.md5_stream import HELD_BYTES, LEAST_BYTES, MOST_BYTES, Md5Stream
+from wbfiles_async._download import part_writer
+from wbfiles_async._download.part_writer import HELD_BYTES, LEAST_BYTES, MOST_BYTES, ContiguousPrefix, Md5Stream
 from wbfiles_async._ranges import Range
 
 MIB = 1 << 20
@@ -94,7 +94,7 @@ def test_lagging_streams_share_the_memory_for_reading_back(
         read_back(part, digest, start, buffer)
 
     monkeypatch.setattr(PartFile, "digest", recorded)
-    monkeypatch.setattr(md5_stream, "_at_work", {Md5Stream(file) for _ in range(others)})
+    monkeypatch.setattr(part_writer, "_at_work", {Md5Stream(file) for _ in range(others)})
     file.write(0, (bytes(size),))
     digest = Md5Stream(file)
     digest.found(Range(0, size))
@@ -104,6 +104,24 @@ def test_lagging_streams_share_the_memory_for_reading_back(
     assert digest.value == hashlib.md5(bytes(size), usedforsecurity=False).digest()
     assert max(lengths) == longest
     assert sum(lengths) == size
+
+
+@given(st.lists(st.integers(1, 50), max_size=30), st.randoms(use_true_random=False))
+def test_contiguous_prefix_is_independent_of_order(lengths: list[int], chance: random.Random) -> None:
+    pieces, at = [], 0
+    for length in lengths:
+        pieces.append((at, at + length))
+        at += length
+    chance.shuffle(pieces)
+    front, written = ContiguousPrefix(), set[int]()
+    for start, stop in pieces:
+        before = front.stop
+        moved = front.written(start, stop)
+        written.update(range(start, stop))
+        gap = next(n for n in range(at + 1) if n not in written)
+        assert front.stop == gap
+        assert moved is (front.stop > before)
+    assert front.stop == at
 
 
 def test_waiter_is_released_when_hashing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
