@@ -81,7 +81,7 @@ PURE = {
         "_graphql.responses",
         "_graphql.run_paths",
     ),
-    *("_graphql.upload_answers", "_upload.verdict", "_bucket.roots", "_bucket.failures"),
+    *("_graphql.upload_answers", "_upload.comparison", "_bucket.roots", "_bucket.failures"),
     *(
         "_graphql.runs_page",
         "_graphql.shares",
@@ -91,7 +91,7 @@ PURE = {
         "_download.parallelism",
     ),
     *("_scale.budget", "_scale.chunks"),
-    *("_download.prefix", "_download.read_ahead", "_download.selection"),
+    *("_download.read_ahead", "_download.selection"),
 }
 """Modules without I/O, which import nothing with I/O."""
 
@@ -239,7 +239,7 @@ def test_only_the_http_client_sends() -> None:
         and node.func.attr in {"send", "handle_async_request"}
         and ast.unparse(node.func.value).endswith(("client", "transport", "_own", "]"))
     }
-    assert {name for name in senders if top(name) != "testing"} == {"_http.client", "_http.httpx2"}
+    assert {name for name in senders if top(name) != "testing"} == {"_http.client", "_http.httpx2", "_http.routing"}
     clients = {found.importer for found in IMPORTS if top(found.imported) in {"aiohttp", "requests", "urllib3", "http"}}
     assert {top(name) for name in clients} <= {"testing", "_http"}
 

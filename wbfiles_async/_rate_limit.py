@@ -6,10 +6,16 @@ import math
 import threading
 from typing import Final
 
-__all__ = ["BURST_SECONDS", "RateLimit"]
+__all__ = ["BURST_SECONDS", "SLOWEST", "RateLimit", "piece_bytes"]
 
 # The burst after a pause: enough that a late wake-up costs no speed, too little to affect a link.
 BURST_SECONDS: Final = 0.25
+
+SLOWEST: Final = 256 << 10
+"""Minimum bytes per second of a connection under a rate limit: stores drop slower ones."""
+
+MOST_BYTES: Final = int(SLOWEST * BURST_SECONDS)
+"""Maximum bytes of a piece: with one from each connection, all are still within a burst."""
 
 
 class RateLimit:
@@ -41,3 +47,8 @@ class RateLimit:
         with self._lock:
             self._paid_until = max(self._paid_until, now - BURST_SECONDS) + count / self._rate
             return max(0.0, self._paid_until - now)
+
+
+def piece_bytes(rate: float | None) -> int | None:
+    """Return the maximum bytes that a connection may receive at a time; ``None`` without a rate limit."""
+    return None if rate is None else max(1, min(MOST_BYTES, int(rate * BURST_SECONDS)))

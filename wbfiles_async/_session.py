@@ -20,7 +20,7 @@ from wbfiles_async._http.client import HttpClient, HttpOptions, open_client
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.system_proxies import read_proxies
 from wbfiles_async._options import ADAPTIVE, TransferOptions
-from wbfiles_async._rate_limit import RateLimit
+from wbfiles_async._rate_limit import SLOWEST, RateLimit
 from wbfiles_async._settings import Settings
 from wbfiles_async._store.limits import StoreLimits
 from wbfiles_async._store.private_stores import PrivateStores
@@ -38,9 +38,6 @@ many as one Python process can handle; no store objects to this number."""
 
 FILES_LIMIT: int = 1024
 """Default limit of open files if the system reports none."""
-
-SLOWEST: int = 256 << 10
-"""Minimum bytes per second of a connection under a rate limit: stores drop slower ones."""
 
 
 @attrs.define(eq=False, kw_only=True)

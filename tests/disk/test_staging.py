@@ -76,7 +76,7 @@ def test_file_is_published_elsewhere(tmp_path: Path) -> None:
 def test_nobody_else_reaches_unfinished_files(tmp_path: Path) -> None:
     with staged(tmp_path):
         folders = [path for path in (tmp_path / STAGING_NAME).rglob("*") if path.is_dir()]
-        assert len(folders) == staging.LANES
+        assert len(folders) == staging.FOLDERS
         if not WINDOWS:
             modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / STAGING_NAME, *folders)}
             assert modes == {0o700}

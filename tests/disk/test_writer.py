@@ -21,11 +21,11 @@ from wbfiles_async._disk.names import STAGING_NAME
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._disk.staging import Stage
-from wbfiles_async._disk.writer import CROWD, SmallFileWriter
+from wbfiles_async._disk.writer import CROWDED, SmallFileWriter
 
 pytestmark = pytest.mark.skipif(SYSTEM != "linux", reason="files are staged on Linux only")
 
-THREADS = 4 * CROWD
+THREADS = 4 * CROWDED
 OLD, NEW = b"what was there before", b"new"
 MODE = 0o644
 
@@ -79,16 +79,16 @@ def expected(count: int) -> dict[str, bytes]:
 
 def test_crowd_uses_one_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_together(tmp_path, writes := Writes(THREADS), monkeypatch)
-    assert writes.stages.count(None) < CROWD, "those that came before it was one"
+    assert writes.stages.count(None) < CROWDED, "those that came before it was one"
     assert len({*writes.stages} - {None}) == 1
     assert contents(tmp_path) == expected(THREADS)
     assert not (tmp_path / "in" / STAGING_NAME).exists()
 
 
 def test_few_writers_use_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_together(tmp_path, writes := Writes(CROWD - 1), monkeypatch)
+    write_together(tmp_path, writes := Writes(CROWDED - 1), monkeypatch)
     assert {*writes.stages} == {None}
-    assert contents(tmp_path) == expected(CROWD - 1)
+    assert contents(tmp_path) == expected(CROWDED - 1)
 
 
 def test_durable_files_are_siblings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

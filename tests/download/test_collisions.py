@@ -16,7 +16,7 @@ from wbfiles_async._download.collisions import Collision, Collisions
 PAGE = 1000
 
 
-def judged(
+def collisions_of(
     *pages: list[str], folds: Callable[[tuple[str, ...]], bool] = lambda _: True
 ) -> list[list[Collision | None]]:
     collisions = Collisions(b"secret", folds)
@@ -25,11 +25,11 @@ def judged(
 
 def test_names_of_different_files_are_admitted() -> None:
     names = ["a", "b", "a.txt", "folder/a", "folder/b", "Folder/c", "ab/c", "é", "e"]
-    assert judged(names) == [[None] * len(names)]
+    assert collisions_of(names) == [[None] * len(names)]
 
 
 def test_colliding_names_of_one_page_are_both_refused() -> None:
-    assert judged(["A.txt", "b", "a.TXT", "e\u0301", "\u00e9"]) == [
+    assert collisions_of(["A.txt", "b", "a.TXT", "e\u0301", "\u00e9"]) == [
         [
             Collision("a.TXT", nested=False),
             None,
@@ -42,14 +42,14 @@ def test_colliding_names_of_one_page_are_both_refused() -> None:
 
 def test_file_collides_with_a_folder_of_its_name_in_either_order() -> None:
     nested = [Collision("a/b/c", nested=True), Collision("A", nested=True)]
-    assert judged(["A", "a/b/c"]) == [nested]
-    assert judged(["a/b/c", "A"]) == [nested[::-1]]
-    assert judged(["A"], ["a/b/c"]) == [[None], [Collision("", nested=True)]]
-    assert judged(["a/b/c"], ["A"], ["a/B"]) == [[None], *[[Collision("", nested=True)]] * 2]
+    assert collisions_of(["A", "a/b/c"]) == [nested]
+    assert collisions_of(["a/b/c", "A"]) == [nested[::-1]]
+    assert collisions_of(["A"], ["a/b/c"]) == [[None], [Collision("", nested=True)]]
+    assert collisions_of(["a/b/c"], ["A"], ["a/B"]) == [[None], *[[Collision("", nested=True)]] * 2]
 
 
 def test_later_colliding_name_is_refused() -> None:
-    assert judged(["A", "b"], ["a", "c"], ["B", "C", "d"]) == [
+    assert collisions_of(["A", "b"], ["a", "c"], ["B", "C", "d"]) == [
         [None, None],
         [Collision("", nested=False), None],
         [Collision("", nested=False), Collision("", nested=False), None],
@@ -57,20 +57,20 @@ def test_later_colliding_name_is_refused() -> None:
 
 
 def test_collision_with_a_refused_name_is_refused() -> None:
-    assert judged(["a", "A"], ["a"])[1] == [Collision("", nested=False, repeated=True)]
-    assert judged(["a", "a/b/c"], ["a/b/d"])[1] == [Collision("", nested=True)]
+    assert collisions_of(["a", "A"], ["a"])[1] == [Collision("", nested=False, repeated=True)]
+    assert collisions_of(["a", "a/b/c"], ["a/b/d"])[1] == [Collision("", nested=True)]
 
 
 @pytest.mark.fault(97, 116)
 def test_case_variants_are_accepted_on_a_case_sensitive_disk() -> None:
     names = ["A", "a", "b", "B/c", "caf\u00e9", "cafe\u0301", "x.", "x"]
-    assert judged(names, folds=lambda _: False) == [[None] * len(names)]
-    assert judged(*([name] for name in names), folds=lambda _: False) == [[None]] * len(names)
+    assert collisions_of(names, folds=lambda _: False) == [[None] * len(names)]
+    assert collisions_of(*([name] for name in names), folds=lambda _: False) == [[None]] * len(names)
 
 
 @pytest.mark.fault(97)
 def test_equal_names_and_file_folder_pairs_always_collide() -> None:
-    assert judged(["A", "a", "A", "B", "B/c"], folds=lambda _: False) == [
+    assert collisions_of(["A", "a", "A", "B", "B/c"], folds=lambda _: False) == [
         [
             Collision("A", nested=False, repeated=True),
             None,
@@ -81,7 +81,7 @@ def test_equal_names_and_file_folder_pairs_always_collide() -> None:
     ]
     pages = ["a"], ["A"], ["A"], ["a/b"], ["A/B"], ["d/e"], ["D"], ["d"]
     same, nested = Collision("", nested=False, repeated=True), Collision("", nested=True)
-    assert judged(*map(list, pages), folds=lambda _: False) == [
+    assert collisions_of(*map(list, pages), folds=lambda _: False) == [
         [each] for each in (None, None, same, nested, nested, None, None, nested)
     ]
 
@@ -94,10 +94,10 @@ def test_disk_is_probed_only_for_possible_collisions() -> None:
         return path[0] == "folds"
 
     pages = [["tells/A", "folds/A", "other/B"], ["tells/a", "folds/a", "b"]]
-    assert judged(*pages, folds=folds) == [[None] * 3, [None, Collision("", nested=False), None]]
+    assert collisions_of(*pages, folds=folds) == [[None] * 3, [None, Collision("", nested=False), None]]
     assert set(paths) == {("tells", "a"), ("folds", "a")}
     paths.clear()
-    assert judged([*pages[0], *pages[1]], folds=folds) == [
+    assert collisions_of([*pages[0], *pages[1]], folds=folds) == [
         [None, Collision("folds/a", nested=False), None, None, Collision("folds/A", nested=False), None]
     ]
     assert {path[0] for path in paths} == {"tells", "folds"}
@@ -129,12 +129,12 @@ def test_work_per_folder_does_not_grow_with_depth() -> None:
 @given(st.lists(st.lists(st.text("aAbé/", min_size=1, max_size=5), max_size=6), max_size=4))
 def test_accepted_names_never_collide(pages: list[list[str]]) -> None:
     pages = [[name for name in page if all(name.split("/"))] for page in pages]
-    collisions = judged(*pages)
+    collisions = collisions_of(*pages)
     admitted = [
         collision_key(name)
-        for page, verdicts in zip(pages, collisions, strict=True)
-        for name, verdict in zip(page, verdicts, strict=True)
-        if verdict is None
+        for page, found in zip(pages, collisions, strict=True)
+        for name, collision in zip(page, found, strict=True)
+        if collision is None
     ]
     assert len(set(admitted)) == len(admitted)
     assert not [(one, other) for one in admitted for other in admitted if other.startswith(one + "/")]

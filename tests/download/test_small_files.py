@@ -246,7 +246,7 @@ async def test_paused_connections_block_nobody(server: ScriptedServer, tmp_path:
 async def test_single_files_do_not_block_a_bulk_download(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.0)
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.0)
     node, wanted = server.put("a", DATA), server.put("bulk", DATA)
     async with client(server, connections=1) as api, asyncio.timeout(10):
         ended = False

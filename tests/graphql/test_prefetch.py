@@ -10,7 +10,7 @@ async def test_next_page_is_requested_while_one_is_read() -> None:
     requested: list[int] = []
     second = asyncio.Event()
 
-    async def ask() -> int:
+    async def request() -> int:
         requested.append(len(requested) + 1)
         if len(requested) == 2:
             second.set()
@@ -21,6 +21,6 @@ async def test_next_page_is_requested_while_one_is_read() -> None:
             await second.wait()
         return f"page {page}"
 
-    async with aclosing(prefetch(ask, read, lambda: len(requested) == 3)) as pages:
+    async with aclosing(prefetch(request, read, lambda: len(requested) == 3)) as pages:
         assert [page async for page in pages] == ["page 1", "page 2", "page 3"]
     assert requested == [1, 2, 3]

@@ -306,18 +306,18 @@ class TestCaching:
         assert len(rules._chosen) <= 5
 
     def test_origin_is_evaluated_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        judged = list[str]()
+        checked = list[str]()
         is_direct = ProxyRules._is_direct
 
-        def judge(rules: ProxyRules, host: str, port: int) -> bool:
-            judged.append(host)
+        def record(rules: ProxyRules, host: str, port: int) -> bool:
+            checked.append(host)
             return is_direct(rules, host, port)
 
-        monkeypatch.setattr(ProxyRules, "_is_direct", judge)
+        monkeypatch.setattr(ProxyRules, "_is_direct", record)
         rules = ProxyRules.from_environment({"HTTP_PROXY": PROXY})
         for _ in range(10):
             rules.choose("http", "a.test", 80)
-        assert judged == ["a.test"]
+        assert checked == ["a.test"]
 
     def test_system_exceptions_are_read_each_time(self) -> None:
         excepted = set[str]()

@@ -24,7 +24,7 @@ def test_grants_never_exceed_the_budget(
     for _ in range(200):
         workers = chance.choice((1, 2, 3, 7, 40, 200))
         if granted and chance.random() < 0.5:
-            budget.give_back(granted.pop(chance.randrange(len(granted))))
+            budget.release(granted.pop(chance.randrange(len(granted))))
         free = workers - len(granted)
         grant = budget.grant(free) if free > 0 else None
         if grant is not None:
@@ -66,7 +66,7 @@ def test_late_workers_wait_for_a_release() -> None:
     assert (first, second) == (Grant(4), Grant(4))
     assert budget.grant(2) is None
     assert first is not None
-    budget.give_back(first)
+    budget.release(first)
     assert [budget.grant(3), budget.grant(2), budget.grant(1)] == [Grant(1), Grant(1), Grant(2)]
 
 

@@ -19,14 +19,14 @@ def test_chunks_and_those_in_progress_are_counted() -> None:
     tally.begin(first)
     tally.begin(second)
     assert tally.share == 0.4
-    tally.tell(Event(4, 50, 5 << 20))
+    tally.record(Event(4, 50, 5 << 20))
     assert tally.share == pytest.approx(0.45)
     assert tally.words().startswith("4 of 10 chunks, 50 files, 5.0 MiB, ")
     assert "2 workers" in tally.words()
     assert [(bar.name, bar.arrived) for bar in tally.largest(4, least=1)] == [("chunk 4", 5 << 20)]
     tally.end(first, files=100, size=10 << 20, failed=0)
     tally.settle(failed=False)
-    tally.tell(Event(4, 90, 9 << 20))  # a late message
+    tally.record(Event(4, 90, 9 << 20))  # a late message
     assert tally.words().startswith("5 of 10 chunks, 100 files, 10.0 MiB, ")
     tally.end(second, files=100, size=0, failed=3)
     tally.settle(failed=True)
@@ -38,8 +38,8 @@ def test_dead_worker_is_replaced() -> None:
     tally = ClusterTally(1, before=0)
     chunk = Chunk(0, ("a",), 100)
     tally.begin(chunk)
-    tally.tell(Event(0, 60, 600))
-    tally.tell(Event(0, 10, 100))  # of the restarted worker
+    tally.record(Event(0, 60, 600))
+    tally.record(Event(0, 10, 100))  # of the restarted worker
     assert tally.files_ended == 10
     tally.end(chunk, files=100, size=1000, failed=0)
     tally.settle(failed=False)

@@ -83,7 +83,7 @@ def test_dashboard_sees_chunks_and_events_and_no_secret(
 
     reported: list[Event] = []
     monkeypatch.setattr(worker, "EVENT_SECONDS", 0.0)
-    monkeypatch.setattr(ClusterTally, "tell", lambda _, event: reported.append(event))
+    monkeypatch.setattr(ClusterTally, "record", lambda _, event: reported.append(event))
     project.add(6, files=3)
     plan = Plan.make(project.api, PROJECT, at=tmp_path / "plan", runs_per_chunk=2)
     with (

@@ -145,8 +145,8 @@ def test_encoded_response_is_classified_by_its_encoder(
     headers: dict[str, str], encoded: bool, expected: object
 ) -> None:
     size = None if encoded else 1000
-    judged = validate_response(200, headers, start=0, stop=size, size=size, etag=None, encoded=encoded)
-    assert (judged.action if isinstance(judged, Rejection) else judged) == expected
+    found = validate_response(200, headers, start=0, stop=size, size=size, etag=None, encoded=encoded)
+    assert (found.action if isinstance(found, Rejection) else found) == expected
 
 
 @pytest.mark.fault(38)

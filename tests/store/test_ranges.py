@@ -158,7 +158,7 @@ def test_returned_range_is_taken_again_in_order() -> None:
     first, second = gaps.take(8 * MIB, 1), gaps.take(8 * MIB, 1)
     assert first is not None
     assert second is not None
-    gaps.give_back(Range(4 * MIB, first.stop))
+    gaps.put_back(Range(4 * MIB, first.stop))
     assert gaps.left == 88 * MIB
     assert gaps.take(8 * MIB, 1) == Range(4 * MIB, 8 * MIB)
     assert gaps.take(8 * MIB, 1) == Range(16 * MIB, 24 * MIB)

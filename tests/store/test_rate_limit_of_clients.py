@@ -11,7 +11,7 @@ from scripted_server import RUN, ScriptedServer, client, clients_use, remote
 from scripted_server import server as server
 
 from wbfiles_async._clock import Clock
-from wbfiles_async._rate_limit import BURST_SECONDS
+from wbfiles_async._rate_limit import BURST_SECONDS, SLOWEST
 
 MIB = 1 << 20
 RATE = 100_000
@@ -23,11 +23,13 @@ class Passing:
     def __init__(self) -> None:
         self.now = 1000.0
         self.waits = 0
+        self.longest = 0.0
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)
         self.now += seconds
         self.waits += seconds > 0
+        self.longest = max(self.longest, seconds)
 
     @property
     def passed(self) -> float:
@@ -58,6 +60,17 @@ async def test_rate_limit_waits_are_no_stall(server: ScriptedServer, clock: Pass
         assert len(await remote(api, node).read_bytes()) == 4 * MIB
     assert clock.passed == pytest.approx(4 * MIB / RATE - BURST_SECONDS)
     assert len(server.seen()) == 1
+
+
+@pytest.mark.parametrize("rate", [1_000, RATE, 200 * MIB])
+async def test_no_piece_is_more_than_a_burst(server: ScriptedServer, clock: Passing, rate: int) -> None:
+    server.put("large.bin", bytes(4 * MIB if rate > RATE else 10 * rate))
+    async with client(server, limit_rate=rate) as api:
+        file = await api.run(RUN).file("large.bin")
+        sizes = [len(piece) async for piece in file.stream()]
+    assert sum(sizes) == file.size
+    assert max(sizes) <= min(rate, SLOWEST) * BURST_SECONDS
+    assert clock.longest <= BURST_SECONDS + 1e-6
 
 
 async def test_client_without_a_limit_never_waits(server: ScriptedServer, clock: Passing) -> None:

@@ -49,23 +49,23 @@ def test_only_bytes_of_a_proven_position_are_used(
     size: int | None,
 ) -> None:
     answer = headers(content_range=place, content_length=length, content_encoding=encoding, etag=given_etag)
-    verdict = validate_response(status, answer, start=start, stop=stop, size=size, etag=pinned)
-    if isinstance(verdict, Rejection):
-        assert verdict.reason
-        assert verdict.action is not RetryAction.RETRY
+    found = validate_response(status, answer, start=start, stop=stop, size=size, etag=pinned)
+    if isinstance(found, Rejection):
+        assert found.reason
+        assert found.action is not RetryAction.RETRY
         return
-    assert verdict.start == start
-    assert verdict.stop is None or stop is None or verdict.stop <= stop
+    assert found.start == start
+    assert found.stop is None or stop is None or found.stop <= stop
     assert not (pinned and strong_etag(answer) not in (None, pinned))
     parsed = parse_content_range(place)
     if parsed is None:
         # Without a position only the whole can be meant, and only by a plain 200.
         assert (status, start) == (200, 0)
         assert stop is None or stop == size
-        assert size is None or verdict.stop == size
+        assert size is None or found.stop == size
     else:
         assert status in (200, 206)
-        assert (verdict.start, verdict.stop) == (parsed.start, parsed.stop)
+        assert (found.start, found.stop) == (parsed.start, parsed.stop)
         assert size is None or parsed.total in (None, size)
         assert (
             length is None
@@ -97,8 +97,8 @@ def test_whole_body_is_used_with_and_without_a_length(length: str | None) -> Non
 def test_response_may_be_shorter_but_never_longer() -> None:
     for stop, used in ((50, True), (100, True), (101, False)):
         answer = headers(content_range=f"bytes 10-{stop - 1}/{SIZE}")
-        verdict = validate_response(206, answer, start=10, stop=100, size=SIZE, etag=None)
-        assert isinstance(verdict, Body) is used
+        found = validate_response(206, answer, start=10, stop=100, size=SIZE, etag=None)
+        assert isinstance(found, Body) is used
 
 
 def test_response_short_of_the_end_is_not_the_rest() -> None:
@@ -122,11 +122,11 @@ REJECTIONS = {
 
 
 @pytest.mark.fault(19, 21, 24, 26, 38, 40)
-@pytest.mark.parametrize(("status", "answer", "verdict"), REJECTIONS.values(), ids=REJECTIONS.keys())
-def test_rejected_response_has_a_retry_action(status: int, answer: dict[str, str], verdict: RetryAction) -> None:
+@pytest.mark.parametrize(("status", "answer", "found"), REJECTIONS.values(), ids=REJECTIONS.keys())
+def test_rejected_response_has_a_retry_action(status: int, answer: dict[str, str], found: RetryAction) -> None:
     rejection = validate_response(status, answer, start=5, stop=10, size=SIZE, etag='"a"')
     assert isinstance(rejection, Rejection)
-    assert rejection.action is verdict
+    assert rejection.action is found
     assert rejection.status == status
 
 
@@ -157,9 +157,9 @@ REFUSALS = [
 
 
 @pytest.mark.fault(41, 42, 49)
-@pytest.mark.parametrize(("status", "body", "verdict"), REFUSALS)
-def test_refusal_is_classified_by_code_and_status(status: int, body: bytes, verdict: RetryAction) -> None:
-    assert classify_error(status, {}, body, now=0.0).action is verdict
+@pytest.mark.parametrize(("status", "body", "found"), REFUSALS)
+def test_refusal_is_classified_by_code_and_status(status: int, body: bytes, found: RetryAction) -> None:
+    assert classify_error(status, {}, body, now=0.0).action is found
 
 
 @given(st.integers(100, 999), st.binary(max_size=300), st.text(max_size=30))

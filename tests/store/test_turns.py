@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from wbfiles_async._clock import Clock
-from wbfiles_async._store.turns import PATIENCE, Turns
+from wbfiles_async._store.turns import WAIT_SECONDS, Turns
 
 
 @attrs.define
@@ -24,9 +24,9 @@ def test_long_waiter_gets_the_slot() -> None:
     time = Time()
     turns = time.turns()
     with turns.waiting():
-        time.now = PATIENCE / 2
+        time.now = WAIT_SECONDS / 2
         assert not turns.give_way()
-        time.now = PATIENCE
+        time.now = WAIT_SECONDS
         assert turns.give_way()
         assert not turns.give_way()
     assert not turns.give_way()
@@ -36,9 +36,9 @@ def test_longest_waiters_come_first() -> None:
     time = Time()
     turns = time.turns()
     with turns.waiting():
-        time.now = 1.5 * PATIENCE
+        time.now = 1.5 * WAIT_SECONDS
         with turns.waiting():
             assert turns.give_way()
-            time.now = 3 * PATIENCE
+            time.now = 3 * WAIT_SECONDS
             assert not turns.give_way()
     assert not turns.give_way()

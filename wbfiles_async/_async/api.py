@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from wbfiles_async._async.client import Client
 from wbfiles_async._async.connecting import check_connecting, check_injected, proxy_rules
-from wbfiles_async._async.files import check_existing, judged
+from wbfiles_async._async.files import check_existing, checked_report
 from wbfiles_async._async.projects import AsyncProjects
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._async.run_likes import HasPath, RunLike, path_text
@@ -360,7 +360,7 @@ class AsyncApi(Client, HandlesFilesOnly):
                 progress=reporter,
                 on_result=note,
             )
-        return judged(report, existing, raise_on_error=raise_on_error)
+        return checked_report(report, existing, raise_on_error=raise_on_error)
 
     async def _named_by(self, path: str) -> AsyncRun | AsyncRuns:
         """Determine what a path names; a request is sent if it could be a run or a project.

@@ -208,7 +208,7 @@ class AsyncFiles:
                 progress=reporter,
                 on_result=note,
             )
-        return judged(report, existing, raise_on_error=raise_on_error)
+        return checked_report(report, existing, raise_on_error=raise_on_error)
 
     async def delete(
         self,
@@ -331,7 +331,7 @@ def check_existing(existing: Existing) -> None:
         raise ConfigurationError(f"existing={existing!r} is not one of {', '.join(map(repr, EXISTING))}.")
 
 
-def judged(report: DownloadReport, existing: Existing, *, raise_on_error: bool) -> DownloadReport:
+def checked_report(report: DownloadReport, existing: Existing, *, raise_on_error: bool) -> DownloadReport:
     """Return the report.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from wbfiles_async._async.file import AsyncFile
-from wbfiles_async._async.files import check_existing, judged
+from wbfiles_async._async.files import check_existing, checked_report
 from wbfiles_async._async.run import AsyncRun
 from wbfiles_async._bucket.roots import read_root
 from wbfiles_async._display.watching import watching_deletion, watching_many
@@ -212,7 +212,7 @@ class AsyncRuns:
                 progress=reporter,
                 on_result=note,
             )
-        return judged(report, existing, raise_on_error=raise_on_error)
+        return checked_report(report, existing, raise_on_error=raise_on_error)
 
     async def delete(
         self,

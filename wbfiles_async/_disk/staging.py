@@ -29,7 +29,7 @@ from wbfiles_async._disk.resume import Opened, header_for, is_dead
 
 __all__ = ["Stage", "open_stage", "remove_dead_stages"]
 
-LANES: Final = 3
+FOLDERS: Final = 3
 """Folders of a stage: a file locks one of them for up to three calls, and the crowded folder for two."""
 
 _of_this_process: Final = set[str]()
@@ -89,7 +89,7 @@ def open_stage(target: TargetPath) -> Stage:
             raise PermissionError(f"others may write to {STAGING_NAME}")
         owner.write(encode_header(header_for(0, None, None)), 0)
         lanes = []
-        for name in (f"{token}-{number}" for number in range(LANES)):
+        for name in (f"{token}-{number}" for number in range(FOLDERS)):
             around.make(name)
             undo.callback(_attempt, _remove_lane, around, name)
             lanes.append(undo.enter_context(closing(around.enter(name, create=False))))

@@ -19,7 +19,7 @@ from wbfiles_async.errors import LocalWriteError, UnsafePathError
 
 __all__ = ["SmallFileWriter"]
 
-CROWD: Final = 4
+CROWDED: Final = 4
 """Concurrent writers of a folder from which on they use a stage. Only a disk with latency is used by so many threads;
 see ``SinkThreads`` and ``Disk``."""
 
@@ -73,7 +73,7 @@ class SmallFileWriter:
             if crowd is None:
                 crowd = self._crowds[key] = _Crowd()
             crowd.writers += 1
-            is_crowded = crowd.writers >= CROWD and not durable and sys.platform == "linux"
+            is_crowded = crowd.writers >= CROWDED and not durable and sys.platform == "linux"
         try:
             if is_crowded:
                 crowd.create_stage(target)

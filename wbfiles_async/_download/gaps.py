@@ -61,8 +61,8 @@ class Gaps:
         little = self.left // LITTLE // SMALLEST_PART * SMALLEST_PART
         return self._take(min(max(usual, min(longest, little)), max(share, shortest)))
 
-    def give_back(self, gap: Range) -> None:
-        """Give back the end of a part, for other readers."""
+    def put_back(self, gap: Range) -> None:
+        """Put back the end of a part, for other readers."""
         self._gaps.append(gap)
         self._gaps = deque(sorted(self._gaps, key=lambda gap: gap.start))
         self.left += gap.length

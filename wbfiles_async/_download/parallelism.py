@@ -56,7 +56,7 @@ class ParallelismController:
     def __attrs_post_init__(self) -> None:
         self.wanted = min(self.wanted, self.most)
 
-    def judge(self, rate: float, answer_seconds: float = 0.0) -> None:
+    def adapt(self, rate: float, answer_seconds: float = 0.0) -> None:
         """Adapt the number of connections and the part length to the measured rate.
 
         Args:

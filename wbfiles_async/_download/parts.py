@@ -106,7 +106,7 @@ class PartsDownload:
                 now = self.clock.monotonic()
                 if before > first or now > began + ANSWER_SECONDS:
                     self._rate = (self.arrived() - before) / max(now - since, 1e-6)
-                    controller.judge(self._rate, self.origin().answer_seconds)
+                    controller.adapt(self._rate, self.origin().answer_seconds)
                     self.origin().record_demand(controller.wanted)
 
     @property
@@ -151,4 +151,4 @@ class PartsDownload:
         # The md5 follows the contiguous prefix, so little of it should remain.
         rest = running.cut(SMALLEST_PART if self.gaps.small_first else running.left // 2)
         if rest is not None:
-            self.gaps.give_back(rest)
+            self.gaps.put_back(rest)

@@ -71,7 +71,7 @@ class WandbApi:
         self.mixes_runs = True
         self.default_entity = default_entity
 
-    async def ask(
+    async def query(
         self,
         query: str,
         variables: dict[str, object],
@@ -97,7 +97,7 @@ class WandbApi:
         """Return the default entity, which is requested once."""
         async with self._client().entity_lock:
             if not self.default_entity:
-                self.default_entity = parse_viewer(await self.ask(VIEWER, {}))
+                self.default_entity = parse_viewer(await self.query(VIEWER, {}))
         return self.default_entity
 
     async def entities(self) -> list[str]:
@@ -106,7 +106,7 @@ class WandbApi:
         Raises:
             ApiError: The server fails.
         """
-        return parse_entities(await self.ask(VIEWER_ENTITIES, {}))
+        return parse_entities(await self.query(VIEWER_ENTITIES, {}))
 
     async def pages(
         self, run: RunPath, *, names: tuple[str, ...] = (), pattern: str | None = None, per_page: int
@@ -182,7 +182,7 @@ class WandbApi:
         """
         project = await self.resolve(project)
         variables: dict[str, object] = {"project": project.project, "entity": project.entity, "filters": filters}
-        return parse_run_count(await self.ask(RUN_COUNT, variables), project=project)
+        return parse_run_count(await self.query(RUN_COUNT, variables), project=project)
 
     async def look_up_run(self, run: RunPath) -> ListedRun:
         """Return a run's entry in the listing of its project.
@@ -193,7 +193,7 @@ class WandbApi:
         """
         run = await self.resolve(run)
         variables: dict[str, object] = {"project": run.project, "entity": run.entity, "name": run.run_id}
-        return parse_run(await self.ask(RUN, variables), run=run)
+        return parse_run(await self.query(RUN, variables), run=run)
 
     async def files_of_runs(
         self,
@@ -255,7 +255,7 @@ class WandbApi:
             size = walk.size
             try:
                 retries = limit.retries(size)
-                return await self.ask(query, walk.variables(), slow_retries=retries, failing_since=failing_since)
+                return await self.query(query, walk.variables(), slow_retries=retries, failing_since=failing_since)
             except TooLargeError as error:
                 smaller, failing_since = limit.record_timeout(size), error.failing_since
             except ApiError as error:

@@ -198,12 +198,12 @@ class Deletion:
         ids: dict[str, object] = {"files": [each.file.id for each in files]}
         if api.names_projects:
             try:
-                return await api.ask(DELETE_FILES, ids | {"projectId": number}, repeat=False)
+                return await api.query(DELETE_FILES, ids | {"projectId": number}, repeat=False)
             except ApiError as error:
                 if not any("projectId" in message for message in error.messages):
                     raise
                 api.names_projects = False
-        return await api.ask(DELETE_FILES_WITHOUT_PROJECT, ids, repeat=False)
+        return await api.query(DELETE_FILES_WITHOUT_PROJECT, ids, repeat=False)
 
     async def _still_there(self, files: Sequence[FileOfRun]) -> list[FileOfRun]:
         """Look files up by their names.

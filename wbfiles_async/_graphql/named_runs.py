@@ -52,7 +52,7 @@ class NamedRuns:
         batches = _batches(runs)
         upcoming = next(batches, None)
 
-        async def ask() -> Sequence[ListedRun]:
+        async def request() -> Sequence[ListedRun]:
             nonlocal upcoming
             batch, upcoming = upcoming, next(batches, None)
             return await self._list(batch or ())
@@ -60,7 +60,7 @@ class NamedRuns:
         async def read(page: Sequence[ListedRun]) -> Sequence[ListedRun]:
             return page
 
-        async with aclosing(prefetch(ask, read, lambda: upcoming is None)) as pages:
+        async with aclosing(prefetch(request, read, lambda: upcoming is None)) as pages:
             async for page in pages:
                 yield page
 

@@ -15,7 +15,7 @@ SMALLEST_PAGE: Final = 10
 """Minimum page size: if not even this is delivered, the server is down."""
 
 _STEP: Final = 4
-_PATIENCE: Final = 1
+_RETRIES: Final = 1
 """Retries of a moderate page that is not delivered in time, which may be an outage; larger ones shrink at once."""
 
 _SURE: Final = 2
@@ -41,7 +41,7 @@ class PageLimit:
         """Return the retries of a page of this size that takes too long; ``None`` for the usual number."""
         if size <= SMALLEST_PAGE:
             return None
-        return _PATIENCE if size <= MODEST_PAGE else 0
+        return _RETRIES if size <= MODEST_PAGE else 0
 
     def record_timeout(self, size: int) -> int:
         """Record that a page was not delivered in time, and return the size to request instead."""

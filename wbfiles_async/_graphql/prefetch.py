@@ -13,23 +13,23 @@ Items = TypeVar("Items")
 
 
 async def prefetch(
-    ask: Callable[[], Awaitable[Answer]], read: Callable[[Answer], Awaitable[Items]], is_done: Callable[[], bool]
+    request: Callable[[], Awaitable[Answer]], read: Callable[[Answer], Awaitable[Items]], is_done: Callable[[], bool]
 ) -> AsyncGenerator[Items]:
     """Yield page after page; exactly one page is prefetched, already while the one before it is read.
 
     Args:
-        ask: Requests the next page.
+        request: Requests the next page.
         read: Returns the contents of a page.
         is_done: Returns whether the page received last is the last of all.
     """
-    under_way = asyncio.ensure_future(ask())
+    under_way = asyncio.ensure_future(request())
     try:
         while True:
             answer = await under_way
             if is_done():
                 yield await read(answer)
                 return
-            under_way = asyncio.ensure_future(ask())
+            under_way = asyncio.ensure_future(request())
             yield await read(answer)
     finally:
         under_way.cancel()

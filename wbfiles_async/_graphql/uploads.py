@@ -76,7 +76,7 @@ class RunUploads:
         while pending:
             several = pending.pop()
             try:
-                answer = await self._api.ask(CREATE_RUN_FILES, self._variables(several))
+                answer = await self._api.query(CREATE_RUN_FILES, self._variables(several))
                 urls = parse_upload_urls(answer, run=self._run, base_url=self._base_url)
             except ApiError as error:
                 if isinstance(error, RateLimitedError) or is_transient(error.status):
@@ -101,14 +101,14 @@ class RunUploads:
             ApiError: It fails, or does not confirm.
         """
         if await self.marks():
-            check_marked(await self._api.ask(MARK_RUN_FILES_UPLOADED, self._variables(names)))
+            check_marked(await self._api.query(MARK_RUN_FILES_UPLOADED, self._variables(names)))
 
     async def marks(self) -> bool:
         """Return whether uploads must be marked; requested once per client."""
         async with self._lock:
             if self._api.marks_uploads is None:
                 try:
-                    self._api.marks_uploads = parse_marks_uploads(await self._api.ask(SERVER_FEATURES, {}))
+                    self._api.marks_uploads = parse_marks_uploads(await self._api.query(SERVER_FEATURES, {}))
                 except ApiError as error:
                     if isinstance(error, RateLimitedError) or is_transient(error.status):
                         raise

@@ -15,11 +15,10 @@ import httpx
 from wbfiles_async._http import log_filter
 from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.cancel_once import cancel_once
-from wbfiles_async._http.connect import DEFAULT_PORTS
 from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError, NoThreadError
-from wbfiles_async._http.proxies import Proxy, ProxyRules, ProxyUrlError
+from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
+from wbfiles_async._http.routing import RoutingTransport
 from wbfiles_async._http.tls import CertificatesError, create_ssl_context
-from wbfiles_async._http.transport import DrainingTransport
 from wbfiles_async._threads import ThreadsExhaustedError
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ class HttpClient:
         data: dict[str, str] | None = None,
         body: RequestBody | None = None,
         on_round_trip: Callable[[float], None] | None = None,
+        piece_bytes: int | None = None,
     ) -> httpx.Request:
         """Build a request. The URL reaches the server byte for byte: a signed one must not be normalized.
 
@@ -104,6 +104,7 @@ class HttpClient:
             data: A form as the body.
             body: A body in pieces, which states how much of it the server must accept in which time.
             on_round_trip: Called with the round-trip time in seconds after connecting, if known.
+            piece_bytes: Maximum bytes of a piece of the response's body, if it is not drained.
 
         Raises:
             httpx.InvalidURL: httpx cannot send to this URL.
@@ -117,13 +118,14 @@ class HttpClient:
             extensions |= {"least_bytes": body.stall.least, "body": body}
         if on_round_trip is not None:
             extensions["on_round_trip"] = on_round_trip
+        if piece_bytes is not None:
+            extensions["piece_bytes"] = piece_bytes
         make: Callable[..., httpx.Request] = httpx.Request
         if with_client_headers and not self._owned:
             make = self._client.build_request
         try:
             if self.is_ours and target:
                 # httpx takes longer to parse a signed URL than for the rest of a request, and nothing else needs it.
-                extensions["target"] = target
                 where: httpx.URL | str = _origin_of(url[: len(url) - len(target)])
             else:
                 where = url
@@ -206,11 +208,11 @@ def open_client(options: HttpOptions, proxies: ProxyRules, environ: Mapping[str,
     return HttpClient(client, owned=True, is_ours=given is None)
 
 
-def _own_transport(options: HttpOptions, proxies: ProxyRules, environ: Mapping[str, str]) -> _RoutingTransport:
+def _own_transport(options: HttpOptions, proxies: ProxyRules, environ: Mapping[str, str]) -> RoutingTransport:
     def tls() -> ssl.SSLContext:
         return options.ssl_context or create_ssl_context(environ)
 
-    return _RoutingTransport(proxies, tls)
+    return RoutingTransport(proxies, tls)
 
 
 def _adapted_client(client: InjectedClient) -> httpx.AsyncClient | Httpx2Client:
@@ -303,44 +305,6 @@ def location_of(response: httpx.Response) -> bytes | None:
     """Return the target of a redirect, exactly as it was sent; ``None`` if the response names none."""
     hidden: bytes | None = response.extensions.get("location")
     return hidden or next((value for name, value in response.headers.raw if name.lower() == b"location"), None)
-
-
-class _RoutingTransport(httpx.AsyncBaseTransport):
-    """Uses httpx's transport for what ours does not support: SOCKS proxies, and TLS to proxies.
-
-    httpx's mounts choose by patterns, which cannot express ``NO_PROXY``'s networks.
-    """
-
-    def __init__(self, proxies: ProxyRules, tls: Callable[[], ssl.SSLContext]) -> None:
-        self._proxies = proxies
-        self._tls = tls
-        self._own = DrainingTransport(tls)
-        self._others: dict[Proxy, httpx.AsyncHTTPTransport] = {}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        proxy = self._proxies.choose(url.scheme, url.host, url.port or DEFAULT_PORTS.get(url.scheme, 0))
-        if proxy is None or proxy.scheme == "http":
-            request.extensions["proxy"] = proxy
-            return await self._own.handle_async_request(request)
-        if proxy not in self._others:
-            self._others[proxy] = await asyncio.to_thread(self._open, proxy)
-        return await cancel_once(self._others[proxy].handle_async_request(request))
-
-    def _open(self, proxy: Proxy) -> httpx.AsyncHTTPTransport:
-        limits = httpx.Limits(max_connections=None)
-        try:
-            return httpx.AsyncHTTPTransport(verify=self._tls(), proxy=proxy.url, limits=limits, trust_env=False)
-        except ImportError:
-            raise ProxyUrlError(
-                f"{proxy} is a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'. Or list the "
-                "host in NO_PROXY"
-            ) from None
-
-    async def aclose(self) -> None:
-        await self._own.aclose()
-        for transport in self._others.values():
-            await transport.aclose()
 
 
 @functools.lru_cache(maxsize=64)

@@ -110,7 +110,7 @@ class Connector:
         *,
         proxy: Proxy | None,
         policy: AddressPolicy,
-        timeout: float | None,  # noqa: ASYNC109  # ends in an error of httpx
+        timeout: float,  # noqa: ASYNC109  # ends in an error of httpx
         read_timeout: float,
         on_round_trip: Callable[[float], None] | None = None,
     ) -> Connection:
@@ -150,8 +150,6 @@ class Connector:
                 except BaseException:
                     opened.close()
                     raise
-        except httpx.TransportError:
-            raise
         except (OSError, ValueError) as error:
             raise _connect_failure(error, proxy) from error
 

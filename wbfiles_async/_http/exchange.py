@@ -139,8 +139,12 @@ class Exchange:
         self.answer_seconds = self._loop.time() - began
         return head
 
-    async def body(self, head: ResponseHead) -> AsyncGenerator[memoryview | bytes]:
-        """Receive a body that is not drained. A piece is valid until the next one is requested.
+    async def body(self, head: ResponseHead, most: int) -> AsyncGenerator[memoryview | bytes]:
+        """Receive a body that is not drained, in pieces that are valid until the next one is requested.
+
+        Args:
+            head: The head of the response.
+            most: Maximum bytes of a piece.
 
         Raises:
             httpx.TransportError: The connection failed, or the body ended before its end.
@@ -149,7 +153,7 @@ class Exchange:
         if head.chunked:
             chunks = ChunkedBody(head)
             while not chunks.complete:
-                arrived = await self._next(None, CHUNKS_BYTES)
+                arrived = await self._next(None, min(most, CHUNKS_BYTES))
                 if not arrived:
                     raise connection.broken(CUT_SHORT)
                 try:
@@ -162,14 +166,14 @@ class Exchange:
                     await asyncio.sleep(0)
             connection.end_exchange()
         elif head.length is None:
-            while arrived := await self._next(None):
+            while arrived := await self._next(None, most):
                 yield arrived
             if connection.has_failed:
                 raise connection.broken("the connection broke")
         else:
             rest = head.length
             while rest:
-                arrived = await self._next(rest)
+                arrived = await self._next(rest, most)
                 if not arrived:
                     raise connection.broken(CUT_SHORT)
                 rest -= len(arrived)
@@ -177,8 +181,8 @@ class Exchange:
                     connection.end_exchange()
                 yield arrived
 
-    async def _next(self, rest: int | None, most: int = LARGE_BUFFER) -> memoryview:
-        """Return received bytes, at most ``rest``, once there are enough; empty at the connection's end."""
+    async def _next(self, rest: int | None, most: int) -> memoryview:
+        """Return received bytes, at most ``rest`` and ``most``, once there are enough; none at the connection's end."""
         connection = self.connection
         if rest is None or rest > connection.held:
             connection.reserve(most)
@@ -187,7 +191,7 @@ class Exchange:
             wanted = 1 if rest is None else enough  # without a length, the body may be complete
             if connection.held < wanted and not connection.has_ended:
                 await self._wait(wanted, enough, self._read_timeout)
-        return connection.take(most if rest is None else rest)
+        return connection.take(most if rest is None else min(rest, most))
 
     async def _wait(self, wanted: int, most: int, seconds: float) -> None:
         """Wait until this many bytes are buffered, or a few of them for a moment, or no more will arrive.

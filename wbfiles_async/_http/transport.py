@@ -24,7 +24,7 @@ from wbfiles_async._http.body import RequestBody
 from wbfiles_async._http.connect import DEFAULT_PORTS, Connector, Origin
 from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.errors import NoThreadError, StaleConnectionError
-from wbfiles_async._http.exchange import Exchange
+from wbfiles_async._http.exchange import LARGE_BUFFER, Exchange
 from wbfiles_async._http.extensions import BatchEnd, NextFollowUp, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead, request_head
 from wbfiles_async._http.pool import ConnectionPool
@@ -56,11 +56,11 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 class DrainingTransport(httpx.AsyncBaseTransport):
     """Sends requests over its own connections; belongs to one event loop.
 
-    Its responses have a drain; see `extensions`. It supports four extensions of a request besides httpx's
+    Its responses have a drain; see `extensions`. It supports five extensions of a request besides httpx's
     ``timeout`` and ``target``: ``proxy`` (the http proxy), ``public_only`` (connect only to public addresses),
-    ``least_bytes`` (that the server must accept of the body in each window of the timeout for writing), and
-    ``on_round_trip`` (called with the round-trip time in seconds after connecting). A `RequestBody` with blocks is
-    sent by a thread.
+    ``least_bytes`` (that the server must accept of the body in each window of the timeout for writing),
+    ``on_round_trip`` (called with the round-trip time in seconds after connecting), and ``piece_bytes`` (maximum bytes
+    of a piece of a body that is not drained). A `RequestBody` with blocks is sent by a thread.
 
     Args:
         tls: Returns the context that verifies servers' certificates. Called in a worker thread, at first use.
@@ -178,7 +178,8 @@ class _Body(httpx.AsyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         # Pieces may be views of the connection's buffer: httpx passes them on unchanged.
-        return self._exchange.body(self._head)  # type: ignore[return-value]
+        most = self._request.extensions.get("piece_bytes", LARGE_BUFFER)
+        return self._exchange.body(self._head, most)  # type: ignore[return-value]
 
     async def aclose(self) -> None:
         if not self._is_drained:

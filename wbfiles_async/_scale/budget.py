@@ -68,7 +68,7 @@ class Budget:
         self._granted.append(grant)
         return grant
 
-    def give_back(self, grant: Grant) -> None:
+    def release(self, grant: Grant) -> None:
         """Release the grant of a chunk that has ended."""
         self._granted.remove(grant)
 

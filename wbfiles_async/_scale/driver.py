@@ -166,7 +166,7 @@ def run_plan(
     left = found.left()
     tally = ClusterTally(len(found.chunks), len(found.chunks) - len(left))
     run = _Run(engine, budget, task_of, tally, retries, on_chunk, deque((chunk, 0) for chunk in left))
-    with engine.listening(found.id, tally.tell), shown(tally, wanted=progress):
+    with engine.listening(found.id, tally.record), shown(tally, wanted=progress):
         run.to_the_end()
     report = run.report(found, len(left), root, time.monotonic() - started)
     if isinstance(report.stopped, _OF_ALL):
@@ -264,7 +264,7 @@ class _Run:
                 handle = self.engine.submit(self.task_of(chunk, attempt, grant), attempt)
             except (BrokenExecutor, RuntimeError) as error:  # the latter from an executor that was shut down
                 self.pending.appendleft((chunk, attempt))
-                self.budget.give_back(grant)
+                self.budget.release(grant)
                 self.stopped = _broken(error)
                 break
             self.running[handle] = (chunk, attempt, grant)
@@ -274,7 +274,7 @@ class _Run:
     def end(self, handle: Handle) -> None:
         """Record the result of an attempt, and retry if that may help."""
         chunk, attempt, grant = self.running.pop(handle)
-        self.budget.give_back(grant)
+        self.budget.release(grant)
         report, again = self.outcome_of(handle, chunk)
         self.tally.end(chunk, report.files, report.bytes - report.resumed_bytes, report.failed)
         self.reports[chunk.number] = report = continued(self.reports.get(chunk.number), report)

@@ -48,7 +48,7 @@ class Engine(Protocol):
         """Submit a chunk."""
         ...
 
-    def listening(self, plan: str, tell: Callable[[Event], None]) -> AbstractContextManager[None]:
+    def listening(self, plan: str, on_event: Callable[[Event], None]) -> AbstractContextManager[None]:
         """Call a function with the workers' progress during a block, if available."""
         ...
 
@@ -98,22 +98,22 @@ class _Here:
     def submit(self, task: ChunkTask, attempt: int) -> Handle:
         done: Future[ChunkResult] = Future()
         try:
-            done.set_result(run_chunk(task, self._api, self._tell))
+            done.set_result(run_chunk(task, self._api, self._report))
         except Exception as error:
             done.set_exception(error)
         return done
 
-    def _tell(self, event: Event) -> None:
-        for tell in self._listeners:
-            tell(event)
+    def _report(self, event: Event) -> None:
+        for on_event in self._listeners:
+            on_event(event)
 
     @contextmanager
-    def listening(self, plan: str, tell: Callable[[Event], None]) -> Iterator[None]:
-        self._listeners.append(tell)
+    def listening(self, plan: str, on_event: Callable[[Event], None]) -> Iterator[None]:
+        self._listeners.append(on_event)
         try:
             yield
         finally:
-            self._listeners.remove(tell)
+            self._listeners.remove(on_event)
 
 
 @attrs.frozen
@@ -136,7 +136,7 @@ class _OfExecutor:
         return self._executor.submit(run_chunk, task)
 
     @contextmanager
-    def listening(self, plan: str, tell: Callable[[Event], None]) -> Iterator[None]:
+    def listening(self, plan: str, on_event: Callable[[Event], None]) -> Iterator[None]:
         yield
 
 
@@ -158,9 +158,9 @@ class _OfDask:
         return handle
 
     @contextmanager
-    def listening(self, plan: str, tell: Callable[[Event], None]) -> Iterator[None]:
+    def listening(self, plan: str, on_event: Callable[[Event], None]) -> Iterator[None]:
         topic = topic_of(plan)
-        self._client.subscribe_topic(topic, lambda logged: tell(_event(logged[1])))
+        self._client.subscribe_topic(topic, lambda logged: on_event(_event(logged[1])))
         try:
             yield
         finally:

@@ -43,7 +43,7 @@ class ClusterTally(Tally):
         """Record the start of a chunk."""
         self._begun = {**self._begun, chunk.number: chunk}
 
-    def tell(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
         """Record a worker's progress. The next worker repeats the reports of one that died."""
         if event.number in self._begun:
             self._events = {**self._events, event.number: event}

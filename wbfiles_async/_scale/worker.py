@@ -94,16 +94,16 @@ def topic_of(plan: str) -> str:
     return f"wbfiles-{plan}"
 
 
-def run_chunk(task: ChunkTask, api: Api | None = None, tell: Callable[[Event], None] | None = None) -> ChunkResult:
+def run_chunk(task: ChunkTask, api: Api | None = None, on_event: Callable[[Event], None] | None = None) -> ChunkResult:
     """Download the runs of a chunk.
 
     Args:
         task: The task.
         api: The client; by default this process's own, with its credentials.
-        tell: Called with the progress; by default logs an event if this is a worker of Dask.
+        on_event: Called with the progress; by default logs an event if this is a worker of Dask.
     """
     try:
-        return ChunkResult(report=_without_causes(_run(task, api, tell or _dask_listener(task.plan.id))))
+        return ChunkResult(report=_without_causes(_run(task, api, on_event or _dask_listener(task.plan.id))))
     except WBFilesError as error:
         return ChunkResult(error=_bare(error))
 
@@ -125,7 +125,7 @@ def _without_causes(report: DownloadReport) -> DownloadReport:
     return attrs.evolve(report, failures=failures, stopped=stopped)
 
 
-def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None) -> DownloadReport:
+def _run(task: ChunkTask, api: Api | None, on_event: Callable[[Event], None] | None) -> DownloadReport:
     plan, number = task.plan, task.chunk.number
     place = open_place(plan.at)
     names = place.names()
@@ -146,7 +146,7 @@ def _run(task: ChunkTask, api: Api | None, tell: Callable[[Event], None] | None)
         )
     client = (api or _client(plan.base_url)).with_options(**cast(OptionChanges, attrs.asdict(task.options)))
     results: list[FileResult] = []
-    report = run_blocking(partial(_download, client._async, task, root, results, tell))
+    report = run_blocking(partial(_download, client._async, task, root, results, on_event))
     content = encode_manifest(map(row_of, results), f".{kind}")
     if report.failed or report.skipped:
         place.write(incomplete, content)
@@ -162,12 +162,12 @@ async def _download(
     task: ChunkTask,
     root: Path | BucketRoot,
     results: list[FileResult],
-    tell: Callable[[Event], None] | None,
+    on_event: Callable[[Event], None] | None,
 ) -> DownloadReport:
     gateway, selection = api._gateway, Selection(task.plan.include, task.plan.exclude)
     entity, project = task.plan.project.split("/")
     paths = [RunPath(entity, project, run) for run in task.chunk.runs]
-    progress = None if tell is None else _Meter(task.chunk.number, tell)
+    progress = None if on_event is None else _Meter(task.chunk.number, on_event)
 
     def note(result: FileResult) -> None:
         results.append(result)
@@ -197,8 +197,8 @@ async def _download(
 class _Meter:
     """Counts received bytes, and reports them periodically; a ``Progress`` object for a download."""
 
-    def __init__(self, number: int, tell: Callable[[Event], None]) -> None:
-        self._number, self._tell = number, tell
+    def __init__(self, number: int, on_event: Callable[[Event], None]) -> None:
+        self._number, self._on_event = number, on_event
         self._files = self._bytes = 0
         self._reported_at = time.monotonic()
 
@@ -223,7 +223,7 @@ class _Meter:
         now = time.monotonic()
         if now - self._reported_at >= EVENT_SECONDS:
             self._reported_at = now
-            self._tell(Event(self._number, self._files, self._bytes))
+            self._on_event(Event(self._number, self._files, self._bytes))
 
 
 def _dask_listener(plan: str) -> Callable[[Event], None] | None:

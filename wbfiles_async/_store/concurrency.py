@@ -174,7 +174,7 @@ class Concurrency:
         is_small = self._received <= SMALL_BYTES * self._requests
         is_busy = is_small and worked - self._worked_before >= BUSY * seconds
         rate = _Rate(before, self._requests / seconds, self._received / seconds, latency)
-        self._judge(now, rate, is_busy=is_busy)
+        self._adapt(now, rate, is_busy=is_busy)
         self._since = None
         return self.wanted != before
 
@@ -212,7 +212,7 @@ class Concurrency:
         self._since, self._settled, self._worked_before = now, settled, worked
         self._requests = self._received = 0
 
-    def _judge(self, now: float, rate: _Rate, *, is_busy: bool) -> None:
+    def _adapt(self, now: float, rate: _Rate, *, is_busy: bool) -> None:
         base, trying, failures = self._base, self._trying, self._failures
         self._failures = 0
         if failures > max(FEW_FAILURES, FAILURES * self._requests):

@@ -92,11 +92,6 @@ class StoreLimits:
         return frozenset(it.name for it in suspect if not it.reachable or it.breaker.seconds_until_probe(now))
 
     @property
-    def unranged(self) -> frozenset[str]:
-        """Origins that do not serve ranges properly."""
-        return frozenset(name for name, origin in self._by_name.items() if not origin.ranged)
-
-    @property
     def most(self) -> int:
         """Maximum simultaneous requests to all origins together."""
         return self._most

@@ -16,6 +16,7 @@ from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
 from wbfiles_async._http.extensions import answer_seconds_of
 from wbfiles_async._options import TransferOptions
+from wbfiles_async._rate_limit import piece_bytes
 from wbfiles_async._retry.authorize import authorization
 from wbfiles_async._retry.failure import RequestFailed, RetryAction, network_failure
 from wbfiles_async._store.limits import StoreLimits
@@ -183,6 +184,7 @@ class Requester:
             with_client_headers=is_api and self.authenticator is None,
             public_only=public_only,
             on_round_trip=self.limits.of(url).record_round_trip,
+            piece_bytes=piece_bytes(self.options.limit_rate),
         )
 
     def _network_failure(self, error: Exception, file: RemoteFile, url: str, start: int) -> RequestFailed:

@@ -46,11 +46,6 @@ class RequestSlot:
         """The request, for the origin that the slot is at."""
         return Hop(self.origin, self._number)
 
-    @property
-    def is_held(self) -> bool:
-        """Whether the place is held."""
-        return self._held
-
     def enter_at_once(self) -> bool:
         """Acquire the place if it is free; return whether it is held."""
         if not self._held and (number := self.origin.acquire_at_once()) is not None:

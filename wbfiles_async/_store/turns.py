@@ -13,7 +13,7 @@ from wbfiles_async._clock import Clock
 
 __all__ = ["Turns"]
 
-PATIENCE: Final = 1.0
+WAIT_SECONDS: Final = 1.0
 """Seconds that a request waits before a batch ends for it: starting another batch costs as much as ten small files."""
 
 
@@ -59,7 +59,7 @@ class Turns:
             first = self._waiting[0]
         except IndexError:
             return False
-        if first.served or self._clock.monotonic() - first.since < PATIENCE:
+        if first.served or self._clock.monotonic() - first.since < WAIT_SECONDS:
             return False
         first.served = True  # by the caller; another batch gives way to the next one
         return True

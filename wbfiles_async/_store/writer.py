@@ -156,7 +156,7 @@ class _Writing:
     _reauthorized: bool = attrs.field(default=False, init=False)
     _cut_off: bool = attrs.field(default=False, init=False)
     _responder: OriginLimits | None = attrs.field(default=None, init=False)
-    _told: int = attrs.field(default=0, init=False)
+    _reported: int = attrs.field(default=0, init=False)
 
     async def write(self) -> None:
         """Send the content once.
@@ -174,7 +174,7 @@ class _Writing:
                 async with self._content.open() as opened:
                     await self._send(url, opened, slot)
         except BaseException:
-            self._tell(-self._told)
+            self._report(-self._reported)
             raise
 
     def _first_url(self) -> str:
@@ -198,7 +198,7 @@ class _Writing:
         requester, hop = self._writer.requester, slot.hop
         for _ in range(MAX_REDIRECTS + 1):
             self._responder = hop.origin
-            self._tell(-self._told)  # of an earlier hop
+            self._report(-self._reported)  # of an earlier hop
             body = RequestBody(
                 opened.size,
                 lambda: self._pieces(opened),
@@ -251,7 +251,7 @@ class _Writing:
 
     def _record_sent(self, origin: OriginLimits, count: int) -> None:
         """Record bytes that a connection has accepted; negative if they are sent again."""
-        self._tell(count)
+        self._report(count)
         if count > 0:
             self._target.budget.record_progress(count)
             origin.record_bytes(count)
@@ -263,9 +263,9 @@ class _Writing:
         view = memoryview(piece)
         return [view[start : start + SLOWEST_LINE] for start in range(0, len(view), SLOWEST_LINE)]
 
-    def _tell(self, count: int) -> None:
+    def _report(self, count: int) -> None:
         if count:
-            self._told += count
+            self._reported += count
             self._on_bytes(count)
 
     async def _send_once(self, url: str, body: RequestBody) -> httpx.Response:

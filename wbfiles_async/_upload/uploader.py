@@ -17,8 +17,8 @@ from wbfiles_async._options import TransferOptions
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._store.writer import StoreWriter, UploadTarget
 from wbfiles_async._tasks import open_task_group
+from wbfiles_async._upload.comparison import Comparison, compare_with_listing
 from wbfiles_async._upload.content import UploadContent
-from wbfiles_async._upload.verdict import Verdict, verdict_on
 from wbfiles_async.errors import ApiError, IntegrityError, RemoteFileExistsError, TransferError, WBFilesError
 
 __all__ = ["Upload", "Uploader"]
@@ -192,13 +192,13 @@ class Uploader:
             still = list[Upload]()
             for file in waiting:
                 found = listed.get(file.name)
-                match verdict_on(found, file.before, size=file.content.sent, md5=file.content.md5):
-                    case Verdict.MISSING:
+                match compare_with_listing(found, file.before, size=file.content.sent, md5=file.content.md5):
+                    case Comparison.MISSING:
                         still.append(file)
-                    case Verdict.OTHER if found is not None:
+                    case Comparison.OTHER if found is not None:
                         wrong.append((file, found))
-                    case verdict:
-                        file.listed, file.verified = found, verdict is Verdict.VERIFIED
+                    case compared:
+                        file.listed, file.verified = found, compared is Comparison.VERIFIED
                         self._finished(file)
             waiting = still
             if waiting and self.clock.monotonic() - began >= min(LISTED_SECONDS, self.options.time_budget):

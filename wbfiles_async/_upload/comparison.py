@@ -7,10 +7,10 @@ import enum
 from wbfiles_async._md5 import parse_md5
 from wbfiles_async._models import FileAttributes
 
-__all__ = ["Verdict", "verdict_on"]
+__all__ = ["Comparison", "compare_with_listing"]
 
 
-class Verdict(enum.Enum):
+class Comparison(enum.Enum):
     """The comparison of an uploaded file with a listing."""
 
     VERIFIED = "the server states the md5 of what was sent"
@@ -19,7 +19,9 @@ class Verdict(enum.Enum):
     OTHER = "the server has other bytes"
 
 
-def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, size: int, md5: bytes | None) -> Verdict:
+def compare_with_listing(
+    found: FileAttributes | None, before: FileAttributes | None, *, size: int, md5: bytes | None
+) -> Comparison:
     """Compare an uploaded file with its listing.
 
     Args:
@@ -29,19 +31,19 @@ def verdict_on(found: FileAttributes | None, before: FileAttributes | None, *, s
         md5: Their md5; ``None`` if it was not computed.
     """
     if found is None:
-        return Verdict.MISSING
+        return Comparison.MISSING
     stated = parse_md5(found.md5)
     if md5 is not None and stated == md5 and found.size_bytes in (None, size):
-        return Verdict.VERIFIED
+        return Comparison.VERIFIED
     if before is not None and _is_same(found, before):
         # Either the server's listing is outdated, or it is the same file again, without an md5.
         is_same = (md5 is None or stated is None) and found.size_bytes == size
-        return Verdict.THERE if is_same else Verdict.MISSING
+        return Comparison.THERE if is_same else Comparison.MISSING
     if md5 is not None and stated is not None:
-        return Verdict.OTHER
+        return Comparison.OTHER
     if found.size_bytes is None:
-        return Verdict.THERE
-    return Verdict.THERE if found.size_bytes == size else Verdict.OTHER
+        return Comparison.THERE
+    return Comparison.THERE if found.size_bytes == size else Comparison.OTHER
 
 
 def _is_same(one: FileAttributes, other: FileAttributes) -> bool:
