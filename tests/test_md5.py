@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbfiles_async._md5 import new_md5, parse_md5
+from wbfiles_async._md5 import LOCKED_BYTES, SHORT_BYTES, new_md5, parse_md5, short_md5
 
 
 @pytest.mark.fault(11)
@@ -23,6 +24,13 @@ def test_new_digest_is_md5() -> None:
     digest = new_md5()
     digest.update(b"abc")
     assert digest.hexdigest() == "900150983cd24fb0d6963f7d28e17f72"
+
+
+@pytest.mark.parametrize("length", [0, 1, LOCKED_BYTES, LOCKED_BYTES + 1, SHORT_BYTES, SHORT_BYTES + 1])
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+def test_short_md5_is_that_of_all_bytes(length: int, kind: type[bytes | memoryview]) -> None:
+    data = os.urandom(length)
+    assert short_md5(kind(data)) == hashlib.md5(data).digest()
 
 
 @pytest.mark.fault(11)

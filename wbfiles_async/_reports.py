@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -13,6 +14,7 @@ from wbfiles_async._models import FileStatus
 from wbfiles_async._text import counted, seconds_of, size_of
 
 __all__ = [
+    "FAILURES_KEPT",
     "DeletionReport",
     "DownloadReport",
     "FileResult",
@@ -21,6 +23,9 @@ __all__ = [
     "IncompleteUploadError",
     "UploadReport",
 ]
+
+FAILURES_KEPT: Final = 1000
+"""Maximum failures in a report, which counts them all."""
 
 
 @attrs.frozen(kw_only=True)

@@ -42,7 +42,7 @@ from wbfiles_async import (
     UnsafePathError,
     _waiting,
 )
-from wbfiles_async._disk import writer
+from wbfiles_async._disk import small_file_writer
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch, small_files
 from wbfiles_async._download.file import SMALL_BYTES
@@ -213,7 +213,7 @@ async def test_disk_with_latency_is_used_by_several_threads(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents, writing = put_many(server, 200), Writing()
-    monkeypatch.setattr(writer, "write_whole", writing)
+    monkeypatch.setattr(small_file_writer, "write_whole", writing)
     monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)  # independent of other work on the machine
     async with client(server, connections=2) as api:
         report = await api.run(RUN).download(tmp_path)
@@ -229,7 +229,7 @@ async def test_fast_disk_has_no_stage(server: ScriptedServer, tmp_path: Path, mo
         raise AssertionError
 
     put_many(server, 200)
-    monkeypatch.setattr(writer, "open_stage", refuse)
+    monkeypatch.setattr(small_file_writer, "open_stage", refuse)
     monkeypatch.setattr(_waiting, "LONG_WAIT", 1e9)  # also on a busy machine
     async with client(server, connections=4) as api:
         report = await api.run(RUN).download(tmp_path)
@@ -244,7 +244,7 @@ async def test_cancelled_download_writes_nothing_more(
 ) -> None:
     put_many(server, 400)
     writing = Writing()
-    monkeypatch.setattr(writer, "write_whole", writing)
+    monkeypatch.setattr(small_file_writer, "write_whole", writing)
     monkeypatch.setattr(_waiting, "_LOCK_WAIT", 1e9)
     async with client(server, connections=2) as api, asyncio.timeout(20):
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
@@ -436,7 +436,7 @@ async def test_slow_disk_leaves_the_event_loop_free(
         time.sleep(0.02)
         return write_whole(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writer, "write_whole", slowly)
+    monkeypatch.setattr(small_file_writer, "write_whole", slowly)
     longest = 0.0
     async with client(server) as api:
         task = asyncio.create_task(api.run(RUN).download(tmp_path))
@@ -460,7 +460,7 @@ async def test_slow_disk_is_not_a_stall(
         time.sleep(0.25)
         return write_whole(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writer, "write_whole", slowly)
+    monkeypatch.setattr(small_file_writer, "write_whole", slowly)
     async with client(server, stall_seconds=0.4, stall_bytes=1 << 20) as api:
         report = await api.run(RUN).download(tmp_path)
     assert report.downloaded == 8

@@ -30,8 +30,9 @@ from wbfiles_async import (
     RunNotFoundError,
     TransferError,
 )
-from wbfiles_async._graphql.deletion import BATCHES_AT_ONCE, FAILURES_KEPT
+from wbfiles_async._graphql.deletion import BATCHES_AT_ONCE
 from wbfiles_async._graphql.pending_deletions import BATCH
+from wbfiles_async._reports import FAILURES_KEPT
 from wbfiles_async.testing import LocalServer
 
 pytestmark = pytest.mark.usefixtures("waits")

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from wbfiles_async._disk.writer import SmallFileWriter
+from wbfiles_async._disk.small_file_writer import SmallFileWriter
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads, await_to_completion
 from wbfiles_async._waiting import MANY_THREADS, Waiting
 from wbfiles_async.errors import TransferError

@@ -16,15 +16,15 @@ from typing import Final, Self
 import attrs
 
 from wbfiles_async._disk.paths import TargetPath
+from wbfiles_async._disk.small_file_writer import SmallFileWriter
 from wbfiles_async._disk.space import is_fatal_for_all
-from wbfiles_async._disk.writer import SmallFileWriter
 from wbfiles_async._download.contents import check_md5
 from wbfiles_async._download.file import SMALL_BYTES
 from wbfiles_async._download.planned import PlannedFile
 from wbfiles_async._download.queue import WorkQueue
 from wbfiles_async._http.extensions import FollowUp
 from wbfiles_async._http.http1 import ResponseHead
-from wbfiles_async._md5 import new_md5, parse_md5
+from wbfiles_async._md5 import parse_md5, short_md5
 from wbfiles_async._models import FileAttributes, RunPath
 from wbfiles_async._store.follow_ups import FollowUpBatch
 from wbfiles_async._store.remote_file import Opened, RemoteFile, takes_credentials
@@ -105,7 +105,7 @@ class SmallFile:
     def complete(self) -> None:
         """Verify the body, and publish it."""
         try:
-            if self.md5 is not None and (actual := new_md5(self._body).digest()) != self.md5:
+            if self.md5 is not None and (actual := short_md5(self._body)) != self.md5:
                 check_md5(self.file, actual)
             self.published = self.writer.write(
                 self.destination, [self._body], mode=self.mode, replace=self.replace, durable=False

@@ -11,13 +11,10 @@ import attrs
 
 from wbfiles_async._download.planned import PlannedFile
 from wbfiles_async._download.progress import Progress, labelled, report_resumed
-from wbfiles_async._reports import DownloadReport, FileResult
+from wbfiles_async._reports import FAILURES_KEPT, DownloadReport, FileResult
 from wbfiles_async.errors import TransferError, WBFilesError
 
 __all__ = ["KEPT", "Results", "failed", "kept", "unexpected"]
-
-FAILURES_KEPT: Final = 1000
-"""Maximum failures in a report, which counts them all."""
 
 KEPT: Final = "What has arrived of it is kept"
 """How the note begins that an error has, if a part file is left."""

@@ -20,7 +20,7 @@ from wbfiles_async._graphql.queries import DELETE_FILES, DELETE_FILES_WITHOUT_PR
 from wbfiles_async._graphql.responses import check_deleted
 from wbfiles_async._models import FileStatus, ProjectPath, RunPath
 from wbfiles_async._options import TransferOptions
-from wbfiles_async._reports import DeletionReport, FileResult
+from wbfiles_async._reports import FAILURES_KEPT, DeletionReport, FileResult
 from wbfiles_async._retry.budget import RetryBudget
 from wbfiles_async._retry.failure import RequestFailed, RetryAction
 from wbfiles_async._tasks import open_task_group
@@ -33,9 +33,6 @@ from wbfiles_async.errors import (
     TransferError,
     WBFilesError,
 )
-
-FAILURES_KEPT: Final = 1000
-"""Maximum failures in a report, which counts them all."""
 
 BATCHES_AT_ONCE: Final = 4
 """Simultaneous mutations: enough to hide the latency, few enough for the server's database."""

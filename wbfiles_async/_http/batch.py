@@ -23,7 +23,7 @@ from wbfiles_async._http.connection import CUT_SHORT, Connection
 from wbfiles_async._http.errors import StaleConnectionError
 from wbfiles_async._http.extensions import FollowUp, NextFollowUp, Pause, Sink, StallLimit
 from wbfiles_async._http.http1 import ResponseHead
-from wbfiles_async._http.sinks import SinkThreads
+from wbfiles_async._http.sink_threads import SinkThreads
 from wbfiles_async._http.stall import StallDetector
 from wbfiles_async._threads import await_to_completion
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from wbfiles_async._http.batch import ConnectionBatch
-from wbfiles_async._http.sinks import SinkThreads
+from wbfiles_async._http.sink_threads import SinkThreads
 from wbfiles_async._threads import start_thread
 
 __all__ = ["BatchWorker"]

@@ -31,7 +31,7 @@ from wbfiles_async._http.pool import ConnectionPool
 from wbfiles_async._http.proxies import Proxy
 from wbfiles_async._http.receiver import BodyReceiver
 from wbfiles_async._http.sender import RequestSender
-from wbfiles_async._http.sinks import SinkThreads
+from wbfiles_async._http.sink_threads import SinkThreads
 from wbfiles_async._threads import ThreadsExhaustedError, WorkerThreads
 
 __all__ = ["DrainingTransport"]

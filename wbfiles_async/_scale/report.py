@@ -8,13 +8,10 @@ from collections.abc import Iterable
 import attrs
 
 from wbfiles_async._download.manifest import ManifestRow
-from wbfiles_async._reports import DownloadReport
+from wbfiles_async._reports import FAILURES_KEPT, DownloadReport
 from wbfiles_async._text import counted
 
-__all__ = ["FAILURES_KEPT", "PlanReport", "continued", "of_rows", "total"]
-
-FAILURES_KEPT = 1000
-"""Maximum failures in a report, which counts them all."""
+__all__ = ["PlanReport", "continued", "of_rows", "total"]
 
 _SUMS = ("files", "downloaded", "kept", "failed", "skipped", "bytes", "verified", "parts", "resumed", "resumed_bytes")
 

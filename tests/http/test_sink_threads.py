@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from wbfiles_async import _threads
-from wbfiles_async._http.sinks import SinkThreads
+from wbfiles_async._http.sink_threads import SinkThreads
 from wbfiles_async._threads import WorkerThreads
 from wbfiles_async._waiting import LONG_WAIT, MANY_THREADS
 

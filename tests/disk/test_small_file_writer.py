@@ -16,12 +16,12 @@ import pytest
 from systems import SYSTEM
 
 from wbfiles_async import DestinationExistsError, LocalWriteError
-from wbfiles_async._disk import writer
+from wbfiles_async._disk import small_file_writer
 from wbfiles_async._disk.names import STAGING_NAME
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._disk.paths import TargetPath
+from wbfiles_async._disk.small_file_writer import CROWDED, SmallFileWriter
 from wbfiles_async._disk.staging import Stage
-from wbfiles_async._disk.writer import CROWDED, SmallFileWriter
 
 pytestmark = pytest.mark.skipif(SYSTEM != "linux", reason="files are staged on Linux only")
 
@@ -58,7 +58,7 @@ class Writes:
 
 def write_together(root: Path, writes: Writes, monkeypatch: pytest.MonkeyPatch, **options: bool) -> None:
     """Write files, and raise the error of the first that fails."""
-    monkeypatch.setattr(writer, "write_whole", writes)
+    monkeypatch.setattr(small_file_writer, "write_whole", writes)
     small_files = SmallFileWriter()
     given = {"replace": True, "durable": False} | options
 
@@ -98,7 +98,7 @@ def test_durable_files_are_siblings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_writers_in_different_folders_are_no_crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "write_whole", writes := Writes(THREADS))
+    monkeypatch.setattr(small_file_writer, "write_whole", writes := Writes(THREADS))
     small_files = SmallFileWriter()
 
     def write(number: int) -> None:
@@ -138,7 +138,7 @@ def test_without_a_stage_files_are_siblings(tmp_path: Path, monkeypatch: pytest.
         tried.append(target)
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(writer, "open_stage", refuse)
+    monkeypatch.setattr(small_file_writer, "open_stage", refuse)
     write_together(tmp_path, writes := Writes(THREADS), monkeypatch)
     assert {*writes.stages} == {None}
     assert len(tried) == 1
