@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks.comparison import Result
 from benchmarks.data import StagedRun
+from benchmarks.memory import kept
 from benchmarks.stage import Stage, staged
 from benchmarks.table import replace_rest
 
@@ -61,6 +63,8 @@ def main(benchmarks: Sequence[Benchmark], *, options: Sequence[argparse.Argument
     parser.add_argument("--only", metavar="NAME,...", help=f"some of {', '.join(names)}")
     parser.add_argument("--contenders", metavar="TEXT", default="", help="only those whose title contains this text")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions of each (default: 5)")
+    keep = "keep this much memory free and from the host of a virtual machine, for steady figures; uses twice as much"
+    parser.add_argument("--keep-memory", type=int, default=0, metavar="GIB", help=keep)
     parser.add_argument("--smoke", action="store_true", help="run everything once with tiny inputs, as a check")
     parser.add_argument("--write", action="store_true", help="write the tables into README.md in this folder")
     given = parser.parse_args()
@@ -69,12 +73,15 @@ def main(benchmarks: Sequence[Benchmark], *, options: Sequence[argparse.Argument
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
     if given.runs < 1:
         parser.error("--runs must be 1 or more")
+    if given.keep_memory < 0:
+        parser.error("--keep-memory must be 0 or more")
     chosen = [benchmark.among(given.contenders) for benchmark in benchmarks if benchmark.name in only]
     texts = [_surroundings(smoke=given.smoke)]
     problems: list[str] = []
     print(texts[0], flush=True)
     runs = [run for benchmark in chosen for run in benchmark.staged_runs(smoke=given.smoke)]
-    with staged(runs) as stage:
+    keeping = kept(given.keep_memory << 30) if given.keep_memory else nullcontext()
+    with keeping, staged(runs) as stage:
         for benchmark in chosen:
             result = benchmark.measure(stage, repetitions=1 if given.smoke else given.runs, smoke=given.smoke)
             if result.text:
