@@ -562,7 +562,7 @@ class SkippingClock:
     def __init__(self) -> None:
         self.waits: list[float] = []
         self._ahead = 0.0
-        self.clock = Clock(monotonic=self.monotonic, sleep=self._sleep)
+        self.clock = Clock(monotonic=self.monotonic, sleep=self._sleep, wall=lambda: time.time() + self._ahead)
 
     def monotonic(self) -> float:
         """Return the time, with what was skipped."""

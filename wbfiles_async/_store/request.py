@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import Final
 
@@ -11,6 +10,7 @@ import attrs
 import httpx
 
 from wbfiles_async._auth.authenticators import Authenticator
+from wbfiles_async._clock import Clock
 from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
 from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
@@ -67,6 +67,7 @@ class Requester:
         options: The timeouts of requests.
         private_stores: Whether stores may have private addresses.
         limits: The limits of each origin.
+        clock: The time.
     """
 
     http: HttpClient
@@ -77,6 +78,7 @@ class Requester:
     options: TransferOptions
     private_stores: PrivateStores
     limits: StoreLimits
+    clock: Clock
 
     async def get(
         self, file: RemoteFile, start: int, stop: int | None, slot: RequestSlot, *, ranged: bool = False
@@ -193,7 +195,7 @@ class Requester:
     async def _refusal(
         self, file: RemoteFile, url: str, start: int, response: httpx.Response, beginning: bytes, hop: Hop
     ) -> RequestFailed:
-        rejection = classify_error(response.status_code, response.headers, beginning, now=time.time())
+        rejection = classify_error(response.status_code, response.headers, beginning, now=self.clock.wall())
         is_ours = self.authenticator is not None and takes_credentials(url, self.api_origin)
         if response.status_code == 401 and is_ours and self.authenticator is not None:
             if file.may_reauthorize() and await self.authenticator.refused():

@@ -5,7 +5,6 @@ A store keeps an object only after all of it has arrived, so a broken request le
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
@@ -324,7 +323,7 @@ class _Writing:
 
     async def _refusal(self, url: str, response: httpx.Response, beginning: bytes, hop: Hop) -> RequestFailed:
         name, host, requester = self._target.name, host_of(url), self._writer.requester
-        rejection = classify_error(response.status_code, response.headers, beginning, now=time.time())
+        rejection = classify_error(response.status_code, response.headers, beginning, now=self._writer.clock.wall())
         if rejection.action is RetryAction.RESTART:
             rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
         if response.status_code == 401 and takes_credentials(url, requester.api_origin) and requester.authenticator:
