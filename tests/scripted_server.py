@@ -486,6 +486,19 @@ def remote(api: AsyncApi, node: Mapping[str, object]) -> AsyncFile:
     return AsyncFile(api, node, api.run(RUN))
 
 
+async def read_parts(api: AsyncApi, node: Mapping[str, object], count: int) -> list[bytes]:
+    """Read a file in parts of equal length, which are requested at once and share what is known of the file."""
+    gateway, attributes, run = remote(api, node)._readable(None)
+    file, reader = gateway._file(attributes, run), gateway.session().reader
+    length = (attributes.size_bytes or 0) // count
+
+    async def read(number: int) -> bytes:
+        pieces = reader.chunks(file, number * length, (number + 1) * length)
+        return b"".join([bytes(piece) async for piece in pieces])
+
+    return await asyncio.gather(*map(read, range(count)))
+
+
 async def error_of(kind: type[Failed], work: Awaitable[object]) -> Failed:
     """Await work that must fail with this kind of error, and search the error for secrets.
 
@@ -562,7 +575,7 @@ class SkippingClock:
     def __init__(self) -> None:
         self.waits: list[float] = []
         self._ahead = 0.0
-        self.clock = Clock(monotonic=self.monotonic, sleep=self._sleep)
+        self.clock = Clock(monotonic=self.monotonic, sleep=self._sleep, wall=lambda: time.time() + self._ahead)
 
     def monotonic(self) -> float:
         """Return the time, with what was skipped."""

@@ -116,7 +116,7 @@ def open_session(
     proxies = read_proxies(os.environ) if http_options.proxies is None else http_options.proxies
     if shared is None:
         disk, http = Disk(), open_client(http_options, proxies, os.environ)
-        authenticator = _authenticator(credentials, settings, http)
+        authenticator = _authenticator(credentials, settings, http, clock)
     else:
         disk, http, authenticator = shared.disk, shared.http, shared.authenticator
     refused = None if credentials is None else refused_credentials(credentials, settings.base_url)
@@ -130,6 +130,7 @@ def open_session(
         options=options,
         private_stores=_private_stores(settings, options, http, proxies),
         limits=StoreLimits(options, limiter, clock),
+        clock=clock,
     )
     rate_limit = None if options.limit_rate is None else RateLimit(options.limit_rate)
     reader = StoreReader(requester=requester, disk=disk, options=options, rate_limit=rate_limit, clock=clock)
@@ -156,14 +157,16 @@ def open_session(
     )
 
 
-def _authenticator(credentials: Credentials | None, settings: Settings, http: HttpClient) -> Authenticator | None:
+def _authenticator(
+    credentials: Credentials | None, settings: Settings, http: HttpClient, clock: Clock
+) -> Authenticator | None:
     match credentials:
         case None:
             return None
         case ApiKey():
             return ApiKeyAuth(credentials)
         case _:
-            return IdentityTokenAuth(credentials, settings, http.send)
+            return IdentityTokenAuth(credentials, settings, http.send, clock)
 
 
 def _private_stores(

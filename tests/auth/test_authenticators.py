@@ -20,6 +20,7 @@ import pytest
 
 from wbfiles_async._auth.authenticators import ApiKeyAuth, Authenticator, IdentityTokenAuth
 from wbfiles_async._auth.credentials import ApiKey, IdentityToken
+from wbfiles_async._clock import Clock
 from wbfiles_async._settings import Settings
 from wbfiles_async.errors import ApiError, AuthenticationError, RateLimitedError
 
@@ -33,17 +34,15 @@ Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 @attrs.define
-class Clock:
-    """Stands in for the module ``time``."""
+class PassingTime:
+    """A time that only the test lets pass."""
 
     now: float = NOON
     uptime: float = 5.0
 
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.uptime
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.uptime, wall=lambda: self.now)
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
@@ -102,14 +101,12 @@ class BrokenBody(httpx.AsyncByteStream):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("wbfiles_async._auth.authenticators.time", clock)
-    return clock
+def passing() -> PassingTime:
+    return PassingTime()
 
 
 @pytest.fixture
-def server(clock: Clock) -> Server:
+def server() -> Server:
     return Server()
 
 
@@ -130,8 +127,8 @@ def settings(timeout: float = 19.0) -> Settings:
 
 
 @pytest.fixture
-def auth(server: Server, token_file: Path, cache: Path) -> IdentityTokenAuth:
-    return IdentityTokenAuth(IdentityToken(token_file, cache), settings(), server.send)
+def auth(server: Server, token_file: Path, cache: Path, passing: PassingTime) -> IdentityTokenAuth:
+    return IdentityTokenAuth(IdentityToken(token_file, cache), settings(), server.send, passing.clock)
 
 
 @pytest.fixture(autouse=True)
@@ -192,11 +189,11 @@ class TestExchange:
         assert len(server.requests) == 1
 
     async def test_reads_the_file_again_each_time(
-        self, auth: IdentityTokenAuth, server: Server, token_file: Path, clock: Clock
+        self, auth: IdentityTokenAuth, server: Server, token_file: Path, passing: PassingTime
     ) -> None:
         await auth.headers()
         token_file.write_text("a.newer.token")
-        clock.advance(3600)
+        passing.advance(3600)
         await auth.headers()
         assert parse_qs(server.requests[1].content.decode())["assertion"] == ["a.newer.token"]
 
@@ -212,7 +209,7 @@ class TestExchange:
         assert body.closed
 
     async def test_works_without_a_shared_file(self, server: Server, token_file: Path) -> None:
-        auth = IdentityTokenAuth(IdentityToken(token_file), settings(), server.send)
+        auth = IdentityTokenAuth(IdentityToken(token_file), settings(), server.send, Clock())
         assert [await bearer(auth) for _ in range(2)] == ["access-1"] * 2
 
     async def test_bounds_every_wait_of_the_request(self, auth: IdentityTokenAuth, server: Server) -> None:
@@ -222,7 +219,7 @@ class TestExchange:
     @pytest.mark.fault(77)
     async def test_times_out_on_a_trickling_server(self, server: Server, token_file: Path) -> None:
         server.answer = Gate(httpx.Response(200))
-        auth = IdentityTokenAuth(IdentityToken(token_file), settings(timeout=0.01), server.send)
+        auth = IdentityTokenAuth(IdentityToken(token_file), settings(timeout=0.01), server.send, Clock())
         with pytest.raises(httpx.ReadTimeout, match=r"no access token within 0\.01 seconds"):
             await auth.headers()
 
@@ -246,20 +243,20 @@ class TestExchange:
 
 class TestRenewal:
     @pytest.mark.fault(77, 103)
-    async def test_happens_with_five_minutes_left(self, auth: IdentityTokenAuth, clock: Clock) -> None:
+    async def test_happens_with_five_minutes_left(self, auth: IdentityTokenAuth, passing: PassingTime) -> None:
         seen: list[str] = []
         for seconds in (0, 3299, 1, 3299, 1):
-            clock.advance(seconds)
+            passing.advance(seconds)
             seen.append(await bearer(auth))
         assert seen == ["access-1", "access-1", "access-2", "access-2", "access-3"]
 
     async def test_of_a_short_token_happens_at_half_its_life(
-        self, auth: IdentityTokenAuth, server: Server, clock: Clock
+        self, auth: IdentityTokenAuth, server: Server, passing: PassingTime
     ) -> None:
         server.expires_in = 60
         seen: list[str] = []
         for seconds in (0, 29, 1):
-            clock.advance(seconds)
+            passing.advance(seconds)
             seen.append(await bearer(auth))
         assert seen == ["access-1", "access-1", "access-2"]
 
@@ -277,22 +274,24 @@ class TestRefusal:
 
     @pytest.mark.fault(77)
     async def test_of_many_tasks_with_one_token_causes_one_exchange(
-        self, auth: IdentityTokenAuth, clock: Clock
+        self, auth: IdentityTokenAuth, passing: PassingTime
     ) -> None:
         await auth.headers()
         seen: list[str] = []
         for _ in range(5):
             assert await auth.refused()
             seen.append(await bearer(auth))
-            clock.advance(1)
+            passing.advance(1)
         assert seen == ["access-2"] * 5
 
-    async def test_of_a_later_token_causes_another_exchange(self, auth: IdentityTokenAuth, clock: Clock) -> None:
+    async def test_of_a_later_token_causes_another_exchange(
+        self, auth: IdentityTokenAuth, passing: PassingTime
+    ) -> None:
         seen: list[str] = []
         for _ in range(3):
             seen.append(await bearer(auth))
             await auth.refused()
-            clock.advance(31)
+            passing.advance(31)
         assert seen == ["access-1", "access-2", "access-3"]
 
     async def test_does_not_take_the_same_token_from_the_file(self, auth: IdentityTokenAuth, cache: Path) -> None:

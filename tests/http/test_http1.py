@@ -63,6 +63,9 @@ def test_bodyless_responses_ignore_their_headers(status: int) -> None:
     ("lines", "kept"),
     [
         (["HTTP/1.1 200 OK", "Content-Length: 1"], True),
+        (["HTTP/1.1 200 OK", "Content-Length: 0"], True),
+        (["HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close"], False),
+        (["HTTP/1.1 204 No Content"], True),
         (["HTTP/1.1 200 OK", "Content-Length: 1", "Connection: Close"], False),
         (["HTTP/1.1 200 OK"], False),
         (["HTTP/1.1 200", "Transfer-Encoding: chunked"], True),

@@ -15,7 +15,6 @@ import re
 import secrets
 import stat
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ import httpx
 
 from wbfiles_async._auth.credentials import ApiKey, IdentityToken
 from wbfiles_async._backoff import parse_retry_after
+from wbfiles_async._clock import Clock
 from wbfiles_async._disk.folder import Folder, is_link
 from wbfiles_async._disk.system import open_root
 from wbfiles_async._messages import clean
@@ -111,11 +111,13 @@ class IdentityTokenAuth:
         credentials: Where the JWT is, and the file with access tokens.
         settings: The server, and the timeout for its response.
         send: Sends a request unchanged. It must not follow redirects: the request contains the JWT.
+        clock: The time.
     """
 
     _credentials: IdentityToken
     _settings: Settings
     _send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+    _clock: Clock
     _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _token: _AccessToken | None = attrs.field(default=None, init=False)
     _rejected: str = attrs.field(default="", init=False)
@@ -125,7 +127,7 @@ class IdentityTokenAuth:
     async def headers(self) -> Mapping[str, str]:
         """See `Authenticator.headers`."""
         token = self._token
-        if token is None or token.renew_at <= time.time():
+        if token is None or token.renew_at <= self._clock.wall():
             token = await self._renewed()
         return {"Authorization": f"Bearer {token.value}"}
 
@@ -133,7 +135,7 @@ class IdentityTokenAuth:
         """See `Authenticator.refused`."""
         # Tasks that were refused with the same token report that one after the other. The first report replaces it;
         # the others must not discard its successor.
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if self._token is not None and now - self._rejected_at > _REJECT_EVERY:
             self._rejected, self._rejected_at, self._token = self._token.value, now, None
         return True
@@ -142,7 +144,7 @@ class IdentityTokenAuth:
         """Return a token that does not expire soon: another task's, another process's, or a new one."""
         earlier = self._failure
         async with self._lock:
-            if self._token is not None and self._token.renew_at > time.time():
+            if self._token is not None and self._token.renew_at > self._clock.wall():
                 return self._token
             if self._failure is not None and self._failure is not earlier:
                 raise self._failure  # of the task that requested it while this one waited
@@ -158,14 +160,14 @@ class IdentityTokenAuth:
         """Return the token of the shared file, if it does not expire soon and was not rejected."""
         cache = self._credentials.cache
         token = await _read_cached(cache, self._settings.base_url) if cache else None
-        if token is None or token.renew_at <= time.time() or token.value == self._rejected:
+        if token is None or token.renew_at <= self._clock.wall() or token.value == self._rejected:
             return None
         return token
 
     async def _exchange(self) -> _AccessToken:
         """Request a new token, and share it."""
         assertion = await _read_assertion(self._credentials.path)
-        requested_at = time.time()
+        requested_at = self._clock.wall()
         token = self._parse(await self._post(assertion), requested_at)
         if self._credentials.cache is not None:
             # An interrupted thread would keep writing unseen.
@@ -208,7 +210,7 @@ class IdentityTokenAuth:
         answer = f"{self._settings.base_url} answered HTTP {status}" + (f" ({reason})" if reason else "")
         messages = (reason,) if reason else ()
         if status == 429:
-            retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
+            retry_after = parse_retry_after(response.headers.get("retry-after"), self._clock.wall())
             return RateLimitedError(
                 f"{answer} to the request for an access token", messages=messages, retry_after=retry_after
             )

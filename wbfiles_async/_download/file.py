@@ -263,7 +263,7 @@ class FileDownload:
     @property
     def _origin(self) -> OriginLimits:
         """The origin that serves it, as far as known."""
-        return self.file.responder or self.reader.requester.limits.of(self._url())
+        return self.file.server or self.reader.requester.limits.of(self._url())
 
     def _unranged(self) -> bool:
         return self.file.unranged or not self._origin.ranged

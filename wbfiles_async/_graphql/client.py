@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
@@ -163,7 +162,7 @@ class GraphQLClient:
         except ApiError as error:  # an endless response
             raise api_failure(error) from error
         self._keep_pace(response)
-        retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
+        retry_after = parse_retry_after(response.headers.get("retry-after"), self.clock.wall())
         parse = partial(parse_answer, response.status_code, body, host=host, retry_after=retry_after)
         try:
             return await self.disk.run(parse) if len(body) > LONG_ANSWER else parse()
@@ -206,7 +205,7 @@ class GraphQLClient:
     def _keep_pace(self, response: httpx.Response) -> None:
         """Make all tasks of this client wait if the server's limit is used up."""
         if response.headers.get("ratelimit-remaining") == "0" or response.status_code == 429:
-            reset = parse_retry_after(response.headers.get("ratelimit-reset"), time.time())
+            reset = parse_retry_after(response.headers.get("ratelimit-reset"), self.clock.wall())
             if reset is not None:
                 self._resumes_at = self.clock.monotonic() + min(reset, LONGEST_PACE)
 

@@ -85,9 +85,11 @@ def request_head(method: bytes, target: bytes, fields: Sequence[tuple[bytes, byt
 class _Parsed:
     """Receives llhttp's events."""
 
-    __slots__ = ("body", "complete", "fields", "head_complete", "messages", "reason")
+    __slots__ = ("body", "complete", "fields", "head_complete", "keep_alive", "messages", "parser", "reason")
 
     def __init__(self) -> None:
+        self.parser: httptools.HttpResponseParser | None = None
+        self.keep_alive = False
         self.fields: list[tuple[bytes, bytes]] = []
         self.reason = b""
         self.body: list[bytes] = []
@@ -109,6 +111,8 @@ class _Parsed:
 
     def on_headers_complete(self) -> None:
         self.head_complete = True
+        if self.parser is not None:  # at the end of an empty body llhttp has forgotten its length
+            self.keep_alive = self.parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
         self.body.append(piece)
@@ -129,7 +133,11 @@ def parse_head(text: bytes, *, method: bytes = b"GET") -> ResponseHead:
     """
     parsed = _Parsed()
     parser = httptools.HttpResponseParser(parsed)
-    _feed(parser, text)
+    parsed.parser = parser
+    try:
+        _feed(parser, text)
+    finally:
+        parsed.parser = None  # no cycle for the garbage collector
     if not parsed.head_complete:
         raise MalformedError("an incomplete head")
     status = parser.get_status_code()
@@ -147,7 +155,7 @@ def parse_head(text: bytes, *, method: bytes = b"GET") -> ResponseHead:
     else:
         raise MalformedError("a malformed length")
     chunked = encoding is not None and length is None
-    keep_alive = parser.should_keep_alive() and (chunked or length is not None)
+    keep_alive = parsed.keep_alive and (chunked or length is not None)
     return ResponseHead(status, parsed.reason, parsed.fields, length, chunked, keep_alive, text)
 
 

@@ -249,14 +249,14 @@ class _Reading:
                 raise failure
 
     async def _retry(self, failure: RequestFailed) -> None:
-        file, origin = self.file, self.file.responder
-        if origin is not None:
-            origin.record_failure(failure.error, progressed=self._offset - self._begun >= LITTLE_BYTES)
+        file, slot = self.file, self._slot
+        assert slot is not None  # noqa: S101  # of the request that failed
+        responder = slot.responder
+        responder.record_failure(failure.error, progressed=self._offset - self._begun >= LITTLE_BYTES)
         try:
             await file.budget.spend(failure, round=self._round, pause=failure.pause)
         except WBFilesError as error:
-            if origin is not None:
-                origin.record_exhausted((file.run, file.name), error, since=file.budget.failing_since)
+            responder.record_exhausted((file.run, file.name), error, since=file.budget.failing_since)
             if file.fall_back():
                 return
             raise

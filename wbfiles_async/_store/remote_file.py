@@ -64,7 +64,7 @@ class RemoteFile:
         decoded_md5: The md5 of the yielded bytes, if it differs from the API's, once the stored bytes have been
             verified.
         opened: A request that has been sent for it, to be used by the next read.
-        responder: The origin that its last request was sent to, after redirects.
+        server: The origin that served bytes of it last, after redirects; ``None`` before the first ones.
     """
 
     attributes: FileAttributes
@@ -79,12 +79,11 @@ class RemoteFile:
     encoded: bool = False
     decoded_md5: bytes | None = None
     opened: Opened | None = None
-    responder: OriginLimits | None = None
+    server: OriginLimits | None = None
     _md5_of: FileAttributes | None = None
     _stated_md5: bytes | None = None
     _refused_refreshes: int = 0
     _direct_url_refused: bool = False
-    _reauthorized: bool = False
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
     @property
@@ -157,17 +156,11 @@ class RemoteFile:
     def record_progress(self, count: int) -> None:
         """Record that bytes arrived."""
         self._refused_refreshes = 0
-        self._reauthorized = False
         self.budget.record_progress(count)
 
     def record_answer(self) -> None:
         """Record that its URL was accepted, though the response was not as requested."""
         self._refused_refreshes = 0
-
-    def may_reauthorize(self) -> bool:
-        """Return whether a request with status 401 may be repeated with fresh credentials: once."""
-        first, self._reauthorized = not self._reauthorized, True
-        return first
 
     def fall_back(self) -> bool:
         """Continue with the API's own URL for a few attempts; return whether that is possible and new."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import Final
 
@@ -11,6 +10,7 @@ import attrs
 import httpx
 
 from wbfiles_async._auth.authenticators import Authenticator
+from wbfiles_async._clock import Clock
 from wbfiles_async._http.address_policy import AddressPolicy, ForbiddenAddressError
 from wbfiles_async._http.client import HttpClient, location_of
 from wbfiles_async._http.errors import AddressError
@@ -68,6 +68,7 @@ class Requester:
         options: The timeouts of requests.
         private_stores: Whether stores may have private addresses.
         limits: The limits of each origin.
+        clock: The time.
     """
 
     http: HttpClient
@@ -78,6 +79,7 @@ class Requester:
     options: TransferOptions
     private_stores: PrivateStores
     limits: StoreLimits
+    clock: Clock
 
     async def get(
         self, file: RemoteFile, start: int, stop: int | None, slot: RequestSlot, *, ranged: bool = False
@@ -98,9 +100,9 @@ class Requester:
         whole = start == 0 and (stop is None or (stop == file.size and not ranged))
         opened = file.take_opened()
         url = file.url(self.limits.avoided) if opened is None else opened.url
-        hop = slot.hop
+        hop, repeated = slot.hop, False
         for _ in range(MAX_REDIRECTS + 1):
-            file.responder = hop.origin
+            slot.responder = hop.origin
             if opened is None:
                 response = await self._send(file, url, start, None if whole else range_header(start, stop))
             elif isinstance(opened.outcome, httpx.Response):
@@ -111,6 +113,7 @@ class Requester:
             hop.origin.record_answer(answer_seconds_of(response))
             is_page = is_page_instead(file, response)
             if 200 <= response.status_code < 300 and not is_page:
+                file.server = hop.origin
                 return StoreResponse(response, url, hop)
             try:
                 beginning = await read_beginning(response, self.options.stall_seconds)
@@ -123,6 +126,10 @@ class Requester:
                 url = next_hop(file.name, url, location, insecure=self.options.insecure_stores)
                 hop = await self._hop_to(url, file, hop)
                 continue
+            if response.status_code == 401 and not repeated and (authenticator := self._authenticator_for(url)):
+                repeated = await authenticator.refused()
+                if repeated:
+                    continue
             raise await self._refusal(file, url, start, response, beginning, hop)
         raise TransferError(
             f"{file.name}: {host_of(url)} redirects more than {MAX_REDIRECTS} times. Check base_url and any proxy.",
@@ -134,6 +141,10 @@ class Requester:
         """Return the next hop of a redirected request, once its origin accepts one."""
         target = self.limits.of(url)
         return hop if target is hop.origin else Hop(target, await target.pass_gate(file.name))
+
+    def _authenticator_for(self, url: str) -> Authenticator | None:
+        """Return what provides our credentials for a URL; ``None`` if it gets none of ours."""
+        return self.authenticator if takes_credentials(url, self.api_origin) else None
 
     async def policy_for(self, url: str) -> AddressPolicy:
         """Return the address policy of a request.
@@ -173,8 +184,8 @@ class Requester:
             if file.etag:
                 headers["If-Match"] = file.etag
         is_api = takes_credentials(url, self.api_origin)
-        if is_api and self.authenticator is not None:
-            headers |= await authorization(self.authenticator, name=file.name, host=host_of(url))
+        if authenticator := self._authenticator_for(url):
+            headers |= await authorization(authenticator, name=file.name, host=host_of(url))
         return self.http.build(
             "GET",
             url,
@@ -195,13 +206,10 @@ class Requester:
     async def _refusal(
         self, file: RemoteFile, url: str, start: int, response: httpx.Response, beginning: bytes, hop: Hop
     ) -> RequestFailed:
-        rejection = classify_error(response.status_code, response.headers, beginning, now=time.time())
-        is_ours = self.authenticator is not None and takes_credentials(url, self.api_origin)
-        if response.status_code == 401 and is_ours and self.authenticator is not None:
-            if file.may_reauthorize() and await self.authenticator.refused():
-                rejection = attrs.evolve(rejection, action=RetryAction.RETRY)
-            else:
-                rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
+        rejection = classify_error(response.status_code, response.headers, beginning, now=self.clock.wall())
+        is_ours = self._authenticator_for(url) is not None
+        if response.status_code == 401 and is_ours:
+            rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
         if response.status_code == 406 and not file.encoded:  # it has only the compressed form
             rejection = attrs.evolve(rejection, action=RetryAction.DECODE)
         failure = rejected(rejection, file, url, start, self.refused if is_ours else None)

@@ -31,6 +31,7 @@ class RequestSlot:
 
     Attributes:
         origin: The origin.
+        responder: The origin that its request was last sent to, after redirects.
 
     Raises:
         StoreUnavailableError: On entering, if the origin is known to be down.
@@ -38,8 +39,12 @@ class RequestSlot:
 
     origin: OriginLimits
     _file: str
+    responder: OriginLimits = attrs.field(init=False)
     _number: int = attrs.field(default=0, init=False)
     _held: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.responder = self.origin
 
     @property
     def hop(self) -> Hop:

@@ -5,7 +5,6 @@ A store keeps an object only after all of it has arrived, so a broken request le
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
@@ -155,7 +154,7 @@ class _Writing:
     _refreshes: int = attrs.field(default=0, init=False)
     _reauthorized: bool = attrs.field(default=False, init=False)
     _cut_off: bool = attrs.field(default=False, init=False)
-    _responder: OriginLimits | None = attrs.field(default=None, init=False)
+    _slot: RequestSlot | None = attrs.field(default=None, init=False)
     _reported: int = attrs.field(default=0, init=False)
 
     async def write(self) -> None:
@@ -170,6 +169,7 @@ class _Writing:
         self._round = target.budget.round
         try:
             async with self._writer.requester.limits.slot(url, target.name) as slot:
+                self._slot = slot
                 target.budget.exclude_queue_time(queued_at)
                 async with self._content.open() as opened:
                     await self._send(url, opened, slot)
@@ -197,7 +197,7 @@ class _Writing:
         """Send to the store, and follow redirects."""
         requester, hop = self._writer.requester, slot.hop
         for _ in range(MAX_REDIRECTS + 1):
-            self._responder = hop.origin
+            slot.responder = hop.origin
             self._report(-self._reported)  # of an earlier hop
             body = RequestBody(
                 opened.size,
@@ -324,7 +324,7 @@ class _Writing:
 
     async def _refusal(self, url: str, response: httpx.Response, beginning: bytes, hop: Hop) -> RequestFailed:
         name, host, requester = self._target.name, host_of(url), self._writer.requester
-        rejection = classify_error(response.status_code, response.headers, beginning, now=time.time())
+        rejection = classify_error(response.status_code, response.headers, beginning, now=self._writer.clock.wall())
         if rejection.action is RetryAction.RESTART:
             rejection = attrs.evolve(rejection, action=RetryAction.FAIL)
         if response.status_code == 401 and takes_credentials(url, requester.api_origin) and requester.authenticator:
@@ -345,21 +345,20 @@ class _Writing:
 
     async def recover(self, failure: RequestFailed) -> None:
         """Prepare the next request, or raise."""
-        target, responder = self._target, self._responder
+        target, slot = self._target, self._slot
         was_cut_off, self._cut_off = self._cut_off, False
         match failure.action:
             case RetryAction.REFRESH if self._refreshes < REFRESHES:
                 self._refreshes += 1
                 target.url = await target.renew()
             case RetryAction.RETRY:
-                if responder is not None:
-                    responder.record_failure(failure.error, progressed=False)
+                assert slot is not None  # noqa: S101  # of the request that failed
+                slot.responder.record_failure(failure.error, progressed=False)
                 try:
                     await target.budget.spend(failure, round=self._round, lost=True, pause=failure.pause)
                 except WBFilesError as error:
-                    if responder is not None:
-                        since = target.budget.failing_since
-                        responder.record_exhausted((target.run, target.name), error, since=since)
+                    since = target.budget.failing_since
+                    slot.responder.record_exhausted((target.run, target.name), error, since=since)
                     raise
                 if was_cut_off:  # perhaps by a refusal, which not every transport reads while sending
                     target.url = await target.renew()
