@@ -8,6 +8,7 @@ import logging
 import random
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -675,6 +676,7 @@ async def test_silent_proxy_hits_the_connect_timeout(server: ScriptedServer, mon
 
 
 async def test_unsupported_proxy_is_reported(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     node = server.put("a", b"data", directUrl=f"http://store.example/a?sig={SIGNATURE}")
     async with client(server) as api, AsyncApi(base_url="http://api.example", api_key=API_KEY) as elsewhere:

@@ -158,8 +158,7 @@ class HttpClient:
         auth = httpx.USE_CLIENT_DEFAULT if with_client_auth and not self._owned else None
         waits = request.extensions["timeout"]
         timeout = asyncio.timeout(waits["connect"] + waits["read"] + SLACK_SECONDS)
-        if not self.is_ours:
-            request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])
+        request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])  # ours ignores it
         body: RequestBody | None = request.extensions.pop("body", None)
         if body is not None:
             body.on_wait = partial(_reschedule, timeout, waits, body, may_stall=not self.is_ours)
@@ -316,6 +315,7 @@ class _RoutingTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._own = DrainingTransport(tls)
         self._others: dict[Proxy, httpx.AsyncHTTPTransport] = {}
+        self._opening = asyncio.Lock()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -323,8 +323,12 @@ class _RoutingTransport(httpx.AsyncBaseTransport):
         if proxy is None or proxy.scheme == "http":
             request.extensions["proxy"] = proxy
             return await self._own.handle_async_request(request)
-        if proxy not in self._others:
-            self._others[proxy] = await asyncio.to_thread(self._open, proxy)
+        async with self._opening:
+            if proxy not in self._others:
+                self._others[proxy] = await asyncio.to_thread(self._open, proxy)
+        if proxy.scheme == "https" and url.scheme == "http" and "target" in request.extensions:
+            # The proxy needs the whole URL, in place of which httpcore would send this extension.
+            request.extensions["target"] = b"http://" + url.netloc + request.extensions["target"]
         return await cancel_once(self._others[proxy].handle_async_request(request))
 
     def _open(self, proxy: Proxy) -> httpx.AsyncHTTPTransport:
