@@ -337,6 +337,9 @@ class ScriptedServer:
         if "markRunFilesUploaded" in query:
             self.files.update({name: self.unmarked.pop(name) for name in files if name in self.unmarked})
             return graphql_answer({"markRunFilesUploaded": {"success": True}})
+        if "deleteFiles" in query:
+            self.files = {name: node for name, node in self.files.items() if node["id"] not in files}
+            return graphql_answer({"deleteFiles": {"success": True}})
         if "serverInfo" in query:
             features = [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}] if self.marks_uploads else []
             return graphql_answer({"serverInfo": {"features": features}})
@@ -483,12 +486,12 @@ class LastingApi(AsyncApi):
                 await injected.aclose()
 
 
-def client(server: ScriptedServer, **options: Any) -> AsyncApi:
+def client(server: ScriptedServer, *, api_key: str | None = API_KEY, **options: Any) -> AsyncApi:
     """Return a client of the server with short timeouts; options as for `TransferOptions`."""
     options.setdefault("insecure_stores", server.base_url.startswith("https:"))  # for the other store at the end
     if server.proxy:
         options.setdefault("private_stores", True)  # for the same one
-    made = LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options), **server.transport.inject())
+    made = LastingApi(base_url=server.base_url, api_key=api_key, options=quick(**options), **server.transport.inject())
     return with_clock(made)
 
 
