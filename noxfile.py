@@ -131,9 +131,9 @@ def tests_portable(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The tests of faults, and their table: writes docs/faults.md."""
+    """The tests of faults, every case over every transport, and their table: writes docs/faults.md."""
     install(session, "test")
-    session.run("python", "tests/fault_table.py", *session.posargs)
+    session.run("python", "tests/fault_table.py", *session.posargs, "--", "--all-transports")
 
 
 @nox.session

@@ -163,9 +163,10 @@ def main() -> int:
     """Run the marked tests and write the document; returns pytest's exit code."""
     parser = argparse.ArgumentParser(description="Run the tests marked with rows of faults, and write their table.")
     parser.add_argument("--output", type=Path, default=DOCUMENT, help="where to write it; default: %(default)s")
+    parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
     arguments = parser.parse_args()
     recorder = Recorder()
-    code = pytest.main(["-q", "-p", "no:cacheprovider", str(TESTS)], plugins=[recorder])
+    code = pytest.main(["-q", "-p", "no:cacheprovider", *arguments.pytest, str(TESTS)], plugins=[recorder])
     text = _HEAD + table(rows(), marked(), recorder.outcomes)
     arguments.output.parent.mkdir(exist_ok=True)
     arguments.output.write_text(text)

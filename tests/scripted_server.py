@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote
 
 import attrs
 import pytest
-from transports import OURS, Transport
+from transports import OURS, ProxyScheme, Transport, server_context
 
 from wbfiles_async import AsyncApi, AsyncFile, TransferOptions, WBFilesError
 from wbfiles_async._clock import Clock
@@ -183,7 +183,7 @@ class ScriptedServer:
 
     Args:
         tls: Speaks TLS if given.
-        is_proxy: Whether it is also the proxy through which it is reached.
+        proxy: The scheme of the proxy through which it is reached, if any, and which it is itself.
 
     Attributes:
         requests: All requests, oldest first.
@@ -191,7 +191,7 @@ class ScriptedServer:
         busy: Requests to the store in progress.
         most_busy: The maximum of ``busy``.
         sent: Bytes of bodies that the network has taken.
-        is_proxy: Whether it is also the proxy through which it is reached.
+        proxy: The scheme of the proxy that it is, if any.
         transport: The transport of its clients.
         upload_headers: The header fields that it requests for uploads.
         marks_uploads: Whether it lists an upload only after it has been marked.
@@ -199,12 +199,12 @@ class ScriptedServer:
         reads_on: If there is one, only the beginning of a body is read until it is set.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None, *, is_proxy: bool = False) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, proxy: ProxyScheme | None = None) -> None:
         self.requests: list[Seen] = []
         self.files: dict[str, dict[str, object]] = {}
         self.busy = self.most_busy = self.sent = 0
         self._tls = tls
-        self.is_proxy = is_proxy
+        self.proxy = proxy
         self.transport = OURS
         self._scripts: dict[str, list[Step]] = {"/graphql": [self.answer_api]}
         self.upload_headers: list[str] = []
@@ -217,7 +217,7 @@ class ScriptedServer:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, limit=1 << 20)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._outer_tls, limit=1 << 20)
         return self
 
     async def __aexit__(
@@ -246,16 +246,24 @@ class ScriptedServer:
         return port
 
     @property
-    def base_url(self) -> str:
-        """Its origin, also of the API."""
-        if self.is_proxy:
-            return "http://store.test"
-        return self.own_url
+    def _outer_tls(self) -> ssl.SSLContext | None:
+        """What connections begin with."""
+        if self.proxy:
+            return server_context() if self.proxy == "https" else None
+        return self._tls
 
     @property
-    def own_url(self) -> str:
-        """Its URL."""
-        return f"{'https' if self._tls else 'http'}://{'localhost' if self._tls else '127.0.0.1'}:{self.port}"
+    def base_url(self) -> str:
+        """Its origin, also of the API."""
+        scheme = "https" if self._tls else "http"
+        if self.proxy:
+            return f"{scheme}://store.test"
+        return f"{scheme}://{'localhost' if self._tls else '127.0.0.1'}:{self.port}"
+
+    @property
+    def proxy_url(self) -> str:
+        """The URL of the proxy that it is."""
+        return f"{self.proxy}://{'localhost' if self.proxy == 'https' else '127.0.0.1'}:{self.port}"
 
     def url(self, path: str) -> str:
         """Return the signed URL of a path."""
@@ -329,6 +337,9 @@ class ScriptedServer:
         if "markRunFilesUploaded" in query:
             self.files.update({name: self.unmarked.pop(name) for name in files if name in self.unmarked})
             return graphql_answer({"markRunFilesUploaded": {"success": True}})
+        if "deleteFiles" in query:
+            self.files = {name: node for name, node in self.files.items() if node["id"] not in files}
+            return graphql_answer({"deleteFiles": {"success": True}})
         if "serverInfo" in query:
             features = [{"name": "MARK_RUN_FILES_UPLOADED", "isEnabled": True}] if self.marks_uploads else []
             return graphql_answer({"serverInfo": {"features": features}})
@@ -351,6 +362,7 @@ class ScriptedServer:
         connection = next(self._numbers)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._open_tunnel(reader, writer)
                 while await self._answer(await self._read(reader, connection), reader, writer):
                     pass
             self._writers.discard(writer)
@@ -360,10 +372,25 @@ class ScriptedServer:
             writer.close()
             self._tasks.discard(task)
 
+    async def _open_tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As a proxy, connect to itself: by SOCKS5, RFC 1928, or if it speaks TLS by CONNECT."""
+        if self.proxy == "socks5h":
+            await reader.readexactly((await reader.readexactly(2))[1])  # the supported methods
+            writer.write(b"\x05\x00")  # no authentication
+            length = (await reader.readexactly(5))[4]
+            assert await reader.readexactly(length + 2) == b"store.test" + struct.pack("!H", 443 if self._tls else 80)
+            writer.write(b"\x05\x00\x00\x01" + bytes(6))
+        elif self.proxy and self._tls:
+            assert (await _read_head(reader, 0)).target == "store.test:443"
+            writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        if self.proxy and self._tls:
+            await writer.start_tls(self._tls)
+
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> Seen:
-        """Read a request, as far as its response requires; in proxy form if this is the proxy."""
+        """Read a request, as far as its response requires; with the whole URL if this is its proxy without a tunnel."""
         seen = await _read_head(reader, connection)
-        if self.is_proxy:
+        if self.proxy in {"http", "https"} and not self._tls:
+            assert seen.target.startswith(f"{self.base_url}/")
             seen = attrs.evolve(seen, target=seen.target.removeprefix(self.base_url))
         steps = self._scripts.get(seen.path)
         takes = steps[0].takes if steps and isinstance(steps[0], Answer) else None
@@ -460,11 +487,12 @@ class LastingApi(AsyncApi):
 
 
 def client(server: ScriptedServer, **options: Any) -> AsyncApi:
-    """Return a client of the server with short timeouts; options as for `TransferOptions`."""
+    """Return a client of the server with short timeouts; options as for `TransferOptions`, and ``api_key``."""
+    api_key = options.pop("api_key", API_KEY)
     options.setdefault("insecure_stores", server.base_url.startswith("https:"))  # for the other store at the end
-    if server.is_proxy:
+    if server.proxy:
         options.setdefault("private_stores", True)  # for the same one
-    made = LastingApi(base_url=server.base_url, api_key=API_KEY, options=quick(**options), **server.transport.inject())
+    made = LastingApi(base_url=server.base_url, api_key=api_key, options=quick(**options), **server.transport.inject())
     return with_clock(made)
 
 
@@ -533,10 +561,10 @@ async def server(
 ) -> AsyncIterator[ScriptedServer]:
     """A scripted server for one test, which must log no secret."""
     caplog.set_level(logging.DEBUG)
-    async with ScriptedServer(transport.server_context(), is_proxy=transport.proxied) as running:
+    async with ScriptedServer(transport.server_context(), proxy=transport.proxy) as running:
         running.transport = transport
-        if transport.proxied:
-            monkeypatch.setenv("HTTP_PROXY", running.own_url)
+        if transport.proxy:
+            monkeypatch.setenv("HTTPS_PROXY" if transport.tls else "HTTP_PROXY", running.proxy_url)
         yield running
     logged = [record.getMessage() for record in caplog.get_records("call")]  # caplog.text knows of the teardown only
     assert not secrets_in("\n".join(logged))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import attrs
+import httpx  # noqa: F401  # looked up by contacts
 import pytest
 
 import wbfiles_async
@@ -228,20 +230,127 @@ def test_every_pure_module_exists() -> None:
     assert {name for name in PURE if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()} == set()
 
 
+NETWORK = {
+    *("aiohappyeyeballs", "aiohttp", "ftplib", "http", "httpcore", "httpcore2", "requests", "smtplib", "socketserver"),
+    *("urllib.request", "urllib3", "websockets", "xmlrpc"),
+}
+"""Modules that contact servers."""
+
+HARMLESS = {
+    "httpx": {"AsyncByteStream", "Request", "Response", "Timeout", "URL"},
+    "httpx2": set[str](),
+    "socket": {"EAI_AGAIN", "SOCK_STREAM", "gaierror", "getaddrinfo", "gethostname"},
+}
+"""Modules that can contact servers, and what others may use of them, besides exceptions and annotations."""
+
+CONNECTING = {
+    *("connect_tcp", "connect_unix", "create_connection", "create_datagram_endpoint", "create_unix_connection"),
+    *("open_connection", "open_unix_connection", "sock_connect", "urlopen"),
+}
+REQUESTING = {
+    *("build_request", "delete", "get", "handle_async_request", "handle_request", "head", "options", "patch", "post"),
+    *("put", "request", "send", "stream"),
+}
+"""Methods of clients, sessions and transports."""
+
+
+def contacts(source: str) -> set[str]:
+    """Return what in a module's source makes clients or connections, or sends requests."""
+    tree = ast.parse(source)
+    annotations = {id(node) for node in _in_annotations(tree)}
+    return {
+        found
+        for node in ast.walk(tree)
+        if id(node) not in annotations
+        for found in (_attribute(node) if isinstance(node, ast.Attribute) else _imports(node))
+    }
+
+
+def _in_annotations(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            if (annotation := getattr(node, name, None)) is not None:
+                yield from ast.walk(annotation)
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name in NETWORK or top(alias.name) in NETWORK or (alias.asname and alias.name in HARMLESS):
+                yield f"import {alias.name}"
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        for alias in node.names:
+            is_network = {node.module, top(node.module), f"{node.module}.{alias.name}"} & NETWORK
+            if is_network or alias.name in CONNECTING or not _is_harmless(node.module, alias.name):
+                yield f"from {node.module} import {alias.name}"
+
+
+def _attribute(node: ast.Attribute) -> Iterator[str]:
+    owner = ast.unparse(node.value)
+    is_client = re.search(r"(client|http|session|transport|_own|_others)(\[.*\]|\(.*\))?$", owner, re.IGNORECASE)
+    sends = node.attr == "handle_async_request" or (node.attr in REQUESTING and is_client)
+    if sends or node.attr in CONNECTING or not _is_harmless(owner, node.attr):
+        yield ast.unparse(node)
+
+
+def _is_harmless(module: str, name: str) -> bool:
+    if module not in HARMLESS or name in HARMLESS[module]:
+        return True
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and issubclass(found, Exception)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("import requests", "import urllib.request", "from urllib import request", "import http.client"),
+        *("import httpx as web", "from httpx import AsyncClient", "from httpx import get", "httpx.get(url)"),
+        *("httpx.AsyncClient()", "httpx2.AsyncClient()", "make = httpx.AsyncHTTPTransport", "socket.socket()"),
+        *("self._client.get(url)", "options.http_client.stream('GET', url)", "client().post(url)"),
+        *("http._client.send(request)", "send = transports[proxy].handle_async_request", "loop.sock_connect(s, a)"),
+        *("socket.create_connection(a)", "asyncio.open_connection(a)", "from anyio import connect_tcp"),
+    ],
+)
+def test_search_for_contacts_finds(source: str) -> None:
+    assert contacts(source)
+
+
+def test_only_the_http_package_contacts_servers() -> None:
+    """The modules above pass requests to `HttpClient.send` of ``_http/client.py``."""
+    found = {
+        name: uses
+        for path in PACKAGE.rglob("*.py")
+        if top(name := ".".join(path.relative_to(PACKAGE).with_suffix("").parts)) not in {"testing", "_http"}
+        if (uses := contacts(path.read_text(encoding="utf-8")))
+    }
+    assert found == {
+        "_graphql.client": {"self.http.send"},
+        "_session": {"http.send"},  # for tokens
+        "_store.request": {"self.http.send"},
+        "_store.writer": {"requester.http.send"},
+    }
+
+
 def test_only_the_http_client_sends() -> None:
     """One place calls ``httpx.AsyncClient.send``; only the transport below also contacts servers."""
-    senders = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"send", "handle_async_request"}
-        and ast.unparse(node.func.value).endswith(("client", "transport", "_own", "]"))
+    found = {path.stem: contacts(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("_http/*.py")}
+
+    def using(names: set[str]) -> dict[str, set[str]]:
+        matching = {module: {use for use in uses if use.rpartition(".")[2] in names} for module, uses in found.items()}
+        return {module: uses for module, uses in matching.items() if uses}
+
+    assert using(REQUESTING) == {
+        "client": {
+            "self._client.build_request",
+            "self._client.send",
+            "self._transport.handle_async_request",
+        },
+        "routing": {"self._others[proxy].handle_async_request", "self._own.handle_async_request"},
+        # An injected client or transport of httpx2 with the interface of httpx.
+        "httpx2": {"self._client.build_request", "self._client.send", "self._transport.handle_async_request"},
     }
-    assert {name for name in senders if top(name) != "testing"} == {"_http.client", "_http.httpx2", "_http.routing"}
-    clients = {found.importer for found in IMPORTS if top(found.imported) in {"aiohttp", "requests", "urllib3", "http"}}
-    assert {top(name) for name in clients} <= {"testing", "_http"}
+    assert using({"AsyncClient", "AsyncHTTPTransport", "Client", "HTTPTransport"}).keys() == {"client", "routing"}
+    assert using({"socket", "create_connection", "open_connection"}).keys() <= {"batch_worker", "connect", "connection"}
 
 
 AT_IMPORT = {

@@ -28,7 +28,7 @@ def test_own_transport_runs_every_case_and_others_at_least_one() -> None:
 def test_each_kind_is_shown_every_value() -> None:
     kept = covering(CASES)
     assert all(shown(kept, kind=transport.kind) == EVERY_VALUE for transport in COMMON)
-    assert len(kept) == 15 + 4 * 5
+    assert len(kept) == 15 + 5 * 5
 
 
 def test_test_without_values_runs_on_all_transports() -> None:

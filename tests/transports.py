@@ -1,4 +1,4 @@
-"""The kinds of transport: ours, ours over TLS, through a proxy, and injected ones.
+"""The kinds of transport: ours, ours over TLS, through proxies of all schemes, and injected ones.
 
 The fault tests run over each of them, since all must behave alike: mark a test with ``each_transport``, or with
 ``ours_and_injected`` if three of them suffice. CONTRIBUTING.md lists the differences, with reasons.
@@ -16,13 +16,15 @@ import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import httpx
 import httpx2
 import pytest
 import trustme
+
+ProxyScheme = Literal["http", "https", "socks5h"]
 
 each_transport = pytest.mark.each_transport
 ours_and_injected = pytest.mark.each_transport("ours", "an injected client", "a client of httpx2")
@@ -38,7 +40,7 @@ def authority() -> trustme.CA:
 def server_context() -> ssl.SSLContext:
     """Return the servers' SSL context."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority().issue_cert("localhost").configure_cert(context)
+    authority().issue_cert("localhost", "store.test").configure_cert(context)
     return context
 
 
@@ -56,7 +58,7 @@ class Transport:
         name: Its name.
         kind: Its implementation, shared with others: what sends, receives and reports errors.
         tls: Whether the server speaks TLS.
-        proxied: Whether the server is reached through a proxy, which is itself.
+        proxy: The scheme of the proxy through which the server is reached, if any, and which it is itself.
         no_proxy: The value of ``NO_PROXY``.
         is_common: Whether every marked test runs over it.
         inject: Returns the arguments of ``AsyncApi`` that inject something.
@@ -65,14 +67,14 @@ class Transport:
     name: str
     kind: str
     tls: bool = False
-    proxied: bool = False
+    proxy: ProxyScheme | None = None
     no_proxy: str = ""
     is_common: bool = True
     inject: Callable[[], dict[str, Any]] = dict
 
     def prepare(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         """Set up the environment."""
-        if self.tls:
+        if self.tls or self.proxy == "https":
             bundle = folder / "authorities.pem"
             if not bundle.exists():
                 authority().cert_pem.write_to_path(str(bundle))
@@ -89,8 +91,11 @@ OURS = Transport(name="ours", kind="ours")
 TRANSPORTS = (
     OURS,
     Transport(name="ours over TLS", kind="TLS", tls=True),
-    Transport(name="by a proxy", kind="proxies", proxied=True),
+    Transport(name="by a proxy", kind="proxies", proxy="http"),
     Transport(name="NO_PROXY set", kind="proxies", no_proxy="elsewhere.example,10.0.0.0/8"),
+    Transport(name="over TLS by a proxy", kind="TLS", tls=True, proxy="http"),
+    Transport(name="by SOCKS", kind="other proxies", tls=True, proxy="socks5h"),
+    Transport(name="by an https proxy", kind="other proxies", proxy="https"),
     Transport(
         name="an injected transport",
         kind="httpx",

@@ -8,14 +8,16 @@ import logging
 import random
 import socket
 import ssl
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import httpx2
 import pytest
 import respx
 import trustme
@@ -37,8 +39,10 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from transports import OURS, ours_and_injected
 
-from wbfiles_async import AsyncApi, ConfigurationError, TransferError
+from wbfiles_async import AsyncApi, AsyncFile, AsyncRun, ConfigurationError, TransferError
+from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.transport import DrainingTransport
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -675,6 +679,7 @@ async def test_silent_proxy_hits_the_connect_timeout(server: ScriptedServer, mon
 
 
 async def test_unsupported_proxy_is_reported(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     node = server.put("a", b"data", directUrl=f"http://store.example/a?sig={SIGNATURE}")
     async with client(server) as api, AsyncApi(base_url="http://api.example", api_key=API_KEY) as elsewhere:
@@ -728,8 +733,72 @@ async def test_httpx_transport_works(server: ScriptedServer, tmp_path: Path) -> 
     assert transport.closed == 1
 
 
+async def read_all(pieces: AsyncIterator[bytes]) -> int:
+    return sum([len(piece) async for piece in pieces])
+
+
+OPERATIONS: dict[str, Callable[[AsyncRun, Path], Awaitable[object]]] = {
+    "listing": lambda run, _: run.files().to_list(),
+    "lookup": lambda run, _: run.file("small"),
+    "token exchange": lambda run, _: run.file("small"),
+    "small file": lambda run, root: one_of(run, "small", lambda file: file.fetch(root)),
+    "large file in parts": lambda run, root: one_of(run, "large", lambda file: file.fetch(root)),
+    "stream": lambda run, _: one_of(run, "large", lambda file: read_all(file.stream())),
+    "bytes": lambda run, _: one_of(run, "small", lambda file: file.read_bytes()),
+    "a range": lambda run, _: one_of(run, "large", lambda file: read_all(file.stream(100, 200))),
+    "bulk download": lambda run, root: run.download(root),
+    "upload": lambda run, root: upload_new(run, root),
+    "deletion": lambda run, _: run.files().delete(include=["small*"]),
+}
+
+
+async def one_of(run: AsyncRun, name: str, work: Callable[[AsyncFile], Awaitable[object]]) -> object:
+    return await work(await run.file(name))
+
+
+async def upload_new(run: AsyncRun, root: Path) -> object:
+    (root / "new").write_bytes(DATA)
+    return await run.upload(root / "new", root=root)
+
+
+@ours_and_injected
 @pytest.mark.usefixtures("quiet_httpx")
-async def test_injected_client_is_used_for_everything_and_never_closed(server: ScriptedServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_every_request_is_sent_by_the_client(
+    server: ScriptedServer, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """Except that our transport sends a batch's other small files over the connection of the first."""
+    sent = list[str]()
+
+    def count(owner: type, name: str) -> None:
+        method = getattr(owner, name)
+
+        def counted(*args: object, **options: object) -> object:
+            sent.append(owner.__name__)
+            return method(*args, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(httpx.AsyncClient, "send")
+    count(httpx2.AsyncClient, "send")
+    count(Connection, "send_whole")
+    stored = Stored(DATA)
+    server.put("large", DATA, stored.but(cut=1000, end="reset"), refusal(503, "SlowDown"), stored)
+    for n in range(5):
+        server.put(f"small{n}" if n else "small", b"data")
+    server.on("/oidc/token", Answer(body=b'{"access_token": "4cc3ss-t0k3n", "expires_in": 3600}'))
+    (home / "token").write_text("a.b.c")
+    monkeypatch.setenv("WANDB_IDENTITY_TOKEN_FILE", str(home / "token"))
+    key = None if operation == "token exchange" else API_KEY
+    async with client(server, api_key=key, part_size=MIB, connections=3, verify=False) as api:
+        await OPERATIONS[operation](api.run(RUN), tmp_path)
+        assert len(sent) == len(server.requests) > 0
+        assert server.transport is OURS or "Connection" not in sent
+        assert len(server.seen("/oidc/token")) == (operation == "token exchange")
+
+
+@pytest.mark.usefixtures("quiet_httpx")
+async def test_injected_client_is_never_closed(server: ScriptedServer, tmp_path: Path) -> None:
     server.put("large", DATA)
     transport = Counting()
     async with httpx.AsyncClient(transport=transport) as http_client:

@@ -459,7 +459,7 @@ def test_closed_client_receives_no_changes(store_limits: StoreLimits) -> None:
 async def test_distant_store_gets_many_requests_before_its_first_response(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The distance is simulated; `http/test_connecting.py` tests its measurement."""
+    """The distance is simulated; `async_/test_connecting.py` tests its measurement."""
     monkeypatch.setattr(connect, "_round_trip_of", lambda _: 0.05)
     are_many, arrived = asyncio.Event(), set[str]()
 

@@ -20,6 +20,7 @@ from scripted_server import (
 )
 from scripted_server import server as server
 from scripted_server import waits as waits
+from transports import each_transport
 
 from wbfiles_async import AsyncApi, TransferError
 
@@ -115,6 +116,7 @@ async def test_cloud_metadata_is_never_reachable(server: ScriptedServer, names: 
     assert waits == []
 
 
+@each_transport
 @pytest.mark.fault(61, 65)
 @pytest.mark.parametrize(
     "target",

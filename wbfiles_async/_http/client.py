@@ -160,8 +160,7 @@ class HttpClient:
         auth = httpx.USE_CLIENT_DEFAULT if with_client_auth and not self._owned else None
         waits = request.extensions["timeout"]
         timeout = asyncio.timeout(waits["connect"] + waits["read"] + SLACK_SECONDS)
-        if not self.is_ours:
-            request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])
+        request.extensions["trace"] = partial(_restart_when_sent, timeout, waits["read"])  # ours ignores it
         body: RequestBody | None = request.extensions.pop("body", None)
         if body is not None:
             body.on_wait = partial(_reschedule, timeout, waits, body, may_stall=not self.is_ours)

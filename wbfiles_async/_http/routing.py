@@ -31,6 +31,7 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._own = DrainingTransport(tls)
         self._others: dict[Proxy, httpx.AsyncHTTPTransport] = {}
+        self._opening = asyncio.Lock()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -38,8 +39,12 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         if proxy is None or proxy.scheme == "http":
             request.extensions["proxy"] = proxy
             return await self._own.handle_async_request(request)
-        if proxy not in self._others:
-            self._others[proxy] = await asyncio.to_thread(self._open, proxy)
+        async with self._opening:
+            if proxy not in self._others:
+                self._others[proxy] = await asyncio.to_thread(self._open, proxy)
+        if proxy.scheme == "https" and url.scheme == "http" and "target" in request.extensions:
+            # The proxy needs the whole URL, in place of which httpcore would send this extension.
+            request.extensions["target"] = b"http://" + url.netloc + request.extensions["target"]
         return await cancel_once(self._others[proxy].handle_async_request(request))
 
     def _open(self, proxy: Proxy) -> httpx.AsyncHTTPTransport:

@@ -55,7 +55,7 @@ async def encrypted() -> AsyncIterator[ScriptedServer]:
 async def proxied(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedServer]:
     """A server that is also its proxy; the environment names another one."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    async with ScriptedServer(is_proxy=True) as running:
+    async with ScriptedServer(proxy="http") as running:
         running.put("a.txt", b"data")
         yield running
 
@@ -96,7 +96,7 @@ async def test_given_proxy_is_used_for_everything(
     proxied: ScriptedServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
     monkeypatch.setenv("no_proxy", no_proxy)
-    async with AsyncApi(base_url=proxied.base_url, api_key=API_KEY, options=quick(), proxy=proxied.own_url) as api:
+    async with AsyncApi(base_url=proxied.base_url, api_key=API_KEY, options=quick(), proxy=proxied.proxy_url) as api:
         assert await read(api) == b"data"
     assert len(proxied.seen("/graphql")) == len(proxied.seen()) == 1
 
