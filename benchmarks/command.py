@@ -99,10 +99,11 @@ def _surroundings(*, smoke: bool) -> str:
     """Return the machine and the versions."""
     packages = [f"{name} {_version(name)}" for name in ("wbfiles-async", "wandb", "httpx", "aiohttp", "anyio")]
     tools = [_tool(name, option) for name, option in (("nginx", "-v"), ("curl", "--version"), ("aria2c", "--version"))]
+    kernel = platform.release().partition("-")[0]
     note = " A smoke run with tiny inputs: the figures mean nothing." if smoke else ""
     return (
         f"{time.strftime('%Y-%m-%d')}, {_processor()}, {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}; {', '.join(packages + tools)}.{note}\n"
+        f"{kernel}, Python {platform.python_version()}; {', '.join(packages + tools)}.{note}\n"
     )
 
 
