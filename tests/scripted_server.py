@@ -486,8 +486,9 @@ class LastingApi(AsyncApi):
                 await injected.aclose()
 
 
-def client(server: ScriptedServer, *, api_key: str | None = API_KEY, **options: Any) -> AsyncApi:
-    """Return a client of the server with short timeouts; options as for `TransferOptions`."""
+def client(server: ScriptedServer, **options: Any) -> AsyncApi:
+    """Return a client of the server with short timeouts; options as for `TransferOptions`, and ``api_key``."""
+    api_key = options.pop("api_key", API_KEY)
     options.setdefault("insecure_stores", server.base_url.startswith("https:"))  # for the other store at the end
     if server.proxy:
         options.setdefault("private_stores", True)  # for the same one
