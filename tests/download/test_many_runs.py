@@ -148,7 +148,7 @@ async def test_runs_are_listed_as_files_complete(server: ScriptedServer, tmp_pat
     assert not temporaries(tmp_path)
 
 
-async def test_memory_grows_neither_with_runs_nor_with_files(
+async def test_planning_takes_no_memory_for_each_run_or_file(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "_REMEMBERED_IDS", 100)

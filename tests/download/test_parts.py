@@ -180,15 +180,22 @@ async def test_rest_of_a_slow_range_moves_to_other_connections(server: ScriptedS
     assert first.range == (0, len(DATA))
 
 
-async def test_slow_file_raises_the_initial_request_limit(
-    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored, demands = Stored(DATA), list[int]()
+@pytest.fixture
+def demands(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The wanted numbers of connections, after each check of a file's speed."""
+    found = list[int]()
 
     def record(limits: OriginLimits, requests: int) -> None:
-        demands.append(requests)
+        found.append(requests)
 
     monkeypatch.setattr(OriginLimits, "record_demand", record)
+    return found
+
+
+async def test_slow_file_raises_the_initial_request_limit(
+    server: ScriptedServer, tmp_path: Path, demands: list[int]
+) -> None:
+    stored = Stored(DATA)
     node = server.put("large.bin", DATA, lambda seen: stored(seen).but(pause=0.01))
     async with client(server, verify=False) as api:
         path = await remote(api, node).fetch(tmp_path)
@@ -197,12 +204,13 @@ async def test_slow_file_raises_the_initial_request_limit(
 
 
 @each_transport
-async def test_store_without_ranges_sends_the_whole(server: ScriptedServer, tmp_path: Path) -> None:
+async def test_store_without_ranges_sends_the_whole(server: ScriptedServer, tmp_path: Path, demands: list[int]) -> None:
     gate = asyncio.Event()
     node = server.put("large.bin", DATA, Stored(DATA, ranges=False).but(gate=gate, gate_at=MIB))
     async with client(server) as api:
         work = asyncio.create_task(remote(api, node).fetch(tmp_path))
-        await asyncio.sleep(0.3)  # several checks of its speed
+        while len(demands) < 5:  # noqa: ASYNC110  # checks of its speed
+            await asyncio.sleep(0.001)
         gate.set()
         path = await work
     assert path.read_bytes() == DATA

@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import traceback
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted_server import (
@@ -47,6 +47,7 @@ from wbfiles_async import (
 from wbfiles_async._disk import part_file
 from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._download import batch, small_files
+from wbfiles_async._http.batch_worker import BatchWorker
 from wbfiles_async._store import turns
 
 MIB = 1 << 20
@@ -435,17 +436,25 @@ class TestCancellation:
         contents = put_many(server, 3)
         server.put("1", contents["1"], Stored(contents["1"]).but(gate=asyncio.Event()))
         loop, check_new_file = asyncio.get_running_loop(), part_file.check_new_file
+        reported, report_soon = threading.Event(), BatchWorker._report_soon
 
         def cancel_second() -> None:
-            time.sleep(0.2)  # until the thread has sent its request, and reported the first one
+            assert reported.wait(5)  # the thread has sent its request, and reported the first one
             tasks[1].cancel()
+
+        def recorded(*args: Any) -> None:
+            report_soon(*args)
+            if args[1]:
+                reported.set()
 
         def watched(target: TargetPath, *, replace: bool) -> int:
             if target.name == "1":
+                reported.clear()
                 loop.call_soon_threadsafe(cancel_second)
             return check_new_file(target, replace=replace)
 
         monkeypatch.setattr(small_files, "check_new_file", watched)
+        monkeypatch.setattr(BatchWorker, "_report_soon", recorded)
         async with client(server, connections=1) as api, asyncio.timeout(10):
             tasks = [asyncio.create_task(remote(api, node).fetch(tmp_path)) for node in server.files.values()]
             await asyncio.wait(tasks)

@@ -341,9 +341,7 @@ async def test_thousand_files_on_a_failing_host_take_few_requests(
     for n in range(1000):
         server.put(str(n), b"data", fault)
     async with client(server, connections=connections, attempts=attempts) as api:
-        began = time.monotonic()
         report = await api.run(RUN).download(tmp_path, raise_on_error=False)
-        assert time.monotonic() - began < 30
         assert report.failed == 1000
         spared = [failure.error for failure in report.failures if isinstance(failure.error, StoreUnavailableError)]
         assert len(spared) >= 1000 - FILES - 2 * connections
