@@ -161,6 +161,7 @@ class Requester:
         own_credentials = self.authenticator is None and takes_credentials(url, self.api_origin)
         try:
             policy = await self.policy_for(url)
+            # No variable holds the request: tools that print tracebacks show variables.
             build = self._request(file, url, range_field, public_only=not policy.allow_private)
             return await self.http.send(await build, with_client_auth=own_credentials)
         except ForbiddenAddressError as error:
