@@ -1015,7 +1015,6 @@ async def streamed(file: AsyncFile) -> bytes:
 
 
 @each_transport
-@pytest.mark.fault(41, 42)
 @pytest.mark.parametrize("read", [AsyncFile.read_bytes, streamed])
 @pytest.mark.parametrize("expired", EXPIRED.values(), ids=EXPIRED.keys())
 async def test_expired_url_is_renewed_before_the_first_byte(
