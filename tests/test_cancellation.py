@@ -22,6 +22,7 @@ from scripted_server import (
     Step,
     Stored,
     client,
+    error_of,
     graphql_answer,
     quick,
     refusal,
@@ -33,7 +34,7 @@ from soak.listings import Listing
 from systems import local_file_type
 from transports import KINDS, each_transport
 
-from wbfiles_async import AsyncApi
+from wbfiles_async import AsyncApi, ConfigurationError, IncompleteDownloadError, WBFilesError
 from wbfiles_async._disk.journal import parse_journal
 from wbfiles_async._download import small_files
 
@@ -457,15 +458,35 @@ async def test_closing_the_client_leaves_no_descriptor_task_or_thread(server: Sc
     await settled(lambda: threads() <= running)
 
 
-async def test_client_closed_midway_keeps_no_connection(server: ScriptedServer) -> None:
-    gate = asyncio.Event()
-    node = server.put("a", b"data", Stored(b"data").but(gate=gate))
-    before = len(descriptors())
-    api = client(server)
-    task = asyncio.create_task(remote(api, node).read_bytes())
-    await settled(lambda: server.busy)
+@each_transport
+@pytest.mark.parametrize("name", ["a small download", "a download in parts", "many files", "reading", "a stream"])
+async def test_client_closed_in_the_middle_raises_one_clear_error(
+    server: ScriptedServer, tmp_path: Path, name: str
+) -> None:
+    before, gate = len(descriptors()), asyncio.Event()
+    api = client(server, connections=CONNECTIONS, part_size=MIB // 2, stall_seconds=30)
+    operation = OPERATIONS[name](server, api, tmp_path)
+    for path, (stored,) in [*server._scripts.items()]:
+        if isinstance(stored, Stored):
+            server.on(path, stored.but(gate=gate, gate_at=100))
+    task = asyncio.ensure_future(operation.work())
+    await settled(lambda: server.sent)
+    await turns(200)
+    requests = len(server.requests)
     await api.aclose()
-    gate.set()
-    await asyncio.wait([task])
-    del task
-    await settled(lambda: len(descriptors()) <= before + 1)  # the server's own end, until it is closed
+    async with asyncio.timeout(10):
+        error: WBFilesError = await error_of(WBFilesError, task)
+    of_files = (
+        [failure.error for failure in error.report.failures] if isinstance(error, IncompleteDownloadError) else [error]
+    )
+    assert {type(each) for each in of_files} == {ConfigurationError}
+    assert all("This client is closed" in str(each) for each in of_files)
+    assert api._gateway._session is None
+    operation.check(False)
+    assert not temporaries(tmp_path)
+    if (injected := api._gateway._http_options.http_client) is not None:
+        await injected.aclose()
+    await settled(lambda: not server.tasks)
+    assert len(server.requests) == requests
+    del task, error, of_files
+    await settled(lambda: len(descriptors()) <= before)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import attrs
 import pytest
@@ -10,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wbfiles_async._disk.journal import HEADER_BYTES, Header, encode_header, encode_part, parse_journal
+from wbfiles_async._disk.part_file import PartFile
+from wbfiles_async._disk.paths import TargetPath
 from wbfiles_async._ranges import Range
 
 HEADER = Header(size=1000, md5=bytes(range(16)), etag='"v1"', host="here", boot="b-1")
@@ -77,3 +82,24 @@ def test_validator_invalid_in_a_header_is_rejected(etag: str) -> None:
 )
 def test_invalid_header_is_rejected(text: bytes) -> None:
     assert parse_journal(text.ljust(HEADER_BYTES)) is None
+
+
+def test_parts_noted_by_many_threads_are_all_recorded(tmp_path: Path) -> None:
+    count, each, length = 16, 40, 10
+    file, start = PartFile(TargetPath(tmp_path, ("a",))), threading.Barrier(count)
+    size = 2 * count * each * length
+    file.create(size=size, md5=bytes(16))
+    parts = [Range(begin, begin + length) for begin in range(0, size, 2 * length)]  # none is next to another
+
+    def note(number: int) -> None:
+        start.wait()
+        for part in parts[number::count]:
+            file.note(part, '"v1"')
+
+    with ThreadPoolExecutor(count) as threads:
+        list(threads.map(note, range(count)))
+    path = file.keep()
+    file.discard()
+    journal = parse_journal(path.read_bytes()[size:])
+    assert journal is not None
+    assert journal.parts == tuple(parts)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import itertools
 import logging
+import selectors
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from scripted_server import (
@@ -38,6 +41,7 @@ from wbfiles_async import (
     FileResult,
     IntegrityError,
     LocalWriteError,
+    StoreUnavailableError,
     TransferError,
     UnsafePathError,
     _waiting,
@@ -503,6 +507,79 @@ async def test_unexpected_error_fails_its_file_alone(
     assert "ZeroDivisionError" in str(report.failures[0].error)
     del contents[ODD]
     assert written(tmp_path) == contents
+
+
+class FaultySelector(selectors.DefaultSelector):
+    """A selector of the threads of batches that fails in one of its methods, at some of its calls.
+
+    Attributes:
+        method: The name of the method.
+        calls: The numbers of the calls that fail.
+        error: What they raise.
+    """
+
+    method: ClassVar = ""
+    calls: ClassVar[Container[int]] = ()
+    error: ClassVar[BaseException] = OSError()
+    _calls: ClassVar[Iterator[int]]
+
+    def __init__(self) -> None:
+        self._fail("__init__")
+        super().__init__()
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        self._fail("register")
+        return super().register(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._fail("select")
+        return super().select(timeout)
+
+    def _fail(self, method: str) -> None:
+        if method == self.method and next(self._calls) in self.calls:
+            raise self.error
+
+
+ALWAYS = range(1, 10**6)
+
+
+@each_disk
+@pytest.mark.parametrize("calls", [(1,), range(1, 20), ALWAYS], ids=["once", "often", "always"])
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("__init__", OSError(errno.EMFILE, "too many open files")),
+        ("register", OSError(errno.ENOMEM, "no memory")),
+        ("select", OSError(errno.ENOMEM, "no memory")),
+        ("select", SystemExit(1)),
+    ],
+    ids=["no thread", "no registration", "no events", "an exit"],
+)
+async def test_failure_of_the_thread_leaves_no_file_waiting(
+    server: ScriptedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    error: BaseException,
+    calls: Container[int],
+) -> None:
+    contents = put_many(server)
+    monkeypatch.setattr(FaultySelector, "method", method)
+    monkeypatch.setattr(FaultySelector, "calls", calls)
+    monkeypatch.setattr(FaultySelector, "error", error)
+    monkeypatch.setattr(FaultySelector, "_calls", itertools.count(), raising=False)
+    async with client(server, connections=2, attempts=1 if calls == ALWAYS else 30) as api, asyncio.timeout(20):
+        monkeypatch.setattr(selectors, "DefaultSelector", FaultySelector)
+        report = await api.run(RUN).download(tmp_path / "bulk", raise_on_error=False)
+        one_by_one = [remote(api, node).fetch(tmp_path / "single") for node in server.files.values()]
+        outcomes = await asyncio.gather(*one_by_one, return_exceptions=True)
+        monkeypatch.undo()
+    errors: list[BaseException | None] = [failure.error for failure in report.failures]
+    errors += [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert {type(each) for each in errors} <= {TransferError, StoreUnavailableError}
+    assert bool(errors) == (calls == ALWAYS and method != "__init__")
+    if not errors:
+        assert written(tmp_path / "bulk") == written(tmp_path / "single") == contents
 
 
 @each_disk

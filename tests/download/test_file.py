@@ -11,7 +11,7 @@ import random
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
 from importlib import import_module
@@ -1007,6 +1007,25 @@ async def test_expired_url_is_renewed_once_for_all_parts(
     async with client(server, part_size=shape.part_size) as api:
         path = await remote(api, node).fetch(tmp_path)
     assert path.read_bytes() == shape.data
+    assert len(server.seen("/graphql")) == 1
+
+
+async def streamed(file: AsyncFile) -> bytes:
+    return b"".join([piece async for piece in file.stream()])
+
+
+@each_transport
+@pytest.mark.parametrize("read", [AsyncFile.read_bytes, streamed])
+@pytest.mark.parametrize("expired", EXPIRED.values(), ids=EXPIRED.keys())
+async def test_expired_url_is_renewed_before_the_first_byte(
+    server: ScriptedServer, read: Callable[[AsyncFile], Awaitable[bytes]], expired: Answer
+) -> None:
+    """The object was replaced after it was listed, too: the new one is read."""
+    node = dict(server.put("a.bin", b"before"))
+    stored = Stored(b"a longer one", etag='"v2"')
+    server.put("a.bin", stored.data, expiring(server, stored, expired), updatedAt="2026-03-03T00:00:00")
+    async with client(server) as api:
+        assert await read(remote(api, node)) == stored.data
     assert len(server.seen("/graphql")) == 1
 
 

@@ -200,3 +200,37 @@ async def test_invalid_response_for_one_file_spares_the_others(
     assert [(tmp_path / name).read_bytes() for name in ("a", "z")] == [b"aaaa", b"zzzz"]
     assert report.files == 3
     assert all(isinstance(failure.error, WBFilesError) for failure in report.failures)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://xn--a.example/x", "http://[::1/x", "http://127.0.0.1:99999/x", "http://127.0.0.1:port/x", "http:///x"],
+)
+@each_transport
+async def test_invalid_url_of_one_file_spares_the_others(
+    server: ScriptedServer, tmp_path: Path, clock: SkippingClock, url: str
+) -> None:
+    for name in ("a", "odd", "z"):
+        server.put(name, name.encode() * 4, directUrl=url if name == "odd" else server.url(f"/store/{name}"))
+    async with client(server, attempts=1) as api:
+        await error_of(WBFilesError, remote(api, server.files["odd"]).read_bytes())
+        report = await api.run(RUN).download(tmp_path, raise_on_error=False)
+    assert [(tmp_path / name).read_bytes() for name in ("a", "z")] == [b"aaaa", b"zzzz"]
+    assert [failure.name for failure in report.failures] == ["odd"]
+    assert isinstance(report.failures[0].error, WBFilesError)
+
+
+@each_transport
+async def test_head_above_any_limit_is_reported_in_one_line(
+    server: ScriptedServer, tmp_path: Path, clock: SkippingClock
+) -> None:
+    """A head of 32 KiB is accepted, and one of 512 KiB is not."""
+    headers = {f"X-{n}": "x" * 1024 for n in range(32)}
+    good = server.put("good", b"data", Answer(body=b"data", headers=headers))
+    bad = server.put("bad", b"data", Answer(body=b"data", headers=headers | {"X-Large": "x" * (512 << 10)}))
+    async with client(server) as api:
+        assert await remote(api, good).read_bytes() == b"data"
+        error = await error_of(TransferError, remote(api, bad).read_bytes())
+    assert str(error).startswith("bad: the connection to ")
+    assert "x" * 1024 not in str(error)
+    assert "\n" not in str(error)

@@ -10,10 +10,11 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import httpx
@@ -26,6 +27,7 @@ from scripted_server import (
     RUN,
     SIGNATURE,
     Answer,
+    Program,
     ScriptedServer,
     Seen,
     Stored,
@@ -34,6 +36,7 @@ from scripted_server import (
     error_of,
     graphql_answer,
     quick,
+    redirect,
     refusal,
     remote,
 )
@@ -549,6 +552,34 @@ async def test_unreadable_authorities_name_the_variable(
             assert variable in str(error)
 
 
+def missing(path: Path) -> None:
+    """Leave nothing there."""
+
+
+@pytest.mark.each_transport("ours", "NO_PROXY set")
+@pytest.mark.parametrize("make", [missing, Path.mkdir, lambda path: path.write_text("garbage")])
+async def test_unreadable_authorities_fail_each_file_that_needs_them(
+    server: ScriptedServer,
+    authority: trustme.CA,
+    tmp_path: Path,
+    make: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(tmp_path / "authorities.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
+    async with tls_server(authority.issue_cert("localhost")) as store, client(server, part_size=MIB) as api:
+        refused = {f"{n}": DATA if n == 1 else b"data" for n in range(200)}
+        for name, data in refused.items():
+            server.put(name, data, directUrl=store.url(f"/store/{name}"))
+        server.put("good", b"data")
+        report = await api.run(RUN).download(tmp_path / "root", raise_on_error=False)
+    assert {failure.name for failure in report.failures} == refused.keys()
+    for failure in report.failures:
+        assert isinstance(failure.error, ConfigurationError)
+        assert "SSL_CERT_FILE" in str(failure.error)
+    assert (tmp_path / "root" / "good").read_bytes() == b"data"
+
+
 # Proxies
 
 
@@ -824,14 +855,51 @@ async def test_injected_client_sends_no_credentials_to_the_store(
         assert not {"authorization", "cookie", "referer"} & set(seen.headers)
 
 
+def basic_auth(package: ModuleType) -> object:
+    return package.BasicAuth("api", API_KEY)
+
+
+def challenged(package: ModuleType) -> object:
+    """Authentication that sends credentials only when the server asks for them."""
+
+    class Challenged(package.Auth):  # type: ignore[misc, name-defined]  # of either package
+        def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+            response = yield request
+            if response.status_code == 401:
+                request.headers["Authorization"] = "Custom theirs"
+                yield request
+
+    return Challenged()
+
+
 @pytest.mark.usefixtures("quiet_httpx")
-async def test_injected_client_may_have_credentials(server: ScriptedServer) -> None:
-    server.put("a", b"data")
-    theirs = httpx.AsyncClient(auth=("api", API_KEY))
-    async with theirs, AsyncApi(base_url=server.base_url, http_client=theirs) as api:
-        assert await (await api.run(RUN).file("a")).read_bytes() == b"data"
-    assert "authorization" in server.seen("/graphql")[0].headers
-    assert "authorization" not in server.seen()[0].headers
+@pytest.mark.each_transport("an injected client", "a client of httpx2")
+@pytest.mark.parametrize("auth", [basic_auth, challenged])
+async def test_authentication_of_an_injected_client_is_used_at_the_api_only(
+    server: ScriptedServer, auth: Callable[[ModuleType], object]
+) -> None:
+    def at_api(serve: Program) -> Program:
+        return lambda seen: serve(seen) if "authorization" in seen.headers else Answer(status=401)
+
+    async with ScriptedServer() as store:
+        store.put("elsewhere", DATA)
+        store.put("redirected", DATA)
+        server.put("elsewhere", DATA, directUrl=f"{store.base_url}/store/elsewhere")
+        server.put("signed", DATA)
+        for name in ("plain", "redirected"):
+            server.put(name, DATA, url=f"{server.base_url}/files/{name}", directUrl=None)
+        server.on("/graphql", at_api(server.list_files))
+        server.on("/files/plain", at_api(Stored(DATA)))
+        server.on("/files/redirected", at_api(lambda _: redirect(f"{store.base_url}/store/redirected")))
+        theirs: Any = server.transport.inject()["http_client"]
+        theirs.auth = auth(sys.modules[type(theirs).__module__.partition(".")[0]])
+        async with theirs, AsyncApi(base_url=server.base_url, http_client=theirs, options=quick()) as api:
+            async for file in api.run(RUN).files():
+                assert await file.read_bytes() == DATA
+        authorized = {seen.path for seen in server.requests if "authorization" in seen.headers}
+        assert authorized == {"/graphql", "/files/plain", "/files/redirected"}
+        assert {seen.path for seen in store.requests} == {"/store/elsewhere", "/store/redirected"}
+        assert not [seen for seen in store.requests if "authorization" in seen.headers]
 
 
 async def test_mock_transport_answers_everything(tmp_path: Path) -> None:

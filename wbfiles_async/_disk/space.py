@@ -14,14 +14,14 @@ import attrs
 
 from wbfiles_async._disk.errors import local_failure
 from wbfiles_async._text import counted, size_of
-from wbfiles_async.errors import ConfigurationError, LocalWriteError, WBFilesError
+from wbfiles_async.errors import LocalWriteError, WBFilesError
 
 _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def is_fatal_for_all(error: WBFilesError) -> bool:
-    """Return whether all further files would fail with the same error, such as a full disk or a closed client."""
-    return isinstance(error, ConfigurationError) or (isinstance(error, LocalWriteError) and error.errno in _FINAL)
+    """Return whether all further files would fail with the same error, such as a full disk."""
+    return isinstance(error, LocalWriteError) and error.errno in _FINAL
 
 
 @attrs.frozen

@@ -213,7 +213,7 @@ class BulkDownload:
                 raise
             known = error if isinstance(error, WBFilesError) else unexpected(item.attributes.name, error)
             result = failed(item, known)
-            if is_fatal_for_all(known):
+            if is_fatal_for_all(known) or self.reader.is_closed:
                 self.results.stopped = self.results.stopped or known
                 files.stop()
         if self.results.is_watched:

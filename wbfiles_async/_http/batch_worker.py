@@ -14,10 +14,13 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
+
+import httpx
 
 from wbfiles_async._http.batch import ConnectionBatch
 from wbfiles_async._http.sink_threads import SinkThreads
@@ -66,21 +69,25 @@ class BatchWorker:
 
         Raises:
             ThreadsExhaustedError: No thread can be started.
+            OSError: The descriptors for it cannot be opened.
         """
         batch.worker = self
         with self._lock:
             if self._waker is None:
-                waker, wakened = socket.socketpair()
-                try:
-                    start_thread(partial(self._run, waker, wakened), "wbfiles-batch")
-                except BaseException:
-                    waker.close()
-                    wakened.close()
-                    raise
-                self._waker = waker
+                self._waker = self._start()
             self._new.append(batch)
             self.batches += 1
             self._wake()
+
+    def _start(self) -> socket.socket:
+        """Start the thread, and return the socket that wakes it."""
+        with ExitStack() as opened:
+            selector = opened.enter_context(selectors.DefaultSelector())
+            waker, wakened = map(opened.enter_context, socket.socketpair())
+            selector.register(wakened, selectors.EVENT_READ)
+            start_thread(partial(self._run, selector, waker, wakened), "wbfiles-batch")
+            opened.pop_all()  # the thread closes them
+        return waker
 
     def close(self) -> None:
         """Let the thread end as soon as no batch is left. Does not wait."""
@@ -126,9 +133,8 @@ class BatchWorker:
         with suppress(RuntimeError):  # the event loop was closed; no task waits any more
             self._loop.call_soon_threadsafe(partial(self._report, progressed, over))
 
-    def _run(self, waker: socket.socket, wakened: socket.socket) -> None:
-        with waker, wakened, selectors.DefaultSelector() as selector:
-            selector.register(wakened, selectors.EVENT_READ)
+    def _run(self, selector: selectors.BaseSelector, waker: socket.socket, wakened: socket.socket) -> None:
+        with selector, waker, wakened:
             poller = _Poller(selector, self._report_soon)
             while True:
                 with self._lock:
@@ -140,14 +146,14 @@ class BatchWorker:
                         self._waker = None
                         return
                     self._asleep = not (new or filled or to_ask or check)
+                poller.receive(new, filled)
                 try:
-                    poller.resume(filled)
-                    poller.register(new)
+                    poller.begin_and_resume()
                     poller.ask_again(to_ask)
                     poller.poll(wait=self._asleep)
                     self._asleep = False
                     poller.report(check=check)
-                except Exception as error:  # raised where the batches are awaited
+                except BaseException as error:  # raised where the batches are awaited
                     poller.fail_all(error)
 
 
@@ -163,6 +169,8 @@ class _Poller:
         self._report = report
         self._active: set[ConnectionBatch] = set()
         self._ending: set[ConnectionBatch] = set()
+        self._new: deque[ConnectionBatch] = deque()
+        self._filled: deque[_Filled] = deque()
         self._progressed: set[ConnectionBatch] = set()
         self._over: list[ConnectionBatch] = []
         self._some_await = False
@@ -174,16 +182,21 @@ class _Poller:
         """Monotonic seconds; infinite while there is something to do."""
         return math.inf if self._active or self._ending or self._progressed or self._over else self._clock
 
-    def register(self, new: Sequence[ConnectionBatch]) -> None:
-        """Take over new batches."""
+    def receive(self, new: Sequence[ConnectionBatch], filled: Sequence[_Filled]) -> None:
+        """Take over new batches, and the bodies that other threads passed to sinks. Never fails."""
         self._active.update(new)
-        for batch in new:
-            self._watch(batch)
-            self._after(batch, goes_on=batch.start(self._now))
+        self._new += new
+        self._filled += filled
 
-    def resume(self, filled: Sequence[_Filled]) -> None:
-        """Continue batches after other threads have filled sinks."""
-        for batch, number, error in filled:
+    def begin_and_resume(self) -> None:
+        """Start new batches, and continue others after their sinks were filled."""
+        while self._new:
+            batch = self._new.popleft()
+            if batch in self._active:
+                self._watch(batch)
+                self._after(batch, goes_on=batch.start(self._now))
+        while self._filled:
+            batch, number, error = self._filled.popleft()
             goes_on = batch.on_filled(number, error, self._now)
             if batch in self._ending:
                 self._end(batch)
@@ -224,10 +237,12 @@ class _Poller:
             self._progressed, self._over = set(), []
             self._report(progressed, over)
 
-    def fail_all(self, error: Exception) -> None:
-        """End all batches with an error that none of them caused."""
+    def fail_all(self, error: BaseException) -> None:
+        """End all batches with an error that none of them caused, as if their connections were broken."""
         for batch in [*self._active]:
-            batch.failure = batch.failure or error
+            if batch.failure is None:
+                batch.failure = httpx.ReadError(f"the thread that received it failed: {type(error).__name__}")
+                batch.failure.__cause__ = error
             self._end(batch)
         over, self._over = self._over, []
         self._progressed.clear()

@@ -14,7 +14,7 @@ import httpx
 
 from wbfiles_async._http import log_filter
 from wbfiles_async._http.body import RequestBody
-from wbfiles_async._http.cancel_once import cancel_once
+from wbfiles_async._http.cancel_once import Closing, cancel_once
 from wbfiles_async._http.errors import ClientClosedError, EnvironmentInvalidError, NoThreadError
 from wbfiles_async._http.proxies import ProxyRules, ProxyUrlError
 from wbfiles_async._http.routing import RoutingTransport
@@ -68,6 +68,7 @@ class HttpClient:
         self._owned = owned
         self.is_ours = is_ours
         self._is_closed = False
+        self._closing = Closing()
 
     @property
     def is_closed(self) -> bool:
@@ -167,7 +168,7 @@ class HttpClient:
         try:
             async with timeout:
                 sending = self._client.send(request, stream=True, auth=auth, follow_redirects=False)
-                return await (sending if self.is_ours else cancel_once(sending))
+                return await (sending if self.is_ours else cancel_once(sending, self._closing))
         except TimeoutError:
             if not timeout.expired():
                 raise
@@ -186,6 +187,7 @@ class HttpClient:
     async def aclose(self) -> None:
         """Close the client, if it is ours. Requests in progress fail."""
         self._is_closed = True
+        self._closing.close()
         if self._owned:
             await self._client.aclose()
 

@@ -213,7 +213,7 @@ class _Body(httpx.AsyncByteStream):
             )
             try:
                 self._transport.begin(batch, length)
-            except ThreadsExhaustedError:  # at the interpreter's exit other threads, or the event loop's, still do it
+            except (ThreadsExhaustedError, OSError):  # another thread, or the event loop's, may still do it
                 return await self._drain_alone(sink, stall)
             await batch.wait()
         except BaseException as error:

@@ -79,7 +79,7 @@ class FollowUpBatch:
                     url = self.slot.origin.name + end.unfinished.target
                     opened = Opened(url, self.slot.transfer(), outcome)
                 self._source.unfinished(end.unfinished, opened, None if outcome is error else error)
-            elif error is not None:
+            elif error is not None and not isinstance(error, httpx.TransportError):  # that connection has done its work
                 raise error
         finally:
             self.slot.release()

@@ -56,6 +56,11 @@ class StoreReader:
     clock: Clock
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the client is closed, so that no further request can be sent."""
+        return self.requester.http.is_closed
+
+    @property
     def stall_limit(self) -> StallLimit:
         """When a connection counts as stalled."""
         return StallLimit(self.options.stall_seconds, self.options.stall_bytes)
