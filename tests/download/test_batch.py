@@ -50,6 +50,7 @@ from wbfiles_async._disk import small_file_writer
 from wbfiles_async._disk.part_file import write_whole
 from wbfiles_async._download import batch, small_files
 from wbfiles_async._download.file import SMALL_BYTES
+from wbfiles_async._http import batch_worker
 from wbfiles_async._http.connect import Connector, Origin
 from wbfiles_async._http.connection import Connection
 from wbfiles_async._http.errors import StaleConnectionError
@@ -569,7 +570,7 @@ async def test_failure_of_the_thread_leaves_no_file_waiting(
     monkeypatch.setattr(FaultySelector, "error", error)
     monkeypatch.setattr(FaultySelector, "_calls", itertools.count(), raising=False)
     async with client(server, connections=2, attempts=1 if calls == ALWAYS else 30) as api, asyncio.timeout(20):
-        monkeypatch.setattr(selectors, "DefaultSelector", FaultySelector)
+        monkeypatch.setitem(vars(vars(batch_worker)["selectors"]), "DefaultSelector", FaultySelector)
         report = await api.run(RUN).download(tmp_path / "bulk", raise_on_error=False)
         one_by_one = [remote(api, node).fetch(tmp_path / "single") for node in server.files.values()]
         outcomes = await asyncio.gather(*one_by_one, return_exceptions=True)
