@@ -32,7 +32,7 @@ from scripted_server import (
 from scripted_server import server as server
 from soak.listings import Listing
 from systems import local_file_type
-from transports import KINDS, each_transport
+from transports import KINDS, SOCKS, TRANSPORTS, each_transport
 
 from wbfiles_async import AsyncApi, ConfigurationError, IncompleteDownloadError, WBFilesError
 from wbfiles_async._disk.journal import parse_journal
@@ -319,8 +319,12 @@ OPERATIONS: dict[str, Prepare] = {
 }
 
 
+# httpcore leaves a connection that is cancelled in the handshake of SOCKS to the garbage collection.
+each_but_socks = pytest.mark.each_transport(*(each.name for each in TRANSPORTS if each.is_common and each is not SOCKS))
+
+
 @pytest.mark.fault(94)
-@each_transport
+@each_but_socks
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_cancelled_after_any_step_of_the_loop(server: ScriptedServer, tmp_path: Path, name: str) -> None:
     """The kinds of cancellation alternate between iterations and transports, so that each iteration meets each kind."""

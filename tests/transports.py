@@ -88,13 +88,14 @@ class Transport:
 
 
 OURS = Transport(name="ours", kind="ours")
+SOCKS = Transport(name="by SOCKS", kind="other proxies", tls=True, proxy="socks5h")
 TRANSPORTS = (
     OURS,
     Transport(name="ours over TLS", kind="TLS", tls=True),
     Transport(name="by a proxy", kind="proxies", proxy="http"),
     Transport(name="NO_PROXY set", kind="proxies", no_proxy="elsewhere.example,10.0.0.0/8"),
     Transport(name="over TLS by a proxy", kind="TLS", tls=True, proxy="http"),
-    Transport(name="by SOCKS", kind="other proxies", tls=True, proxy="socks5h"),
+    SOCKS,
     Transport(name="by an https proxy", kind="other proxies", proxy="https"),
     Transport(
         name="an injected transport",
