@@ -64,8 +64,8 @@ def install(session: nox.Session, group: str) -> None:
     session.install("--no-compile", ".[cli,fsspec,server]", *nox.project.dependency_groups(PROJECT, group))
 
 
-XDIST = ("-n", "auto", "--dist", "worksteal")
-"""On all processors; idle workers take over tests of others, since a few tests take a minute."""
+XDIST = ("-n", str((os.cpu_count() or 1) * 3 // 2), "--dist", "worksteal")
+"""More workers than processors, since tests wait for a third of their time; idle ones take over tests of others."""
 
 
 def paths(names: Iterable[str]) -> list[str]:

@@ -182,6 +182,7 @@ class HttpClient:
                 raise ClientClosedError("the client was closed") from None
             raise
         finally:
+            request.extensions.pop("trace", None)  # a cycle, by the deadline, its task and the response
             del request  # its repr shows the URL, and tools that print tracebacks show variables
 
     async def aclose(self) -> None:
