@@ -11,7 +11,7 @@ from benchmarks.data import MIB, StagedRun
 SMALL = Comparison(
     name="small",
     title="Many small files",
-    says="At least 1.6× of wandb with 16 threads, verified; the aim is 2.5×, and the speed of aria2c. "
+    says="At least 2× of wandb with 16 threads, verified; the aim is 2.5×, and the speed of aria2c. "
     "curl, aria2c and httpx are given the URLs; the others list the files within the time.",
     run=StagedRun(files=5000, size=16 * 1024),
     smoke=StagedRun(files=40, size=1024),
