@@ -43,7 +43,7 @@ _one_looks: Final = threading.Lock()
 class Stage:
     """Creates temporary files outside the crowded folder. ``remove`` it in the end."""
 
-    _lanes: Sequence[Folder]
+    _folders: Sequence[Folder]
     _undo: ExitStack
     _turns: Iterator[int] = attrs.field(factory=count, init=False)
 
@@ -58,8 +58,8 @@ class Stage:
             OSError: It cannot be created.
         """
         name = part_name(final)
-        lane = self._lanes[next(self._turns) % len(self._lanes)]
-        return Opened(lane.create(local_name(name), folder), name)
+        chosen = self._folders[next(self._turns) % len(self._folders)]
+        return Opened(chosen.create(local_name(name), folder), name)
 
     def remove(self) -> None:
         """Remove its folders, and the files that are left in them."""
@@ -88,12 +88,12 @@ def open_stage(target: TargetPath) -> Stage:
         if not _is_private(around, owner.status().st_uid):
             raise PermissionError(f"others may write to {STAGING_NAME}")
         owner.write(encode_header(header_for(0, None, None)), 0)
-        lanes = []
+        folders = []
         for name in (f"{token}-{number}" for number in range(FOLDERS)):
             around.make(name)
-            undo.callback(_attempt, _remove_lane, around, name)
-            lanes.append(undo.enter_context(closing(around.enter(name, create=False))))
-        return Stage(lanes, undo.pop_all())
+            undo.callback(_attempt, _remove_stage_folder, around, name)
+            folders.append(undo.enter_context(closing(around.enter(name, create=False))))
+        return Stage(folders, undo.pop_all())
 
 
 def remove_dead_stages(folder: Folder) -> None:
@@ -102,31 +102,31 @@ def remove_dead_stages(folder: Folder) -> None:
         names = {*around.some_names(sys.maxsize)}
         for name in filter(is_temporary, names - _of_this_process):
             with suppress(OSError):
-                _remove_if_dead(around, name, [lane for lane in names if part_name(lane.rpartition("-")[0]) == name])
+                _remove_if_dead(around, name, [each for each in names if part_name(each.rpartition("-")[0]) == name])
         if _of_this_process.isdisjoint(names):
             folder.remove_folder(STAGING_NAME)
 
 
-def _remove_if_dead(around: Folder, owner_name: str, lanes: Sequence[str]) -> None:
+def _remove_if_dead(around: Folder, owner_name: str, folders: Sequence[str]) -> None:
     with closing(around.open(owner_name)) as owner:
         only_ours = owner.claim()
         journal = parse_journal(owner.read(HEADER_BYTES, 0))
-        used = max((around.status(lane).st_mtime for lane in lanes), default=0.0)
+        used = max((around.status(each).st_mtime for each in folders), default=0.0)
         if is_dead(owner, journal, only_ours=only_ours, used=used):
-            for lane in lanes:
-                _remove_lane(around, lane)
+            for each in folders:
+                _remove_stage_folder(around, each)
             owner.remove()
 
 
-def _remove_lane(around: Folder, name: str) -> None:
+def _remove_stage_folder(around: Folder, name: str) -> None:
     try:
         around.remove_folder(name)
         return
     except OSError:  # something is in it
         pass
-    with closing(around.enter(name, create=False)) as lane:
-        for left in lane.some_names(sys.maxsize):
-            lane.remove(left)
+    with closing(around.enter(name, create=False)) as entered:
+        for left in entered.some_names(sys.maxsize):
+            entered.remove(left)
     around.remove_folder(name)
 
 

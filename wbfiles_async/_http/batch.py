@@ -42,7 +42,7 @@ class _Worker(Protocol):
         """Make the thread check for abandoned batches."""
         ...
 
-    def ask_soon(self, batch: ConnectionBatch) -> None:
+    def end_pause(self, batch: ConnectionBatch) -> None:
         """Make the thread request the follow-up that a batch awaits."""
         ...
 
@@ -177,9 +177,9 @@ class ConnectionBatch:
             return self._attempt(self._send_on_renewed, now)
         return self._attempt(self._receive_nothing if self.awaits_follow_up else self._receive, now)
 
-    def ask_again(self, now: float) -> bool:
+    def end_pause(self, now: float) -> bool:
         """Send the next follow-up, if one was awaited and is available."""
-        return self._attempt(self._ask_again, now) if self.awaits_follow_up else True
+        return self._attempt(self._end_pause, now) if self.awaits_follow_up else True
 
     def check(self, now: float) -> bool:
         """Return whether the batch is still active, and its connection has not stalled."""
@@ -189,7 +189,7 @@ class ConnectionBatch:
             self._checked_at = now
             return True
         if self._awaits_until is not None:
-            return now < self._awaits_until or self.ask_again(now)
+            return now < self._awaits_until or self.end_pause(now)
         if self.is_connecting:
             self._checked_at = now
             if now - self._sent_at < self.connect_timeout:
@@ -240,7 +240,7 @@ class ConnectionBatch:
             self.connection.close()
         return self.connection.is_idle
 
-    def _ask_again(self, now: float) -> bool:
+    def _end_pause(self, now: float) -> bool:
         assert self.head is not None  # noqa: S101  # of the last response
         self._awaits_until = None
         self._checked_at, self._received = now, self.connection.received
@@ -312,7 +312,7 @@ class ConnectionBatch:
         if not is_open and connection.is_encrypted:
             return False
         assert self.worker is not None  # noqa: S101  # the thread that this runs in
-        follow_up = self.next_follow_up(partial(self.worker.ask_soon, self))
+        follow_up = self.next_follow_up(partial(self.worker.end_pause, self))
         if follow_up is None:
             return False
         if isinstance(follow_up, Pause):

@@ -55,7 +55,7 @@ class BatchWorker:
         self._lock = threading.Lock()
         self._new: list[ConnectionBatch] = []
         self._filled: list[_Filled] = []
-        self._to_ask: list[ConnectionBatch] = []
+        self._unpaused: list[ConnectionBatch] = []
         self._some_abandoned = False
         self._asleep = False
         self._waker: socket.socket | None = None  # exists while the thread does
@@ -109,10 +109,10 @@ class BatchWorker:
             self._filled.append((batch, number, error))
             self._wake()
 
-    def ask_soon(self, batch: ConnectionBatch) -> None:
+    def end_pause(self, batch: ConnectionBatch) -> None:
         """Make the thread request the follow-up that a batch awaits."""
         with self._lock:
-            self._to_ask.append(batch)
+            self._unpaused.append(batch)
             self._wake()
 
     def _wake(self) -> None:
@@ -140,16 +140,16 @@ class BatchWorker:
                 with self._lock:
                     new, self._new = self._new, []
                     filled, self._filled = self._filled, []
-                    to_ask, self._to_ask = self._to_ask, []
+                    unpaused, self._unpaused = self._unpaused, []
                     check, self._some_abandoned = self._some_abandoned, False
                     if not new and not filled and poller.idle_since + self._idle_seconds <= time.monotonic():
                         self._waker = None
                         return
-                    self._asleep = not (new or filled or to_ask or check)
+                    self._asleep = not (new or filled or unpaused or check)
                 poller.receive(new, filled)
                 try:
                     poller.begin_and_resume()
-                    poller.ask_again(to_ask)
+                    poller.end_pauses(unpaused)
                     poller.poll(wait=self._asleep)
                     self._asleep = False
                     poller.report(check=check)
@@ -203,11 +203,11 @@ class _Poller:
             elif batch in self._active:
                 self._after(batch, goes_on=goes_on)
 
-    def ask_again(self, batches: Sequence[ConnectionBatch]) -> None:
+    def end_pauses(self, batches: Sequence[ConnectionBatch]) -> None:
         """Request the follow-ups that batches await."""
         for batch in batches:
             if batch in self._active:
-                self._after(batch, goes_on=batch.ask_again(self._now))
+                self._after(batch, goes_on=batch.end_pause(self._now))
 
     def poll(self, *, wait: bool) -> None:
         """Process received bytes."""
